@@ -1,0 +1,255 @@
+//! The files of a run, as its commits name them: columns, because a long run has many.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
+use crate::id::Rank;
+use crate::log::{self, ReadCommitsError};
+use crate::run::RunDir;
+use crate::time;
+
+/// Every committed file and capture of a run at one moment, without what was retired.
+#[derive(Debug, Default, Clone)]
+pub struct Catalog {
+    commits: Vec<CommitInfo>,
+    captures: Vec<CommittedCapture>,
+    sessions: Vec<serde_json::Value>,
+    names: Names,
+    table: Vec<u32>,
+    commit: Vec<u32>,
+    epoch: Vec<i32>,
+    layer: Vec<u32>,
+    rows: Vec<u64>,
+    bytes: Vec<u64>,
+    crc32c: Vec<u32>,
+    paths: String,
+    path_ends: Vec<usize>,
+}
+
+/// Stands for "no layer" in the column of layers.
+const NO_LAYER: u32 = u32::MAX;
+
+/// A commit, without its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// Position in the run's total order.
+    pub number: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// The process that wrote it.
+    pub rank: Rank,
+}
+
+/// A capture that is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommittedCapture {
+    /// Epoch and step.
+    pub id: CaptureId,
+    /// The process that recorded it.
+    pub rank: Rank,
+    /// The number of the commit that made it whole.
+    pub commit: u64,
+}
+
+/// One committed file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommittedFile<'a> {
+    /// The commit that names it.
+    pub commit: CommitInfo,
+    /// The table's name.
+    pub table: &'a str,
+    /// The partition's epoch.
+    pub epoch: i32,
+    /// The partition's layer, decoded.
+    pub layer: Option<&'a str>,
+    /// Path below the run's directory, as on disk.
+    pub path: &'a str,
+    /// Number of rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Checksum of the whole file.
+    pub crc32c: Crc32c,
+}
+
+impl CommittedFile<'_> {
+    /// The step that the file's name tells; none for a file that is not a capture's.
+    pub fn step(&self) -> Option<i64> {
+        let (_, name) = self.path.rsplit_once('/')?;
+        let (step, _) = name.strip_prefix("step-")?.split_once("-r")?;
+        step.parse().ok()
+    }
+}
+
+#[derive(Debug, Default, Clone)]
+struct Names {
+    names: Vec<String>,
+    ids: HashMap<String, u32>,
+}
+
+impl Names {
+    fn id(&mut self, name: &str) -> u32 {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = u32::try_from(self.names.len()).expect("fewer than 2^32 tables and layers");
+        self.names.push(name.to_owned());
+        self.ids.insert(name.to_owned(), id);
+        id
+    }
+}
+
+impl Catalog {
+    /// Reads the commits of a run.
+    ///
+    /// # Errors
+    /// If anything that is committed cannot be read or trusted.
+    pub fn load(run: &RunDir) -> Result<Self, ReadCommitsError> {
+        Self::load_dir(&run.commits_dir())
+    }
+
+    fn load_dir(dir: &Path) -> Result<Self, ReadCommitsError> {
+        let (mut catalog, retired) = log::visit_commits(
+            dir,
+            || (Self::default(), HashSet::new()),
+            |(catalog, retired), record| {
+                retired.extend(record.retired.iter().cloned());
+                catalog.push(record);
+            },
+        )?;
+        if !retired.is_empty() {
+            catalog = catalog.without(&retired);
+        }
+        Ok(catalog)
+    }
+
+    /// The commits, in order.
+    pub fn commits(&self) -> &[CommitInfo] {
+        &self.commits
+    }
+
+    /// The whole captures, in the order of their commits. One whose files were all retired is
+    /// still listed: ask the files.
+    pub fn captures(&self) -> &[CommittedCapture] {
+        &self.captures
+    }
+
+    /// The configurations of the run's sessions, first to last.
+    pub fn sessions(&self) -> &[serde_json::Value] {
+        &self.sessions
+    }
+
+    /// Number of files.
+    pub fn num_files(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The file at `index`, in the order of the commits.
+    pub fn file(&self, index: usize) -> CommittedFile<'_> {
+        let start = index.checked_sub(1).map_or(0, |i| self.path_ends[i]);
+        CommittedFile {
+            commit: self.commits[self.commit[index] as usize],
+            table: &self.names.names[self.table[index] as usize],
+            epoch: self.epoch[index],
+            layer: self.layer_name(index),
+            path: &self.paths[start..self.path_ends[index]],
+            rows: self.rows[index],
+            bytes: self.bytes[index],
+            crc32c: Crc32c(self.crc32c[index]),
+        }
+    }
+
+    fn layer_name(&self, index: usize) -> Option<&str> {
+        let id = self.layer[index];
+        (id != NO_LAYER).then(|| self.names.names[id as usize].as_str())
+    }
+
+    /// All files, in the order of the commits.
+    pub fn files(&self) -> impl Iterator<Item = CommittedFile<'_>> {
+        (0..self.num_files()).map(|index| self.file(index))
+    }
+
+    /// The indices of a table's files for which `keep(epoch, layer)` holds, in the order of the
+    /// commits. Asks once a file, without touching its path.
+    pub fn select(
+        &self,
+        table: &str,
+        mut keep: impl FnMut(i32, Option<&str>) -> bool,
+    ) -> Vec<usize> {
+        let Some(table) = self.names.ids.get(table) else {
+            return Vec::new();
+        };
+        (0..self.num_files())
+            .filter(|&i| self.table[i] == *table && keep(self.epoch[i], self.layer_name(i)))
+            .collect()
+    }
+
+    fn push(&mut self, record: CommitRecord) {
+        let commit = CommitInfo {
+            number: record.number,
+            time_ms: time::parse_ms(&record.time).unwrap_or(0),
+            rank: record.rank,
+        };
+        self.captures
+            .extend(record.captures.iter().map(|&id| CommittedCapture {
+                id,
+                rank: record.rank,
+                commit: record.number,
+            }));
+        self.sessions.extend(record.session);
+        self.commits.push(commit);
+        for file in &record.files {
+            self.push_file(file);
+        }
+    }
+
+    /// Appends a file of the newest commit.
+    fn push_file(&mut self, file: &FileEntry) {
+        let commit = self.commits.len() - 1;
+        let layer = file
+            .layer
+            .as_ref()
+            .map_or(NO_LAYER, |l| self.names.id(l.as_str()));
+        let table = self.names.id(&file.table);
+        self.table.push(table);
+        self.commit
+            .push(u32::try_from(commit).expect("fewer than 2^32 commits"));
+        self.epoch.push(file.epoch.0);
+        self.layer.push(layer);
+        self.rows.push(file.rows);
+        self.bytes.push(file.bytes);
+        self.crc32c.push(file.crc32c.0);
+        self.paths.push_str(&file.path);
+        self.path_ends.push(self.paths.len());
+    }
+
+    fn without(&self, retired: &HashSet<String>) -> Self {
+        let mut kept = Self {
+            commits: self.commits.clone(),
+            captures: self.captures.clone(),
+            sessions: self.sessions.clone(),
+            names: self.names.clone(),
+            ..Self::default()
+        };
+        for index in 0..self.num_files() {
+            let file = self.file(index);
+            if retired.contains(file.path) {
+                continue;
+            }
+            kept.table.push(self.table[index]);
+            kept.commit.push(self.commit[index]);
+            kept.epoch.push(self.epoch[index]);
+            kept.layer.push(self.layer[index]);
+            kept.rows.push(file.rows);
+            kept.bytes.push(file.bytes);
+            kept.crc32c.push(file.crc32c.0);
+            kept.paths.push_str(file.path);
+            kept.path_ends.push(kept.paths.len());
+        }
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests;

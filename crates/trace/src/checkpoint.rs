@@ -1,0 +1,334 @@
+//! Checkpoints: what many commit records said, as columns of one Parquet file.
+//!
+//! Each record is a row of kind `commit`, followed by a row a capture, a file and a retired path.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
+use crate::id::{Epoch, LayerLabel, Rank, Step};
+use crate::run::{FORMAT_KEY, FORMAT_VERSION};
+
+/// Footer key of the checksum over the whole file, in which the checksum's own digits count as
+/// zeros. Parquet itself would not notice a flipped bit, and its reader panics on some.
+const CHECKSUM_KEY: &str = "stratigraph.crc32c";
+
+/// The checksum's digits before they are known.
+const NO_DIGITS: &str = "00000000";
+
+const KIND_COMMIT: &str = "commit";
+const KIND_CAPTURE: &str = "capture";
+const KIND_FILE: &str = "file";
+const KIND_RETIRED: &str = "retired";
+
+/// The columns of a checkpoint.
+pub fn checkpoint_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let text = |name, nullable| Field::new(name, DataType::Utf8, nullable);
+        let long = |name, nullable| Field::new(name, DataType::Int64, nullable);
+        let int = |name| Field::new(name, DataType::Int32, true);
+        Arc::new(Schema::new(vec![
+            long("number", false),
+            text("kind", false),
+            text("nonce", true),
+            text("time", true),
+            int("rank"),
+            text("session", true),
+            int("epoch"),
+            long("step", true),
+            text("table", true),
+            text("layer", true),
+            text("path", true),
+            long("rows", true),
+            long("bytes", true),
+            text("crc32c", true),
+        ]))
+    });
+    Arc::clone(&SCHEMA)
+}
+
+/// Why a checkpoint could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadCheckpointError {
+    /// It is no whole Parquet file.
+    #[error("it is no whole Parquet file")]
+    Parquet(#[from] ParquetError),
+    /// A batch could not be decoded.
+    #[error("it cannot be decoded")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// Whole, but of another shape.
+    #[error("it is no checkpoint of this format: {0}")]
+    Malformed(String),
+    /// The bytes changed after they were written.
+    #[error("its checksum is {written}, its bytes say {computed}: it was damaged")]
+    Damaged {
+        /// What the footer says.
+        written: String,
+        /// What the bytes give.
+        computed: Crc32c,
+    },
+}
+
+#[derive(Default)]
+struct Columns {
+    number: Int64Builder,
+    kind: StringBuilder,
+    nonce: StringBuilder,
+    time: StringBuilder,
+    rank: Int32Builder,
+    session: StringBuilder,
+    epoch: Int32Builder,
+    step: Int64Builder,
+    table: StringBuilder,
+    layer: StringBuilder,
+    path: StringBuilder,
+    rows: Int64Builder,
+    bytes: Int64Builder,
+    crc32c: StringBuilder,
+}
+
+/// One row; what a kind does not have is null.
+#[derive(Default)]
+struct Row<'a> {
+    number: u64,
+    kind: &'static str,
+    commit: Option<&'a CommitRecord>,
+    session: Option<String>,
+    epoch: Option<Epoch>,
+    step: Option<Step>,
+    path: Option<&'a str>,
+    file: Option<&'a FileEntry>,
+}
+
+impl Columns {
+    fn push_record(&mut self, record: &CommitRecord) {
+        let row = |kind| Row {
+            number: record.number,
+            kind,
+            ..Row::default()
+        };
+        self.push(Row {
+            commit: Some(record),
+            session: record.session.as_ref().map(serde_json::Value::to_string),
+            ..row(KIND_COMMIT)
+        });
+        for capture in &record.captures {
+            self.push(Row {
+                epoch: Some(capture.epoch),
+                step: Some(capture.step),
+                ..row(KIND_CAPTURE)
+            });
+        }
+        for file in &record.files {
+            self.push(Row {
+                epoch: Some(file.epoch),
+                path: Some(&file.path),
+                file: Some(file),
+                ..row(KIND_FILE)
+            });
+        }
+        for path in &record.retired {
+            self.push(Row {
+                path: Some(path),
+                ..row(KIND_RETIRED)
+            });
+        }
+    }
+
+    fn push(&mut self, row: Row<'_>) {
+        let (commit, file) = (row.commit, row.file);
+        self.number.append_value(row.number.cast_signed());
+        self.kind.append_value(row.kind);
+        self.nonce.append_option(commit.map(|c| c.nonce.as_str()));
+        self.time.append_option(commit.map(|c| c.time.as_str()));
+        self.rank.append_option(commit.map(|c| c.rank.0));
+        self.session.append_option(row.session);
+        self.epoch.append_option(row.epoch.map(|e| e.0));
+        self.step.append_option(row.step.map(|s| s.0));
+        self.table.append_option(file.map(|f| f.table.as_str()));
+        self.layer
+            .append_option(file.and_then(|f| f.layer.as_ref()).map(LayerLabel::as_str));
+        self.path.append_option(row.path);
+        self.rows.append_option(file.map(|f| f.rows.cast_signed()));
+        self.bytes
+            .append_option(file.map(|f| f.bytes.cast_signed()));
+        self.crc32c
+            .append_option(file.map(|f| f.crc32c.to_string()));
+    }
+
+    fn finish(mut self) -> Vec<ArrayRef> {
+        vec![
+            Arc::new(self.number.finish()),
+            Arc::new(self.kind.finish()),
+            Arc::new(self.nonce.finish()),
+            Arc::new(self.time.finish()),
+            Arc::new(self.rank.finish()),
+            Arc::new(self.session.finish()),
+            Arc::new(self.epoch.finish()),
+            Arc::new(self.step.finish()),
+            Arc::new(self.table.finish()),
+            Arc::new(self.layer.finish()),
+            Arc::new(self.path.finish()),
+            Arc::new(self.rows.finish()),
+            Arc::new(self.bytes.finish()),
+            Arc::new(self.crc32c.finish()),
+        ]
+    }
+}
+
+/// The records as a Parquet file. They are in order and without holes.
+pub(crate) fn encode(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError> {
+    let mut columns = Columns::default();
+    records
+        .iter()
+        .for_each(|record| columns.push_record(record));
+    let batch = RecordBatch::try_new(checkpoint_schema(), columns.finish())?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(vec![
+            KeyValue::new(FORMAT_KEY.to_owned(), FORMAT_VERSION.to_string()),
+            KeyValue::new(CHECKSUM_KEY.to_owned(), NO_DIGITS.to_owned()),
+        ]))
+        .build();
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
+    writer.write(&batch)?;
+    let mut file = writer.into_inner()?;
+    let digits = find_digits(&file).expect("the footer has the key just written");
+    let crc = Crc32c::of(&file);
+    file[digits].copy_from_slice(crc.to_string().as_bytes());
+    Ok(file)
+}
+
+/// Where the checksum's digits stand: behind its key in the footer, which comes last in the file,
+/// and two bytes that say that a text of eight bytes follows.
+fn find_digits(file: &[u8]) -> Option<std::ops::Range<usize>> {
+    let key = CHECKSUM_KEY.as_bytes();
+    let at = file.windows(key.len()).rposition(|window| window == key)?;
+    let start = at + key.len() + 2;
+    let digits = start..start + NO_DIGITS.len();
+    (digits.end <= file.len()).then_some(digits)
+}
+
+/// Checks the checksum; nothing of the file was interpreted before.
+fn check_digits(mut file: Vec<u8>) -> Result<Vec<u8>, ReadCheckpointError> {
+    let digits = find_digits(&file).ok_or_else(|| {
+        ReadCheckpointError::Malformed("it has no checksum: it was cut off or damaged".to_owned())
+    })?;
+    let written = String::from_utf8_lossy(&file[digits.clone()]).into_owned();
+    file[digits].copy_from_slice(NO_DIGITS.as_bytes());
+    let computed = Crc32c::of(&file);
+    if computed.to_string() == written {
+        Ok(file)
+    } else {
+        Err(ReadCheckpointError::Damaged { written, computed })
+    }
+}
+
+/// Reads a checkpoint, checks its checksum, and only then gives each record to `visit`, in order.
+pub(crate) fn decode(
+    bytes: Vec<u8>,
+    visit: &mut dyn FnMut(CommitRecord),
+) -> Result<(), ReadCheckpointError> {
+    let malformed = |what: &str| ReadCheckpointError::Malformed(what.to_owned());
+    let bytes = bytes::Bytes::from(check_digits(bytes)?);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let metadata = builder.metadata().file_metadata();
+    let num_rows =
+        usize::try_from(metadata.num_rows()).map_err(|_| malformed("a negative number of rows"))?;
+    let mut reader = builder.with_batch_size(num_rows.max(1)).build()?;
+    let Some(batch) = reader.next().transpose()? else {
+        return Ok(());
+    };
+    if batch.num_rows() != num_rows {
+        return Err(malformed("fewer rows than its footer says"));
+    }
+    let same_columns = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| (f.name(), f.data_type()))
+        .eq(checkpoint_schema()
+            .fields()
+            .iter()
+            .map(|f| (f.name(), f.data_type())));
+    if !same_columns {
+        return Err(malformed("it has other columns"));
+    }
+    visit_records(&batch, visit).ok_or_else(|| malformed("a row lacks a value"))
+}
+
+/// Puts rows together to records; `None` if a value is missing or is none of its kind.
+fn visit_records(batch: &RecordBatch, visit: &mut dyn FnMut(CommitRecord)) -> Option<()> {
+    let text = |column: usize, row: usize| {
+        let column = batch.column(column).as_string::<i32>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    let int = |column: usize, row: usize| {
+        let column = batch.column(column).as_primitive::<Int32Type>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    let long = |column: usize, row: usize| {
+        let column = batch.column(column).as_primitive::<Int64Type>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    let mut record: Option<CommitRecord> = None;
+    for row in 0..batch.num_rows() {
+        let kind = text(1, row)?;
+        if kind == KIND_COMMIT {
+            let session = text(5, row).map(serde_json::from_str).transpose().ok()?;
+            let begun = CommitRecord {
+                number: long(0, row)?.cast_unsigned(),
+                nonce: serde_json::from_value(text(2, row)?.into()).ok()?,
+                time: text(3, row)?.to_owned(),
+                rank: Rank(int(4, row)?),
+                session,
+                captures: Vec::new(),
+                files: Vec::new(),
+                retired: Vec::new(),
+            };
+            if let Some(whole) = record.replace(begun) {
+                visit(whole);
+            }
+            continue;
+        }
+        let record = record.as_mut()?;
+        match kind {
+            KIND_CAPTURE => record.captures.push(CaptureId {
+                epoch: Epoch(int(6, row)?),
+                step: Step(long(7, row)?),
+            }),
+            KIND_FILE => record.files.push(FileEntry {
+                table: text(8, row)?.to_owned(),
+                epoch: Epoch(int(6, row)?),
+                layer: text(9, row).map(LayerLabel::try_new).transpose().ok()?,
+                path: text(10, row)?.to_owned(),
+                rows: long(11, row)?.cast_unsigned(),
+                bytes: long(12, row)?.cast_unsigned(),
+                crc32c: Crc32c::try_from(text(13, row)?.to_owned()).ok()?,
+            }),
+            KIND_RETIRED => record.retired.push(text(10, row)?.to_owned()),
+            _ => return None,
+        }
+    }
+    if let Some(whole) = record {
+        visit(whole);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests;

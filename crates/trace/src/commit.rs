@@ -1,0 +1,160 @@
+//! The commit record: one JSON object that names what a publish made durable.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Epoch, LayerLabel, Nonce, Rank, Step};
+
+/// One publish: everything that became part of the run at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    /// Position in the run's total order, from 0.
+    pub number: u64,
+    /// Tells this record from another writer's under the same number.
+    pub nonce: Nonce,
+    /// When it was written, RFC 3339 in UTC.
+    pub time: String,
+    /// The process that wrote it.
+    pub rank: Rank,
+    /// The configuration, in a session's first record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<serde_json::Value>,
+    /// The captures that are whole with this record.
+    pub captures: Vec<CaptureId>,
+    /// The files that belong to the run from now on.
+    pub files: Vec<FileEntry>,
+    /// Paths of files that no longer belong to the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<String>,
+}
+
+/// What was recorded at one optimizer step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CaptureId {
+    /// The epoch it belongs to.
+    pub epoch: Epoch,
+    /// Optimizer steps done.
+    pub step: Step,
+}
+
+/// A file as a commit record names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// The table's name. A text, because a later format version may have more tables.
+    pub table: String,
+    /// The partition's epoch.
+    pub epoch: Epoch,
+    /// The partition's layer, decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<LayerLabel>,
+    /// Path below the run's directory, as it stands on disk.
+    pub path: String,
+    /// Number of rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// CRC-32C of the whole file.
+    pub crc32c: Crc32c,
+}
+
+/// A CRC-32C (Castagnoli), written as 8 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Crc32c(pub u32);
+
+impl Crc32c {
+    /// The checksum of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(crc32c::crc32c(bytes))
+    }
+
+    /// The checksum of what this one covers followed by `bytes`; start from [`Crc32c::of`]`(&[])`.
+    #[must_use]
+    pub fn append(self, bytes: &[u8]) -> Self {
+        Self(crc32c::crc32c_append(self.0, bytes))
+    }
+}
+
+impl std::fmt::Display for Crc32c {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl From<Crc32c> for String {
+    fn from(crc: Crc32c) -> Self {
+        crc.to_string()
+    }
+}
+
+impl TryFrom<String> for Crc32c {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u32::from_str_radix(&text, 16)
+            .ok()
+            .map(Crc32c)
+            .filter(|crc| crc.to_string() == text)
+            .ok_or_else(|| format!("{text:?} is no checksum of 8 lower-case hexadecimal digits"))
+    }
+}
+
+/// Why bytes are no commit record.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeCommitError {
+    /// The checksum is missing: the file was cut off.
+    #[error("it does not end in its checksum, so it was cut off or is no commit record")]
+    NoChecksum,
+    /// The bytes changed after they were written.
+    #[error("its checksum is {written}, its bytes say {computed}: it was damaged")]
+    Damaged {
+        /// What the record says.
+        written: String,
+        /// What its bytes give.
+        computed: Crc32c,
+    },
+    /// Whole, but not what this format version means by a record.
+    #[error("it is whole, but no commit record of this format")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// What stands between the checksummed bytes and the checksum's digits.
+const CHECKSUM_KEY: &str = ",\"crc32c\":\"";
+
+impl CommitRecord {
+    /// The record as one line of JSON whose last key is the checksum of the bytes before it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes =
+            serde_json::to_vec(self).expect("a record has no map with other keys than text");
+        let closing = bytes.pop();
+        debug_assert_eq!(closing, Some(b'}'));
+        let crc = Crc32c::of(&bytes);
+        bytes.extend_from_slice(format!("{CHECKSUM_KEY}{crc}\"}}\n").as_bytes());
+        bytes
+    }
+
+    /// Reads a record and checks its checksum.
+    ///
+    /// # Errors
+    /// If the record was cut off, damaged, or is of another shape.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeCommitError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| DecodeCommitError::NoChecksum)?;
+        let key = text
+            .rfind(CHECKSUM_KEY)
+            .ok_or(DecodeCommitError::NoChecksum)?;
+        let written = text[key + CHECKSUM_KEY.len()..]
+            .trim_end()
+            .strip_suffix("\"}")
+            .ok_or(DecodeCommitError::NoChecksum)?;
+        let computed = Crc32c::of(&bytes[..key]);
+        if computed.to_string() != written {
+            return Err(DecodeCommitError::Damaged {
+                written: written.to_owned(),
+                computed,
+            });
+        }
+        Ok(serde_json::from_str(text)?)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,203 @@
+//! Making files durable: what is renamed or linked into place survives a power failure.
+//!
+//! Two ways to the same promise. [`Durability::FileSystem`] flushes a whole file system with one
+//! `syncfs`, which is several times cheaper than a sync a file and a directory when a publish has
+//! many small files. [`Durability::PerFile`] syncs each file and each directory, several at a time.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::fault;
+
+/// How long one flush of the file system may take before the rest of the run goes back to a sync
+/// a file: `syncfs` also writes what other programs left in the page cache.
+pub const SLOW_BARRIER: Duration = Duration::from_secs(1);
+
+/// Threads that sync files and directories at once where each is synced by itself.
+const SYNC_THREADS: usize = 8;
+
+/// How a barrier makes files durable.
+#[derive(Debug)]
+pub enum Durability {
+    /// One `syncfs` through a descriptor that was opened before the first write, so that an error
+    /// of any write since then is reported.
+    #[cfg(target_os = "linux")]
+    FileSystem(File),
+    /// A sync a file and a directory.
+    PerFile,
+}
+
+impl Durability {
+    /// The cheapest way that `directory`'s file system and the kernel promise to be enough.
+    pub fn for_directory(directory: &Path) -> Self {
+        #[cfg(target_os = "linux")]
+        if kernel_reports_syncfs_errors()
+            && let Ok(file) = File::open(directory)
+            && rustix::fs::fstatfs(&file).is_ok_and(|s| is_local(s.f_type))
+        {
+            return Durability::FileSystem(file);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = directory;
+        Durability::PerFile
+    }
+
+    /// Returns once `files` (their contents) and `directories` (their entries) are durable.
+    ///
+    /// # Errors
+    /// If anything could not be written. The files are then in doubt for good: a later sync that
+    /// succeeds proves nothing about them.
+    pub fn barrier(&mut self, files: &[PathBuf], directories: &[PathBuf]) -> io::Result<()> {
+        fault::check("barrier")?;
+        match self {
+            #[cfg(target_os = "linux")]
+            Durability::FileSystem(file) => {
+                let start = std::time::Instant::now();
+                rustix::fs::syncfs(&*file)?;
+                if start.elapsed() > SLOW_BARRIER {
+                    tracing::info!(
+                        elapsed_ms = start.elapsed().as_millis() as u64,
+                        "flushing the file system is slow here, syncing file by file from now on"
+                    );
+                    *self = Durability::PerFile;
+                }
+                Ok(())
+            }
+            Durability::PerFile => sync_all(files.iter().chain(directories)),
+        }
+    }
+}
+
+fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> io::Result<()> {
+    let paths: Vec<&PathBuf> = paths.collect();
+    let sync = |path: &PathBuf| File::open(path)?.sync_all();
+    if let [path] = paths[..] {
+        return sync(path);
+    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = paths
+            .chunks(paths.len().div_ceil(SYNC_THREADS).max(1))
+            .map(|chunk| scope.spawn(move || chunk.iter().try_for_each(|path| sync(path))))
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|w| w.join().expect("syncing a file does not panic"))
+    })
+}
+
+/// From Linux 5.8 on `syncfs` reports write errors of the whole file system.
+#[cfg(target_os = "linux")]
+fn kernel_reports_syncfs_errors() -> bool {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|n| n.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 8)
+}
+
+/// Whether `statfs` names a file system on a local disk or in memory. Network file systems and
+/// stacked ones (overlayfs) do not promise that `syncfs` reaches the disk, or says if it does not.
+#[cfg(target_os = "linux")]
+fn is_local(f_type: i64) -> bool {
+    const EXT: i64 = 0xEF53;
+    const XFS: i64 = 0x5846_5342;
+    const BTRFS: i64 = 0x9123_683E;
+    const F2FS: i64 = 0xF2F5_2010;
+    const TMPFS: i64 = 0x0102_1994;
+    [EXT, XFS, BTRFS, F2FS, TMPFS].contains(&f_type)
+}
+
+/// Creates `path` and the directories above it that are missing; each new entry is durable.
+pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
+    let mut created = Vec::new();
+    create_missing_dirs(path, &mut created)?;
+    sync_all(created.iter())
+}
+
+/// Creates the missing directories down to `path`, noting in `touched` the directories whose
+/// entries changed, so that a later barrier can cover them.
+pub(crate) fn create_missing_dirs(path: &Path, touched: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    create_missing_dirs(parent, touched)?;
+    fault::check("create directory")?;
+    match fs::create_dir(path) {
+        Ok(()) => {
+            touched.push(parent.to_owned());
+            Ok(())
+        }
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Writes `bytes` to `staged`, makes them durable, and gives them the name `path`, durably,
+/// unless that name is taken.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if `path` exists: its bytes are as they were.
+pub(crate) fn create_once(staged: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let result = write_new(staged, bytes)
+        .and_then(|file| {
+            fault::check("sync file")?;
+            file.sync_all()
+        })
+        .and_then(|()| {
+            fault::check("link")?;
+            fs::hard_link(staged, path)
+        });
+    remove_if_there(staged);
+    result?;
+    sync_parent(path)
+}
+
+/// Creates a file that was not there.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    fault::check("create file")?;
+    let mut file = File::create_new(path)?;
+    fault::check("write file")?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// Makes the entries of the directory that holds `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    fault::check("sync directory")?;
+    let parent = path.parent().expect("a file's path has a parent");
+    File::open(parent)?.sync_all()
+}
+
+/// Renames, unless `to` is taken: a published name is never given other bytes.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    fault::check("rename")?;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // A file system without the flag.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+            result => return Ok(result?),
+        }
+    }
+    if to.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+/// Removes a file of ours that may be gone already; what cannot be removed does no harm.
+pub(crate) fn remove_if_there(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::debug!(path = %path.display(), %error, "could not remove a file");
+    }
+}

@@ -1,0 +1,185 @@
+//! The small words of a trace as types: what is an epoch is never a step.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+
+/// An epoch, counted from 0; [`Epoch::INITIAL`] stands for the untrained network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub i32);
+
+impl Epoch {
+    /// The epoch under which the untrained network is recorded.
+    pub const INITIAL: Epoch = Epoch(-1);
+}
+
+/// The number of optimizer steps done so far; 0 before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Step(pub i64);
+
+/// The process of a distributed run that recorded something; 0 where there is one process.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Rank(pub i32);
+
+/// How often the run had been resumed when something was recorded; 0 in the first session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+macro_rules! display_inner {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+display_inner!(Epoch, Step, Rank, Generation);
+
+/// A random 64-bit name, as 16 lower-case hexadecimal digits: tells writers and runs apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nonce(String);
+
+impl Nonce {
+    /// Draws a nonce from the operating system.
+    ///
+    /// # Errors
+    /// If the operating system has no randomness to give.
+    pub fn draw() -> std::io::Result<Self> {
+        let mut bytes = [0u8; 8];
+        getrandom::fill(&mut bytes).map_err(|e| std::io::Error::other(e.to_string()))?;
+        Ok(Self(format!("{:016x}", u64::from_le_bytes(bytes))))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The longest a layer label may be once it is percent-encoded, in bytes: with `layer=` before
+/// it, it has to fit into the 255 bytes that file systems give a name.
+pub const MAX_ENCODED_LABEL_BYTES: usize = 200;
+
+/// Everything outside `[A-Za-z0-9_.-]` is percent-encoded in a directory's name.
+const ENCODED_IN_LABELS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-');
+
+/// A layer's name: the value of the partition column `layer`.
+///
+/// It starts with a letter, because engines read a directory `layer=0` as a number and
+/// `layer=2024-01-01` as a date; [`LayerLabel::try_new`] puts `L_` before a name that does not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LayerLabel(String);
+
+/// Why a text cannot be a layer label.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayerLabelError {
+    /// The text is empty.
+    #[error("a layer label cannot be empty")]
+    Empty,
+    /// The encoded label would not fit into a directory's name.
+    #[error(
+        "layer label {label:?} has {bytes} bytes once percent-encoded, at most {MAX_ENCODED_LABEL_BYTES} are allowed"
+    )]
+    TooLong {
+        /// The label as given.
+        label: String,
+        /// Its length once encoded.
+        bytes: usize,
+    },
+    /// A directory's name does not decode to text.
+    #[error("{encoded:?} is no percent-encoded layer label")]
+    NotEncoded {
+        /// The directory's name after `layer=`.
+        encoded: String,
+    },
+}
+
+impl LayerLabel {
+    /// Makes a label of any text, putting `L_` before one that does not start with a letter.
+    ///
+    /// # Errors
+    /// If the text is empty or too long, see [`MAX_ENCODED_LABEL_BYTES`].
+    pub fn try_new(text: &str) -> Result<Self, LayerLabelError> {
+        let first = text.chars().next().ok_or(LayerLabelError::Empty)?;
+        let label = if first.is_ascii_alphabetic() {
+            text.to_owned()
+        } else {
+            format!("L_{text}")
+        };
+        let bytes = utf8_percent_encode(&label, ENCODED_IN_LABELS)
+            .map(str::len)
+            .sum();
+        if bytes > MAX_ENCODED_LABEL_BYTES {
+            return Err(LayerLabelError::TooLong { label, bytes });
+        }
+        Ok(Self(label))
+    }
+
+    /// The label as users write it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The label as it stands in a directory's name, after `layer=`.
+    pub fn encoded(&self) -> String {
+        utf8_percent_encode(&self.0, ENCODED_IN_LABELS).to_string()
+    }
+
+    /// Reads a label back from a directory's name.
+    ///
+    /// # Errors
+    /// If it does not decode to UTF-8 or is no label.
+    pub fn from_encoded(encoded: &str) -> Result<Self, LayerLabelError> {
+        let not_encoded = || LayerLabelError::NotEncoded {
+            encoded: encoded.to_owned(),
+        };
+        let text = percent_decode_str(encoded)
+            .decode_utf8()
+            .map_err(|_| not_encoded())?;
+        let label = Self::try_new(&text)?;
+        // Only what `encoded` writes is read back: one label, one directory.
+        if label.encoded() == encoded {
+            Ok(label)
+        } else {
+            Err(not_encoded())
+        }
+    }
+}
+
+impl TryFrom<String> for LayerLabel {
+    type Error = LayerLabelError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::try_new(&text)
+    }
+}
+
+impl From<LayerLabel> for String {
+    fn from(label: LayerLabel) -> Self {
+        label.0
+    }
+}
+
+impl fmt::Display for LayerLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! The trace format: what a run is on disk, and how it gets there durably.
+//!
+//! A run is a directory. [`RunDir`] is its identity (`run.json`, with the [`Topology`] of the
+//! network), [`Table`] its tables and their Arrow schemas, [`PartPath`] the place of each part
+//! file. A file is written through [`Staging`] and becomes part of the run by
+//! [`Publisher::publish`], which makes a group of captures durable and names their files in a
+//! [`CommitRecord`]. [`Catalog`] is how readers learn what is committed.
+//!
+//! The format is specified in `schemas/README.md`, and tests hold this crate to it.
+
+mod catalog;
+mod checkpoint;
+mod commit;
+mod durable;
+mod fault;
+mod id;
+mod log;
+mod part;
+mod publish;
+mod run;
+mod staging;
+mod table;
+mod time;
+mod topology;
+
+pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile};
+pub use checkpoint::{ReadCheckpointError, checkpoint_schema};
+pub use commit::{CaptureId, CommitRecord, Crc32c, DecodeCommitError, FileEntry};
+pub use durable::{Durability, SLOW_BARRIER};
+pub use id::{
+    Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
+};
+pub use log::ReadCommitsError;
+pub use part::{ParsePartPathError, PartPath};
+pub use publish::{Group, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT};
+pub use run::{
+    COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
+    LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,
+};
+pub use staging::{PartWriter, StagedPart, Staging};
+pub use table::{EPOCH_COLUMN, LAYER_COLUMN, ParseTableError, Table, float_item, float_list};
+pub use time::{now, parse_ms};
+pub use topology::{Layer, Source, SourceRange, Topology, TopologyError};

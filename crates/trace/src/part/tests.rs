@@ -1,0 +1,59 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn paths_are_spelled_as_the_format_says() {
+    let mut part = PartPath {
+        table: Table::Weights,
+        epoch: Epoch(3),
+        layer: Some(LayerLabel::try_new("L_hidden_1").unwrap()),
+        step: Step(96),
+        rank: Rank(0),
+        generation: Generation(0),
+        sequence: 0,
+    };
+    assert_eq!(
+        part.to_string(),
+        "weights/epoch=3/layer=L_hidden_1/step-96-r0-g0.parquet"
+    );
+    part.table = Table::Metrics;
+    part.layer = None;
+    part.sequence = 1;
+    assert_eq!(part.to_string(), "metrics/epoch=3/step-96-r0-g0-1.parquet");
+}
+
+#[test]
+fn other_spellings_are_refused_with_a_reason() {
+    for (path, reason) in [
+        (
+            "weights/epoch=005/layer=a/step-1-r0-g0.parquet",
+            "would be spelled",
+        ),
+        ("metrics/epoch=5/step-1-r0-g0-0.parquet", "would be spelled"),
+        ("metrics/epoch=5/layer=a/step-1-r0-g0.parquet", ".parquet"),
+        ("weights/epoch=5/step-1-r0-g0.parquet", "layer="),
+        ("gradients/epoch=5/layer=a/step-1-r0-g0.parquet", "no table"),
+        ("metrics/epoch=x/step-1-r0-g0.parquet", "no number"),
+        ("../metrics/epoch=1/step-1-r0-g0.parquet", "no table"),
+    ] {
+        let error = path.parse::<PartPath>().unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn paths_round_trip(
+        table in 0usize..4, epoch in -1i32..100_000, layer in "[a-z][a-z/ .%=]{0,10}",
+        step in 0i64..i64::MAX, rank in 0i32..4096, generation in 0u32..100, sequence in 0u32..10,
+    ) {
+        let table = Table::ALL[table];
+        let part = PartPath {
+            table, epoch: Epoch(epoch),
+            layer: table.has_layer().then(|| LayerLabel::try_new(&layer).unwrap()),
+            step: Step(step), rank: Rank(rank), generation: Generation(generation), sequence,
+        };
+        prop_assert_eq!(part.to_string().parse::<PartPath>().unwrap(), part);
+    }
+}

@@ -1,0 +1,287 @@
+use std::fs;
+use std::io::Write;
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::id::{Epoch, Generation, LayerLabel, Step};
+use crate::part::PartPath;
+use crate::run::tests::info;
+use crate::table::Table;
+
+fn part(epoch: i32, table: Table) -> PartPath {
+    PartPath {
+        table,
+        epoch: Epoch(epoch),
+        layer: table
+            .has_layer()
+            .then(|| LayerLabel::try_new("L_output").unwrap()),
+        step: Step(24 * i64::from(epoch + 1)),
+        rank: Rank(0),
+        generation: Generation(0),
+        sequence: 0,
+    }
+}
+
+/// A capture of two files; their bytes say where they belong.
+fn group(publisher: &Publisher, epoch: i32) -> io::Result<Group> {
+    let mut parts = Vec::new();
+    for table in [Table::Weights, Table::Metrics] {
+        let path = part(epoch, table);
+        let mut writer = publisher.staging().create_part(path.clone())?;
+        writer.write_all(path.to_string().as_bytes())?;
+        parts.push(writer.finish(2));
+    }
+    Ok(Group {
+        captures: vec![CaptureId {
+            epoch: Epoch(epoch),
+            step: Step(24 * i64::from(epoch + 1)),
+        }],
+        parts,
+    })
+}
+
+fn epochs(catalog: &Catalog) -> Vec<i32> {
+    catalog.captures().iter().map(|c| c.id.epoch.0).collect()
+}
+
+/// Every committed file is there, whole, and named once.
+fn assert_whole(run: &RunDir) -> Catalog {
+    let catalog = Catalog::load(run).unwrap();
+    let mut paths = std::collections::HashSet::new();
+    for file in catalog.files() {
+        let bytes = fs::read(run.path().join(file.path)).unwrap();
+        assert_eq!(bytes.len() as u64, file.bytes, "{}", file.path);
+        assert_eq!(crate::Crc32c::of(&bytes), file.crc32c, "{}", file.path);
+        assert!(paths.insert(file.path.to_owned()), "{} twice", file.path);
+    }
+    assert_eq!(paths.len(), 2 * catalog.captures().len());
+    catalog
+}
+
+fn commit_files(run: &RunDir) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(run.commits_dir())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_published_capture_is_in_place_committed_and_named_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher =
+        Publisher::try_new(&run, Rank(0), Some(serde_json::json!({"lr": 0.5}))).unwrap();
+    for epoch in 0..3 {
+        let group = group(&publisher, epoch).unwrap();
+        assert_eq!(publisher.publish(group).unwrap().number, epoch as u64);
+    }
+    let catalog = assert_whole(&run);
+    assert_eq!(epochs(&catalog), [0, 1, 2]);
+    assert_eq!(catalog.sessions(), [serde_json::json!({"lr": 0.5})]);
+    let file = catalog.file(2);
+    assert_eq!(
+        file.path,
+        "weights/epoch=1/layer=L_output/step-48-r0-g0.parquet"
+    );
+    assert_eq!(
+        (file.step(), file.rows, file.layer),
+        (Some(48), 2, Some("L_output"))
+    );
+    assert_eq!(catalog.select("weights", |epoch, _| epoch == 2), [4]);
+
+    publisher.seal().unwrap();
+    drop(publisher);
+    assert!(!run.staging_dir().exists());
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// To the disk, a process that dies is one whose next operation never happens.
+#[test]
+fn a_failure_at_every_step_leaves_whole_captures_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = RunDir::create(&dir.path().join("before"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&before, Rank(0), None).unwrap();
+    // So many that the captures below go past a roll-up.
+    let first = ROLLUP_FANOUT as i32 - 2;
+    for epoch in 0..first {
+        let group = group(&publisher, epoch).unwrap();
+        publisher.publish(group).unwrap();
+    }
+    drop(publisher);
+
+    let mut failures = 0;
+    for n in 0.. {
+        assert!(n < 1000, "the loop must end");
+        let path = dir.path().join(n.to_string());
+        copy_dir(before.path(), &path);
+        let run = RunDir::open(&path).unwrap();
+        let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+        fault::fail_at(Some(n));
+        let mut published = first as usize;
+        for epoch in first..first + 4 {
+            match group(&publisher, epoch).map(|group| publisher.publish(group)) {
+                Ok(Ok(_)) => published += 1,
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        let failed = fault::fail_at(None);
+        let seen = epochs(&assert_whole(&run));
+        assert_eq!(
+            seen,
+            (0..seen.len() as i32).collect::<Vec<_>>(),
+            "in order, none twice"
+        );
+        // What was said to be published is; one capture more may be, if its last barrier failed.
+        assert!(
+            [published, published + 1].contains(&seen.len()),
+            "{published} {seen:?}"
+        );
+
+        // The run goes on where it stopped.
+        drop(publisher);
+        let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+        let next = group(&publisher, 100).unwrap();
+        publisher.publish(next).unwrap();
+        assert_eq!(epochs(&assert_whole(&run)).last(), Some(&100));
+        fs::remove_dir_all(&path).unwrap();
+        if !failed {
+            break;
+        }
+        failures += 1;
+    }
+    assert!(failures > 40, "only {failures} operations failed");
+}
+
+#[test]
+fn a_name_in_use_is_never_given_other_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let first = group(&publisher, 0).unwrap();
+    publisher.publish(first).unwrap();
+    let again = group(&publisher, 0).unwrap();
+    let error = publisher.publish(again).unwrap_err();
+    assert!(
+        matches!(&error, PublishError::Io { source, .. }
+        if source.kind() == io::ErrorKind::AlreadyExists),
+        "{error}"
+    );
+    assert_eq!(epochs(&assert_whole(&run)), [0]);
+}
+
+#[test]
+fn writers_that_meet_take_the_next_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (num_writers, each) = (4, 12);
+    std::thread::scope(|scope| {
+        for writer in 0..num_writers {
+            let run = &run;
+            scope.spawn(move || {
+                let mut publisher = Publisher::try_new(run, Rank(writer), None).unwrap();
+                for i in 0..each {
+                    let group = group(&publisher, writer * 100 + i).unwrap();
+                    publisher.publish(group).unwrap();
+                }
+            });
+        }
+    });
+    let catalog = assert_whole(&run);
+    let numbers: Vec<u64> = catalog.commits().iter().map(|c| c.number).collect();
+    assert_eq!(
+        numbers,
+        (0..(num_writers * each) as u64).collect::<Vec<_>>()
+    );
+    let mut seen = epochs(&catalog);
+    seen.sort_unstable();
+    let expected: Vec<i32> = (0..num_writers)
+        .flat_map(|w| (0..each).map(move |i| w * 100 + i))
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_record_below_a_checkpoint_is_withdrawn_and_numbered_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut slow = Publisher::try_new(&run, Rank(1), None).unwrap();
+    let mut fast = Publisher::try_new(&run, Rank(0), None).unwrap();
+    for epoch in 0..20 {
+        let group = group(&fast, epoch).unwrap();
+        fast.publish(group).unwrap();
+    }
+    // The slow writer still believes that number 0 is next, and its file is gone.
+    assert_eq!(commit_files(&run).len(), 5);
+    let late = group(&slow, 50).unwrap();
+    assert_eq!(slow.publish(late).unwrap().number, 20);
+    assert_eq!(
+        epochs(&assert_whole(&run)),
+        (0..20).chain([50]).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn records_roll_up_by_levels_so_that_few_files_are_read() {
+    // Sizes only: what the roll-up would do over 10,000 publishes.
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut rewritten = 0;
+    let mut most = 0;
+    for number in 0..10_000 {
+        segments.push(Segment::record(number));
+        if let Some(start) = rollup_start(&segments) {
+            let first = segments[start].first;
+            segments.truncate(start);
+            segments.push(Segment::checkpoint(first, number));
+            rewritten += number + 1 - first;
+        }
+        most = most.max(segments.len());
+    }
+    assert!(most <= 4 * ROLLUP_FANOUT, "{most} files");
+    assert!(
+        rewritten <= 4 * 10_000,
+        "each record once a level, not {rewritten}"
+    );
+}
+
+#[test]
+fn sealing_leaves_one_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    for epoch in 0..20 {
+        let group = group(&publisher, epoch).unwrap();
+        publisher.publish(group).unwrap();
+    }
+    publisher.seal().unwrap();
+    assert_eq!(commit_files(&run), [Segment::checkpoint(0, 19).file_name()]);
+    assert_eq!(epochs(&assert_whole(&run)), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_dead_writer_left_is_neither_seen_nor_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let left = run.staging_dir().join("0123456789abcdef/0");
+    fs::create_dir_all(left.parent().unwrap()).unwrap();
+    fs::write(&left, "half").unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let group = group(&publisher, 0).unwrap();
+    publisher.publish(group).unwrap();
+    drop(publisher);
+    assert_eq!(epochs(&assert_whole(&run)), [0]);
+    assert_eq!(fs::read_to_string(left).unwrap(), "half");
+}

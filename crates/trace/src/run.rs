@@ -1,0 +1,308 @@
+//! A run's directory and its identity, `run.json`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::commit::Crc32c;
+use crate::durable;
+use crate::id::Nonce;
+use crate::topology::Topology;
+
+/// Name of the file that holds a run's identity.
+pub const RUN_FILE: &str = "run.json";
+/// Name of the directory that holds the commit records.
+pub const COMMITS_DIR: &str = "commits";
+/// Name of the directory that holds files being written.
+pub const STAGING_DIR: &str = ".staging";
+/// Key of the format version in a part file's footer.
+pub const FORMAT_KEY: &str = "stratigraph.format";
+
+/// A version of the trace format. A reader of the same major version reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormatVersion {
+    /// Changes when older readers would misread a trace.
+    pub major: u32,
+    /// Changes with a new table or nullable column.
+    pub minor: u32,
+}
+
+/// The version that this library writes.
+pub const FORMAT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+impl std::fmt::Display for FormatVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// What a run is: written once, never changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The trace format's version.
+    pub format: FormatVersion,
+    /// The run's own random name.
+    pub run_id: Nonce,
+    /// When the run was created, RFC 3339 in UTC.
+    pub created: String,
+    /// The program and version that created it.
+    pub created_by: String,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// The device that it trained on, as `cpu` or `cuda:0`.
+    pub device: String,
+    /// The network's architecture, in its recorder's own words; enough to rebuild it.
+    pub model: serde_json::Value,
+    /// Where the samples come from.
+    pub dataset: DatasetInfo,
+    /// Samples in one forward pass over the held-out set: matrix products depend on it.
+    pub evaluation_batch_size: u64,
+    /// Names of the classes, by class; empty where there are none.
+    pub class_names: Vec<String>,
+    /// The network's layers.
+    pub layers: Topology,
+    /// The resolved configuration of the recorder.
+    pub config: serde_json::Value,
+}
+
+/// Where a run's samples come from, well enough to find them again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetInfo {
+    /// What kind it is, as `digits`.
+    pub kind: String,
+    /// Where it was read from: a path, or the word `built-in`.
+    pub source: String,
+    /// Checksum of the data's bytes.
+    pub crc32c: Crc32c,
+    /// Number of samples trained on.
+    pub num_train: u64,
+    /// Number of samples held out.
+    pub num_held_out: u64,
+    /// Which samples are held out, in words, as `last 297`.
+    pub held_out: String,
+}
+
+/// A directory that holds a run.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+    info: std::sync::Arc<RunInfo>,
+}
+
+/// Why a run could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateRunError {
+    /// There is something already.
+    #[error("{} exists and is not empty: nothing is ever overwritten, name another directory", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot create the run {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// Why a directory could not be opened as a run.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenRunError {
+    /// There is no such directory.
+    #[error("there is no run at {}: no such directory", path.display())]
+    NotFound {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is there, but not `run.json`.
+    #[error("{} is no run: it has no {RUN_FILE}", path.display())]
+    NotARun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A newer version of Stratigraph wrote the run.
+    #[error(
+        "{} has trace format {found}, this version reads up to {}.x: use a newer Stratigraph", path.display(), FORMAT_VERSION.major
+    )]
+    NewerFormat {
+        /// The directory.
+        path: PathBuf,
+        /// The run's version.
+        found: FormatVersion,
+    },
+    /// `run.json` is there, but cannot be understood.
+    #[error("{} cannot be read as a run's identity", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The file system refused.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// Why the right to write to a run was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum LockRunError {
+    /// Another process holds it.
+    #[error("{} is being written by another process", path.display())]
+    Held {
+        /// The run.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot lock {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// The right to record into a run; given up when dropped, and when the process dies.
+#[derive(Debug)]
+pub struct WriterLock {
+    _file: fs::File,
+}
+
+impl RunDir {
+    /// Creates a run, with its directory and the ones above it, durably.
+    ///
+    /// # Errors
+    /// If the directory exists and is not empty, or the file system refuses.
+    pub fn create(path: &Path, info: RunInfo) -> Result<Self, CreateRunError> {
+        let io_error = |path: &Path, source| CreateRunError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let not_empty = || CreateRunError::NotEmpty {
+            path: path.to_owned(),
+        };
+        durable::create_dir_all(path).map_err(|e| {
+            if path.exists() && !path.is_dir() {
+                not_empty()
+            } else {
+                io_error(path, e)
+            }
+        })?;
+        let mut entries = fs::read_dir(path).map_err(|e| io_error(path, e))?;
+        if entries.next().is_some() {
+            return Err(not_empty());
+        }
+
+        let mut json = serde_json::to_vec_pretty(&info).expect("all keys are text");
+        json.push(b'\n');
+        let file = path.join(RUN_FILE);
+        let staged = path.join(format!(".{RUN_FILE}.{}", info.run_id));
+        let created = durable::create_once(&staged, &file, &json);
+        match created {
+            Ok(()) => {}
+            // Somebody else was quicker.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(not_empty()),
+            Err(e) => return Err(io_error(&file, e)),
+        }
+        let commits = path.join(COMMITS_DIR);
+        durable::create_dir_all(&commits).map_err(|e| io_error(&commits, e))?;
+        Ok(Self {
+            path: path.to_owned(),
+            info: std::sync::Arc::new(info),
+        })
+    }
+
+    /// Opens a run.
+    ///
+    /// # Errors
+    /// If there is none, or a newer major format version wrote it.
+    pub fn open(path: &Path) -> Result<Self, OpenRunError> {
+        let file = path.join(RUN_FILE);
+        let json = fs::read(&file).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound if !path.exists() => OpenRunError::NotFound {
+                path: path.to_owned(),
+            },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OpenRunError::NotARun {
+                path: path.to_owned(),
+            },
+            _ => OpenRunError::Io {
+                path: file.clone(),
+                source,
+            },
+        })?;
+        // The version first: the rest of a newer version's file may not parse.
+        #[derive(Deserialize)]
+        struct Versioned {
+            format: FormatVersion,
+        }
+        let malformed = |source| OpenRunError::Malformed {
+            path: file.clone(),
+            source,
+        };
+        let Versioned { format } = serde_json::from_slice(&json).map_err(malformed)?;
+        if format.major > FORMAT_VERSION.major {
+            return Err(OpenRunError::NewerFormat {
+                path: path.to_owned(),
+                found: format,
+            });
+        }
+        let info: RunInfo = serde_json::from_slice(&json).map_err(malformed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            info: std::sync::Arc::new(info),
+        })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What `run.json` says.
+    pub fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    /// Where the commit records lie.
+    pub fn commits_dir(&self) -> PathBuf {
+        self.path.join(COMMITS_DIR)
+    }
+
+    /// Where files lie while they are being written.
+    pub fn staging_dir(&self) -> PathBuf {
+        self.path.join(STAGING_DIR)
+    }
+
+    /// Takes the right to record into the run, which one process at a time has.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub fn lock_writer(&self) -> Result<WriterLock, LockRunError> {
+        let path = self.path.join(RUN_FILE);
+        let io_error = |source| LockRunError::Io {
+            path: path.clone(),
+            source,
+        };
+        let file = fs::File::open(&path).map_err(io_error)?;
+        match file.try_lock() {
+            Ok(()) => Ok(WriterLock { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(LockRunError::Held {
+                path: self.path.clone(),
+            }),
+            Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,103 @@
+use super::*;
+use crate::id::LayerLabel;
+use crate::topology::{Layer, Source, SourceRange};
+
+/// A run of a network with 2 inputs and one layer of 2 units.
+pub(crate) fn info() -> RunInfo {
+    let layers = vec![Layer {
+        layer_index: 0,
+        layer: LayerLabel::try_new("L_output").unwrap(),
+        module_path: "layers.0".to_owned(),
+        kind: "linear".to_owned(),
+        shape: vec![2, 2],
+        fan_in: 2,
+        num_units: 2,
+        first_neuron: 0,
+        activation: None,
+        trainable: true,
+        source: Some(vec![SourceRange::all(Source::Input, 2)]),
+    }];
+    RunInfo {
+        format: FORMAT_VERSION,
+        run_id: Nonce::draw().unwrap(),
+        created: "2026-01-01T00:00:00.000Z".to_owned(),
+        created_by: "trace tests".to_owned(),
+        seed: 42,
+        device: "cpu".to_owned(),
+        model: serde_json::json!({"kind": "mlp"}),
+        dataset: DatasetInfo {
+            kind: "digits".to_owned(),
+            source: "built-in".to_owned(),
+            crc32c: Crc32c(7),
+            num_train: 3,
+            num_held_out: 1,
+            held_out: "last 1".to_owned(),
+        },
+        evaluation_batch_size: 512,
+        class_names: vec!["a".to_owned(), "b".to_owned()],
+        layers: Topology::try_new(layers).unwrap(),
+        config: serde_json::json!({"epochs": 1}),
+    }
+}
+
+#[test]
+fn what_was_created_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b/run");
+    let created = RunDir::create(&path, info()).unwrap();
+    assert_eq!(RunDir::open(&path).unwrap().info(), created.info());
+    let mut names: Vec<_> = fs::read_dir(&path)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, [COMMITS_DIR, RUN_FILE]);
+}
+
+#[test]
+fn nothing_that_exists_is_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("precious"), "x").unwrap();
+    let error = RunDir::create(dir.path(), info()).unwrap_err();
+    assert!(matches!(error, CreateRunError::NotEmpty { .. }), "{error}");
+
+    let file = dir.path().join("precious");
+    let error = RunDir::create(&file, info()).unwrap_err();
+    assert!(matches!(error, CreateRunError::NotEmpty { .. }), "{error}");
+    assert_eq!(fs::read_to_string(file).unwrap(), "x");
+}
+
+#[test]
+fn what_is_no_run_is_said_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        RunDir::open(&dir.path().join("missing")),
+        Err(OpenRunError::NotFound { .. })
+    ));
+    assert!(matches!(
+        RunDir::open(dir.path()),
+        Err(OpenRunError::NotARun { .. })
+    ));
+    fs::write(
+        dir.path().join(RUN_FILE),
+        r#"{"format":{"major":2,"minor":7},"novel":1}"#,
+    )
+    .unwrap();
+    let error = RunDir::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("trace format 2.7"), "{error}");
+    fs::write(dir.path().join(RUN_FILE), r#"{"format":"#).unwrap();
+    assert!(matches!(
+        RunDir::open(dir.path()),
+        Err(OpenRunError::Malformed { .. })
+    ));
+}
+
+#[test]
+fn one_writer_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let lock = run.lock_writer().unwrap();
+    assert!(matches!(run.lock_writer(), Err(LockRunError::Held { .. })));
+    drop(lock);
+    run.lock_writer().unwrap();
+}

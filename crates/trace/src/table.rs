@@ -1,0 +1,174 @@
+//! The tables of a trace and their columns: what a part file holds, and what its path says.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+
+/// The partition column `epoch`, as readers see it.
+pub const EPOCH_COLUMN: &str = "epoch";
+/// The partition column `layer`, as readers see it.
+pub const LAYER_COLUMN: &str = "layer";
+
+/// A table that a recorder writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// One row a neuron a capture: bias, incoming weights and their statistics.
+    Weights,
+    /// One row a neuron a capture (or recorded batch): its values and their statistics.
+    Activations,
+    /// One row a sample a capture: what the network made of it.
+    Classifications,
+    /// One row a figure: loss, accuracy, and what recording cost.
+    Metrics,
+}
+
+impl Table {
+    /// Every table, in the order in which documents list them.
+    pub const ALL: [Table; 4] = [
+        Table::Weights,
+        Table::Activations,
+        Table::Classifications,
+        Table::Metrics,
+    ];
+
+    /// The table's name: in SQL, and as a directory of the run.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Weights => "weights",
+            Table::Activations => "activations",
+            Table::Classifications => "classifications",
+            Table::Metrics => "metrics",
+        }
+    }
+
+    /// Whether the table is partitioned by layer as well as by epoch.
+    pub fn has_layer(self) -> bool {
+        matches!(self, Table::Weights | Table::Activations)
+    }
+
+    /// The columns stored in a part file, in order.
+    pub fn schema(self) -> SchemaRef {
+        static SCHEMAS: LazyLock<[SchemaRef; 4]> =
+            LazyLock::new(|| Table::ALL.map(|table| Arc::new(Schema::new(file_fields(table)))));
+        Arc::clone(&SCHEMAS[self as usize])
+    }
+
+    /// The columns that the path holds: `epoch Int32`, and `layer Utf8` where there are layers.
+    pub fn partition_fields(self) -> Vec<Field> {
+        let mut fields = vec![Field::new(EPOCH_COLUMN, DataType::Int32, false)];
+        if self.has_layer() {
+            fields.push(Field::new(LAYER_COLUMN, DataType::Utf8, false));
+        }
+        fields
+    }
+
+    /// The columns by which the rows of a part file ascend, most significant first.
+    pub fn sort_columns(self) -> &'static [&'static str] {
+        match self {
+            Table::Weights | Table::Activations => &["step", "neuron"],
+            Table::Classifications => &["step", "sample"],
+            Table::Metrics => &["step"],
+        }
+    }
+
+    /// The column that holds a long list of floats, if the table has one.
+    pub fn list_column(self) -> Option<&'static str> {
+        match self {
+            Table::Weights => Some("weights"),
+            Table::Activations => Some("activations"),
+            Table::Classifications => Some("outputs"),
+            Table::Metrics => None,
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is no table of this format version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no table of a trace; tables are weights, activations, classifications, metrics")]
+pub struct ParseTableError(pub String);
+
+impl FromStr for Table {
+    type Err = ParseTableError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Table::ALL
+            .into_iter()
+            .find(|table| table.name() == name)
+            .ok_or_else(|| ParseTableError(name.to_owned()))
+    }
+}
+
+/// A list of not-null 32-bit floats; its leaf's Parquet path is `<column>.list.item`.
+pub fn float_list() -> DataType {
+    DataType::List(Arc::new(float_item()))
+}
+
+/// The element of a [`float_list`].
+pub fn float_item() -> Field {
+    Field::new("item", DataType::Float32, false)
+}
+
+fn file_fields(table: Table) -> Fields {
+    let required = |name: &str, data_type: DataType| Field::new(name, data_type, false);
+    let nullable = |name: &str, data_type: DataType| Field::new(name, data_type, true);
+    let float = |name: &str| nullable(name, DataType::Float32);
+
+    let mut fields = vec![
+        required("step", DataType::Int64),
+        required("rank", DataType::Int32),
+    ];
+    fields.extend(match table {
+        Table::Weights => vec![
+            required("neuron", DataType::Int32),
+            required("unit", DataType::Int32),
+            float("bias"),
+            nullable("weights", float_list()),
+            float("weight_mean"),
+            float("weight_std"),
+            float("weight_min"),
+            float("weight_max"),
+            float("weight_l2"),
+            required("nonfinite", DataType::Int32),
+        ],
+        Table::Activations => vec![
+            required("phase", DataType::Utf8),
+            required("batch", DataType::Int32),
+            required("neuron", DataType::Int32),
+            required("unit", DataType::Int32),
+            required("num_samples", DataType::Int64),
+            nullable("activations", float_list()),
+            float("activation_mean"),
+            float("activation_median"),
+            float("activation_std"),
+            float("activation_min"),
+            float("activation_max"),
+            required("zeros", DataType::Int64),
+            required("nonfinite", DataType::Int64),
+        ],
+        Table::Classifications => vec![
+            required("phase", DataType::Utf8),
+            required("sample", DataType::Int64),
+            nullable("target", DataType::Int32),
+            nullable("expected", float_list()),
+            nullable("predicted", DataType::Int32),
+            nullable("correct", DataType::Boolean),
+            float("confidence"),
+            required("loss", DataType::Float32),
+            required("outputs", float_list()),
+        ],
+        Table::Metrics => vec![
+            nullable("phase", DataType::Utf8),
+            required("name", DataType::Utf8),
+            required("value", DataType::Float64),
+        ],
+    });
+    fields.into()
+}

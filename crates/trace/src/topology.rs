@@ -1,0 +1,271 @@
+//! What a network is made of: the single source of truth for layers, neurons and connections.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::LayerLabel;
+
+/// The layers of a network, in the order in which a forward pass visits them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Layer>", into = "Vec<Layer>")]
+pub struct Topology {
+    layers: Vec<Layer>,
+}
+
+/// One weight tensor and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Position in the topology, from 0.
+    pub layer_index: u32,
+    /// The layer's name, unique in the network without regard to case.
+    pub layer: LayerLabel,
+    /// Where the module stands in the model, as `layers.0`.
+    pub module_path: String,
+    /// What kind of module it is, as `linear`.
+    pub kind: String,
+    /// Shape of the weights as a trace stores them: `[num_units, ...]`, for a linear layer
+    /// `[out, in]`.
+    pub shape: Vec<u64>,
+    /// Incoming connections of a unit: the length of a row of `weights`.
+    pub fan_in: u32,
+    /// Number of output units.
+    pub num_units: u32,
+    /// Id of unit 0; unit `u` is neuron `first_neuron + u`.
+    pub first_neuron: i32,
+    /// The non-linearity whose result `activations` holds; none where that is the layer's own
+    /// output.
+    pub activation: Option<String>,
+    /// Whether the optimizer changes it.
+    pub trainable: bool,
+    /// Where position 0, 1, ... of a row of `weights` come from; none where it is not known.
+    pub source: Option<Vec<SourceRange>>,
+}
+
+/// A stretch of a layer's incoming connections.
+///
+/// It stands for `count * repeat` positions: for `i` in `0..count`, `repeat` positions in a row
+/// come from unit `start + i * stride`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRange {
+    /// What the units belong to.
+    pub from: Source,
+    /// The first unit (or input).
+    pub start: u32,
+    /// How many units there are.
+    pub count: u32,
+    /// From one unit to the next.
+    pub stride: u32,
+    /// How many positions in a row come from the same unit (the size of a convolution's kernel).
+    pub repeat: u32,
+}
+
+/// What a connection starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Source {
+    /// The network's inputs.
+    Input,
+    /// The units of an earlier layer.
+    Layer(LayerLabel),
+}
+
+/// How `run.json` spells [`Source::Input`].
+const INPUT: &str = "input";
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Input => INPUT.to_owned(),
+            Source::Layer(label) => label.into(),
+        }
+    }
+}
+
+impl TryFrom<String> for Source {
+    type Error = crate::id::LayerLabelError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == INPUT {
+            Ok(Source::Input)
+        } else {
+            LayerLabel::try_from(text).map(Source::Layer)
+        }
+    }
+}
+
+impl SourceRange {
+    /// All of something: units 0, 1, ... `count - 1`, each once.
+    pub fn all(from: Source, count: u32) -> Self {
+        Self {
+            from,
+            start: 0,
+            count,
+            stride: 1,
+            repeat: 1,
+        }
+    }
+
+    /// How many positions of a row the range covers.
+    pub fn num_positions(&self) -> u64 {
+        u64::from(self.count) * u64::from(self.repeat)
+    }
+
+    /// The unit of every position, in order.
+    pub fn units(&self) -> impl Iterator<Item = u32> + use<> {
+        let (start, stride, repeat) = (self.start, self.stride, self.repeat);
+        (0..self.count).flat_map(move |i| (0..repeat).map(move |_| start + i * stride))
+    }
+}
+
+/// Why a list of layers is no topology.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopologyError {
+    /// Two layers have the same label, or labels that differ in case alone.
+    #[error(
+        "two layers are called {0:?} (labels must differ by more than upper and lower case, file systems may not tell them apart)"
+    )]
+    DuplicateLabel(String),
+    /// A layer's own label is the word for the network's inputs.
+    #[error("a layer cannot be called \"input\": that is what connections from the inputs say")]
+    ReservedLabel,
+    /// `layer_index` or `first_neuron` does not follow from the layers before.
+    #[error("layer {layer:?}: {field} is {found}, the layers before it say {expected}")]
+    OutOfOrder {
+        /// The layer.
+        layer: String,
+        /// The field that is off.
+        field: &'static str,
+        /// What it says.
+        found: i64,
+        /// What it should say.
+        expected: i64,
+    },
+    /// The ranges do not cover every position of a row, or name a unit that does not exist.
+    #[error("layer {layer:?}: its source {problem}")]
+    BadSource {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// More neurons than an `Int32` can number.
+    #[error(
+        "the network has more neurons than the trace format can number ({})",
+        i32::MAX
+    )]
+    TooManyNeurons,
+}
+
+impl Topology {
+    /// Checks that the layers belong together.
+    ///
+    /// # Errors
+    /// If labels clash, indices are out of order, or a source does not add up.
+    pub fn try_new(layers: Vec<Layer>) -> Result<Self, TopologyError> {
+        let mut seen = std::collections::HashMap::new();
+        let mut next_neuron = 0i64;
+        for (index, layer) in layers.iter().enumerate() {
+            let name = layer.layer.as_str();
+            if name.eq_ignore_ascii_case(INPUT) {
+                return Err(TopologyError::ReservedLabel);
+            }
+            if seen.insert(name.to_lowercase(), layer.num_units).is_some() {
+                return Err(TopologyError::DuplicateLabel(name.to_owned()));
+            }
+            let in_order = |field, found, expected| {
+                (found == expected)
+                    .then_some(())
+                    .ok_or_else(|| TopologyError::OutOfOrder {
+                        layer: name.to_owned(),
+                        field,
+                        found,
+                        expected,
+                    })
+            };
+            in_order("layer_index", layer.layer_index.into(), index as i64)?;
+            in_order("first_neuron", layer.first_neuron.into(), next_neuron)?;
+            next_neuron += i64::from(layer.num_units);
+            if next_neuron > i64::from(i32::MAX) {
+                return Err(TopologyError::TooManyNeurons);
+            }
+        }
+        for layer in &layers {
+            if let Some(ranges) = &layer.source {
+                check_source(layer, ranges, &seen)?;
+            }
+        }
+        Ok(Self { layers })
+    }
+
+    /// The layers, in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The layer of that name.
+    pub fn layer(&self, label: &str) -> Option<&Layer> {
+        self.layers.iter().find(|l| l.layer.as_str() == label)
+    }
+
+    /// How many neurons the network has.
+    pub fn num_neurons(&self) -> i32 {
+        self.layers
+            .last()
+            .map_or(0, |l| l.first_neuron + l.num_units.cast_signed())
+    }
+
+    /// The largest fan-in of the layers: the width that rows of `weights` are padded to.
+    pub fn width(&self) -> u32 {
+        self.layers.iter().map(|l| l.fan_in).max().unwrap_or(0)
+    }
+}
+
+fn check_source(
+    layer: &Layer,
+    ranges: &[SourceRange],
+    num_units: &std::collections::HashMap<String, u32>,
+) -> Result<(), TopologyError> {
+    let bad = |problem: String| TopologyError::BadSource {
+        layer: layer.layer.as_str().to_owned(),
+        problem,
+    };
+    let positions: u64 = ranges.iter().map(SourceRange::num_positions).sum();
+    if positions != u64::from(layer.fan_in) {
+        return Err(bad(format!(
+            "covers {positions} positions, but its fan-in is {}",
+            layer.fan_in
+        )));
+    }
+    for range in ranges {
+        let Source::Layer(from) = &range.from else {
+            continue;
+        };
+        let units = *num_units
+            .get(&from.as_str().to_lowercase())
+            .ok_or_else(|| bad(format!("names layer {from:?}, which does not exist")))?;
+        let last = u64::from(range.start)
+            + u64::from(range.count.saturating_sub(1)) * u64::from(range.stride);
+        if range.count > 0 && last >= u64::from(units) {
+            return Err(bad(format!(
+                "names unit {last} of layer {from:?}, which has {units}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl TryFrom<Vec<Layer>> for Topology {
+    type Error = TopologyError;
+
+    fn try_from(layers: Vec<Layer>) -> Result<Self, Self::Error> {
+        Self::try_new(layers)
+    }
+}
+
+impl From<Topology> for Vec<Layer> {
+    fn from(topology: Topology) -> Self {
+        topology.layers
+    }
+}
+
+#[cfg(test)]
+mod tests;

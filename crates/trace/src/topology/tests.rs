@@ -1,0 +1,105 @@
+use super::*;
+
+/// A network of linear layers: `widths[0]` inputs, then a layer a further width.
+fn chain(widths: &[u32]) -> Vec<Layer> {
+    let mut first_neuron = 0;
+    (1..widths.len())
+        .map(|i| {
+            let layer = Layer {
+                layer_index: i as u32 - 1,
+                layer: LayerLabel::try_new(&format!("fc{i}")).unwrap(),
+                module_path: format!("layers.{}", i - 1),
+                kind: "linear".to_owned(),
+                shape: vec![widths[i].into(), widths[i - 1].into()],
+                fan_in: widths[i - 1],
+                num_units: widths[i],
+                first_neuron,
+                activation: None,
+                trainable: true,
+                source: Some(vec![SourceRange::all(
+                    if i == 1 {
+                        Source::Input
+                    } else {
+                        Source::Layer(LayerLabel::try_new(&format!("fc{}", i - 1)).unwrap())
+                    },
+                    widths[i - 1],
+                )]),
+            };
+            first_neuron += widths[i] as i32;
+            layer
+        })
+        .collect()
+}
+
+#[test]
+fn neurons_are_numbered_across_layers_without_wrapping() {
+    let topology = Topology::try_new(chain(&[20, 10, 10, 1])).unwrap();
+    assert_eq!(topology.num_neurons(), 21);
+    assert_eq!(topology.width(), 20);
+    assert_eq!(topology.layer("fc3").unwrap().first_neuron, 20);
+}
+
+#[test]
+fn ranges_expand_by_stride_and_repeat() {
+    let range = SourceRange {
+        from: Source::Input,
+        start: 1,
+        count: 3,
+        stride: 2,
+        repeat: 2,
+    };
+    assert_eq!(range.num_positions(), 6);
+    assert_eq!(range.units().collect::<Vec<_>>(), [1, 1, 3, 3, 5, 5]);
+}
+
+#[test]
+fn labels_that_differ_in_case_alone_clash() {
+    let mut layers = chain(&[4, 3, 2]);
+    layers[1].layer = LayerLabel::try_new("FC1").unwrap();
+    assert_eq!(
+        Topology::try_new(layers),
+        Err(TopologyError::DuplicateLabel("FC1".to_owned()))
+    );
+}
+
+#[test]
+fn sources_must_add_up() {
+    let mut layers = chain(&[4, 3, 2]);
+    layers[1].source = Some(vec![SourceRange::all(Source::Input, 2)]);
+    assert!(matches!(
+        Topology::try_new(layers),
+        Err(TopologyError::BadSource { .. })
+    ));
+
+    let mut layers = chain(&[4, 3, 2]);
+    layers[1].source.as_mut().unwrap()[0].start = 1;
+    let error = Topology::try_new(layers).unwrap_err().to_string();
+    assert!(
+        error.contains("names unit 3") && error.contains("has 3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_neuron_id_out_of_order_is_refused() {
+    let mut layers = chain(&[4, 3, 2]);
+    layers[1].first_neuron = 5;
+    assert!(matches!(
+        Topology::try_new(layers),
+        Err(TopologyError::OutOfOrder {
+            field: "first_neuron",
+            found: 5,
+            expected: 3,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn json_spells_sources_as_words() {
+    let topology = Topology::try_new(chain(&[2, 1, 1])).unwrap();
+    let json = serde_json::to_value(&topology).unwrap();
+    assert_eq!(json[0]["source"][0]["from"], "input");
+    assert_eq!(json[1]["source"][0]["from"], "fc1");
+    assert_eq!(serde_json::from_value::<Topology>(json).unwrap(), topology);
+}
