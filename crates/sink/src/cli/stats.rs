@@ -1,0 +1,81 @@
+//! `sink stats RUN`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use sink::{Amount, RunStats, run_stats};
+use trace::RunDir;
+
+const HEADER: [&str; 6] = ["table", "layer", "files", "rows", "bytes", "bytes/weight"];
+
+/// The first columns are texts, to the left; the rest are numbers, to the right.
+const NUM_TEXT_COLUMNS: usize = 2;
+
+pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
+    let stats = run_stats(run)?;
+    let mut out = std::io::stdout().lock();
+    write!(
+        out,
+        "{}: {} captures in {} commits",
+        run.path().display(),
+        stats.num_captures,
+        stats.num_commits
+    )?;
+    match stats.epochs {
+        Some((first, last)) => writeln!(out, ", epochs {first} to {last}\n")?,
+        None => writeln!(out, ", nothing recorded yet\n")?,
+    }
+    print_table(&rows(&stats), &mut out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rows(stats: &RunStats) -> Vec<[String; HEADER.len()]> {
+    let row = |table: &str, layer: &str, amount: &Amount, bytes_per_weight: Option<f64>| {
+        [
+            table.to_owned(),
+            layer.to_owned(),
+            amount.num_files.to_string(),
+            amount.num_rows.to_string(),
+            amount.bytes.to_string(),
+            bytes_per_weight.map_or(String::new(), |bytes| format!("{bytes:.2}")),
+        ]
+    };
+    let mut rows: Vec<_> = stats
+        .tables
+        .iter()
+        .map(|s| {
+            let layer = s.layer.as_deref().unwrap_or("");
+            row(&s.table, layer, &s.amount, s.bytes_per_weight())
+        })
+        .collect();
+    rows.push(row("total", "", &stats.total, None));
+    rows
+}
+
+fn print_table(rows: &[[String; HEADER.len()]], out: &mut impl Write) -> Result<()> {
+    let header = HEADER.map(str::to_owned);
+    let widths: [usize; HEADER.len()] = std::array::from_fn(|column| {
+        let cells = std::iter::once(&header).chain(rows);
+        cells
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    });
+    for row in std::iter::once(&header).chain(rows) {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                if column < NUM_TEXT_COLUMNS {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            })
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! `sink verify RUN`.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
+use sink::{VerifyProgress, VerifyReport, verify};
+use trace::RunDir;
+
+/// How often a log is told how far it is, where there is no terminal to draw a bar on.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Uncommitted files that are listed one by one.
+const LISTED_UNCOMMITTED: usize = 20;
+
+pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
+    let report = if std::io::stderr().is_terminal() {
+        verify_with_bar(run)?
+    } else {
+        verify_with_lines(run)?
+    };
+    print(run, &report, &mut std::io::stdout().lock())?;
+    Ok(if report.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn verify_with_bar(run: &RunDir) -> Result<VerifyReport> {
+    let style = ProgressStyle::with_template(
+        "verifying {bar:30} {binary_bytes}/{binary_total_bytes}, {msg} files, {eta} left",
+    )?;
+    let bar = ProgressBar::new(0).with_style(style);
+    let report = verify(run, &|progress| {
+        bar.set_length(progress.bytes);
+        bar.set_position(progress.bytes_done);
+        bar.set_message(format!(
+            "{}/{}",
+            progress.num_files_done, progress.num_files
+        ));
+    });
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn verify_with_lines(run: &RunDir) -> Result<VerifyReport> {
+    let last = Mutex::new(Instant::now());
+    let say = |progress: VerifyProgress| {
+        let Ok(mut last) = last.lock() else { return };
+        if last.elapsed() >= LOG_INTERVAL {
+            *last = Instant::now();
+            #[expect(clippy::print_stderr, reason = "progress goes to stderr")]
+            {
+                eprintln!(
+                    "verified {} of {} files, {} of {}",
+                    progress.num_files_done,
+                    progress.num_files,
+                    BinaryBytes(progress.bytes_done),
+                    BinaryBytes(progress.bytes),
+                );
+            }
+        }
+    };
+    Ok(verify(run, &say)?)
+}
+
+fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()> {
+    for problem in &report.problems {
+        writeln!(
+            out,
+            "{}: {}: expected {}, found {}",
+            problem.path, problem.check, problem.expected, problem.found
+        )?;
+    }
+    print_uncommitted(report, out)?;
+    let verdict = match report.problems.len() {
+        0 => "whole".to_owned(),
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    };
+    writeln!(
+        out,
+        "{}: {verdict}; {} captures in {} commits, {} files, {} rows, {}",
+        run.path().display(),
+        report.num_captures,
+        report.num_commits,
+        report.num_files,
+        report.num_rows,
+        BinaryBytes(report.num_bytes),
+    )?;
+    Ok(())
+}
+
+fn print_uncommitted(report: &VerifyReport, out: &mut impl Write) -> Result<()> {
+    let num_files = report.uncommitted.len();
+    if num_files == 0 {
+        return Ok(());
+    }
+    let reason = if report.is_being_recorded {
+        "a recorder is writing this run"
+    } else {
+        "left by a recorder that was interrupted"
+    };
+    let files = if num_files == 1 {
+        "file is"
+    } else {
+        "files are"
+    };
+    writeln!(
+        out,
+        "{num_files} {files} not committed and no part of the run ({reason}):"
+    )?;
+    for file in report.uncommitted.iter().take(LISTED_UNCOMMITTED) {
+        writeln!(out, "  {} ({})", file.path, BinaryBytes(file.bytes))?;
+    }
+    if num_files > LISTED_UNCOMMITTED {
+        writeln!(out, "  ... and {} more", num_files - LISTED_UNCOMMITTED)?;
+    }
+    Ok(())
+}

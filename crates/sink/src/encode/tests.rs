@@ -1,0 +1,419 @@
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int32Array, Int64Array, StringArray,
+};
+use arrow::datatypes::{Float32Type, Int32Type};
+use bytes::Bytes;
+use parquet::arrow::ARROW_SCHEMA_META_KEY;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::PageType;
+use parquet::column::page::{Page, PageReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::statistics::Statistics;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{HIDDEN, lists, metrics_rows, noise, part_path, weights_rows};
+
+fn encode(table: Table, layer: Option<&str>, rows: RecordBatch) -> Result<Bytes, EncodeError> {
+    let path = part_path(table, 3, layer);
+    Ok(Bytes::from(encode_part(&Part { path, rows }, Vec::new())?))
+}
+
+fn encode_weights(rows: &[Vec<f32>], nulls: Option<Vec<bool>>) -> Bytes {
+    let rows = weights_rows(3, 10, lists(rows, nulls));
+    encode(Table::Weights, Some(HIDDEN), rows).unwrap()
+}
+
+fn decode(file: &Bytes) -> RecordBatch {
+    let mut batches = ParquetRecordBatchReaderBuilder::try_new(file.clone())
+        .unwrap()
+        .with_batch_size(1 << 20)
+        .build()
+        .unwrap();
+    let batch = batches.next().unwrap().unwrap();
+    assert!(batches.next().is_none());
+    batch
+}
+
+fn metadata(file: &Bytes) -> ParquetMetaData {
+    SerializedFileReader::new(file.clone())
+        .unwrap()
+        .metadata()
+        .clone()
+}
+
+fn column<'a>(metadata: &'a ParquetMetaData, path: &str) -> &'a ColumnChunkMetaData {
+    let columns = metadata.row_group(0).columns();
+    let found = columns.iter().find(|c| c.column_path().string() == path);
+    found.unwrap_or_else(|| panic!("no column {path}"))
+}
+
+fn pages(file: &Bytes, path: &str) -> Vec<Page> {
+    let reader = SerializedFileReader::new(file.clone()).unwrap();
+    let columns = reader.metadata().row_group(0).columns();
+    let index = columns
+        .iter()
+        .position(|c| c.column_path().string() == path);
+    let row_group = reader.get_row_group(0).unwrap();
+    let mut pages: Box<dyn PageReader> = row_group.get_column_page_reader(index.unwrap()).unwrap();
+    std::iter::from_fn(|| pages.get_next_page().unwrap()).collect()
+}
+
+fn value_encoding(page: &Page) -> Encoding {
+    match page {
+        Page::DataPageV2 { encoding, .. } => *encoding,
+        other => panic!("{:?} is no data page of version 2", other.page_type()),
+    }
+}
+
+/// 297 samples of 10 classes; the class is unknown for one.
+fn classifications_rows() -> RecordBatch {
+    let n = 297;
+    let target: Int32Array = (0..n).map(|i| (i != 5).then_some(i % 10)).collect();
+    let outputs: Vec<Vec<f32>> = (0..n as u32).map(|i| noise(i, 10)).collect();
+    let expected = lists(&vec![Vec::new(); n as usize], Some(vec![false; n as usize]));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_value(96, n as usize)),
+        Arc::new(Int32Array::from_value(0, n as usize)),
+        Arc::new(StringArray::from_iter_values((0..n).map(|_| "eval"))),
+        Arc::new(Int64Array::from_iter_values(0..i64::from(n))),
+        Arc::new(target.clone()),
+        Arc::new(expected),
+        Arc::new(target),
+        Arc::new(
+            (0..n)
+                .map(|i| (i != 5).then_some(i % 3 == 0))
+                .collect::<BooleanArray>(),
+        ),
+        Arc::new(Float32Array::from(noise(1, n as usize))),
+        Arc::new(Float32Array::from(noise(2, n as usize))),
+        Arc::new(lists(&outputs, None)),
+    ];
+    RecordBatch::try_new(Table::Classifications.schema(), columns).unwrap()
+}
+
+#[test]
+fn the_footer_says_what_the_format_specifies() {
+    let rows: Vec<Vec<f32>> = (0..128).map(|unit| noise(unit, 64)).collect();
+    let file = encode_weights(&rows, None);
+    let metadata = metadata(&file);
+
+    let keys = metadata.file_metadata().key_value_metadata().unwrap();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!(keys[0].key, "stratigraph.format");
+    assert_eq!(keys[0].value.as_deref(), Some("1.0"));
+    assert!(keys.iter().all(|pair| pair.key != ARROW_SCHEMA_META_KEY));
+    let created_by = metadata.file_metadata().created_by().unwrap();
+    assert!(
+        created_by.starts_with("stratigraph version "),
+        "{created_by}"
+    );
+
+    assert_eq!(metadata.num_row_groups(), 1);
+    let row_group = metadata.row_group(0);
+    let sorted_by: Vec<_> = row_group
+        .sorting_columns()
+        .unwrap()
+        .iter()
+        .map(|by| {
+            assert!(!by.descending && !by.nulls_first);
+            row_group
+                .column(by.column_idx as usize)
+                .column_path()
+                .string()
+        })
+        .collect();
+    assert_eq!(sorted_by, ["step", "neuron"]);
+
+    for chunk in row_group.columns() {
+        let path = chunk.column_path().string();
+        let encoding = match path.as_str() {
+            "step" | "rank" | "neuron" | "unit" | "nonfinite" => Encoding::DELTA_BINARY_PACKED,
+            _ => Encoding::BYTE_STREAM_SPLIT,
+        };
+        let pages = pages(&file, &path);
+        assert!(!pages.is_empty());
+        for page in &pages {
+            assert_eq!(value_encoding(page), encoding, "{path}");
+        }
+        assert_eq!(chunk.dictionary_page_offset(), None, "{path}");
+        assert_eq!(
+            chunk.statistics().is_some(),
+            path != "weights.list.item",
+            "{path}"
+        );
+        assert_eq!(chunk.column_index_offset(), None, "{path}");
+        assert_eq!(chunk.offset_index_offset(), None, "{path}");
+    }
+    let Some(Statistics::Int32(neuron)) = column(&metadata, "neuron").statistics() else {
+        panic!("neuron has whole numbers");
+    };
+    assert_eq!(
+        (neuron.min_opt(), neuron.max_opt()),
+        (Some(&10), Some(&137))
+    );
+    assert_eq!(neuron.null_count_opt(), Some(0));
+    let Some(Statistics::Int64(step)) = column(&metadata, "step").statistics() else {
+        panic!("step has whole numbers");
+    };
+    assert_eq!((step.min_opt(), step.max_opt()), (Some(&96), Some(&96)));
+}
+
+#[test]
+fn every_float_of_every_table_is_split_into_byte_streams() {
+    let file = encode(Table::Classifications, None, classifications_rows()).unwrap();
+    for path in [
+        "confidence",
+        "loss",
+        "expected.list.item",
+        "outputs.list.item",
+    ] {
+        for page in pages(&file, path) {
+            assert_eq!(value_encoding(&page), Encoding::BYTE_STREAM_SPLIT, "{path}");
+        }
+    }
+    for path in ["target", "predicted", "phase"] {
+        let pages = pages(&file, path);
+        assert_eq!(pages[0].page_type(), PageType::DICTIONARY_PAGE, "{path}");
+        assert_eq!(
+            value_encoding(&pages[1]),
+            Encoding::RLE_DICTIONARY,
+            "{path}"
+        );
+    }
+    let by = metadata(&file)
+        .row_group(0)
+        .sorting_columns()
+        .unwrap()
+        .clone();
+    assert_eq!(
+        by.iter().map(|by| by.column_idx).collect::<Vec<_>>(),
+        [0, 3]
+    );
+
+    let file = encode(Table::Metrics, None, metrics_rows(3, &[("loss", 0.5)])).unwrap();
+    assert_eq!(
+        value_encoding(&pages(&file, "value")[0]),
+        Encoding::BYTE_STREAM_SPLIT
+    );
+}
+
+#[test]
+fn what_was_written_is_read_back_in_every_table() {
+    for (table, layer, rows) in [
+        (Table::Classifications, None, classifications_rows()),
+        (
+            Table::Metrics,
+            None,
+            metrics_rows(3, &[("loss", 0.5), ("accuracy", f64::NAN)]),
+        ),
+        (
+            Table::Weights,
+            Some(HIDDEN),
+            weights_rows(3, 0, lists(&[], None)),
+        ),
+    ] {
+        let file = encode(table, layer, rows.clone()).unwrap();
+        if rows.num_rows() == 0 {
+            assert_eq!(metadata(&file).file_metadata().num_rows(), 0);
+            continue;
+        }
+        let read = decode(&file);
+        assert_eq!(read.schema().fields(), table.schema().fields());
+        for (field, (a, b)) in read
+            .schema()
+            .fields()
+            .iter()
+            .zip(read.columns().iter().zip(rows.columns()))
+        {
+            assert_eq!(a.as_ref(), b.as_ref(), "{}", field.name());
+        }
+    }
+}
+
+#[test]
+fn long_rows_get_pages_of_131072_floats_and_an_offset_index() {
+    let rows: Vec<Vec<f32>> = (0..3).map(|unit| noise(unit, 131_072)).collect();
+    let file = encode_weights(&rows, None);
+    let pages = pages(&file, "weights.list.item");
+    assert_eq!(
+        pages.iter().map(Page::num_values).collect::<Vec<_>>(),
+        [131_072; 3]
+    );
+    assert!(
+        column(&metadata(&file), "weights.list.item")
+            .offset_index_offset()
+            .is_some()
+    );
+    assert_eq!(
+        decode(&file).column(5).as_ref(),
+        &lists(&rows, None) as &dyn Array
+    );
+}
+
+#[test]
+fn pages_are_compressed_where_it_pays_and_only_there() {
+    let list_pages_compressed = |rows: &[Vec<f32>]| -> Vec<bool> {
+        let pages = pages(&encode_weights(rows, None), "weights.list.item");
+        let is_compressed = |page: &Page| match page {
+            Page::DataPageV2 { is_compressed, .. } => *is_compressed,
+            _ => panic!("only data pages of version 2"),
+        };
+        pages.iter().map(is_compressed).collect()
+    };
+    // Exponents repeat.
+    let weights: Vec<_> = (0..64).map(|unit| noise(unit, 256)).collect();
+    assert_eq!(list_pages_compressed(&weights), [true]);
+    // Every bit is random.
+    let mut state = 1u64;
+    let mut random = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        f32::from_bits((state >> 32) as u32)
+    };
+    let bits: Vec<Vec<f32>> = (0..64)
+        .map(|_| (0..256).map(|_| random()).collect())
+        .collect();
+    assert_eq!(list_pages_compressed(&bits), [false]);
+    // Too little to bother.
+    assert_eq!(list_pages_compressed(&[vec![0.0; 64]]), [false]);
+}
+
+/// A layer of 10 units and one metric: the files of a small network.
+#[test]
+fn small_parts_stay_small() {
+    let rows: Vec<Vec<f32>> = (0..10).map(|unit| noise(unit, 20)).collect();
+    let weights = encode_weights(&rows, None);
+    let metrics = encode(Table::Metrics, None, metrics_rows(3, &[("loss", 0.5)])).unwrap();
+    // 800 and 30 bytes of values; the rest is the price of a column.
+    assert!(weights.len() < 3300, "{}", weights.len());
+    assert!(metrics.len() < 1000, "{}", metrics.len());
+}
+
+#[test]
+fn rows_of_another_table_or_order_are_refused() {
+    let error = encode(
+        Table::Weights,
+        Some(HIDDEN),
+        metrics_rows(3, &[("loss", 0.5)]),
+    )
+    .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("neuron Int32 not null") && text.contains("value Float64"),
+        "{text}"
+    );
+
+    let rows = weights_rows(3, 0, lists(&vec![vec![1.0]; 3], None));
+    let mut columns = rows.columns().to_vec();
+    columns[2] = Arc::new(Int32Array::from(vec![7, 9, 8]));
+    let rows = RecordBatch::try_new(rows.schema(), columns.clone()).unwrap();
+    let error = encode(Table::Weights, Some(HIDDEN), rows.clone()).unwrap_err();
+    assert!(
+        matches!(error, EncodeError::NotSorted { row: 2, .. }),
+        "{error}"
+    );
+
+    // The step comes first: where it ascends, the neuron may start anew.
+    columns[0] = Arc::new(Int64Array::from(vec![1, 1, 2]));
+    let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
+    let read = decode(&encode(Table::Weights, Some(HIDDEN), rows).unwrap());
+    assert_eq!(
+        read.column(2).as_primitive::<Int32Type>().values(),
+        &[7, 9, 8]
+    );
+}
+
+#[test]
+fn what_lies_behind_a_null_list_is_not_written() {
+    let rows = vec![vec![1.0, 2.0], vec![9.0; 3], vec![], vec![3.0]];
+    let file = encode_weights(&rows, Some(vec![true, false, true, true]));
+    let read = decode(&file);
+    let read = read.column(5).as_list::<i32>();
+    assert!(read.is_null(1) && read.is_valid(2));
+    assert_eq!(
+        read.values().as_primitive::<Float32Type>().values(),
+        &[1.0, 2.0, 3.0]
+    );
+    assert_eq!(read.value_offsets(), &[0, 2, 2, 2, 3]);
+}
+
+#[test]
+fn a_slice_of_a_batch_is_written_as_the_slice() {
+    let rows: Vec<Vec<f32>> = (0..6).map(|unit| noise(unit, 5)).collect();
+    let whole = weights_rows(3, 0, lists(&rows, None));
+    let file = encode(Table::Weights, Some(HIDDEN), whole.slice(2, 3)).unwrap();
+    let read = decode(&file);
+    assert_eq!(
+        read.column(2).as_primitive::<Int32Type>().values(),
+        &[2, 3, 4]
+    );
+    assert_eq!(
+        read.column(5)
+            .as_list::<i32>()
+            .values()
+            .as_primitive::<Float32Type>()
+            .values(),
+        &rows[2..5].concat()
+    );
+}
+
+#[derive(Debug)]
+struct Broken;
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    for num_rows in [1, 5000] {
+        let rows = weights_rows(3, 0, lists(&vec![noise(0, 8); num_rows], None));
+        let path = part_path(Table::Weights, 3, Some(HIDDEN));
+        let error = encode_part(&Part { path, rows }, Broken).unwrap_err();
+        let EncodeError::Io(error) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    }
+}
+
+fn any_list() -> impl Strategy<Value = Option<Vec<f32>>> {
+    let float = prop_oneof![
+        4 => any::<u32>().prop_map(f32::from_bits),
+        1 => Just(f32::NAN),
+        1 => Just(f32::NEG_INFINITY),
+        1 => Just(-0.0),
+    ];
+    prop_oneof![
+        1 => Just(None),
+        1 => Just(Some(Vec::new())),
+        6 => prop::collection::vec(float, 0..3000).prop_map(Some),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn lists_round_trip_bit_for_bit(rows in prop::collection::vec(any_list(), 1..20)) {
+        let nulls = rows.iter().map(Option::is_some).collect();
+        let values: Vec<Vec<f32>> = rows.iter().map(|row| row.clone().unwrap_or_default()).collect();
+        let read = decode(&encode_weights(&values, Some(nulls)));
+        let read = read.column(5).as_list::<i32>();
+        let bits = |list: &[f32]| list.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        for (row, expected) in rows.iter().enumerate() {
+            let found = read.is_valid(row).then(|| bits(read.value(row).as_primitive::<Float32Type>().values()));
+            prop_assert_eq!(found, expected.as_deref().map(bits));
+        }
+    }
+}

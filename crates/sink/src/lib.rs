@@ -1,0 +1,36 @@
+//! From rows in memory to committed Parquet files.
+//!
+//! `OpenCapture::send → channel bounded by bytes → sink-worker-0, 1, ... (Parquet, one part file
+//! each, into the staging directory) → sink-publisher (group commit)`.
+//!
+//! [`Sink`] is the way in for a recorder: it begins a capture, sends one [`Part`] a part file, and
+//! ends the capture. [`verify`] checks what is committed, and [`run_stats`] counts it.
+
+mod budget;
+mod encode;
+mod error;
+mod part;
+mod publisher;
+mod run_stats;
+mod sink;
+mod stats;
+#[cfg(test)]
+mod testing;
+mod verify;
+mod worker;
+
+pub use encode::{
+    EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
+    encode_part,
+};
+pub use error::{SinkError, StartSinkError};
+pub use part::Part;
+pub use run_stats::{Amount, RunStats, TableStats, run_stats};
+pub use sink::{
+    CHANNEL_PARTS, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL, MAX_DEFAULT_WORKERS,
+    MAX_PUBLISH_INTERVAL, OpenCapture, Sink, SinkOptions, SinkSummary, default_num_workers,
+};
+pub use stats::SinkStats;
+pub use verify::{
+    Check, Problem, UncommittedFile, VerifyError, VerifyProgress, VerifyReport, verify,
+};

@@ -1,0 +1,371 @@
+//! The sink: from rows in memory to committed captures.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use trace::{CaptureId, Publisher, Rank, RunDir, WriterLock};
+
+use crate::budget::ByteBudget;
+use crate::error::{SinkError, StartSinkError};
+use crate::part::Part;
+use crate::publisher::{self, End, Event};
+use crate::stats::{Counters, SinkStats};
+use crate::worker::{self, Job};
+
+/// Default of [`SinkOptions::channel_bytes`].
+pub const DEFAULT_CHANNEL_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The most workers that are started unless told otherwise: encoding should not take the cores
+/// that train.
+pub const MAX_DEFAULT_WORKERS: usize = 4;
+
+/// Default of [`SinkOptions::min_publish_interval`]. A publish flushes the file system three times:
+/// four times a second that costs little, whatever the rate of captures.
+pub const DEFAULT_MIN_PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Captures that arrive in quick succession are published at most this far apart.
+pub const MAX_PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Parts that the channel holds at most; its budget of bytes is what should run out first.
+pub const CHANNEL_PARTS: usize = 1024;
+
+/// Messages to the publisher that may wait: names of staged files, no rows.
+const PUBLISHER_EVENTS: usize = 1024;
+
+/// How captures count inside a sink: from 0, in the order in which they began.
+pub(crate) type CaptureNumber = u64;
+
+/// How a sink works.
+#[derive(Debug, Clone)]
+pub struct SinkOptions {
+    /// Bytes of rows that wait or are being encoded; a part that is larger goes alone.
+    pub channel_bytes: u64,
+    /// Threads that encode, at least one.
+    pub num_workers: usize,
+    /// This process among those that record the run.
+    pub rank: Rank,
+    /// The recorder's configuration, for the first commit record.
+    pub session: Option<serde_json::Value>,
+    /// From the start of one publish to the start of the next, at least; captures that arrive
+    /// meanwhile are published together. At most [`MAX_PUBLISH_INTERVAL`].
+    pub min_publish_interval: Duration,
+}
+
+impl Default for SinkOptions {
+    fn default() -> Self {
+        Self {
+            channel_bytes: DEFAULT_CHANNEL_BYTES,
+            num_workers: default_num_workers(),
+            rank: Rank::default(),
+            session: None,
+            min_publish_interval: DEFAULT_MIN_PUBLISH_INTERVAL,
+        }
+    }
+}
+
+/// One worker for two cores, at most [`MAX_DEFAULT_WORKERS`].
+pub fn default_num_workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, MAX_DEFAULT_WORKERS)
+}
+
+/// Writes captures into a run.
+///
+/// # Ordering
+/// Captures are committed in the order in which they began, whatever the order in which their
+/// parts are encoded. One is committed only with all its parts.
+///
+/// # Back-pressure
+/// [`OpenCapture::send`] waits while the channel holds [`SinkOptions::channel_bytes`]. A part
+/// counts until it is encoded. A publish that takes long slows the workers and, through them, the
+/// senders.
+///
+/// # Failures
+/// The first failure of any thread is what every later call returns. What was committed stays,
+/// captures that began before the one that failed and are whole are still committed, everything
+/// else is dropped. Nobody is left waiting.
+///
+/// # Shutdown
+/// [`Sink::finish`] drains the channel, publishes, and joins the threads. Dropping the sink does
+/// the same and can only log what went wrong.
+#[derive(Debug)]
+pub struct Sink {
+    shared: Arc<Shared>,
+    next_capture: AtomicU64,
+    jobs: Option<Sender<Job>>,
+    events: Option<Sender<Event>>,
+    workers: Vec<JoinHandle<()>>,
+    publisher: Option<JoinHandle<()>>,
+    _lock: WriterLock,
+}
+
+/// What the threads of a sink share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) run: RunDir,
+    pub(crate) counters: Counters,
+    budget: Arc<ByteBudget>,
+    failure: OnceLock<SinkError>,
+}
+
+impl Shared {
+    pub(crate) fn new(run: RunDir, channel_bytes: u64) -> Self {
+        Self {
+            run,
+            counters: Counters::default(),
+            budget: ByteBudget::new(channel_bytes),
+            failure: OnceLock::new(),
+        }
+    }
+
+    /// The channel's budget.
+    pub(crate) fn budget(&self) -> &Arc<ByteBudget> {
+        &self.budget
+    }
+
+    /// The first failure of any thread.
+    pub(crate) fn failure(&self) -> Option<&SinkError> {
+        self.failure.get()
+    }
+
+    /// Notes a failure, unless there was one before, and sends home who waits for room.
+    pub(crate) fn fail(&self, error: SinkError) {
+        if self.failure.set(error).is_ok() {
+            self.budget.close();
+        }
+    }
+
+    fn check(&self) -> Result<(), SinkError> {
+        self.failure().cloned().map_or(Ok(()), Err)
+    }
+}
+
+/// What a sink did, from start to finish.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SinkSummary {
+    /// The figures at the end.
+    pub stats: SinkStats,
+}
+
+impl Sink {
+    /// Starts the threads, and takes the run's writer lock until the sink is finished.
+    ///
+    /// # Errors
+    /// If another process records into the run, or it cannot be published into.
+    pub fn start(run: &RunDir, options: SinkOptions) -> Result<Self, StartSinkError> {
+        let lock = run.lock_writer()?;
+        let publisher = Publisher::try_new(run, options.rank, options.session)?;
+        let staging = publisher.staging().clone();
+        let shared = Arc::new(Shared::new(run.clone(), options.channel_bytes));
+        let (jobs, job_queue) = bounded(CHANNEL_PARTS);
+        let (events, event_queue) = bounded(PUBLISHER_EVENTS);
+        // From here on dropping the sink ends the threads that were started.
+        let mut sink = Self {
+            shared: Arc::clone(&shared),
+            next_capture: AtomicU64::new(0),
+            jobs: Some(jobs),
+            events: Some(events),
+            workers: Vec::new(),
+            publisher: None,
+            _lock: lock,
+        };
+        let min_interval = options.min_publish_interval.min(MAX_PUBLISH_INTERVAL);
+        sink.publisher = Some(spawn("sink-publisher".to_owned(), {
+            let shared = Arc::clone(&shared);
+            move || publisher::run(publisher, &event_queue, &shared, min_interval)
+        })?);
+        for index in 0..options.num_workers.max(1) {
+            // Cloned from the sink's own, so that none outlives it if a thread cannot be started.
+            let events = sink.events.clone().expect("taken by the shutdown alone");
+            let job_queue = job_queue.clone();
+            let (staging, shared) = (staging.clone(), Arc::clone(&shared));
+            sink.workers
+                .push(spawn(format!("sink-worker-{index}"), move || {
+                    worker::run(&job_queue, &events, &shared, |part| {
+                        worker::write_part(part, &staging, &shared.run)
+                    });
+                })?);
+        }
+        Ok(sink)
+    }
+
+    /// Begins a capture; `None` for rows that complete no capture, as the last metrics.
+    pub fn begin(&self, capture: Option<CaptureId>) -> OpenCapture<'_> {
+        OpenCapture {
+            sink: self,
+            id: capture,
+            number: self.next_capture.fetch_add(1, Ordering::Relaxed),
+            num_parts: 0,
+            has_ended: false,
+        }
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> SinkStats {
+        let high_water = self.shared.budget().high_water();
+        self.shared.counters.snapshot(high_water)
+    }
+
+    /// Returns once every capture that has ended is committed. Those behind a capture that is
+    /// still open have to wait for it and are not waited for.
+    ///
+    /// # Errors
+    /// If anything could not be recorded.
+    pub fn flush(&self) -> Result<(), SinkError> {
+        self.shared.check()?;
+        let (answer, answered) = bounded(1);
+        self.tell(Event::Flush(answer));
+        // No answer means that the publisher is gone, and the failure says why.
+        let _ = answered.recv();
+        self.shared.check()
+    }
+
+    /// Commits everything that was sent, rolls up the commits, removes the staging directory and
+    /// ends the threads.
+    ///
+    /// # Errors
+    /// If anything could not be recorded.
+    pub fn finish(mut self) -> Result<SinkSummary, SinkError> {
+        self.shut_down();
+        self.shared.check()?;
+        Ok(SinkSummary {
+            stats: self.stats(),
+        })
+    }
+
+    fn tell(&self, event: Event) {
+        let events = self.events.as_ref().expect("taken by the shutdown alone");
+        events
+            .send(event)
+            .expect("the publisher receives until the shutdown");
+    }
+
+    fn submit(&self, capture: CaptureNumber, part: Part) -> Result<(), SinkError> {
+        self.shared.check()?;
+        let Ok((permit, mut stalled)) = self.shared.budget().take(part.memory_bytes()) else {
+            return self.shared.check();
+        };
+        let job = Job {
+            capture,
+            part,
+            permit,
+        };
+        let jobs = self.jobs.as_ref().expect("taken by the shutdown alone");
+        match jobs.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => {
+                let start = Instant::now();
+                jobs.send(job).expect("workers receive until the shutdown");
+                stalled += start.elapsed();
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                unreachable!("workers receive until the shutdown")
+            }
+        }
+        if !stalled.is_zero() {
+            self.shared.counters.add_stall(stalled);
+        }
+        Ok(())
+    }
+
+    /// Ends the threads in the order of the data, each once it has nothing left to do.
+    fn shut_down(&mut self) {
+        self.jobs = None;
+        for worker in self.workers.drain(..) {
+            worker.join().expect("workers catch panics");
+        }
+        self.events = None;
+        if let Some(publisher) = self.publisher.take() {
+            publisher.join().expect("the publisher catches panics");
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if self.publisher.is_none() {
+            return;
+        }
+        self.shut_down();
+        if let Err(error) = self.shared.check() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a sink was dropped without finish, and not everything was recorded"
+            );
+        }
+    }
+}
+
+/// A capture whose parts are being sent. Dropped before [`OpenCapture::end`], it is discarded.
+#[derive(Debug)]
+#[must_use = "a capture that does not end is discarded"]
+pub struct OpenCapture<'a> {
+    sink: &'a Sink,
+    id: Option<CaptureId>,
+    number: CaptureNumber,
+    num_parts: usize,
+    has_ended: bool,
+}
+
+impl OpenCapture<'_> {
+    /// Hands over one part file's rows; waits while the channel is full.
+    ///
+    /// # Errors
+    /// If anything could not be recorded, be it of this part or of an earlier one.
+    pub fn send(&mut self, part: Part) -> Result<(), SinkError> {
+        self.sink.submit(self.number, part)?;
+        self.num_parts += 1;
+        Ok(())
+    }
+
+    /// Says that the capture is whole: it will be committed with all its parts.
+    ///
+    /// # Errors
+    /// If anything could not be recorded so far.
+    pub fn end(mut self) -> Result<(), SinkError> {
+        self.tell_end(End::Whole(self.id));
+        self.sink.shared.check()
+    }
+
+    fn tell_end(&mut self, end: End) {
+        self.has_ended = true;
+        self.sink.tell(Event::Ended {
+            capture: self.number,
+            num_parts: self.num_parts,
+            end,
+        });
+    }
+}
+
+impl Drop for OpenCapture<'_> {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        // After a failure the caller knows already.
+        if self.sink.shared.failure().is_none() {
+            tracing::warn!(
+                capture = ?self.id,
+                num_parts = self.num_parts,
+                "a capture was dropped before it ended; it is not recorded"
+            );
+        }
+        self.tell_end(End::Abandoned);
+    }
+}
+
+fn spawn(
+    name: String,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartSinkError> {
+    std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(body)
+        .map_err(|source| StartSinkError::Spawn { name, source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+use std::fs;
+use std::sync::mpsc;
+
+use trace::{Catalog, Table};
+
+use super::*;
+use crate::testing::{
+    HIDDEN, OUTPUT, capture, capture_parts, create_run, layer_weights, metrics_rows, part_path,
+};
+
+/// Publishes at once whatever is whole.
+const EAGER: Duration = Duration::ZERO;
+
+/// Fails the test instead of hanging it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn start(run: &RunDir, min_publish_interval: Duration) -> Sink {
+    let options = SinkOptions {
+        min_publish_interval,
+        num_workers: 2,
+        session: Some(serde_json::json!({"lr": 0.5})),
+        ..SinkOptions::default()
+    };
+    Sink::start(run, options).unwrap()
+}
+
+fn send_all(open: &mut OpenCapture<'_>, epoch: i32) -> Result<(), SinkError> {
+    for (path, rows) in capture_parts(epoch) {
+        open.send(Part { path, rows })?;
+    }
+    Ok(())
+}
+
+fn record(sink: &Sink, epoch: i32) -> Result<(), SinkError> {
+    let mut open = sink.begin(Some(capture(epoch)));
+    send_all(&mut open, epoch)?;
+    open.end()
+}
+
+fn epochs(run: &RunDir) -> Vec<i32> {
+    let catalog = Catalog::load(run).unwrap();
+    catalog.captures().iter().map(|c| c.id.epoch.0).collect()
+}
+
+fn assert_clean(run: &RunDir) {
+    let report = crate::verify(run, &|_| {}).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.uncommitted, []);
+    assert!(!run.staging_dir().exists());
+}
+
+#[test]
+fn what_was_recorded_is_committed_whole_and_the_staging_directory_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, DEFAULT_MIN_PUBLISH_INTERVAL);
+    for epoch in 0..40 {
+        record(&sink, epoch).unwrap();
+    }
+    // Rows that complete no capture.
+    let mut last = sink.begin(None);
+    let mut path = part_path(Table::Metrics, 39, None);
+    path.sequence = 1;
+    let rows = metrics_rows(39, &[("sink.num_parts", 120.0)]);
+    last.send(Part { path, rows }).unwrap();
+    last.end().unwrap();
+    let stats = sink.finish().unwrap().stats;
+
+    assert_eq!(epochs(&run), (0..40).collect::<Vec<_>>());
+    let catalog = Catalog::load(&run).unwrap();
+    assert_eq!(catalog.num_files(), 40 * 3 + 1);
+    assert_eq!(catalog.sessions(), [serde_json::json!({"lr": 0.5})]);
+    assert_clean(&run);
+
+    // A capture has 4 + 2 neurons and 2 metrics.
+    assert_eq!(
+        (stats.num_parts, stats.num_rows, stats.num_captures),
+        (121, 321, 40)
+    );
+    assert_eq!(
+        stats.part_bytes,
+        catalog.files().map(|f| f.bytes).sum::<u64>()
+    );
+    assert_eq!(stats.num_publishes, catalog.commits().len() as u64);
+    assert!(stats.encode_ms > 0.0 && stats.publish_ms > 0.0);
+    assert!(stats.queue_high_water_bytes > 0);
+    let rows: Vec<_> = stats.rows().collect();
+    assert!(rows.contains(&("num_captures", 40.0)), "{rows:?}");
+}
+
+#[test]
+fn flush_returns_once_everything_is_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, MAX_PUBLISH_INTERVAL);
+    for epoch in 0..5 {
+        record(&sink, epoch).unwrap();
+        sink.flush().unwrap();
+        assert_eq!(epochs(&run), (0..=epoch).collect::<Vec<_>>());
+    }
+    assert_eq!(sink.stats().num_captures, 5);
+}
+
+#[test]
+fn captures_that_arrive_together_are_committed_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, MAX_PUBLISH_INTERVAL);
+    for epoch in 0..30 {
+        record(&sink, epoch).unwrap();
+    }
+    let stats = sink.finish().unwrap().stats;
+    assert_eq!(epochs(&run), (0..30).collect::<Vec<_>>());
+    // One at once, one at the end, and one a second between.
+    assert!(stats.num_publishes < 15, "{stats:?}");
+}
+
+#[test]
+fn a_capture_is_published_without_being_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, Duration::from_millis(20));
+    let begin = Instant::now();
+    for epoch in 0..2 {
+        record(&sink, epoch).unwrap();
+    }
+    while sink.stats().num_captures < 2 {
+        assert!(begin.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(epochs(&run), [0, 1]);
+}
+
+#[test]
+fn captures_are_committed_in_the_order_in_which_they_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    let mut first = sink.begin(Some(capture(0)));
+    let mut second = sink.begin(Some(capture(1)));
+    send_all(&mut second, 1).unwrap();
+    second.end().unwrap();
+    // The second waits for the first, and nobody for either.
+    sink.flush().unwrap();
+    assert_eq!(epochs(&run), [0; 0]);
+    send_all(&mut first, 0).unwrap();
+    first.end().unwrap();
+    sink.flush().unwrap();
+    assert_eq!(epochs(&run), [0, 1]);
+}
+
+#[test]
+fn a_capture_that_does_not_end_is_discarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    record(&sink, 0).unwrap();
+    let mut dropped = sink.begin(Some(capture(1)));
+    send_all(&mut dropped, 1).unwrap();
+    drop(dropped);
+    record(&sink, 2).unwrap();
+    sink.finish().unwrap();
+    assert_eq!(epochs(&run), [0, 2]);
+    assert_clean(&run);
+}
+
+#[test]
+fn a_sink_that_is_dropped_publishes_what_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, MAX_PUBLISH_INTERVAL);
+    for epoch in 0..3 {
+        record(&sink, epoch).unwrap();
+    }
+    drop(sink);
+    assert_eq!(epochs(&run), [0, 1, 2]);
+    assert_clean(&run);
+}
+
+#[test]
+fn one_sink_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    let error = Sink::start(&run, SinkOptions::default()).unwrap_err();
+    assert!(matches!(error, StartSinkError::Lock(_)), "{error}");
+    sink.finish().unwrap();
+    Sink::start(&run, SinkOptions::default()).unwrap();
+}
+
+#[test]
+fn a_channel_smaller_than_any_part_still_records_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let options = SinkOptions {
+        channel_bytes: 1,
+        num_workers: 3,
+        ..SinkOptions::default()
+    };
+    let sink = Sink::start(&run, options).unwrap();
+    for epoch in 0..20 {
+        record(&sink, epoch).unwrap();
+    }
+    let largest = capture_parts(0)
+        .into_iter()
+        .map(|(path, rows)| Part { path, rows }.memory_bytes())
+        .max()
+        .unwrap();
+    let stats = sink.finish().unwrap().stats;
+    assert_eq!(epochs(&run), (0..20).collect::<Vec<_>>());
+    assert!(stats.stall_ms > 0.0);
+    assert_eq!(stats.queue_high_water_bytes, largest);
+}
+
+/// Sends until the failure arrives; hangs nowhere.
+fn send_until_failure(sink: &Sink, first_epoch: i32) -> SinkError {
+    let start = Instant::now();
+    for epoch in first_epoch.. {
+        if let Err(error) = record(sink, epoch) {
+            return error;
+        }
+        assert!(start.elapsed() < PATIENCE, "the failure never arrived");
+    }
+    unreachable!("the epochs do not end");
+}
+
+#[test]
+fn a_worker_that_cannot_write_says_so_with_path_and_cause_and_what_was_committed_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    record(&sink, 0).unwrap();
+    sink.flush().unwrap();
+    fs::remove_dir_all(run.staging_dir()).unwrap();
+
+    let error = send_until_failure(&sink, 1);
+    let SinkError::CreatePart { path, source } = &error else {
+        panic!("{error}");
+    };
+    assert!(
+        path.starts_with(run.path().join("weights/epoch=1"))
+            || path.starts_with(run.path().join("metrics/epoch=1")),
+        "{path:?}"
+    );
+    assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+
+    // Every later call says the same.
+    let text = error.to_string();
+    assert_eq!(sink.flush().unwrap_err().to_string(), text);
+    assert_eq!(sink.begin(None).end().unwrap_err().to_string(), text);
+    assert_eq!(sink.finish().unwrap_err().to_string(), text);
+    assert_eq!(epochs(&run), [0]);
+    assert_clean(&run);
+}
+
+#[test]
+fn nothing_is_published_after_a_part_that_was_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, MAX_PUBLISH_INTERVAL);
+    record(&sink, 0).unwrap();
+    sink.flush().unwrap();
+    let mut bad = sink.begin(Some(capture(1)));
+    let (path, _) = layer_weights(1, HIDDEN);
+    let rows = metrics_rows(1, &[("loss", 0.5)]);
+    bad.send(Part { path, rows }).unwrap();
+    let _ = bad.end();
+    let error = send_until_failure(&sink, 2);
+    assert!(matches!(error, SinkError::WritePart { .. }), "{error}");
+    let path = run.path().join(format!(
+        "weights/epoch=1/layer={HIDDEN}/step-48-r0-g0.parquet"
+    ));
+    assert_eq!(
+        error.to_string(),
+        format!("cannot write the part file {}", path.display())
+    );
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("table weights has"), "{cause}");
+    drop(sink);
+    assert_eq!(epochs(&run), [0]);
+    assert_clean(&run);
+}
+
+#[test]
+fn who_waits_for_room_is_woken_by_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let options = SinkOptions {
+        channel_bytes: 1,
+        num_workers: 1,
+        ..SinkOptions::default()
+    };
+    let sink = Arc::new(Sink::start(&run, options).unwrap());
+    fs::remove_dir_all(run.staging_dir()).unwrap();
+    let (failed, failures) = mpsc::channel();
+    for first_epoch in [0, 10_000, 20_000] {
+        let (sink, failed) = (Arc::clone(&sink), failed.clone());
+        std::thread::spawn(move || {
+            let error = send_until_failure(&sink, first_epoch);
+            drop(sink);
+            failed.send(error).unwrap();
+        });
+    }
+    for _ in 0..3 {
+        let error = failures.recv_timeout(PATIENCE).expect("nobody hangs");
+        assert!(matches!(error, SinkError::CreatePart { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_failed_publish_is_the_last_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    record(&sink, 0).unwrap();
+    sink.flush().unwrap();
+    // A name that is taken is never given other bytes.
+    let mut again = sink.begin(Some(capture(0)));
+    let (path, rows) = layer_weights(0, OUTPUT);
+    again.send(Part { path, rows }).unwrap();
+    again.end().unwrap();
+    let error = send_until_failure(&sink, 1);
+    assert!(matches!(error, SinkError::Publish { .. }), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.contains("weights/epoch=0/layer=L_output/step-24-r0-g0.parquet"),
+        "{cause}"
+    );
+    assert!(sink.flush().is_err());
+    assert!(sink.finish().is_err());
+    assert_eq!(epochs(&run), [0]);
+    assert_clean(&run);
+}

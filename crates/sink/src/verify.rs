@@ -1,0 +1,281 @@
+//! Is everything that is committed there, whole and readable, and what lies beside it?
+
+mod file;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use trace::{Catalog, LockRunError, ReadCommitsError, RunDir, STAGING_DIR, Table};
+
+/// Why a run could not be verified at all. Damage to a part file is no error but a [`Problem`].
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The commits themselves are missing or damaged: nobody can tell what should be there.
+    #[error(transparent)]
+    Commits(#[from] ReadCommitsError),
+    /// A directory cannot be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Commits in the run's history.
+    pub num_commits: u64,
+    /// Captures that they name.
+    pub num_captures: u64,
+    /// Files that were checked: all that are committed.
+    pub num_files: u64,
+    /// Rows that the commits promise.
+    pub num_rows: u64,
+    /// Bytes that the commits promise.
+    pub num_bytes: u64,
+    /// What is wrong, in the order of the commits; empty for a run that is whole.
+    pub problems: Vec<Problem>,
+    /// Files that no commit names: left by a crash, or about to be committed. Not part of the run,
+    /// and no problem.
+    pub uncommitted: Vec<UncommittedFile>,
+    /// Whether a recorder holds the run; asked only if something is uncommitted.
+    pub is_being_recorded: bool,
+}
+
+/// Something that is not as the commits say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, below the run's directory.
+    pub path: String,
+    /// What was checked.
+    pub check: Check,
+    /// What it should have been.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+}
+
+/// What is checked of a committed file, in this order; after the first failure the rest of the
+/// file is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// One commit names it, once.
+    Unique,
+    /// It is there and can be read.
+    Presence,
+    /// It has the size that its commit says.
+    Size,
+    /// Its bytes have the checksum that its commit says.
+    Checksum,
+    /// It ends in a Parquet footer.
+    Footer,
+    /// The footer says a format version that this run may hold.
+    Format,
+    /// It has the columns of its table.
+    Columns,
+    /// Every page can be decoded, and there are as many rows as its commit says.
+    Rows,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Check::Unique => "unique",
+            Check::Presence => "presence",
+            Check::Size => "size",
+            Check::Checksum => "checksum",
+            Check::Footer => "footer",
+            Check::Format => "format",
+            Check::Columns => "columns",
+            Check::Rows => "rows",
+        })
+    }
+}
+
+/// A file that no commit names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UncommittedFile {
+    /// Path below the run's directory.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// How far [`verify`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Files checked.
+    pub num_files_done: u64,
+    /// Files to check.
+    pub num_files: u64,
+    /// Bytes of the files checked.
+    pub bytes_done: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+/// Checks every committed file of a run, and lists what is not committed.
+///
+/// Reads every byte twice, once for the checksum and once to decode it, on several threads that
+/// each hold a few rows. `progress` is called after each file. A run that is being recorded is
+/// verified as of the moment at which its commits were read.
+///
+/// # Errors
+/// If the commits or a directory cannot be read.
+pub fn verify(
+    run: &RunDir,
+    progress: &(dyn Fn(VerifyProgress) + Sync),
+) -> Result<VerifyReport, VerifyError> {
+    let catalog = Catalog::load(run)?;
+    let mut problems = check_files(run, &catalog, progress);
+    let (doubled, committed) = committed_paths(&catalog);
+    problems.extend(doubled);
+    let uncommitted = uncommitted_files(run, &catalog, &committed)?;
+    let is_being_recorded =
+        !uncommitted.is_empty() && matches!(run.lock_writer(), Err(LockRunError::Held { .. }));
+    Ok(VerifyReport {
+        num_commits: catalog.commits().len() as u64,
+        num_captures: catalog.captures().len() as u64,
+        num_files: catalog.num_files() as u64,
+        num_rows: catalog.files().map(|file| file.rows).sum(),
+        num_bytes: catalog.files().map(|file| file.bytes).sum(),
+        problems,
+        uncommitted,
+        is_being_recorded,
+    })
+}
+
+/// Checks the files one by one, on as many threads as there are cores.
+fn check_files(
+    run: &RunDir,
+    catalog: &Catalog,
+    progress: &(dyn Fn(VerifyProgress) + Sync),
+) -> Vec<Problem> {
+    let num_files = catalog.num_files();
+    let bytes = catalog.files().map(|file| file.bytes).sum();
+    let next = AtomicUsize::new(0);
+    let (files_done, bytes_done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let problems = Mutex::new(Vec::new());
+    let check_some = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= num_files {
+                break;
+            }
+            let file = catalog.file(index);
+            if let Err(problem) = file::check_file(run, &file) {
+                let mut problems = problems
+                    .lock()
+                    .expect("no thread panics while it holds this");
+                problems.push((index, problem));
+            }
+            progress(VerifyProgress {
+                num_files_done: files_done.fetch_add(1, Ordering::Relaxed) + 1,
+                num_files: num_files as u64,
+                bytes_done: bytes_done.fetch_add(file.bytes, Ordering::Relaxed) + file.bytes,
+                bytes,
+            });
+        }
+    };
+    let num_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for index in 1..num_threads.min(num_files) {
+            let started = std::thread::Builder::new()
+                .name(format!("sink-verify-{index}"))
+                .spawn_scoped(scope, check_some);
+            if let Err(error) = started {
+                tracing::debug!(%error, "verifying with fewer threads");
+            }
+        }
+        check_some();
+    });
+    let mut problems = problems.into_inner().expect("no thread panicked");
+    problems.sort_unstable_by_key(|(index, _)| *index);
+    problems.into_iter().map(|(_, problem)| problem).collect()
+}
+
+/// The paths of all committed files, and a problem for each that is named twice.
+fn committed_paths(catalog: &Catalog) -> (Vec<Problem>, HashSet<&str>) {
+    let mut committed = HashSet::with_capacity(catalog.num_files());
+    let mut doubled = Vec::new();
+    for index in 0..catalog.num_files() {
+        let file = catalog.file(index);
+        if !committed.insert(file.path) {
+            doubled.push(Problem {
+                path: file.path.to_owned(),
+                check: Check::Unique,
+                expected: "one commit names it".to_owned(),
+                found: format!("commit {} names it again", file.commit.number),
+            });
+        }
+    }
+    (doubled, committed)
+}
+
+/// The files below the tables' directories and the staging directory that no commit names.
+fn uncommitted_files(
+    run: &RunDir,
+    catalog: &Catalog,
+    committed: &HashSet<&str>,
+) -> Result<Vec<UncommittedFile>, VerifyError> {
+    let mut roots: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
+    // A later version of the format may have more tables.
+    roots.extend(catalog.files().map(|file| file.table));
+    roots.push(STAGING_DIR);
+    roots.sort_unstable();
+    roots.dedup();
+
+    let mut found = Vec::new();
+    for root in roots {
+        walk(run.path(), Path::new(root), &mut |path, bytes| {
+            if !committed.contains(path.as_str()) {
+                found.push(UncommittedFile { path, bytes });
+            }
+        })?;
+    }
+    if !found.is_empty() {
+        // A recorder may have committed some of them since the commits were read.
+        let now = Catalog::load(run)?;
+        let committed: HashSet<&str> = (0..now.num_files()).map(|i| now.file(i).path).collect();
+        found.retain(|file| !committed.contains(file.path.as_str()));
+    }
+    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// Calls `visit` with the path below `base` and the size of every file below `base/dir`. What
+/// vanishes meanwhile was moved by a recorder.
+fn walk(base: &Path, dir: &Path, visit: &mut dyn FnMut(String, u64)) -> Result<(), VerifyError> {
+    let path = base.join(dir);
+    let list_error = |source| VerifyError::List {
+        path: path.clone(),
+        source,
+    };
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(&path) {
+        Err(error) if is_gone(&error) => return Ok(()),
+        entries => entries.map_err(list_error)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(list_error)?;
+        let below = dir.join(entry.file_name());
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => walk(base, &below, visit)?,
+            Ok(metadata) => visit(below.to_string_lossy().into_owned(), metadata.len()),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(list_error(error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The checks of one committed file.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+use arrow::datatypes::Schema;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
+use trace::{CommittedFile, Crc32c, FORMAT_KEY, RunDir, Table};
+
+use super::{Check, Problem};
+
+/// What is read at once to compute a checksum.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// What decoded rows may take at once, on each thread.
+const BATCH_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The most rows that are decoded at once.
+const BATCH_ROWS: u64 = 8192;
+
+/// Checks one file; returns the first thing that is wrong.
+pub(super) fn check_file(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
+    let fail = |check: Check, expected: &dyn ToString, found: &dyn ToString| Problem {
+        path: file.path.to_owned(),
+        check,
+        expected: expected.to_string(),
+        found: found.to_string(),
+    };
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => fail(Check::Presence, &"a file", &"nothing"),
+        _ => fail(Check::Presence, &"a file that can be read", &error),
+    };
+
+    let mut reader = File::open(run.path().join(file.path)).map_err(unreadable)?;
+    let bytes = reader.metadata().map_err(unreadable)?.len();
+    if bytes != file.bytes {
+        let in_bytes = |bytes: u64| format!("{bytes} bytes");
+        return Err(fail(Check::Size, &in_bytes(file.bytes), &in_bytes(bytes)));
+    }
+    let crc32c = checksum(&mut reader).map_err(unreadable)?;
+    if crc32c != file.crc32c {
+        return Err(fail(Check::Checksum, &file.crc32c, &crc32c));
+    }
+
+    reader.rewind().map_err(unreadable)?;
+    // The format embeds no Arrow schema, and one that is there must not decide what is checked.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(reader, options)
+        .map_err(|error| fail(Check::Footer, &"a Parquet footer", &with_causes(&error)))?;
+    let metadata = builder.metadata();
+    let expected_format = run.info().format;
+    let format = format_of(metadata);
+    if format.and_then(major) != Some(expected_format.major) {
+        let expected = format!("{FORMAT_KEY} = {expected_format}");
+        let found = format.map_or_else(
+            || format!("no key {FORMAT_KEY}"),
+            |format| format!("{FORMAT_KEY} = {format}"),
+        );
+        return Err(fail(Check::Format, &expected, &found));
+    }
+    // A later minor version may have tables that this one does not know.
+    if let Ok(table) = file.table.parse::<Table>() {
+        check_columns(table, builder.schema())
+            .map_err(|(expected, found)| fail(Check::Columns, &expected, &found))?;
+    }
+
+    let in_rows = |rows: u64| format!("{rows} rows");
+    let in_footer = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
+    if in_footer != file.rows {
+        return Err(fail(
+            Check::Rows,
+            &in_rows(file.rows),
+            &format!("{in_footer} rows in the footer"),
+        ));
+    }
+    let batch_size = batch_size(metadata);
+    let undecodable =
+        |error: &dyn Error| fail(Check::Rows, &in_rows(file.rows), &with_causes(error));
+    let batches = builder
+        .with_batch_size(batch_size)
+        .build()
+        .map_err(|error| undecodable(&error))?;
+    let mut rows = 0;
+    for batch in batches {
+        rows += batch.map_err(|error| undecodable(&error))?.num_rows() as u64;
+    }
+    if rows != file.rows {
+        return Err(fail(Check::Rows, &in_rows(file.rows), &in_rows(rows)));
+    }
+    Ok(())
+}
+
+fn checksum(reader: &mut File) -> io::Result<Crc32c> {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut crc32c = Crc32c::of(&[]);
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(crc32c),
+            Ok(n) => crc32c = crc32c.append(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn format_of(metadata: &ParquetMetaData) -> Option<&str> {
+    metadata
+        .file_metadata()
+        .key_value_metadata()?
+        .iter()
+        .find(|pair| pair.key == FORMAT_KEY)?
+        .value
+        .as_deref()
+}
+
+fn major(format: &str) -> Option<u32> {
+    format.split_once('.')?.0.parse().ok()
+}
+
+/// Every column of the table is there with its type; a later minor version may have more, all
+/// nullable. Else what is expected and what was found.
+fn check_columns(table: Table, found: &Schema) -> Result<(), (String, String)> {
+    let schema = table.schema();
+    for expected in schema.fields() {
+        let describe = |field: &arrow::datatypes::Field| {
+            let null = if field.is_nullable() { "" } else { " not null" };
+            format!("column {} {}{null}", field.name(), field.data_type())
+        };
+        match found.field_with_name(expected.name()) {
+            Ok(field)
+                if field.data_type() == expected.data_type()
+                    && field.is_nullable() == expected.is_nullable() => {}
+            Ok(field) => return Err((describe(expected), describe(field))),
+            Err(_) => return Err((describe(expected), "no such column".to_owned())),
+        }
+    }
+    let is_unknown =
+        |name: &str, is_nullable: bool| schema.field_with_name(name).is_err() && !is_nullable;
+    match found
+        .fields()
+        .iter()
+        .find(|field| is_unknown(field.name(), field.is_nullable()))
+    {
+        None => Ok(()),
+        Some(field) => Err((
+            format!("the columns of table {table}"),
+            format!("another column {} that is not null", field.name()),
+        )),
+    }
+}
+
+/// As many rows as take [`BATCH_BYTES`] once they are decoded.
+fn batch_size(metadata: &ParquetMetaData) -> usize {
+    let rows = metadata.file_metadata().num_rows().max(1).unsigned_abs();
+    let bytes: u64 = metadata
+        .row_groups()
+        .iter()
+        .map(|row_group| row_group.total_byte_size().max(0).unsigned_abs())
+        .sum();
+    let row_bytes = (bytes / rows).max(1);
+    (BATCH_BYTES / row_bytes).clamp(1, BATCH_ROWS) as usize
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! The threads that encode: one part at a time, from the channel into the staging directory.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+use trace::{RunDir, StagedPart, Staging};
+
+use crate::budget::Permit;
+use crate::encode::encode_part;
+use crate::error::SinkError;
+use crate::part::Part;
+use crate::publisher::Event;
+use crate::sink::{CaptureNumber, Shared};
+
+/// A part on its way to a worker.
+pub(crate) struct Job {
+    pub(crate) capture: CaptureNumber,
+    pub(crate) part: Part,
+    /// The part's share of the channel's budget, given back with the job.
+    pub(crate) permit: Permit,
+}
+
+/// Gives each part to `write` until the channel is closed and empty. After a failure the jobs are
+/// only taken away, so that nobody waits for room in vain.
+pub(crate) fn run(
+    jobs: &Receiver<Job>,
+    events: &Sender<Event>,
+    shared: &Shared,
+    write: impl Fn(Part) -> Result<StagedPart, SinkError>,
+) {
+    for Job {
+        capture,
+        part,
+        permit,
+    } in jobs
+    {
+        if shared.failure().is_some() {
+            continue;
+        }
+        let start = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| write(part)))
+            .unwrap_or_else(|payload| Err(SinkError::panicked(&*payload)));
+        // The rows are gone; the room goes before the publisher is waited for.
+        drop(permit);
+        let event = match result {
+            Ok(part) => {
+                let (rows, bytes) = (part.entry().rows, part.entry().bytes);
+                shared.counters.add_part(rows, bytes, start.elapsed());
+                Event::Staged { capture, part }
+            }
+            Err(error) => {
+                shared.fail(error);
+                Event::Failed
+            }
+        };
+        events
+            .send(event)
+            .expect("the publisher receives until all workers are gone");
+    }
+}
+
+/// Encodes a part into the staging directory.
+pub(crate) fn write_part(
+    part: Part,
+    staging: &Staging,
+    run: &RunDir,
+) -> Result<StagedPart, SinkError> {
+    let path = || run.path().join(part.path.to_string());
+    let writer =
+        staging
+            .create_part(part.path.clone())
+            .map_err(|source| SinkError::CreatePart {
+                path: path(),
+                source: Arc::new(source),
+            })?;
+    let writer = encode_part(&part, writer).map_err(|source| SinkError::WritePart {
+        path: path(),
+        source: Arc::new(source),
+    })?;
+    Ok(writer.finish(part.rows.num_rows() as u64))
+}
+
+#[cfg(test)]
+mod tests;

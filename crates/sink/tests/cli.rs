@@ -1,0 +1,128 @@
+//! The program `sink`, as users run it.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+#[path = "../src/testing.rs"]
+mod testing;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sink::{Part, Sink, SinkOptions};
+use testing::{capture, capture_parts, create_run};
+use trace::RunDir;
+
+fn sink(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sink"))
+        .args(args)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn recorded(path: &Path) -> RunDir {
+    let run = create_run(path);
+    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
+    for epoch in 0..2 {
+        let mut open = sink.begin(Some(capture(epoch)));
+        for (path, rows) in capture_parts(epoch) {
+            open.send(Part { path, rows }).unwrap();
+        }
+        open.end().unwrap();
+    }
+    sink.finish().unwrap();
+    run
+}
+
+#[test]
+fn verify_says_that_a_run_is_whole_and_ends_with_0() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let path = run.path().to_str().unwrap();
+    let output = sink(&["verify", path]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.starts_with(&format!("{path}: whole; 2 captures in ")),
+        "{stdout}"
+    );
+    assert!(stdout.contains(", 6 files, 16 rows, "), "{stdout}");
+}
+
+#[test]
+fn verify_names_what_is_damaged_and_ends_with_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let damaged = "metrics/epoch=1/step-48-r0-g0.parquet";
+    fs::remove_file(run.path().join(damaged)).unwrap();
+    let stray = "metrics/epoch=1/step-48-r0-g7.parquet";
+    fs::write(run.path().join(stray), "x").unwrap();
+    let output = sink(&["verify", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    assert_eq!(
+        lines[0],
+        format!("{damaged}: presence: expected a file, found nothing")
+    );
+    assert_eq!(
+        lines[1],
+        "1 file is not committed and no part of the run (left by a recorder that was interrupted):"
+    );
+    assert_eq!(lines[2], format!("  {stray} (1 B)"));
+    assert!(lines[3].contains(": 1 problem; "), "{}", lines[3]);
+}
+
+#[test]
+fn stats_is_a_table_by_table_and_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let output = sink(&["stats", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let lines: Vec<Vec<&str>> = text(&output.stdout)
+        .lines()
+        .skip(2)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        ["table", "layer", "files", "rows", "bytes", "bytes/weight"]
+    );
+    assert_eq!(lines[1][..4], ["weights", "L_hidden_1", "2", "8"]);
+    assert_eq!(lines[2][..4], ["weights", "L_output", "2", "4"]);
+    assert_eq!(lines[3][..3], ["metrics", "2", "4"]);
+    assert_eq!(lines[4][..3], ["total", "6", "16"]);
+    // 2 captures of 4 neurons of 3 weights.
+    let bytes: f64 = lines[1][4].parse().unwrap();
+    assert_eq!(lines[1][5], format!("{:.2}", bytes / 24.0));
+}
+
+#[test]
+fn what_is_no_run_is_said_and_ends_with_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    for verb in ["verify", "stats"] {
+        let output = sink(&[verb, missing.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with("error: there is no run at "), "{stderr}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_verbs_that_do_not_work_yet_are_absent() {
+    assert_eq!(sink(&["verify"]).status.code(), Some(2));
+    assert_eq!(sink(&["repair", "run"]).status.code(), Some(2));
+    let help = sink(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let help = text(&help.stdout);
+    assert!(help.contains("verify") && help.contains("stats"), "{help}");
+    assert!(
+        !help.contains("repair") && !help.contains("compact"),
+        "{help}"
+    );
+}
