@@ -1,0 +1,266 @@
+//! The command line: arguments, printing, exit status.
+
+mod replay;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use clap::{ArgAction, Args, Parser, Subcommand};
+use recorder::{
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice, Recorded, TrainConfig,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Exit status after Ctrl-C, as shells have it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
+/// Trains networks and records what happens inside them.
+#[derive(Debug, Parser)]
+#[command(name = "recorder", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Say more on stderr; twice for still more (RUST_LOG overrides it)
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Train a network, and record every layer, every neuron, every epoch
+    ///
+    /// Without options it trains a multi-layer perceptron on the handwritten digits and leaves a
+    /// run in traces/digits.
+    Train(TrainArgs),
+    /// Rebuild the network of an epoch from its trace, run the held-out set, and compare with
+    /// what was recorded
+    Replay {
+        /// The run's directory
+        run: PathBuf,
+        /// The epoch, from 0
+        #[arg(long, value_name = "N")]
+        epoch: i32,
+    },
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
+    /// The run's directory, which must not exist or be empty [default: traces/<dataset>, or
+    /// traces/<dataset>-2 and so on where that is taken]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The data: digits (8x8 pixels, 10 classes) or notebook (20 random inputs, one soft target)
+    #[arg(long, default_value_t = DatasetKind::Digits, value_name = "digits|notebook")]
+    dataset: DatasetKind,
+    /// Units of each hidden layer [default: 128,64; notebook: 10,10]
+    #[arg(long, value_delimiter = ',', value_name = "UNITS,...")]
+    hidden: Option<Vec<usize>>,
+    /// How often to go through the training samples [default: 20; notebook: 100]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Samples of an optimizer step [default: 64; notebook: 5]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Adam's learning rate [default: 1e-3]
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+    /// Every random choice follows from it [default: 42]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where to train; auto takes CUDA where it works, else the CPU
+    #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "auto|cpu|cuda[:N]")]
+    device: DeviceChoice,
+    /// What to record: any of weights, classifications, activations, metrics; or none, which
+    /// trains and evaluates and writes no run
+    #[arg(
+        long,
+        default_value = "weights,classifications,activations,metrics",
+        value_name = "TABLES|none",
+        value_parser = RecordedTables::parse
+    )]
+    record: RecordedTables,
+    /// Held-out activations: raw values and statistics, or statistics alone
+    #[arg(long, default_value = "raw", value_name = "raw|stats")]
+    activations: Activations,
+    /// Held-out samples whose raw activations are kept; statistics always cover all
+    #[arg(long, default_value_t = DEFAULT_ACTIVATION_SAMPLES, value_name = "N")]
+    activation_samples: usize,
+    /// Memory for rows that wait to be written, as 64MiB
+    #[arg(
+        long,
+        default_value_t = ByteSize::b(sink::DEFAULT_CHANNEL_BYTES),
+        value_name = "SIZE"
+    )]
+    channel_bytes: ByteSize,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Activations {
+    Raw,
+    Stats,
+}
+
+/// What `--record` names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct RecordedTables {
+    weights: bool,
+    classifications: bool,
+    activations: bool,
+    metrics: bool,
+}
+
+impl RecordedTables {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut tables = Self::default();
+        if text == "none" {
+            return Ok(tables);
+        }
+        for name in text.split(',') {
+            let table = match name {
+                "weights" => &mut tables.weights,
+                "classifications" => &mut tables.classifications,
+                "activations" => &mut tables.activations,
+                "metrics" => &mut tables.metrics,
+                "none" => return Err("none stands alone".to_owned()),
+                _ => {
+                    return Err(format!(
+                        "{name:?} cannot be recorded: name any of weights, classifications, \
+                         activations, metrics, with commas between them, or none"
+                    ));
+                }
+            };
+            if std::mem::replace(table, true) {
+                return Err(format!("{name} is named twice"));
+            }
+        }
+        Ok(tables)
+    }
+}
+
+impl TrainArgs {
+    fn train_config(&self) -> TrainConfig {
+        let default = TrainConfig::default_for(self.dataset);
+        TrainConfig {
+            hidden: self.hidden.clone().unwrap_or(default.hidden),
+            activation: default.activation,
+            epochs: self.epochs.unwrap_or(default.epochs),
+            batch_size: self.batch_size.unwrap_or(default.batch_size),
+            learning_rate: self.lr.unwrap_or(default.learning_rate),
+            seed: self.seed.unwrap_or(default.seed),
+        }
+    }
+
+    /// `None` where nothing is recorded.
+    fn recorded(&self) -> Option<Recorded> {
+        let tables = self.record;
+        (tables != RecordedTables::default()).then(|| Recorded {
+            weights: tables.weights,
+            classifications: tables.classifications,
+            activations: tables.activations.then_some(match self.activations {
+                Activations::Raw => ActivationDetail::Raw {
+                    samples: self.activation_samples,
+                },
+                Activations::Stats => ActivationDetail::Statistics,
+            }),
+            metrics: tables.metrics,
+        })
+    }
+}
+
+/// Runs the command line: 0 for done, 1 for failed, 2 for wrong usage, 130 after Ctrl-C.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.verbose);
+    let result = match &cli.verb {
+        Verb::Train(args) => train::run(args),
+        Verb::Replay { run, epoch } => replay::run(run, *epoch),
+    };
+    result.unwrap_or_else(|error| {
+        say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Says something to whoever watches; results go to stdout instead.
+fn say(line: &str) {
+    use std::io::Write as _;
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints a result; whoever reads it, as `head`, may have had enough.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_to_record_is_a_list_or_none() {
+        let all = RecordedTables {
+            weights: true,
+            classifications: true,
+            activations: true,
+            metrics: true,
+        };
+        let parsed = RecordedTables::parse("weights,classifications,activations,metrics");
+        assert_eq!(parsed, Ok(all));
+        assert_eq!(RecordedTables::parse("none"), Ok(RecordedTables::default()));
+        for wrong in [
+            "",
+            "weight",
+            "weights,none",
+            "weights,weights",
+            "weights, metrics",
+        ] {
+            assert!(RecordedTables::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_notebook_has_defaults_of_its_own() {
+        let parse = |arguments: &[&str]| {
+            let arguments = ["recorder", "train"].iter().chain(arguments);
+            match Cli::try_parse_from(arguments).unwrap().verb {
+                Verb::Train(args) => args.train_config(),
+                Verb::Replay { .. } => unreachable!("the verb is train"),
+            }
+        };
+        let notebook = parse(&["--dataset", "notebook", "--lr", "0.5"]);
+        assert_eq!((notebook.epochs, notebook.batch_size), (100, 5));
+        assert_eq!(
+            (notebook.hidden, notebook.learning_rate),
+            (vec![10, 10], 0.5)
+        );
+        let digits = parse(&["--hidden", "3,2"]);
+        assert_eq!((digits.epochs, digits.batch_size), (20, 64));
+        assert_eq!((digits.hidden, digits.learning_rate), (vec![3, 2], 1e-3));
+    }
+}

@@ -1,0 +1,47 @@
+//! `recorder replay`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use recorder::{ReplayError, replay};
+use trace::{Epoch, RunDir};
+
+use super::print;
+
+/// How many samples that differ are named.
+const MAX_NAMED: usize = 5;
+
+pub(super) fn run(run: &Path, epoch: i32) -> Result<ExitCode> {
+    let run = RunDir::open(run).map_err(ReplayError::from)?;
+    let report = replay(&run, Epoch(epoch))?;
+    let mut text = String::new();
+    writeln!(
+        text,
+        "epoch {}, step {}, rebuilt on {}: {} of {} held-out samples reproduced bit for bit, accuracy {:.1}%",
+        report.capture.epoch,
+        report.capture.step,
+        report.device,
+        report.num_samples.saturating_sub(report.different.len()),
+        report.num_samples,
+        100.0 * report.accuracy,
+    )?;
+    for difference in report.different.iter().take(MAX_NAMED) {
+        let columns = difference.columns.join(", ");
+        writeln!(text, "  sample {} differs in {columns}", difference.sample)?;
+    }
+    if report.different.len() > MAX_NAMED {
+        writeln!(
+            text,
+            "  ... and {} more",
+            report.different.len() - MAX_NAMED
+        )?;
+    }
+    print(&text).context("cannot write to stdout")?;
+    Ok(if report.different.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,377 @@
+//! The data sets that are built in.
+
+mod digits;
+mod notebook;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use trace::{Crc32c, DatasetInfo, Epoch};
+
+use crate::random::{HostRng, Purpose};
+
+/// The built-in data sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DatasetKind {
+    /// The UCI optical digits: 8×8 pixels, 10 classes, 1,797 samples.
+    Digits,
+    /// The notebook's random samples: 20 inputs, one soft target.
+    Notebook,
+}
+
+impl DatasetKind {
+    /// Every kind, in the order in which help texts list them.
+    pub const ALL: [Self; 2] = [Self::Digits, Self::Notebook];
+
+    /// The kind's name on the command line and in `run.json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Digits => "digits",
+            Self::Notebook => "notebook",
+        }
+    }
+}
+
+impl fmt::Display for DatasetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for DatasetKind {
+    type Err = DatasetError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| DatasetError::UnknownKind(text.to_owned()))
+    }
+}
+
+/// What the network should have said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// One class a sample, from 0.
+    Classes(Vec<i32>),
+    /// One probability a sample.
+    Soft(Vec<f32>),
+}
+
+impl Targets {
+    /// How many samples they belong to.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes(classes) => classes.len(),
+            Self::Soft(probabilities) => probabilities.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Classes(classes) => Self::Classes(rows.iter().map(|&r| classes[r]).collect()),
+            Self::Soft(soft) => Self::Soft(rows.iter().map(|&r| soft[r]).collect()),
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        match self {
+            Self::Classes(classes) => Self::Classes(classes.split_off(at)),
+            Self::Soft(soft) => Self::Soft(soft.split_off(at)),
+        }
+    }
+
+    fn append(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Classes(all), Self::Classes(more)) => all.extend(more),
+            (Self::Soft(all), Self::Soft(more)) => all.extend(more),
+            _ => unreachable!("a data set has one kind of targets"),
+        }
+    }
+
+    /// Puts the targets of several batches, which are of one kind, one after another.
+    pub(crate) fn concat(batches: impl IntoIterator<Item = Self>) -> Option<Self> {
+        batches.into_iter().reduce(|mut all, more| {
+            all.append(more);
+            all
+        })
+    }
+}
+
+/// Inputs with their targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    inputs: Vec<f32>,
+    num_inputs: usize,
+    targets: Targets,
+}
+
+impl Samples {
+    /// Joins rows of `num_inputs` inputs with one target each.
+    fn new(inputs: Vec<f32>, num_inputs: usize, targets: Targets) -> Self {
+        assert_eq!(inputs.len(), targets.len() * num_inputs, "one target a row");
+        Self {
+            inputs,
+            num_inputs,
+            targets,
+        }
+    }
+
+    /// The inputs, row-major `[num_samples, num_inputs]`.
+    pub fn inputs(&self) -> &[f32] {
+        &self.inputs
+    }
+
+    /// The inputs of some of the samples, row-major.
+    pub fn inputs_of(&self, samples: Range<usize>) -> &[f32] {
+        &self.inputs[samples.start * self.num_inputs..samples.end * self.num_inputs]
+    }
+
+    /// The targets.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// Number of inputs of a sample.
+    pub fn num_inputs(&self) -> usize {
+        self.num_inputs
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// Gives up inputs and targets.
+    pub(crate) fn into_parts(self) -> (Vec<f32>, Targets) {
+        (self.inputs, self.targets)
+    }
+
+    fn select(&self, rows: &[usize]) -> Self {
+        let mut inputs = Vec::with_capacity(rows.len() * self.num_inputs);
+        for &row in rows {
+            inputs.extend_from_slice(self.inputs_of(row..row + 1));
+        }
+        Self::new(inputs, self.num_inputs, self.targets.select(rows))
+    }
+
+    /// Cuts off the samples from `at` on.
+    fn split_off(&mut self, at: usize) -> Self {
+        Self::new(
+            self.inputs.split_off(at * self.num_inputs),
+            self.num_inputs,
+            self.targets.split_off(at),
+        )
+    }
+
+    /// The checksum of inputs and targets as little-endian bytes, inputs first.
+    fn crc32c(&self) -> Crc32c {
+        let inputs = self.inputs.iter().flat_map(|x| x.to_le_bytes());
+        let bytes: Vec<u8> = match &self.targets {
+            Targets::Classes(classes) => inputs
+                .chain(classes.iter().flat_map(|c| c.to_le_bytes()))
+                .collect(),
+            Targets::Soft(soft) => inputs
+                .chain(soft.iter().flat_map(|p| p.to_le_bytes()))
+                .collect(),
+        };
+        Crc32c::of(&bytes)
+    }
+}
+
+/// Where the samples that are trained on come from.
+#[derive(Debug, Clone)]
+enum Training {
+    /// The same ones every epoch, in another order.
+    Fixed(Samples),
+    /// That many new ones every epoch.
+    Drawn(usize),
+}
+
+/// Samples to train on, and samples held out to see what was learned.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    kind: DatasetKind,
+    info: DatasetInfo,
+    training: Training,
+    held_out: Samples,
+    class_names: Vec<String>,
+}
+
+/// Why a data set cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatasetError {
+    /// There is no data set of that name.
+    #[error("there is no data set {0:?}, only digits and notebook")]
+    UnknownKind(String),
+    /// A line of the data cannot be read.
+    #[error("line {line} of {file}: {problem}")]
+    Malformed {
+        /// The file.
+        file: &'static str,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No sample would be drawn.
+    #[error("an epoch of the notebook's data needs at least one sample: give a batch size above 0")]
+    NoSamples,
+    /// The data set is there, but it is not the one that was described.
+    #[error(
+        "the data set {kind} is not the one that was recorded: its {field} is {found}, the run says {expected}"
+    )]
+    Changed {
+        /// The data set's name.
+        kind: DatasetKind,
+        /// What differs.
+        field: &'static str,
+        /// What it is now.
+        found: String,
+        /// What it was.
+        expected: String,
+    },
+}
+
+impl Dataset {
+    /// Gets a data set. The notebook's has `batch_size` training samples an epoch, so that an
+    /// epoch is one step, and its samples follow from `seed`; the digits are always the same.
+    ///
+    /// # Errors
+    /// If the data cannot be read, or `batch_size` is 0 where it counts.
+    pub fn load(kind: DatasetKind, seed: u64, batch_size: usize) -> Result<Self, DatasetError> {
+        match kind {
+            DatasetKind::Digits => digits::load(),
+            DatasetKind::Notebook if batch_size == 0 => Err(DatasetError::NoSamples),
+            DatasetKind::Notebook => Ok(notebook::load(seed, batch_size)),
+        }
+    }
+
+    /// Gets the data set that a run was recorded with.
+    ///
+    /// # Errors
+    /// If it is no built-in one, or is not the same any more.
+    pub fn from_info(info: &DatasetInfo, seed: u64) -> Result<Self, DatasetError> {
+        let kind: DatasetKind = info.kind.parse()?;
+        let num_train = usize::try_from(info.num_train).unwrap_or(usize::MAX);
+        let dataset = Self::load(kind, seed, num_train)?;
+        let same = |field, found: &dyn ToString, expected: &dyn ToString| {
+            let (found, expected) = (found.to_string(), expected.to_string());
+            if found == expected {
+                Ok(())
+            } else {
+                Err(DatasetError::Changed {
+                    kind,
+                    field,
+                    found,
+                    expected,
+                })
+            }
+        };
+        let found = &dataset.info;
+        same("held-out rule", &found.held_out, &info.held_out)?;
+        same(
+            "number of held-out samples",
+            &found.num_held_out,
+            &info.num_held_out,
+        )?;
+        same(
+            "number of training samples",
+            &found.num_train,
+            &info.num_train,
+        )?;
+        same("checksum", &found.crc32c, &info.crc32c)?;
+        Ok(dataset)
+    }
+
+    /// Which of the built-in data sets it is.
+    pub fn kind(&self) -> DatasetKind {
+        self.kind
+    }
+
+    /// What `run.json` says of it; [`Dataset::from_info`] finds the data set again.
+    pub fn info(&self) -> &DatasetInfo {
+        &self.info
+    }
+
+    /// The samples that are never trained on.
+    pub fn held_out(&self) -> &Samples {
+        &self.held_out
+    }
+
+    /// Names of the classes, by class.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// Number of inputs of a sample.
+    pub fn num_inputs(&self) -> usize {
+        self.held_out.num_inputs
+    }
+
+    /// Number of outputs that a network for it has.
+    pub fn num_outputs(&self) -> usize {
+        match self.held_out.targets {
+            Targets::Classes(_) => self.class_names.len(),
+            Targets::Soft(_) => 1,
+        }
+    }
+
+    /// Number of samples trained on in an epoch.
+    pub fn num_train(&self) -> usize {
+        match &self.training {
+            Training::Fixed(samples) => samples.len(),
+            Training::Drawn(num_samples) => *num_samples,
+        }
+    }
+
+    /// Number of optimizer steps in an epoch; the last batch may be a short one.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0.
+    pub fn num_steps(&self, batch_size: usize) -> usize {
+        self.num_train().div_ceil(batch_size)
+    }
+
+    /// The batches of an epoch: they follow from `seed` and `epoch` alone.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0.
+    pub fn train_batches(
+        &self,
+        seed: u64,
+        epoch: Epoch,
+        batch_size: usize,
+    ) -> impl Iterator<Item = Samples> + '_ {
+        let (samples, order) = match &self.training {
+            Training::Fixed(samples) => {
+                let mut rng = HostRng::new(seed, Purpose::Shuffle, epoch, 0);
+                (Cow::Borrowed(samples), rng.permutation(samples.len()))
+            }
+            Training::Drawn(num_samples) => {
+                let mut rng = HostRng::new(seed, Purpose::TrainSamples, epoch, 0);
+                let drawn = notebook::draw(&mut rng, *num_samples);
+                (Cow::Owned(drawn), (0..*num_samples).collect())
+            }
+        };
+        (0..self.num_steps(batch_size)).map(move |step| {
+            let first = step * batch_size;
+            samples.select(&order[first..order.len().min(first + batch_size)])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

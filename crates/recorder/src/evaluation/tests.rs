@@ -1,0 +1,177 @@
+use burn::backend::Flex;
+
+use super::*;
+use crate::dataset::{Dataset, DatasetKind};
+use crate::model::{Activation, LayerParameters, MlpConfig, MlpParameters};
+
+fn softmax(logits: &[f32], classes: &[i32]) -> Classifications {
+    classify(
+        Loss::SoftmaxCrossEntropy,
+        logits,
+        &Targets::Classes(classes.to_vec()),
+    )
+}
+
+fn binary(logits: &[f32], soft: &[f32]) -> Classifications {
+    classify(
+        Loss::BinaryCrossEntropy,
+        logits,
+        &Targets::Soft(soft.to_vec()),
+    )
+}
+
+// Expected values here and below: decimal arithmetic with 40 digits, outside this program,
+// rounded to f32 by the compiler.
+#[test]
+#[allow(clippy::excessive_precision)]
+fn softmax_cross_entropy_by_hand() {
+    let rows = softmax(&[1.0, 2.0, 0.5, 3.0, 0.0, -3.0], &[1, 2]);
+    assert_eq!(
+        rows.outputs[..3],
+        [0.23122389762214907, 0.6285317192117624, 0.14024438316608848]
+    );
+    assert_eq!(rows.loss[0], 0.46436878410794485);
+    assert_eq!(rows.target, [1, 2]);
+    assert_eq!(rows.predicted, [Some(1), Some(0)]);
+    assert_eq!(rows.correct, [Some(true), Some(false)]);
+    assert_eq!(rows.confidence[0], Some(0.6285317192117624));
+    assert_eq!(rows.expected, None);
+    assert_eq!(rows.num_outputs, 3);
+    assert_eq!(rows.accuracy(), 0.5);
+}
+
+#[test]
+#[allow(clippy::excessive_precision)]
+fn binary_cross_entropy_with_soft_targets_by_hand() {
+    let rows = binary(&[0.5, -2.0, 2.0], &[0.75, 0.25, 0.0]);
+    assert_eq!(
+        rows.outputs,
+        [0.6224593312018546, 0.11920292202211756, 0.8807970779778824]
+    );
+    assert_eq!(
+        rows.loss,
+        [0.5990769841801067, 0.6269280110429725, 2.1269280110429727]
+    );
+    assert_eq!(rows.target, [1, 0, 0]);
+    assert_eq!(rows.expected, Some(vec![0.75, 0.25, 0.0]));
+    assert_eq!(rows.predicted, [Some(1), Some(0), Some(1)]);
+    assert_eq!(rows.correct, [Some(true), Some(true), Some(false)]);
+    assert_eq!(rows.confidence[0], Some(0.6224593312018546));
+    // 1 - 0.119202922 in f32.
+    assert_eq!(rows.confidence[1], Some(1.0 - 0.11920292202211756_f32));
+    let mean = (0.5990769841801067 + 0.6269280110429725 + 2.1269280110429727) / 3.0;
+    assert!((rows.mean_loss() - mean).abs() < 1e-7);
+}
+
+#[test]
+fn ties_go_to_the_lowest_class() {
+    let rows = softmax(&[2.0, 2.0, 2.0], &[2]);
+    assert_eq!(rows.predicted, [Some(0)]);
+    assert_eq!(rows.loss, [3.0_f32.ln()]);
+    // A probability of one half is not above it, and a target of one half counts as 0.
+    let rows = binary(&[0.0], &[0.5]);
+    assert_eq!(
+        (rows.outputs[0], rows.predicted[0], rows.target[0]),
+        (0.5, Some(0), 0)
+    );
+}
+
+#[test]
+fn huge_logits_do_not_overflow() {
+    let rows = softmax(&[1e30, -1e30], &[1]);
+    assert_eq!(
+        (rows.outputs.as_slice(), rows.loss[0]),
+        (&[1.0, 0.0][..], 2e30)
+    );
+    let rows = binary(&[1e30, -1e30], &[0.0, 1.0]);
+    assert_eq!(
+        (rows.outputs, rows.loss),
+        (vec![1.0, 0.0], vec![1e30, 1e30])
+    );
+}
+
+#[test]
+fn what_is_not_finite_is_no_prediction() {
+    for broken in [f32::NAN, f32::INFINITY] {
+        let rows = softmax(&[broken, 1.0, 0.0, 1.0], &[0, 1]);
+        assert_eq!(rows.predicted, [None, Some(1)]);
+        assert_eq!(rows.correct, [None, Some(true)]);
+        assert!(rows.confidence[0].is_none() && rows.loss[0].is_nan());
+        assert_eq!(rows.accuracy(), 0.5);
+    }
+    assert_eq!(binary(&[f32::NAN], &[1.0]).predicted, [None]);
+}
+
+#[test]
+fn no_samples_are_no_rows() {
+    assert!(softmax(&[], &[]).is_empty());
+}
+
+#[test]
+fn an_evaluation_keeps_the_samples_in_order_whatever_the_batch_size() {
+    let config = MlpConfig {
+        num_inputs: 64,
+        hidden: vec![2],
+        num_outputs: 10,
+        activation: Activation::Relu,
+        loss: Loss::SoftmaxCrossEntropy,
+    };
+    let parameters = MlpParameters::initial(&config, 1);
+    let model = Mlp::<Flex>::from_parameters(&config, &parameters, &Default::default()).unwrap();
+    let digits = Dataset::load(DatasetKind::Digits, 0, 64).unwrap();
+    for (batch_size, expected_rows) in [(512, vec![297]), (100, vec![100, 100, 97])] {
+        let held_out = HeldOut::new(digits.held_out(), batch_size, &Default::default());
+        let evaluation = held_out.evaluate(&model, config.loss).unwrap();
+        assert_eq!(evaluation.activations.len(), 2);
+        for (layer, num_units) in evaluation.activations.iter().zip([2, 10]) {
+            let dims: Vec<_> = layer.iter().map(Tensor::dims).collect();
+            let expected: Vec<_> = expected_rows
+                .iter()
+                .map(|&rows| [rows, num_units])
+                .collect();
+            assert_eq!(dims, expected);
+        }
+        assert_close_to_host(&evaluation, &parameters.layers, digits.held_out());
+    }
+}
+
+/// Computes hidden activations and probabilities in plain f64.
+fn assert_close_to_host(
+    evaluation: &Evaluation<Flex>,
+    layers: &[LayerParameters],
+    samples: &Samples,
+) {
+    let dense = |layer: &LayerParameters, x: &[f64]| -> Vec<f64> {
+        layer
+            .weights
+            .chunks(x.len())
+            .zip(&layer.bias)
+            .map(|(row, &b)| {
+                row.iter()
+                    .zip(x)
+                    .map(|(&w, x)| f64::from(w) * x)
+                    .sum::<f64>()
+                    + f64::from(b)
+            })
+            .collect()
+    };
+    let hidden = rows_to_vec(evaluation.activations[0].clone()).unwrap();
+    for (sample, pixels) in samples.inputs().chunks(64).enumerate() {
+        let x: Vec<f64> = pixels.iter().map(|&p| f64::from(p)).collect();
+        let h: Vec<f64> = dense(&layers[0], &x)
+            .into_iter()
+            .map(|z| z.max(0.0))
+            .collect();
+        let exp: Vec<f64> = dense(&layers[1], &h).into_iter().map(f64::exp).collect();
+        for (found, expected) in hidden[sample * 2..].iter().zip(&h) {
+            assert!((f64::from(*found) - expected).abs() < 1e-5);
+        }
+        let sum: f64 = exp.iter().sum();
+        for (found, e) in evaluation.classifications.outputs[sample * 10..]
+            .iter()
+            .zip(&exp)
+        {
+            assert!((f64::from(*found) - e / sum).abs() < 1e-5);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Trains networks with Burn and records them while they train.
+//!
+//! [`train`] is a whole session: data set, network, training loop, held-out evaluation, and a
+//! [`TraceRecorder`] that the loop hands tensor handles to. [`replay`] goes the other way: it
+//! rebuilds a network from its trace and shows that it is the one that was recorded.
+
+mod dataset;
+mod device;
+mod evaluation;
+mod model;
+mod random;
+mod read_back;
+mod recording;
+mod replay;
+mod rows;
+mod session;
+mod statistics;
+mod training;
+
+pub use dataset::{Dataset, DatasetError, DatasetKind, Samples, Targets};
+pub use device::{CudaError, CudaPart, DeviceChoice, ParseDeviceError, Resolution, ResolvedDevice};
+pub use evaluation::{
+    Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, classify,
+};
+pub use model::{
+    Activation, LayerParameters, LayerTensors, Loss, Mlp, MlpConfig, MlpParameters, ModelError,
+    to_rows,
+};
+pub use recording::{
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, RecordError, RecordSummary, Recorded, Snapshot,
+    TraceRecorder,
+};
+pub use replay::{Difference, ReplayError, ReplayReport, replay};
+pub use rows::Metric;
+pub use session::{
+    DEFAULT_ROOT, EpochProgress, SessionError, SessionObserver, SessionOptions, SessionSummary,
+    train,
+};
+pub use training::{
+    CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainConfigError, TrainError, Trainer,
+};

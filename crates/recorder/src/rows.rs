@@ -1,0 +1,200 @@
+//! From host values to the rows of a part file.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray,
+    RecordBatch, StringArray,
+};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use trace::{CaptureId, Layer, Rank, Table};
+
+use crate::evaluation::Classifications;
+use crate::model::to_rows;
+use crate::statistics::{Statistics, median};
+
+/// The word in the column `phase` for what was measured on held-out samples.
+pub(crate) const PHASE_EVAL: &str = "eval";
+/// The word in the column `phase` for what was measured while training.
+pub(crate) const PHASE_TRAIN: &str = "train";
+
+/// A figure of the table `metrics`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// `train`, `eval`, or none where it is neither's.
+    pub phase: Option<&'static str>,
+    /// Its name, with its unit where it has one.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// What every row of a capture has in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowKey {
+    pub(crate) id: CaptureId,
+    pub(crate) rank: Rank,
+}
+
+impl RowKey {
+    /// `step` and `rank`, followed by the table's other columns.
+    fn batch(self, table: Table, num_rows: usize, columns: Vec<ArrayRef>) -> RecordBatch {
+        let mut all: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_value(self.id.step.0, num_rows)),
+            Arc::new(Int32Array::from_value(self.rank.0, num_rows)),
+        ];
+        all.extend(columns);
+        RecordBatch::try_new(table.schema(), all).expect("the columns are the table's")
+    }
+}
+
+/// The rows of `weights` for one layer: `weights` is row-major `[num_units, fan_in]`.
+pub(crate) fn weights(
+    key: RowKey,
+    layer: &Layer,
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+) -> RecordBatch {
+    let num_units = layer.num_units as usize;
+    let fan_in = layer.fan_in as usize;
+    let statistics: Vec<Statistics> = (0..num_units)
+        .map(|unit| Statistics::of(&weights[unit * fan_in..][..fan_in]))
+        .collect();
+    let bias_nonfinite = |unit: usize| bias.as_ref().is_some_and(|bias| !bias[unit].is_finite());
+    let nonfinite =
+        Int32Array::from_iter_values(statistics.iter().enumerate().map(|(unit, statistics)| {
+            statistics.nonfinite as i32 + i32::from(bias_nonfinite(unit))
+        }));
+    let column = |value: fn(&Statistics) -> Option<f32>| -> ArrayRef {
+        Arc::new(statistics.iter().map(value).collect::<Float32Array>())
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(neurons(layer)),
+        Arc::new(units(layer)),
+        Arc::new(match &bias {
+            Some(bias) => Float32Array::from(bias.clone()),
+            None => Float32Array::new_null(num_units),
+        }),
+        Arc::new(equal_lists(weights, num_units)),
+        column(|s| s.mean),
+        column(|s| s.std),
+        column(|s| s.min),
+        column(|s| s.max),
+        column(|s| s.l2),
+        Arc::new(nonfinite),
+    ];
+    key.batch(Table::Weights, num_units, columns)
+}
+
+/// The rows of `activations` for one layer over the whole held-out set: `values` is row-major
+/// `[num_samples, num_units]`; those of the first `kept_samples` samples are recorded, none of
+/// them if that is `None`.
+pub(crate) fn activations(
+    key: RowKey,
+    layer: &Layer,
+    values: &[f32],
+    kept_samples: Option<usize>,
+) -> RecordBatch {
+    let num_units = layer.num_units as usize;
+    let num_samples = values.len() / num_units;
+    let by_unit = to_rows(values, num_samples, num_units);
+    let row = |unit: usize| &by_unit[unit * num_samples..][..num_samples];
+
+    let statistics: Vec<Statistics> = (0..num_units)
+        .map(|unit| Statistics::of(row(unit)))
+        .collect();
+    let mut scratch = Vec::with_capacity(num_samples);
+    let medians: Float32Array = (0..num_units)
+        .map(|unit| median(row(unit), &mut scratch))
+        .collect();
+    let lists = match kept_samples {
+        None => ListArray::new_null(Arc::new(trace::float_item()), num_units),
+        Some(kept) if kept < num_samples => {
+            let kept = (0..num_units).flat_map(|unit| &row(unit)[..kept]).copied();
+            equal_lists(kept.collect(), num_units)
+        }
+        Some(_) => equal_lists(by_unit, num_units),
+    };
+    let column = |value: fn(&Statistics) -> Option<f32>| -> ArrayRef {
+        Arc::new(statistics.iter().map(value).collect::<Float32Array>())
+    };
+    let count = |value: fn(&Statistics) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(statistics.iter().map(value)))
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(vec![PHASE_EVAL; num_units])),
+        Arc::new(Int32Array::from_value(0, num_units)),
+        Arc::new(neurons(layer)),
+        Arc::new(units(layer)),
+        Arc::new(Int64Array::from_value(num_samples as i64, num_units)),
+        Arc::new(lists),
+        column(|s| s.mean),
+        Arc::new(medians),
+        column(|s| s.std),
+        column(|s| s.min),
+        column(|s| s.max),
+        count(|s| s.zeros),
+        count(|s| s.nonfinite),
+    ];
+    key.batch(Table::Activations, num_units, columns)
+}
+
+/// The rows of `classifications` for the held-out set.
+pub(crate) fn classifications(key: RowKey, rows: &Classifications) -> RecordBatch {
+    let num_samples = rows.len();
+    let expected = match &rows.expected {
+        Some(expected) => equal_lists(expected.clone(), num_samples),
+        None => ListArray::new_null(Arc::new(trace::float_item()), num_samples),
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(vec![PHASE_EVAL; num_samples])),
+        Arc::new(Int64Array::from_iter_values(0..num_samples as i64)),
+        Arc::new(Int32Array::from(rows.target.clone())),
+        Arc::new(expected),
+        Arc::new(Int32Array::from(rows.predicted.clone())),
+        Arc::new(BooleanArray::from(rows.correct.clone())),
+        Arc::new(Float32Array::from(rows.confidence.clone())),
+        Arc::new(Float32Array::from(rows.loss.clone())),
+        Arc::new(equal_lists(rows.outputs.clone(), num_samples)),
+    ];
+    key.batch(Table::Classifications, num_samples, columns)
+}
+
+/// The rows of `metrics`.
+pub(crate) fn metrics(key: RowKey, metrics: &[Metric]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(metrics.iter().map(|m| m.phase).collect::<StringArray>()),
+        Arc::new(StringArray::from_iter_values(
+            metrics.iter().map(|m| &m.name),
+        )),
+        Arc::new(Float64Array::from_iter_values(
+            metrics.iter().map(|m| m.value),
+        )),
+    ];
+    key.batch(Table::Metrics, metrics.len(), columns)
+}
+
+fn units(layer: &Layer) -> Int32Array {
+    Int32Array::from_iter_values(0..layer.num_units.cast_signed())
+}
+
+fn neurons(layer: &Layer) -> Int32Array {
+    let first = layer.first_neuron;
+    Int32Array::from_iter_values(first..first + layer.num_units.cast_signed())
+}
+
+/// Splits `values` into `num_lists` lists of one length, without copying them.
+fn equal_lists(values: Vec<f32>, num_lists: usize) -> ListArray {
+    let length = values.len().checked_div(num_lists).unwrap_or(0);
+    let offsets = OffsetBuffer::from_repeated_length(length, num_lists);
+    let values = Float32Array::new(ScalarBuffer::from(values), None);
+    ListArray::new(
+        Arc::new(trace::float_item()),
+        offsets,
+        Arc::new(values),
+        None,
+    )
+}
+
+#[cfg(test)]
+mod tests;

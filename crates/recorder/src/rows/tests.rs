@@ -1,0 +1,101 @@
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
+use trace::{Epoch, LayerLabel, Source, SourceRange, Step};
+
+use super::*;
+
+fn key() -> RowKey {
+    RowKey {
+        id: CaptureId {
+            epoch: Epoch(3),
+            step: Step(96),
+        },
+        rank: Rank(0),
+    }
+}
+
+fn layer(num_units: u32, fan_in: u32) -> Layer {
+    Layer {
+        layer_index: 1,
+        layer: LayerLabel::try_new("L_hidden_1").unwrap(),
+        module_path: "layers.1".to_owned(),
+        kind: "linear".to_owned(),
+        shape: vec![num_units.into(), fan_in.into()],
+        fan_in,
+        num_units,
+        first_neuron: 10,
+        activation: None,
+        trainable: true,
+        source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
+    }
+}
+
+fn floats(batch: &RecordBatch, column: &str) -> Vec<Option<f32>> {
+    batch[column].as_primitive::<Float32Type>().iter().collect()
+}
+
+#[test]
+fn a_row_of_weights_is_a_neuron_with_its_bias_and_statistics() {
+    let batch = weights(
+        key(),
+        &layer(2, 2),
+        vec![3.0, 4.0, -1.0, f32::NAN],
+        Some(vec![0.5, f32::INFINITY]),
+    );
+    assert_eq!(
+        batch["step"].as_primitive::<Int64Type>().values(),
+        &[96, 96]
+    );
+    assert_eq!(
+        batch["neuron"].as_primitive::<Int32Type>().values(),
+        &[10, 11]
+    );
+    assert_eq!(batch["unit"].as_primitive::<Int32Type>().values(), &[0, 1]);
+    assert_eq!(floats(&batch, "bias")[0], Some(0.5));
+    assert_eq!(floats(&batch, "weight_l2"), [Some(5.0), Some(1.0)]);
+    assert_eq!(floats(&batch, "weight_std"), [Some(0.5), Some(0.0)]);
+    // The NaN weight and the infinite bias.
+    assert_eq!(
+        batch["nonfinite"].as_primitive::<Int32Type>().values(),
+        &[0, 2]
+    );
+    let list = batch["weights"].as_list::<i32>().value(0);
+    assert_eq!(list.as_primitive::<Float32Type>().values(), &[3.0, 4.0]);
+}
+
+#[test]
+fn activations_are_by_neuron_in_the_order_of_the_samples() {
+    // Three samples of two units.
+    let values = [1.0, 0.0, 2.0, 0.0, 6.0, 9.0];
+    let batch = activations(key(), &layer(2, 4), &values, Some(2));
+    let lists = batch["activations"].as_list::<i32>();
+    assert_eq!(
+        lists.value(0).as_primitive::<Float32Type>().values(),
+        &[1.0, 2.0]
+    );
+    assert_eq!(
+        lists.value(1).as_primitive::<Float32Type>().values(),
+        &[0.0, 0.0]
+    );
+    // Statistics cover all three samples.
+    assert_eq!(floats(&batch, "activation_mean"), [Some(3.0), Some(3.0)]);
+    assert_eq!(floats(&batch, "activation_median"), [Some(2.0), Some(0.0)]);
+    assert_eq!(floats(&batch, "activation_max"), [Some(6.0), Some(9.0)]);
+    assert_eq!(batch["zeros"].as_primitive::<Int64Type>().values(), &[0, 2]);
+    assert_eq!(
+        batch["num_samples"].as_primitive::<Int64Type>().values(),
+        &[3, 3]
+    );
+
+    let all = activations(key(), &layer(2, 4), &values, Some(512));
+    assert_eq!(all["activations"].as_list::<i32>().value(1).len(), 3);
+    let none = activations(key(), &layer(2, 4), &values, None);
+    assert_eq!(none["activations"].null_count(), 2);
+    assert_eq!(floats(&none, "activation_min"), [Some(1.0), Some(0.0)]);
+}
+
+#[test]
+fn without_a_bias_its_column_is_null() {
+    let batch = weights(key(), &layer(1, 1), vec![1.0], None);
+    assert_eq!(floats(&batch, "bias"), [None]);
+}

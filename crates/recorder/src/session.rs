@@ -1,0 +1,371 @@
+//! One training run from its options to its summary: what `recorder train` does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::backend::AutodiffBackend;
+use serde::Deserialize as _;
+use sink::SinkOptions;
+use trace::{CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo};
+
+use crate::dataset::{Dataset, DatasetError, DatasetKind};
+use crate::device::{CudaError, DeviceChoice, Resolution, ResolvedDevice};
+use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut};
+use crate::model::MlpConfig;
+use crate::recording::{RecordError, RecordSummary, Recorded, Snapshot, TraceRecorder};
+use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
+use crate::training::{CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainError, Trainer};
+
+/// Where runs go that were not given a directory: named after their data set, and `-2`, `-3`, ...
+/// where that is taken.
+pub const DEFAULT_ROOT: &str = "traces";
+
+/// How many names are tried.
+const MAX_DEFAULT_RUNS: u32 = 10_000;
+
+/// What to train, on what, and what to record of it.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// The run's directory; none for one below [`DEFAULT_ROOT`].
+    pub out: Option<PathBuf>,
+    /// The data.
+    pub dataset: DatasetKind,
+    /// The network and how it is trained.
+    pub train: TrainConfig,
+    /// The device.
+    pub device: DeviceChoice,
+    /// What is recorded; `None` trains and evaluates and writes nothing.
+    pub recorded: Option<Recorded>,
+    /// Budget of the channel to the sink.
+    pub channel_bytes: u64,
+}
+
+/// Told how a session goes on.
+pub trait SessionObserver {
+    /// Training begins: on which device and why, and where the run is, if there is one.
+    fn started(&mut self, device: &Resolution, run: Option<&Path>);
+    /// An epoch was trained, evaluated, and handed over to be recorded.
+    fn epoch_done(&mut self, progress: &EpochProgress);
+}
+
+/// An epoch that is done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochProgress {
+    /// What training was like.
+    pub train: EpochReport,
+    /// Mean loss over the held-out samples.
+    pub eval_loss: f64,
+    /// Share of the held-out samples that were predicted correctly.
+    pub eval_accuracy: f64,
+    /// Bytes of part files written so far.
+    pub part_bytes: u64,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionSummary {
+    /// The last epoch that is whole; none if the first was interrupted.
+    pub last_epoch: Option<EpochProgress>,
+    /// Whether the session was cancelled before its last epoch.
+    pub interrupted: bool,
+    /// From the first step to the end of the last, with evaluation, and until everything that was
+    /// recorded is committed.
+    pub elapsed: Duration,
+    /// The run and what was recorded into it.
+    pub recorded: Option<(PathBuf, RecordSummary)>,
+}
+
+/// Why a session failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The data cannot be had.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The device cannot be had.
+    #[error(transparent)]
+    Device(#[from] CudaError),
+    /// Training cannot begin or go on.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The run cannot be created.
+    #[error(transparent)]
+    CreateRun(#[from] CreateRunError),
+    /// The operating system has no randomness for the run's name.
+    #[error("cannot draw a name for the run")]
+    Nonce(#[source] std::io::Error),
+    /// Recording failed, and training was stopped.
+    #[error("recording into {} failed, training was stopped", run.display())]
+    Record {
+        /// The run.
+        run: PathBuf,
+        /// What went wrong.
+        source: RecordError,
+    },
+}
+
+/// Trains a network, and records it.
+///
+/// `cancel` ends the session at the next step; what was captured before is committed.
+///
+/// # Errors
+/// If anything cannot be had or done. What was committed by then stays.
+pub fn train(
+    options: &SessionOptions,
+    cancel: &CancelToken,
+    observer: &mut dyn SessionObserver,
+) -> Result<SessionSummary, SessionError> {
+    options.train.validate().map_err(TrainError::from)?;
+    let resolution = options.device.resolve()?;
+    match resolution.device {
+        ResolvedDevice::Cpu => {
+            let device = Default::default();
+            Session::<Autodiff<Flex>>::try_new(options, &resolution, device, cancel)?.run(observer)
+        }
+        #[cfg(feature = "cuda")]
+        ResolvedDevice::Cuda(index) => {
+            let device = burn::backend::cuda::CudaDevice::new(index);
+            Session::<Autodiff<burn::backend::Cuda>>::try_new(options, &resolution, device, cancel)?
+                .run(observer)
+        }
+    }
+}
+
+struct Session<'a, B: AutodiffBackend> {
+    options: &'a SessionOptions,
+    resolution: &'a Resolution,
+    cancel: &'a CancelToken,
+    dataset: Arc<Dataset>,
+    trainer: Trainer<B>,
+    held_out: HeldOut<B::InnerBackend>,
+}
+
+impl<'a, B: AutodiffBackend> Session<'a, B> {
+    fn try_new(
+        options: &'a SessionOptions,
+        resolution: &'a Resolution,
+        device: B::Device,
+        cancel: &'a CancelToken,
+    ) -> Result<Self, SessionError> {
+        let TrainConfig {
+            seed, batch_size, ..
+        } = options.train;
+        let dataset = Arc::new(Dataset::load(options.dataset, seed, batch_size)?);
+        let held_out = HeldOut::new(dataset.held_out(), DEFAULT_EVALUATION_BATCH_SIZE, &device);
+        let trainer = Trainer::try_new(
+            options.train.clone(),
+            Arc::clone(&dataset),
+            device,
+            cancel.clone(),
+        )?;
+        Ok(Self {
+            options,
+            resolution,
+            cancel,
+            dataset,
+            trainer,
+            held_out,
+        })
+    }
+
+    fn run(&mut self, observer: &mut dyn SessionObserver) -> Result<SessionSummary, SessionError> {
+        let mut recording = match self.options.recorded {
+            Some(recorded) => Some(self.start_recording(recorded)?),
+            None => None,
+        };
+        let run = recording.as_ref().map(|(run, _)| run.path());
+        observer.started(self.resolution, run);
+
+        let start = Instant::now();
+        let mut last_epoch = None;
+        let mut interrupted = false;
+        for epoch in 0..self.options.train.epochs {
+            let epoch = Epoch(i32::try_from(epoch).expect("the configuration was validated"));
+            if self.cancel.is_cancelled() {
+                interrupted = true;
+                break;
+            }
+            match self.trainer.run_epoch(epoch)? {
+                EpochOutcome::Interrupted => {
+                    interrupted = true;
+                    break;
+                }
+                EpochOutcome::Completed(report) => {
+                    let progress = self.end_epoch(report, recording.as_mut())?;
+                    observer.epoch_done(&progress);
+                    last_epoch = Some(progress);
+                }
+            }
+        }
+        let recorded = match recording {
+            None => None,
+            Some((run, recorder)) => {
+                let summary = recorder
+                    .finish()
+                    .map_err(|source| record_error(&run, source))?;
+                Some((run.path().to_owned(), summary))
+            }
+        };
+        Ok(SessionSummary {
+            last_epoch,
+            interrupted,
+            elapsed: start.elapsed(),
+            recorded,
+        })
+    }
+
+    /// Evaluates, which is done whether anything is recorded or not, and hands over.
+    fn end_epoch(
+        &mut self,
+        train: EpochReport,
+        recording: Option<&mut (RunDir, TraceRecorder<B::InnerBackend>)>,
+    ) -> Result<EpochProgress, SessionError> {
+        let model = self.trainer.model();
+        let evaluation = self
+            .held_out
+            .evaluate(&model, self.trainer.model_config().loss)
+            .map_err(TrainError::from)?;
+        let classifications = &evaluation.classifications;
+        let mut progress = EpochProgress {
+            train,
+            eval_loss: classifications.mean_loss(),
+            eval_accuracy: classifications.accuracy(),
+            part_bytes: 0,
+        };
+        if let Some((run, recorder)) = recording {
+            let snapshot = Snapshot {
+                id: CaptureId {
+                    epoch: train.epoch,
+                    step: train.step,
+                },
+                layers: model.layer_tensors(),
+                metrics: epoch_metrics(&train, classifications, self.options.train.learning_rate),
+                evaluation,
+            };
+            recorder
+                .capture(snapshot)
+                .map_err(|source| record_error(run, source))?;
+            progress.part_bytes = recorder.part_bytes();
+        }
+        Ok(progress)
+    }
+
+    fn start_recording(
+        &self,
+        recorded: Recorded,
+    ) -> Result<(RunDir, TraceRecorder<B::InnerBackend>), SessionError> {
+        let info = self.run_info(recorded)?;
+        let sink_options = SinkOptions {
+            channel_bytes: self.options.channel_bytes,
+            session: Some(info.config.clone()),
+            ..SinkOptions::default()
+        };
+        let run = match &self.options.out {
+            Some(path) => RunDir::create(path, info)?,
+            None => create_default(self.options.dataset, info)?,
+        };
+        let recorder = TraceRecorder::start(&run, recorded, sink_options)
+            .map_err(|source| record_error(&run, source))?;
+        Ok((run, recorder))
+    }
+
+    fn run_info(&self, recorded: Recorded) -> Result<RunInfo, SessionError> {
+        let model = self.trainer.model_config();
+        Ok(RunInfo {
+            format: FORMAT_VERSION,
+            run_id: Nonce::draw().map_err(SessionError::Nonce)?,
+            created: trace::now(),
+            created_by: concat!("stratigraph recorder ", env!("CARGO_PKG_VERSION")).to_owned(),
+            seed: self.options.train.seed,
+            device: self.resolution.device.to_string(),
+            model: model_json(model),
+            dataset: self.dataset.info().clone(),
+            evaluation_batch_size: DEFAULT_EVALUATION_BATCH_SIZE as u64,
+            class_names: self.dataset.class_names().to_vec(),
+            layers: model.topology().map_err(TrainError::from)?,
+            config: serde_json::json!({
+                "dataset": self.options.dataset.as_str(),
+                "train": self.options.train,
+                "record": recorded,
+                "channel_bytes": self.options.channel_bytes,
+            }),
+        })
+    }
+}
+
+/// The word for the built-in network in `run.json`.
+const MODEL_KIND: &str = "mlp";
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct ModelJson<'a> {
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(flatten)]
+    config: std::borrow::Cow<'a, MlpConfig>,
+}
+
+fn model_json(config: &MlpConfig) -> serde_json::Value {
+    serde_json::to_value(ModelJson {
+        kind: MODEL_KIND.into(),
+        config: std::borrow::Cow::Borrowed(config),
+    })
+    .expect("plain fields")
+}
+
+/// The network that `run.json` describes; an error says what is wrong with the description.
+pub(crate) fn model_from_json(model: &serde_json::Value) -> Result<MlpConfig, String> {
+    let json = ModelJson::deserialize(model).map_err(|e| e.to_string())?;
+    if json.kind == MODEL_KIND {
+        Ok(json.config.into_owned())
+    } else {
+        Err(format!(
+            "it is of kind {:?}, only {MODEL_KIND:?} can be rebuilt",
+            json.kind
+        ))
+    }
+}
+
+fn record_error(run: &RunDir, source: RecordError) -> SessionError {
+    SessionError::Record {
+        run: run.path().to_owned(),
+        source,
+    }
+}
+
+/// Creates the first of `traces/digits`, `traces/digits-2`, ... that is not taken.
+fn create_default(dataset: DatasetKind, info: RunInfo) -> Result<RunDir, CreateRunError> {
+    let mut number = 1;
+    loop {
+        let name = match number {
+            1 => dataset.to_string(),
+            _ => format!("{dataset}-{number}"),
+        };
+        match RunDir::create(&Path::new(DEFAULT_ROOT).join(name), info.clone()) {
+            Err(CreateRunError::NotEmpty { .. }) if number < MAX_DEFAULT_RUNS => number += 1,
+            result => return result,
+        }
+    }
+}
+
+fn epoch_metrics(
+    train: &EpochReport,
+    held_out: &Classifications,
+    learning_rate: f64,
+) -> Vec<Metric> {
+    [
+        (Some(PHASE_TRAIN), "loss", train.train_loss),
+        (Some(PHASE_TRAIN), "accuracy", train.train_accuracy),
+        (Some(PHASE_EVAL), "loss", held_out.mean_loss()),
+        (Some(PHASE_EVAL), "accuracy", held_out.accuracy()),
+        (None, "learning_rate", learning_rate),
+    ]
+    .map(|(phase, name, value)| Metric {
+        phase,
+        name: name.to_owned(),
+        value,
+    })
+    .into()
+}
+
+#[cfg(test)]
+mod tests;

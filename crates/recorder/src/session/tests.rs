@@ -1,0 +1,279 @@
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Float32Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use trace::{Catalog, Table};
+
+use super::*;
+use crate::model::MlpParameters;
+use crate::recording::ActivationDetail;
+use crate::replay::replay;
+
+const EVERYTHING: Recorded = Recorded {
+    weights: true,
+    classifications: true,
+    activations: Some(ActivationDetail::Raw { samples: 100 }),
+    metrics: true,
+};
+
+struct Silent;
+
+impl SessionObserver for Silent {
+    fn started(&mut self, _: &Resolution, _: Option<&Path>) {}
+    fn epoch_done(&mut self, _: &EpochProgress) {}
+}
+
+fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
+    SessionOptions {
+        out: Some(out.to_owned()),
+        dataset: DatasetKind::Digits,
+        train: TrainConfig {
+            hidden: vec![24, 12],
+            epochs: 3,
+            ..TrainConfig::default_for(DatasetKind::Digits)
+        },
+        device: DeviceChoice::Cpu,
+        recorded,
+        channel_bytes: sink::DEFAULT_CHANNEL_BYTES,
+    }
+}
+
+/// Runs a session on the CPU and returns the network as it was at the end, and the summary.
+fn final_parameters(options: &SessionOptions) -> (MlpParameters, SessionSummary) {
+    let resolution = options.device.resolve().unwrap();
+    let cancel = CancelToken::default();
+    let mut session =
+        Session::<Autodiff<Flex>>::try_new(options, &resolution, Default::default(), &cancel)
+            .unwrap();
+    let summary = session.run(&mut Silent).unwrap();
+    (session.trainer.model().read_parameters().unwrap(), summary)
+}
+
+fn bits(parameters: &MlpParameters) -> Vec<u32> {
+    let values = |l: &crate::model::LayerParameters| [l.weights.clone(), l.bias.clone()].concat();
+    parameters
+        .layers
+        .iter()
+        .flat_map(values)
+        .map(f32::to_bits)
+        .collect()
+}
+
+#[test]
+fn recording_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (off, _) = final_parameters(&options(dir.path(), None));
+    assert_eq!(
+        dir.path().read_dir().unwrap().count(),
+        0,
+        "nothing is written"
+    );
+
+    let (on, summary) = final_parameters(&options(&dir.path().join("on"), Some(EVERYTHING)));
+    assert_eq!(bits(&off), bits(&on));
+    assert_eq!(summary.recorded.unwrap().1.num_captures, 3);
+
+    // One byte: every part is larger than the whole channel and goes alone.
+    let mut tiny = options(&dir.path().join("tiny"), Some(EVERYTHING));
+    tiny.channel_bytes = 1;
+    let (blocked, summary) = final_parameters(&tiny);
+    assert_eq!(bits(&off), bits(&blocked));
+    let (_, recorded) = summary.recorded.unwrap();
+    assert!(recorded.sink.stall_ms > 0.0, "the channel did block");
+}
+
+#[test]
+fn the_last_recorded_weights_are_the_networks_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let (parameters, _) = final_parameters(&options(&path, Some(EVERYTHING)));
+
+    let run = RunDir::open(&path).unwrap();
+    let catalog = Catalog::load(&run).unwrap();
+    for (layer, expected) in run.info().layers.layers().iter().zip(&parameters.layers) {
+        let files = catalog.select(Table::Weights.name(), |epoch, label| {
+            epoch == 2 && label == Some(layer.layer.as_str())
+        });
+        let [file] = files[..] else {
+            panic!("one file a layer and epoch, not {files:?}")
+        };
+        let file = std::fs::File::open(path.join(catalog.file(file).path)).unwrap();
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .build()
+            .unwrap();
+        let rows = reader.next().unwrap().unwrap();
+        let weights = rows["weights"]
+            .as_list::<i32>()
+            .values()
+            .as_primitive::<Float32Type>();
+        let to_bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(to_bits(weights.values()), to_bits(&expected.weights));
+        let bias = rows["bias"].as_primitive::<Float32Type>();
+        assert_eq!(to_bits(bias.values()), to_bits(&expected.bias));
+    }
+}
+
+#[test]
+fn an_epoch_is_rebuilt_from_the_trace_alone() {
+    for dataset in DatasetKind::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let mut options = options(&path, Some(EVERYTHING));
+        options.dataset = dataset;
+        options.train = TrainConfig {
+            epochs: 5,
+            ..TrainConfig::default_for(dataset)
+        };
+        train(&options, &CancelToken::default(), &mut Silent).unwrap();
+        let run = RunDir::open(&path).unwrap();
+        for epoch in [0, 2, 4] {
+            let report = replay(&run, Epoch(epoch)).unwrap();
+            assert!(report.num_samples >= 100, "{report:?}");
+            assert!(
+                report.different.is_empty(),
+                "{dataset}, epoch {epoch}: {report:?}"
+            );
+        }
+        let error = replay(&run, Epoch(5)).unwrap_err().to_string();
+        assert_eq!(error, "epoch 5 was not recorded: there are epochs 0 to 4");
+    }
+}
+
+#[test]
+fn a_replay_notices_a_row_that_is_not_the_networks() {
+    // Epoch 1's weights under epoch 0's name: the trace is whole, and says what never happened.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    final_parameters(&options(&path, Some(EVERYTHING)));
+    let weights = |epoch: u32, step: u32| {
+        path.join(format!(
+            "weights/epoch={epoch}/layer=L_output/step-{step}-r0-g0.parquet"
+        ))
+    };
+    std::fs::copy(weights(1, 48), weights(0, 24)).unwrap();
+    let report = replay(&RunDir::open(&path).unwrap(), Epoch(0)).unwrap();
+    assert_eq!(report.different.len(), report.num_samples);
+    assert!(report.different[0].columns.contains(&"outputs".to_owned()));
+}
+
+#[test]
+fn what_is_missing_for_a_replay_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let only_metrics = Recorded {
+        weights: false,
+        classifications: false,
+        activations: None,
+        metrics: true,
+    };
+    final_parameters(&options(&path, Some(only_metrics)));
+    let error = replay(&RunDir::open(&path).unwrap(), Epoch(1))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "epoch 1 has no weights of layer L_input: a replay needs weights and classifications"
+    );
+}
+
+#[test]
+fn a_failing_disk_stops_training_and_spares_what_was_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let mut options = options(&path, Some(EVERYTHING));
+    options.train.epochs = 200;
+    /// Takes the staging directory away after some epochs.
+    struct Saboteur<'a>(&'a Path);
+    impl SessionObserver for Saboteur<'_> {
+        fn started(&mut self, _: &Resolution, _: Option<&Path>) {}
+        fn epoch_done(&mut self, progress: &EpochProgress) {
+            if progress.train.epoch.0 == 20 {
+                std::fs::rename(self.0.join(".staging"), self.0.join("taken away")).unwrap();
+                std::fs::write(self.0.join(".staging"), "in the way").unwrap();
+            }
+        }
+    }
+    let error = train(&options, &CancelToken::default(), &mut Saboteur(&path)).unwrap_err();
+    let SessionError::Record {
+        source: RecordError::Sink(cause),
+        ..
+    } = &error
+    else {
+        panic!("the sink's own error comes through, not {error:?}");
+    };
+    assert!(
+        cause.to_string().contains("run"),
+        "it names a path: {cause}"
+    );
+    let catalog = Catalog::load(&RunDir::open(&path).unwrap()).unwrap();
+    let epochs: Vec<i32> = catalog.captures().iter().map(|c| c.id.epoch.0).collect();
+    assert!(epochs.len() < 200);
+    assert_eq!(epochs, (0..epochs.len() as i32).collect::<Vec<_>>());
+    for file in catalog.files() {
+        assert!(path.join(file.path).exists(), "{}", file.path);
+    }
+}
+
+#[test]
+fn a_cancelled_session_keeps_what_was_captured() {
+    struct CancelAt(CancelToken);
+    impl SessionObserver for CancelAt {
+        fn started(&mut self, _: &Resolution, _: Option<&Path>) {}
+        fn epoch_done(&mut self, progress: &EpochProgress) {
+            if progress.train.epoch.0 == 1 {
+                self.0.cancel();
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let cancel = CancelToken::default();
+    let options = options(&path, Some(EVERYTHING));
+    let summary = train(&options, &cancel, &mut CancelAt(cancel.clone())).unwrap();
+    assert!(summary.interrupted);
+    assert_eq!(summary.last_epoch.unwrap().train.epoch, Epoch(1));
+    let catalog = Catalog::load(&RunDir::open(&path).unwrap()).unwrap();
+    assert_eq!(catalog.captures().len(), 2);
+    assert!(!path.join(".staging").exists());
+}
+
+#[test]
+fn metrics_say_what_recording_cost() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let (_, summary) = final_parameters(&options(&path, Some(EVERYTHING)));
+    let total = summary.recorded.unwrap().1.sink;
+
+    let catalog = Catalog::load(&RunDir::open(&path).unwrap()).unwrap();
+    let mut sums = std::collections::BTreeMap::<String, f64>::new();
+    for file in catalog.files().filter(|f| f.table == "metrics") {
+        let file = std::fs::File::open(path.join(file.path)).unwrap();
+        for rows in ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .build()
+            .unwrap()
+        {
+            let rows = rows.unwrap();
+            let names = rows["name"].as_string::<i32>();
+            let values = rows["value"].as_primitive::<arrow::datatypes::Float64Type>();
+            for (name, value) in names.iter().flatten().zip(values.values()) {
+                *sums.entry(name.to_owned()).or_default() += value;
+            }
+        }
+    }
+    // Increments: they add up to the totals, save what the last publish itself cost.
+    assert_eq!(sums["sink.num_captures"], 3.0);
+    assert_eq!(sums["sink.num_parts"], total.num_parts as f64 - 1.0);
+    assert!(sums["sink.publish_ms"] > 0.0 && sums["sink.publish_ms"] < total.publish_ms);
+    assert!(sums["recorder.read_back_ms"] > 0.0);
+    for name in [
+        "recorder.hand_off_ms",
+        "recorder.stall_ms",
+        "recorder.rows_ms",
+        "learning_rate",
+    ] {
+        assert!(sums.contains_key(name), "{name}");
+    }
+}

@@ -1,0 +1,213 @@
+//! The training loop, one epoch at a time.
+
+mod config;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::module::AutodiffModule as _;
+use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
+use burn::optim::adaptor::OptimizerAdaptor;
+use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
+use burn::tensor::activation::log_sigmoid;
+use burn::tensor::backend::{AutodiffBackend, ExecutionError};
+use burn::tensor::{Int, Tensor, TensorData};
+use trace::{Epoch, Step};
+
+use crate::dataset::{Dataset, Samples, Targets};
+use crate::evaluation::classify;
+use crate::model::{Loss, Mlp, MlpConfig, MlpParameters, ModelError};
+use crate::read_back::rows_to_vec;
+
+pub use config::{TrainConfig, TrainConfigError};
+
+/// Trains a network, one epoch a call.
+///
+/// The owner drives: it calls [`Trainer::run_epoch`], and looks at [`Trainer::model`] in between.
+/// Nothing that it does with the network it sees changes what is trained: a tensor's handle is a
+/// snapshot. Initial weights, order of the samples and every result follow from the configuration
+/// and the data set.
+pub struct Trainer<B: AutodiffBackend> {
+    config: TrainConfig,
+    model_config: MlpConfig,
+    dataset: Arc<Dataset>,
+    device: B::Device,
+    /// None only while the optimizer has it.
+    model: Option<Mlp<B>>,
+    optimizer: OptimizerAdaptor<Adam, Mlp<B>, B>,
+    cross_entropy: CrossEntropyLoss<B>,
+    step: Step,
+    cancel: CancelToken,
+}
+
+/// Asks a [`Trainer`] in another thread to stop after the step that it is in.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// Asks.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How an epoch ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EpochOutcome {
+    /// All samples were trained on.
+    Completed(EpochReport),
+    /// The [`CancelToken`] was used: the network is that of some step within the epoch.
+    Interrupted,
+}
+
+/// What an epoch was like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochReport {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Optimizer steps done since training began.
+    pub step: Step,
+    /// Samples trained on in this epoch.
+    pub num_samples: usize,
+    /// Mean loss over the samples, each with the weights it was trained on.
+    pub train_loss: f64,
+    /// Share of the samples that were predicted correctly, likewise.
+    pub train_accuracy: f64,
+}
+
+/// Why training cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] TrainConfigError),
+    /// There is no such network.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The device failed.
+    #[error("the device failed")]
+    Device(#[from] ExecutionError),
+}
+
+impl<B: AutodiffBackend> Trainer<B> {
+    /// Builds the network with its initial weights.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn try_new(
+        config: TrainConfig,
+        dataset: Arc<Dataset>,
+        device: B::Device,
+        cancel: CancelToken,
+    ) -> Result<Self, TrainError> {
+        config.validate()?;
+        let model_config = config.model(&dataset);
+        model_config.topology()?;
+        let initial = MlpParameters::initial(&model_config, config.seed);
+        let model = Mlp::from_parameters(&model_config, &initial, &device)?;
+        Ok(Self {
+            optimizer: AdamConfig::new().init(),
+            cross_entropy: CrossEntropyLossConfig::new().init(&device),
+            model: Some(model),
+            step: Step(0),
+            config,
+            model_config,
+            dataset,
+            device,
+            cancel,
+        })
+    }
+
+    /// Trains on every sample once.
+    ///
+    /// The device is waited for once, at the end, when the epoch's logits are read: loss and
+    /// accuracy are worked out from them on the host, as the held-out set's are.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn run_epoch(&mut self, epoch: Epoch) -> Result<EpochOutcome, TrainError> {
+        let dataset = Arc::clone(&self.dataset);
+        let mut logits = Vec::new();
+        let mut targets = Vec::new();
+        for batch in dataset.train_batches(self.config.seed, epoch, self.config.batch_size) {
+            if self.cancel.is_cancelled() {
+                return Ok(EpochOutcome::Interrupted);
+            }
+            let (batch_logits, batch_targets) = self.train_on(batch);
+            logits.push(batch_logits);
+            targets.push(batch_targets);
+        }
+        let logits = rows_to_vec(logits)?;
+        let targets = Targets::concat(targets).expect("an epoch has at least one batch");
+        let rows = classify(self.model_config.loss, &logits, &targets);
+        Ok(EpochOutcome::Completed(EpochReport {
+            epoch,
+            step: self.step,
+            num_samples: rows.len(),
+            train_loss: rows.mean_loss(),
+            train_accuracy: rows.accuracy(),
+        }))
+    }
+
+    /// One optimizer step. Gives the logits, still on the device, with their targets.
+    fn train_on(&mut self, batch: Samples) -> (Tensor<B::InnerBackend, 2>, Targets) {
+        let model = self.model.take().expect("it is put back below");
+        let shape = [batch.len(), batch.num_inputs()];
+        let (inputs, targets) = batch.into_parts();
+        let inputs = Tensor::from_data(TensorData::new(inputs, shape), &self.device);
+        let logits = model.forward(inputs);
+        let loss = self.loss(logits.clone(), &targets);
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        self.model = Some(
+            self.optimizer
+                .step(self.config.learning_rate, model, gradients),
+        );
+        self.step.0 += 1;
+        (logits.inner(), targets)
+    }
+
+    /// The mean loss of a batch.
+    fn loss(&self, logits: Tensor<B, 2>, targets: &Targets) -> Tensor<B, 1> {
+        match (self.model_config.loss, targets) {
+            (Loss::SoftmaxCrossEntropy, Targets::Classes(classes)) => {
+                let targets = TensorData::new(classes.clone(), [classes.len()]);
+                let targets = Tensor::<B, 1, Int>::from_data(targets, &self.device);
+                self.cross_entropy.forward(logits, targets)
+            }
+            (Loss::BinaryCrossEntropy, Targets::Soft(soft)) => {
+                let targets = TensorData::new(soft.clone(), [soft.len(), 1]);
+                let targets = Tensor::<B, 2>::from_data(targets, &self.device);
+                // Burn's own loss takes whole targets only. This is its formula:
+                // -t ln σ(z) - (1 - t) ln(1 - σ(z)), with ln(1 - σ(z)) = ln σ(z) - z.
+                ((targets.neg() + 1.0) * logits.clone() - log_sigmoid(logits)).mean()
+            }
+            _ => unreachable!("the loss was chosen by the data set's targets"),
+        }
+    }
+
+    /// The network as it is now, without what backpropagation needs: handles, no copies.
+    pub fn model(&self) -> Mlp<B::InnerBackend> {
+        self.model
+            .as_ref()
+            .expect("it is put back after every step")
+            .valid()
+    }
+
+    /// What the network looks like.
+    pub fn model_config(&self) -> &MlpConfig {
+        &self.model_config
+    }
+
+    /// Optimizer steps done so far.
+    pub fn step(&self) -> Step {
+        self.step
+    }
+}
+
+#[cfg(test)]
+mod tests;

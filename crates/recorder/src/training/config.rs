@@ -1,0 +1,104 @@
+//! How to train.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::{Dataset, DatasetKind, Targets};
+use crate::model::{Activation, Loss, MlpConfig};
+
+/// What a training run is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// Number of units of each hidden layer; without any, the network is one linear layer.
+    pub hidden: Vec<usize>,
+    /// The non-linearity of the hidden layers.
+    pub activation: Activation,
+    /// How often to go through the training samples.
+    pub epochs: usize,
+    /// Samples of an optimizer step.
+    pub batch_size: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Everything random follows from it.
+    pub seed: u64,
+}
+
+/// Why a configuration makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum TrainConfigError {
+    /// Nothing would be trained.
+    #[error("0 epochs would train nothing: give at least 1")]
+    NoEpochs,
+    /// More than a trace can number.
+    #[error("{0} epochs are more than the {max} that a trace can number", max = i32::MAX)]
+    TooManyEpochs(usize),
+    /// A step would have no samples.
+    #[error("a batch size of 0 makes no steps: give at least 1")]
+    EmptyBatch,
+    /// A hidden layer would have no units.
+    #[error("hidden layer {0} has no units: give every one a size above 0")]
+    EmptyLayer(usize),
+    /// Adam cannot go that far.
+    #[error("a learning rate of {0} cannot be used: give a finite number above 0")]
+    LearningRate(f64),
+}
+
+impl TrainConfig {
+    /// What a data set is trained with when nothing else is asked for.
+    pub fn default_for(kind: DatasetKind) -> Self {
+        match kind {
+            DatasetKind::Digits => Self {
+                hidden: vec![128, 64],
+                activation: Activation::Relu,
+                epochs: 20,
+                batch_size: 64,
+                learning_rate: 1e-3,
+                seed: 42,
+            },
+            DatasetKind::Notebook => Self {
+                hidden: vec![10, 10],
+                activation: Activation::Sigmoid,
+                epochs: 100,
+                batch_size: 5,
+                learning_rate: 1e-3,
+                seed: 42,
+            },
+        }
+    }
+
+    /// Checks what can be known before there is a data set.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn validate(&self) -> Result<(), TrainConfigError> {
+        if self.epochs == 0 {
+            return Err(TrainConfigError::NoEpochs);
+        }
+        if i32::try_from(self.epochs).is_err() {
+            return Err(TrainConfigError::TooManyEpochs(self.epochs));
+        }
+        if self.batch_size == 0 {
+            return Err(TrainConfigError::EmptyBatch);
+        }
+        if let Some(empty) = self.hidden.iter().position(|&units| units == 0) {
+            return Err(TrainConfigError::EmptyLayer(empty + 1));
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Err(TrainConfigError::LearningRate(self.learning_rate));
+        }
+        Ok(())
+    }
+
+    /// The network for a data set: its targets choose the loss.
+    pub fn model(&self, dataset: &Dataset) -> MlpConfig {
+        MlpConfig {
+            num_inputs: dataset.num_inputs(),
+            hidden: self.hidden.clone(),
+            num_outputs: dataset.num_outputs(),
+            activation: self.activation,
+            loss: match dataset.held_out().targets() {
+                Targets::Classes(_) => Loss::SoftmaxCrossEntropy,
+                Targets::Soft(_) => Loss::BinaryCrossEntropy,
+            },
+        }
+    }
+}
