@@ -1,0 +1,254 @@
+//! The command line: what was asked for, and how a process ends.
+
+mod answer;
+mod describe;
+mod shell;
+mod statements;
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use futures::future::{Either, select};
+use query::output::Format;
+use query::{QueryError, QuerySession, Run, SessionOptions};
+
+use answer::Destination;
+
+/// What a shell makes of a process that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Ask a run of a neural network's training questions in SQL.
+#[derive(Parser)]
+#[command(name = "query", version)]
+struct Cli {
+    /// Say more about what is done (twice: even more); RUST_LOG has the last word
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a SQL query
+    Sql {
+        /// The run's directory
+        run: PathBuf,
+        /// The query, as "SELECT epoch, layer, count(*) FROM weights GROUP BY epoch, layer"
+        sql: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Run a named query (`query list` shows them)
+    Run {
+        /// The query's name
+        name: String,
+        /// The run's directory
+        run: PathBuf,
+        /// Set a parameter (`query describe NAME` shows them); may be given several times
+        #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_and_value)]
+        params: Vec<(String, String)>,
+        /// Write a column a list element: w_0, w_1, ... for `weights`, null past a list's end
+        #[arg(long)]
+        wide: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List the named queries
+    List,
+    /// Show what a named query answers, its parameters and its columns
+    Describe {
+        /// The query's name
+        name: String,
+    },
+    /// Ask one question after another
+    Shell {
+        /// The run's directory
+        run: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct OutputArgs {
+    /// How rows are written; by default as the suffix of FILE says, or as a table
+    #[arg(long, value_parser = format_parser())]
+    format: Option<Format>,
+    /// Write to FILE (.txt, .csv, .json, .jsonl, .ndjson, .parquet or .arrow)
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace FILE if it exists
+    #[arg(long, requires = "output")]
+    force: bool,
+}
+
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name))
+        .map(|name| Format::from_name(&name).expect("one of the possible values"))
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected key=value".to_owned()),
+    }
+}
+
+impl OutputArgs {
+    /// Where rows go and how; ends the process if that makes no sense.
+    fn destination(self) -> Destination {
+        let format = self.format.unwrap_or_else(|| match &self.output {
+            None => Format::Table,
+            Some(path) => Format::from_suffix(path).unwrap_or_else(|| {
+                usage_error(format!(
+                    "the suffix of {} names no format: give --format",
+                    path.display()
+                ))
+            }),
+        });
+        match self.output {
+            Some(path) => Destination::File {
+                path,
+                format,
+                replace: self.force,
+            },
+            None if format.is_binary() && io::stdout().is_terminal() => usage_error(format!(
+                "{} is not written to a terminal: give -o FILE",
+                format.name()
+            )),
+            None => Destination::Stdout { format },
+        }
+    }
+}
+
+fn usage_error(message: String) -> ! {
+    Cli::command()
+        .error(ErrorKind::ValueValidation, message)
+        .exit()
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_tracing(cli.verbose);
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn init_tracing(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List => {
+            answer::print(&describe::list())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Describe { name } => {
+            answer::print(&describe::query(query::NamedQuery::find(&name)?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Sql { run, sql, output } => {
+            let destination = output.destination();
+            let session = open(&run)?.session(SessionOptions::default())?;
+            interruptible(async {
+                let rows = session.sql(&sql).await?;
+                if session.is_empty() && session.reads_captures(&rows) {
+                    return Err(QueryError::NothingCaptured.into());
+                }
+                destination
+                    .write(rows.execute_stream().await.map_err(QueryError::from)?)
+                    .await
+            })
+        }
+        Command::Run {
+            name,
+            run,
+            params,
+            wide,
+            output,
+        } => {
+            let destination = output.destination();
+            let session = open(&run)?.session(SessionOptions::default())?;
+            if session.is_empty() {
+                return Err(QueryError::NothingCaptured.into());
+            }
+            interruptible(async {
+                let rows = session.named(&name, &params).await?;
+                let rows = match wide {
+                    true => query::output::widened(rows).await?,
+                    false => rows.execute_stream().await.map_err(QueryError::from)?,
+                };
+                destination.write(rows).await
+            })
+        }
+        Command::Shell { run } => shell::run(open(&run)?),
+    }
+}
+
+fn open(path: &std::path::Path) -> anyhow::Result<Run> {
+    let run = Run::open(path)?;
+    if !run.has_commits() {
+        eprintln!(
+            "note: {} has no commits/, so its directories were listed: captures may not be whole",
+            path.display()
+        );
+    }
+    Ok(run)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("query")
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+}
+
+/// Does `work` until Ctrl-C.
+fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(async {
+        match select(pin!(work), pin!(tokio::signal::ctrl_c())).await {
+            Either::Left((done, _)) => done.map(|()| ExitCode::SUCCESS),
+            Either::Right(_) => {
+                eprintln!("interrupted");
+                Ok(ExitCode::from(INTERRUPTED))
+            }
+        }
+    });
+    // A read that is under way is not waited for.
+    runtime.shutdown_background();
+    match done {
+        Err(error) if answer::is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+        done => done,
+    }
+}
+
+/// The tables and named queries of a session, a line each.
+fn table_lines(session: &QuerySession) -> String {
+    let tables = session.table_names().into_iter().map(str::to_owned);
+    let queries = query::NamedQuery::all().iter();
+    let queries = queries.map(|query| format!("{} (a named query)", query.name()));
+    tables.chain(queries).map(|line| line + "\n").collect()
+}

@@ -1,0 +1,81 @@
+//! Where rows go.
+
+use std::error::Error;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+use datafusion::execution::SendableRecordBatchStream;
+use query::output::{Format, OutputFile, TableStyle, write_rows};
+
+/// Where the rows of a query go, and how.
+pub(super) enum Destination {
+    Stdout {
+        format: Format,
+    },
+    File {
+        path: PathBuf,
+        format: Format,
+        replace: bool,
+    },
+}
+
+impl Destination {
+    pub(super) async fn write(self, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
+        match self {
+            Destination::Stdout { format } => to_stdout(rows, format).await,
+            Destination::File {
+                path,
+                format,
+                replace,
+            } => {
+                let mut file = OutputFile::create(&path, replace)?;
+                let num_rows = write_rows(rows, format, TableStyle::Full, &mut file).await?;
+                file.publish()?;
+                let noun = if num_rows == 1 { "row" } else { "rows" };
+                eprintln!("{num_rows} {noun} written to {}", path.display());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes rows for whoever reads stdout: a person sees the beginning, a program everything.
+pub(super) async fn to_stdout(
+    rows: SendableRecordBatchStream,
+    format: Format,
+) -> anyhow::Result<()> {
+    let style = match io::stdout().is_terminal() {
+        true => TableStyle::Short,
+        false => TableStyle::Full,
+    };
+    let mut out = BufWriter::new(io::stdout());
+    write_rows(rows, format, style, &mut out).await?;
+    Ok(())
+}
+
+/// Prints a text; a reader that has seen enough is no error.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether the reader of stdout was gone, as `head` is once it has its lines.
+pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+        let inner: Option<&(dyn Error + 'static)> = match cause.downcast_ref() {
+            Some(arrow::error::ArrowError::IoError(_, error)) => return closed(error),
+            Some(arrow::error::ArrowError::ExternalError(error)) => Some(error.as_ref()),
+            _ => match cause.downcast_ref() {
+                Some(parquet::errors::ParquetError::External(error)) => Some(error.as_ref()),
+                _ => Some(cause),
+            },
+        };
+        inner
+            .and_then(|error| error.downcast_ref())
+            .is_some_and(closed)
+    })
+}

@@ -1,0 +1,132 @@
+//! From DataFusion's words about an unknown name to what the user probably meant.
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+use super::{QueryError, did_you_mean};
+
+/// The names that a query can use.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) tables: Vec<String>,
+    pub(crate) functions: Vec<String>,
+    pub(crate) table_functions: Vec<String>,
+}
+
+/// The candidate that `name` is most likely a misspelling of.
+pub(crate) fn closest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let scored = candidates.into_iter().map(|candidate| {
+        let score = strsim::jaro_winkler(&name, &candidate.to_lowercase());
+        (score, candidate)
+    });
+    let (score, candidate) = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    // Below this, names have little more in common than their letters.
+    (score >= 0.75).then_some(candidate)
+}
+
+/// What is wrong with a query that could not be planned.
+pub(crate) fn explain(error: DataFusionError, known: &Known) -> QueryError {
+    let root = error.find_root();
+    if let DataFusionError::SchemaError(schema, _) = root
+        && let SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } = schema.as_ref()
+    {
+        let names: Vec<&str> = valid_fields
+            .iter()
+            .map(|field| field.name.as_str())
+            .collect();
+        let closest = closest(&field.name, names.iter().copied());
+        let mut message = format!(
+            "there is no column {:?}{}",
+            field.name,
+            did_you_mean(closest)
+        );
+        if !names.is_empty() {
+            message.push_str(&format!(" (columns: {})", joined(names.iter().copied())));
+        }
+        return QueryError::Mistake(message);
+    }
+    if let DataFusionError::Plan(message) = root {
+        if let Some(explained) = unknown_name(message, known) {
+            return QueryError::Mistake(explained);
+        }
+        if let Some(operation) = refused(message) {
+            return QueryError::ReadOnly(operation);
+        }
+    }
+    error.into()
+}
+
+/// The pinned DataFusion has no error of its own for an unknown table or function, but words it in
+/// one way each; a test holds these to them.
+fn unknown_name(message: &str, known: &Known) -> Option<String> {
+    let first_line = message.lines().next()?;
+    if let Some(name) = between(first_line, "table '", "' not found") {
+        // As in `run.public.weights`.
+        let name = name.splitn(3, '.').last()?;
+        return Some(unknown("table", name, &known.tables));
+    }
+    if let Some(name) = between(first_line, "table function '", "' not found") {
+        return Some(unknown("table function", name, &known.table_functions));
+    }
+    if let Some(name) = between(first_line, "Invalid function '", "'") {
+        let closest = closest(name, known.functions.iter().map(String::as_str));
+        return Some(format!(
+            "there is no function {name:?}{} (`.functions` in `query shell` lists them)",
+            did_you_mean(closest)
+        ));
+    }
+    None
+}
+
+fn unknown(kind: &str, name: &str, known: &[String]) -> String {
+    let names = || known.iter().map(String::as_str);
+    format!(
+        "there is no {kind} {name:?}{} ({kind}s: {})",
+        did_you_mean(closest(name, names())),
+        joined(names())
+    )
+}
+
+fn refused(message: &str) -> Option<String> {
+    const REFUSALS: [&str; 3] = [
+        "DDL not supported: ",
+        "DML not supported: ",
+        "Statement not supported: ",
+    ];
+    let (_, operation) = REFUSALS
+        .iter()
+        .find_map(|refusal| message.split_once(refusal))?;
+    Some(format!("{} is not possible", in_words(operation.trim())))
+}
+
+/// `CreateView` as SQL spells it: `CREATE VIEW`.
+fn in_words(camel_case: &str) -> String {
+    let mut words = String::new();
+    let mut after_lower = false;
+    for character in camel_case.chars() {
+        if after_lower && character.is_uppercase() {
+            words.push(' ');
+        }
+        after_lower = character.is_lowercase();
+        words.extend(character.to_uppercase());
+    }
+    words
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.dedup();
+    names.join(", ")
+}

@@ -1,0 +1,66 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use parquet::errors::ParquetError;
+
+use super::*;
+
+#[test]
+fn the_closest_name_is_one_that_could_be_meant() {
+    let names = ["weights", "activations", "by_neuron", "padded"];
+    assert_eq!(closest("wieghts", names), Some("weights"));
+    assert_eq!(closest("Weights", names), Some("weights"));
+    assert_eq!(closest("byneuron", names), Some("by_neuron"));
+    assert_eq!(closest("xyz", names), None);
+    assert_eq!(closest("weights", []), None);
+}
+
+#[test]
+fn a_bad_file_is_recognised_under_whatever_it_is_wrapped_in() {
+    let bad = || BadFileError {
+        path: PathBuf::from("weights/x.parquet"),
+        problem: "was damaged".to_owned(),
+    };
+    let parquet = || ParquetError::External(Box::new(bad()));
+    let wrapped = [
+        DataFusionError::External(Box::new(bad())),
+        DataFusionError::ParquetError(Box::new(parquet())),
+        DataFusionError::ArrowError(
+            Box::new(ArrowError::ExternalError(Box::new(parquet()))),
+            None,
+        ),
+        DataFusionError::Shared(Arc::new(DataFusionError::from(parquet()))).context("reading"),
+    ];
+    for error in wrapped {
+        match QueryError::from(error) {
+            QueryError::BadFile(message) => {
+                assert!(message.starts_with("weights/x.parquet was damaged; `sink verify`"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn errors_are_told_apart_by_whom_they_are_up_to() {
+    let message = || "because".to_owned();
+    let of = |error: DataFusionError| QueryError::from(error);
+    assert!(matches!(
+        of(DataFusionError::Plan(message())),
+        QueryError::Mistake(_)
+    ));
+    assert!(matches!(
+        of(DataFusionError::Execution(message())),
+        QueryError::Execution(_)
+    ));
+    assert!(matches!(
+        of(DataFusionError::Internal(message())),
+        QueryError::Internal(_)
+    ));
+    let memory = DataFusionError::ResourcesExhausted(message()).context("sorting");
+    assert!(matches!(of(memory), QueryError::Resources(_)));
+    // Planned as a table, a named query's own error stays what it is.
+    let own = DataFusionError::External(Box::new(QueryError::NothingCaptured));
+    assert!(matches!(of(own), QueryError::NothingCaptured));
+}

@@ -1,0 +1,80 @@
+//! The list functions of SQL over a run.
+//!
+//! A trace keeps a neuron's weights and activations as lists, so most questions are about lists,
+//! element by element. DataFusion answers them by `unnest` and a second grouping, at many times the
+//! file's size in memory; these functions answer them in one pass over the flat buffers that lists
+//! already are.
+//!
+//! | kind | functions |
+//! |---|---|
+//! | aggregates over rows | `vec_mean`, `vec_sum`, `vec_var`, `vec_min`, `vec_max`, `vec_collect` |
+//! | of one row | `pad`, `vec_filter`, `vec_l2_distance`, `vec_cosine`, `vec_corr`, `vec_norm` |
+//!
+//! # Rules
+//!
+//! - Arithmetic is in `f64`; results are `Float32`, as a trace stores its statistics. `Float64` and
+//!   wide integer input is read as `f64`, other numbers as `f32`; `LargeList` and `FixedSizeList`
+//!   are read as `List`.
+//! - NaN propagates, minimum and maximum included. A NULL list is skipped by an aggregate and gives
+//!   NULL elsewhere.
+//! - A NULL *inside* a list is refused: the tables of a run hold none, and guessing what one means
+//!   would be wrong.
+//! - Lists of unequal length are an error that names both lengths. An empty list is a list of
+//!   length 0.
+//! - Variance is the population form (divided by n), as everywhere in a trace.
+
+mod aggregate;
+mod collect;
+mod doc;
+mod filter;
+mod fold;
+mod lists;
+mod measure;
+mod one_group;
+mod pad;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::prelude::SessionContext;
+
+pub use doc::{FunctionDoc, FunctionKind, function_docs};
+
+use aggregate::ListAggregate;
+use collect::VecCollect;
+use filter::VecFilter;
+use fold::Fold;
+use measure::{Measure, MeasureFunction};
+use pad::Pad;
+
+/// Registers every list function with `ctx`, in place of functions of the same name.
+pub fn register_functions(ctx: &SessionContext) {
+    for udf in all_udfs() {
+        ctx.register_udf(udf.as_ref().clone());
+    }
+    for udaf in all_udafs() {
+        ctx.register_udaf(udaf.as_ref().clone());
+    }
+}
+
+/// The list functions of one row, for a session state that is not a [`SessionContext`].
+pub fn all_udfs() -> Vec<Arc<ScalarUDF>> {
+    let mut udfs = vec![
+        ScalarUDF::new_from_impl(Pad::new()),
+        ScalarUDF::new_from_impl(VecFilter::new()),
+    ];
+    udfs.extend(
+        Measure::ALL.map(|measure| ScalarUDF::new_from_impl(MeasureFunction::new(measure))),
+    );
+    udfs.into_iter().map(Arc::new).collect()
+}
+
+/// The list aggregates, for a session state that is not a [`SessionContext`].
+pub fn all_udafs() -> Vec<Arc<AggregateUDF>> {
+    let mut udafs = vec![AggregateUDF::new_from_impl(VecCollect::new())];
+    udafs.extend(Fold::ALL.map(|fold| AggregateUDF::new_from_impl(ListAggregate::new(fold))));
+    udafs.into_iter().map(Arc::new).collect()
+}

@@ -1,0 +1,33 @@
+//! SQL over a run.
+//!
+//! [`Run`] is a run with what was committed when it was opened; [`QuerySession`] is SQL over it,
+//! by DataFusion, with the list functions that [`function_docs`] describes. What is asked often
+//! has a name: a [`NamedQuery`] is a `.sql` file with typed parameters, and a table in SQL at its
+//! defaults. [`output`] writes rows as people and programs read them.
+//!
+//! Files are known from the run's commits, never from a listing: a query sees whole captures only,
+//! and a filter on `epoch` or `layer` decides about files before any is opened. SQL only reads,
+//! and reads nothing but the run.
+
+mod connections;
+mod error;
+mod facts;
+mod functions;
+mod named;
+pub mod output;
+mod scope;
+mod session;
+mod snapshot;
+mod table;
+
+pub use error::QueryError;
+pub use functions::{
+    FunctionDoc, FunctionKind, all_udafs, all_udfs, function_docs, register_functions,
+};
+pub use named::{
+    Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, type_name,
+};
+pub use scope::{Captures, Scope};
+pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
+pub use snapshot::OpenError;
+pub use table::{BadFileError, PUSHDOWN_FILTERS, WHOLE_FILE_BYTES};

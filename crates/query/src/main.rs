@@ -1,0 +1,13 @@
+//! `query`: SQL over a run. What it does is in the library; this is its command line.
+#![expect(
+    clippy::print_stderr,
+    reason = "a command line tool tells people what happened on stderr"
+)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

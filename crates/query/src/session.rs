@@ -1,0 +1,337 @@
+//! A run opened for queries, and the SQL session over it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DataFusionError, Result as DataFusionResult, internal_datafusion_err};
+use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
+use object_store::local::LocalFileSystem;
+use trace::{RunDir, RunInfo, Table};
+
+use crate::connections::{CONNECTIONS, ConnectionsFunction};
+use crate::error::{Known, QueryError, explain};
+use crate::facts;
+use crate::functions::register_functions;
+use crate::named::{Arguments, NamedQuery};
+use crate::scope::Scope;
+use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
+use crate::table::{RUN_STORE, TraceTable};
+
+/// Name of the SQL catalogue.
+const CATALOG: &str = "run";
+
+/// The tables that are made of `run.json` and of the commits.
+const FACTS: [&str; 3] = ["layers", "neurons", "commits"];
+
+/// How large a batch of rows may become by its longest list.
+pub const BATCH_BYTES: usize = 16 << 20;
+
+/// The most rows a batch has.
+pub const MAX_BATCH_ROWS: usize = 8192;
+
+/// The fewest rows a batch has, however long its lists.
+pub const MIN_BATCH_ROWS: usize = 16;
+
+/// How a session uses the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionOptions {
+    /// How many parts of a query run at once; as many as there are cores if not given.
+    pub target_partitions: Option<usize>,
+    /// How many bytes queries may hold before they spill to disk; no limit if not given.
+    pub memory_bytes: Option<usize>,
+}
+
+/// A run, with what was committed when it was opened.
+#[derive(Debug, Clone)]
+pub struct Run {
+    snapshot: SharedSnapshot,
+}
+
+impl Run {
+    /// Opens a run.
+    ///
+    /// # Errors
+    /// If there is none, a newer format version wrote it, or its commits cannot be read.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let snapshot = Snapshot::load(RunDir::open(path)?)?;
+        Ok(Self {
+            snapshot: Arc::new(snapshot),
+        })
+    }
+
+    /// The run as it is now: what was committed since is part of it.
+    ///
+    /// # Errors
+    /// If its commits cannot be read.
+    pub fn reload(&self) -> Result<Self, OpenError> {
+        let snapshot = Snapshot::load(self.snapshot.run().clone())?;
+        Ok(Self {
+            snapshot: Arc::new(snapshot),
+        })
+    }
+
+    /// What `run.json` says.
+    pub fn info(&self) -> &RunInfo {
+        self.snapshot.run().info()
+    }
+
+    /// The run's directory.
+    pub fn path(&self) -> &Path {
+        self.snapshot.run().path()
+    }
+
+    /// Whether nothing was committed yet, so that every table of captures is empty.
+    pub fn is_empty(&self) -> bool {
+        self.snapshot.is_empty()
+    }
+
+    /// Whether files are known from commits. A copy without `commits/` is listed instead, and may
+    /// show captures that are not whole.
+    pub fn has_commits(&self) -> bool {
+        self.snapshot.catalog().is_some()
+    }
+
+    /// Makes a SQL session over the run.
+    ///
+    /// # Errors
+    /// If the run's directory is gone.
+    pub fn session(&self, options: SessionOptions) -> Result<QuerySession, QueryError> {
+        QuerySession::try_new(Arc::clone(&self.snapshot), options)
+    }
+}
+
+/// SQL over one run. It reads, and reads nothing but the run: statements that would change
+/// something are refused, and no other file can be named.
+pub struct QuerySession {
+    context: SessionContext,
+    snapshot: SharedSnapshot,
+}
+
+impl std::fmt::Debug for QuerySession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QuerySession")
+            .field("run", &self.snapshot.run().path())
+            .finish_non_exhaustive()
+    }
+}
+
+impl QuerySession {
+    fn try_new(snapshot: SharedSnapshot, options: SessionOptions) -> Result<Self, QueryError> {
+        let mut config = SessionConfig::new()
+            .with_create_default_catalog_and_schema(false)
+            .with_default_catalog_and_schema(CATALOG, Scope::EVERYTHING.schema_name())
+            .with_information_schema(true)
+            .with_batch_size(batch_rows(&snapshot));
+        if let Some(partitions) = options.target_partitions {
+            config = config.with_target_partitions(partitions);
+        }
+        let parquet = &mut config.options_mut().execution.parquet;
+        // Part files are written with neither.
+        parquet.enable_page_index = false;
+        parquet.bloom_filter_on_read = false;
+        // Lists and texts of the run as its format says, not as views.
+        parquet.schema_force_view_types = false;
+
+        let mut runtime = RuntimeEnvBuilder::new();
+        if let Some(bytes) = options.memory_bytes {
+            runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
+        }
+        let context = SessionContext::new_with_config_rt(config, runtime.build_arc()?);
+        let everything = ObjectStoreUrl::parse("file://")?;
+        context.deregister_object_store(everything.as_ref())?;
+        let store = LocalFileSystem::new_with_prefix(snapshot.run().path())
+            .map_err(DataFusionError::from)?;
+        context.register_object_store(ObjectStoreUrl::parse(RUN_STORE)?.as_ref(), Arc::new(store));
+
+        register_functions(&context);
+        let connections = ConnectionsFunction::new(Arc::clone(&snapshot));
+        context.register_udtf(CONNECTIONS, Arc::new(connections));
+
+        let catalog = MemoryCatalogProvider::new();
+        let state = context.state_weak_ref();
+        let state = StateSource(Arc::new(move || Some(state.upgrade()?.read().clone())));
+        for scope in Scope::ALL {
+            let schema = RunSchema {
+                snapshot: Arc::clone(&snapshot),
+                scope,
+                state: state.clone(),
+            };
+            catalog.register_schema(scope.schema_name(), Arc::new(schema))?;
+        }
+        context.register_catalog(CATALOG, Arc::new(catalog));
+        Ok(Self { context, snapshot })
+    }
+
+    /// Plans a SQL query; it runs as its rows are asked for.
+    ///
+    /// # Errors
+    /// If it cannot be understood, names what is not there, or would change something.
+    pub async fn sql(&self, sql: &str) -> Result<DataFrame, QueryError> {
+        let options = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        let planned = self.context.sql_with_options(sql, options).await;
+        planned.map_err(|error| explain(error, &self.known_names()))
+    }
+
+    /// Plans a named query.
+    ///
+    /// # Errors
+    /// If there is no such query, or a parameter is unknown or cannot have its value.
+    pub async fn named(&self, name: &str, arguments: &Arguments) -> Result<DataFrame, QueryError> {
+        let query = NamedQuery::find(name)?;
+        let plan = query
+            .plan(self.context.state(), &self.snapshot, arguments)
+            .await?;
+        Ok(DataFrame::new(self.context.state(), plan))
+    }
+
+    /// Whether nothing was committed yet when the run was opened.
+    pub fn is_empty(&self) -> bool {
+        self.snapshot.is_empty()
+    }
+
+    /// Whether a query asks for anything that was recorded, and not only for what `run.json` says.
+    pub fn reads_captures(&self, query: &DataFrame) -> bool {
+        let is_recorded =
+            |name: &str| name.parse::<Table>().is_ok() || name.starts_with(CONNECTIONS);
+        let reads = query.logical_plan().exists(|node| {
+            Ok(matches!(node, LogicalPlan::TableScan(scan) if is_recorded(scan.table_name.table())))
+        });
+        reads.expect("the closure returns no error")
+    }
+
+    /// The names of the tables that captures, facts and named queries can be read from.
+    pub fn table_names(&self) -> Vec<&'static str> {
+        let tables = Table::ALL.iter().map(|table| table.name());
+        tables.chain(FACTS).collect()
+    }
+
+    /// The names of the functions that SQL can call, in order.
+    pub fn function_names(&self) -> BTreeSet<String> {
+        let state = self.context.state();
+        let scalar = state.scalar_functions().keys();
+        let aggregate = state.aggregate_functions().keys();
+        let window = state.window_functions().keys();
+        scalar.chain(aggregate).chain(window).cloned().collect()
+    }
+
+    fn known_names(&self) -> Known {
+        let queries = NamedQuery::all().iter().map(NamedQuery::name);
+        let tables = self.table_names().into_iter().chain(queries);
+        let mut table_functions: Vec<String> = self
+            .context
+            .state()
+            .table_functions()
+            .keys()
+            .cloned()
+            .collect();
+        table_functions.sort_unstable();
+        Known {
+            tables: tables.map(str::to_owned).collect(),
+            functions: self.function_names().into_iter().collect(),
+            table_functions,
+        }
+    }
+}
+
+/// Fewer rows a batch where lists are long: 8,192 rows of 11,008 floats are 361 MB.
+fn batch_rows(snapshot: &Snapshot) -> usize {
+    let info = snapshot.run().info();
+    let longest = u64::from(info.layers.width()).max(info.dataset.num_held_out.min(512));
+    let row_bytes = (longest as usize).max(1) * size_of::<f32>();
+    (BATCH_BYTES / row_bytes).clamp(MIN_BATCH_ROWS, MAX_BATCH_ROWS)
+}
+
+/// The tables of a run, restricted to the captures of a scope. With no restriction, the named
+/// queries are tables as well; they are planned when they are first named.
+#[derive(Debug)]
+struct RunSchema {
+    snapshot: SharedSnapshot,
+    scope: Scope,
+    state: StateSource,
+}
+
+/// The state of the session that a schema belongs to, without keeping it alive.
+#[derive(Clone)]
+struct StateSource(Arc<dyn Fn() -> Option<SessionState> + Send + Sync>);
+
+impl std::fmt::Debug for StateSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StateSource")
+    }
+}
+
+impl RunSchema {
+    fn named(&self, name: &str) -> Option<&'static NamedQuery> {
+        (self.scope == Scope::EVERYTHING).then(|| NamedQuery::get(name))?
+    }
+
+    fn facts(&self, name: &str) -> Option<DataFusionResult<MemTable>> {
+        let batch = match name {
+            "layers" => facts::layers(&self.snapshot),
+            "neurons" => facts::neurons(&self.snapshot),
+            "commits" => facts::commits(&self.snapshot),
+            _ => return None,
+        };
+        Some(
+            batch
+                .map_err(DataFusionError::from)
+                .and_then(|batch| MemTable::try_new(batch.schema(), vec![vec![batch]])),
+        )
+    }
+
+    async fn view(&self, query: &NamedQuery) -> DataFusionResult<LogicalPlan> {
+        let state = (self.state.0)();
+        let state = state.ok_or_else(|| internal_datafusion_err!("the session is gone"))?;
+        let plan = query.plan(state, &self.snapshot, &[]).await;
+        plan.map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for RunSchema {
+    fn table_names(&self) -> Vec<String> {
+        let tables = Table::ALL.iter().map(|table| table.name());
+        let queries = NamedQuery::all().iter().map(NamedQuery::name);
+        let queries = queries.filter(|name| self.named(name).is_some());
+        tables
+            .chain(FACTS)
+            .chain(queries)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        if let Ok(table) = name.parse::<Table>() {
+            let table = TraceTable::new(Arc::clone(&self.snapshot), table, self.scope);
+            return Ok(Some(Arc::new(table)));
+        }
+        if let Some(facts) = self.facts(name) {
+            return Ok(Some(Arc::new(facts?)));
+        }
+        let Some(query) = self.named(name) else {
+            return Ok(None);
+        };
+        let plan = self.view(query).await?;
+        Ok(Some(Arc::new(ViewTable::new(
+            plan,
+            Some(query.sql().to_owned()),
+        ))))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|known| known == name)
+    }
+}

@@ -1,0 +1,254 @@
+//! The files of a run at one moment, as a query sees them.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use trace::{Catalog, Crc32c, OpenRunError, PartPath, ReadCommitsError, RunDir, Table, Topology};
+
+use crate::scope::{Captures, Scope};
+
+/// Why a run could not be opened for queries.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no run, or it cannot be understood.
+    #[error(transparent)]
+    Run(#[from] OpenRunError),
+    /// Its commits cannot be read or trusted.
+    #[error(transparent)]
+    Commits(#[from] ReadCommitsError),
+    /// A copy without commits could not be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// A run, and which files belonged to it when it was looked at.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    run: RunDir,
+    files: Files,
+    /// Step of the last committed capture of each epoch.
+    last_steps: OnceLock<HashMap<i32, i64>>,
+}
+
+#[derive(Debug)]
+enum Files {
+    Committed(Box<Catalog>),
+    /// What a directory without `commits/` was found to hold.
+    Listed(Vec<(PartPath, String, u64)>),
+}
+
+/// One file of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TraceFile<'a> {
+    pub(crate) epoch: i32,
+    pub(crate) layer: Option<&'a str>,
+    pub(crate) step: Option<i64>,
+    pub(crate) path: &'a str,
+    pub(crate) bytes: u64,
+    /// Known where the file is committed.
+    pub(crate) rows: Option<u64>,
+    pub(crate) crc32c: Option<Crc32c>,
+}
+
+impl Snapshot {
+    pub(crate) fn load(run: RunDir) -> Result<Self, OpenError> {
+        let files = if run.commits_dir().is_dir() {
+            Files::Committed(Box::new(Catalog::load(&run)?))
+        } else {
+            Files::Listed(list(run.path()).map_err(|source| OpenError::List {
+                path: run.path().to_owned(),
+                source,
+            })?)
+        };
+        Ok(Self {
+            run,
+            files,
+            last_steps: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn run(&self) -> &RunDir {
+        &self.run
+    }
+
+    pub(crate) fn topology(&self) -> &Topology {
+        &self.run.info().layers
+    }
+
+    /// The commits; none where the directory has none.
+    pub(crate) fn catalog(&self) -> Option<&Catalog> {
+        match &self.files {
+            Files::Committed(catalog) => Some(catalog),
+            Files::Listed(_) => None,
+        }
+    }
+
+    pub(crate) fn num_files(&self) -> usize {
+        match &self.files {
+            Files::Committed(catalog) => catalog.num_files(),
+            Files::Listed(files) => files.len(),
+        }
+    }
+
+    pub(crate) fn file(&self, index: usize) -> TraceFile<'_> {
+        match &self.files {
+            Files::Committed(catalog) => {
+                let file = catalog.file(index);
+                TraceFile {
+                    epoch: file.epoch,
+                    layer: file.layer,
+                    step: file.step(),
+                    path: file.path,
+                    bytes: file.bytes,
+                    rows: Some(file.rows),
+                    crc32c: Some(file.crc32c),
+                }
+            }
+            Files::Listed(files) => {
+                let (part, path, bytes) = &files[index];
+                TraceFile {
+                    epoch: part.epoch.0,
+                    layer: part.layer.as_ref().map(|layer| layer.as_str()),
+                    step: Some(part.step.0),
+                    path,
+                    bytes: *bytes,
+                    rows: None,
+                    crc32c: None,
+                }
+            }
+        }
+    }
+
+    /// The indices of a table's files in a partition that `keep` accepts.
+    pub(crate) fn select(
+        &self,
+        table: Table,
+        mut keep: impl FnMut(i32, Option<&str>) -> bool,
+    ) -> Vec<usize> {
+        match &self.files {
+            Files::Committed(catalog) => catalog.select(table.name(), keep),
+            Files::Listed(files) => (0..files.len())
+                .filter(|&i| {
+                    let part = &files[i].0;
+                    let layer = part.layer.as_ref().map(|layer| layer.as_str());
+                    part.table == table && keep(part.epoch.0, layer)
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether a file's rows are among the captures of `scope`.
+    pub(crate) fn shows(&self, scope: Scope, table: Table, index: usize) -> bool {
+        let file = self.file(index);
+        if !scope.initial && file.epoch < 0 {
+            return false;
+        }
+        // Metrics are figures of an epoch, not of a capture.
+        if scope.captures == Captures::All || table == Table::Metrics {
+            return true;
+        }
+        file.step == self.last_steps().get(&file.epoch).copied()
+    }
+
+    fn last_steps(&self) -> &HashMap<i32, i64> {
+        self.last_steps.get_or_init(|| {
+            let captured = (0..self.num_files()).filter_map(|i| {
+                let file = self.file(i);
+                let metrics = file.path.starts_with(Table::Metrics.name());
+                file.step
+                    .filter(|_| !metrics)
+                    .map(|step| (file.epoch, step))
+            });
+            match &self.files {
+                // In the order of the commits; what was retired has no files any more.
+                Files::Committed(catalog) => {
+                    let captured: HashSet<_> = captured.collect();
+                    let ids = catalog.captures().iter();
+                    ids.map(|capture| (capture.id.epoch.0, capture.id.step.0))
+                        .filter(|capture| captured.contains(capture))
+                        .collect()
+                }
+                Files::Listed(_) => {
+                    let mut last = HashMap::new();
+                    for (epoch, step) in captured {
+                        let highest = last.entry(epoch).or_insert(step);
+                        *highest = step.max(*highest);
+                    }
+                    last
+                }
+            }
+        })
+    }
+
+    /// The first and the last epoch that was captured, the untrained network aside.
+    pub(crate) fn epochs(&self) -> Option<(i32, i32)> {
+        let epochs = self.last_steps().keys().filter(|epoch| **epoch >= 0);
+        let first = epochs.clone().min()?;
+        Some((*first, *epochs.max()?))
+    }
+
+    /// The largest fan-in among the layers whose weights were recorded.
+    pub(crate) fn recorded_width(&self) -> u32 {
+        let mut recorded = HashSet::new();
+        self.select(Table::Weights, |_, layer| {
+            recorded.extend(
+                layer
+                    .filter(|name| !recorded.contains(*name))
+                    .map(str::to_owned),
+            );
+            false
+        });
+        let layers = self.topology().layers().iter();
+        let recorded = layers.filter(|layer| recorded.contains(layer.layer.as_str()));
+        recorded.map(|layer| layer.fan_in).max().unwrap_or(0)
+    }
+
+    /// Whether nothing was committed yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.num_files() == 0
+    }
+}
+
+/// The part files below a run's directory, by its tables' directories.
+fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
+    let mut files = Vec::new();
+    for table in Table::ALL {
+        let dir = run.join(table.name());
+        if dir.is_dir() {
+            list_dir(run, &dir, &mut files)?;
+        }
+    }
+    files.sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
+    Ok(files)
+}
+
+fn list_dir(run: &Path, dir: &Path, files: &mut Vec<(PartPath, String, u64)>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            list_dir(run, &path, files)?;
+            continue;
+        }
+        let below = path.strip_prefix(run).expect("listed below the run");
+        let segments: Option<Vec<&str>> = below.iter().map(|s| s.to_str()).collect();
+        let Some(Ok(part)) = segments.map(|s| s.join("/").parse::<PartPath>()) else {
+            tracing::warn!(path = %path.display(), "left out: its name is no part file's");
+            continue;
+        };
+        let bytes = fs::metadata(&path)?.len();
+        let spelled = part.to_string();
+        files.push((part, spelled, bytes));
+    }
+    Ok(())
+}
+
+/// A snapshot that tables share.
+pub(crate) type SharedSnapshot = Arc<Snapshot>;

@@ -1,0 +1,95 @@
+//! A table of a run: its columns, and the files that a filter leaves.
+
+mod prune;
+mod reader;
+mod scan;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use trace::Table;
+
+use crate::scope::Scope;
+use crate::snapshot::SharedSnapshot;
+
+pub(crate) use prune::unqualified;
+pub use reader::{BadFileError, WHOLE_FILE_BYTES};
+pub use scan::PUSHDOWN_FILTERS;
+pub(crate) use scan::RUN_STORE;
+
+/// One table of a run, restricted to the captures of a [`Scope`].
+///
+/// Its columns are the partition columns (`epoch`, `layer`) followed by those of the files. The
+/// files come from the commits: nothing is listed, and a file that the filters on `epoch` and
+/// `layer` rule out costs nothing.
+#[derive(Debug)]
+pub(crate) struct TraceTable {
+    snapshot: SharedSnapshot,
+    table: Table,
+    scope: Scope,
+    schema: SchemaRef,
+}
+
+impl TraceTable {
+    pub(crate) fn new(snapshot: SharedSnapshot, table: Table, scope: Scope) -> Self {
+        let partition = table.partition_fields().into_iter().map(Arc::new);
+        let stored = table.schema();
+        let fields = partition.chain(stored.fields().iter().cloned());
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self {
+            snapshot,
+            table,
+            scope,
+            schema,
+        }
+    }
+
+    /// The files that may hold rows for which all `filters` hold.
+    fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<usize>> {
+        let filters = prune::partition_filters(self.table, filters);
+        let mut files = prune::select(state, &self.snapshot, self.table, &filters)?;
+        files.retain(|&index| self.snapshot.shows(self.scope, self.table, index));
+        Ok(files)
+    }
+}
+
+#[async_trait]
+impl TableProvider for TraceTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let by_partition = |filter: &&Expr| prune::is_partition_filter(self.table, filter);
+        Ok(filters
+            .iter()
+            .map(|filter| match by_partition(filter) {
+                true => TableProviderFilterPushDown::Exact,
+                false => TableProviderFilterPushDown::Inexact,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.files(state, filters)?;
+        scan::plan(state, &self.snapshot, self.table, &files, projection, limit)
+    }
+}

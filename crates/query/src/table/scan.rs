@@ -1,0 +1,235 @@
+//! The physical scan of chosen part files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_expr::PhysicalSortExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use trace::{EPOCH_COLUMN, Table};
+
+use super::reader::{Committed, PartReaderFactory};
+use crate::snapshot::{Snapshot, TraceFile};
+
+/// Whether filters are evaluated while a file is decoded, so that the other columns of rows that
+/// they rule out are not. Part files are small and have a page or two a column, so there is little
+/// to skip, while every file then pays for one more pass over its columns.
+pub const PUSHDOWN_FILTERS: bool = false;
+
+/// The URL under which a session finds the run's directory, and nothing else.
+pub(crate) const RUN_STORE: &str = "run://trace";
+
+/// Makes a scan of the files at `indices`, in the order of epoch, step and topology.
+pub(super) fn plan(
+    state: &dyn Session,
+    snapshot: &Snapshot,
+    table: Table,
+    indices: &[usize],
+    projection: Option<&Vec<usize>>,
+    limit: Option<usize>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let stored = table.schema();
+    let partition = table.partition_fields().into_iter().map(Arc::new);
+    let schema = TableSchema::builder(Arc::clone(&stored))
+        .with_table_partition_cols(partition.collect::<Vec<_>>())
+        .build();
+    let columns = to_scan_columns(table, projection);
+    if indices.is_empty() {
+        let projected = schema.table_schema().project(&columns)?;
+        return Ok(Arc::new(EmptyExec::new(Arc::new(projected))));
+    }
+    let statistics = total_statistics(snapshot, indices, schema.table_schema());
+
+    let mut options = state.table_options().parquet.clone();
+    options.global.pushdown_filters = PUSHDOWN_FILTERS;
+    let source = ParquetSource::new(schema)
+        .with_table_parquet_options(options)
+        .with_parquet_file_reader_factory(Arc::new(PartReaderFactory::new(snapshot.run().path())));
+    let files = Files::new(snapshot, table).partitioned(indices)?;
+    let groups = into_groups(files, state.config().target_partitions());
+    let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(RUN_STORE)?, Arc::new(source))
+        .with_projection_indices(Some(columns))?
+        .with_output_ordering(ordering(table).into_iter().collect())
+        .with_file_groups(groups)
+        .with_statistics(statistics)
+        .with_limit(limit)
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
+}
+
+/// A table shows its partition columns first, a scan has them last.
+fn to_scan_columns(table: Table, projection: Option<&Vec<usize>>) -> Vec<usize> {
+    let num_partition = table.partition_fields().len();
+    let num_stored = table.schema().fields().len();
+    let to_scan = |column: usize| match column.checked_sub(num_partition) {
+        Some(stored) => stored,
+        None => num_stored + column,
+    };
+    match projection {
+        Some(columns) => columns.iter().copied().map(to_scan).collect(),
+        None => (0..num_partition + num_stored).map(to_scan).collect(),
+    }
+}
+
+/// Epoch, then what the rows of each file ascend by.
+fn ordering(table: Table) -> Option<LexOrdering> {
+    let stored = table.schema();
+    let epoch = Column::new(EPOCH_COLUMN, stored.fields().len());
+    let columns = table.sort_columns().iter().map(|name| {
+        Column::new(
+            name,
+            stored
+                .index_of(name)
+                .expect("a table is sorted by its columns"),
+        )
+    });
+    LexOrdering::new(std::iter::once(epoch).chain(columns).map(|column| {
+        PhysicalSortExpr::new_default(Arc::new(column))
+            .asc()
+            .nulls_last()
+    }))
+}
+
+/// What the commits say of the files together. It was not checked against them, so the planner
+/// may weigh plans with it, but answers nothing from it.
+fn total_statistics(snapshot: &Snapshot, indices: &[usize], schema: &Schema) -> Statistics {
+    let mut statistics = Statistics::new_unknown(schema);
+    let files = || indices.iter().map(|&index| snapshot.file(index));
+    let inexact = |sum: u64| Precision::Inexact(usize::try_from(sum).unwrap_or(usize::MAX));
+    if let Some(rows) = files().map(|file| file.rows).sum::<Option<u64>>() {
+        statistics.num_rows = inexact(rows);
+    }
+    statistics.total_byte_size = inexact(files().map(|file| file.bytes).sum());
+    statistics
+}
+
+/// Makes DataFusion's idea of a file from ours.
+struct Files<'a> {
+    snapshot: &'a Snapshot,
+    table: Table,
+    /// Position in the topology, first and last neuron of each layer.
+    layers: HashMap<&'a str, (usize, i32, i32)>,
+}
+
+impl<'a> Files<'a> {
+    fn new(snapshot: &'a Snapshot, table: Table) -> Self {
+        let layers = snapshot.topology().layers().iter().enumerate();
+        Self {
+            snapshot,
+            table,
+            layers: layers
+                .map(|(position, layer)| {
+                    let last = layer.first_neuron + layer.num_units.cast_signed() - 1;
+                    (layer.layer.as_str(), (position, layer.first_neuron, last))
+                })
+                .collect(),
+        }
+    }
+
+    fn partitioned(&self, indices: &[usize]) -> Result<Vec<PartitionedFile>> {
+        let mut files: Vec<TraceFile> = indices.iter().map(|&i| self.snapshot.file(i)).collect();
+        files.sort_by_key(|file| {
+            let position = self.layer(file).map(|(position, _, _)| position);
+            (file.epoch, file.step, position, file.path)
+        });
+        files
+            .iter()
+            .map(|file| self.partitioned_file(file))
+            .collect()
+    }
+
+    fn layer(&self, file: &TraceFile) -> Option<(usize, i32, i32)> {
+        self.layers.get(file.layer?).copied()
+    }
+
+    fn partitioned_file(&self, file: &TraceFile) -> Result<PartitionedFile> {
+        let mut partitioned = PartitionedFile::new("", file.bytes);
+        // As it stands on disk: `Path::from` would percent-encode it once more.
+        partitioned.object_meta.location = object_store::path::Path::parse(file.path)
+            .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
+        partitioned.partition_values = vec![ScalarValue::Int32(Some(file.epoch))];
+        if self.table.has_layer() {
+            let layer = file.layer.unwrap_or_default().to_owned();
+            partitioned
+                .partition_values
+                .push(ScalarValue::Utf8(Some(layer)));
+        }
+        if let Some(crc32c) = file.crc32c {
+            partitioned = partitioned.with_extension(Committed(crc32c));
+        }
+        Ok(partitioned.with_statistics(Arc::new(self.statistics(file))))
+    }
+
+    /// Bounds of the columns that rows are sorted by: with them the planner sees that files in a
+    /// row are in order, and spares a sort.
+    fn statistics(&self, file: &TraceFile) -> Statistics {
+        let stored = self.table.schema();
+        let mut statistics = Statistics::new_unknown(&stored);
+        if let Some(rows) = file.rows {
+            statistics.num_rows = Precision::Inexact(rows as usize);
+        }
+        let num_held_out = self.snapshot.run().info().dataset.num_held_out;
+        for (column, field) in statistics.column_statistics.iter_mut().zip(stored.fields()) {
+            let bounds = match field.name().as_str() {
+                "step" => file.step.map(|step| (long(step), long(step))),
+                "neuron" => self
+                    .layer(file)
+                    .map(|(_, first, last)| (int(first), int(last))),
+                "sample" => Some((long(0), long(num_held_out.saturating_sub(1).cast_signed()))),
+                _ => None,
+            };
+            if let Some((min, max)) = bounds {
+                *column = bounded(field, min, max);
+            }
+        }
+        statistics
+    }
+}
+
+fn int(value: i32) -> ScalarValue {
+    ScalarValue::Int32(Some(value))
+}
+
+fn long(value: i64) -> ScalarValue {
+    ScalarValue::Int64(Some(value))
+}
+
+fn bounded(field: &Field, min: ScalarValue, max: ScalarValue) -> ColumnStatistics {
+    let mut statistics = ColumnStatistics::new_unknown()
+        .with_min_value(Precision::Inexact(min))
+        .with_max_value(Precision::Inexact(max));
+    if !field.is_nullable() {
+        statistics = statistics.with_null_count(Precision::Exact(0));
+    }
+    statistics
+}
+
+/// Deals files out to at most `num_groups` groups of about the same size, each in order.
+///
+/// Neighbours go to different groups: whoever merges the groups into one order then takes from all
+/// of them in turn, so that they are read at the same time and not one after the other.
+fn into_groups(files: Vec<PartitionedFile>, num_groups: usize) -> Vec<FileGroup> {
+    let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); num_groups.max(1)];
+    for file in files {
+        let smallest = groups.iter_mut().min_by_key(|(bytes, _)| *bytes);
+        let (bytes, group) = smallest.expect("at least one group");
+        *bytes += file.object_meta.size.max(1);
+        group.push(file);
+    }
+    let filled = groups.into_iter().filter(|(_, group)| !group.is_empty());
+    filled.map(|(_, group)| FileGroup::new(group)).collect()
+}
+
+#[cfg(test)]
+mod tests;

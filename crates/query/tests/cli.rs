@@ -1,0 +1,423 @@
+//! The program, as a user calls it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends, in its helpers as well"
+)]
+
+#[path = "../../../tests/sql/tiny.rs"]
+mod tiny;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tempfile::TempDir;
+
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        tiny::write(&dir.path().join("run")).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_query"));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env("XDG_STATE_HOME", self.dir.path())
+            .env_remove("RUST_LOG");
+        command
+    }
+
+    fn query(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn stdout(&self, arguments: &[&str]) -> String {
+        let output = self.query(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    /// The exit status and stderr of what fails.
+    fn failure(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.query(arguments);
+        assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+        (output.status.code(), text(&output.stderr))
+    }
+
+    fn shell(&self, input: &str) -> Output {
+        let mut shell = self
+            .command(&["shell", "run"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        shell
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        shell.wait_with_output().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_owned()).unwrap()
+}
+
+#[test]
+fn a_table_has_every_row_when_it_is_piped() {
+    let table = Bench::new().stdout(&["run", "by_neuron", "run"]);
+    assert_eq!(
+        table,
+        "\
++--------+----------+------------------+
+| neuron | layer    | weights          |
++--------+----------+------------------+
+|      0 | L_hidden | [4.0, 8.0, 12.0] |
+|      1 | L_hidden | [-4.0, 0.5, 4.0] |
+|      2 | L_output | [4.25, 1.0, 0.0] |
+|      3 | L_output | [0.0, -4.0, 0.0] |
++--------+----------+------------------+
+"
+    );
+}
+
+#[test]
+fn csv_writes_a_list_as_json_text() {
+    let bench = Bench::new();
+    let arguments = [
+        "run", "padded", "run", "--param", "epoch=2", "--format", "csv",
+    ];
+    assert_eq!(
+        bench.stdout(&arguments),
+        "\
+epoch,layer,neuron,weights,final_classification_result
+2,L_hidden,0,\"[6.0, 12.0, 18.0]\",
+2,L_hidden,1,\"[-6.0, 0.5, 6.0]\",
+2,L_output,2,\"[6.25, 1.0, 0.0]\",
+2,L_output,3,\"[0.0, -6.0, 0.0]\",
+"
+    );
+}
+
+#[test]
+fn csv_without_rows_has_its_names() {
+    let csv = Bench::new().stdout(&["run", "confusion", "run", "--param=epoch=2", "--format=csv"]);
+    assert_eq!(csv, "epoch,target,predicted,count\n");
+}
+
+#[test]
+fn json_is_one_object_a_line_and_says_null() {
+    let bench = Bench::new();
+    let sql = "SELECT epoch, outputs, CAST('NaN' AS REAL) AS bad, CAST(NULL AS INT) AS none \
+               FROM classifications WHERE step = 4 ORDER BY sample LIMIT 2";
+    assert_eq!(
+        bench.stdout(&["sql", "run", sql, "--format", "json"]),
+        "\
+{\"epoch\":1,\"outputs\":[0.5,0.5],\"bad\":null,\"none\":null}
+{\"epoch\":1,\"outputs\":[0.25,0.75],\"bad\":null,\"none\":null}
+"
+    );
+}
+
+#[test]
+fn wide_gives_a_list_a_column_an_element() {
+    let bench = Bench::new();
+    let arguments = ["run", "by_neuron", "run", "--wide", "--format", "csv"];
+    assert_eq!(
+        bench.stdout(&arguments),
+        "\
+neuron,layer,w_0,w_1,w_2
+0,L_hidden,4.0,8.0,12.0
+1,L_hidden,-4.0,0.5,4.0
+2,L_output,4.25,1.0,0.0
+3,L_output,0.0,-4.0,0.0
+"
+    );
+}
+
+#[test]
+fn a_file_gets_the_format_of_its_suffix() {
+    let bench = Bench::new();
+    for name in [
+        "rows.csv",
+        "rows.jsonl",
+        "rows.parquet",
+        "rows.arrow",
+        "rows.txt",
+    ] {
+        assert_eq!(bench.stdout(&["run", "padded", "run", "-o", name]), "");
+    }
+    let csv = fs::read_to_string(bench.path("rows.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 13);
+    let json = fs::read_to_string(bench.path("rows.jsonl")).unwrap();
+    assert_eq!(json.lines().count(), 12);
+    let table = fs::read_to_string(bench.path("rows.txt")).unwrap();
+    assert_eq!(table.lines().count(), 12 + 4);
+
+    let file = fs::File::open(bench.path("rows.parquet")).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
+    let parquet: Vec<_> = reader.map(Result::unwrap).collect();
+    let file = fs::File::open(bench.path("rows.arrow")).unwrap();
+    let reader = arrow::ipc::reader::StreamReader::try_new(file, None).unwrap();
+    let arrow: Vec<_> = reader.map(Result::unwrap).collect();
+    let schema = arrow[0].schema();
+    let concat = |batches: &[_]| arrow::compute::concat_batches(&schema, batches).unwrap();
+    assert_eq!(concat(&arrow).num_rows(), 12);
+    assert_eq!(concat(&parquet), concat(&arrow));
+    assert_eq!(*schema.field(3).data_type(), trace::float_list());
+}
+
+#[test]
+fn a_file_is_replaced_only_by_force() {
+    let bench = Bench::new();
+    fs::write(bench.path("rows.csv"), "mine").unwrap();
+    let (status, error) = bench.failure(&["run", "confusion", "run", "-o", "rows.csv"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains("rows.csv exists; --force replaces it"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(bench.path("rows.csv")).unwrap(), "mine");
+
+    bench.stdout(&["run", "confusion", "run", "-o", "rows.csv", "--force"]);
+    let csv = fs::read_to_string(bench.path("rows.csv")).unwrap();
+    assert!(csv.starts_with("epoch,target"), "{csv}");
+}
+
+#[test]
+fn nothing_is_left_of_a_file_whose_query_fails() {
+    let bench = Bench::new();
+    let before = entries(bench.dir.path());
+    let sql = "SELECT pad(weights, 2) FROM weights";
+    let (status, error) = bench.failure(&["sql", "run", sql, "-o", "rows.csv"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains("a list of 3 elements does not fit into width 2"),
+        "{error}"
+    );
+    assert_eq!(entries(bench.dir.path()), before);
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort_unstable();
+    entries
+}
+
+#[test]
+fn what_is_no_run_is_told_apart() {
+    let bench = Bench::new();
+    let ask = |run: &str| bench.failure(&["run", "padded", run]);
+
+    let (status, error) = ask("nowhere");
+    assert_eq!(
+        (status, error.as_str()),
+        (
+            Some(1),
+            "error: there is no run at nowhere: no such directory\n"
+        )
+    );
+
+    fs::create_dir(bench.path("other")).unwrap();
+    let (status, error) = ask("other");
+    assert_eq!(
+        (status, error.as_str()),
+        (Some(1), "error: other is no run: it has no run.json\n")
+    );
+
+    tiny::write_empty(&bench.path("empty")).unwrap();
+    let (status, error) = ask("empty");
+    assert_eq!(
+        (status, error.as_str()),
+        (Some(1), "error: the run has no committed capture yet\n")
+    );
+    let (status, _) = bench.failure(&["sql", "empty", "SELECT count(*) FROM connections()"]);
+    assert_eq!(status, Some(1));
+    // What run.json says is there all the same.
+    let layers = bench.stdout(&["sql", "empty", "SELECT layer FROM layers", "--format=csv"]);
+    assert_eq!(layers, "layer\nL_hidden\nL_output\n");
+
+    let json = fs::read_to_string(bench.path("run/run.json")).unwrap();
+    let newer = json.replace("\"major\": 1", "\"major\": 2");
+    assert_ne!(newer, json);
+    fs::write(bench.path("run/run.json"), newer).unwrap();
+    let (status, error) = ask("run");
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains("run has trace format 2.0, this version reads up to 1.x"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_copy_without_commits_says_so() {
+    let bench = Bench::new();
+    fs::remove_dir_all(bench.path("run/commits")).unwrap();
+    let output = bench.query(&[
+        "sql",
+        "run",
+        "SELECT count(*) AS n FROM weights",
+        "--format=csv",
+    ]);
+    assert_eq!(text(&output.stdout), "n\n20\n");
+    assert!(
+        text(&output.stderr).contains("run has no commits/"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn usage_errors_exit_2() {
+    let bench = Bench::new();
+    for arguments in [
+        &["run", "padded"][..],
+        &["run", "padded", "run", "--param", "epoch"],
+        &["run", "padded", "run", "--format", "xml"],
+        &["run", "padded", "run", "-o", "rows.xml"],
+        &["run", "padded", "run", "--force"],
+        &["plot", "run"],
+    ] {
+        assert_eq!(bench.failure(arguments).0, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn list_and_describe_tell_the_named_queries() {
+    let bench = Bench::new();
+    let list = bench.stdout(&["list"]);
+    let names: Vec<&str> = list
+        .lines()
+        .filter_map(|l| l.split_whitespace().next())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "classification_series",
+            "padded",
+            "by_layer",
+            "by_neuron",
+            "epoch_average",
+            "connections",
+            "learning_curve",
+            "confusion",
+            "overhead"
+        ]
+    );
+    let described = bench.stdout(&["describe", "confusion"]);
+    assert!(
+        described.contains("\n  epoch = NULL     Int32    this epoch alone"),
+        "{described}"
+    );
+    assert!(described.contains("\n  predicted  Int32  the class that they were taken for\n"));
+    assert!(described.contains("\n  FROM classifications\n"));
+    let (status, error) = bench.failure(&["describe", "confuson"]);
+    assert_eq!(status, Some(1));
+    assert!(error.contains("did you mean confusion?"), "{error}");
+}
+
+#[test]
+fn a_shell_takes_statements_and_commands_from_a_script() {
+    let output = Bench::new().shell(
+        ".format csv\n.schema by_neuron\nSELECT epoch, count(*) AS n\nFROM padded\n\
+         GROUP BY epoch ORDER BY epoch; SELECT 1 AS one;\n.quit\nSELECT nonsense;\n",
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "\
+neuron Int32 NOT NULL
+layer Utf8 NOT NULL
+weights List(Float32)
+epoch,n
+0,4
+1,4
+2,4
+one
+1
+"
+    );
+}
+
+#[test]
+fn a_shell_goes_on_after_a_mistake_and_says_so_at_the_end() {
+    let output = Bench::new().shell("SELECT nuron FROM neurons;\n.format csv\nSELECT 2 AS two");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "two\n2\n");
+    assert!(
+        text(&output.stderr).contains("did you mean neuron?"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let bench = Bench::new();
+    let sql = "SELECT value FROM range(0, 3000000)";
+    let mut query = bench
+        .command(&["sql", "run", sql, "--format", "csv"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(query.stdout.take());
+    let output = query.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_exits_130_and_leaves_no_file() {
+    let bench = Bench::new();
+    let before = entries(bench.dir.path());
+    // Ten billion pairs, none of which is kept.
+    let sql = "SELECT a.value FROM range(1, 100000) a, range(1, 100000) b \
+               WHERE a.value * b.value = -1";
+    let mut query = bench
+        .command(&["sql", "run", sql, "-o", "rows.csv"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The file is begun once the query runs.
+    while entries(bench.dir.path()) == before {
+        assert!(
+            query.try_wait().unwrap().is_none(),
+            "the query ended by itself"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let interrupted = Command::new("kill")
+        .args(["-INT", &query.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(query.wait().unwrap().code(), Some(130));
+    assert_eq!(entries(bench.dir.path()), before);
+}

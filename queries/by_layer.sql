@@ -1,0 +1,23 @@
+-- The rows of `padded` of one layer.
+--
+-- Parameters:
+--   layer Utf8 = first: the layer; `first` and `last` are understood
+--   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
+--   width Int64 = auto: length of the padded lists; `auto` is the largest fan-in that was recorded
+--
+-- Columns:
+--   epoch Int32: the epoch
+--   layer Utf8: the layer
+--   neuron Int32: the neuron's id across the network
+--   weights List(Float32): its incoming weights, padded
+--   final_classification_result Float32: first output of held-out sample 0 at that epoch; null
+--       where classifications were not recorded
+SELECT w.epoch, w.layer, w.neuron, pad(w.weights, $width) AS weights, c.final_classification_result
+FROM weights AS w
+LEFT JOIN (
+    SELECT epoch, step, outputs[1] AS final_classification_result
+    FROM classifications
+    WHERE phase = 'eval' AND sample = 0
+) AS c ON c.epoch = w.epoch AND c.step = w.step
+WHERE w.layer = $layer AND ($epoch IS NULL OR w.epoch = $epoch)
+ORDER BY w.epoch, w.step, w.neuron

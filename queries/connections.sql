@@ -1,0 +1,23 @@
+-- Every weight at every epoch, with the input or the neuron that it comes from. There are no rows
+-- for padding or for biases.
+--
+-- Parameters:
+--   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
+--   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
+--   neuron Int32 = NULL: the connections into this neuron alone
+--
+-- Columns:
+--   epoch Int32: the epoch
+--   layer Utf8: the layer of the neuron that the connection leads to
+--   neuron Int32: the neuron that it leads to
+--   position Int32: its place among the neuron's weights, from 0
+--   source Utf8: where it comes from: `input_3`, `n_7`; null where that is not known
+--   source_input Int32: the input that it comes from, from 0
+--   source_neuron Int32: the neuron that it comes from
+--   weight Float32: its strength
+SELECT epoch, layer, neuron, position, source, source_input, source_neuron, weight
+FROM connections()
+WHERE ($epoch IS NULL OR epoch = $epoch)
+    AND ($layer IS NULL OR layer = $layer)
+    AND ($neuron IS NULL OR neuron = $neuron)
+ORDER BY epoch, step, neuron, position
