@@ -1,0 +1,259 @@
+//! SQL over a run that is small enough for every answer to be worked out by hand.
+//!
+//! `tests/slt/*.slt` holds the questions, one file a topic and one a named query. Beside SQL, a
+//! record may be `run NAME [KEY=VALUE ...]`, which asks a named query.
+
+mod answers;
+mod pruning;
+mod tiny;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
+use arrow::datatypes::Float32Type;
+use query::{QuerySession, Run, SessionOptions};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use trace::{CaptureId, Epoch, Group, Publisher, Rank, Step, Table};
+
+use answers::Asked;
+
+/// A directory with the tiny run, and a session over it.
+fn session() -> Result<(TempDir, QuerySession)> {
+    let dir = TempDir::new()?;
+    let run = tiny::write(&dir.path().join("run"))?;
+    let session = Run::open(run.path())?.session(SessionOptions::default())?;
+    Ok((dir, session))
+}
+
+/// Asks all records of a file.
+fn check(file: &str) -> Result<()> {
+    let (_dir, session) = session()?;
+    let session = Arc::new(session);
+    let runtime = Arc::new(Runtime::new()?);
+    let connect = || {
+        let asked = Asked::new(Arc::clone(&session), Arc::clone(&runtime));
+        std::future::ready(Ok(asked))
+    };
+    let mut runner = sqllogictest::Runner::new(connect);
+    runner.with_column_validator(sqllogictest::strict_column_validator);
+    runner
+        .run_file(slt_dir().join(file))
+        .map_err(|error| anyhow::anyhow!("{}", error.display(false)))
+}
+
+fn slt_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt")
+}
+
+/// A test a file, and one that no file was forgotten.
+macro_rules! slt {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() -> Result<()> {
+                check(concat!(stringify!($name), ".slt"))
+            }
+        )*
+
+        #[test]
+        fn every_file_is_asked() -> Result<()> {
+            let mut asked = vec![$(concat!(stringify!($name), ".slt")),*];
+            asked.sort_unstable();
+            let mut files = fs::read_dir(slt_dir())?
+                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                .collect::<Result<Vec<String>>>()?;
+            files.sort_unstable();
+            assert_eq!(files, asked);
+            Ok(())
+        }
+    };
+}
+
+slt![
+    by_layer,
+    by_neuron,
+    captures,
+    classification_series,
+    confusion,
+    connections,
+    epoch_average,
+    learning_curve,
+    mistakes,
+    overhead,
+    padded,
+    read_only,
+    tables,
+    views,
+];
+
+#[test]
+fn every_named_query_has_a_file() {
+    for query in query::NamedQuery::all() {
+        let file = slt_dir().join(query.name()).with_extension("slt");
+        assert!(file.is_file(), "{} is missing", file.display());
+    }
+}
+
+#[tokio::test]
+async fn named_queries_return_the_columns_that_they_declare() -> Result<()> {
+    let (_dir, session) = session()?;
+    for query in query::NamedQuery::all() {
+        let rows = session.named(query.name(), &[]).await?;
+        let planned: Vec<(String, String)> = rows
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), query::type_name(field.data_type())))
+            .collect();
+        let declared: Vec<(String, String)> = query
+            .columns()
+            .iter()
+            .map(|column| (column.name.clone(), column.data_type.clone()))
+            .collect();
+        assert_eq!(planned, declared, "{}", query.name());
+        // What runs has them, too.
+        for batch in rows.collect().await? {
+            let schema = batch.schema();
+            let fields = schema.fields().iter();
+            let types: Vec<String> = fields.map(|f| query::type_name(f.data_type())).collect();
+            let declared: Vec<&str> = declared.iter().map(|(_, t)| t.as_str()).collect();
+            assert_eq!(types, declared, "{}", query.name());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn words_for_epochs_need_an_epoch() -> Result<()> {
+    let dir = TempDir::new()?;
+    let run = tiny::write_empty(&dir.path().join("run"))?;
+    let run = Run::open(run.path())?;
+    assert!(run.is_empty());
+    let session = run.session(SessionOptions::default())?;
+    let runtime = Runtime::new()?;
+    let last = [("epoch".to_owned(), "last".to_owned())];
+    let error = runtime
+        .block_on(session.named("confusion", &last))
+        .map(|_| ());
+    let error = error.map_err(|error| error.to_string());
+    assert_eq!(
+        error,
+        Err("the run has no committed capture yet".to_owned())
+    );
+    // Without rows, tables are still there.
+    let padded = runtime.block_on(session.named("padded", &[]))?;
+    assert_eq!(runtime.block_on(padded.count())?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_committed_later_is_seen_after_a_reload() -> Result<()> {
+    let dir = TempDir::new()?;
+    let path = dir.path().join("run");
+    tiny::write_empty(&path)?;
+    let before = Run::open(&path)?;
+    std::fs::remove_dir_all(&path)?;
+    tiny::write(&path)?;
+    let after = before.reload()?;
+    assert!(before.is_empty() && !after.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_without_commits_is_listed() -> Result<()> {
+    let (dir, _) = session()?;
+    let path = dir.path().join("run");
+    fs::remove_dir_all(path.join("commits"))?;
+    // Not a part file's name: left out.
+    fs::write(path.join("weights/epoch=0/notes.parquet"), "no parquet")?;
+    let run = Run::open(&path)?;
+    assert!(!run.has_commits());
+    let session = run.session(SessionOptions::default())?;
+    let averages = session.named("by_neuron", &[]).await?.collect().await?;
+    let rows = averages.iter().map(|batch| batch.num_rows()).sum::<usize>();
+    assert_eq!(rows, 4);
+    let epochs = session
+        .sql("SELECT DISTINCT epoch, step FROM epochs.weights")
+        .await?;
+    assert_eq!(epochs.count().await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn too_little_memory_is_told_apart_from_a_mistake() -> Result<()> {
+    let dir = TempDir::new()?;
+    let run = tiny::write(&dir.path().join("run"))?;
+    let options = SessionOptions {
+        memory_bytes: Some(1),
+        ..SessionOptions::default()
+    };
+    let session = Run::open(run.path())?.session(options)?;
+    let rows = session
+        .sql("SELECT neuron, vec_mean(weights) FROM weights GROUP BY neuron")
+        .await?;
+    let error = rows
+        .collect()
+        .await
+        .map(|_| ())
+        .map_err(query::QueryError::from);
+    assert!(
+        matches!(error, Err(query::QueryError::Resources(_))),
+        "{error:?}"
+    );
+    Ok(())
+}
+
+/// A later minor version of the format may have more columns.
+#[tokio::test]
+async fn a_column_that_this_version_does_not_know_is_passed_over() -> Result<()> {
+    let dir = TempDir::new()?;
+    let run = tiny::write(&dir.path().join("run"))?;
+    let mut publisher = Publisher::try_new(&run, Rank(0), None)?;
+    let known = RecordBatch::try_new(Table::Weights.schema(), tiny::hidden_weights(8))?;
+    let mut columns: Vec<(String, ArrayRef, bool)> = known
+        .schema()
+        .fields()
+        .iter()
+        .zip(known.columns())
+        .map(|(field, column)| {
+            (
+                field.name().clone(),
+                Arc::clone(column),
+                field.is_nullable(),
+            )
+        })
+        .collect();
+    let unknown: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+    columns.insert(3, ("unknown".to_owned(), unknown, true));
+    let rows = RecordBatch::try_from_iter_with_nullable(columns)?;
+    let parts = vec![tiny::part_of(
+        &publisher,
+        Table::Weights,
+        3,
+        8,
+        Some(tiny::HIDDEN),
+        &rows,
+    )?];
+    let captures = vec![CaptureId {
+        epoch: Epoch(3),
+        step: Step(8),
+    }];
+    publisher.publish(Group { captures, parts })?;
+
+    let session = Run::open(run.path())?.session(SessionOptions::default())?;
+    let rows = session
+        .sql("SELECT * FROM weights WHERE epoch = 3 ORDER BY neuron")
+        .await?;
+    let batches = rows.collect().await?;
+    assert_eq!(batches.len(), 1);
+    let weights = batches[0].column_by_name("weights").context("weights")?;
+    let expected: &[f32] = &[8.0, 16.0, 24.0];
+    let row = weights.as_list::<i32>().value(0);
+    assert_eq!(row.as_primitive::<Float32Type>().values(), expected);
+    assert!(batches[0].column_by_name("unknown").is_none());
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Which files a query opens.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use arrow::array::AsArray;
+use query::{QueryError, QuerySession};
+
+use super::session;
+
+/// The part files that the physical plan of a query names, in the order of their names.
+async fn files(session: &QuerySession, sql: &str) -> Result<Vec<String>> {
+    let batches = session
+        .sql(&format!("EXPLAIN {sql}"))
+        .await?
+        .collect()
+        .await?;
+    let mut plan = None;
+    for batch in &batches {
+        let (kinds, plans) = (
+            batch.column(0).as_string::<i32>(),
+            batch.column(1).as_string::<i32>(),
+        );
+        for (kind, text) in kinds.iter().zip(plans) {
+            if kind == Some("physical_plan") {
+                plan = text.map(str::to_owned);
+            }
+        }
+    }
+    let plan = plan.context("no physical plan")?;
+    let mut files: Vec<String> = plan
+        .split(['[', ']', ' ', ','])
+        .filter(|word| word.ends_with(".parquet"))
+        .map(str::to_owned)
+        .collect();
+    files.sort_unstable();
+    Ok(files)
+}
+
+#[tokio::test]
+async fn an_epoch_and_a_layer_open_one_file() -> Result<()> {
+    let (_dir, session) = session()?;
+    let sql = "SELECT * FROM weights WHERE epoch = 2 AND layer = 'L_output'";
+    assert_eq!(
+        files(&session, sql).await?,
+        ["weights/epoch=2/layer=L_output/step-6-r0-g0.parquet"]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_is_said_of_partitions_prunes() -> Result<()> {
+    let (_dir, session) = session()?;
+    for (filter, expected) in [
+        ("epoch IN (1, 2)", 4),
+        ("epoch BETWEEN 1 AND 2 AND layer LIKE '%hidden'", 2),
+        ("epoch = 1 OR layer = 'L_output'", 6),
+        ("epoch % 2 = 0 AND epoch >= 0", 6),
+        ("epoch = 7", 0),
+        ("layer = 'L_output' AND neuron = 2", 5),
+        // Both sides of an OR have to be of partitions.
+        ("epoch = 1 OR neuron = 2", 10),
+    ] {
+        let sql = format!("SELECT neuron FROM weights WHERE {filter}");
+        assert_eq!(files(&session, &sql).await?.len(), expected, "{filter}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_filter_on_a_named_query_prunes() -> Result<()> {
+    let (_dir, session) = session()?;
+    let sql = "SELECT * FROM connections WHERE epoch = 1 AND layer = 'L_hidden'";
+    assert_eq!(
+        files(&session, sql).await?,
+        ["weights/epoch=1/layer=L_hidden/step-4-r0-g0.parquet"]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_that_are_pruned_are_not_read() -> Result<()> {
+    let (dir, session) = session()?;
+    let kept = Path::new("epoch=2/layer=L_output/step-6-r0-g0.parquet");
+    let weights = dir.path().join("run/weights");
+    let text = fs::read(weights.join(kept))?;
+    fs::remove_dir_all(&weights)?;
+    fs::create_dir_all(weights.join(kept).parent().context("a file's directory")?)?;
+    fs::write(weights.join(kept), text)?;
+
+    let rows = session.sql("SELECT * FROM weights WHERE epoch = 2 AND layer = 'L_output'");
+    let batches = rows.await?.collect().await?;
+    assert_eq!(
+        batches.iter().map(|batch| batch.num_rows()).sum::<usize>(),
+        2
+    );
+    let parameters = [("epoch", "last"), ("layer", "last")];
+    let parameters = parameters.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let batches = session
+        .named("padded", &parameters)
+        .await?
+        .collect()
+        .await?;
+    assert_eq!(
+        batches.iter().map(|batch| batch.num_rows()).sum::<usize>(),
+        2
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_file_is_named() -> Result<()> {
+    let (dir, session) = session()?;
+    let path = dir
+        .path()
+        .join("run/weights/epoch=1/layer=L_hidden/step-4-r0-g0.parquet");
+    let mut bytes = fs::read(&path)?;
+    let ask = async || -> Result<String> {
+        let rows = session
+            .sql("SELECT weights FROM weights WHERE epoch = 1")
+            .await?;
+        let failed = rows.collect().await.err().context("the file was read")?;
+        Ok(QueryError::from(failed).to_string())
+    };
+
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes)?;
+    let message = ask().await?;
+    assert!(
+        message.contains("step-4-r0-g0.parquet was damaged"),
+        "{message}"
+    );
+    assert!(message.contains("sink verify"), "{message}");
+
+    fs::write(&path, &bytes[..middle])?;
+    let message = ask().await?;
+    assert!(
+        message.contains("step-4-r0-g0.parquet is shorter than"),
+        "{message}"
+    );
+
+    fs::remove_file(&path)?;
+    let message = ask().await?;
+    assert!(
+        message.contains("step-4-r0-g0.parquet is committed, but not there"),
+        "{message}"
+    );
+    Ok(())
+}
