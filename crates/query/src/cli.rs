@@ -2,26 +2,22 @@
 
 mod answer;
 mod describe;
+mod interrupt;
 mod shell;
 mod statements;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use futures::future::{Either, select};
 use query::output::Format;
 use query::{QueryError, QuerySession, Run, SessionOptions};
 
 use answer::Destination;
-
-/// What a shell makes of a process that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 /// Ask a run of a neural network's training questions in SQL.
 #[derive(Parser)]
@@ -169,9 +165,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Sql { run, sql, output } => {
-            let destination = output.destination();
+            let destination = output.destination().open()?;
             let session = open(&run)?.session(SessionOptions::default())?;
-            interruptible(async {
+            finish(async {
                 let rows = session.sql(&sql).await?;
                 if session.is_empty() && session.reads_captures(&rows) {
                     return Err(QueryError::NothingCaptured.into());
@@ -188,12 +184,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             wide,
             output,
         } => {
-            let destination = output.destination();
+            let destination = output.destination().open()?;
             let session = open(&run)?.session(SessionOptions::default())?;
             if session.is_empty() {
                 return Err(QueryError::NothingCaptured.into());
             }
-            interruptible(async {
+            finish(async {
                 let rows = session.named(&name, &params).await?;
                 let rows = match wide {
                     true => query::output::widened(rows).await?,
@@ -225,23 +221,15 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start threads")
 }
 
-/// Does `work` until Ctrl-C.
-fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+/// Does `work` to its end.
+fn finish(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
-    let done = runtime.block_on(async {
-        match select(pin!(work), pin!(tokio::signal::ctrl_c())).await {
-            Either::Left((done, _)) => done.map(|()| ExitCode::SUCCESS),
-            Either::Right(_) => {
-                eprintln!("interrupted");
-                Ok(ExitCode::from(INTERRUPTED))
-            }
-        }
-    });
-    // A read that is under way is not waited for.
+    let done = runtime.block_on(work);
+    // After a failure other parts of the query may still compute: they are not waited for.
     runtime.shutdown_background();
     match done {
         Err(error) if answer::is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
-        done => done,
+        done => done.map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
+use super::interrupt::exit_on_ctrl_c;
 use datafusion::execution::SendableRecordBatchStream;
 use query::output::{Format, OutputFile, TableStyle, write_rows};
 
@@ -19,16 +20,46 @@ pub(super) enum Destination {
     },
 }
 
+/// A destination that takes rows.
+pub(super) enum Opened {
+    Stdout {
+        format: Format,
+    },
+    File {
+        path: PathBuf,
+        format: Format,
+        file: OutputFile,
+    },
+}
+
 impl Destination {
-    pub(super) async fn write(self, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
-        match self {
-            Destination::Stdout { format } => to_stdout(rows, format).await,
+    /// Makes it ready; Ctrl-C ends the process from now on, and leaves no unfinished file.
+    pub(super) fn open(self) -> anyhow::Result<Opened> {
+        let unfinished = exit_on_ctrl_c()?;
+        Ok(match self {
+            Destination::Stdout { format } => Opened::Stdout { format },
             Destination::File {
                 path,
                 format,
                 replace,
             } => {
-                let mut file = OutputFile::create(&path, replace)?;
+                let file = OutputFile::create(&path, replace)?;
+                unfinished.get_or_init(|| file.staged_path().to_owned());
+                Opened::File { path, format, file }
+            }
+        })
+    }
+}
+
+impl Opened {
+    pub(super) async fn write(self, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
+        match self {
+            Opened::Stdout { format } => to_stdout(rows, format).await,
+            Opened::File {
+                path,
+                format,
+                mut file,
+            } => {
                 let num_rows = write_rows(rows, format, TableStyle::Full, &mut file).await?;
                 file.publish()?;
                 let noun = if num_rows == 1 { "row" } else { "rows" };

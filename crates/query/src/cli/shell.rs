@@ -13,6 +13,7 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use super::answer::{is_closed_pipe, print, to_stdout};
+use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::statements::Statements;
 use super::{describe, runtime, table_lines};
 
@@ -35,11 +36,18 @@ pub(super) fn run(run: Run) -> anyhow::Result<ExitCode> {
         run,
         format: Format::Table,
         runtime: runtime()?,
+        stop: None,
         failed: false,
     };
     match io::stdin().is_terminal() {
-        true => shell.interactive()?,
-        false => shell.scripted()?,
+        true => {
+            shell.stop = Some(Stop::on_ctrl_c()?);
+            shell.interactive()?;
+        }
+        false => {
+            exit_on_ctrl_c()?;
+            shell.scripted()?;
+        }
     }
     // Whoever types has seen the error; a script asks for the exit status.
     Ok(match shell.failed && !io::stdin().is_terminal() {
@@ -52,6 +60,8 @@ struct Shell {
     run: Run,
     format: Format,
     runtime: tokio::runtime::Runtime,
+    /// How a person stops a statement; a script is ended as a whole.
+    stop: Option<Stop>,
     failed: bool,
 }
 
@@ -204,10 +214,16 @@ impl Shell {
             )
             .await
         };
+        let stopped = async {
+            match &self.stop {
+                Some(stop) => stop.asked().await,
+                None => std::future::pending().await,
+            }
+        };
         let done = self.runtime.block_on(async {
-            match select(pin!(work), pin!(tokio::signal::ctrl_c())).await {
-                Either::Left((done, _)) => done,
-                Either::Right(_) => Err(anyhow::anyhow!("stopped")),
+            match select(pin!(stopped), pin!(work)).await {
+                Either::Left(_) => Err(anyhow::anyhow!("stopped")),
+                Either::Right((done, _)) => done,
             }
         });
         match done {

@@ -68,6 +68,11 @@ impl OutputFile {
         })
     }
 
+    /// Where the file is while it is being written.
+    pub fn staged_path(&self) -> &Path {
+        self.staged.get_ref().path()
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors

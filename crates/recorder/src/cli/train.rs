@@ -111,11 +111,11 @@ impl Progress {
 
 impl SessionObserver for Progress {
     fn started(&mut self, device: &Resolution, run: Option<&Path>) {
-        let into = match run {
+        say(&format!("training on {}", device.reason));
+        say(&match run {
             Some(run) => format!("recording into {}", run.display()),
             None => "recording nothing".to_owned(),
-        };
-        say(&format!("training on {}, {into}", device.reason));
+        });
         self.bar.reset();
     }
 
