@@ -49,6 +49,8 @@ pub(super) fn run(run: Run) -> anyhow::Result<ExitCode> {
             shell.scripted()?;
         }
     }
+    // A statement that was stopped may still compute.
+    shell.runtime.shutdown_background();
     // Whoever types has seen the error; a script asks for the exit status.
     Ok(match shell.failed && !io::stdin().is_terminal() {
         true => ExitCode::FAILURE,
