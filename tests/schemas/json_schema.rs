@@ -19,7 +19,10 @@ impl JsonSchema {
 
     /// The names of the properties of the object, and of those that it must have, in order.
     pub fn properties(&self) -> Result<(Vec<&str>, Vec<&str>)> {
-        let mut all: Vec<&str> = object(&self.0["properties"])?.keys().map(String::as_str).collect();
+        let mut all: Vec<&str> = object(&self.0["properties"])?
+            .keys()
+            .map(String::as_str)
+            .collect();
         all.sort_unstable();
         let mut required = names(&self.0["required"])?;
         required.sort_unstable();
@@ -32,17 +35,22 @@ impl JsonSchema {
 }
 
 fn object(value: &Value) -> Result<&Map<String, Value>> {
-    value.as_object().with_context(|| format!("{value} is no object"))
+    value
+        .as_object()
+        .with_context(|| format!("{value} is no object"))
 }
 
 fn list(value: &Value) -> Result<&Vec<Value>> {
-    value.as_array().with_context(|| format!("{value} is no list"))
+    value
+        .as_array()
+        .with_context(|| format!("{value} is no list"))
 }
 
 fn names(value: &Value) -> Result<Vec<&str>> {
-    let name = |v: &'_ Value| -> Result<_> { Ok(v.as_str().context("no name")?.to_owned()) };
-    list(value)?.iter().try_for_each(|v| name(v).map(drop))?;
-    Ok(list(value)?.iter().filter_map(Value::as_str).collect())
+    list(value)?
+        .iter()
+        .map(|v| v.as_str().with_context(|| format!("{v} is no name")))
+        .collect()
 }
 
 /// Looks at every keyword, also at those that no document would reach.
@@ -51,7 +59,9 @@ fn understand(schema: &Value) -> Result<()> {
         match keyword.as_str() {
             "properties" => object(value)?.values().try_for_each(understand)?,
             "items" => understand(value)?,
-            "type" => types(value)?.into_iter().try_for_each(|t| is_of(t, &Value::Null).map(drop))?,
+            "type" => types(value)?
+                .into_iter()
+                .try_for_each(|t| is_of(t, &Value::Null).map(drop))?,
             "required" => drop(names(value)?),
             "additionalProperties" => {
                 ensure!(value.is_boolean(), "additionalProperties is {value}")
@@ -69,7 +79,9 @@ fn understand(schema: &Value) -> Result<()> {
 }
 
 fn types(value: &Value) -> Result<Vec<&str>> {
-    value.as_str().map_or_else(|| names(value), |one| Ok(vec![one]))
+    value
+        .as_str()
+        .map_or_else(|| names(value), |one| Ok(vec![one]))
 }
 
 fn is_of(type_name: &str, value: &Value) -> Result<bool> {

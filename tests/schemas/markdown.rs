@@ -40,12 +40,20 @@ impl Document {
             .section(title)?
             .lines()
             .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
-            .map(|line| line.split(" | ").map(|cell| cell.replace('`', "")).collect())
+            .map(|line| {
+                line.split(" | ")
+                    .map(|cell| cell.replace('`', ""))
+                    .collect()
+            })
             .collect();
         ensure!(rows.len() > 1, "{}: {title:?} has no table", self.name);
         let width = rows[0].len();
         for row in &rows {
-            ensure!(row.len() == width, "{}: row {row:?} of {title:?}", self.name);
+            ensure!(
+                row.len() == width,
+                "{}: row {row:?} of {title:?}",
+                self.name
+            );
         }
         Ok(rows.into_iter().skip(1).collect())
     }
@@ -60,7 +68,10 @@ impl Document {
     /// The fenced block of a section.
     pub fn fenced(&self, title: &str) -> Result<&str> {
         let missing = || format!("{}: {title:?} has no fenced block", self.name);
-        let (_, rest) = self.section(title)?.split_once("```text\n").with_context(missing)?;
+        let (_, rest) = self
+            .section(title)?
+            .split_once("```text\n")
+            .with_context(missing)?;
         let (block, _) = rest.split_once("```").with_context(missing)?;
         Ok(block)
     }
