@@ -1,11 +1,16 @@
 //! Running a program so that it always ends.
 
+use std::fmt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a slow, busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How often something that is waited for is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A program that ended.
 #[derive(Debug)]
@@ -29,14 +34,29 @@ impl Finished {
     /// # Panics
     /// If it failed.
     pub fn expect_success(self) -> String {
-        assert!(
-            self.status.success(),
-            "{}\nstdout:\n{}\nstderr:\n{}",
-            self.status,
-            self.stdout,
-            self.stderr
-        );
+        assert!(self.status.success(), "{self}");
         self.stdout
+    }
+
+    /// What it complained about, without any output beside it.
+    ///
+    /// # Panics
+    /// If it exited otherwise, or printed a result.
+    pub fn expect_failure(self, code: i32) -> String {
+        assert_eq!(self.code(), Some(code), "{self}");
+        assert_eq!(self.stdout, "", "{self}");
+        self.stderr
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            stdout,
+            stderr,
+        } = self;
+        write!(f, "{status}\nstdout:\n{stdout}\nstderr:\n{stderr}")
     }
 }
 
@@ -44,7 +64,8 @@ impl Finished {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    output: Option<[JoinHandle<String>; 2]>,
+    stdout: Drained,
+    stderr: Drained,
 }
 
 /// Runs a program to its end.
@@ -70,17 +91,63 @@ pub fn spawn(command: &mut Command) -> Running {
     let stderr = child.stderr.take().expect("it is piped");
     Running {
         child,
-        output: Some([drain(stdout), drain(stderr)]),
+        stdout: Drained::new(stdout),
+        stderr: Drained::new(stderr),
     }
 }
 
-/// Reads to the end in a thread, so that a full pipe stops nobody.
-fn drain(mut pipe: impl std::io::Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
+/// Waits until `value` gives something.
+///
+/// # Panics
+/// If it gives nothing within [`TIMEOUT`].
+pub fn wait_until<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = value() {
+            return value;
+        }
+        assert!(start.elapsed() < TIMEOUT, "waited in vain for {what}");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// A pipe that a thread reads to its end, so that a full one stops nobody.
+#[derive(Debug)]
+struct Drained {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drained {
+    fn new(mut pipe: impl std::io::Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&bytes);
+        let thread = std::thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+                let mut bytes = read.lock().unwrap_or_else(PoisonError::into_inner);
+                bytes.extend_from_slice(&chunk[..length]);
+            }
+        });
+        Self {
+            bytes,
+            thread: Some(thread),
+        }
+    }
+
+    /// What was read so far.
+    fn text(&self) -> String {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
-    })
+    }
+
+    /// What was read to the end.
+    fn finish(&mut self) -> String {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("reading does not panic");
+        }
+        self.text()
+    }
 }
 
 impl Running {
@@ -101,6 +168,23 @@ impl Running {
         rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it is our child");
     }
 
+    /// Waits until it has said `text` on stderr.
+    ///
+    /// # Panics
+    /// If it does not within [`TIMEOUT`].
+    pub fn wait_for_stderr(&self, text: &str) {
+        wait_until(text, || self.stderr.text().contains(text).then_some(()));
+    }
+
+    /// The most memory that it has held so far, in KiB; none once it has ended.
+    pub fn peak_memory_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
     /// Sends SIGKILL and waits.
     pub fn kill(mut self) -> Finished {
         let _ = self.child.kill();
@@ -111,21 +195,30 @@ impl Running {
     ///
     /// # Panics
     /// If that takes longer than [`TIMEOUT`].
-    pub fn wait(mut self) -> Finished {
+    pub fn wait(self) -> Finished {
+        self.wait_within(TIMEOUT)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If that takes longer than `limit`.
+    pub fn wait_within(mut self, limit: Duration) -> Finished {
         let start = Instant::now();
         let status = loop {
             match self.child.try_wait().expect("it is our child") {
                 Some(status) => break status,
-                None if start.elapsed() > TIMEOUT => panic!("a program did not end in time"),
-                None => std::thread::sleep(Duration::from_millis(5)),
+                None if start.elapsed() > limit => panic!(
+                    "a program did not end within {limit:?}; it said:\n{}",
+                    self.stderr.text()
+                ),
+                None => std::thread::sleep(POLL_INTERVAL),
             }
         };
-        let [stdout, stderr] = self.output.take().expect("waited for once");
-        let text = |thread: JoinHandle<String>| thread.join().expect("reading does not panic");
         Finished {
             status,
-            stdout: text(stdout),
-            stderr: text(stderr),
+            stdout: self.stdout.finish(),
+            stderr: self.stderr.finish(),
         }
     }
 }

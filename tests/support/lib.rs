@@ -3,13 +3,22 @@
 
 mod binaries;
 mod command;
+mod scratch;
 
 pub use binaries::{Binaries, binaries};
-pub use command::{Finished, Running, TIMEOUT, run, spawn};
+pub use command::{Finished, Running, TIMEOUT, run, spawn, wait_until};
+pub use scratch::Scratch;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// The workspace's root.
 pub fn workspace_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Says something that a test runner does not swallow, as why a test proves nothing here.
+pub fn announce(line: &str) {
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -13,9 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A budget; see the module.
+/// A budget of bytes that several threads take from and give back to: what bounds the channel from
+/// the capture thread to the sink's workers.
+///
+/// One request that is larger than the whole capacity is let through alone.
 #[derive(Debug)]
-pub(crate) struct ByteBudget {
+pub struct ByteBudget {
     capacity: u64,
     used: AtomicU64,
     high_water: AtomicU64,
@@ -35,17 +38,19 @@ struct Queue {
 
 /// Bytes taken from a budget; they are given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     budget: Arc<ByteBudget>,
     bytes: u64,
 }
 
 /// The budget was closed: nothing can be taken any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Closed;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the budget was closed")]
+pub struct Closed;
 
 impl ByteBudget {
-    pub(crate) fn new(capacity: u64) -> Arc<Self> {
+    /// A budget of `capacity` bytes, all of which can be had.
+    pub fn new(capacity: u64) -> Arc<Self> {
         Arc::new(Self {
             capacity,
             used: AtomicU64::new(0),
@@ -58,7 +63,10 @@ impl ByteBudget {
     }
 
     /// Takes `bytes`, waiting until they can be had; also says for how long it waited.
-    pub(crate) fn take(self: &Arc<Self>, bytes: u64) -> Result<(Permit, Duration), Closed> {
+    ///
+    /// # Errors
+    /// If the budget is closed, or becomes so meanwhile.
+    pub fn take(self: &Arc<Self>, bytes: u64) -> Result<(Permit, Duration), Closed> {
         if self.is_closed.load(Ordering::SeqCst) {
             return Err(Closed);
         }
@@ -76,14 +84,14 @@ impl ByteBudget {
     }
 
     /// Makes everybody who waits or comes later go away.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
         drop(self.lock());
         self.changed.notify_all();
     }
 
     /// The most that was ever taken at once.
-    pub(crate) fn high_water(&self) -> u64 {
+    pub fn high_water(&self) -> u64 {
         self.high_water.load(Ordering::Relaxed)
     }
 

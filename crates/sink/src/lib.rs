@@ -19,6 +19,7 @@ mod testing;
 mod verify;
 mod worker;
 
+pub use budget::{ByteBudget, Closed, Permit};
 pub use encode::{
     EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
     encode_part,

@@ -79,9 +79,41 @@ pub(super) async fn to_stdout(
         true => TableStyle::Short,
         false => TableStyle::Full,
     };
-    let mut out = BufWriter::new(io::stdout());
-    write_rows(rows, format, style, &mut out).await?;
+    let mut out = Pipe {
+        out: BufWriter::new(io::stdout()),
+        closed: false,
+    };
+    let written = write_rows(rows, format, style, &mut out).await;
+    if out.closed {
+        return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+    }
+    written?;
     Ok(())
+}
+
+/// Stdout that remembers whether its reader was gone: Arrow's CSV writer keeps only the words of
+/// an error.
+struct Pipe {
+    out: BufWriter<io::Stdout>,
+    closed: bool,
+}
+
+impl Pipe {
+    fn noted<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+        done.inspect_err(|error| self.closed |= error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.out.write(bytes);
+        self.noted(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.out.flush();
+        self.noted(done)
+    }
 }
 
 /// Prints a text; a reader that has seen enough is no error.

@@ -1,0 +1,237 @@
+//! The notebook's steps: our named queries against pandas and numpy, on the same run.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use query::output::{Format, OutputFile, TableStyle, write_rows};
+use query::{Run, SessionOptions};
+
+use crate::python::{Answer, Python};
+use crate::report::{Target, print_table, time, times};
+use crate::statistics::median;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    Memory,
+    Parquet,
+}
+
+struct Case {
+    query: &'static str,
+    /// The notebook's steps that it stands for.
+    steps: &'static str,
+    to: To,
+    /// How many times pandas' time has to be at least.
+    target: Option<f64>,
+}
+
+const CASES: [Case; 7] = [
+    case("by_neuron", "3, 5, 6", To::Parquet, Some(50.0)),
+    case("epoch_average", "3, 7", To::Memory, Some(20.0)),
+    case("epoch_average", "3, 7", To::Parquet, None),
+    case("classification_series", "2", To::Memory, None),
+    case("padded", "3", To::Memory, None),
+    case("by_layer", "3, 5", To::Memory, None),
+    case("connections", "9", To::Memory, None),
+];
+
+const fn case(query: &'static str, steps: &'static str, to: To, target: Option<f64>) -> Case {
+    Case {
+        query,
+        steps,
+        to,
+        target,
+    }
+}
+
+/// Seconds of every round.
+#[derive(Default)]
+struct Measured {
+    ours: Vec<f64>,
+    ours_process: Vec<f64>,
+    pandas: Vec<f64>,
+    pandas_process: Vec<f64>,
+    numpy: Vec<f64>,
+    numpy_process: Vec<f64>,
+}
+
+/// Where everything is.
+struct Bench<'a> {
+    run: &'a Path,
+    pickle: PathBuf,
+    scratch: &'a Path,
+    python: &'a Python,
+}
+
+/// Prints how long each query takes us and them, in the process and with its start.
+pub fn measure(
+    run: &Path,
+    scratch: &Path,
+    python: &Python,
+    (epochs, rounds): (usize, usize),
+    targets: &mut Vec<Target>,
+) -> Result<()> {
+    let bench = Bench {
+        run,
+        pickle: scratch.join("trace.pickle"),
+        scratch,
+        python,
+    };
+    let pickle = [run.as_os_str(), "-o".as_ref(), bench.pickle.as_os_str()];
+    python.run("network_trace.py", &pickle)?;
+    // The page cache is warm for everybody: the pickle was just written, the run is read here.
+    for case in &CASES {
+        bench.ours(case)?;
+    }
+    let mut measured: [Measured; CASES.len()] = Default::default();
+    for round in 0..rounds {
+        for (case, measured) in CASES.iter().zip(&mut measured) {
+            bench.round(case, measured)?;
+        }
+        eprintln!("queries: round {} of {rounds} done", round + 1);
+    }
+    report(&measured, (epochs, rounds), targets);
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn round(&self, case: &Case, measured: &mut Measured) -> Result<()> {
+        measured.ours.push(self.ours(case)?);
+        let pandas = self.peer("notebook_pandas.py", case)?;
+        measured.pandas.push(pandas.seconds()?);
+        measured.pandas_process.push(pandas.process_seconds);
+        measured.ours_process.push(self.our_process(case)?);
+        let numpy = self.peer("notebook_numpy.py", case)?;
+        measured.numpy.push(numpy.seconds()?);
+        measured.numpy_process.push(numpy.process_seconds);
+        Ok(())
+    }
+
+    /// From the run's directory to the rows, threads and catalogue included.
+    fn ours(&self, case: &Case) -> Result<f64> {
+        let out = tempfile::tempdir_in(self.scratch)?;
+        let path = out.path().join("rows.parquet");
+        let start = Instant::now();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let session = Run::open(self.run)?.session(SessionOptions::default())?;
+        runtime.block_on(async {
+            let rows = session.named(case.query, &[]).await?;
+            let kept = match case.to {
+                To::Memory => rows.collect().await?,
+                To::Parquet => {
+                    let mut file = OutputFile::create(&path, false)?;
+                    let rows = rows.execute_stream().await?;
+                    write_rows(rows, Format::Parquet, TableStyle::Full, &mut file).await?;
+                    file.publish()?;
+                    Vec::new()
+                }
+            };
+            let seconds = start.elapsed().as_secs_f64();
+            drop(kept);
+            Ok(seconds)
+        })
+    }
+
+    /// The program `query`, which has to put its rows somewhere: into a Parquet file.
+    fn our_process(&self, case: &Case) -> Result<f64> {
+        let out = tempfile::tempdir_in(self.scratch)?;
+        let start = Instant::now();
+        let status = Command::new(&stratigraph::binaries().query)
+            .args(["run", case.query])
+            .arg(self.run)
+            .arg("-o")
+            .arg(out.path().join("rows.parquet"))
+            .stderr(Stdio::null())
+            .status()
+            .context("query")?;
+        let seconds = start.elapsed().as_secs_f64();
+        ensure!(status.success(), "query run {} failed", case.query);
+        Ok(seconds)
+    }
+
+    fn peer(&self, script: &str, case: &Case) -> Result<Answer> {
+        let out = tempfile::tempdir_in(self.scratch)?;
+        let path = out.path().join("rows.parquet");
+        let mut arguments: Vec<&OsStr> = vec![case.query.as_ref(), self.pickle.as_os_str()];
+        arguments.push("--total".as_ref());
+        if case.to == To::Parquet {
+            arguments.extend([OsStr::new("-o"), path.as_os_str()]);
+        }
+        self.python.run(script, &arguments)
+    }
+}
+
+fn report(measured: &[Measured], (epochs, rounds): (usize, usize), targets: &mut Vec<Target>) {
+    let header = |to| {
+        [
+            "query",
+            "steps",
+            to,
+            "ours",
+            "pandas",
+            "numpy",
+            "pandas ÷ ours",
+            "numpy ÷ ours",
+        ]
+    };
+    let row = |case: &Case, to: &str, ours: &[f64], pandas: &[f64], numpy: &[f64]| {
+        let [ours, pandas, numpy] = [ours, pandas, numpy].map(median);
+        vec![
+            case.query.to_owned(),
+            case.steps.to_owned(),
+            to.to_owned(),
+            time(ours),
+            time(pandas),
+            time(numpy),
+            times(pandas / ours),
+            times(numpy / ours),
+        ]
+    };
+    let both = || CASES.iter().zip(measured);
+    let rows: Vec<_> = both()
+        .map(|(case, m)| row(case, name(case.to), &m.ours, &m.pandas, &m.numpy))
+        .collect();
+    print_table(
+        &format!("The notebook's steps, digits, {epochs} epochs, {rounds} rounds, warm page cache"),
+        &header("rows to"),
+        &rows,
+    );
+    println!(
+        "\nOurs from the run's directory, opening it counted; theirs from a pickle of the same \
+         trace, loading counted. No process start, no imports."
+    );
+    let rows: Vec<_> = both()
+        .map(|(case, m)| {
+            let (ours, pandas, numpy) = (&m.ours_process, &m.pandas_process, &m.numpy_process);
+            row(case, name(case.to), ours, pandas, numpy)
+        })
+        .collect();
+    print_table(
+        "The same with the start of the process",
+        &header("their rows to"),
+        &rows,
+    );
+    println!("\nThe program `query` writes Parquet in every row.");
+    for (case, measured) in both() {
+        let Some(target) = case.target else { continue };
+        let ratio = median(&measured.pandas) / median(&measured.ours);
+        targets.push(Target {
+            what: format!("{} to {}, pandas ÷ ours", case.query, name(case.to)),
+            wanted: format!("at least {}", times(target)),
+            measured: times(ratio),
+            holds: ratio >= target,
+        });
+    }
+}
+
+fn name(to: To) -> &'static str {
+    match to {
+        To::Memory => "memory",
+        To::Parquet => "Parquet",
+    }
+}

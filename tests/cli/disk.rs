@@ -1,0 +1,94 @@
+//! A disk that has no room for what is recorded.
+
+use stratigraph::{Finished, Scratch, announce, binaries, run};
+
+use crate::number_between;
+
+/// Records until that fails, then asks what is left, all in one shell: `$1` is the run, `$2` to
+/// `$4` are the programs. What they say is told apart by the lines in between.
+const RECORD_AND_ASK: &str = r#"
+record() { "$2" train --device cpu --dataset notebook --hidden 4 --epochs 1000000 --out "$1"; }
+record "$@"; echo "recorder exited $?"
+"$3" verify "$1"; echo "sink exited $?"
+"$4" sql "$1" "SELECT count(DISTINCT epoch) AS n FROM weights" --format csv
+echo "query exited $?"
+"#;
+
+/// Runs the script after `setup` in the shell that `shell` starts.
+fn record_after(scratch: &Scratch, shell: &[&str], setup: &str, run_dir: &str) -> Finished {
+    let script = format!("{setup}\n{RECORD_AND_ASK}");
+    let programs = binaries();
+    let mut command = scratch.command(shell[0].as_ref(), &shell[1..]);
+    command.args(["-c", &script, "sh", run_dir]);
+    command.args([&programs.recorder, &programs.sink, &programs.query]);
+    run(&mut command)
+}
+
+/// What was said is what is there; returns the number of captures.
+fn assert_safe(finished: &Finished, cause: &str, run_dir: &str) -> u64 {
+    let (stdout, stderr) = (&finished.stdout, &finished.stderr);
+    assert!(stdout.contains("recorder exited 1\n"), "{finished}");
+    assert!(stdout.contains("sink exited 0\n"), "{finished}");
+    assert!(stderr.contains(cause), "{finished}");
+    assert!(
+        stderr.contains(&format!(
+            "error: recording into {run_dir} failed, training was stopped"
+        )),
+        "{finished}"
+    );
+    let safe = match stderr.contains(&format!(
+        "safe on disk: no capture was committed in {run_dir}"
+    )) {
+        true => 0,
+        false => number_between(stderr, "safe on disk: ", " committed captures").unwrap(),
+    };
+    let verified = number_between(stdout, "whole; ", " captures in ");
+    assert_eq!(verified, Some(safe), "{finished}");
+    if safe > 0 {
+        let last = safe - 1;
+        let epochs = format!("epochs 0 to {last}, in {run_dir}");
+        assert!(stderr.contains(&epochs), "{finished}");
+        let counted = format!("n\n{safe}\nquery exited 0\n");
+        assert!(stdout.contains(&counted), "{finished}");
+    }
+    safe
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_stops_the_training_and_keeps_what_was_committed() {
+    let scratch = Scratch::new();
+    // A file system of its own in a namespace of its own: gone with the shell.
+    let unshare = ["unshare", "--map-root-user", "--mount"];
+    let mount = "mkdir disk && mount -t tmpfs -o size=4m stratigraph disk";
+    let mut probe = scratch.command(
+        "sh".as_ref(),
+        &[
+            "-c",
+            &format!(
+                "{} sh -c 'mkdir probe && mount -t tmpfs -o size=4m stratigraph probe'",
+                unshare.join(" ")
+            ),
+        ],
+    );
+    if run(&mut probe).code() != Some(0) {
+        announce("skipped: no file system can be mounted here, so that no disk can be full");
+        return;
+    }
+    let shell = [&unshare[..], &["sh"]].concat();
+    let setup = format!("{mount} || exit 1");
+    let finished = record_after(&scratch, &shell, &setup, "disk/run");
+    let safe = assert_safe(&finished, "No space left on device", "disk/run");
+    assert!(safe > 0, "{finished}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_write_that_fails_stops_the_training_and_keeps_what_was_committed() {
+    let scratch = Scratch::new();
+    // No file may pass 8 or 16 KiB, as the shell counts: a part file never does, and the commit
+    // record of a second of captures does.
+    let setup = "trap '' XFSZ; ulimit -f 16 || exit 1";
+    let finished = record_after(&scratch, &["sh"], setup, "run");
+    assert_safe(&finished, "File too large", "run");
+}
