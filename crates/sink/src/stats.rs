@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use trace::Table;
+
 /// What a sink has done since it was started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SinkStats {
@@ -12,6 +14,8 @@ pub struct SinkStats {
     pub num_rows: u64,
     /// Their size on disk.
     pub part_bytes: u64,
+    /// Rows and bytes by table, in the order of [`Table::ALL`].
+    pub by_table: [(u64, u64); Table::ALL.len()],
     /// Time that workers spent on encoding and writing, the sum over all workers.
     pub encode_ms: f64,
     /// Captures whose commit record is durable.
@@ -50,6 +54,7 @@ pub(crate) struct Counters {
     num_parts: AtomicU64,
     num_rows: AtomicU64,
     part_bytes: AtomicU64,
+    by_table: [(AtomicU64, AtomicU64); Table::ALL.len()],
     encode_ns: AtomicU64,
     num_captures: AtomicU64,
     num_publishes: AtomicU64,
@@ -58,10 +63,13 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn add_part(&self, rows: u64, bytes: u64, time: Duration) {
+    pub(crate) fn add_part(&self, table: Table, rows: u64, bytes: u64, time: Duration) {
         add(&self.num_parts, 1);
         add(&self.num_rows, rows);
         add(&self.part_bytes, bytes);
+        let (table_rows, table_bytes) = &self.by_table[table as usize];
+        add(table_rows, rows);
+        add(table_bytes, bytes);
         add(&self.encode_ns, nanoseconds(time));
     }
 
@@ -82,6 +90,10 @@ impl Counters {
             num_parts: get(&self.num_parts),
             num_rows: get(&self.num_rows),
             part_bytes: get(&self.part_bytes),
+            by_table: std::array::from_fn(|table| {
+                let (rows, bytes) = &self.by_table[table];
+                (get(rows), get(bytes))
+            }),
             encode_ms: ms(&self.encode_ns),
             num_captures: get(&self.num_captures),
             num_publishes: get(&self.num_publishes),

@@ -40,6 +40,7 @@ pub(crate) fn run(
             continue;
         }
         let start = Instant::now();
+        let table = part.path.table;
         let result = catch_unwind(AssertUnwindSafe(|| write(part)))
             .unwrap_or_else(|payload| Err(SinkError::panicked(&*payload)));
         // The rows are gone; the room goes before the publisher is waited for.
@@ -47,7 +48,9 @@ pub(crate) fn run(
         let event = match result {
             Ok(part) => {
                 let (rows, bytes) = (part.entry().rows, part.entry().bytes);
-                shared.counters.add_part(rows, bytes, start.elapsed());
+                shared
+                    .counters
+                    .add_part(table, rows, bytes, start.elapsed());
                 Event::Staged { capture, part }
             }
             Err(error) => {

@@ -187,12 +187,23 @@ impl Columns {
     }
 }
 
-/// The records as a Parquet file. They are in order and without holes.
-pub(crate) fn encode(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError> {
-    let mut columns = Columns::default();
-    records
-        .iter()
-        .for_each(|record| columns.push_record(record));
+/// Makes a checkpoint of records that are given in order and without holes. Only their columns are
+/// held.
+#[derive(Default)]
+pub(crate) struct Encoder(Columns);
+
+impl Encoder {
+    pub(crate) fn push(&mut self, record: &CommitRecord) {
+        self.0.push_record(record);
+    }
+
+    /// The Parquet file.
+    pub(crate) fn finish(self) -> Result<Vec<u8>, ParquetError> {
+        encode(self.0)
+    }
+}
+
+fn encode(columns: Columns) -> Result<Vec<u8>, ParquetError> {
     let batch = RecordBatch::try_new(checkpoint_schema(), columns.finish())?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -331,4 +342,4 @@ fn visit_records(batch: &RecordBatch, visit: &mut dyn FnMut(CommitRecord)) -> Op
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

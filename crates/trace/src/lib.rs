@@ -32,7 +32,9 @@ pub use id::{
 };
 pub use log::ReadCommitsError;
 pub use part::{ParsePartPathError, PartPath};
-pub use publish::{Group, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT};
+pub use publish::{
+    Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
+};
 pub use run::{
     COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,

@@ -21,8 +21,15 @@ use crate::time;
 /// How many segments of one level are rolled up into a checkpoint of the next.
 pub const ROLLUP_FANOUT: usize = 16;
 
-/// With more segments than this, [`Publisher::seal`] rolls all of them up into one.
+/// With no more segments than this, [`Publisher::seal`] leaves them as they are.
 pub const MAX_SEALED_SEGMENTS: usize = 4;
+
+/// The most that a checkpoint rolls up, in bytes of the records as JSON: rolling up takes a few
+/// times as much memory, which must not grow with the length of a run. About 2,000 files.
+pub const MAX_CHECKPOINT_RECORD_BYTES: u64 = 512 * 1024;
+
+/// How many times larger records are as JSON than in a checkpoint, about.
+const CHECKPOINT_COMPRESSION: u64 = 16;
 
 /// How often a number that another writer took first is tried anew.
 const MAX_CONFLICTS: usize = 1000;
@@ -176,9 +183,16 @@ impl Publisher {
     /// # Errors
     /// If the checkpoint cannot be written; the records then stay as they are.
     pub fn seal(&mut self) -> Result<(), PublishError> {
-        let listing = self.list()?;
-        if listing.live.len() > MAX_SEALED_SEGMENTS {
-            self.write_checkpoint(&listing.live)?;
+        let live = self.list()?.live;
+        if live.len() > MAX_SEALED_SEGMENTS {
+            let mut start = 0;
+            while start < live.len() {
+                let end = self.end_of_checkpoint(&live, start);
+                if end - start > 1 {
+                    self.write_checkpoint(&live[start..end])?;
+                }
+                start = end;
+            }
         }
         self.remove_covered()
     }
@@ -299,11 +313,32 @@ impl Publisher {
     /// Rolls up the newest segments of a level once there are [`ROLLUP_FANOUT`] of them.
     fn roll_up(&mut self) -> Result<(), PublishError> {
         let live = self.list()?.live;
-        if let Some(start) = rollup_start(&live) {
+        if let Some(start) = rollup_start(&live)
+            && self.end_of_checkpoint(&live, start) == live.len()
+        {
             self.write_checkpoint(&live[start..])?;
             self.remove_covered()?;
         }
         Ok(())
+    }
+
+    /// Where the segments from `start` on end that one checkpoint may cover; at least one of them.
+    fn end_of_checkpoint(&self, segments: &[Segment], start: usize) -> usize {
+        let dir = self.run.commits_dir();
+        let mut bytes = 0;
+        let fits = |segment: &&Segment| -> bool {
+            let file_bytes =
+                std::fs::metadata(dir.join(segment.file_name())).map_or(0, |m| m.len());
+            bytes += file_bytes
+                * if segment.is_checkpoint {
+                    CHECKPOINT_COMPRESSION
+                } else {
+                    1
+                };
+            bytes <= MAX_CHECKPOINT_RECORD_BYTES
+        };
+        let num_fitting = segments[start..].iter().take_while(fits).count();
+        start + num_fitting.max(1)
     }
 
     fn write_checkpoint(&mut self, segments: &[Segment]) -> Result<(), PublishError> {
@@ -314,13 +349,14 @@ impl Publisher {
         ) else {
             return Ok(());
         };
-        let mut records = Vec::new();
-        if !log::visit_segments(&dir, segments, first, &mut |record| records.push(record))? {
+        let mut checkpoint = checkpoint::Encoder::default();
+        if !log::visit_segments(&dir, segments, first, &mut |r| checkpoint.push(&r))? {
             // Another writer rolled them up meanwhile.
             return Ok(());
         }
         let path = dir.join(Segment::checkpoint(first, last).file_name());
-        let bytes = checkpoint::encode(&records)
+        let bytes = checkpoint
+            .finish()
             .map_err(|e| io_error("encode", &path)(io::Error::other(e)))?;
         match durable::create_once(&self.staging.next_path(), &path, &bytes) {
             // Another writer's of the same cover says the same.

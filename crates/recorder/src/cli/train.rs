@@ -12,8 +12,7 @@ use recorder::{
     CancelToken, EpochProgress, RecordSummary, Resolution, SessionError, SessionObserver,
     SessionOptions, SessionSummary, train,
 };
-use sink::{RunStats, run_stats};
-use trace::{Catalog, RunDir};
+use trace::{Catalog, RunDir, Table};
 
 use super::{INTERRUPTED, TrainArgs, print, say};
 
@@ -170,33 +169,27 @@ fn describe_run(
     run: &Path,
     recorded: &RecordSummary,
 ) -> Result<()> {
-    let RunStats { tables, total, .. } = run_stats(&RunDir::open(run)?)?;
+    // Counted while it was written: reading the commits of a long run back takes memory.
+    let sink = &recorded.sink;
     writeln!(
         text,
         "kept {} captures in {}: {} rows, {}, {} files",
         HumanCount(recorded.num_captures),
         run.display(),
-        HumanCount(total.num_rows),
-        HumanBytes(total.bytes),
-        HumanCount(total.num_files),
+        HumanCount(sink.num_rows),
+        HumanBytes(sink.part_bytes),
+        HumanCount(sink.num_parts),
     )?;
-    let mut by_table: Vec<(String, u64, u64)> = Vec::new();
-    for row in tables {
-        match by_table.iter_mut().find(|(table, ..)| *table == row.table) {
-            Some((_, rows, bytes)) => {
-                *rows += row.amount.num_rows;
-                *bytes += row.amount.bytes;
-            }
-            None => by_table.push((row.table, row.amount.num_rows, row.amount.bytes)),
+    for (table, (rows, bytes)) in Table::ALL.into_iter().zip(sink.by_table) {
+        if rows > 0 {
+            writeln!(
+                text,
+                "  {:<16}{:>12} rows {:>12}",
+                table.name(),
+                HumanCount(rows).to_string(),
+                HumanBytes(bytes).to_string()
+            )?;
         }
-    }
-    for (table, rows, bytes) in by_table {
-        writeln!(
-            text,
-            "  {table:<16}{:>12} rows {:>12}",
-            HumanCount(rows).to_string(),
-            HumanBytes(bytes).to_string()
-        )?;
     }
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     writeln!(

@@ -6,7 +6,7 @@ fn write(dir: &Path, segment: Segment) {
         .map(|n| record(n, 1))
         .collect();
     let bytes = if segment.is_checkpoint {
-        checkpoint::encode(&records).unwrap()
+        checkpoint::tests::encoded(&records).unwrap()
     } else {
         records[0].encode()
     };
