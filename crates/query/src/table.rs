@@ -3,6 +3,7 @@
 mod prune;
 mod reader;
 mod scan;
+mod source;
 
 use std::sync::Arc;
 
@@ -19,7 +20,6 @@ use crate::snapshot::SharedSnapshot;
 
 pub(crate) use prune::unqualified;
 pub use reader::{BadFileError, WHOLE_FILE_BYTES};
-pub use scan::PUSHDOWN_FILTERS;
 pub(crate) use scan::RUN_STORE;
 
 /// One table of a run, restricted to the captures of a [`Scope`].

@@ -1,30 +1,32 @@
 //! Reads part files: committed, local, never changing.
+//!
+//! A run has thousands of small files, so what every file costs before its first value is what a
+//! query costs. A part file of this format version has the columns of its table: its schema is not
+//! decoded again, nor are the statistics that the commits already stand for.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use bytes::Bytes;
-use datafusion::common::Result;
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use trace::Crc32c;
+use datafusion::common::{DataFusionError, Result};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
+use parquet::arrow::{ArrowSchemaConverter, ProjectionMask};
+use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::{FileMetaData, ParquetStatisticsPolicy};
+use parquet::file::reader::ChunkReader;
+use trace::{Crc32c, FORMAT_KEY, FORMAT_VERSION};
 
 /// A file up to this size is read in one go and held against its checksum; of a larger one, only
 /// what a query asks for is read.
 pub const WHOLE_FILE_BYTES: u64 = 4 << 20;
-
-/// How much of a larger file's end is read at first, in the hope that it is the whole footer.
-const FOOTER_BYTES: u64 = 64 << 10;
 
 /// A file of the run that cannot be what was committed.
 #[derive(Debug, thiserror::Error)]
@@ -36,157 +38,179 @@ pub struct BadFileError {
     pub problem: String,
 }
 
-/// Opens a run's files.
-///
-/// Reads are plain blocking ones: the files are local and mostly small, and a hop to another
-/// thread for each costs more than the read.
+/// Reads some columns of a table's part files.
+#[derive(Debug, Clone)]
+pub(super) struct PartReader {
+    /// The columns that are read, in the table's order.
+    columns: SchemaRef,
+    mask: ProjectionMask,
+    batch_rows: usize,
+    /// For files whose columns are known from their format version.
+    known: ArrowReaderOptions,
+}
+
+/// Which file is read, and what was committed of it.
 #[derive(Debug)]
-pub(super) struct PartReaderFactory {
-    root: PathBuf,
+pub(super) struct PartFile {
+    pub(super) path: PathBuf,
+    pub(super) num_bytes: u64,
+    /// None where the run has no commits.
+    pub(super) crc32c: Option<Crc32c>,
 }
 
-/// What the commit says of a file, carried along in its [`PartitionedFile`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Committed(pub(super) Crc32c);
+impl PartReader {
+    /// Reads the columns at `indices`, which ascend, of files with the columns of `stored`, at most
+    /// `batch_rows` rows at a time.
+    pub(super) fn try_new(
+        stored: &SchemaRef,
+        indices: &[usize],
+        batch_rows: usize,
+    ) -> Result<Self> {
+        let leaves = Arc::new(ArrowSchemaConverter::new().convert(stored)?);
+        Ok(Self {
+            columns: Arc::new(stored.project(indices)?),
+            mask: ProjectionMask::roots(&leaves, indices.iter().copied()),
+            batch_rows,
+            known: ArrowReaderOptions::new()
+                .with_schema(Arc::clone(stored))
+                .with_parquet_schema(leaves)
+                .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+                .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+                .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll),
+        })
+    }
 
-impl PartReaderFactory {
-    pub(super) fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
+    /// Opens a file, whose rows are then decoded as they are asked for.
+    pub(super) fn open(&self, file: PartFile) -> Result<PartRows> {
+        let (rows, as_stored) = match file.content()? {
+            Content::Whole(bytes) => self.rows(bytes),
+            Content::Parts(opened) => self.rows(opened),
         }
+        .map_err(|error| file.bad(format!("is no whole Parquet file ({error})")))?;
+        Ok(PartRows {
+            file,
+            rows,
+            columns: (!as_stored).then(|| Arc::clone(&self.columns)),
+        })
     }
-}
 
-impl ParquetFileReaderFactory for PartReaderFactory {
-    fn create_reader(
+    /// The rows, and whether they have the columns that are wanted.
+    fn rows<T: ChunkReader + 'static>(
         &self,
-        _partition_index: usize,
-        file: PartitionedFile,
-        _metadata_size_hint: Option<usize>,
-        _metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        Ok(Box::new(PartReader {
-            path: self.root.join(file.object_meta.location.as_ref()),
-            num_bytes: file.object_meta.size,
-            crc32c: file.extension::<Committed>().map(|committed| committed.0),
-            content: None,
-        }))
+        input: T,
+    ) -> ParquetResult<(ParquetRecordBatchReader, bool)> {
+        let known = ArrowReaderMetadata::load(&input, self.known.clone());
+        let (metadata, mask, as_stored) = match known {
+            Ok(known) if is_of_this_version(known.metadata().file_metadata()) => {
+                (known, self.mask.clone(), true)
+            }
+            // Of another minor version, which may lack columns or have more.
+            _ => {
+                let found = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())?;
+                let names = self.columns.fields().iter();
+                let names = names.filter_map(|field| found.schema().index_of(field.name()).ok());
+                let mask = ProjectionMask::roots(found.parquet_schema(), names);
+                (found, mask, false)
+            }
+        };
+        let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
+            .with_projection(mask)
+            .with_batch_size(self.batch_rows)
+            .build()?;
+        Ok((rows, as_stored))
     }
 }
 
-struct PartReader {
-    path: PathBuf,
-    num_bytes: u64,
-    crc32c: Option<Crc32c>,
-    content: Option<Content>,
+fn is_of_this_version(file: &FileMetaData) -> bool {
+    let entries = file.key_value_metadata().into_iter().flatten();
+    let mut versions = entries.filter(|entry| entry.key == FORMAT_KEY);
+    let version = versions.next().and_then(|entry| entry.value.as_deref());
+    version == Some(FORMAT_VERSION.to_string().as_str())
+}
+
+/// The rows of a file, batch by batch.
+pub(super) struct PartRows {
+    file: PartFile,
+    rows: ParquetRecordBatchReader,
+    /// The columns that are wanted, where those of the file are others.
+    columns: Option<SchemaRef>,
+}
+
+impl Iterator for PartRows {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match self.rows.next()? {
+            Ok(batch) => batch,
+            Err(error) => return Some(Err(self.file.bad(format!("cannot be decoded ({error})")))),
+        };
+        Some(match &self.columns {
+            None => Ok(batch),
+            Some(columns) => adapt(&batch, columns)
+                .map_err(|error| self.file.bad(format!("has other columns ({error})"))),
+        })
+    }
+}
+
+/// The batch with the columns of `wanted`: those that it lacks are null.
+fn adapt(batch: &RecordBatch, wanted: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = wanted.fields().iter().map(|field| -> ArrayRef {
+        match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        }
+    });
+    RecordBatch::try_new(Arc::clone(wanted), columns.collect())
 }
 
 enum Content {
     Whole(Bytes),
-    File(File),
+    Parts(File),
 }
 
-impl PartReader {
-    fn bad(&self, problem: String) -> ParquetError {
-        ParquetError::External(Box::new(BadFileError {
+impl PartFile {
+    fn bad(&self, problem: String) -> DataFusionError {
+        DataFusionError::External(Box::new(BadFileError {
             path: self.path.clone(),
             problem,
         }))
     }
 
-    fn unreadable(&self, error: &io::Error) -> ParquetError {
+    fn unreadable(&self, error: &io::Error) -> DataFusionError {
         self.bad(match error.kind() {
             io::ErrorKind::NotFound => "is committed, but not there".to_owned(),
-            io::ErrorKind::UnexpectedEof => {
-                format!(
-                    "is shorter than the {} bytes that were committed",
-                    self.num_bytes
-                )
-            }
+            io::ErrorKind::UnexpectedEof => format!(
+                "is shorter than the {} bytes that were committed",
+                self.num_bytes
+            ),
             _ => format!("cannot be read: {error}"),
         })
     }
 
-    fn content(&mut self) -> ParquetResult<&mut Content> {
-        if self.content.is_none() {
-            self.content = Some(self.open()?);
-        }
-        Ok(self.content.as_mut().expect("opened above"))
-    }
-
-    fn open(&self) -> ParquetResult<Content> {
-        let mut file = File::open(&self.path).map_err(|e| self.unreadable(&e))?;
-        if self.num_bytes > WHOLE_FILE_BYTES {
-            return Ok(Content::File(file));
-        }
-        let mut bytes = vec![0; self.num_bytes as usize];
-        file.read_exact(&mut bytes)
-            .map_err(|e| self.unreadable(&e))?;
-        if let Some(committed) = self.crc32c {
-            let found = Crc32c::of(&bytes);
+    fn content(&self) -> Result<Content> {
+        let read = self.read().map_err(|error| self.unreadable(&error))?;
+        if let (Content::Whole(bytes), Some(committed)) = (&read, self.crc32c) {
+            let found = Crc32c::of(bytes);
             if found != committed {
                 return Err(self.bad(format!(
                     "was damaged: its checksum is {found}, {committed} was committed"
                 )));
             }
         }
+        Ok(read)
+    }
+
+    fn read(&self) -> io::Result<Content> {
+        let mut file = File::open(&self.path)?;
+        if self.num_bytes > WHOLE_FILE_BYTES {
+            if file.metadata()?.len() < self.num_bytes {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            return Ok(Content::Parts(file));
+        }
+        let mut bytes = vec![0; self.num_bytes as usize];
+        file.read_exact(&mut bytes)?;
         Ok(Content::Whole(bytes.into()))
-    }
-
-    fn read(&mut self, range: Range<u64>) -> ParquetResult<Bytes> {
-        if range.end > self.num_bytes || range.start > range.end {
-            return Err(self.bad(format!(
-                "has {} bytes, but its footer speaks of bytes {} to {}",
-                self.num_bytes, range.start, range.end
-            )));
-        }
-        let read = match self.content()? {
-            Content::Whole(bytes) => {
-                return Ok(bytes.slice(range.start as usize..range.end as usize));
-            }
-            Content::File(file) => read_range(file, &range),
-        };
-        read.map_err(|e| self.unreadable(&e))
-    }
-
-    fn metadata(&mut self, options: Option<&ArrowReaderOptions>) -> ParquetResult<ParquetMetaData> {
-        let mut reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
-        let mut start = match self.content()? {
-            Content::Whole(_) => 0,
-            Content::File(_) => self.num_bytes.saturating_sub(FOOTER_BYTES),
-        };
-        loop {
-            let tail = self.read(start..self.num_bytes)?;
-            match reader.try_parse_sized(&tail, self.num_bytes) {
-                Ok(()) => return reader.finish(),
-                Err(ParquetError::NeedMoreData(needed))
-                    if (tail.len()..self.num_bytes as usize).contains(&(needed - 1)) =>
-                {
-                    start = self.num_bytes - needed as u64;
-                }
-                Err(error) => return Err(self.bad(format!("is no whole Parquet file ({error})"))),
-            }
-        }
-    }
-}
-
-fn read_range(file: &mut File, range: &Range<u64>) -> io::Result<Bytes> {
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    file.seek(SeekFrom::Start(range.start))?;
-    file.read_exact(&mut bytes)?;
-    Ok(bytes.into())
-}
-
-impl AsyncFileReader for PartReader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        std::future::ready(self.read(range)).boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
-        std::future::ready(self.metadata(options).map(Arc::new)).boxed()
     }
 }
 

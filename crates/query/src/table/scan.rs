@@ -8,7 +8,7 @@ use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -19,13 +19,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use trace::{EPOCH_COLUMN, Table};
 
-use super::reader::{Committed, PartReaderFactory};
+use super::source::{Committed, PartSource};
 use crate::snapshot::{Snapshot, TraceFile};
-
-/// Whether filters are evaluated while a file is decoded, so that the other columns of rows that
-/// they rule out are not. Part files are small and have a page or two a column, so there is little
-/// to skip, while every file then pays for one more pass over its columns.
-pub const PUSHDOWN_FILTERS: bool = false;
 
 /// The URL under which a session finds the run's directory, and nothing else.
 pub(crate) const RUN_STORE: &str = "run://trace";
@@ -51,11 +46,8 @@ pub(super) fn plan(
     }
     let statistics = total_statistics(snapshot, indices, schema.table_schema());
 
-    let mut options = state.table_options().parquet.clone();
-    options.global.pushdown_filters = PUSHDOWN_FILTERS;
-    let source = ParquetSource::new(schema)
-        .with_table_parquet_options(options)
-        .with_parquet_file_reader_factory(Arc::new(PartReaderFactory::new(snapshot.run().path())));
+    let batch_rows = state.config().batch_size();
+    let source = PartSource::new(snapshot.run().path(), schema, batch_rows);
     let files = Files::new(snapshot, table).partitioned(indices)?;
     let groups = into_groups(files, state.config().target_partitions());
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(RUN_STORE)?, Arc::new(source))
