@@ -111,6 +111,16 @@ pub fn wait_until<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// The most memory that a process has held resident so far, in KiB; none once it has ended, or where
+/// the system does not tell it in `/proc`.
+pub fn peak_memory_kib(process_id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process_id}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
 /// A pipe that a thread reads to its end, so that a full one stops nobody.
 #[derive(Debug)]
 struct Drained {
@@ -174,15 +184,6 @@ impl Running {
     /// If it does not within [`TIMEOUT`].
     pub fn wait_for_stderr(&self, text: &str) {
         wait_until(text, || self.stderr.text().contains(text).then_some(()));
-    }
-
-    /// The most memory that it has held so far, in KiB; none once it has ended.
-    pub fn peak_memory_kib(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.split_whitespace().next()?.parse().ok()
     }
 
     /// Sends SIGKILL and waits.

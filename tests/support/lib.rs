@@ -6,7 +6,7 @@ mod command;
 mod scratch;
 
 pub use binaries::{Binaries, binaries};
-pub use command::{Finished, Running, TIMEOUT, run, spawn, wait_until};
+pub use command::{Finished, Running, TIMEOUT, peak_memory_kib, run, spawn, wait_until};
 pub use scratch::Scratch;
 
 use std::io::Write as _;
