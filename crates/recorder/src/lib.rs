@@ -28,7 +28,7 @@ pub use model::{
 };
 pub use recording::{
     ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, RecordError, RecordSummary, Recorded, Snapshot,
-    TraceRecorder,
+    TooManyActivationsError, TraceRecorder,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use rows::Metric;
@@ -37,5 +37,6 @@ pub use session::{
     train,
 };
 pub use training::{
-    CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainConfigError, TrainError, Trainer,
+    CancelToken, EpochOutcome, EpochReport, MAX_BATCH_SIZE, TrainConfig, TrainConfigError,
+    TrainError, Trainer,
 };

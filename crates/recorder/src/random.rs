@@ -3,8 +3,8 @@
 //! The backends' own seeds are process globals that cannot be saved, and each device has its own
 //! generator. Everything random in a training run (initial weights, shuffles, drawn samples)
 //! comes from here instead: a number depends on the run's seed, its purpose, epoch and step, and
-//! on nothing that happened before. The draws are written out, not taken from `rand`, whose
-//! algorithms may change between versions.
+//! on nothing that happened before, recording included (ARCHITECTURE.md, invariant 1). The draws are
+//! written out, not taken from `rand`, whose algorithms may change between versions.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};

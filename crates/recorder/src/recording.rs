@@ -3,15 +3,20 @@
 //! `TraceRecorder::capture` → one snapshot at a time → the thread `capture`: device to host, rows,
 //! statistics → [`sink::Sink`].
 //!
-//! **Ordering.** Captures become part of the run in the order in which they were handed over.
+//! **Ordering.** Captures become part of the run in the order in which they were handed over
+//! (ARCHITECTURE.md, invariant 6).
 //! **Back-pressure.** The hand-off has room for one snapshot, from its capture until its values
 //! are on the host: a training loop that is faster than its recorder waits in
 //! [`TraceRecorder::capture`], and never holds a second snapshot. The channel to the sink is
-//! bounded in bytes, and blocks the capture thread.
+//! bounded in bytes, and blocks the capture thread, which brings no more from the device at once
+//! than the channel has room for, or one layer.
 //! **Shutdown.** [`TraceRecorder::finish`] waits until everything is committed. A failure anywhere
 //! is returned by the next call; what was committed before stays.
 
+mod cost;
+mod in_flight;
 mod thread;
+mod unread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +29,7 @@ use burn_std::stream_id::StreamId;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 use sink::{Sink, SinkError, SinkOptions, SinkStats, StartSinkError};
-use trace::{CaptureId, RunDir};
+use trace::{CaptureId, LayerLabel, RunDir, Topology};
 
 use crate::evaluation::{Classifications, Evaluation};
 use crate::model::LayerTensors;
@@ -57,6 +62,59 @@ pub enum ActivationDetail {
     },
     /// Statistics alone.
     Statistics,
+}
+
+impl ActivationDetail {
+    /// Of how many samples the values are kept.
+    fn num_kept(self, num_samples: usize) -> usize {
+        match self {
+            Self::Raw { samples } => samples.min(num_samples),
+            Self::Statistics => 0,
+        }
+    }
+}
+
+/// A layer has more activations than a capture can keep: they are one list array, whose offsets are
+/// 32-bit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "layer {layer} has {num_units} units, and {num_samples} samples of each would be kept: a trace \
+     can hold {} values of a layer; keep fewer samples, or statistics alone",
+    i32::MAX
+)]
+pub struct TooManyActivationsError {
+    /// The layer.
+    pub layer: LayerLabel,
+    /// How many units it has.
+    pub num_units: u32,
+    /// How many samples of each would be kept.
+    pub num_samples: usize,
+}
+
+impl Recorded {
+    /// Checks that the activations of every layer fit into a trace.
+    ///
+    /// # Errors
+    /// The first layer of which too many are to be kept.
+    pub fn check(
+        &self,
+        topology: &Topology,
+        num_held_out: usize,
+    ) -> Result<(), TooManyActivationsError> {
+        let num_samples = self.activations.map_or(0, |a| a.num_kept(num_held_out));
+        let fits = |num_units: u32| {
+            let num_values = num_samples as u64 * u64::from(num_units);
+            num_values <= i32::MAX as u64
+        };
+        match topology.layers().iter().find(|l| !fits(l.num_units)) {
+            None => Ok(()),
+            Some(layer) => Err(TooManyActivationsError {
+                layer: layer.layer.clone(),
+                num_units: layer.num_units,
+                num_samples,
+            }),
+        }
+    }
 }
 
 /// A network at one optimizer step, as handles: nothing was copied or read.
@@ -117,6 +175,15 @@ pub struct RecordSummary {
     pub hand_off: Duration,
     /// Time of it spent waiting for room.
     pub stall: Duration,
+    /// Time for which [`TraceRecorder::finish`] waited until everything was committed.
+    pub finish: Duration,
+}
+
+impl RecordSummary {
+    /// Time that the training thread spent on recording, until everything was committed.
+    pub fn training_thread(&self) -> Duration {
+        self.hand_off + self.finish
+    }
 }
 
 /// Why recording stopped. What was committed before stays as it is.
@@ -155,7 +222,8 @@ impl<B: Backend> TraceRecorder<B> {
         let rank = sink_options.rank;
         let channel_bytes = sink_options.channel_bytes;
         let sink = Sink::start(run, sink_options)?;
-        // A token and a snapshot travel in a circle: neither channel is ever full.
+        // A token and a snapshot travel in a circle: neither channel is ever full, and there is
+        // never a second snapshot (ARCHITECTURE.md, invariant 9).
         let (hand_off, captures) = bounded(1);
         let (give_back, room) = bounded(1);
         give_back.send(()).expect("both ends are here");
@@ -164,12 +232,12 @@ impl<B: Backend> TraceRecorder<B> {
             topology: run.info().layers.clone(),
             recorded,
             rank,
-            max_read_bytes: channel_bytes,
+            in_flight: in_flight::InFlight::new(channel_bytes),
             sink,
             captures,
             give_back,
             progress: Arc::clone(&progress),
-            reported: thread::Reported::default(),
+            reported: cost::Reported::default(),
         };
         let thread = std::thread::Builder::new()
             .name("capture".to_owned())
@@ -186,6 +254,9 @@ impl<B: Backend> TraceRecorder<B> {
     }
 
     /// Hands a snapshot over. Waits while the values of the one before are not on the host yet.
+    ///
+    /// The caller's thread only moves handles (ARCHITECTURE.md, invariant 2), and nothing here
+    /// changes what they stand for (invariant 1).
     ///
     /// # Errors
     /// Why recording stopped, if it has: the snapshot is then lost, and so is every later one.
@@ -238,22 +309,27 @@ impl<B: Backend> TraceRecorder<B> {
         self.progress.part_bytes.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything that was captured is committed, and ends the recording.
+    /// Waits until everything that was captured is committed (ARCHITECTURE.md, invariant 4), and ends
+    /// the recording.
     ///
     /// # Errors
     /// Why recording stopped, if it has.
     pub fn finish(mut self) -> Result<RecordSummary, RecordError> {
+        let start = Instant::now();
         let sink = self.join()?;
+        let finish = start.elapsed();
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         Ok(RecordSummary {
             num_captures: self.num_captures,
             sink,
             hand_off: time(&self.progress.hand_off_ns),
             stall: time(&self.progress.stall_ns),
+            finish,
         })
     }
 
-    /// Why the capture thread ended although nobody asked it to.
+    /// Why the capture thread ended although nobody asked it to: a failure is what the next call
+    /// returns (ARCHITECTURE.md, invariant 7).
     fn failure(&mut self) -> RecordError {
         match self.join() {
             Ok(_) => RecordError::Stopped,
@@ -286,3 +362,6 @@ impl<B: Backend> Drop for TraceRecorder<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Deserialize as _;
 use sink::SinkOptions;
 use trace::{CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo};
@@ -14,7 +14,9 @@ use crate::dataset::{Dataset, DatasetError, DatasetKind};
 use crate::device::{CudaError, DeviceChoice, Resolution, ResolvedDevice};
 use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut};
 use crate::model::MlpConfig;
-use crate::recording::{RecordError, RecordSummary, Recorded, Snapshot, TraceRecorder};
+use crate::recording::{
+    RecordError, RecordSummary, Recorded, Snapshot, TooManyActivationsError, TraceRecorder,
+};
 use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
 use crate::training::{CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainError, Trainer};
 
@@ -68,7 +70,8 @@ pub struct EpochProgress {
 pub struct SessionSummary {
     /// The last epoch that is whole; none if the first was interrupted.
     pub last_epoch: Option<EpochProgress>,
-    /// Whether the session was cancelled before its last epoch.
+    /// Whether the session was cancelled before its end: epochs may be missing, what was captured
+    /// is committed.
     pub interrupted: bool,
     /// From the first step to the end of the last, with evaluation, and until everything that was
     /// recorded is committed.
@@ -89,9 +92,23 @@ pub enum SessionError {
     /// Training cannot begin or go on.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A trace cannot hold what is to be recorded.
+    #[error(transparent)]
+    TooManyActivations(#[from] TooManyActivationsError),
     /// The run cannot be created.
     #[error(transparent)]
     CreateRun(#[from] CreateRunError),
+    /// Training failed while it was recorded. The recording was ended: what was captured before is
+    /// committed, unless that failed as well.
+    #[error("training failed while it was recorded into {}{}", run.display(), why_not_kept(recording))]
+    TrainRecorded {
+        /// The run.
+        run: PathBuf,
+        /// Why training cannot go on.
+        source: TrainError,
+        /// Why not everything that was captured is committed, where that is so.
+        recording: Option<Box<RecordError>>,
+    },
     /// The operating system has no randomness for the run's name.
     #[error("cannot draw a name for the run")]
     Nonce(#[source] std::io::Error),
@@ -103,6 +120,27 @@ pub enum SessionError {
         /// What went wrong.
         source: RecordError,
     },
+}
+
+/// The failure of a recording, with its causes, as a part of another error's message.
+fn why_not_kept(recording: &Option<Box<RecordError>>) -> String {
+    let Some(error) = recording else {
+        return String::new();
+    };
+    let first: &dyn std::error::Error = error;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    format!(", and not all of it could be kept ({})", causes.join(": "))
+}
+
+impl SessionError {
+    /// The run that was being recorded, of which a part may be safe on disk.
+    pub fn run(&self) -> Option<&Path> {
+        match self {
+            Self::Record { run, .. } | Self::TrainRecorded { run, .. } => Some(run),
+            _ => None,
+        }
+    }
 }
 
 /// Trains a network, and records it.
@@ -178,48 +216,47 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         observer.started(self.resolution, run);
 
         let start = Instant::now();
+        let trained = self.run_epochs(recording.as_mut(), observer);
+        let (last_epoch, recorded) = finish_recording(trained, recording)?;
+        Ok(SessionSummary {
+            last_epoch,
+            // Also while the last epoch was evaluated or published: whoever cancelled was told
+            // that the session stops.
+            interrupted: self.cancel.is_cancelled(),
+            elapsed: start.elapsed(),
+            recorded,
+        })
+    }
+
+    /// Trains until the last epoch or until cancelled; gives the last epoch that is whole.
+    fn run_epochs(
+        &mut self,
+        mut recording: Option<&mut Recording<B::InnerBackend>>,
+        observer: &mut dyn SessionObserver,
+    ) -> Result<Option<EpochProgress>, SessionError> {
         let mut last_epoch = None;
-        let mut interrupted = false;
         for epoch in 0..self.options.train.epochs {
             let epoch = Epoch(i32::try_from(epoch).expect("the configuration was validated"));
             if self.cancel.is_cancelled() {
-                interrupted = true;
                 break;
             }
             match self.trainer.run_epoch(epoch)? {
-                EpochOutcome::Interrupted => {
-                    interrupted = true;
-                    break;
-                }
+                EpochOutcome::Interrupted => break,
                 EpochOutcome::Completed(report) => {
-                    let progress = self.end_epoch(report, recording.as_mut())?;
+                    let progress = self.end_epoch(report, recording.as_deref_mut())?;
                     observer.epoch_done(&progress);
                     last_epoch = Some(progress);
                 }
             }
         }
-        let recorded = match recording {
-            None => None,
-            Some((run, recorder)) => {
-                let summary = recorder
-                    .finish()
-                    .map_err(|source| record_error(&run, source))?;
-                Some((run.path().to_owned(), summary))
-            }
-        };
-        Ok(SessionSummary {
-            last_epoch,
-            interrupted,
-            elapsed: start.elapsed(),
-            recorded,
-        })
+        Ok(last_epoch)
     }
 
     /// Evaluates, which is done whether anything is recorded or not, and hands over.
     fn end_epoch(
         &mut self,
         train: EpochReport,
-        recording: Option<&mut (RunDir, TraceRecorder<B::InnerBackend>)>,
+        recording: Option<&mut Recording<B::InnerBackend>>,
     ) -> Result<EpochProgress, SessionError> {
         let model = self.trainer.model();
         let evaluation = self
@@ -254,8 +291,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     fn start_recording(
         &self,
         recorded: Recorded,
-    ) -> Result<(RunDir, TraceRecorder<B::InnerBackend>), SessionError> {
+    ) -> Result<Recording<B::InnerBackend>, SessionError> {
         let info = self.run_info(recorded)?;
+        recorded.check(&info.layers, self.dataset.held_out().len())?;
         let sink_options = SinkOptions {
             channel_bytes: self.options.channel_bytes,
             session: Some(info.config.clone()),
@@ -291,6 +329,33 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 "channel_bytes": self.options.channel_bytes,
             }),
         })
+    }
+}
+
+/// A run and who records into it.
+type Recording<B> = (RunDir, TraceRecorder<B>);
+
+/// Ends the recording, however training ended: what was captured is committed either way.
+fn finish_recording<T, B: Backend>(
+    trained: Result<T, SessionError>,
+    recording: Option<Recording<B>>,
+) -> Result<(T, Option<(PathBuf, RecordSummary)>), SessionError> {
+    let Some((run, recorder)) = recording else {
+        return Ok((trained?, None));
+    };
+    let finished = recorder.finish();
+    match trained {
+        Ok(trained) => {
+            let summary = finished.map_err(|source| record_error(&run, source))?;
+            Ok((trained, Some((run.path().to_owned(), summary))))
+        }
+        Err(SessionError::Train(source)) => Err(SessionError::TrainRecorded {
+            run: run.path().to_owned(),
+            source,
+            recording: finished.err().map(Box::new),
+        }),
+        // It was the recording that failed, and it has said why.
+        Err(error) => Err(error),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Statistics of a neuron's values: of the finite ones, in f64, stored as f32, population form.
+//! Statistics of a neuron's values: of the finite ones, in f64, stored as f32, population form
+//! (ARCHITECTURE.md, invariant 11).
 
 /// Statistics of a row of weights or activations; the `Option`s are none where no value is finite.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -19,7 +19,7 @@ use crate::evaluation::classify;
 use crate::model::{Loss, Mlp, MlpConfig, MlpParameters, ModelError};
 use crate::read_back::rows_to_vec;
 
-pub use config::{TrainConfig, TrainConfigError};
+pub use config::{MAX_BATCH_SIZE, TrainConfig, TrainConfigError};
 
 /// Trains a network, one epoch a call.
 ///
@@ -45,9 +45,9 @@ pub struct Trainer<B: AutodiffBackend> {
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// Asks.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// Asks, and says whether somebody had asked before.
+    pub fn cancel(&self) -> bool {
+        self.0.swap(true, Ordering::Relaxed)
     }
 
     /// Whether somebody asked.

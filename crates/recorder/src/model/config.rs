@@ -68,6 +68,20 @@ pub enum ModelError {
         /// The size that is too large.
         size: usize,
     },
+    /// A capture keeps a layer's weights as one list array, whose offsets are 32-bit.
+    #[error(
+        "layer {layer} would have {num_units} units with {fan_in} weights each, a trace can hold \
+         {} weights of a layer",
+        i32::MAX
+    )]
+    TooManyWeights {
+        /// The layer.
+        layer: LayerLabel,
+        /// How many units it would have.
+        num_units: u32,
+        /// How many weights each would have.
+        fan_in: u32,
+    },
     /// A binary network says one thing.
     #[error("binary cross-entropy needs a network with one output, this one has {0}")]
     NotBinary(usize),
@@ -97,7 +111,8 @@ pub enum ModelError {
 }
 
 impl MlpConfig {
-    /// The layers as a trace describes them.
+    /// The layers as a trace describes them: the only place that says how the network is connected
+    /// (ARCHITECTURE.md, invariant 10).
     ///
     /// They are called `L_input`, `L_hidden_1`, `L_hidden_2`, ... and `L_output`; a network
     /// without hidden layers is one `L_output`.
@@ -126,6 +141,13 @@ impl MlpConfig {
                     })
             };
             let (fan_in, num_units) = (size(fan_in)?, size(num_units)?);
+            if u64::from(fan_in) * u64::from(num_units) > i32::MAX as u64 {
+                return Err(ModelError::TooManyWeights {
+                    layer: label,
+                    num_units,
+                    fan_in,
+                });
+            }
             let (source, first_neuron) = match layers.last() {
                 None => (Source::Input, 0),
                 Some(previous) => (

@@ -93,13 +93,18 @@ fn impossible_networks_are_refused() {
         matches!(too_large, ModelError::TooLarge { .. }),
         "{too_large}"
     );
-    let too_many = config(4, &[i32::MAX as usize, 2], 3)
-        .topology()
-        .unwrap_err();
+    let too_many = config(1, &[i32::MAX as usize], 1).topology().unwrap_err();
     assert_eq!(
         too_many,
         ModelError::Topology(trace::TopologyError::TooManyNeurons)
     );
+    // 46,341 is the first whole number whose square is above 2^31 - 1.
+    assert_eq!(
+        error(config(4, &[46_341, 46_341], 3)),
+        "layer L_hidden_1 would have 46341 units with 46341 weights each, a trace can hold \
+         2147483647 weights of a layer"
+    );
+    config(4, &[46_340, 46_340], 3).topology().unwrap();
 }
 
 #[test]

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::{Dataset, DatasetKind, Targets};
 use crate::model::{Activation, Loss, MlpConfig};
 
+/// The most samples of an optimizer step: they are put together in memory, with room to spare for
+/// what the network makes of them.
+pub const MAX_BATCH_SIZE: usize = 1 << 20;
+
 /// What a training run is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
@@ -34,6 +38,9 @@ pub enum TrainConfigError {
     /// A step would have no samples.
     #[error("a batch size of 0 makes no steps: give at least 1")]
     EmptyBatch,
+    /// A step's samples would not fit into memory.
+    #[error("a batch size of {0} is more than a step can take, at most {MAX_BATCH_SIZE}")]
+    LargeBatch(usize),
     /// A hidden layer would have no units.
     #[error("hidden layer {0} has no units: give every one a size above 0")]
     EmptyLayer(usize),
@@ -78,6 +85,9 @@ impl TrainConfig {
         }
         if self.batch_size == 0 {
             return Err(TrainConfigError::EmptyBatch);
+        }
+        if self.batch_size > MAX_BATCH_SIZE {
+            return Err(TrainConfigError::LargeBatch(self.batch_size));
         }
         if let Some(empty) = self.hidden.iter().position(|&units| units == 0) {
             return Err(TrainConfigError::EmptyLayer(empty + 1));

@@ -253,6 +253,10 @@ fn senseless_configurations_are_refused() {
     );
     assert_eq!(error(|c| c.batch_size = 0), TrainConfigError::EmptyBatch);
     assert_eq!(
+        error(|c| c.batch_size = MAX_BATCH_SIZE + 1),
+        TrainConfigError::LargeBatch(1_048_577)
+    );
+    assert_eq!(
         error(|c| c.hidden = vec![3, 0]),
         TrainConfigError::EmptyLayer(2)
     );
