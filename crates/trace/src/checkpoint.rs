@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    Array, ArrayBuilder, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -26,6 +26,11 @@ const CHECKSUM_KEY: &str = "stratigraph.crc32c";
 
 /// The checksum's digits before they are known.
 const NO_DIGITS: &str = "00000000";
+
+/// Rows of a row group; a record begins a new one only where it ends, so that all but the last
+/// have at least this many. As many are read and written at a time: the memory that a checkpoint
+/// takes depends on this and its size on disk alone.
+const ROW_GROUP_ROWS: usize = 8192;
 
 const KIND_COMMIT: &str = "commit";
 const KIND_CAPTURE: &str = "capture";
@@ -167,7 +172,8 @@ impl Columns {
             .append_option(file.map(|f| f.crc32c.to_string()));
     }
 
-    fn finish(mut self) -> Vec<ArrayRef> {
+    /// The rows since the last call.
+    fn take(&mut self) -> Vec<ArrayRef> {
         vec![
             Arc::new(self.number.finish()),
             Arc::new(self.kind.finish()),
@@ -187,41 +193,55 @@ impl Columns {
     }
 }
 
-/// Makes a checkpoint of records that are given in order and without holes. Only their columns are
-/// held.
-#[derive(Default)]
-pub(crate) struct Encoder(Columns);
+/// Makes a checkpoint of records that are given in order and without holes. Holds the columns of
+/// one row group, and of those before it what goes to the disk.
+pub(crate) struct Encoder {
+    columns: Columns,
+    writer: ArrowWriter<Vec<u8>>,
+}
 
 impl Encoder {
-    pub(crate) fn push(&mut self, record: &CommitRecord) {
-        self.0.push_record(record);
+    pub(crate) fn try_new() -> Result<Self, ParquetError> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_key_value_metadata(Some(vec![
+                KeyValue::new(FORMAT_KEY.to_owned(), FORMAT_VERSION.to_string()),
+                KeyValue::new(CHECKSUM_KEY.to_owned(), NO_DIGITS.to_owned()),
+            ]))
+            .build();
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), checkpoint_schema(), options)?;
+        Ok(Self {
+            columns: Columns::default(),
+            writer,
+        })
+    }
+
+    pub(crate) fn push(&mut self, record: &CommitRecord) -> Result<(), ParquetError> {
+        self.columns.push_record(record);
+        if self.columns.number.len() >= ROW_GROUP_ROWS {
+            self.end_row_group()?;
+        }
+        Ok(())
+    }
+
+    fn end_row_group(&mut self) -> Result<(), ParquetError> {
+        let batch = RecordBatch::try_new(checkpoint_schema(), self.columns.take())?;
+        self.writer.write(&batch)?;
+        self.writer.flush()
     }
 
     /// The Parquet file.
-    pub(crate) fn finish(self) -> Result<Vec<u8>, ParquetError> {
-        encode(self.0)
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>, ParquetError> {
+        self.end_row_group()?;
+        let mut file = self.writer.into_inner()?;
+        let digits = find_digits(&file).expect("the footer has the key just written");
+        let crc = Crc32c::of(&file);
+        file[digits].copy_from_slice(crc.to_string().as_bytes());
+        Ok(file)
     }
-}
-
-fn encode(columns: Columns) -> Result<Vec<u8>, ParquetError> {
-    let batch = RecordBatch::try_new(checkpoint_schema(), columns.finish())?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_key_value_metadata(Some(vec![
-            KeyValue::new(FORMAT_KEY.to_owned(), FORMAT_VERSION.to_string()),
-            KeyValue::new(CHECKSUM_KEY.to_owned(), NO_DIGITS.to_owned()),
-        ]))
-        .build();
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties)
-        .with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
-    writer.write(&batch)?;
-    let mut file = writer.into_inner()?;
-    let digits = find_digits(&file).expect("the footer has the key just written");
-    let crc = Crc32c::of(&file);
-    file[digits].copy_from_slice(crc.to_string().as_bytes());
-    Ok(file)
 }
 
 /// Where the checksum's digits stand: behind its key in the footer, which comes last in the file,
@@ -258,32 +278,44 @@ pub(crate) fn decode(
     let bytes = bytes::Bytes::from(check_digits(bytes)?);
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let metadata = builder.metadata().file_metadata();
-    let num_rows =
+    let mut rows_left =
         usize::try_from(metadata.num_rows()).map_err(|_| malformed("a negative number of rows"))?;
-    let mut reader = builder.with_batch_size(num_rows.max(1)).build()?;
-    let Some(batch) = reader.next().transpose()? else {
-        return Ok(());
-    };
-    if batch.num_rows() != num_rows {
-        return Err(malformed("fewer rows than its footer says"));
-    }
-    let same_columns = batch
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| (f.name(), f.data_type()))
-        .eq(checkpoint_schema()
+    let mut begun = None;
+    for batch in builder.with_batch_size(ROW_GROUP_ROWS).build()? {
+        let batch = batch?;
+        let same_columns = batch
+            .schema()
             .fields()
             .iter()
-            .map(|f| (f.name(), f.data_type())));
-    if !same_columns {
-        return Err(malformed("it has other columns"));
+            .map(|f| (f.name(), f.data_type()))
+            .eq(checkpoint_schema()
+                .fields()
+                .iter()
+                .map(|f| (f.name(), f.data_type())));
+        if !same_columns {
+            return Err(malformed("it has other columns"));
+        }
+        rows_left = rows_left
+            .checked_sub(batch.num_rows())
+            .ok_or_else(|| malformed("more rows than its footer says"))?;
+        visit_records(&batch, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
     }
-    visit_records(&batch, visit).ok_or_else(|| malformed("a row lacks a value"))
+    if rows_left > 0 {
+        return Err(malformed("fewer rows than its footer says"));
+    }
+    if let Some(last) = begun {
+        visit(last);
+    }
+    Ok(())
 }
 
-/// Puts rows together to records; `None` if a value is missing or is none of its kind.
-fn visit_records(batch: &RecordBatch, visit: &mut dyn FnMut(CommitRecord)) -> Option<()> {
+/// Puts rows together to records; `begun` is the one that the rows before began. `None` if a value
+/// is missing or is none of its kind.
+fn visit_records(
+    batch: &RecordBatch,
+    begun: &mut Option<CommitRecord>,
+    visit: &mut dyn FnMut(CommitRecord),
+) -> Option<()> {
     let text = |column: usize, row: usize| {
         let column = batch.column(column).as_string::<i32>();
         column.is_valid(row).then(|| column.value(row))
@@ -296,12 +328,11 @@ fn visit_records(batch: &RecordBatch, visit: &mut dyn FnMut(CommitRecord)) -> Op
         let column = batch.column(column).as_primitive::<Int64Type>();
         column.is_valid(row).then(|| column.value(row))
     };
-    let mut record: Option<CommitRecord> = None;
     for row in 0..batch.num_rows() {
         let kind = text(1, row)?;
         if kind == KIND_COMMIT {
             let session = text(5, row).map(serde_json::from_str).transpose().ok()?;
-            let begun = CommitRecord {
+            let record = CommitRecord {
                 number: long(0, row)?.cast_unsigned(),
                 nonce: serde_json::from_value(text(2, row)?.into()).ok()?,
                 time: text(3, row)?.to_owned(),
@@ -311,12 +342,12 @@ fn visit_records(batch: &RecordBatch, visit: &mut dyn FnMut(CommitRecord)) -> Op
                 files: Vec::new(),
                 retired: Vec::new(),
             };
-            if let Some(whole) = record.replace(begun) {
+            if let Some(whole) = begun.replace(record) {
                 visit(whole);
             }
             continue;
         }
-        let record = record.as_mut()?;
+        let record = begun.as_mut()?;
         match kind {
             KIND_CAPTURE => record.captures.push(CaptureId {
                 epoch: Epoch(int(6, row)?),
@@ -334,9 +365,6 @@ fn visit_records(batch: &RecordBatch, visit: &mut dyn FnMut(CommitRecord)) -> Op
             KIND_RETIRED => record.retired.push(text(10, row)?.to_owned()),
             _ => return None,
         }
-    }
-    if let Some(whole) = record {
-        visit(whole);
     }
     Some(())
 }

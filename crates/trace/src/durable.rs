@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::fault;
@@ -50,11 +51,11 @@ impl Durability {
     /// If anything could not be written. The files are then in doubt for good: a later sync that
     /// succeeds proves nothing about them.
     pub fn barrier(&mut self, files: &[PathBuf], directories: &[PathBuf]) -> io::Result<()> {
-        fault::check("barrier")?;
         match self {
             #[cfg(target_os = "linux")]
             Durability::FileSystem(file) => {
                 let start = std::time::Instant::now();
+                fault::check("sync file system", Path::new(""))?;
                 rustix::fs::syncfs(&*file)?;
                 if start.elapsed() > SLOW_BARRIER {
                     tracing::info!(
@@ -70,20 +71,35 @@ impl Durability {
     }
 }
 
+/// Syncs each file and directory by itself, on this thread and on up to [`SYNC_THREADS`] - 1
+/// others that end with it.
 fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> io::Result<()> {
     let paths: Vec<&PathBuf> = paths.collect();
-    let sync = |path: &PathBuf| File::open(path)?.sync_all();
-    if let [path] = paths[..] {
-        return sync(path);
+    for path in &paths {
+        fault::check("sync", path)?;
     }
+    let next = AtomicUsize::new(0);
+    let sync_some = || -> io::Result<()> {
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            File::open(path)?.sync_all()?;
+        }
+        Ok(())
+    };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = paths
-            .chunks(paths.len().div_ceil(SYNC_THREADS).max(1))
-            .map(|chunk| scope.spawn(move || chunk.iter().try_for_each(|path| sync(path))))
-            .collect();
-        workers
-            .into_iter()
-            .try_for_each(|w| w.join().expect("syncing a file does not panic"))
+        let mut workers = Vec::new();
+        for index in 1..SYNC_THREADS.min(paths.len()) {
+            let started = std::thread::Builder::new()
+                .name(format!("trace-sync-{index}"))
+                .spawn_scoped(scope, sync_some);
+            match started {
+                Ok(worker) => workers.push(worker),
+                Err(error) => tracing::debug!(%error, "syncing with fewer threads"),
+            }
+        }
+        let synced = sync_some();
+        workers.into_iter().fold(synced, |synced, worker| {
+            synced.and(worker.join().expect("syncing a file does not panic"))
+        })
     })
 }
 
@@ -128,7 +144,7 @@ pub(crate) fn create_missing_dirs(path: &Path, touched: &mut Vec<PathBuf>) -> io
         _ => Path::new("."),
     };
     create_missing_dirs(parent, touched)?;
-    fault::check("create directory")?;
+    fault::check("create directory", path)?;
     match fs::create_dir(path) {
         Ok(()) => {
             touched.push(parent.to_owned());
@@ -145,39 +161,48 @@ pub(crate) fn create_missing_dirs(path: &Path, touched: &mut Vec<PathBuf>) -> io
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if `path` exists: its bytes are as they were.
 pub(crate) fn create_once(staged: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    link_once(staged, path, bytes)?;
+    sync_directory(path.parent().expect("a file's path has a parent"))
+}
+
+/// As [`create_once`], but whether the name survives a crash is open until its directory is
+/// synced; the bytes are durable.
+pub(crate) fn link_once(staged: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let result = write_new(staged, bytes)
         .and_then(|file| {
-            fault::check("sync file")?;
+            fault::check("sync", staged)?;
             file.sync_all()
         })
-        .and_then(|()| {
-            fault::check("link")?;
-            fs::hard_link(staged, path)
-        });
+        .and_then(|()| link_new(staged, path));
     remove_if_there(staged);
-    result?;
-    sync_parent(path)
+    result
+}
+
+/// Gives a file a second name, unless that is taken (`ARCHITECTURE.md`, invariant 5).
+pub(crate) fn link_new(from: &Path, to: &Path) -> io::Result<()> {
+    fault::check("link", to)?;
+    fs::hard_link(from, to)
 }
 
 /// Creates a file that was not there.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    fault::check("create file")?;
+    fault::check("create file", path)?;
     let mut file = File::create_new(path)?;
-    fault::check("write file")?;
+    fault::check("write file", path)?;
     file.write_all(bytes)?;
     Ok(file)
 }
 
-/// Makes the entries of the directory that holds `path` durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    fault::check("sync directory")?;
-    let parent = path.parent().expect("a file's path has a parent");
-    File::open(parent)?.sync_all()
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    fault::check("sync", directory)?;
+    File::open(directory)?.sync_all()
 }
 
-/// Renames, unless `to` is taken: a published name is never given other bytes.
+/// Renames, unless `to` is taken: a published name is never given other bytes
+/// (`ARCHITECTURE.md`, invariant 5).
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    fault::check("rename")?;
+    fault::check("rename", to)?;
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};

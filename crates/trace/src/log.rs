@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::{self, ReadCheckpointError};
 use crate::commit::{CommitRecord, DecodeCommitError};
 
-/// How often a reader lists `commits/` again because a listed record was rolled up meanwhile.
-const MAX_LISTINGS: usize = 16;
+/// How often `commits/` is listed again because what was listed was rolled up meanwhile.
+pub(crate) const MAX_LISTINGS: usize = 16;
 
 /// A stretch of records in one file: a record by itself, or a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

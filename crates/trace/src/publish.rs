@@ -3,33 +3,23 @@
 //!
 //! staged files and staged record → barrier → renames → barrier → link of the record to its
 //! number → barrier. Each arrow is a type here: what was not made durable cannot be moved into
-//! place, and what is not in place cannot be committed.
+//! place, and what is not in place cannot be committed (`ARCHITECTURE.md`, invariant 4).
+
+mod rollup;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::durable::{self, Durability};
 use crate::fault;
 use crate::id::{Nonce, Rank};
-use crate::log::{self, Listing, ReadCommitsError, Segment};
+use crate::log::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::run::RunDir;
 use crate::staging::{StagedPart, Staging};
 use crate::time;
 
-/// How many segments of one level are rolled up into a checkpoint of the next.
-pub const ROLLUP_FANOUT: usize = 16;
-
-/// With no more segments than this, [`Publisher::seal`] leaves them as they are.
-pub const MAX_SEALED_SEGMENTS: usize = 4;
-
-/// The most that a checkpoint rolls up, in bytes of the records as JSON: rolling up takes a few
-/// times as much memory, which must not grow with the length of a run. About 2,000 files.
-pub const MAX_CHECKPOINT_RECORD_BYTES: u64 = 512 * 1024;
-
-/// How many times larger records are as JSON than in a checkpoint, about.
-const CHECKPOINT_COMPRESSION: u64 = 16;
+pub use rollup::{MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, ROLLUP_FANOUT};
 
 /// How often a number that another writer took first is tried anew.
 const MAX_CONFLICTS: usize = 1000;
@@ -44,6 +34,10 @@ pub struct Publisher {
     /// The configuration, until a record has carried it.
     session: Option<serde_json::Value>,
     next_number: u64,
+    /// [`MAX_CHECKPOINT_RECORD_BYTES`], except in tests.
+    max_checkpoint_bytes: u64,
+    /// The directory of the commits could not be synced once: no record is deleted any more.
+    checkpoints_in_doubt: bool,
 }
 
 /// What becomes part of the run at once.
@@ -135,6 +129,8 @@ impl Publisher {
             durability,
             session,
             next_number: 0,
+            max_checkpoint_bytes: MAX_CHECKPOINT_RECORD_BYTES,
+            checkpoints_in_doubt: false,
         };
         publisher.next_number = publisher.list()?.next_number();
         Ok(publisher)
@@ -148,8 +144,8 @@ impl Publisher {
     /// Makes a group durable and commits it; returns the record.
     ///
     /// # Errors
-    /// If any step fails. Unless only the last barrier failed, the group is not part of the run;
-    /// it is never tried again on the same files.
+    /// If any step fails. Unless that was a step after the link of the record, the group is not
+    /// part of the run; it is never tried again on the same files (`ARCHITECTURE.md`, invariant 7).
     pub fn publish(&mut self, group: Group) -> Result<CommitRecord, PublishError> {
         let Group { captures, parts } = group;
         let record = CommitRecord {
@@ -165,10 +161,10 @@ impl Publisher {
         let staged = self.stage_record(record)?;
         let durable = self.make_durable(parts, &staged)?;
         let placed = self.place(durable)?;
-        let record = self.commit(placed, staged)?;
+        let (record, listing) = self.commit(placed, staged)?;
         self.session = None;
         self.next_number = record.number + 1;
-        if let Err(error) = self.roll_up() {
+        if let Err(error) = self.roll_up(&listing.live) {
             // The records stay as they are, so nothing is lost; the next publish tries again.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -176,25 +172,6 @@ impl Publisher {
             );
         }
         Ok(record)
-    }
-
-    /// Rolls the records up so far that whoever opens the run reads few files.
-    ///
-    /// # Errors
-    /// If the checkpoint cannot be written; the records then stay as they are.
-    pub fn seal(&mut self) -> Result<(), PublishError> {
-        let live = self.list()?.live;
-        if live.len() > MAX_SEALED_SEGMENTS {
-            let mut start = 0;
-            while start < live.len() {
-                let end = self.end_of_checkpoint(&live, start);
-                if end - start > 1 {
-                    self.write_checkpoint(&live[start..end])?;
-                }
-                start = end;
-            }
-        }
-        self.remove_covered()
     }
 
     fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishError> {
@@ -241,43 +218,38 @@ impl Publisher {
         Ok(placed)
     }
 
+    /// Links the record to a number; returns it, and what the commits were then.
     fn commit(
         &mut self,
         mut placed: Placed,
         mut staged: StagedRecord,
-    ) -> Result<CommitRecord, PublishError> {
+    ) -> Result<(CommitRecord, Listing), PublishError> {
         let dir = self.run.commits_dir();
         for _ in 0..MAX_CONFLICTS {
-            let segment = Segment::record(staged.record.number);
-            let path = dir.join(segment.file_name());
-            let linked =
-                fault::check("link").and_then(|()| std::fs::hard_link(&staged.path, &path));
-            let taken = match linked {
-                Ok(()) => false,
+            let path = dir.join(Segment::record(staged.record.number).file_name());
+            let is_ours = match durable::link_new(&staged.path, &path) {
+                Ok(()) => true,
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    !self.is_ours(&path, &staged.record)
+                    self.is_ours(&path, &staged.record)
                 }
                 Err(e) => {
                     durable::remove_if_there(&staged.path);
                     return Err(io_error("commit", &path)(e));
                 }
             };
-            let listing = self.list();
-            if !taken {
-                // From here on a record names the files, whatever happens next.
-                placed.committed = true;
-                let rolled_up = listing.as_ref().is_ok_and(|l| l.covered.contains(&segment));
-                if !rolled_up {
-                    durable::remove_if_there(&staged.path);
+            durable::remove_if_there(&staged.path);
+            // Once a record names the files they stay, whatever happens next.
+            placed.committed = is_ours;
+            let mut listing = self.list()?;
+            if is_ours {
+                if self.is_counted(&staged.record, &mut listing)? {
                     self.barrier(&[], std::slice::from_ref(&dir))?;
-                    return Ok(staged.record);
+                    return Ok((staged.record, listing));
                 }
-                // Others rolled up this number before it was taken: readers ignore our record.
                 durable::remove_if_there(&path);
                 placed.committed = false;
             }
-            let number = listing?.next_number().max(staged.record.number + 1);
-            durable::remove_if_there(&staged.path);
+            let number = listing.next_number().max(staged.record.number + 1);
             staged = self.stage_record(CommitRecord {
                 number,
                 ..staged.record
@@ -286,6 +258,33 @@ impl Publisher {
         }
         durable::remove_if_there(&staged.path);
         Err(PublishError::Contended { dir })
+    }
+
+    /// Whether readers see the record that was just linked. Another writer's checkpoint may cover
+    /// its number by now: one that was written after the link holds it, one that was there before
+    /// holds the record that had the number then, and hides ours.
+    fn is_counted(
+        &self,
+        record: &CommitRecord,
+        listing: &mut Listing,
+    ) -> Result<bool, PublishError> {
+        let dir = self.run.commits_dir();
+        let segment = Segment::record(record.number);
+        for _ in 0..MAX_LISTINGS {
+            let Some(cover) = listing.live.iter().copied().find(|s| s.covers(segment)) else {
+                return Ok(true);
+            };
+            let mut holds_ours = false;
+            let is_there = log::visit_segments(&dir, &[cover], cover.first, &mut |there| {
+                holds_ours |= there.number == record.number && there.nonce == record.nonce;
+            })?;
+            if is_there {
+                return Ok(holds_ours);
+            }
+            // A wider one replaced it.
+            *listing = self.list()?;
+        }
+        Err(ReadCommitsError::KeptChanging { dir }.into())
     }
 
     /// Whether a link that failed because the name exists had in truth succeeded before.
@@ -307,93 +306,10 @@ impl Publisher {
 
     fn list(&self) -> Result<Listing, PublishError> {
         let dir = self.run.commits_dir();
-        log::list(&dir).map_err(io_error("list", &dir))
+        fault::check("list", &dir)
+            .and_then(|()| log::list(&dir))
+            .map_err(io_error("list", &dir))
     }
-
-    /// Rolls up the newest segments of a level once there are [`ROLLUP_FANOUT`] of them.
-    fn roll_up(&mut self) -> Result<(), PublishError> {
-        let live = self.list()?.live;
-        if let Some(start) = rollup_start(&live)
-            && self.end_of_checkpoint(&live, start) == live.len()
-        {
-            self.write_checkpoint(&live[start..])?;
-            self.remove_covered()?;
-        }
-        Ok(())
-    }
-
-    /// Where the segments from `start` on end that one checkpoint may cover; at least one of them.
-    fn end_of_checkpoint(&self, segments: &[Segment], start: usize) -> usize {
-        let dir = self.run.commits_dir();
-        let mut bytes = 0;
-        let fits = |segment: &&Segment| -> bool {
-            let file_bytes =
-                std::fs::metadata(dir.join(segment.file_name())).map_or(0, |m| m.len());
-            bytes += file_bytes
-                * if segment.is_checkpoint {
-                    CHECKPOINT_COMPRESSION
-                } else {
-                    1
-                };
-            bytes <= MAX_CHECKPOINT_RECORD_BYTES
-        };
-        let num_fitting = segments[start..].iter().take_while(fits).count();
-        start + num_fitting.max(1)
-    }
-
-    fn write_checkpoint(&mut self, segments: &[Segment]) -> Result<(), PublishError> {
-        let dir = self.run.commits_dir();
-        let (Some(first), Some(last)) = (
-            segments.iter().map(|s| s.first).min(),
-            segments.iter().map(|s| s.last).max(),
-        ) else {
-            return Ok(());
-        };
-        let mut checkpoint = checkpoint::Encoder::default();
-        if !log::visit_segments(&dir, segments, first, &mut |r| checkpoint.push(&r))? {
-            // Another writer rolled them up meanwhile.
-            return Ok(());
-        }
-        let path = dir.join(Segment::checkpoint(first, last).file_name());
-        let bytes = checkpoint
-            .finish()
-            .map_err(|e| io_error("encode", &path)(io::Error::other(e)))?;
-        match durable::create_once(&self.staging.next_path(), &path, &bytes) {
-            // Another writer's of the same cover says the same.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result.map_err(io_error("write", &path)),
-        }
-    }
-
-    /// Deletes what a durable checkpoint covers.
-    fn remove_covered(&self) -> Result<(), PublishError> {
-        let dir = self.run.commits_dir();
-        for segment in self.list()?.covered {
-            durable::remove_if_there(&dir.join(segment.file_name()));
-        }
-        Ok(())
-    }
-}
-
-/// Where the newest segments begin that are to be rolled up into one: the lowest level of which
-/// there are [`ROLLUP_FANOUT`] in a row at the end, so that every record is rewritten once a level.
-fn rollup_start(segments: &[Segment]) -> Option<usize> {
-    let level = |segment: &Segment| segment.len().ilog(ROLLUP_FANOUT as u64);
-    let highest = segments.iter().map(level).max()?;
-    (0..=highest).find_map(|at_most| {
-        let num_trailing = segments
-            .iter()
-            .rev()
-            .take_while(|s| level(s) <= at_most)
-            .count();
-        let of_level = segments
-            .iter()
-            .rev()
-            .take(num_trailing)
-            .filter(|s| level(s) == at_most)
-            .count();
-        (of_level >= ROLLUP_FANOUT).then(|| segments.len() - num_trailing)
-    })
 }
 
 #[cfg(test)]

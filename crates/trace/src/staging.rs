@@ -51,7 +51,7 @@ impl Staging {
     /// If the file system refuses.
     pub fn create_part(&self, path: PartPath) -> io::Result<PartWriter> {
         let staged = self.next_path();
-        fault::check("create file")?;
+        fault::check("create file", &staged)?;
         let file = File::create_new(&staged)?;
         Ok(PartWriter {
             file,
@@ -120,7 +120,9 @@ impl PartWriter {
 
 impl Write for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        fault::check("write file")?;
+        if let Some(StagedPath(path)) = &self.staged {
+            fault::check("write file", path)?;
+        }
         let n = self.file.write(bytes)?;
         self.bytes += n as u64;
         self.crc32c = self.crc32c.append(&bytes[..n]);

@@ -5,8 +5,10 @@ use crate::commit::tests::record;
 
 /// A checkpoint of `records`.
 pub(crate) fn encoded(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError> {
-    let mut encoder = Encoder::default();
-    records.iter().for_each(|record| encoder.push(record));
+    let mut encoder = Encoder::try_new()?;
+    for record in records {
+        encoder.push(record)?;
+    }
     encoder.finish()
 }
 
@@ -26,6 +28,24 @@ fn a_flipped_bit_anywhere_is_noticed() {
         assert!(decoded(damaged).is_err(), "byte {i}");
         assert!(decoded(bytes[..i].to_vec()).is_err(), "cut at {i}");
     }
+}
+
+/// Whoever writes or reads it holds one row group, however many records there are.
+#[test]
+fn many_files_go_in_several_row_groups_and_come_back_whole() {
+    // 1 + 1 + 3000 rows each, and one of the third that retires a file: three pass 8,192.
+    let records: Vec<_> = (0..7).map(|n| record(n, 3000)).collect();
+    let bytes = encoded(&records).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone()));
+    let row_groups: Vec<_> = reader
+        .unwrap()
+        .metadata()
+        .row_groups()
+        .iter()
+        .map(|group| group.num_rows())
+        .collect();
+    assert_eq!(row_groups, [9007, 9006, 3002]);
+    assert_eq!(decoded(bytes).unwrap(), records);
 }
 
 proptest! {

@@ -1,0 +1,152 @@
+use super::*;
+use crate::catalog::Catalog;
+use crate::fault::{self, Failure};
+use crate::id::{LayerLabel, Rank};
+use crate::part::PartPath;
+use crate::publish::Group;
+use crate::publish::tests::{assert_whole, commit_files, epochs, group, part};
+use crate::run::RunDir;
+use crate::run::tests::info;
+use crate::table::Table;
+
+#[test]
+fn records_roll_up_by_levels_so_that_few_files_are_read() {
+    // Sizes only: what the roll-up would do over 10,000 publishes.
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut rewritten = 0;
+    let mut most = 0;
+    for number in 0..10_000 {
+        segments.push(Segment::record(number));
+        if let Some(start) = rollup_start(&segments) {
+            let first = segments[start].first;
+            segments.truncate(start);
+            segments.push(Segment::checkpoint(first, number));
+            rewritten += number + 1 - first;
+        }
+        most = most.max(segments.len());
+    }
+    assert!(most <= 4 * ROLLUP_FANOUT, "{most} files");
+    assert!(
+        rewritten <= 4 * 10_000,
+        "each record once a level, not {rewritten}"
+    );
+}
+
+#[test]
+fn sealing_leaves_one_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    for epoch in 0..20 {
+        let group = group(&publisher, epoch).unwrap();
+        publisher.publish(group).unwrap();
+    }
+    publisher.seal().unwrap();
+    assert_eq!(commit_files(&run), [Segment::checkpoint(0, 19).file_name()]);
+    assert_eq!(epochs(&assert_whole(&run)), (0..20).collect::<Vec<_>>());
+}
+
+/// A capture of a file a layer.
+fn wide_group(publisher: &Publisher, epoch: i32, num_layers: u32) -> Group {
+    let parts = (0..num_layers).map(|layer| {
+        let layer = Some(LayerLabel::try_new(&format!("L_{layer}")).unwrap());
+        let path = PartPath {
+            layer,
+            ..part(epoch, Table::Weights)
+        };
+        publisher.staging().create_part(path).unwrap().finish(0)
+    });
+    Group {
+        parts: parts.collect(),
+        ..group(publisher, epoch).unwrap()
+    }
+}
+
+#[test]
+fn records_of_hundreds_of_files_roll_up_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    for epoch in 0..ROLLUP_FANOUT as i32 {
+        let group = wide_group(&publisher, epoch, 256);
+        publisher.publish(group).unwrap();
+    }
+    assert_eq!(commit_files(&run), [Segment::checkpoint(0, 15).file_name()]);
+    assert_eq!(Catalog::load(&run).unwrap().num_files(), 16 * 256);
+}
+
+/// Whatever is too large for one checkpoint becomes several, and those are left alone.
+#[test]
+fn the_number_of_commit_files_is_bounded_by_what_checkpoints_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    // A record of 32 files has more than 4 KiB: 16 of them, which are due, are too many.
+    publisher.max_checkpoint_bytes = 64 * 1024;
+    for epoch in 0..100 {
+        let group = wide_group(&publisher, epoch, 32);
+        let record = publisher.publish(group).unwrap();
+        let bytes = record.encode().len();
+        assert!((4200..8192).contains(&bytes), "{bytes}");
+        // At least 8 records a checkpoint and what remained, twice 16 at most; and up to 15 that
+        // are not due yet.
+        let bound = 2 * (epoch as usize / 16) + 1 + 15;
+        assert!(commit_files(&run).len() <= bound, "epoch {epoch}");
+    }
+    publisher.seal().unwrap();
+    let files = commit_files(&run);
+    assert!(files.len() <= 2 * 7, "{files:?}");
+    assert!(
+        files.iter().all(|file| file.ends_with(".parquet")),
+        "{files:?}"
+    );
+    let catalog = Catalog::load(&run).unwrap();
+    assert_eq!(epochs(&catalog), (0..100).collect::<Vec<_>>());
+    assert_eq!(catalog.num_files(), 100 * 32);
+}
+
+#[test]
+fn no_record_is_deleted_under_a_checkpoint_whose_name_may_be_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let publish = |publisher: &mut Publisher, epoch| {
+        let group = group(publisher, epoch).unwrap();
+        publisher.publish(group).unwrap();
+    };
+    for epoch in 0..ROLLUP_FANOUT as i32 {
+        publish(&mut publisher, epoch);
+    }
+    assert_eq!(
+        commit_files(&run).len(),
+        1,
+        "they are deleted if all goes well"
+    );
+
+    let records = |from: u64, to: u64| (from..to).map(|n| Segment::record(n).file_name());
+    for epoch in 16..31 {
+        publish(&mut publisher, epoch);
+    }
+    // The last sync of the publish that rolls up is the one before the records are deleted.
+    fault::before("link", || {
+        fault::before("link", || {
+            fault::before("list", || {
+                fault::fail(Some(Failure::Once(1)));
+            });
+        });
+    });
+    publish(&mut publisher, 31);
+    assert!(fault::fail(None));
+    // A sync that succeeds later proves nothing.
+    for epoch in 32..50 {
+        publish(&mut publisher, epoch);
+    }
+    publisher.seal().unwrap();
+    let files = commit_files(&run);
+    assert!(files.contains(&Segment::checkpoint(16, 31).file_name()));
+    assert!(
+        records(16, 50).all(|record| files.contains(&record)),
+        "{files:?}"
+    );
+    assert_eq!(epochs(&assert_whole(&run)), (0..50).collect::<Vec<_>>());
+}
