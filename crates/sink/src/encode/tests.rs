@@ -1,13 +1,12 @@
+mod tables;
+
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int32Array, Int64Array, StringArray,
-};
+use arrow::array::{Array, AsArray, Int32Array, Int64Array};
 use arrow::datatypes::{Float32Type, Int32Type};
 use bytes::Bytes;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::PageType;
 use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -67,32 +66,6 @@ fn value_encoding(page: &Page) -> Encoding {
         Page::DataPageV2 { encoding, .. } => *encoding,
         other => panic!("{:?} is no data page of version 2", other.page_type()),
     }
-}
-
-/// 297 samples of 10 classes; the class is unknown for one.
-fn classifications_rows() -> RecordBatch {
-    let n = 297;
-    let target: Int32Array = (0..n).map(|i| (i != 5).then_some(i % 10)).collect();
-    let outputs: Vec<Vec<f32>> = (0..n as u32).map(|i| noise(i, 10)).collect();
-    let expected = lists(&vec![Vec::new(); n as usize], Some(vec![false; n as usize]));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_value(96, n as usize)),
-        Arc::new(Int32Array::from_value(0, n as usize)),
-        Arc::new(StringArray::from_iter_values((0..n).map(|_| "eval"))),
-        Arc::new(Int64Array::from_iter_values(0..i64::from(n))),
-        Arc::new(target.clone()),
-        Arc::new(expected),
-        Arc::new(target),
-        Arc::new(
-            (0..n)
-                .map(|i| (i != 5).then_some(i % 3 == 0))
-                .collect::<BooleanArray>(),
-        ),
-        Arc::new(Float32Array::from(noise(1, n as usize))),
-        Arc::new(Float32Array::from(noise(2, n as usize))),
-        Arc::new(lists(&outputs, None)),
-    ];
-    RecordBatch::try_new(Table::Classifications.schema(), columns).unwrap()
 }
 
 #[test]
@@ -163,78 +136,6 @@ fn the_footer_says_what_the_format_specifies() {
 }
 
 #[test]
-fn every_float_of_every_table_is_split_into_byte_streams() {
-    let file = encode(Table::Classifications, None, classifications_rows()).unwrap();
-    for path in [
-        "confidence",
-        "loss",
-        "expected.list.item",
-        "outputs.list.item",
-    ] {
-        for page in pages(&file, path) {
-            assert_eq!(value_encoding(&page), Encoding::BYTE_STREAM_SPLIT, "{path}");
-        }
-    }
-    for path in ["target", "predicted", "phase"] {
-        let pages = pages(&file, path);
-        assert_eq!(pages[0].page_type(), PageType::DICTIONARY_PAGE, "{path}");
-        assert_eq!(
-            value_encoding(&pages[1]),
-            Encoding::RLE_DICTIONARY,
-            "{path}"
-        );
-    }
-    let by = metadata(&file)
-        .row_group(0)
-        .sorting_columns()
-        .unwrap()
-        .clone();
-    assert_eq!(
-        by.iter().map(|by| by.column_idx).collect::<Vec<_>>(),
-        [0, 3]
-    );
-
-    let file = encode(Table::Metrics, None, metrics_rows(3, &[("loss", 0.5)])).unwrap();
-    assert_eq!(
-        value_encoding(&pages(&file, "value")[0]),
-        Encoding::BYTE_STREAM_SPLIT
-    );
-}
-
-#[test]
-fn what_was_written_is_read_back_in_every_table() {
-    for (table, layer, rows) in [
-        (Table::Classifications, None, classifications_rows()),
-        (
-            Table::Metrics,
-            None,
-            metrics_rows(3, &[("loss", 0.5), ("accuracy", f64::NAN)]),
-        ),
-        (
-            Table::Weights,
-            Some(HIDDEN),
-            weights_rows(3, 0, lists(&[], None)),
-        ),
-    ] {
-        let file = encode(table, layer, rows.clone()).unwrap();
-        if rows.num_rows() == 0 {
-            assert_eq!(metadata(&file).file_metadata().num_rows(), 0);
-            continue;
-        }
-        let read = decode(&file);
-        assert_eq!(read.schema().fields(), table.schema().fields());
-        for (field, (a, b)) in read
-            .schema()
-            .fields()
-            .iter()
-            .zip(read.columns().iter().zip(rows.columns()))
-        {
-            assert_eq!(a.as_ref(), b.as_ref(), "{}", field.name());
-        }
-    }
-}
-
-#[test]
 fn long_rows_get_pages_of_131072_floats_and_an_offset_index() {
     let rows: Vec<Vec<f32>> = (0..3).map(|unit| noise(unit, 131_072)).collect();
     let file = encode_weights(&rows, None);
@@ -256,17 +157,24 @@ fn long_rows_get_pages_of_131072_floats_and_an_offset_index() {
 
 #[test]
 fn pages_are_compressed_where_it_pays_and_only_there() {
-    let list_pages_compressed = |rows: &[Vec<f32>]| -> Vec<bool> {
-        let pages = pages(&encode_weights(rows, None), "weights.list.item");
+    let are_compressed = |file: &Bytes, path: &str| -> Vec<bool> {
         let is_compressed = |page: &Page| match page {
             Page::DataPageV2 { is_compressed, .. } => *is_compressed,
             _ => panic!("only data pages of version 2"),
         };
-        pages.iter().map(is_compressed).collect()
+        pages(file, path).iter().map(is_compressed).collect()
     };
-    // Exponents repeat.
+    let list_pages_compressed =
+        |rows: &[Vec<f32>]| are_compressed(&encode_weights(rows, None), "weights.list.item");
+    // Half of it zeros.
+    let (activations, _) = tables::file_of(Table::Activations);
+    assert_eq!(
+        are_compressed(&activations, "activations.list.item"),
+        [true]
+    );
+    // Weights all over: their signs and fractions are random, only the exponents repeat.
     let weights: Vec<_> = (0..64).map(|unit| noise(unit, 256)).collect();
-    assert_eq!(list_pages_compressed(&weights), [true]);
+    assert_eq!(list_pages_compressed(&weights), [false]);
     // Every bit is random.
     let mut state = 1u64;
     let mut random = || {
