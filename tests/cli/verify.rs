@@ -85,3 +85,20 @@ fn a_file_that_was_cut_off_is_found() {
     let problem = problem(&scratch);
     assert!(problem.starts_with(&expected), "{problem}");
 }
+
+#[test]
+fn a_run_without_its_commits_is_not_whole() {
+    let (scratch, _) = recorded();
+    fs::remove_dir_all(scratch.path("run/commits")).unwrap();
+    for verb in ["verify", "stats"] {
+        let stderr = run(&mut scratch.sink(&[verb, "run"])).expect_failure(1);
+        assert!(
+            stderr.contains("run/commits is missing, and there are files"),
+            "{stderr}"
+        );
+    }
+    // It may still be read, as a copy made by hand.
+    let sql = "SELECT count(*) AS n FROM weights WHERE epoch = 0";
+    let asked = run(&mut scratch.query(&["sql", "run", sql, "--format=csv"]));
+    assert_eq!(asked.expect_success(), "n\n18\n");
+}

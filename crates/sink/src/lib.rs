@@ -9,6 +9,7 @@
 mod budget;
 mod encode;
 mod error;
+mod files;
 mod part;
 mod publisher;
 mod run_stats;
@@ -25,8 +26,9 @@ pub use encode::{
     encode_part,
 };
 pub use error::{SinkError, StartSinkError};
+pub use files::RunFilesError;
 pub use part::Part;
-pub use run_stats::{Amount, RunStats, TableStats, run_stats};
+pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
 pub use sink::{
     CHANNEL_PARTS, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL, MAX_DEFAULT_WORKERS,
     MAX_PUBLISH_INTERVAL, OpenCapture, Sink, SinkOptions, SinkSummary, default_num_workers,

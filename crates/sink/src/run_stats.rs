@@ -4,6 +4,19 @@ use std::collections::HashMap;
 
 use trace::{Catalog, ReadCommitsError, RunDir, Table};
 
+use crate::files::{RunFilesError, require_commits};
+
+/// Why a run's contents could not be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum RunStatsError {
+    /// The commits are damaged.
+    #[error(transparent)]
+    Commits(#[from] ReadCommitsError),
+    /// The run's files cannot be told from others.
+    #[error(transparent)]
+    Files(#[from] RunFilesError),
+}
+
 /// What a run holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunStats {
@@ -65,8 +78,9 @@ impl Amount {
 /// Counts what is committed; opens no part file.
 ///
 /// # Errors
-/// If the commits cannot be read.
-pub fn run_stats(run: &RunDir) -> Result<RunStats, ReadCommitsError> {
+/// If the commits cannot be read, or there are files and no commits at all.
+pub fn run_stats(run: &RunDir) -> Result<RunStats, RunStatsError> {
+    require_commits(run)?;
     let catalog = Catalog::load(run)?;
     let mut amounts: HashMap<(&str, Option<&str>), Amount> = HashMap::new();
     let mut total = Amount::default();

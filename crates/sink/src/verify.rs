@@ -4,13 +4,13 @@ mod file;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use trace::{Catalog, LockRunError, ReadCommitsError, RunDir, STAGING_DIR, Table};
+
+use crate::files::{RunFilesError, require_commits, walk};
 
 /// Why a run could not be verified at all. Damage to a part file is no error but a [`Problem`].
 #[derive(Debug, thiserror::Error)]
@@ -18,14 +18,9 @@ pub enum VerifyError {
     /// The commits themselves are missing or damaged: nobody can tell what should be there.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
-    /// A directory cannot be listed.
-    #[error("cannot list {}", path.display())]
-    List {
-        /// The directory.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
+    /// The run's files cannot be told from others.
+    #[error(transparent)]
+    Files(#[from] RunFilesError),
 }
 
 /// What [`verify`] found.
@@ -129,11 +124,12 @@ pub struct VerifyProgress {
 /// verified as of the moment at which its commits were read.
 ///
 /// # Errors
-/// If the commits or a directory cannot be read.
+/// If the commits or a directory cannot be read, or there are files and no commits at all.
 pub fn verify(
     run: &RunDir,
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
+    require_commits(run)?;
     let catalog = Catalog::load(run)?;
     let mut problems = check_files(run, &catalog, progress);
     let (doubled, committed) = committed_paths(&catalog);
@@ -249,32 +245,6 @@ fn uncommitted_files(
     }
     found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
-}
-
-/// Calls `visit` with the path below `base` and the size of every file below `base/dir`. What
-/// vanishes meanwhile was moved by a recorder.
-fn walk(base: &Path, dir: &Path, visit: &mut dyn FnMut(String, u64)) -> Result<(), VerifyError> {
-    let path = base.join(dir);
-    let list_error = |source| VerifyError::List {
-        path: path.clone(),
-        source,
-    };
-    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let entries = match fs::read_dir(&path) {
-        Err(error) if is_gone(&error) => return Ok(()),
-        entries => entries.map_err(list_error)?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(list_error)?;
-        let below = dir.join(entry.file_name());
-        match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => walk(base, &below, visit)?,
-            Ok(metadata) => visit(below.to_string_lossy().into_owned(), metadata.len()),
-            Err(error) if is_gone(&error) => {}
-            Err(error) => return Err(list_error(error)),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -114,6 +114,25 @@ fn what_is_no_run_is_said_and_ends_with_1() {
 }
 
 #[test]
+fn a_run_that_lost_its_commits_is_an_error_and_not_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let commits = run.commits_dir();
+    fs::remove_dir_all(&commits).unwrap();
+    for verb in ["verify", "stats"] {
+        let output = sink(&[verb, run.path().to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stdout), "");
+        let expected = format!(
+            "error: {} is missing, and there are files, as ",
+            commits.display()
+        );
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with(&expected), "{stderr}");
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_verbs_that_do_not_work_yet_are_absent() {
     assert_eq!(sink(&["verify"]).status.code(), Some(2));
     assert_eq!(sink(&["repair", "run"]).status.code(), Some(2));

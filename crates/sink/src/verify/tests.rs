@@ -59,6 +59,29 @@ fn an_empty_run_is_whole() {
     assert_eq!((report.num_files, report.problems.len()), (0, 0));
 }
 
+/// As it is for a moment after it was created.
+#[test]
+fn a_run_of_which_there_is_only_its_identity_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    fs::remove_dir(run.commits_dir()).unwrap();
+    let report = report(&run);
+    assert_eq!((report.num_files, report.problems.len()), (0, 0));
+}
+
+#[test]
+fn files_without_any_commits_are_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(dir.path());
+    fs::remove_dir_all(run.commits_dir()).unwrap();
+    let error = verify(&run, &|_| {}).unwrap_err();
+    let VerifyError::Files(RunFilesError::NoCommits { path, example }) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*path, run.commits_dir());
+    assert!(run.path().join(example).is_file(), "{example}");
+}
+
 #[test]
 fn a_missing_file_is_found() {
     let dir = tempfile::tempdir().unwrap();

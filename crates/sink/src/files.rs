@@ -1,0 +1,84 @@
+//! The files of a run as its directories show them, whatever the commits say.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use trace::{RunDir, Table};
+
+/// Why the files of a run cannot be told from what is left over beside them.
+#[derive(Debug, thiserror::Error)]
+pub enum RunFilesError {
+    /// A directory cannot be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// There are files, but nothing that says which of them belong to the run.
+    #[error(
+        "{} is missing, and there are files, as {example}: nobody can tell what belongs to the \
+         run and whether it is whole",
+        path.display()
+    )]
+    NoCommits {
+        /// Where the commits should be.
+        path: PathBuf,
+        /// A file of a table, below the run's directory.
+        example: String,
+    },
+}
+
+/// Makes sure that a run in which there is something has commits. One of which there is only
+/// `run.json` was begun a moment ago, or died then.
+pub(crate) fn require_commits(run: &RunDir) -> Result<(), RunFilesError> {
+    let commits = run.commits_dir();
+    if commits.is_dir() {
+        return Ok(());
+    }
+    let mut example = None;
+    for table in Table::ALL {
+        walk(run.path(), Path::new(table.name()), &mut |path, _| {
+            example.get_or_insert(path);
+        })?;
+    }
+    match example {
+        Some(example) => Err(RunFilesError::NoCommits {
+            path: commits,
+            example,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Calls `visit` with the path below `base` and the size of every file below `base/dir`. What
+/// vanishes meanwhile was moved by a recorder.
+pub(crate) fn walk(
+    base: &Path,
+    dir: &Path,
+    visit: &mut dyn FnMut(String, u64),
+) -> Result<(), RunFilesError> {
+    let path = base.join(dir);
+    let list_error = |source| RunFilesError::List {
+        path: path.clone(),
+        source,
+    };
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(&path) {
+        Err(error) if is_gone(&error) => return Ok(()),
+        entries => entries.map_err(list_error)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(list_error)?;
+        let below = dir.join(entry.file_name());
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => walk(base, &below, visit)?,
+            Ok(metadata) => visit(below.to_string_lossy().into_owned(), metadata.len()),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(list_error(error)),
+        }
+    }
+    Ok(())
+}
