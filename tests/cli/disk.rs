@@ -36,6 +36,9 @@ fn assert_safe(finished: &Finished, cause: &str, run_dir: &str) -> u64 {
         )),
         "{finished}"
     );
+    // It is said once, by the error.
+    assert!(!stderr.contains("WARN"), "{finished}");
+    assert_eq!(stderr.matches(cause).count(), 1, "{finished}");
     let safe = match stderr.contains(&format!(
         "safe on disk: no capture was committed in {run_dir}"
     )) {

@@ -1,6 +1,6 @@
 //! The thread that publishes: whole captures, in the order in which they began, several at once.
 //!
-//! Invariants:
+//! Invariants, by which 6 and 7 of `ARCHITECTURE.md` are kept:
 //! 1. A capture is published when it has ended and all its parts are staged, never without one.
 //! 2. It is published after every capture that began before it, in the same group or an earlier
 //!    one; so nothing that follows a lost part is ever published.

@@ -1,6 +1,6 @@
 //! The sink: from rows in memory to committed captures.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,10 +29,12 @@ pub const DEFAULT_MIN_PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 /// Captures that arrive in quick succession are published at most this far apart.
 pub const MAX_PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Parts that the channel holds at most; its budget of bytes is what should run out first.
+/// Parts that the channel holds at most; its budget of bytes is what should run out first
+/// (`ARCHITECTURE.md`, invariant 9).
 pub const CHANNEL_PARTS: usize = 1024;
 
-/// Messages to the publisher that may wait: names of staged files, no rows.
+/// Messages to the publisher that may wait: names of staged files, no rows. Whoever sends one more
+/// waits (`ARCHITECTURE.md`, invariant 9).
 const PUBLISHER_EVENTS: usize = 1024;
 
 /// How captures count inside a sink: from 0, in the order in which they began.
@@ -76,7 +78,7 @@ pub fn default_num_workers() -> usize {
 ///
 /// # Ordering
 /// Captures are committed in the order in which they began, whatever the order in which their
-/// parts are encoded. One is committed only with all its parts.
+/// parts are encoded. One is committed only with all its parts (`ARCHITECTURE.md`, invariant 6).
 ///
 /// # Back-pressure
 /// [`OpenCapture::send`] waits while the channel holds [`SinkOptions::channel_bytes`]. A part
@@ -84,13 +86,13 @@ pub fn default_num_workers() -> usize {
 /// senders.
 ///
 /// # Failures
-/// The first failure of any thread is what every later call returns. What was committed stays,
-/// captures that began before the one that failed and are whole are still committed, everything
+/// The first failure of any thread is what every later call returns (`ARCHITECTURE.md`, invariant
+/// 7). What was committed stays, captures that began before the one that failed and are whole are still committed, everything
 /// else is dropped. Nobody is left waiting.
 ///
 /// # Shutdown
 /// [`Sink::finish`] drains the channel, publishes, and joins the threads. Dropping the sink does
-/// the same and can only log what went wrong.
+/// the same and can only log what went wrong, unless a call returned it before.
 #[derive(Debug)]
 pub struct Sink {
     shared: Arc<Shared>,
@@ -109,6 +111,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     budget: Arc<ByteBudget>,
     failure: OnceLock<SinkError>,
+    /// Whether a caller was told of the failure.
+    is_returned: AtomicBool,
 }
 
 impl Shared {
@@ -118,6 +122,7 @@ impl Shared {
             counters: Counters::default(),
             budget: ByteBudget::new(channel_bytes),
             failure: OnceLock::new(),
+            is_returned: AtomicBool::new(false),
         }
     }
 
@@ -138,8 +143,19 @@ impl Shared {
         }
     }
 
+    /// Returns the first failure, for a caller to return.
     fn check(&self) -> Result<(), SinkError> {
-        self.failure().cloned().map_or(Ok(()), Err)
+        let Some(error) = self.failure() else {
+            return Ok(());
+        };
+        self.is_returned.store(true, Ordering::Relaxed);
+        Err(error.clone())
+    }
+
+    /// The first failure, if no caller was told of it.
+    fn unreturned_failure(&self) -> Option<&SinkError> {
+        self.failure()
+            .filter(|_| !self.is_returned.load(Ordering::Relaxed))
     }
 }
 
@@ -290,9 +306,10 @@ impl Drop for Sink {
             return;
         }
         self.shut_down();
-        if let Err(error) = self.shared.check() {
+        // An error is said once: who had it returned says it, and then drops the sink.
+        if let Some(error) = self.shared.unreturned_failure() {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = error as &dyn std::error::Error,
                 "a sink was dropped without finish, and not everything was recorded"
             );
         }

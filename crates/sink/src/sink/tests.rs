@@ -331,3 +331,51 @@ fn a_failed_publish_is_the_last_one() {
     assert_eq!(epochs(&run), [0]);
     assert_clean(&run);
 }
+
+/// What this thread logs while it does something.
+fn logged(action: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, action);
+    let bytes = log.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_failure_is_said_once() {
+    for is_returned in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = create_run(&dir.path().join("run"));
+        let sink = start(&run, EAGER);
+        fs::remove_dir_all(run.staging_dir()).unwrap();
+        let log = logged(|| {
+            if is_returned {
+                send_until_failure(&sink, 0);
+            } else {
+                // Whoever recorded this went away before the failure was known.
+                let _ = sink.begin(Some(capture(0))).send({
+                    let (path, rows) = layer_weights(0, HIDDEN);
+                    Part { path, rows }
+                });
+            }
+            drop(sink);
+        });
+        let says = log.contains("a sink was dropped without finish");
+        assert_eq!(says, !is_returned, "{log}");
+    }
+}
