@@ -1,4 +1,5 @@
-//! What a network is made of: the single source of truth for layers, neurons and connections.
+//! What a network is made of: the single source of truth for layers, neurons and connections
+//! (`ARCHITECTURE.md`, invariant 10).
 
 use serde::{Deserialize, Serialize};
 
