@@ -40,21 +40,48 @@ fn without_options_it_leaves_a_run_that_query_opens() {
     }
     assert_eq!(lines_that_start(&stdout, "cost: "), 1, "{stdout}");
 
-    // The two commands to try next, as they stand there.
-    let (_, next) = stdout.split_once("next:\n").unwrap();
-    assert_eq!(next.lines().count(), 2);
-    for line in next.lines() {
-        let arguments = line
-            .trim()
-            .strip_prefix("cargo run --release -p query -- ")
-            .unwrap();
-        let script = format!("\"$0\" {arguments}");
-        let program = &stratigraph::binaries().query;
-        let mut shell = scratch.command("sh".as_ref(), &["-c", &script]);
-        let rows = run(shell.arg(program)).expect_success();
-        assert!(rows.lines().count() > 20, "{line}\n{rows}");
+    let share = stdout.split_once("of the training thread (").unwrap().1;
+    let share: f64 = share.split_once('%').unwrap().0.parse().unwrap();
+    assert!(share > 0.0 && share < 100.0, "{stdout}");
+
+    for rows in next_commands(&scratch, &stdout) {
+        assert!(rows.lines().count() > 20, "{rows}");
     }
     every_named_query_answers(&scratch, "traces/digits");
+}
+
+/// What the two commands to try next print, pasted into a shell as they stand there.
+fn next_commands(scratch: &Scratch, summary: &str) -> [String; 2] {
+    let (_, next) = summary.split_once("next:\n").unwrap();
+    let printed: Vec<String> = next
+        .lines()
+        .map(|line| {
+            let arguments = line
+                .trim()
+                .strip_prefix("cargo run --release -p query -- ")
+                .unwrap();
+            let script = format!("\"$0\" {arguments}");
+            let program = &stratigraph::binaries().query;
+            let mut shell = scratch.command("sh".as_ref(), &["-c", &script]);
+            run(shell.arg(program)).expect_success()
+        })
+        .collect();
+    printed.try_into().unwrap()
+}
+
+#[test]
+fn the_next_commands_work_whatever_was_recorded_and_wherever() {
+    let scratch = Scratch::new();
+    for table in ["weights", "classifications", "activations", "metrics"] {
+        let out = format!("{table}, Ada's $1 run");
+        let summary = scratch.train(&[
+            "--epochs", "2", "--hidden", "4", "--record", table, "--out", &out,
+        ]);
+        for rows in next_commands(&scratch, &summary) {
+            // Two lines of names at least, and a row.
+            assert!(rows.lines().count() > 2, "{table}: {rows}");
+        }
+    }
 }
 
 fn every_named_query_answers(scratch: &Scratch, run_dir: &str) {
@@ -72,6 +99,42 @@ fn every_named_query_answers(scratch: &Scratch, run_dir: &str) {
         }
         assert!(rows.next().is_some(), "{name} has no rows");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_there_is_a_bar_that_leaves_nothing_behind() {
+    const CLEAR_LINE: &str = "\u{1b}[2K";
+    let scratch = Scratch::new();
+    // A terminal of its own, from util-linux, for the shell that it starts.
+    let on_a_terminal = |command: &str| {
+        let arguments = ["-qec", command, "/dev/null"];
+        let mut script = scratch.command("script".as_ref(), &arguments);
+        let recorder = &stratigraph::binaries().recorder;
+        script.env("TERM", "xterm").env("RECORDER", recorder);
+        script
+    };
+    let probed = on_a_terminal("stty cols 100 rows 30").output();
+    if !probed.is_ok_and(|probed| probed.status.success()) {
+        announce("skipped: there is no program here to make a terminal with");
+        return;
+    }
+    let train = "\"$RECORDER\" train --device cpu --epochs 3 --hidden 4 --out run";
+    let command = format!("stty cols 100 rows 30; {train}");
+    let shown = run(&mut on_a_terminal(&command)).expect_success();
+    assert!(shown.contains(" epoch 0/3 "), "{shown}");
+    assert!(shown.contains(CLEAR_LINE), "{shown}");
+    // What stands there in the end: of each line, what came after it was last cleared.
+    let lines: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.rsplit(CLEAR_LINE).next())
+        .map(|line| line.trim_end_matches('\r'))
+        .collect();
+    assert_eq!(
+        lines[..2],
+        ["training on the CPU, as asked", "recording into run"]
+    );
+    assert!(lines[2].starts_with("trained 3 epochs"), "{shown}");
 }
 
 #[test]
@@ -161,6 +224,22 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--hidden", "128;64"], "128;64"),
         (&["train", "--channel-bytes", "much"], "much"),
         (&["train", "--activations", "none"], "none"),
+        (&["train", "--activation-samples", "0"], "1.."),
+        (&["train", "--epochs", "0"], "0 epochs"),
+        (&["train", "--batch-size", "0"], "a batch size of 0"),
+        (
+            &[
+                "train",
+                "--dataset",
+                "notebook",
+                "--batch-size",
+                "18446744073709551615",
+            ],
+            "at most 1048576",
+        ),
+        (&["train", "--hidden", "8,0"], "hidden layer 2"),
+        (&["train", "--lr", "0"], "a learning rate of 0"),
+        (&["train", "--lr", "nan"], "a learning rate of NaN"),
         (&["replay", "traces/digits"], "--epoch"),
         // Verbs and flags that do not work yet are absent.
         (&["train", "--resume"], "--resume"),
@@ -170,6 +249,19 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         assert!(stderr.contains(named), "{arguments:?}: {stderr}");
         assert!(stderr.contains("--help"), "{arguments:?}: {stderr}");
     }
+    assert!(files(&scratch.path("")).is_empty());
+}
+
+#[test]
+fn a_network_that_no_trace_can_hold_is_refused_before_it_is_built() {
+    let scratch = Scratch::new();
+    let arguments = ["train", "--device", "cpu", "--hidden", "1000000000"];
+    let stderr = run(&mut scratch.recorder(&arguments)).expect_failure(1);
+    assert_eq!(
+        stderr,
+        "error: layer L_input would have 1000000000 units with 64 weights each, a trace can hold \
+         2147483647 weights of a layer\n"
+    );
     assert!(files(&scratch.path("")).is_empty());
 }
 

@@ -1,5 +1,7 @@
 //! The command line: arguments, printing, exit status.
 
+mod console;
+mod next;
 mod replay;
 mod train;
 
@@ -7,11 +9,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bytesize::ByteSize;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
     ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice, Recorded, TrainConfig,
 };
 use tracing_subscriber::EnvFilter;
+
+use console::Console;
 
 /// Exit status after Ctrl-C, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -43,6 +48,23 @@ enum Verb {
         #[arg(long, value_name = "N")]
         epoch: i32,
     },
+}
+
+impl Verb {
+    /// Checks what clap cannot: values that belong together, or have no range of whole numbers.
+    fn check(&self) -> Result<(), clap::Error> {
+        let Self::Train(args) = self else {
+            return Ok(());
+        };
+        args.train_config().validate().map_err(|error| {
+            let mut command = Cli::command();
+            command.build();
+            match command.find_subcommand_mut("train") {
+                Some(train) => train.error(ErrorKind::ValueValidation, error),
+                None => command.error(ErrorKind::ValueValidation, error),
+            }
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -85,8 +107,13 @@ struct TrainArgs {
     #[arg(long, default_value = "raw", value_name = "raw|stats")]
     activations: Activations,
     /// Held-out samples whose raw activations are kept; statistics always cover all
-    #[arg(long, default_value_t = DEFAULT_ACTIVATION_SAMPLES, value_name = "N")]
-    activation_samples: usize,
+    #[arg(
+        long,
+        default_value_t = DEFAULT_ACTIVATION_SAMPLES as u64,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    activation_samples: u64,
     /// Memory for rows that wait to be written, as 64MiB
     #[arg(
         long,
@@ -160,7 +187,8 @@ impl TrainArgs {
             classifications: tables.classifications,
             activations: tables.activations.then_some(match self.activations {
                 Activations::Raw => ActivationDetail::Raw {
-                    samples: self.activation_samples,
+                    // More than there can be is all of them.
+                    samples: usize::try_from(self.activation_samples).unwrap_or(usize::MAX),
                 },
                 Activations::Stats => ActivationDetail::Statistics,
             }),
@@ -172,22 +200,19 @@ impl TrainArgs {
 /// Runs the command line: 0 for done, 1 for failed, 2 for wrong usage, 130 after Ctrl-C.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.verbose);
+    if let Err(error) = cli.verb.check() {
+        error.exit();
+    }
+    let console = Console::default();
+    start_logging(cli.verbose, console.clone());
     let result = match &cli.verb {
-        Verb::Train(args) => train::run(args),
+        Verb::Train(args) => train::run(args, &console),
         Verb::Replay { run, epoch } => replay::run(run, *epoch),
     };
     result.unwrap_or_else(|error| {
-        say(&format!("error: {error:#}"));
+        console.say(&format!("error: {error:#}"));
         ExitCode::FAILURE
     })
-}
-
-/// Says something to whoever watches; results go to stdout instead.
-fn say(line: &str) {
-    use std::io::Write as _;
-    // Nobody is left to be told if this fails.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Prints a result; whoever reads it, as `head`, may have had enough.
@@ -199,7 +224,7 @@ fn print(text: &str) -> std::io::Result<()> {
     }
 }
 
-fn start_logging(verbose: u8) {
+fn start_logging(verbose: u8, console: Console) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
@@ -208,7 +233,7 @@ fn start_logging(verbose: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || console.clone())
         .init();
 }
 
@@ -218,7 +243,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 

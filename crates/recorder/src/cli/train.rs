@@ -7,19 +7,20 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
 use recorder::{
     CancelToken, EpochProgress, RecordSummary, Resolution, SessionError, SessionObserver,
     SessionOptions, SessionSummary, train,
 };
 use trace::{Catalog, RunDir, Table};
 
-use super::{INTERRUPTED, TrainArgs, print, say};
+use super::console::Console;
+use super::{INTERRUPTED, TrainArgs, next, print};
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
+pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
     let options = SessionOptions {
         out: args.out.clone(),
         dataset: args.dataset,
@@ -29,11 +30,13 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
         channel_bytes: args.channel_bytes.as_u64(),
     };
     let cancel = CancelToken::default();
-    stop_on_ctrl_c(cancel.clone())?;
-    let mut progress = Progress::new(options.train.epochs);
+    stop_on_ctrl_c(cancel.clone(), console.clone())?;
+    let mut progress = Progress::new(options.train.epochs, console.clone());
     let result = train(&options, &cancel, &mut progress);
-    progress.bar.finish_and_clear();
-    let summary = result.map_err(|error| {
+    console.bar().finish_and_clear();
+    // Nothing is left to be published: from here on Ctrl-C ends the process.
+    let was_cancelled = cancel.cancel();
+    let mut summary = result.map_err(|error| {
         let safe = what_is_safe(&error);
         let error = anyhow::Error::from(error);
         match safe {
@@ -41,6 +44,8 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
             None => error,
         }
     })?;
+    // Somebody who was told that the session stops is not told otherwise, however late it was.
+    summary.interrupted = was_cancelled;
     print(&describe(&summary)?).context("cannot write to stdout")?;
     Ok(if summary.interrupted {
         ExitCode::from(INTERRUPTED)
@@ -50,22 +55,19 @@ pub(super) fn run(args: &TrainArgs) -> Result<ExitCode> {
 }
 
 /// The first Ctrl-C ends the session in good order, a second one ends the process.
-fn stop_on_ctrl_c(cancel: CancelToken) -> Result<()> {
+fn stop_on_ctrl_c(cancel: CancelToken, console: Console) -> Result<()> {
     ctrlc::set_handler(move || {
-        if cancel.is_cancelled() {
+        if cancel.cancel() {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        cancel.cancel();
-        say("stopping: publishing what was captured (Ctrl-C again stops at once)");
+        console.say("stopping: publishing what was captured (Ctrl-C again stops at once)");
     })
     .context("cannot listen for Ctrl-C")
 }
 
-/// What a failed recording leaves on the disk.
+/// What a session that failed leaves on the disk, if it was recorded.
 fn what_is_safe(error: &SessionError) -> Option<String> {
-    let SessionError::Record { run, .. } = error else {
-        return None;
-    };
+    let run = error.run()?;
     let catalog = RunDir::open(run)
         .ok()
         .and_then(|run| Catalog::load(&run).ok())?;
@@ -84,13 +86,13 @@ fn what_is_safe(error: &SessionError) -> Option<String> {
 }
 
 struct Progress {
-    bar: ProgressBar,
+    console: Console,
     is_terminal: bool,
     last_line: Option<Instant>,
 }
 
 impl Progress {
-    fn new(epochs: usize) -> Self {
+    fn new(epochs: usize, console: Console) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let target = if is_terminal {
             ProgressDrawTarget::stderr()
@@ -99,9 +101,12 @@ impl Progress {
         };
         let style = ProgressStyle::with_template("{bar:24} epoch {pos}/{len} {msg} eta {eta}")
             .expect("the template is well-formed");
-        let bar = ProgressBar::with_draw_target(Some(epochs as u64), target).with_style(style);
+        let bar = console.bar();
+        bar.set_length(epochs as u64);
+        bar.set_style(style);
+        bar.set_draw_target(target);
         Self {
-            bar,
+            console,
             is_terminal,
             last_line: None,
         }
@@ -110,12 +115,13 @@ impl Progress {
 
 impl SessionObserver for Progress {
     fn started(&mut self, device: &Resolution, run: Option<&Path>) {
-        say(&format!("training on {}", device.reason));
-        say(&match run {
+        let console = &self.console;
+        console.say(&format!("training on {}", device.reason));
+        console.say(&match run {
             Some(run) => format!("recording into {}", run.display()),
             None => "recording nothing".to_owned(),
         });
-        self.bar.reset();
+        console.bar().reset();
     }
 
     fn epoch_done(&mut self, progress: &EpochProgress) {
@@ -126,14 +132,16 @@ impl SessionObserver for Progress {
             HumanBytes(progress.part_bytes)
         );
         let epoch = u64::try_from(progress.train.epoch.0).unwrap_or(0);
-        self.bar.set_position(epoch + 1);
-        let num_epochs = self.bar.length().unwrap_or(0);
+        let bar = self.console.bar();
+        bar.set_position(epoch + 1);
+        let num_epochs = bar.length().unwrap_or(0);
         let is_due = self.last_line.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
         if !self.is_terminal && (is_due || epoch + 1 == num_epochs) {
-            say(&format!("epoch {}/{num_epochs} {message}", epoch + 1));
+            let line = format!("epoch {}/{num_epochs} {message}", epoch + 1);
+            self.console.say(&line);
             self.last_line = Some(Instant::now());
         }
-        self.bar.set_message(message);
+        self.console.bar().set_message(message);
     }
 }
 
@@ -180,8 +188,10 @@ fn describe_run(
         HumanBytes(sink.part_bytes),
         HumanCount(sink.num_parts),
     )?;
+    let mut tables = Vec::new();
     for (table, (rows, bytes)) in Table::ALL.into_iter().zip(sink.by_table) {
         if rows > 0 {
+            tables.push(table);
             writeln!(
                 text,
                 "  {:<16}{:>12} rows {:>12}",
@@ -192,23 +202,29 @@ fn describe_run(
         }
     }
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let cost = recorded.training_thread();
     writeln!(
         text,
-        "cost: {:.1} ms of the training thread ({:.2}% of the time, {:.1} ms of it waiting); elsewhere {:.1} ms encoding, {:.1} ms publishing in {} commits",
+        "cost: {:.1} ms of the training thread ({:.2}% of the time): {:.1} ms handing over ({:.1} ms of it waiting), {:.1} ms until all was committed; elsewhere {:.1} ms encoding, {:.1} ms publishing in {} commits",
+        ms(cost),
+        100.0 * cost.as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
         ms(recorded.hand_off),
-        100.0 * recorded.hand_off.as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
         ms(recorded.stall),
+        ms(recorded.finish),
         recorded.sink.encode_ms,
         recorded.sink.publish_ms,
         recorded.sink.num_publishes,
     )?;
-    writeln!(text, "next:")?;
-    let query = "cargo run --release -p query --";
-    writeln!(text, "  {query} run learning_curve {}", run.display())?;
-    writeln!(
-        text,
-        "  {query} sql {} \"SELECT epoch, layer, avg(weight_l2) FROM weights GROUP BY 1, 2 ORDER BY 1, 2\"",
-        run.display()
-    )?;
+    let commands = match recorded.num_captures {
+        // There is nothing to ask.
+        0 => Vec::new(),
+        _ => next::commands(run, &tables),
+    };
+    if !commands.is_empty() {
+        writeln!(text, "next:")?;
+    }
+    for command in commands {
+        writeln!(text, "  {command}")?;
+    }
     Ok(())
 }

@@ -1,0 +1,126 @@
+//! What to try next with a run that was just recorded.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use trace::Table;
+
+/// How many commands are shown.
+const NUM_COMMANDS: usize = 2;
+
+/// Tables in the order in which people ask first.
+const BY_INTEREST: [Table; 4] = [
+    Table::Metrics,
+    Table::Weights,
+    Table::Classifications,
+    Table::Activations,
+];
+
+/// How the program is called from the workspace.
+const QUERY: &str = "cargo run --release -p query --";
+
+/// Commands that answer something of what was recorded, to be pasted into a POSIX shell; none for a
+/// path that is no text.
+pub(super) fn commands(run: &Path, recorded: &[Table]) -> Vec<String> {
+    let Some(run) = run.to_str().map(quote) else {
+        return Vec::new();
+    };
+    let tables = || {
+        BY_INTEREST
+            .into_iter()
+            .filter(move |t| recorded.contains(t))
+    };
+    let [first, second] = [0, 1].map(|nth| tables().map(move |table| questions(table)[nth]));
+    // A second question of a table only where there is no other table.
+    first
+        .chain(second)
+        .take(NUM_COMMANDS)
+        .map(|question| match question {
+            Question::Named(name) => format!("{QUERY} run {name} {run}"),
+            Question::Sql(sql) => format!("{QUERY} sql {run} \"{sql}\""),
+        })
+        .collect()
+}
+
+#[derive(Clone, Copy)]
+enum Question {
+    /// A named query.
+    Named(&'static str),
+    /// A statement without characters that a shell reads between double quotes.
+    Sql(&'static str),
+}
+
+/// Two questions that a table answers alone.
+fn questions(table: Table) -> [Question; 2] {
+    use Question::{Named, Sql};
+    match table {
+        Table::Weights => [
+            Sql("SELECT epoch, layer, avg(weight_l2) FROM weights GROUP BY 1, 2 ORDER BY 1, 2"),
+            Named("by_neuron"),
+        ],
+        Table::Activations => [
+            Sql(
+                "SELECT epoch, layer, avg(activation_mean) FROM activations GROUP BY 1, 2 ORDER BY 1, 2",
+            ),
+            Sql(
+                "SELECT layer, neuron, avg(activation_std) FROM activations GROUP BY 1, 2 ORDER BY 3",
+            ),
+        ],
+        Table::Classifications => [Named("confusion"), Named("classification_series")],
+        Table::Metrics => [Named("learning_curve"), Named("overhead")],
+    }
+}
+
+/// A path as one word of a POSIX shell that no program takes for an option.
+fn quote(path: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
+    let path = match path.starts_with('-') {
+        true => Cow::Owned(format!("./{path}")),
+        false => Cow::Borrowed(path),
+    };
+    if !path.is_empty() && path.chars().all(is_plain) {
+        return path;
+    }
+    Cow::Owned(format!("'{}'", path.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, quoted) in [
+            ("traces/digits-2", "traces/digits-2"),
+            ("my run", "'my run'"),
+            ("$HOME/*", "'$HOME/*'"),
+            ("Ada's", r"'Ada'\''s'"),
+            ("~", "'~'"),
+            ("-v", "./-v"),
+            ("-v w", "'./-v w'"),
+            ("zürich", "'zürich'"),
+        ] {
+            assert_eq!(quote(path), quoted);
+        }
+    }
+
+    #[test]
+    fn the_commands_ask_for_what_was_recorded() {
+        let commands = |recorded: &[Table]| commands(Path::new("a b"), recorded);
+        assert_eq!(
+            commands(&[Table::Metrics]),
+            [
+                "cargo run --release -p query -- run learning_curve 'a b'",
+                "cargo run --release -p query -- run overhead 'a b'",
+            ]
+        );
+        assert_eq!(
+            commands(&[Table::Classifications, Table::Metrics]),
+            [
+                "cargo run --release -p query -- run learning_curve 'a b'",
+                "cargo run --release -p query -- run confusion 'a b'",
+            ]
+        );
+        assert_eq!(commands(&[]), [""; 0]);
+    }
+}
