@@ -14,7 +14,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
 use crate::id::{Epoch, LayerLabel, Rank, Step};
@@ -30,7 +30,7 @@ const NO_DIGITS: &str = "00000000";
 /// Rows of a row group; a record begins a new one only where it ends, so that all but the last
 /// have at least this many. As many are read and written at a time: the memory that a checkpoint
 /// takes depends on this and its size on disk alone.
-const ROW_GROUP_ROWS: usize = 8192;
+const ROW_GROUP_ROWS: usize = 2048;
 
 const KIND_COMMIT: &str = "commit";
 const KIND_CAPTURE: &str = "capture";
@@ -204,6 +204,9 @@ impl Encoder {
     pub(crate) fn try_new() -> Result<Self, ParquetError> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            // Whoever opens a checkpoint reads all of it.
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
             .set_key_value_metadata(Some(vec![
                 KeyValue::new(FORMAT_KEY.to_owned(), FORMAT_VERSION.to_string()),
                 KeyValue::new(CHECKSUM_KEY.to_owned(), NO_DIGITS.to_owned()),
