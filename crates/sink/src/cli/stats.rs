@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
 use sink::{Amount, RunStats, run_stats};
 use trace::RunDir;
 
@@ -26,7 +27,7 @@ pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
         Some((first, last)) => writeln!(out, ", epochs {first} to {last}\n")?,
         None => writeln!(out, ", nothing recorded yet\n")?,
     }
-    print_table(&rows(&stats), &mut out)?;
+    writeln!(out, "{}", table(rows(&stats)).trim_fmt())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -53,29 +54,15 @@ fn rows(stats: &RunStats) -> Vec<[String; HEADER.len()]> {
     rows
 }
 
-fn print_table(rows: &[[String; HEADER.len()]], out: &mut impl Write) -> Result<()> {
-    let header = HEADER.map(str::to_owned);
-    let widths: [usize; HEADER.len()] = std::array::from_fn(|column| {
-        let cells = std::iter::once(&header).chain(rows);
-        cells
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    });
-    for row in std::iter::once(&header).chain(rows) {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(column, (cell, width))| {
-                if column < NUM_TEXT_COLUMNS {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            })
-            .collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
+fn table(rows: Vec<[String; HEADER.len()]>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(HEADER).add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if index >= NUM_TEXT_COLUMNS {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
-    Ok(())
+    table
 }
