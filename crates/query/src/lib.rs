@@ -30,4 +30,4 @@ pub use named::{
 pub use scope::{Captures, Scope};
 pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
 pub use snapshot::OpenError;
-pub use table::{BadFileError, WHOLE_FILE_BYTES};
+pub use table::{BadFileError, SHARED_BYTES, WHOLE_FILE_BYTES};

@@ -10,6 +10,7 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DataFusionError, Result as DataFusionResult, internal_datafusion_err};
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionState;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -25,7 +26,7 @@ use crate::functions::register_functions;
 use crate::named::{Arguments, NamedQuery};
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
-use crate::table::{RUN_STORE, TraceTable};
+use crate::table::{RUN_STORE, ShareScans, TraceTable};
 
 /// Name of the SQL catalogue.
 const CATALOG: &str = "run";
@@ -146,7 +147,13 @@ impl QuerySession {
         if let Some(bytes) = options.memory_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
         }
-        let context = SessionContext::new_with_config_rt(config, runtime.build_arc()?);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime.build_arc()?)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(ShareScans))
+            .build();
+        let context = SessionContext::new_with_state(state);
         let everything = ObjectStoreUrl::parse("file://")?;
         context.deregister_object_store(everything.as_ref())?;
         let store = LocalFileSystem::new_with_prefix(snapshot.run().path())

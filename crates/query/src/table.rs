@@ -3,6 +3,7 @@
 mod prune;
 mod reader;
 mod scan;
+mod shared;
 mod source;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::snapshot::SharedSnapshot;
 pub(crate) use prune::unqualified;
 pub use reader::{BadFileError, WHOLE_FILE_BYTES};
 pub(crate) use scan::RUN_STORE;
+pub use shared::SHARED_BYTES;
+pub(crate) use shared::ShareScans;
 
 /// One table of a run, restricted to the captures of a [`Scope`].
 ///

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -50,7 +51,7 @@ pub(super) struct PartReader {
 }
 
 /// Which file is read, and what was committed of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PartFile {
     pub(super) path: PathBuf,
     pub(super) num_bytes: u64,
@@ -92,6 +93,15 @@ impl PartReader {
             rows,
             columns: (!as_stored).then(|| Arc::clone(&self.columns)),
         })
+    }
+
+    /// All rows of a file that has few.
+    pub(super) fn read_whole(&self, file: &PartFile) -> Result<RecordBatch> {
+        let rows = self.open(file.clone())?.collect::<Result<Vec<_>>>()?;
+        match &rows[..] {
+            [rows] => Ok(rows.clone()),
+            rows => Ok(concat_batches(&self.columns, rows)?),
+        }
     }
 
     /// The rows, and whether they have the columns that are wanted.

@@ -5,9 +5,10 @@
 //! and its table's columns, and there are thousands of them, so that what a file costs before its
 //! first value decides what a query costs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -29,6 +30,7 @@ use object_store::ObjectStore;
 use trace::Crc32c;
 
 use super::reader::{PartFile, PartReader};
+use super::shared::SharedParts;
 
 /// The part files of one table as DataFusion scans them.
 ///
@@ -41,6 +43,8 @@ pub(super) struct PartSource {
     projection: SplitProjection,
     predicate: Option<Arc<dyn PhysicalExpr>>,
     batch_rows: usize,
+    /// What other scans of the same plan decode, too.
+    shared: Option<Arc<SharedParts>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -53,7 +57,27 @@ impl PartSource {
             table_schema,
             predicate: None,
             batch_rows,
+            shared: None,
             metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// The stored columns that are read, ascending.
+    pub(super) fn file_columns(&self) -> &[usize] {
+        &self.projection.file_indices
+    }
+
+    /// Whether `other` reads files of the same table and run.
+    pub(super) fn is_of_same_table(&self, other: &Self) -> bool {
+        self.root == other.root
+            && self.table_schema.file_schema() == other.table_schema.file_schema()
+    }
+
+    /// The same source, taking from `shared` and leaving there what other scans want.
+    pub(super) fn sharing(self, shared: Arc<SharedParts>) -> Self {
+        Self {
+            shared: Some(shared),
+            ..self
         }
     }
 }
@@ -66,11 +90,23 @@ impl FileSource for PartSource {
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let stored = self.table_schema.file_schema();
+        let reader = |columns| PartReader::try_new(stored, columns, self.batch_rows);
+        let shared = self.shared.as_ref().map(|parts| -> Result<SharedReader> {
+            let own = self.file_columns().iter();
+            let own = own.filter_map(|column| parts.columns().binary_search(column).ok());
+            Ok(SharedReader {
+                reader: reader(parts.columns())?,
+                own: own.collect(),
+                parts: Arc::clone(parts),
+            })
+        });
         let opener = PartOpener {
             root: Arc::clone(&self.root),
             stored: Arc::clone(stored),
-            reader: PartReader::try_new(stored, &self.projection.file_indices, self.batch_rows)?,
+            reader: reader(self.file_columns())?,
+            shared: shared.transpose()?,
             predicate: self.predicate.clone(),
+            batch_rows: self.batch_rows,
             files_pruned: MetricBuilder::new(&self.metrics).counter("files_pruned", partition),
         };
         ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), stored)
@@ -155,8 +191,30 @@ struct PartOpener {
     root: Arc<Path>,
     stored: SchemaRef,
     reader: PartReader,
+    shared: Option<SharedReader>,
     predicate: Option<Arc<dyn PhysicalExpr>>,
+    batch_rows: usize,
     files_pruned: Count,
+}
+
+/// Reads what several scans want.
+#[derive(Debug, Clone)]
+struct SharedReader {
+    reader: PartReader,
+    /// Where this scan's columns are among those that are decoded.
+    own: Vec<usize>,
+    parts: Arc<SharedParts>,
+}
+
+impl SharedReader {
+    /// This scan's columns of a file. None if it has to be read without the others.
+    fn rows(&self, path: &str, file: &PartFile) -> Result<Option<RecordBatch>> {
+        let Some(share) = self.parts.take(path) else {
+            return Ok(None);
+        };
+        let rows = share.rows(|| self.reader.read_whole(file))?;
+        Ok(rows.map(|rows| rows.project(&self.own)).transpose()?)
+    }
 }
 
 impl PartOpener {
@@ -179,16 +237,24 @@ impl FileOpener for PartOpener {
             self.files_pruned.add(1);
             return Ok(async { Ok(stream::empty().boxed()) }.boxed());
         }
-        let reader = self.reader.clone();
+        let (reader, shared) = (self.reader.clone(), self.shared.clone());
         let part = PartFile {
-            path: path_of(&self.root, &file),
+            path: self.root.join(file.path().as_ref()),
             num_bytes: file.object_meta.size,
             crc32c: file.extension::<Committed>().map(|committed| committed.0),
         };
-        Ok(async move { Ok(stream::iter(reader.open(part)?).boxed()) }.boxed())
+        // Rows that do not fit into one batch are not kept for others.
+        let num_rows = file.statistics.as_ref().map(|known| known.num_rows);
+        let num_rows = num_rows.and_then(|rows| rows.get_value().copied());
+        let shared = shared.filter(|_| num_rows.is_some_and(|rows| rows <= self.batch_rows));
+        Ok(async move {
+            if let Some(shared) = shared
+                && let Some(rows) = shared.rows(file.path().as_ref(), &part)?
+            {
+                return Ok(stream::iter([Ok(rows)]).boxed());
+            }
+            Ok(stream::iter(reader.open(part)?).boxed())
+        }
+        .boxed())
     }
-}
-
-fn path_of(root: &Path, file: &PartitionedFile) -> PathBuf {
-    root.join(file.object_meta.location.as_ref())
 }
