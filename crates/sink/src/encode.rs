@@ -7,6 +7,7 @@
 //! build takes two thirds less time for 256 rows of 256 floats, and far less for small parts.
 
 mod columns;
+mod probe;
 
 use std::cmp::Ordering;
 use std::io::{self, Write};
@@ -33,9 +34,10 @@ pub const ZSTD_LEVEL: i32 = 1;
 /// are then 128 KiB each, one block of zstd, so that each plane has entropy tables of its own.
 pub const LIST_PAGE_BYTES: usize = 512 * 1024;
 
-/// A page that compression does not make smaller than this share of itself stays as it is. Weights
-/// in byte planes become about 7% smaller, for which every reader would pay a decompression each
-/// time; activations after a ReLU are half zeros, become far smaller, and stay compressed.
+/// What compression does not make smaller than this share of itself stays as it is: a list column
+/// by a sample of it, any page by trying. Weights in byte planes become about 7% smaller, for which
+/// every reader would pay a decompressor a file; activations after a ReLU are half zeros, become
+/// far smaller, and stay compressed.
 pub const MAX_COMPRESSION_RATIO: f64 = 0.85;
 
 /// Columns with fewer bytes than this are not compressed: setting up the compressor costs more
@@ -156,7 +158,8 @@ fn properties(table: Table, schema: &SchemaDescriptor, rows: &RecordBatch) -> Wr
     {
         let path = leaf.path().clone();
         let bytes = columns::value_bytes(array);
-        if bytes >= MIN_COMPRESSED_BYTES {
+        let is_list = matches!(field.data_type(), DataType::List(_));
+        if bytes >= MIN_COMPRESSED_BYTES && (!is_list || probe::is_compressible(array)) {
             let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("a level that zstd has");
             properties = properties.set_column_compression(path.clone(), Compression::ZSTD(zstd));
         }
