@@ -1,7 +1,7 @@
 """Timing of named steps inside the process, and the command line that the peers share.
 
 Each step prints {"what": ..., "seconds": ...} as it ends, and the last line, whose "what" is the query's name, counts
-them all. With --total only that last line is printed, so that a program that times the whole process, interpreter
+them all, with "load_seconds" of them for the trace. With --total only that last line is printed, so that a program that times the whole process, interpreter
 start and imports included, measures the work and little else.
 """
 
@@ -14,7 +14,7 @@ QUERIES = ("classification_series", "padded", "by_layer", "by_neuron", "epoch_av
 
 class Steps:
     def __init__(self, total_only):
-        self.total_only, self.seconds = total_only, 0.0
+        self.total_only, self.seconds, self.load_seconds = total_only, 0.0, 0.0
 
     def run(self, what, function, *arguments):
         """The function's result; its time is printed and counted."""
@@ -22,12 +22,14 @@ class Steps:
         result = function(*arguments)
         seconds = time.perf_counter() - start
         self.seconds += seconds
+        if what == "load":
+            self.load_seconds += seconds
         if not self.total_only:
             report(what, seconds)
         return result
 
     def finish(self, what):
-        report(what, self.seconds)
+        report(what, self.seconds, load_seconds=round(self.load_seconds, 6))
 
 
 def report(what, seconds, **more):

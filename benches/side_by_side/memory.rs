@@ -62,26 +62,16 @@ fn peak_bytes(scratch: &Path, epochs: usize) -> Result<f64> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let path = format!("/proc/{}/status", child.id());
     let mut peak = None;
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
         // It may end at any moment, and then has no memory to ask about.
-        let now = std::fs::read_to_string(&path);
-        peak = peak.max(now.ok().as_deref().and_then(high_water_kib));
+        peak = peak.max(stratigraph::peak_memory_kib(child.id()));
         std::thread::sleep(POLL);
     };
     ensure!(status.success(), "recorder train failed: {status}");
     let kib = peak.context("the system does not tell a process's peak memory in /proc")?;
     Ok(kib as f64 * 1024.0)
-}
-
-/// The most that was ever resident, in KiB, from `/proc/PID/status`.
-fn high_water_kib(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }

@@ -28,6 +28,13 @@ impl Answer {
             .as_f64()
             .context("a peer counts its seconds")
     }
+
+    /// How many of [`Answer::seconds`] the trace took to load.
+    pub fn load_seconds(&self) -> Result<f64> {
+        self.last["load_seconds"]
+            .as_f64()
+            .context("a peer counts its loading")
+    }
 }
 
 impl Python {
@@ -47,10 +54,12 @@ impl Python {
 
     fn check(&self) -> Result<()> {
         let path = self.interpreter.display();
-        ensure!(
-            has_packages(&self.interpreter),
-            "{path} cannot import numpy, pandas and pyarrow: give --python PATH of one that can"
-        );
+        let versions = versions(&self.interpreter).with_context(|| {
+            format!(
+                "{path} cannot import numpy, pandas and pyarrow: give --python PATH of one that can"
+            )
+        })?;
+        println!("{versions}");
         Ok(())
     }
 
@@ -87,23 +96,23 @@ impl Python {
 fn environment() -> Result<PathBuf> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare-python");
     let interpreter = dir.join("bin/python");
-    if !has_packages(&interpreter) {
-        eprintln!("making a Python environment in {}", dir.display());
-        run_to_end(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
-        let requirements = stratigraph::workspace_root().join("tests/interop/requirements.txt");
-        run_to_end(
-            Command::new(&interpreter)
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--only-binary=:all:",
-                    "-r",
-                ])
-                .arg(requirements),
-        )?;
+    let requirements = stratigraph::workspace_root().join("tests/interop/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements)?;
+    let installed = dir.join("installed.txt");
+    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(interpreter);
     }
+    eprintln!("making a Python environment in {}", dir.display());
+    run_to_end(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&dir),
+    )?;
+    let mut pip = Command::new(&interpreter);
+    pip.args(["-m", "pip", "install", "--quiet"]);
+    pip.args(["--only-binary=:all:", "-r"]).arg(&requirements);
+    run_to_end(&mut pip)?;
+    std::fs::write(installed, wanted)?;
     Ok(interpreter)
 }
 
@@ -113,10 +122,16 @@ fn run_to_end(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn has_packages(interpreter: &Path) -> bool {
-    Command::new(interpreter)
-        .args(["-c", "import numpy, pandas, pyarrow"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+/// The versions of the interpreter and of what it measures with.
+fn versions(interpreter: &Path) -> Result<String> {
+    let script = "import platform, numpy, pandas, pyarrow; print(\
+                  f'Python {platform.python_version()}, numpy {numpy.__version__}, pandas \
+                  {pandas.__version__}, pyarrow {pyarrow.__version__}')";
+    let output = Command::new(interpreter).args(["-c", script]).output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }

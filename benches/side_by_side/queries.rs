@@ -55,7 +55,11 @@ struct Measured {
     pandas: Vec<f64>,
     pandas_process: Vec<f64>,
     numpy: Vec<f64>,
+    /// Of `numpy`, what loading the pickle took.
+    numpy_load: Vec<f64>,
     numpy_process: Vec<f64>,
+    /// From the run's directory, by pyarrow.
+    numpy_run: Vec<f64>,
 }
 
 /// Where everything is.
@@ -100,13 +104,16 @@ pub fn measure(
 impl Bench<'_> {
     fn round(&self, case: &Case, measured: &mut Measured) -> Result<()> {
         measured.ours.push(self.ours(case)?);
-        let pandas = self.peer("notebook_pandas.py", case)?;
+        let pandas = self.peer("notebook_pandas.py", &self.pickle, case)?;
         measured.pandas.push(pandas.seconds()?);
         measured.pandas_process.push(pandas.process_seconds);
         measured.ours_process.push(self.our_process(case)?);
-        let numpy = self.peer("notebook_numpy.py", case)?;
+        let numpy = self.peer("notebook_numpy.py", &self.pickle, case)?;
         measured.numpy.push(numpy.seconds()?);
+        measured.numpy_load.push(numpy.load_seconds()?);
         measured.numpy_process.push(numpy.process_seconds);
+        let numpy_run = self.peer("notebook_numpy.py", self.run, case)?;
+        measured.numpy_run.push(numpy_run.seconds()?);
         Ok(())
     }
 
@@ -154,10 +161,10 @@ impl Bench<'_> {
         Ok(seconds)
     }
 
-    fn peer(&self, script: &str, case: &Case) -> Result<Answer> {
+    fn peer(&self, script: &str, trace: &Path, case: &Case) -> Result<Answer> {
         let out = tempfile::tempdir_in(self.scratch)?;
         let path = out.path().join("rows.parquet");
-        let mut arguments: Vec<&OsStr> = vec![case.query.as_ref(), self.pickle.as_os_str()];
+        let mut arguments: Vec<&OsStr> = vec![case.query.as_ref(), trace.as_os_str()];
         arguments.push("--total".as_ref());
         if case.to == To::Parquet {
             arguments.extend([OsStr::new("-o"), path.as_os_str()]);
@@ -167,53 +174,79 @@ impl Bench<'_> {
 }
 
 fn report(measured: &[Measured], (epochs, rounds): (usize, usize), targets: &mut Vec<Target>) {
-    let header = |to| {
-        [
+    let both = || CASES.iter().zip(measured);
+    let rows: Vec<_> = both()
+        .map(|(case, measured)| {
+            let ours = median(&measured.ours);
+            let pandas = median(&measured.pandas);
+            let numpy = median(&measured.numpy);
+            let numpy_run = median(&measured.numpy_run);
+            vec![
+                case.query.to_owned(),
+                case.steps.to_owned(),
+                name(case.to).to_owned(),
+                time(ours),
+                time(pandas),
+                time(numpy),
+                time(median(&measured.numpy_load)),
+                time(numpy_run),
+                times(pandas / ours),
+                times(numpy / ours),
+                times(numpy_run / ours),
+            ]
+        })
+        .collect();
+    print_table(
+        &format!("The notebook's steps, digits, {epochs} epochs, {rounds} rounds, warm page cache"),
+        &[
             "query",
             "steps",
-            to,
+            "rows to",
+            "ours",
+            "pandas",
+            "numpy",
+            "of it load",
+            "numpy, run",
+            "pandas ÷ ours",
+            "numpy ÷ ours",
+            "numpy, run ÷ ours",
+        ],
+        &rows,
+    );
+    println!(
+        "\nOurs from the run's directory, opening it counted, on all cores; pandas and numpy on \
+         one, from a pickle of the same trace, loading counted; \"numpy, run\" from the run's \
+         directory by pyarrow. No process start, no imports."
+    );
+    let rows: Vec<_> = both()
+        .map(|(case, measured)| {
+            let ours = median(&measured.ours_process);
+            let pandas = median(&measured.pandas_process);
+            let numpy = median(&measured.numpy_process);
+            vec![
+                case.query.to_owned(),
+                case.steps.to_owned(),
+                name(case.to).to_owned(),
+                time(ours),
+                time(pandas),
+                time(numpy),
+                times(pandas / ours),
+                times(numpy / ours),
+            ]
+        })
+        .collect();
+    print_table(
+        "The same with the start of the process",
+        &[
+            "query",
+            "steps",
+            "their rows to",
             "ours",
             "pandas",
             "numpy",
             "pandas ÷ ours",
             "numpy ÷ ours",
-        ]
-    };
-    let row = |case: &Case, to: &str, ours: &[f64], pandas: &[f64], numpy: &[f64]| {
-        let [ours, pandas, numpy] = [ours, pandas, numpy].map(median);
-        vec![
-            case.query.to_owned(),
-            case.steps.to_owned(),
-            to.to_owned(),
-            time(ours),
-            time(pandas),
-            time(numpy),
-            times(pandas / ours),
-            times(numpy / ours),
-        ]
-    };
-    let both = || CASES.iter().zip(measured);
-    let rows: Vec<_> = both()
-        .map(|(case, m)| row(case, name(case.to), &m.ours, &m.pandas, &m.numpy))
-        .collect();
-    print_table(
-        &format!("The notebook's steps, digits, {epochs} epochs, {rounds} rounds, warm page cache"),
-        &header("rows to"),
-        &rows,
-    );
-    println!(
-        "\nOurs from the run's directory, opening it counted; theirs from a pickle of the same \
-         trace, loading counted. No process start, no imports."
-    );
-    let rows: Vec<_> = both()
-        .map(|(case, m)| {
-            let (ours, pandas, numpy) = (&m.ours_process, &m.pandas_process, &m.numpy_process);
-            row(case, name(case.to), ours, pandas, numpy)
-        })
-        .collect();
-    print_table(
-        "The same with the start of the process",
-        &header("their rows to"),
+        ],
         &rows,
     );
     println!("\nThe program `query` writes Parquet in every row.");

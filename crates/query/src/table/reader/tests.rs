@@ -71,6 +71,17 @@ fn small_and_large_files_are_read() {
     }
 }
 
+#[test]
+fn rows_are_counted_where_no_column_is_read() {
+    let step: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let older = RecordBatch::try_from_iter([("step", step)]).unwrap();
+    let files = [steps(2), write(&older, None), write(&older, Some("1.9"))];
+    for (_dir, part) in files {
+        let batches = read(part, &[]).unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+    }
+}
+
 /// Columns that another minor version does not have are null, those it has more are left out.
 #[test]
 fn files_of_another_minor_version_have_the_table_s_columns() {
