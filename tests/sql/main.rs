@@ -4,6 +4,7 @@
 //! record may be `run NAME [KEY=VALUE ...]`, which asks a named query.
 
 mod answers;
+mod irregular;
 mod pruning;
 mod tiny;
 
@@ -23,15 +24,22 @@ use answers::Asked;
 
 /// A directory with the tiny run, and a session over it.
 fn session() -> Result<(TempDir, QuerySession)> {
+    session_with(SessionOptions::default())
+}
+
+fn session_with(options: SessionOptions) -> Result<(TempDir, QuerySession)> {
     let dir = TempDir::new()?;
     let run = tiny::write(&dir.path().join("run"))?;
-    let session = Run::open(run.path())?.session(SessionOptions::default())?;
+    let session = Run::open(run.path())?.session(options)?;
     Ok((dir, session))
 }
 
 /// Asks all records of a file.
 fn check(file: &str) -> Result<()> {
-    let (_dir, session) = session()?;
+    let (_dir, session) = match file {
+        "irregular.slt" => irregular::session()?,
+        _ => session()?,
+    };
     let session = Arc::new(session);
     let runtime = Arc::new(Runtime::new()?);
     let connect = || {
@@ -81,6 +89,7 @@ slt![
     confusion,
     connections,
     epoch_average,
+    irregular,
     learning_curve,
     mistakes,
     overhead,
@@ -185,13 +194,11 @@ async fn a_copy_without_commits_is_listed() -> Result<()> {
 
 #[tokio::test]
 async fn too_little_memory_is_told_apart_from_a_mistake() -> Result<()> {
-    let dir = TempDir::new()?;
-    let run = tiny::write(&dir.path().join("run"))?;
     let options = SessionOptions {
         memory_bytes: Some(1),
         ..SessionOptions::default()
     };
-    let session = Run::open(run.path())?.session(options)?;
+    let (_dir, session) = session_with(options)?;
     let rows = session
         .sql("SELECT neuron, vec_mean(weights) FROM weights GROUP BY neuron")
         .await?;

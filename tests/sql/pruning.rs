@@ -5,14 +5,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use arrow::array::AsArray;
-use query::{QueryError, QuerySession};
+use query::{QueryError, QuerySession, SessionOptions};
+use tempfile::TempDir;
 
-use super::session;
+use super::{session, session_with};
 
 /// The part files that the physical plan of a query names, in the order of their names.
 async fn files(session: &QuerySession, sql: &str) -> Result<Vec<String>> {
     let batches = session
-        .sql(&format!("EXPLAIN {sql}"))
+        // VERBOSE, because a plan names no more than five groups of five files otherwise.
+        .sql(&format!("EXPLAIN VERBOSE {sql}"))
         .await?
         .collect()
         .await?;
@@ -49,9 +51,17 @@ async fn an_epoch_and_a_layer_open_one_file() -> Result<()> {
     Ok(())
 }
 
+fn session_of(partitions: usize) -> Result<(TempDir, QuerySession)> {
+    session_with(SessionOptions {
+        target_partitions: Some(partitions),
+        ..SessionOptions::default()
+    })
+}
+
 #[tokio::test]
 async fn whatever_is_said_of_partitions_prunes() -> Result<()> {
-    let (_dir, session) = session()?;
+    // However many cores there are: all files in one group, or one in each.
+    let [(_one, one), (_many, many)] = [session_of(1)?, session_of(16)?];
     for (filter, expected) in [
         ("epoch IN (1, 2)", 4),
         ("epoch BETWEEN 1 AND 2 AND layer LIKE '%hidden'", 2),
@@ -63,7 +73,9 @@ async fn whatever_is_said_of_partitions_prunes() -> Result<()> {
         ("epoch = 1 OR neuron = 2", 10),
     ] {
         let sql = format!("SELECT neuron FROM weights WHERE {filter}");
-        assert_eq!(files(&session, &sql).await?.len(), expected, "{filter}");
+        for session in [&one, &many] {
+            assert_eq!(files(session, &sql).await?.len(), expected, "{filter}");
+        }
     }
     Ok(())
 }

@@ -107,7 +107,7 @@ pub fn write_empty(path: &Path) -> Result<RunDir> {
     Ok(RunDir::create(path, info()?)?)
 }
 
-fn info() -> Result<RunInfo> {
+pub fn info() -> Result<RunInfo> {
     let layer = |index: u32, name: &str, fan_in: u32, source| -> Result<Layer> {
         Ok(Layer {
             layer_index: index,
@@ -172,6 +172,20 @@ pub fn part_of(
     layer: Option<&str>,
     rows: &RecordBatch,
 ) -> Result<StagedPart> {
+    let num_rows = rows.num_rows() as u64;
+    part_that_says(publisher, table, epoch, step, layer, rows, num_rows)
+}
+
+/// Stages one part file, of which the commit will say that it has `num_rows` rows.
+pub fn part_that_says(
+    publisher: &Publisher,
+    table: Table,
+    epoch: i32,
+    step: i64,
+    layer: Option<&str>,
+    rows: &RecordBatch,
+    num_rows: u64,
+) -> Result<StagedPart> {
     let path = PartPath {
         table,
         epoch: Epoch(epoch),
@@ -185,27 +199,29 @@ pub fn part_of(
     let mut writer = ArrowWriter::try_new(&mut file, rows.schema(), None)?;
     writer.write(rows)?;
     writer.close()?;
-    Ok(file.finish(rows.num_rows() as u64))
+    Ok(file.finish(num_rows))
 }
 
 pub fn hidden_weights(step: i64) -> Vec<ArrayRef> {
     let s = step as f32;
     let biases = Float32Array::from(vec![0.5, 0.5]);
-    weights(
-        step,
-        0,
-        Arc::new(biases),
-        [&[s, 2.0 * s, 3.0 * s], &[-s, 0.5, s]],
-    )
+    let rows: [&[f32]; 2] = [&[s, 2.0 * s, 3.0 * s], &[-s, 0.5, s]];
+    weights(step, 0, Arc::new(biases), rows.map(Some))
 }
 
 fn output_weights(step: i64) -> Vec<ArrayRef> {
     let s = step as f32;
     let biases = new_null_array(&DataType::Float32, 2);
-    weights(step, 2, biases, [&[s + 0.25, 1.0], &[0.0, -s]])
+    let rows: [&[f32]; 2] = [&[s + 0.25, 1.0], &[0.0, -s]];
+    weights(step, 2, biases, rows.map(Some))
 }
 
-fn weights(step: i64, first_neuron: i32, bias: ArrayRef, rows: [&[f32]; 2]) -> Vec<ArrayRef> {
+pub fn weights(
+    step: i64,
+    first_neuron: i32,
+    bias: ArrayRef,
+    rows: [Option<&[f32]>; 2],
+) -> Vec<ArrayRef> {
     // Named queries take nothing from the statistics.
     let absent = || new_null_array(&DataType::Float32, 2);
     vec![
@@ -214,7 +230,7 @@ fn weights(step: i64, first_neuron: i32, bias: ArrayRef, rows: [&[f32]; 2]) -> V
         int([first_neuron, first_neuron + 1]),
         int([0, 1]),
         bias,
-        Arc::new(lists(&rows)),
+        Arc::new(nullable_lists(rows)),
         absent(),
         absent(),
         absent(),
@@ -294,19 +310,23 @@ fn metrics(epoch: i32, step: i64) -> Vec<ArrayRef> {
     ]
 }
 
-fn int<const N: usize>(values: [i32; N]) -> ArrayRef {
+pub fn int<const N: usize>(values: [i32; N]) -> ArrayRef {
     Arc::new(Int32Array::from_iter_values(values))
 }
 
-fn long<const N: usize>(values: [i64; N]) -> ArrayRef {
+pub fn long<const N: usize>(values: [i64; N]) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values))
 }
 
 fn lists(rows: &[&[f32]]) -> ListArray {
+    nullable_lists(rows.iter().map(|row| Some(*row)))
+}
+
+pub fn nullable_lists<'a>(rows: impl IntoIterator<Item = Option<&'a [f32]>>) -> ListArray {
     let mut lists = ListBuilder::new(Float32Builder::new()).with_field(float_item());
     for row in rows {
-        lists.values().append_slice(row);
-        lists.append(true);
+        lists.values().append_slice(row.unwrap_or_default());
+        lists.append(row.is_some());
     }
     lists.finish()
 }

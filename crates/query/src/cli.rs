@@ -3,6 +3,7 @@
 mod answer;
 mod describe;
 mod interrupt;
+mod memory;
 mod shell;
 mod statements;
 
@@ -15,9 +16,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use query::output::Format;
-use query::{QueryError, QuerySession, Run, SessionOptions};
+use query::{QueryError, QuerySession, Run};
 
 use answer::Destination;
+use memory::MemoryArgs;
 
 /// Ask a run of a neural network's training questions in SQL.
 #[derive(Parser)]
@@ -37,9 +39,13 @@ enum Command {
         /// The run's directory
         run: PathBuf,
         /// The query, as "SELECT epoch, layer, count(*) FROM weights GROUP BY epoch, layer"
+        // SQL may begin with a comment, which looks like an option.
+        #[arg(allow_hyphen_values = true)]
         sql: String,
         #[command(flatten)]
         output: OutputArgs,
+        #[command(flatten)]
+        memory: MemoryArgs,
     },
     /// Run a named query (`query list` shows them)
     Run {
@@ -55,6 +61,8 @@ enum Command {
         wide: bool,
         #[command(flatten)]
         output: OutputArgs,
+        #[command(flatten)]
+        memory: MemoryArgs,
     },
     /// List the named queries
     List,
@@ -67,6 +75,8 @@ enum Command {
     Shell {
         /// The run's directory
         run: PathBuf,
+        #[command(flatten)]
+        memory: MemoryArgs,
     },
 }
 
@@ -164,9 +174,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             answer::print(&describe::query(query::NamedQuery::find(&name)?))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Sql { run, sql, output } => {
+        Command::Sql {
+            run,
+            sql,
+            output,
+            memory,
+        } => {
             let destination = output.destination().open()?;
-            let session = open(&run)?.session(SessionOptions::default())?;
+            let session = open(&run)?.session(memory.session_options())?;
             finish(async {
                 let rows = session.sql(&sql).await?;
                 if session.is_empty() && session.reads_captures(&rows) {
@@ -183,9 +198,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             params,
             wide,
             output,
+            memory,
         } => {
             let destination = output.destination().open()?;
-            let session = open(&run)?.session(SessionOptions::default())?;
+            let session = open(&run)?.session(memory.session_options())?;
             if session.is_empty() {
                 return Err(QueryError::NothingCaptured.into());
             }
@@ -198,7 +214,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 destination.write(rows).await
             })
         }
-        Command::Shell { run } => shell::run(open(&run)?),
+        Command::Shell { run, memory } => shell::run(open(&run)?, memory.session_options()),
     }
 }
 

@@ -149,3 +149,6 @@ impl TableProvider for Connections {
         )?))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod suggest;
 
 use std::error::Error;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 use crate::snapshot::OpenError;
@@ -63,8 +64,11 @@ pub enum QueryError {
     #[error("{0}")]
     BadFile(String),
     /// There is not enough memory, or not enough disk to spill to.
-    #[error("this query needs more memory than it may use: {0}")]
+    #[error("this query needs more memory than it may use (`--memory` sets how much): {0}")]
     Resources(String),
+    /// The operating system refused, as where there is no space left to spill to.
+    #[error("cannot read or write a file: {0}")]
+    Io(String),
     /// The values do not allow it, as lists of different lengths.
     #[error("{0}")]
     Execution(String),
@@ -89,8 +93,8 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-impl From<arrow::error::ArrowError> for QueryError {
-    fn from(error: arrow::error::ArrowError) -> Self {
+impl From<ArrowError> for QueryError {
+    fn from(error: ArrowError) -> Self {
         DataFusionError::from(error).into()
     }
 }
@@ -111,6 +115,10 @@ fn classify(error: &DataFusionError) -> QueryError {
         | DataFusionError::NotImplemented(_)
         | DataFusionError::Configuration(_) => QueryError::Mistake(message),
         DataFusionError::ResourcesExhausted(_) => QueryError::Resources(message),
+        DataFusionError::IoError(error) => QueryError::Io(error.to_string()),
+        DataFusionError::ArrowError(arrow, _) if matches!(**arrow, ArrowError::IoError(..)) => {
+            QueryError::Io(message)
+        }
         DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => {
             QueryError::Execution(message)
         }
@@ -136,8 +144,8 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
             Some(DataFusionError::ArrowError(inner, _)) => Some(inner.as_ref()),
             _ => match error.downcast_ref::<parquet::errors::ParquetError>() {
                 Some(parquet::errors::ParquetError::External(inner)) => Some(inner.as_ref()),
-                _ => match error.downcast_ref::<arrow::error::ArrowError>() {
-                    Some(arrow::error::ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
+                _ => match error.downcast_ref::<ArrowError>() {
+                    Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
                     _ => error.source(),
                 },
             },

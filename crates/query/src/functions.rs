@@ -38,6 +38,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
@@ -55,6 +56,9 @@ pub fn register_functions(ctx: &SessionContext) {
     for udf in all_udfs() {
         ctx.register_udf(udf.as_ref().clone());
     }
+    if let MemoryLimit::Finite(max_bytes) = ctx.runtime_env().memory_pool.memory_limit() {
+        ctx.register_udf(ScalarUDF::new_from_impl(Pad::new(max_bytes)));
+    }
     for udaf in all_udafs() {
         ctx.register_udaf(udaf.as_ref().clone());
     }
@@ -63,7 +67,7 @@ pub fn register_functions(ctx: &SessionContext) {
 /// The list functions of one row, for a session state that is not a [`SessionContext`].
 pub fn all_udfs() -> Vec<Arc<ScalarUDF>> {
     let mut udfs = vec![
-        ScalarUDF::new_from_impl(Pad::new()),
+        ScalarUDF::new_from_impl(Pad::new(usize::MAX)),
         ScalarUDF::new_from_impl(VecFilter::new()),
     ];
     udfs.extend(

@@ -130,6 +130,17 @@ impl NamedQuery {
         self.sql
     }
 
+    /// Whether each parameter's default has a value in a run.
+    pub(crate) fn has_defaults(&self, snapshot: &Snapshot) -> bool {
+        self.own_parameters()
+            .all(|parameter| parameter.resolve(&parameter.default, snapshot).is_ok())
+    }
+
+    fn own_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let parameters = self.parameters.iter();
+        parameters.filter(|parameter| !is_common(&parameter.name))
+    }
+
     /// Plans the query over a run.
     pub(crate) async fn plan(
         &self,
@@ -140,9 +151,7 @@ impl NamedQuery {
         self.check_names(arguments)?;
         let scope = self.scope(arguments)?;
         let values = self
-            .parameters
-            .iter()
-            .filter(|parameter| !is_common(&parameter.name))
+            .own_parameters()
             .map(|parameter| {
                 let given = value_of(arguments, &parameter.name);
                 let value = parameter.resolve(given.unwrap_or(&parameter.default), snapshot)?;

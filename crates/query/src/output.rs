@@ -11,12 +11,13 @@ mod wide;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::csv::WriterBuilder as CsvBuilder;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{LineDelimited, Writer as JsonWriter};
@@ -108,6 +109,17 @@ pub enum WriteRowsError {
     /// The rows could not be put into a Parquet file.
     #[error("cannot write these rows as parquet")]
     Parquet(#[from] ParquetError),
+    /// The format tells columns apart by their names.
+    #[error(
+        "two columns are named {name:?}, which {} cannot hold: give one another name with AS",
+        format.name()
+    )]
+    RepeatedName {
+        /// The format.
+        format: Format,
+        /// The name.
+        name: String,
+    },
     /// The destination refused.
     #[error("cannot write")]
     Io(#[from] io::Error),
@@ -124,8 +136,8 @@ trait BatchWriter {
 /// Writes all rows of a query to `out`; returns how many there were.
 ///
 /// # Errors
-/// If the query fails on its way, the rows have a type that the format does not have, or `out`
-/// refuses.
+/// If the query fails on its way, the rows have a type that the format does not have or columns
+/// that it cannot tell apart, or `out` refuses.
 pub async fn write_rows(
     mut rows: SendableRecordBatchStream,
     format: Format,
@@ -151,6 +163,12 @@ fn writer<'a>(
     out: &'a mut (dyn Write + Send),
 ) -> Result<Box<dyn BatchWriter + 'a>, WriteRowsError> {
     let encode = |source| WriteRowsError::Encode { format, source };
+    if matches!(format, Format::Json | Format::Parquet)
+        && let Some(name) = repeated_name(&schema)
+    {
+        let name = name.to_owned();
+        return Err(WriteRowsError::RepeatedName { format, name });
+    }
     Ok(match format {
         Format::Table => Box::new(table::TableWriter::new(schema, style, out)),
         Format::Csv => {
@@ -169,6 +187,14 @@ fn writer<'a>(
         Format::Parquet => Box::new(parquet_file::ParquetWriter::try_new(schema, out)?),
         Format::Arrow => Box::new(StreamWriter::try_new(out, &schema).map_err(encode)?),
     })
+}
+
+fn repeated_name(schema: &Schema) -> Option<&str> {
+    let mut names = HashSet::new();
+    let fields = schema.fields().iter();
+    fields
+        .map(|field| field.name().as_str())
+        .find(|name| !names.insert(*name))
 }
 
 impl BatchWriter for arrow::csv::Writer<&mut (dyn Write + Send)> {

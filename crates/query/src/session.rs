@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DataFusionError, Result as DataFusionResult, internal_datafusion_err};
@@ -29,7 +30,7 @@ use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
 use crate::table::{RUN_STORE, ShareScans, TraceTable};
 
 /// Name of the SQL catalogue.
-const CATALOG: &str = "run";
+pub(crate) const CATALOG: &str = "run";
 
 /// The tables that are made of `run.json` and of the commits.
 const FACTS: [&str; 3] = ["layers", "neurons", "commits"];
@@ -132,17 +133,10 @@ impl QuerySession {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, Scope::EVERYTHING.schema_name())
             .with_information_schema(true)
-            .with_batch_size(batch_rows(&snapshot));
+            .with_batch_size(batch_rows(longest_list(snapshot.run().info())));
         if let Some(partitions) = options.target_partitions {
             config = config.with_target_partitions(partitions);
         }
-        let parquet = &mut config.options_mut().execution.parquet;
-        // Part files are written with neither.
-        parquet.enable_page_index = false;
-        parquet.bloom_filter_on_read = false;
-        // Lists and texts of the run as its format says, not as views.
-        parquet.schema_force_view_types = false;
-
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = options.memory_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
@@ -245,7 +239,10 @@ impl QuerySession {
             .cloned()
             .collect();
         table_functions.sort_unstable();
+        let schemas = Scope::ALL.map(Scope::schema_name);
+        let schemas = schemas.into_iter().chain([INFORMATION_SCHEMA]);
         Known {
+            schemas: schemas.map(str::to_owned).collect(),
             tables: tables.map(str::to_owned).collect(),
             functions: self.function_names().into_iter().collect(),
             table_functions,
@@ -253,11 +250,14 @@ impl QuerySession {
     }
 }
 
+/// The longest list that a row of the run's tables is likely to have.
+fn longest_list(info: &RunInfo) -> u64 {
+    u64::from(info.layers.width()).max(info.dataset.num_held_out.min(512))
+}
+
 /// Fewer rows a batch where lists are long: 8,192 rows of 11,008 floats are 361 MB.
-fn batch_rows(snapshot: &Snapshot) -> usize {
-    let info = snapshot.run().info();
-    let longest = u64::from(info.layers.width()).max(info.dataset.num_held_out.min(512));
-    let row_bytes = (longest as usize).max(1) * size_of::<f32>();
+fn batch_rows(longest_list: u64) -> usize {
+    let row_bytes = (longest_list as usize).max(1) * size_of::<f32>();
     (BATCH_BYTES / row_bytes).clamp(MIN_BATCH_ROWS, MAX_BATCH_ROWS)
 }
 
@@ -299,6 +299,12 @@ impl RunSchema {
         )
     }
 
+    /// Whether the parameters of a named query have defaults in this run.
+    fn plans_at_defaults(&self, name: &str) -> bool {
+        self.named(name)
+            .is_some_and(|query| query.has_defaults(&self.snapshot))
+    }
+
     async fn view(&self, query: &NamedQuery) -> DataFusionResult<LogicalPlan> {
         let state = (self.state.0)();
         let state = state.ok_or_else(|| internal_datafusion_err!("the session is gone"))?;
@@ -312,7 +318,8 @@ impl SchemaProvider for RunSchema {
     fn table_names(&self) -> Vec<String> {
         let tables = Table::ALL.iter().map(|table| table.name());
         let queries = NamedQuery::all().iter().map(NamedQuery::name);
-        let queries = queries.filter(|name| self.named(name).is_some());
+        // Whoever lists tables plans them, so one that cannot be is not among them.
+        let queries = queries.filter(|name| self.plans_at_defaults(name));
         tables
             .chain(FACTS)
             .chain(queries)
@@ -339,6 +346,10 @@ impl SchemaProvider for RunSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.table_names().iter().any(|known| known == name)
+        let known = name.parse::<Table>().is_ok() || FACTS.contains(&name);
+        known || self.named(name).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests;

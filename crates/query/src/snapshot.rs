@@ -188,11 +188,12 @@ impl Snapshot {
         })
     }
 
-    /// The first and the last epoch that was captured, the untrained network aside.
+    /// The first and the last epoch that was captured, or of which there are metrics at least. The
+    /// untrained network aside.
     pub(crate) fn epochs(&self) -> Option<(i32, i32)> {
-        let epochs = self.last_steps().keys().filter(|epoch| **epoch >= 0);
-        let first = epochs.clone().min()?;
-        Some((*first, *epochs.max()?))
+        let captured = self.last_steps().keys().copied();
+        let recorded = (0..self.num_files()).map(|index| self.file(index).epoch);
+        first_and_last(captured).or_else(|| first_and_last(recorded))
     }
 
     /// The largest fan-in among the layers whose weights were recorded.
@@ -215,6 +216,15 @@ impl Snapshot {
     pub(crate) fn is_empty(&self) -> bool {
         self.num_files() == 0
     }
+}
+
+fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {
+    epochs
+        .filter(|epoch| *epoch >= 0)
+        .fold(None, |found, epoch| match found {
+            None => Some((epoch, epoch)),
+            Some((first, last)) => Some((epoch.min(first), epoch.max(last))),
+        })
 }
 
 /// The part files below a run's directory, by its tables' directories.

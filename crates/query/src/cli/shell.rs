@@ -31,9 +31,10 @@ SQL ends with a semicolon and may have several lines.
 const PROMPT: &str = "query> ";
 const CONTINUED: &str = "   ..> ";
 
-pub(super) fn run(run: Run) -> anyhow::Result<ExitCode> {
+pub(super) fn run(run: Run, options: SessionOptions) -> anyhow::Result<ExitCode> {
     let mut shell = Shell {
         run,
+        options,
         format: Format::Table,
         runtime: runtime()?,
         stop: None,
@@ -60,6 +61,7 @@ pub(super) fn run(run: Run) -> anyhow::Result<ExitCode> {
 
 struct Shell {
     run: Run,
+    options: SessionOptions,
     format: Format,
     runtime: tokio::runtime::Runtime,
     /// How a person stops a statement; a script is ended as a whole.
@@ -156,7 +158,7 @@ impl Shell {
             (".quit" | ".exit", "") => return Ok(Next::Quit),
             (".help", "") => print(HELP)?,
             (".tables", "") => {
-                let session = self.run.session(SessionOptions::default())?;
+                let session = self.run.session(self.options)?;
                 print(&table_lines(&session))?;
             }
             (".queries", "") => print(&describe::list())?,
@@ -177,7 +179,7 @@ impl Shell {
     }
 
     fn schema(&self, name: &str) -> Result<String, QueryError> {
-        let session = self.run.session(SessionOptions::default())?;
+        let session = self.run.session(self.options)?;
         let quoted = name.replace('"', "\"\"");
         let sql = format!("SELECT * FROM \"{quoted}\" LIMIT 0");
         let rows = self.runtime.block_on(session.sql(&sql))?;
@@ -206,9 +208,9 @@ impl Shell {
         if self.run.is_empty() {
             eprintln!("note: {}", QueryError::NothingCaptured);
         }
-        let (run, format) = (&self.run, self.format);
+        let (run, options, format) = (&self.run, self.options, self.format);
         let work = async {
-            let session = run.session(SessionOptions::default())?;
+            let session = run.session(options)?;
             let rows = session.sql(sql).await?;
             to_stdout(
                 rows.execute_stream().await.map_err(QueryError::from)?,

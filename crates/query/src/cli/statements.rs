@@ -1,4 +1,5 @@
 //! From lines to statements: each ends with a semicolon that is not in quotes or a comment.
+//! Comments alone are no statement.
 
 /// Collects lines until they make statements.
 #[derive(Debug, Default)]
@@ -18,7 +19,7 @@ enum State {
 impl Statements {
     /// Whether a statement was begun and not ended.
     pub(super) fn is_open(&self) -> bool {
-        !self.text.trim().is_empty()
+        !self.text.is_empty()
     }
 
     /// Forgets what was begun.
@@ -39,16 +40,23 @@ impl Statements {
         let mut ended = Vec::new();
         let mut state = State::Sql;
         let mut begin = 0;
+        // Whether there is more than blanks and comments since `begin`.
+        let mut pending = false;
         let mut characters = self.text.char_indices().peekable();
         while let Some((at, character)) = characters.next() {
             let next = characters.peek().map(|(_, next)| *next);
             state = match (state, character) {
                 (State::Sql, ';') => {
-                    ended.push(self.text[begin..at].trim().to_owned());
+                    if std::mem::take(&mut pending) {
+                        ended.push(self.text[begin..at].trim().to_owned());
+                    }
                     begin = at + 1;
                     State::Sql
                 }
-                (State::Sql, '\'' | '"') => State::Quoted(character),
+                (State::Sql, '\'' | '"') => {
+                    pending = true;
+                    State::Quoted(character)
+                }
                 (State::Sql, '-') if next == Some('-') => State::LineComment,
                 (State::Sql, '/') if next == Some('*') => {
                     characters.next();
@@ -60,11 +68,17 @@ impl Statements {
                     characters.next();
                     State::Sql
                 }
+                (State::Sql, _) => {
+                    pending |= !character.is_whitespace();
+                    State::Sql
+                }
                 (state, _) => state,
             };
         }
-        self.text.drain(..begin);
-        ended.retain(|statement| !statement.is_empty());
+        match pending || state != State::Sql {
+            true => drop(self.text.drain(..begin)),
+            false => self.text.clear(),
+        }
         ended
     }
 }
@@ -109,7 +123,26 @@ mod tests {
     }
 
     #[test]
-    fn empty_statements_are_none() {
-        assert!(Statements::default().push_line(" ;; ").is_empty());
+    fn empty_statements_and_comments_are_none() {
+        let mut statements = Statements::default();
+        for line in [" ;; ", "-- done", "/* nor */ ; -- this;", ""] {
+            assert!(statements.push_line(line).is_empty(), "{line}");
+            assert!(!statements.is_open(), "{line}");
+        }
+        assert_eq!(statements.rest(), None);
+        assert_eq!(statements.push_line("SELECT 1; -- one"), ["SELECT 1"]);
+        assert!(!statements.is_open());
+    }
+
+    #[test]
+    fn a_comment_may_have_several_lines() {
+        let mut statements = Statements::default();
+        assert!(statements.push_line("/* SELECT 1;").is_empty());
+        assert!(statements.is_open());
+        assert!(statements.push_line(".format csv */").is_empty());
+        assert!(!statements.is_open());
+        // One without an end is left for the parser to refuse.
+        statements.push_line("/* SELECT 2;");
+        assert_eq!(statements.rest().as_deref(), Some("/* SELECT 2;"));
     }
 }

@@ -1,14 +1,17 @@
 //! From DataFusion's words about an unknown name to what the user probably meant.
 
-use datafusion::common::SchemaError;
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
 use super::{QueryError, did_you_mean};
+use crate::session::CATALOG;
 
 /// The names that a query can use.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) tables: Vec<String>,
+    /// The first is the one in which queries are planned: it has all tables.
+    pub(crate) schemas: Vec<String>,
     pub(crate) functions: Vec<String>,
     pub(crate) table_functions: Vec<String>,
 }
@@ -37,24 +40,14 @@ pub(crate) fn explain(error: DataFusionError, known: &Known) -> QueryError {
             valid_fields,
         } = schema.as_ref()
     {
-        let names: Vec<&str> = valid_fields
-            .iter()
-            .map(|field| field.name.as_str())
-            .collect();
-        let closest = closest(&field.name, names.iter().copied());
-        let mut message = format!(
-            "there is no column {:?}{}",
-            field.name,
-            did_you_mean(closest)
-        );
-        if !names.is_empty() {
-            message.push_str(&format!(" (columns: {})", joined(names.iter().copied())));
-        }
-        return QueryError::Mistake(message);
+        return QueryError::Mistake(unknown_column(field, valid_fields));
     }
     if let DataFusionError::Plan(message) = root {
         if let Some(explained) = unknown_name(message, known) {
             return QueryError::Mistake(explained);
+        }
+        if let Some(said) = between(message, COERCION_FAILED, ". No function matches") {
+            return QueryError::Mistake(said.to_owned());
         }
         if let Some(operation) = refused(message) {
             return QueryError::ReadOnly(operation);
@@ -63,14 +56,40 @@ pub(crate) fn explain(error: DataFusionError, known: &Known) -> QueryError {
     error.into()
 }
 
+/// What DataFusion puts before the words of a function that refuses its arguments.
+const COERCION_FAILED: &str = "user-defined coercion failed with: Error during planning: ";
+
+fn unknown_column(column: &Column, known: &[Column]) -> String {
+    let relation = |column: &Column| Some(column.relation.as_ref()?.table().to_owned());
+    let relations: Vec<String> = known.iter().filter_map(relation).collect();
+    let asked = relation(column).filter(|_| !relations.is_empty());
+    if let Some(name) = asked.as_ref().filter(|name| !relations.contains(name)) {
+        let relations = || relations.iter().map(String::as_str);
+        return format!(
+            "there is no table or alias {name:?} in this query{} (it reads: {})",
+            did_you_mean(closest(name, relations())),
+            joined(relations())
+        );
+    }
+    let could_be = known
+        .iter()
+        .filter(|known| asked.is_none() || relation(known) == asked);
+    let names: Vec<&str> = could_be.map(|column| column.name.as_str()).collect();
+    let closest = closest(&column.name, names.iter().copied());
+    let suggested = did_you_mean(closest);
+    let mut message = format!("there is no column {:?}{suggested}", column.name);
+    if !names.is_empty() {
+        message.push_str(&format!(" (columns: {})", joined(names.into_iter())));
+    }
+    message
+}
+
 /// The pinned DataFusion has no error of its own for an unknown table or function, but words it in
 /// one way each; a test holds these to them.
 fn unknown_name(message: &str, known: &Known) -> Option<String> {
     let first_line = message.lines().next()?;
     if let Some(name) = between(first_line, "table '", "' not found") {
-        // As in `run.public.weights`.
-        let name = name.splitn(3, '.').last()?;
-        return Some(unknown("table", name, &known.tables));
+        return unknown_table(name, known);
     }
     if let Some(name) = between(first_line, "table function '", "' not found") {
         return Some(unknown("table function", name, &known.table_functions));
@@ -83,6 +102,26 @@ fn unknown_name(message: &str, known: &Known) -> Option<String> {
         ));
     }
     None
+}
+
+/// `name` is a table's full one, as `run.public.weights`.
+fn unknown_table(name: &str, known: &Known) -> Option<String> {
+    let mut parts = name.splitn(3, '.');
+    let (catalog, schema, table) = (parts.next()?, parts.next()?, parts.next()?);
+    if catalog != CATALOG {
+        return Some(format!(
+            "there is no catalog {catalog:?} (the only one is {CATALOG})"
+        ));
+    }
+    if !known.schemas.iter().any(|known| known == schema) {
+        return Some(unknown("schema", schema, &known.schemas));
+    }
+    match known.schemas.first() {
+        Some(first) if known.tables.iter().any(|known| known == table) => Some(format!(
+            "there is no table {table:?} in schema {schema:?}, but in {first:?}"
+        )),
+        _ => Some(unknown("table", table, &known.tables)),
+    }
 }
 
 fn unknown(kind: &str, name: &str, known: &[String]) -> String {

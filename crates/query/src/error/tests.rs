@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
 use super::*;
@@ -60,6 +59,13 @@ fn errors_are_told_apart_by_whom_they_are_up_to() {
     ));
     let memory = DataFusionError::ResourcesExhausted(message()).context("sorting");
     assert!(matches!(of(memory), QueryError::Resources(_)));
+    let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    assert!(matches!(
+        of(DataFusionError::IoError(full()).context("spilling")),
+        QueryError::Io(_)
+    ));
+    let by_arrow = ArrowError::IoError("no space".to_owned(), full());
+    assert!(matches!(of(by_arrow.into()), QueryError::Io(_)));
     // Planned as a table, a named query's own error stays what it is.
     let own = DataFusionError::External(Box::new(QueryError::NothingCaptured));
     assert!(matches!(of(own), QueryError::NothingCaptured));

@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Float32Type, Int64Type};
 use datafusion::common::cast::{as_list_array, as_primitive_array};
-use datafusion::common::{Result, exec_err, internal_err};
+use datafusion::common::{Result, exec_err, internal_err, resources_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
@@ -25,12 +25,15 @@ const NAME: &str = "pad";
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pad {
     signature: Signature,
+    /// How many bytes a batch of padded lists may take.
+    max_bytes: usize,
 }
 
 impl Pad {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(max_bytes: usize) -> Self {
         Self {
             signature: Signature::user_defined(Volatility::Immutable),
+            max_bytes,
         }
     }
 }
@@ -77,7 +80,7 @@ impl ScalarUDFImpl for Pad {
         };
         let padded = match padded {
             Some(padded) => padded,
-            None => pad(&lists, &widths, &fills)?,
+            None => pad(&lists, &widths, &fills, self.max_bytes)?,
         };
         columnar(Arc::new(padded), &call.args)
     }
@@ -134,6 +137,7 @@ fn pad(
     lists: &ArrayRef,
     widths: &Numbers<Int64Type>,
     fills: &Numbers<Float32Type>,
+    max_bytes: usize,
 ) -> Result<ListArray> {
     let num_rows = lists.len();
     let lists = FloatLists::<Float32Type>::try_new(NAME, lists)?;
@@ -150,7 +154,8 @@ fn pad(
         NAME,
         rows.iter().map(|row| row.map_or(0, |(_, width, _)| width)),
     )?;
-    let mut values = Vec::with_capacity(offsets[num_rows] as usize);
+    let widest = rows.iter().flatten().map(|(_, width, _)| *width).max();
+    let mut values = room_for(offsets[num_rows] as usize, widest.unwrap_or(0), max_bytes)?;
     let mut valid = BooleanBufferBuilder::new(num_rows);
     for row in rows {
         valid.append(row.is_some());
@@ -166,6 +171,16 @@ fn pad(
         Arc::new(Float32Array::from(values)),
         validity(valid.finish()),
     )?)
+}
+
+/// Room for the elements of a batch, or an error where a hugely wide one would end the process.
+fn room_for(num_elements: usize, width: usize, max_bytes: usize) -> Result<Vec<f32>> {
+    let bytes = num_elements.saturating_mul(size_of::<f32>());
+    let mut values = Vec::new();
+    if bytes > max_bytes || values.try_reserve_exact(num_elements).is_err() {
+        return resources_err!("{NAME}: lists of width {width} take {bytes} bytes in one batch");
+    }
+    Ok(values)
 }
 
 /// `width` as a length that holds `len` elements.

@@ -31,7 +31,7 @@ impl Parameter {
                 Ok(ScalarValue::Int32(Some(epoch)))
             }
             ("width", "auto") => self.auto_width(snapshot),
-            ("layer", text) if text != NULL => self.layer(text, snapshot),
+            ("layer", text) if text != NULL || self.default != NULL => self.layer(text, snapshot),
             (_, text) => self.parse(text),
         }
     }
@@ -43,7 +43,8 @@ impl Parameter {
             ParameterType::Int64 => DataType::Int64,
             ParameterType::Utf8 => DataType::Utf8,
         };
-        if text == NULL {
+        // Where the filter cannot be off, NULL would leave nothing.
+        if text == NULL && self.default == NULL {
             return Ok(ScalarValue::try_new_null(&data_type)?);
         }
         ScalarValue::try_from_string(text.to_owned(), &data_type).map_err(|_| {

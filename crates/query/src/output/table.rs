@@ -96,7 +96,7 @@ impl<'a> TableWriter<'a> {
 
     fn rule(&mut self, widths: &[usize]) -> std::io::Result<()> {
         for width in widths {
-            write!(self.out, "+{:-<1$}", "", width + 2)?;
+            write!(self.out, "+{}", "-".repeat(width + 2))?;
         }
         writeln!(self.out, "+")
     }
@@ -107,9 +107,11 @@ impl<'a> TableWriter<'a> {
         for line in 0..height.unwrap_or(0).max(1) {
             for ((cell, width), field) in cells.iter().zip(widths).zip(self.schema.fields()) {
                 let text = cell.lines().nth(line).unwrap_or_default();
+                // A list may be longer than the 65,535 characters to which `format!` aligns.
+                let blanks = " ".repeat(width.saturating_sub(text.chars().count()));
                 match field.data_type().is_numeric() {
-                    true => write!(self.out, "| {text:>width$} ")?,
-                    false => write!(self.out, "| {text:<width$} ")?,
+                    true => write!(self.out, "| {blanks}{text} ")?,
+                    false => write!(self.out, "| {text}{blanks} ")?,
                 }
             }
             writeln!(self.out, "|")?;

@@ -4,6 +4,8 @@ use arrow::array::{
     ArrayRef, Float32Array, Float32Builder, Int32Array, Int32Builder, ListArray, ListBuilder,
     StringArray,
 };
+use arrow::datatypes::{DataType, Field};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::*;
@@ -161,4 +163,44 @@ fn a_suffix_names_a_format() {
     ] {
         assert_eq!(Format::from_suffix(Path::new(path)), format, "{path}");
     }
+}
+
+#[tokio::test]
+async fn columns_that_a_format_cannot_tell_apart_are_refused() {
+    let column = || -> ArrayRef { Arc::new(Int32Array::from(vec![1])) };
+    let field = |name: &str| Field::new(name, DataType::Int32, false);
+    let schema = Schema::new(vec![field("neuron"), field("epoch"), field("neuron")]);
+    let columns = vec![column(), column(), column()];
+    let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
+    let stream = || -> SendableRecordBatchStream {
+        let batches = futures::stream::iter([Ok(batch.clone())]);
+        Box::pin(RecordBatchStreamAdapter::new(batch.schema(), batches))
+    };
+    for format in [Format::Json, Format::Parquet] {
+        let mut out = Vec::new();
+        let failed = write_rows(stream(), format, TableStyle::Full, &mut out).await;
+        assert_eq!(
+            failed.unwrap_err().to_string(),
+            format!(
+                "two columns are named \"neuron\", which {} cannot hold: give one another name \
+                 with AS",
+                format.name()
+            )
+        );
+        assert!(out.is_empty());
+    }
+    let csv = written(stream(), Format::Csv, TableStyle::Full).await;
+    assert_eq!(csv, "neuron,epoch,neuron\n1,1,1\n");
+}
+
+#[tokio::test]
+async fn a_table_has_cells_of_any_length() {
+    let long = "x".repeat(70_000);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![long.as_str(), "y"]));
+    let stream = rows(vec![("text", texts)]).execute_stream().await.unwrap();
+    let table = written(stream, Format::Table, TableStyle::Full).await;
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines[0], format!("+{}+", "-".repeat(70_002)));
+    assert_eq!(lines[3], format!("| {long} |"));
+    assert_eq!(lines[4], format!("| y{} |", " ".repeat(69_999)));
 }

@@ -4,11 +4,11 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
-#[path = "../../../tests/sql/tiny.rs"]
+mod shell;
+#[path = "../../../../tests/sql/tiny.rs"]
 mod tiny;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -59,23 +59,6 @@ impl Bench {
         let output = self.query(arguments);
         assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
         (output.status.code(), text(&output.stderr))
-    }
-
-    fn shell(&self, input: &str) -> Output {
-        let mut shell = self
-            .command(&["shell", "run"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        shell
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        shell.wait_with_output().unwrap()
     }
 }
 
@@ -294,6 +277,41 @@ fn a_copy_without_commits_says_so() {
 }
 
 #[test]
+fn sql_may_begin_with_a_comment() {
+    let bench = Bench::new();
+    let one = bench.stdout(&["sql", "run", "-- one\nSELECT 1 AS one", "--format", "csv"]);
+    assert_eq!(one, "one\n1\n");
+    let one = bench.stdout(&["sql", "run", "--format", "csv", "-- one\nSELECT 1 AS one"]);
+    assert_eq!(one, "one\n1\n");
+}
+
+#[test]
+fn queries_hold_no_more_memory_than_they_may() {
+    let bench = Bench::new();
+    let sql = "SELECT neuron, vec_mean(weights) FROM weights GROUP BY neuron";
+    for arguments in [
+        &["sql", "run", sql, "--memory", "1B"][..],
+        &["run", "by_neuron", "run", "--memory", "1B"],
+    ] {
+        let (status, error) = bench.failure(arguments);
+        assert_eq!(status, Some(1), "{arguments:?}");
+        assert!(
+            error.contains("needs more memory than it may use (`--memory` sets how much)"),
+            "{arguments:?}: {error}"
+        );
+    }
+    bench.stdout(&["run", "by_neuron", "run", "--memory", "64MiB"]);
+
+    let sql = "SELECT pad(weights, 1000000) FROM weights LIMIT 1";
+    let (status, error) = bench.failure(&["sql", "run", sql, "--memory", "1MiB"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains("pad: lists of width 1000000 take"),
+        "{error}"
+    );
+}
+
+#[test]
 fn usage_errors_exit_2() {
     let bench = Bench::new();
     for arguments in [
@@ -302,6 +320,7 @@ fn usage_errors_exit_2() {
         &["run", "padded", "run", "--format", "xml"],
         &["run", "padded", "run", "-o", "rows.xml"],
         &["run", "padded", "run", "--force"],
+        &["run", "padded", "run", "--memory", "much"],
         &["plot", "run"],
     ] {
         assert_eq!(bench.failure(arguments).0, Some(2), "{arguments:?}");
@@ -340,41 +359,6 @@ fn list_and_describe_tell_the_named_queries() {
     let (status, error) = bench.failure(&["describe", "confuson"]);
     assert_eq!(status, Some(1));
     assert!(error.contains("did you mean confusion?"), "{error}");
-}
-
-#[test]
-fn a_shell_takes_statements_and_commands_from_a_script() {
-    let output = Bench::new().shell(
-        ".format csv\n.schema by_neuron\nSELECT epoch, count(*) AS n\nFROM padded\n\
-         GROUP BY epoch ORDER BY epoch; SELECT 1 AS one;\n.quit\nSELECT nonsense;\n",
-    );
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(
-        text(&output.stdout),
-        "\
-neuron Int32 NOT NULL
-layer Utf8 NOT NULL
-weights List(Float32)
-epoch,n
-0,4
-1,4
-2,4
-one
-1
-"
-    );
-}
-
-#[test]
-fn a_shell_goes_on_after_a_mistake_and_says_so_at_the_end() {
-    let output = Bench::new().shell("SELECT nuron FROM neurons;\n.format csv\nSELECT 2 AS two");
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stdout), "two\n2\n");
-    assert!(
-        text(&output.stderr).contains("did you mean neuron?"),
-        "{}",
-        text(&output.stderr)
-    );
 }
 
 #[test]
