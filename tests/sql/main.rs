@@ -214,6 +214,28 @@ async fn too_little_memory_is_told_apart_from_a_mistake() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_sort_that_is_larger_than_its_memory_spills() -> Result<()> {
+    // 300,000 rows of 168 bytes are 48 MiB, and being sorted they are held twice.
+    let sql = "EXPLAIN ANALYZE SELECT value, range(value, value + 20) AS list \
+               FROM range(0, 300000) ORDER BY value % 1000";
+    for (memory_mib, spills) in [(64, true), (1024, false)] {
+        let spilled = TempDir::new()?;
+        let options = SessionOptions {
+            target_partitions: Some(2),
+            memory_bytes: Some(memory_mib << 20),
+            spill_dir: Some(spilled.path().to_owned()),
+        };
+        let (_dir, session) = session_with(options)?;
+        let batches = session.sql(sql).await?.collect().await?;
+        let plan = batches[0].column(1).as_string::<i32>().value(0);
+        let (_, sort) = plan.split_once("SortExec:").context("no sort")?;
+        let (_, count) = sort.split_once("spill_count=").context("no spill count")?;
+        assert_eq!(!count.starts_with('0'), spills, "{memory_mib} MiB: {plan}");
+    }
+    Ok(())
+}
+
 /// A later minor version of the format may have more columns.
 #[tokio::test]
 async fn a_column_that_this_version_does_not_know_is_passed_over() -> Result<()> {

@@ -141,7 +141,9 @@ fn usage_error(message: String) -> ! {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     init_tracing(cli.verbose);
-    match run(cli.command) {
+    let done = run(cli.command);
+    memory::remove_spilled();
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,7 +1,7 @@
 //! A run opened for queries, and the SQL session over it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use datafusion::common::{DataFusionError, Result as DataFusionResult, internal_d
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -45,12 +46,14 @@ pub const MAX_BATCH_ROWS: usize = 8192;
 pub const MIN_BATCH_ROWS: usize = 16;
 
 /// How a session uses the machine.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
     /// How many parts of a query run at once; as many as there are cores if not given.
     pub target_partitions: Option<usize>,
     /// How many bytes queries may hold before they spill to disk; no limit if not given.
     pub memory_bytes: Option<usize>,
+    /// Where they spill to; in the system's directory for temporary files if not given.
+    pub spill_dir: Option<PathBuf>,
 }
 
 /// A run, with what was committed when it was opened.
@@ -140,6 +143,11 @@ impl QuerySession {
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = options.memory_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
+        }
+        if let Some(dir) = options.spill_dir {
+            let mode = DiskManagerMode::Directories(vec![dir]);
+            let disk = DiskManagerBuilder::default().with_mode(mode);
+            runtime = runtime.with_disk_manager_builder(disk);
         }
         let state = SessionStateBuilder::new()
             .with_config(config)

@@ -8,10 +8,13 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context;
 use tokio::sync::Notify;
 
+use super::memory::remove_spilled;
+
 /// What a shell makes of a process that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
-/// From now on Ctrl-C ends the process at once, and removes the file that is set in the result.
+/// From now on Ctrl-C ends the process at once, and removes the file that is set in the result and
+/// what was spilled.
 pub(super) fn exit_on_ctrl_c() -> anyhow::Result<Arc<OnceLock<PathBuf>>> {
     let staged: Arc<OnceLock<PathBuf>> = Arc::default();
     let unfinished = Arc::clone(&staged);
@@ -27,6 +30,7 @@ pub(super) fn exit_on_ctrl_c() -> anyhow::Result<Arc<OnceLock<PathBuf>>> {
 }
 
 fn exit() -> ! {
+    remove_spilled();
     eprintln!("interrupted");
     std::process::exit(INTERRUPTED)
 }

@@ -1,6 +1,8 @@
-//! How much memory queries may hold.
+//! How much memory queries may hold, and where they spill to.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use bytesize::ByteSize;
 use clap::Args;
@@ -23,8 +25,33 @@ impl MemoryArgs {
         });
         SessionOptions {
             memory_bytes: bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            spill_dir: spill_dir(),
             ..SessionOptions::default()
         }
+    }
+}
+
+/// Where this process spills to. A process that is interrupted drops nothing, so that it is known
+/// here what has to go.
+static SPILL_DIR: OnceLock<Option<PathBuf>> = OnceLock::new();
+
+fn spill_dir() -> Option<PathBuf> {
+    let dir = SPILL_DIR.get_or_init(|| {
+        let dir = tempfile::Builder::new()
+            .prefix("stratigraph-query-")
+            .tempdir();
+        // Without one, a query that has to spill says so.
+        Some(dir.ok()?.keep())
+    });
+    dir.clone()
+}
+
+/// Removes what was spilled, as the last thing that the process does.
+pub(super) fn remove_spilled() {
+    if let Some(Some(dir)) = SPILL_DIR.get()
+        && let Err(error) = fs::remove_dir_all(dir)
+    {
+        tracing::warn!(path = %dir.display(), %error, "spilled files are left");
     }
 }
 

@@ -158,7 +158,7 @@ impl Shell {
             (".quit" | ".exit", "") => return Ok(Next::Quit),
             (".help", "") => print(HELP)?,
             (".tables", "") => {
-                let session = self.run.session(self.options)?;
+                let session = self.run.session(self.options.clone())?;
                 print(&table_lines(&session))?;
             }
             (".queries", "") => print(&describe::list())?,
@@ -179,7 +179,7 @@ impl Shell {
     }
 
     fn schema(&self, name: &str) -> Result<String, QueryError> {
-        let session = self.run.session(self.options)?;
+        let session = self.run.session(self.options.clone())?;
         let quoted = name.replace('"', "\"\"");
         let sql = format!("SELECT * FROM \"{quoted}\" LIMIT 0");
         let rows = self.runtime.block_on(session.sql(&sql))?;
@@ -208,7 +208,8 @@ impl Shell {
         if self.run.is_empty() {
             eprintln!("note: {}", QueryError::NothingCaptured);
         }
-        let (run, options, format) = (&self.run, self.options, self.format);
+        let (run, format) = (&self.run, self.format);
+        let options = self.options.clone();
         let work = async {
             let session = run.session(options)?;
             let rows = session.sql(sql).await?;

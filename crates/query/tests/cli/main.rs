@@ -17,13 +17,25 @@ use tempfile::TempDir;
 
 struct Bench {
     dir: TempDir,
+    /// What the program takes for the system's directory for temporary files.
+    temporary: TempDir,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let left = entries(self.temporary.path());
+            assert!(left.is_empty(), "temporary files are left: {left:?}");
+        }
+    }
 }
 
 impl Bench {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         tiny::write(&dir.path().join("run")).unwrap();
-        Self { dir }
+        let temporary = TempDir::new().unwrap();
+        Self { dir, temporary }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -36,6 +48,7 @@ impl Bench {
             .args(arguments)
             .current_dir(self.dir.path())
             .env("XDG_STATE_HOME", self.dir.path())
+            .env("TMPDIR", self.temporary.path())
             .env_remove("RUST_LOG");
         command
     }
