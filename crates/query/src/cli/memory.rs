@@ -48,8 +48,14 @@ fn spill_dir() -> Option<PathBuf> {
 
 /// Removes what was spilled, as the last thing that the process does.
 pub(super) fn remove_spilled() {
-    if let Some(Some(dir)) = SPILL_DIR.get()
-        && let Err(error) = fs::remove_dir_all(dir)
+    // If there is none, there will be none.
+    let Some(dir) = SPILL_DIR.get_or_init(|| None) else {
+        return;
+    };
+    // What still computes may put a file there, or take one away, meanwhile.
+    let removed = fs::remove_dir_all(dir).or_else(|_| fs::remove_dir_all(dir));
+    if let Err(error) = removed
+        && dir.exists()
     {
         tracing::warn!(path = %dir.display(), %error, "spilled files are left");
     }

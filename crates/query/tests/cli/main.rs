@@ -392,7 +392,13 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_exits_130_and_leaves_no_file() {
+fn what_interrupts_leaves_no_file() {
+    interrupted("-INT", 130);
+    interrupted("-TERM", 143);
+}
+
+#[cfg(unix)]
+fn interrupted(signal: &str, status: i32) {
     let bench = Bench::new();
     let before = entries(bench.dir.path());
     // Ten billion pairs, none of which is kept.
@@ -412,9 +418,9 @@ fn ctrl_c_exits_130_and_leaves_no_file() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let interrupted = Command::new("kill")
-        .args(["-INT", &query.id().to_string()])
+        .args([signal, &query.id().to_string()])
         .status();
     assert!(interrupted.unwrap().success());
-    assert_eq!(query.wait().unwrap().code(), Some(130));
+    assert_eq!(query.wait().unwrap().code(), Some(status));
     assert_eq!(entries(bench.dir.path()), before);
 }
