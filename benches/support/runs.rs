@@ -55,7 +55,7 @@ pub fn train_digits(
         },
         device: DeviceChoice::Cpu,
         recorded,
-        channel_bytes: sink::DEFAULT_CHANNEL_BYTES,
+        channel_bytes: None,
     };
     Ok(recorder::train(
         &options,

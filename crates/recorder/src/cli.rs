@@ -114,13 +114,10 @@ struct TrainArgs {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     activation_samples: u64,
-    /// Memory for rows that wait to be written, as 64MiB
-    #[arg(
-        long,
-        default_value_t = ByteSize::b(sink::DEFAULT_CHANNEL_BYTES),
-        value_name = "SIZE"
-    )]
-    channel_bytes: ByteSize,
+    /// Memory for rows that wait to be written, as 64MiB [default: room for 16 captures, at least
+    /// 4MiB and at most 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    channel_bytes: Option<ByteSize>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

@@ -27,8 +27,8 @@ pub use model::{
     to_rows,
 };
 pub use recording::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, RecordError, RecordSummary, Recorded, Snapshot,
-    TooManyActivationsError, TraceRecorder,
+    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, MIN_CHANNEL_BYTES, RecordError,
+    RecordSummary, Recorded, Snapshot, TooManyActivationsError, TraceRecorder,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use rows::Metric;

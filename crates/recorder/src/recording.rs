@@ -74,6 +74,12 @@ impl ActivationDetail {
     }
 }
 
+/// For how many captures the channel has room by default.
+pub const CHANNEL_CAPTURES: u64 = 16;
+
+/// The least budget of the channel by default.
+pub const MIN_CHANNEL_BYTES: u64 = 4 << 20;
+
 /// A layer has more activations than a capture can keep: they are one list array, whose offsets are
 /// 32-bit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +98,23 @@ pub struct TooManyActivationsError {
 }
 
 impl Recorded {
+    /// Memory for rows that wait to be written, where nothing else is said: room for
+    /// [`CHANNEL_CAPTURES`] captures, within [`MIN_CHANNEL_BYTES`] and
+    /// [`sink::DEFAULT_CHANNEL_BYTES`].
+    ///
+    /// Small networks would else fill any budget with what a slow moment of the disk leaves
+    /// waiting, and a recording's memory would depend on how long it runs.
+    pub fn default_channel_bytes(&self, topology: &Topology, num_held_out: usize) -> u64 {
+        let num_kept = self.activations.map_or(0, |a| a.num_kept(num_held_out)) as u64;
+        let values_of = |layer: &trace::Layer| {
+            let weights = if self.weights { layer.fan_in.into() } else { 0 };
+            u64::from(layer.num_units) * (weights + num_kept)
+        };
+        let num_values: u64 = topology.layers().iter().map(values_of).sum();
+        let capture_bytes = num_values * size_of::<f32>() as u64;
+        (CHANNEL_CAPTURES * capture_bytes).clamp(MIN_CHANNEL_BYTES, sink::DEFAULT_CHANNEL_BYTES)
+    }
+
     /// Checks that the activations of every layer fit into a trace.
     ///
     /// # Errors

@@ -40,8 +40,8 @@ pub struct SessionOptions {
     pub device: DeviceChoice,
     /// What is recorded; `None` trains and evaluates and writes nothing.
     pub recorded: Option<Recorded>,
-    /// Budget of the channel to the sink.
-    pub channel_bytes: u64,
+    /// Budget of the channel to the sink; none for [`Recorded::default_channel_bytes`].
+    pub channel_bytes: Option<u64>,
 }
 
 /// Told how a session goes on.
@@ -293,9 +293,11 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         recorded: Recorded,
     ) -> Result<Recording<B::InnerBackend>, SessionError> {
         let info = self.run_info(recorded)?;
-        recorded.check(&info.layers, self.dataset.held_out().len())?;
+        let num_held_out = self.dataset.held_out().len();
+        recorded.check(&info.layers, num_held_out)?;
+        let by_default = || recorded.default_channel_bytes(&info.layers, num_held_out);
         let sink_options = SinkOptions {
-            channel_bytes: self.options.channel_bytes,
+            channel_bytes: self.options.channel_bytes.unwrap_or_else(by_default),
             session: Some(info.config.clone()),
             ..SinkOptions::default()
         };

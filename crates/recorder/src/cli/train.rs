@@ -27,7 +27,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
         train: args.train_config(),
         device: args.device,
         recorded: args.recorded(),
-        channel_bytes: args.channel_bytes.as_u64(),
+        channel_bytes: args.channel_bytes.map(|size| size.as_u64()),
     };
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;

@@ -2,31 +2,51 @@ use trace::{Layer, Source, SourceRange};
 
 use super::*;
 
-#[test]
-fn more_activations_than_a_list_array_can_hold_are_refused() {
+/// One layer.
+fn topology(num_units: u32, fan_in: u32) -> Topology {
     let layer = Layer {
         layer_index: 0,
         layer: LayerLabel::try_new("L_output").unwrap(),
         module_path: "layers.0".to_owned(),
         kind: "linear".to_owned(),
-        shape: vec![1 << 24, 1],
-        fan_in: 1,
-        num_units: 1 << 24,
+        shape: vec![num_units.into(), fan_in.into()],
+        fan_in,
+        num_units,
         first_neuron: 0,
         activation: None,
         trainable: true,
-        source: Some(vec![SourceRange::all(Source::Input, 1)]),
+        source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
     };
-    let topology = Topology::try_new(vec![layer]).unwrap();
-    let check = |activations, num_held_out| {
-        let recorded = Recorded {
-            weights: true,
-            classifications: true,
-            activations,
-            metrics: true,
-        };
-        recorded.check(&topology, num_held_out)
+    Topology::try_new(vec![layer]).unwrap()
+}
+
+fn recorded(activations: Option<ActivationDetail>) -> Recorded {
+    Recorded {
+        weights: true,
+        classifications: true,
+        activations,
+        metrics: true,
+    }
+}
+
+#[test]
+fn the_channel_has_room_for_16_captures_within_bounds() {
+    let bytes = |num_units, fan_in, activations| {
+        recorded(activations).default_channel_bytes(&topology(num_units, fan_in), 297)
     };
+    // 16 captures of 1,024 units with 1,024 weights and 100 activations of 4 bytes.
+    let raw = Some(ActivationDetail::Raw { samples: 100 });
+    assert_eq!(bytes(1024, 1024, raw), 16 * 1024 * (1024 + 100) * 4);
+    let statistics = Some(ActivationDetail::Statistics);
+    assert_eq!(bytes(1024, 1024, statistics), 64 << 20);
+    assert_eq!(bytes(10, 64, raw), 4 << 20);
+    assert_eq!(bytes(1 << 20, 1024, None), 256 << 20);
+}
+
+#[test]
+fn more_activations_than_a_list_array_can_hold_are_refused() {
+    let topology = topology(1 << 24, 1);
+    let check = |activations, num_held_out| recorded(activations).check(&topology, num_held_out);
     let raw = |samples| Some(ActivationDetail::Raw { samples });
     // 2^24 units and 2^7 samples are one value more than there are offsets.
     let error = check(raw(128), 297).unwrap_err();

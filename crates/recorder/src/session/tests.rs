@@ -35,7 +35,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         },
         device: DeviceChoice::Cpu,
         recorded,
-        channel_bytes: sink::DEFAULT_CHANNEL_BYTES,
+        channel_bytes: None,
     }
 }
 
@@ -76,7 +76,7 @@ fn recording_changes_nothing() {
 
     // One byte: every part is larger than the whole channel and goes alone.
     let mut tiny = options(&dir.path().join("tiny"), Some(EVERYTHING));
-    tiny.channel_bytes = 1;
+    tiny.channel_bytes = Some(1);
     let (blocked, summary) = final_parameters(&tiny);
     assert_eq!(bits(&off), bits(&blocked));
     let (_, recorded) = summary.recorded.unwrap();
