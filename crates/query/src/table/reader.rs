@@ -213,15 +213,18 @@ impl PartFile {
     }
 
     fn read(&self) -> io::Result<Content> {
-        let mut file = File::open(&self.path)?;
+        let file = File::open(&self.path)?;
         if self.num_bytes > WHOLE_FILE_BYTES {
             if file.metadata()?.len() < self.num_bytes {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             return Ok(Content::Parts(file));
         }
-        let mut bytes = vec![0; self.num_bytes as usize];
-        file.read_exact(&mut bytes)?;
+        let mut bytes = Vec::with_capacity(self.num_bytes as usize);
+        file.take(self.num_bytes).read_to_end(&mut bytes)?;
+        if (bytes.len() as u64) < self.num_bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(Content::Whole(bytes.into()))
     }
 }

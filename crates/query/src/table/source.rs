@@ -9,22 +9,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{
     FileOpenFuture, FileOpener, FileScanConfig, FileSource,
 };
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::projection::ProjectionExprs;
-use datafusion::physical_expr::{PhysicalExpr, conjunction};
-use datafusion::physical_optimizer::pruning::FilePruner;
 use datafusion::physical_plan::apply_expression_roots;
-use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{FutureExt, StreamExt, stream};
 use object_store::ObjectStore;
 use trace::Crc32c;
@@ -34,14 +30,13 @@ use super::shared::SharedParts;
 
 /// The part files of one table as DataFusion scans them.
 ///
-/// Filters rule out whole files, by what the commits say of them; rows are left to whoever comes
-/// after the scan.
+/// Which files there are was decided by the filters on `epoch` and `layer`; rows are left to
+/// whoever comes after the scan.
 #[derive(Debug, Clone)]
 pub(super) struct PartSource {
     root: Arc<Path>,
     table_schema: TableSchema,
     projection: SplitProjection,
-    predicate: Option<Arc<dyn PhysicalExpr>>,
     batch_rows: usize,
     /// What other scans of the same plan decode, too.
     shared: Option<Arc<SharedParts>>,
@@ -55,7 +50,6 @@ impl PartSource {
             root: root.into(),
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
-            predicate: None,
             batch_rows,
             shared: None,
             metrics: ExecutionPlanMetricsSet::new(),
@@ -87,7 +81,7 @@ impl FileSource for PartSource {
         &self,
         _store: Arc<dyn ObjectStore>,
         _config: &FileScanConfig,
-        partition: usize,
+        _partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let stored = self.table_schema.file_schema();
         let reader = |columns| PartReader::try_new(stored, columns, self.batch_rows);
@@ -102,12 +96,9 @@ impl FileSource for PartSource {
         });
         let opener = PartOpener {
             root: Arc::clone(&self.root),
-            stored: Arc::clone(stored),
             reader: reader(self.file_columns())?,
             shared: shared.transpose()?,
-            predicate: self.predicate.clone(),
             batch_rows: self.batch_rows,
-            files_pruned: MetricBuilder::new(&self.metrics).counter("files_pruned", partition),
         };
         ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), stored)
     }
@@ -121,10 +112,6 @@ impl FileSource for PartSource {
             batch_rows,
             ..self.clone()
         })
-    }
-
-    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
-        self.predicate.clone()
     }
 
     fn projection(&self) -> Option<&ProjectionExprs> {
@@ -144,21 +131,6 @@ impl FileSource for PartSource {
         false
     }
 
-    fn try_pushdown_filters(
-        &self,
-        filters: Vec<Arc<dyn PhysicalExpr>>,
-        _config: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let undecided = vec![PushedDown::No; filters.len()];
-        let predicate = conjunction(self.predicate.iter().cloned().chain(filters));
-        let source: Arc<dyn FileSource> = Arc::new(Self {
-            predicate: Some(predicate),
-            ..self.clone()
-        });
-        let propagation = FilterPushdownPropagation::with_parent_pushdown_result(undecided);
-        Ok(propagation.with_updated_node(source))
-    }
-
     fn try_pushdown_projection(
         &self,
         projection: &ProjectionExprs,
@@ -174,8 +146,7 @@ impl FileSource for PartSource {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let projected = self.projection.source.iter().map(|column| &column.expr);
-        apply_expression_roots(self.predicate.iter().chain(projected), f)
+        apply_expression_roots(self.projection.source.iter(), f)
     }
 }
 
@@ -189,12 +160,9 @@ pub(super) struct Committed(pub(super) Crc32c);
 /// thread for each costs more than the read.
 struct PartOpener {
     root: Arc<Path>,
-    stored: SchemaRef,
     reader: PartReader,
     shared: Option<SharedReader>,
-    predicate: Option<Arc<dyn PhysicalExpr>>,
     batch_rows: usize,
-    files_pruned: Count,
 }
 
 /// Reads what several scans want.
@@ -217,26 +185,8 @@ impl SharedReader {
     }
 }
 
-impl PartOpener {
-    /// Whether no row of the file can pass the filters, which may have learned more since the query
-    /// was planned.
-    fn is_ruled_out(&self, file: &PartitionedFile) -> Result<bool> {
-        let Some(predicate) = self.predicate.clone() else {
-            return Ok(false);
-        };
-        match FilePruner::try_new(predicate, &self.stored, file, Count::new()) {
-            Some(mut pruner) => pruner.should_prune(),
-            None => Ok(false),
-        }
-    }
-}
-
 impl FileOpener for PartOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        if self.is_ruled_out(&file)? {
-            self.files_pruned.add(1);
-            return Ok(async { Ok(stream::empty().boxed()) }.boxed());
-        }
         let (reader, shared) = (self.reader.clone(), self.shared.clone());
         let part = PartFile {
             path: self.root.join(file.path().as_ref()),
