@@ -8,6 +8,8 @@ step() { printf '\n== %s\n' "$*"; "$@"; }
 
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
+# Without CUDA, as the README offers it.
+step cargo clippy -p recorder --no-default-features --all-targets --locked -- -D warnings
 step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 # The README's first command, in this profile.
@@ -17,5 +19,7 @@ step cargo run --locked --bin recorder -- train --out "$run/digits"
 step cargo run --locked --bin query -- run learning_curve "$run/digits"
 
 step cargo test --workspace --doc --locked
+# Every benchmark once, to see that it works.
+step cargo test --workspace --bench pipeline --locked
 # Last, so that the run ends with a test runner's own summary.
 step cargo test --workspace --lib --bins --tests --locked
