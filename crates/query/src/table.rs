@@ -1,5 +1,6 @@
 //! A table of a run: its columns, and the files that a filter leaves.
 
+mod decode;
 mod prune;
 mod reader;
 mod scan;

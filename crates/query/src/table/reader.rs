@@ -21,9 +21,11 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ArrowSchemaConverter, ProjectionMask};
 use parquet::errors::Result as ParquetResult;
-use parquet::file::metadata::{FileMetaData, ParquetStatisticsPolicy};
+use parquet::file::metadata::{FileMetaData, ParquetMetaDataReader, ParquetStatisticsPolicy};
 use parquet::file::reader::ChunkReader;
 use trace::{Crc32c, FORMAT_KEY, FORMAT_VERSION};
+
+use super::decode::decode;
 
 /// A file up to this size is read in one go and held against its checksum; of a larger one, only
 /// what a query asks for is read.
@@ -44,6 +46,8 @@ pub struct BadFileError {
 pub(super) struct PartReader {
     /// The columns that are read, in the table's order.
     columns: SchemaRef,
+    /// Where they are among the table's.
+    indices: Arc<[usize]>,
     mask: ProjectionMask,
     batch_rows: usize,
     /// For files whose columns are known from their format version.
@@ -70,6 +74,7 @@ impl PartReader {
         let leaves = Arc::new(ArrowSchemaConverter::new().convert(stored)?);
         Ok(Self {
             columns: Arc::new(stored.project(indices)?),
+            indices: indices.into(),
             mask: ProjectionMask::roots(&leaves, indices.iter().copied()),
             batch_rows,
             known: ArrowReaderOptions::new()
@@ -81,18 +86,44 @@ impl PartReader {
         })
     }
 
-    /// Opens a file, whose rows are then decoded as they are asked for.
+    /// Opens a file. The rows of a small one are decoded at once, others as they are asked for.
     pub(super) fn open(&self, file: PartFile) -> Result<PartRows> {
-        let (rows, as_stored) = match file.content()? {
-            Content::Whole(bytes) => self.rows(bytes),
-            Content::Parts(opened) => self.rows(opened),
+        let content = file.content()?;
+        let rows = self
+            .rows_of(content)
+            .map_err(|error| file.bad(format!("is no whole Parquet file ({error})")))?;
+        Ok(PartRows { file, rows })
+    }
+
+    fn rows_of(&self, content: Content) -> ParquetResult<Rows> {
+        match content {
+            Content::Whole(bytes) => match self.small_part(&bytes)? {
+                Some(rows) => Ok(Rows::Decoded(Some(rows))),
+                None => self.rows(bytes),
+            },
+            Content::Parts(file) => self.rows(file),
         }
-        .map_err(|error| file.bad(format!("is no whole Parquet file ({error})")))?;
-        Ok(PartRows {
-            file,
-            rows,
-            columns: (!as_stored).then(|| Arc::clone(&self.columns)),
-        })
+    }
+
+    /// All rows of a file of this format version that has no more than go into one batch.
+    fn small_part(&self, bytes: &Bytes) -> ParquetResult<Option<RecordBatch>> {
+        let metadata = ParquetMetaDataReader::new()
+            .with_metadata_options(Some(self.known.metadata_options().clone()))
+            .parse_and_finish(bytes);
+        // What cannot be read with the table's columns is read with its own.
+        let Ok(metadata) = metadata else {
+            return Ok(None);
+        };
+        let [row_group] = metadata.row_groups() else {
+            return Ok(None);
+        };
+        let is_small =
+            u64::try_from(row_group.num_rows()).is_ok_and(|n| n <= self.batch_rows as u64);
+        if !is_small || !is_of_this_version(metadata.file_metadata()) {
+            return Ok(None);
+        }
+        let file = Arc::new(bytes.clone());
+        decode(&file, row_group, &self.indices, &self.columns).map(Some)
     }
 
     /// All rows of a file that has few.
@@ -104,15 +135,12 @@ impl PartReader {
         }
     }
 
-    /// The rows, and whether they have the columns that are wanted.
-    fn rows<T: ChunkReader + 'static>(
-        &self,
-        input: T,
-    ) -> ParquetResult<(ParquetRecordBatchReader, bool)> {
+    /// The rows of any file, batch by batch.
+    fn rows<T: ChunkReader + 'static>(&self, input: T) -> ParquetResult<Rows> {
         let known = ArrowReaderMetadata::load(&input, self.known.clone());
-        let (metadata, mask, as_stored) = match known {
+        let (metadata, mask, columns) = match known {
             Ok(known) if is_of_this_version(known.metadata().file_metadata()) => {
-                (known, self.mask.clone(), true)
+                (known, self.mask.clone(), None)
             }
             // Of another minor version, which may lack columns or have more.
             _ => {
@@ -120,14 +148,14 @@ impl PartReader {
                 let names = self.columns.fields().iter();
                 let names = names.filter_map(|field| found.schema().index_of(field.name()).ok());
                 let mask = ProjectionMask::roots(found.parquet_schema(), names);
-                (found, mask, false)
+                (found, mask, Some(Arc::clone(&self.columns)))
             }
         };
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
             .with_projection(mask)
             .with_batch_size(self.batch_rows)
             .build()?;
-        Ok((rows, as_stored))
+        Ok(Rows::Decoding { rows, columns })
     }
 }
 
@@ -141,20 +169,31 @@ fn is_of_this_version(file: &FileMetaData) -> bool {
 /// The rows of a file, batch by batch.
 pub(super) struct PartRows {
     file: PartFile,
-    rows: ParquetRecordBatchReader,
-    /// The columns that are wanted, where those of the file are others.
-    columns: Option<SchemaRef>,
+    rows: Rows,
+}
+
+enum Rows {
+    Decoded(Option<RecordBatch>),
+    Decoding {
+        rows: ParquetRecordBatchReader,
+        /// The columns that are wanted, where those of the file are others.
+        columns: Option<SchemaRef>,
+    },
 }
 
 impl Iterator for PartRows {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = match self.rows.next()? {
+        let (rows, columns) = match &mut self.rows {
+            Rows::Decoded(rows) => return rows.take().map(Ok),
+            Rows::Decoding { rows, columns } => (rows, columns),
+        };
+        let batch = match rows.next()? {
             Ok(batch) => batch,
             Err(error) => return Some(Err(self.file.bad(format!("cannot be decoded ({error})")))),
         };
-        Some(match &self.columns {
+        Some(match columns {
             None => Ok(batch),
             Some(columns) => adapt(&batch, columns)
                 .map_err(|error| self.file.bad(format!("has other columns ({error})"))),
