@@ -1,0 +1,352 @@
+//! Sorted partitions merged by slices of their batches instead of row by row.
+//!
+//! Part files are dealt out to partitions and read at the same time; what has to come in the order
+//! of the epochs is merged again. DataFusion's merge copies every row, and with it every list of
+//! weights, while the rows of a file nearly always belong together: here the whole batch goes on
+//! as it is, or the part of it that comes before the other partitions' rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use arrow::row::{OwnedRow, Row, RowConverter, Rows, SortField};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, internal_err};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, apply_expression_roots,
+};
+use futures::{StreamExt, stream};
+
+/// Batches of a partition that are made before they are asked for.
+const BATCHES_AHEAD: usize = 4;
+
+/// Slices with fewer rows are copied together, so that no flood of tiny batches goes on.
+const MIN_SLICE_ROWS: usize = 32;
+
+/// How many rows of small slices are copied together.
+const GATHERED_ROWS: usize = 1024;
+
+/// Replaces DataFusion's merge where the order is that of the part files.
+#[derive(Debug)]
+pub(crate) struct MergeBySlices;
+
+impl PhysicalOptimizerRule for MergeBySlices {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() else {
+                return Ok(Transformed::no(node));
+            };
+            if merge.fetch().is_some() || !is_in_order_of_files(merge.input()) {
+                return Ok(Transformed::no(node));
+            }
+            let by_slices = SliceMergeExec {
+                input: Arc::clone(merge.input()),
+                order: merge.expr().clone(),
+                properties: Arc::clone(merge.properties()),
+            };
+            Ok(Transformed::yes(Arc::new(by_slices)))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "merge_by_slices"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether rows of `plan`, of one input at least, come as files have them.
+fn is_in_order_of_files(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<SortExec>() || plan.is::<RepartitionExec>() || plan.is::<AggregateExec>() {
+        return false;
+    }
+    plan.is::<DataSourceExec>() || plan.children().into_iter().any(is_in_order_of_files)
+}
+
+/// The merge of an input's partitions, each of which is in order.
+#[derive(Debug)]
+struct SliceMergeExec {
+    input: Arc<dyn ExecutionPlan>,
+    order: LexOrdering,
+    properties: Arc<PlanProperties>,
+}
+
+impl DisplayAs for SliceMergeExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "SliceMergeExec: [{}]", self.order)
+    }
+}
+
+impl ExecutionPlan for SliceMergeExec {
+    fn name(&self) -> &str {
+        "SliceMergeExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        apply_expression_roots(self.order.iter().map(|key| &key.expr), f)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Ok([input]) = <[_; 1]>::try_from(children) else {
+            return internal_err!("SliceMergeExec has one child");
+        };
+        Ok(Arc::new(Self {
+            input,
+            order: self.order.clone(),
+            properties: Arc::clone(&self.properties),
+        }))
+    }
+
+    fn execute(
+        &self,
+        _partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let partitions = self
+            .input
+            .properties()
+            .output_partitioning()
+            .partition_count();
+        let inputs = (0..partitions).map(|partition| -> Result<Input> {
+            let rows = self.input.execute(partition, Arc::clone(&context))?;
+            Ok(Input {
+                rows: ahead(rows),
+                head: None,
+            })
+        });
+        let merge = Merge {
+            keys: Keys::try_new(&self.order, &schema)?,
+            inputs: inputs.collect::<Result<_>>()?,
+            schema: Arc::clone(&schema),
+            small: Vec::new(),
+            next: None,
+        };
+        let batches = stream::try_unfold(merge, async |mut merge: Merge| {
+            let batch = merge.next().await?;
+            Ok(batch.map(|batch| (batch, merge)))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// The same rows, made by a task of their own.
+fn ahead(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut receiver = RecordBatchReceiverStream::builder(rows.schema(), BATCHES_AHEAD);
+    let sender = receiver.tx();
+    receiver.spawn(async move {
+        while let Some(batch) = rows.next().await {
+            if sender.send(batch).await.is_err() {
+                break; // Nobody wants more.
+            }
+        }
+        Ok(())
+    });
+    receiver.build()
+}
+
+/// Makes rows comparable.
+struct Keys {
+    converter: RowConverter,
+    order: LexOrdering,
+}
+
+impl Keys {
+    fn try_new(order: &LexOrdering, schema: &SchemaRef) -> Result<Self> {
+        let fields = order.iter().map(|key| -> Result<SortField> {
+            let data_type = key.expr.data_type(schema)?;
+            Ok(SortField::new_with_options(data_type, key.options))
+        });
+        Ok(Self {
+            converter: RowConverter::new(fields.collect::<Result<_>>()?)?,
+            order: order.clone(),
+        })
+    }
+
+    fn of(&self, rows: &RecordBatch) -> Result<Rows> {
+        let columns = self.order.iter().map(|key| {
+            let values = key.expr.evaluate(rows)?;
+            values.into_array(rows.num_rows())
+        });
+        Ok(self
+            .converter
+            .convert_columns(&columns.collect::<Result<Vec<_>>>()?)?)
+    }
+
+    fn of_one(&self, rows: &RecordBatch, row: usize) -> Result<OwnedRow> {
+        Ok(self.of(&rows.slice(row, 1))?.row(0).owned())
+    }
+}
+
+/// A partition, and its next rows.
+struct Input {
+    rows: SendableRecordBatchStream,
+    head: Option<Head>,
+}
+
+/// Rows of a partition that come next.
+struct Head {
+    rows: RecordBatch,
+    /// How many of them have gone already.
+    start: usize,
+    first: OwnedRow,
+    last: OwnedRow,
+    /// The keys of all rows, made when they have to be told apart.
+    keys: Option<Rows>,
+}
+
+impl Input {
+    /// Waits for the partition's next rows, if it has none at hand; there are none at its end.
+    async fn fill(&mut self, keys: &Keys) -> Result<()> {
+        while self.head.is_none() {
+            let Some(rows) = self.rows.next().await.transpose()? else {
+                return Ok(());
+            };
+            if rows.num_rows() > 0 {
+                self.head = Some(Head {
+                    first: keys.of_one(&rows, 0)?,
+                    last: keys.of_one(&rows, rows.num_rows() - 1)?,
+                    rows,
+                    start: 0,
+                    keys: None,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Head {
+    /// The rows that have not gone yet.
+    fn rest(&self) -> RecordBatch {
+        self.rows
+            .slice(self.start, self.rows.num_rows() - self.start)
+    }
+
+    /// Takes the rows up to `bound` away: the first one at least, and not the last one.
+    fn take_up_to(&mut self, bound: &OwnedRow, keys: &Keys) -> Result<RecordBatch> {
+        let keys = match self.keys.take() {
+            Some(keys) => keys,
+            None => keys.of(&self.rows)?,
+        };
+        let mut end = self.start + 1;
+        while keys.row(end) <= bound.row() {
+            end += 1;
+        }
+        let taken = self.rows.slice(self.start, end - self.start);
+        self.start = end;
+        self.first = keys.row(end).owned();
+        self.keys = Some(keys);
+        Ok(taken)
+    }
+}
+
+/// The key that a partition's rows go on with.
+fn first(head: &Option<Head>) -> Option<Row<'_>> {
+    head.as_ref().map(|head| head.first.row())
+}
+
+struct Merge {
+    keys: Keys,
+    inputs: Vec<Input>,
+    schema: SchemaRef,
+    /// Small slices that come before `next`.
+    small: Vec<RecordBatch>,
+    next: Option<RecordBatch>,
+}
+
+impl Merge {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if let Some(next) = self.next.take() {
+            return Ok(Some(next));
+        }
+        let mut num_small = 0;
+        while num_small < GATHERED_ROWS {
+            match self.slice().await? {
+                Some(slice) if slice.num_rows() < MIN_SLICE_ROWS => {
+                    num_small += slice.num_rows();
+                    self.small.push(slice);
+                }
+                slice if self.small.is_empty() => return Ok(slice),
+                slice => {
+                    self.next = slice;
+                    break;
+                }
+            }
+        }
+        let small = std::mem::take(&mut self.small);
+        Ok(Some(match &small[..] {
+            [slice] => slice.clone(),
+            slices => concat_batches(&self.schema, slices)?,
+        }))
+    }
+
+    /// The longest run of the next rows that one batch holds.
+    async fn slice(&mut self) -> Result<Option<RecordBatch>> {
+        for input in &mut self.inputs {
+            input.fill(&self.keys).await?;
+        }
+        let mut heads: Vec<&mut Option<Head>> = self
+            .inputs
+            .iter_mut()
+            .map(|input| &mut input.head)
+            .filter(|head| head.is_some())
+            .collect();
+        heads.sort_by(|a, b| first(a).cmp(&first(b)));
+        let mut heads = heads.into_iter();
+        let Some(lowest) = heads.next() else {
+            return Ok(None);
+        };
+        let bound = heads.next().and_then(|head| head.as_ref());
+        match (&mut *lowest, bound) {
+            (Some(head), Some(bound)) if head.last > bound.first => {
+                head.take_up_to(&bound.first, &self.keys).map(Some)
+            }
+            _ => Ok(lowest.take().map(|head| head.rest())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
