@@ -15,6 +15,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
 use crate::id::{Epoch, LayerLabel, Rank, Step};
@@ -30,7 +31,7 @@ const NO_DIGITS: &str = "00000000";
 /// Rows of a row group; a record begins a new one only where it ends, so that all but the last
 /// have at least this many. As many are read and written at a time: the memory that a checkpoint
 /// takes depends on this and its size on disk alone.
-const ROW_GROUP_ROWS: usize = 2048;
+const ROW_GROUP_ROWS: usize = 512;
 
 const KIND_COMMIT: &str = "commit";
 const KIND_CAPTURE: &str = "capture";
@@ -202,8 +203,12 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     pub(crate) fn try_new() -> Result<Self, ParquetError> {
+        let zstd = Compression::ZSTD(ZstdLevel::default());
         let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            // The other columns are short by their dictionaries, and every compressor is most of a
+            // megabyte, all of them held at the same time.
+            .set_column_compression(ColumnPath::from("path"), zstd)
+            .set_column_compression(ColumnPath::from("crc32c"), zstd)
             // Whoever opens a checkpoint reads all of it.
             .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)

@@ -33,8 +33,8 @@ fn a_flipped_bit_anywhere_is_noticed() {
 /// Whoever writes or reads it holds one row group, however many records there are.
 #[test]
 fn many_files_go_in_several_row_groups_and_come_back_whole() {
-    // 1 + 1 + 1000 rows each, and one of the third that retires a file: three pass 2,048.
-    let records: Vec<_> = (0..7).map(|n| record(n, 1000)).collect();
+    // 1 + 1 + 200 rows each, and one of the third that retires a file: three pass 512.
+    let records: Vec<_> = (0..7).map(|n| record(n, 200)).collect();
     let bytes = encoded(&records).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone()));
     let row_groups: Vec<_> = reader
@@ -44,7 +44,7 @@ fn many_files_go_in_several_row_groups_and_come_back_whole() {
         .iter()
         .map(|group| group.num_rows())
         .collect();
-    assert_eq!(row_groups, [3007, 3006, 1002]);
+    assert_eq!(row_groups, [607, 606, 202]);
     assert_eq!(decoded(bytes).unwrap(), records);
 }
 
