@@ -54,11 +54,12 @@ pub fn measure(
 }
 
 fn peak_bytes(scratch: &Path, epochs: usize) -> Result<f64> {
-    let run = tempfile::tempdir_in(scratch)?;
+    // Stays until all is measured, so that no run shares the disk with the deletion of another.
+    let run = tempfile::tempdir_in(scratch)?.keep();
     let mut child = Command::new(&stratigraph::binaries().recorder)
         .args(["train", "--device", "cpu", "--epochs", &epochs.to_string()])
         .arg("--out")
-        .arg(run.path())
+        .arg(&run)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
