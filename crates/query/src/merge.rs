@@ -74,7 +74,8 @@ impl PhysicalOptimizerRule for MergeBySlices {
     }
 }
 
-/// Whether rows of `plan`, of one input at least, come as files have them.
+/// Whether rows of `plan`, of one input at least, come as their source has them: nothing in between
+/// sorts them anew or deals them out.
 fn is_in_order_of_files(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.is::<SortExec>() || plan.is::<RepartitionExec>() || plan.is::<AggregateExec>() {
         return false;
