@@ -1,6 +1,5 @@
 //! A table of a run: its columns, and the files that a filter leaves.
 
-mod decode;
 mod prune;
 mod reader;
 mod scan;

@@ -6,7 +6,6 @@
 //! rows at a time, and columns too small to be worth a compressor do without one. An optimised
 //! build takes two thirds less time for 256 rows of 256 floats, and far less for small parts.
 
-mod columns;
 mod probe;
 
 use std::cmp::Ordering;
@@ -118,7 +117,7 @@ pub fn encode_part<W: Write + Send>(part: &Part, mut output: W) -> Result<W, Enc
             let mut column = row_group.next_column()?.ok_or_else(|| {
                 ParquetError::General(format!("column {} has no leaf of its own", field.name()))
             })?;
-            columns::write_column(column.untyped(), array, field.is_nullable())?;
+            trace::write_column(column.untyped(), array, field.is_nullable())?;
             column.close()?;
         }
         row_group.close()?;
@@ -157,7 +156,7 @@ fn properties(table: Table, schema: &SchemaDescriptor, rows: &RecordBatch) -> Wr
         .zip(rows.schema_ref().fields().iter().zip(rows.columns()))
     {
         let path = leaf.path().clone();
-        let bytes = columns::value_bytes(array);
+        let bytes = trace::value_bytes(array);
         let is_list = matches!(field.data_type(), DataType::List(_));
         if bytes >= MIN_COMPRESSED_BYTES && (!is_list || probe::is_compressible(array)) {
             let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("a level that zstd has");

@@ -8,15 +8,16 @@ use arrow::array::{
     Array, ArrayBuilder, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use bytes::Bytes;
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
 
+use crate::columns::{read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
 use crate::id::{Epoch, LayerLabel, Rank, Step};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
@@ -28,15 +29,20 @@ const CHECKSUM_KEY: &str = "stratigraph.crc32c";
 /// The checksum's digits before they are known.
 const NO_DIGITS: &str = "00000000";
 
-/// Rows of a row group; a record begins a new one only where it ends, so that all but the last
-/// have at least this many. As many are read and written at a time: the memory that a checkpoint
-/// takes depends on this and its size on disk alone.
+/// Rows of a row group; the last has fewer. As many are read and written at a time: the memory that
+/// a checkpoint takes depends on this and its size on disk alone.
 const ROW_GROUP_ROWS: usize = 512;
 
 const KIND_COMMIT: &str = "commit";
 const KIND_CAPTURE: &str = "capture";
 const KIND_FILE: &str = "file";
 const KIND_RETIRED: &str = "retired";
+
+/// The columns whose values are all different, or nearly all null: a dictionary would be larger.
+const WITHOUT_DICTIONARY: [&str; 5] = ["nonce", "time", "session", "path", "crc32c"];
+
+/// The columns that are compressed. The others are short by their dictionaries.
+const COMPRESSED: [&str; 2] = ["path", "crc32c"];
 
 /// The columns of a checkpoint.
 pub fn checkpoint_schema() -> SchemaRef {
@@ -64,15 +70,22 @@ pub fn checkpoint_schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
+/// The columns as Parquet sees them.
+fn parquet_schema() -> &'static SchemaDescriptor {
+    static SCHEMA: LazyLock<SchemaDescriptor> = LazyLock::new(|| {
+        ArrowSchemaConverter::new()
+            .convert(&checkpoint_schema())
+            .expect("texts and whole numbers have Parquet types")
+    });
+    &SCHEMA
+}
+
 /// Why a checkpoint could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadCheckpointError {
     /// It is no whole Parquet file.
     #[error("it is no whole Parquet file")]
     Parquet(#[from] ParquetError),
-    /// A batch could not be decoded.
-    #[error("it cannot be decoded")]
-    Arrow(#[from] arrow::error::ArrowError),
     /// Whole, but of another shape.
     #[error("it is no checkpoint of this format: {0}")]
     Malformed(String),
@@ -117,39 +130,42 @@ struct Row<'a> {
     file: Option<&'a FileEntry>,
 }
 
+/// The rows of a record.
+fn rows_of(record: &CommitRecord) -> impl Iterator<Item = Row<'_>> {
+    let row = |kind| Row {
+        number: record.number,
+        kind,
+        ..Row::default()
+    };
+    let commit = Row {
+        commit: Some(record),
+        session: record.session.as_ref().map(serde_json::Value::to_string),
+        ..row(KIND_COMMIT)
+    };
+    let captures = record.captures.iter().map(move |capture| Row {
+        epoch: Some(capture.epoch),
+        step: Some(capture.step),
+        ..row(KIND_CAPTURE)
+    });
+    let files = record.files.iter().map(move |file| Row {
+        epoch: Some(file.epoch),
+        path: Some(&file.path),
+        file: Some(file),
+        ..row(KIND_FILE)
+    });
+    let retired = record.retired.iter().map(move |path| Row {
+        path: Some(path),
+        ..row(KIND_RETIRED)
+    });
+    std::iter::once(commit)
+        .chain(captures)
+        .chain(files)
+        .chain(retired)
+}
+
 impl Columns {
-    fn push_record(&mut self, record: &CommitRecord) {
-        let row = |kind| Row {
-            number: record.number,
-            kind,
-            ..Row::default()
-        };
-        self.push(Row {
-            commit: Some(record),
-            session: record.session.as_ref().map(serde_json::Value::to_string),
-            ..row(KIND_COMMIT)
-        });
-        for capture in &record.captures {
-            self.push(Row {
-                epoch: Some(capture.epoch),
-                step: Some(capture.step),
-                ..row(KIND_CAPTURE)
-            });
-        }
-        for file in &record.files {
-            self.push(Row {
-                epoch: Some(file.epoch),
-                path: Some(&file.path),
-                file: Some(file),
-                ..row(KIND_FILE)
-            });
-        }
-        for path in &record.retired {
-            self.push(Row {
-                path: Some(path),
-                ..row(KIND_RETIRED)
-            });
-        }
+    fn num_rows(&self) -> usize {
+        self.number.len()
     }
 
     fn push(&mut self, row: Row<'_>) {
@@ -198,52 +214,64 @@ impl Columns {
 /// one row group, and of those before it what goes to the disk.
 pub(crate) struct Encoder {
     columns: Columns,
-    writer: ArrowWriter<Vec<u8>>,
+    writer: SerializedFileWriter<Vec<u8>>,
 }
 
 impl Encoder {
     pub(crate) fn try_new() -> Result<Self, ParquetError> {
-        let zstd = Compression::ZSTD(ZstdLevel::default());
-        let properties = WriterProperties::builder()
-            // The other columns are short by their dictionaries, and every compressor is most of a
-            // megabyte, all of them held at the same time.
-            .set_column_compression(ColumnPath::from("path"), zstd)
-            .set_column_compression(ColumnPath::from("crc32c"), zstd)
+        let mut properties = WriterProperties::builder()
             // Whoever opens a checkpoint reads all of it.
             .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)
             .set_key_value_metadata(Some(vec![
                 KeyValue::new(FORMAT_KEY.to_owned(), FORMAT_VERSION.to_string()),
                 KeyValue::new(CHECKSUM_KEY.to_owned(), NO_DIGITS.to_owned()),
-            ]))
-            .build();
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), checkpoint_schema(), options)?;
+            ]));
+        for column in WITHOUT_DICTIONARY {
+            let column = ColumnPath::from(column);
+            properties = properties.set_column_dictionary_enabled(column, false);
+        }
+        for column in COMPRESSED {
+            let zstd = Compression::ZSTD(ZstdLevel::default());
+            properties = properties.set_column_compression(ColumnPath::from(column), zstd);
+        }
+        let schema = parquet_schema().root_schema_ptr();
+        let properties = Arc::new(properties.build());
         Ok(Self {
             columns: Columns::default(),
-            writer,
+            writer: SerializedFileWriter::new(Vec::new(), schema, properties)?,
         })
     }
 
     pub(crate) fn push(&mut self, record: &CommitRecord) -> Result<(), ParquetError> {
-        self.columns.push_record(record);
-        if self.columns.number.len() >= ROW_GROUP_ROWS {
-            self.end_row_group()?;
+        for row in rows_of(record) {
+            self.columns.push(row);
+            if self.columns.num_rows() == ROW_GROUP_ROWS {
+                self.end_row_group()?;
+            }
         }
         Ok(())
     }
 
+    /// Writes the rows so far column by column, so that one encoder at a time takes memory.
     fn end_row_group(&mut self) -> Result<(), ParquetError> {
-        let batch = RecordBatch::try_new(checkpoint_schema(), self.columns.take())?;
-        self.writer.write(&batch)?;
-        self.writer.flush()
+        let schema = checkpoint_schema();
+        let mut row_group = self.writer.next_row_group()?;
+        for (field, values) in schema.fields().iter().zip(self.columns.take()) {
+            let column = row_group.next_column()?;
+            let mut column = column.expect("the file has the columns of the schema");
+            write_column(column.untyped(), &values, field.is_nullable())?;
+            column.close()?;
+        }
+        row_group.close()?;
+        Ok(())
     }
 
     /// The Parquet file.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, ParquetError> {
-        self.end_row_group()?;
+        if self.columns.num_rows() > 0 {
+            self.end_row_group()?;
+        }
         let mut file = self.writer.into_inner()?;
         let digits = find_digits(&file).expect("the footer has the key just written");
         let crc = Crc32c::of(&file);
@@ -283,38 +311,33 @@ pub(crate) fn decode(
     visit: &mut dyn FnMut(CommitRecord),
 ) -> Result<(), ReadCheckpointError> {
     let malformed = |what: &str| ReadCheckpointError::Malformed(what.to_owned());
-    let bytes = bytes::Bytes::from(check_digits(bytes)?);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let metadata = builder.metadata().file_metadata();
-    let mut rows_left =
-        usize::try_from(metadata.num_rows()).map_err(|_| malformed("a negative number of rows"))?;
-    let mut begun = None;
-    for batch in builder.with_batch_size(ROW_GROUP_ROWS).build()? {
-        let batch = batch?;
-        let same_columns = batch
-            .schema()
-            .fields()
-            .iter()
-            .map(|f| (f.name(), f.data_type()))
-            .eq(checkpoint_schema()
-                .fields()
-                .iter()
-                .map(|f| (f.name(), f.data_type())));
-        if !same_columns {
-            return Err(malformed("it has other columns"));
-        }
-        rows_left = rows_left
-            .checked_sub(batch.num_rows())
-            .ok_or_else(|| malformed("more rows than its footer says"))?;
-        visit_records(&batch, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
+    let bytes = Arc::new(Bytes::from(check_digits(bytes)?));
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
+    if !has_columns_of_a_checkpoint(metadata.file_metadata().schema_descr()) {
+        return Err(malformed("it has other columns"));
     }
-    if rows_left > 0 {
-        return Err(malformed("fewer rows than its footer says"));
+    let columns: Vec<usize> = (0..checkpoint_schema().fields().len()).collect();
+    let mut begun = None;
+    for row_group in metadata.row_groups() {
+        let rows = read_row_group(&bytes, row_group, &columns, &checkpoint_schema())?;
+        visit_records(&rows, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
     }
     if let Some(last) = begun {
         visit(last);
     }
     Ok(())
+}
+
+fn has_columns_of_a_checkpoint(schema: &SchemaDescriptor) -> bool {
+    let columns = |schema: &SchemaDescriptor| -> Vec<_> {
+        let leaves = schema.columns().iter();
+        let column = |leaf: &Arc<ColumnDescriptor>| {
+            let (name, levels) = (leaf.path().string(), leaf.max_def_level());
+            (name, leaf.physical_type(), levels, leaf.max_rep_level())
+        };
+        leaves.map(column).collect()
+    };
+    columns(schema) == columns(parquet_schema())
 }
 
 /// Puts rows together to records; `begun` is the one that the rows before began. `None` if a value

@@ -10,6 +10,7 @@
 
 mod catalog;
 mod checkpoint;
+mod columns;
 mod commit;
 mod durable;
 mod fault;
@@ -25,6 +26,7 @@ mod topology;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile};
 pub use checkpoint::{ReadCheckpointError, checkpoint_schema};
+pub use columns::{read_row_group, value_bytes, write_column};
 pub use commit::{CaptureId, CommitRecord, Crc32c, DecodeCommitError, FileEntry};
 pub use durable::{Durability, SLOW_BARRIER};
 pub use id::{

@@ -209,6 +209,7 @@ pub(crate) fn visit_segments(
         } else {
             let record = CommitRecord::decode(&bytes)
                 .map_err(|source| ReadCommitsError::BadRecord { path, source })?;
+            drop(bytes);
             in_order(record);
         }
     }

@@ -23,9 +23,7 @@ use parquet::arrow::{ArrowSchemaConverter, ProjectionMask};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{FileMetaData, ParquetMetaDataReader, ParquetStatisticsPolicy};
 use parquet::file::reader::ChunkReader;
-use trace::{Crc32c, FORMAT_KEY, FORMAT_VERSION};
-
-use super::decode::decode;
+use trace::{Crc32c, FORMAT_KEY, FORMAT_VERSION, read_row_group};
 
 /// A file up to this size is read in one go and held against its checksum; of a larger one, only
 /// what a query asks for is read.
@@ -123,7 +121,7 @@ impl PartReader {
             return Ok(None);
         }
         let file = Arc::new(bytes.clone());
-        decode(&file, row_group, &self.indices, &self.columns).map(Some)
+        read_row_group(&file, row_group, &self.indices, &self.columns).map(Some)
     }
 
     /// All rows of a file that has few.

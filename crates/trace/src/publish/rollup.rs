@@ -15,12 +15,12 @@ pub const ROLLUP_FANOUT: usize = 16;
 pub const MAX_SEALED_SEGMENTS: usize = 4;
 
 /// The most that a checkpoint rolls up, in bytes of the records as JSON: about 50,000 files, in
-/// half a megabyte on disk. The checkpoint is held as it is on disk while it is made and read, so
+/// about 0.8 MB on disk. The checkpoint is held as it is on disk while it is made and read, so
 /// this bounds what rolling up takes, however long the run (`ARCHITECTURE.md`, invariant 9).
 pub const MAX_CHECKPOINT_RECORD_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many times larger records are as JSON than in a checkpoint, about.
-const CHECKPOINT_COMPRESSION: u64 = 16;
+const CHECKPOINT_COMPRESSION: u64 = 10;
 
 impl Publisher {
     /// Rolls the records up so far that whoever opens the run reads few files.

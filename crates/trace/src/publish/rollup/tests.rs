@@ -96,10 +96,9 @@ fn the_number_of_commit_files_is_bounded_by_what_checkpoints_hold() {
     publisher.seal().unwrap();
     let files = commit_files(&run);
     assert!(files.len() <= 2 * 7, "{files:?}");
-    assert!(
-        files.iter().all(|file| file.ends_with(".parquet")),
-        "{files:?}"
-    );
+    // The last may fit into no checkpoint with the one before.
+    let records = files.iter().filter(|file| file.ends_with(".json"));
+    assert!(records.count() <= 1, "{files:?}");
     let catalog = Catalog::load(&run).unwrap();
     assert_eq!(epochs(&catalog), (0..100).collect::<Vec<_>>());
     assert_eq!(catalog.num_files(), 100 * 32);

@@ -13,8 +13,11 @@ use parquet::errors::{ParquetError, Result};
 /// Levels of a list column that are made before they are written; a row is never split.
 const LEVELS_AT_ONCE: usize = 8192;
 
-/// Writes the whole of a column.
-pub(super) fn write_column(
+/// Writes the whole of a column: a scalar, a text, or lists of floats that are not null.
+///
+/// # Errors
+/// If the column is of a type that no table has, or cannot be encoded.
+pub fn write_column(
     writer: &mut ColumnWriter<'_>,
     array: &ArrayRef,
     is_nullable: bool,
@@ -64,7 +67,7 @@ pub(super) fn write_column(
 }
 
 /// Size of what [`write_column`] encodes, before it is encoded.
-pub(super) fn value_bytes(array: &ArrayRef) -> usize {
+pub fn value_bytes(array: &ArrayRef) -> usize {
     match array.data_type() {
         DataType::List(_) => {
             let offsets = array.as_list::<i32>().value_offsets();

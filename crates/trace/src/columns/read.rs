@@ -1,8 +1,8 @@
-//! Whole columns of a small part file, from parquet's column readers to Arrow.
+//! From parquet's column readers to Arrow, a row group at a time.
 //!
-//! parquet's own Arrow reader sets up a tree of readers for every file, decodes in batches that
-//! may end anywhere, and treats every list as if it could hold nulls and be of any length. A small
-//! part is decoded whole, its floats are never null, and all lists of a layer have one length.
+//! parquet's own Arrow reader decodes in batches that may end anywhere, and treats every list as
+//! if it could hold nulls and be of any length. Here a row group is decoded whole, floats in lists
+//! are never null, and all lists of a layer have one length.
 
 use std::sync::Arc;
 
@@ -15,14 +15,19 @@ use arrow::datatypes::{
     SchemaRef,
 };
 use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::column::page::{Page, PageReader};
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{self as physical, ByteArray};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-/// Decodes the columns at `indices` of a file's one row group as `columns`, which they are.
-pub(super) fn decode(
+/// Decodes the columns at `indices` of a row group of `file` as `columns`, which they are.
+///
+/// # Errors
+/// If the bytes are not what the footer says, or a column is of a type that no table has.
+pub fn read_row_group(
     file: &Arc<Bytes>,
     row_group: &RowGroupMetaData,
     indices: &[usize],
@@ -109,13 +114,16 @@ impl Chunk<'_> {
         })
     }
 
+    fn pages(&self) -> Result<SerializedPageReader<Bytes>> {
+        let metadata = self.row_group.column(self.index);
+        SerializedPageReader::new(Arc::clone(self.file), metadata, self.num_rows, None)
+    }
+
     fn decode<T: physical::DataType>(&self) -> Result<Decoded<T::T>> {
         let metadata = self.row_group.column(self.index);
         let column = metadata.column_descr_ptr();
         let (max_definition, max_repetition) = (column.max_def_level(), column.max_rep_level());
-        let pages =
-            SerializedPageReader::new(Arc::clone(self.file), metadata, self.num_rows, None)?;
-        let mut reader = ColumnReaderImpl::<T>::new(column, Box::new(pages));
+        let mut reader = ColumnReaderImpl::<T>::new(column, Box::new(self.pages()?));
         // Of a file that nobody checked it may be any number: no more is set aside than it has bytes.
         let num_levels = usize::try_from(metadata.num_values()).map_err(malformed)?;
         let num_levels = num_levels.min(self.file.len());
@@ -174,32 +182,59 @@ impl Chunk<'_> {
     }
 
     fn lists(&self, item: &FieldRef) -> Result<ListArray> {
-        let decoded = self.decode::<physical::FloatType>()?;
-        let (offsets, nulls) = match self.equal_lengths(&decoded) {
-            Some(length) => {
+        let (values, offsets, nulls) = match self.equal_lists()? {
+            Some((values, length)) => {
                 let lengths = std::iter::repeat_n(length, self.num_rows);
-                (OffsetBuffer::from_lengths(lengths), None)
+                (values, OffsetBuffer::from_lengths(lengths), None)
             }
-            None => self.any_lengths(&decoded)?,
+            None => {
+                let decoded = self.decode::<physical::FloatType>()?;
+                let (offsets, nulls) = self.any_lengths(&decoded)?;
+                (decoded.values, offsets, nulls)
+            }
         };
-        let values = PrimitiveArray::<Float32Type>::new(ScalarBuffer::from(decoded.values), None);
+        let values = PrimitiveArray::<Float32Type>::new(ScalarBuffer::from(values), None);
         ListArray::try_new(Arc::clone(item), offsets, Arc::new(values), nulls).map_err(malformed)
     }
 
-    /// The length that all lists have, if they do, and none is null or empty.
-    fn equal_lengths(&self, decoded: &Decoded<f32>) -> Option<usize> {
-        let num_levels = decoded.repetition.len();
-        let length = num_levels.checked_div(self.num_rows)?;
-        let all_values = decoded.values.len() == num_levels && length * self.num_rows == num_levels;
-        // A list begins where the level is 0.
-        let num_lists = decoded
-            .repetition
-            .iter()
-            .filter(|level| **level == 0)
-            .count();
-        let starts = || decoded.repetition.iter().step_by(length.max(1));
-        (all_values && num_lists == self.num_rows && starts().all(|level| *level == 0))
-            .then_some(length)
+    /// All values, and the length of the lists, if they have one and none is null or empty, as
+    /// those of a layer. The levels then say the same for every value, and are compared with what
+    /// they should be rather than decoded, which is most of the work.
+    fn equal_lists(&self) -> Result<Option<(Vec<f32>, usize)>> {
+        let num_values = self.row_group.column(self.index).num_values();
+        let num_values = usize::try_from(num_values).map_err(malformed)?;
+        let length = num_values.checked_div(self.num_rows).unwrap_or(0);
+        if length == 0 || length * self.num_rows != num_values {
+            return Ok(None);
+        }
+        let mut pages = self.pages()?;
+        let mut values = Vec::with_capacity(num_values.min(self.file.len()));
+        while let Some(page) = pages.get_next_page()? {
+            let Page::DataPageV2 {
+                buf,
+                num_values,
+                encoding: Encoding::BYTE_STREAM_SPLIT,
+                num_nulls: 0,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                ..
+            } = page
+            else {
+                return Ok(None);
+            };
+            let lengths = (rep_levels_byte_len as usize, def_levels_byte_len as usize);
+            let parts = buf.split_at_checked(lengths.0);
+            let parts = parts.and_then(|(levels, rest)| Some((levels, rest.get(lengths.1..)?)));
+            let (levels, bytes) = parts.ok_or_else(|| malformed("a page ends in its levels"))?;
+            let num_values = num_values as usize;
+            if bytes.len() != num_values * size_of::<f32>()
+                || !are_levels_of_equal_lists(levels, num_values, length)
+            {
+                return Ok(None);
+            }
+            join_planes(bytes, &mut values);
+        }
+        Ok(Some((values, length)).filter(|(values, _)| values.len() == num_values))
     }
 
     fn any_lengths(
@@ -226,6 +261,67 @@ impl Chunk<'_> {
         let nulls = Some(NullBuffer::from(is_valid)).filter(|nulls| nulls.null_count() > 0);
         Ok((OffsetBuffer::new(offsets.into()), nulls))
     }
+}
+
+/// Whether the repetition levels of a page, in the hybrid of run lengths and bits that Parquet
+/// writes them in, are those of lists of that length: 0 where one begins, else 1.
+fn are_levels_of_equal_lists(levels: &[u8], num_values: usize, length: usize) -> bool {
+    let mut levels = levels.iter().copied();
+    // The value that the next level is of, and its place in its list.
+    let mut value = 0;
+    while value < num_values {
+        let place = value % length;
+        let Some(header) = read_varint(&mut levels) else {
+            return false;
+        };
+        if header & 1 == 0 {
+            let run = header >> 1;
+            let fits = match levels.next() {
+                Some(0) => place == 0 && (run == 1 || length == 1),
+                Some(1) => place > 0 && run <= length - place,
+                _ => false,
+            };
+            if !fits || run == 0 {
+                return false;
+            }
+            value += run;
+        } else {
+            for _ in 0..header >> 1 {
+                let Some(bits) = levels.next() else {
+                    return false;
+                };
+                let in_use = (num_values - value).min(8);
+                let is_right =
+                    |i: usize| (bits >> i & 1 == 0) == (value + i).is_multiple_of(length);
+                if !(0..in_use).all(is_right) {
+                    return false;
+                }
+                value += in_use;
+            }
+        }
+    }
+    true
+}
+
+/// A number in groups of seven bits, the lowest first; none if it does not end or is too large.
+fn read_varint(bytes: &mut impl Iterator<Item = u8>) -> Option<usize> {
+    let mut number = 0_u32;
+    for shift in (0..u32::BITS).step_by(7) {
+        let byte = bytes.next()?;
+        number |= u32::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return usize::try_from(number).ok();
+        }
+    }
+    None
+}
+
+/// Puts values together of which all first bytes come first, then all second ones, and so on.
+fn join_planes(bytes: &[u8], values: &mut Vec<f32>) {
+    let (low, high) = bytes.split_at(bytes.len() / 2);
+    let ((a, b), (c, d)) = (low.split_at(low.len() / 2), high.split_at(high.len() / 2));
+    let joined = a.iter().zip(b).zip(c.iter().zip(d));
+    values.extend(joined.map(|((a, b), (c, d))| f32::from_le_bytes([*a, *b, *c, *d])));
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 use arrow::array::{Array, Float32Array, Float64Array, Int32Array, Int64Array};
 use arrow::datatypes::{Field, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnPath;
 use proptest::prelude::*;
-use trace::float_item;
 
 use super::*;
+use crate::table::float_item;
 
 fn list_of(rows: &[Option<Vec<f32>>]) -> ListArray {
     let lengths = rows.iter().map(|row| row.as_ref().map_or(0, Vec::len));
@@ -29,21 +30,42 @@ fn batch(columns: Vec<(&str, bool, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_new(schema, arrays).unwrap()
 }
 
-/// Writes the rows with parquet's own writer, pages of `page_rows`, and decodes the columns at
-/// `indices`.
-fn round_trip(rows: &RecordBatch, page_rows: usize, indices: &[usize]) -> RecordBatch {
-    let properties = WriterProperties::builder()
+/// The rows as a file of parquet's own writer, with pages of `page_rows`.
+fn file(rows: &RecordBatch, page_rows: usize, version: WriterVersion) -> Arc<Bytes> {
+    let mut properties = WriterProperties::builder()
+        .set_writer_version(version)
         .set_data_page_row_count_limit(page_rows)
-        .set_write_batch_size(page_rows)
-        .build();
+        .set_write_batch_size(page_rows);
+    if version == WriterVersion::PARQUET_2_0 {
+        let lists = ["lists", "list", "item"].map(str::to_owned);
+        let lists = ColumnPath::new(lists.to_vec());
+        properties = properties
+            .set_dictionary_enabled(false)
+            .set_column_encoding(lists, Encoding::BYTE_STREAM_SPLIT);
+    }
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties)).unwrap();
+    let properties = Some(properties.build());
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), properties).unwrap();
     writer.write(rows).unwrap();
     writer.close().unwrap();
-    let bytes = Arc::new(Bytes::from(bytes));
-    let reader = SerializedFileReader::new(bytes.as_ref().clone()).unwrap();
+    Arc::new(Bytes::from(bytes))
+}
+
+fn row_group(file: &Arc<Bytes>) -> RowGroupMetaData {
+    let reader = SerializedFileReader::new(file.as_ref().clone()).unwrap();
+    reader.metadata().row_group(0).clone()
+}
+
+/// Writes the rows in both versions of pages, and decodes the columns at `indices`.
+fn round_trip(rows: &RecordBatch, page_rows: usize, indices: &[usize]) -> RecordBatch {
     let columns = Arc::new(rows.schema().project(indices).unwrap());
-    decode(&bytes, reader.metadata().row_group(0), indices, &columns).unwrap()
+    let decoded = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0].map(|version| {
+        let file = file(rows, page_rows, version);
+        read_row_group(&file, &row_group(&file), indices, &columns).unwrap()
+    });
+    let [decoded, again] = decoded;
+    assert_eq!(decoded, again);
+    decoded
 }
 
 #[test]
@@ -120,12 +142,31 @@ fn every_type_of_the_format_is_decoded() {
     assert_eq!(round_trip(&rows, 100, &[]).num_rows(), 3);
 }
 
+/// What the lists' column holds, if it is read without decoding its levels.
+fn equal_lists(lists: &ListArray, page_rows: usize) -> Option<(Vec<f32>, usize)> {
+    let rows = batch(vec![("lists", true, Arc::new(lists.clone()))]);
+    let file = file(&rows, page_rows, WriterVersion::PARQUET_2_0);
+    let chunk = Chunk {
+        file: &file,
+        row_group: &row_group(&file),
+        index: 0,
+        num_rows: lists.len(),
+    };
+    chunk.equal_lists().unwrap()
+}
+
 /// As many values as rows times a length, but not of that length each.
 #[test]
 fn lists_that_only_add_up_to_one_length_are_not_taken_for_equal() {
-    let lists = list_of(&[Some(vec![1.0]), Some(vec![2.0, 3.0, 4.0])]);
-    let rows = batch(vec![("lists", true, Arc::new(lists))]);
-    assert_eq!(round_trip(&rows, 100, &[0]), rows);
+    for rows in [
+        [Some(vec![1.0]), Some(vec![2.0, 3.0, 4.0])],
+        [Some(vec![1.0]), Some(vec![])],
+        [None, Some(vec![2.0])],
+    ] {
+        assert_eq!(equal_lists(&list_of(&rows), 100), None, "{rows:?}");
+        let rows = batch(vec![("lists", true, Arc::new(list_of(&rows)))]);
+        assert_eq!(round_trip(&rows, 100, &[0]), rows);
+    }
 }
 
 /// Rows of lists, null and empty ones among them.
@@ -141,5 +182,25 @@ proptest! {
     fn any_lists_come_back(rows in lists(), page_rows in 1_usize..20) {
         let rows = batch(vec![("lists", true, Arc::new(list_of(&rows)))]);
         prop_assert_eq!(round_trip(&rows, page_rows, &[0]), rows);
+    }
+
+    #[test]
+    fn equal_lists_are_read_without_their_levels(
+        num_rows in 1_usize..40,
+        length in 1_usize..70,
+        page_rows in 1_usize..50,
+    ) {
+        let row = |row: usize| Some((0..length).map(|i| (row * length + i) as f32).collect());
+        let lists = list_of(&(0..num_rows).map(row).collect::<Vec<_>>());
+        let expected = (0..num_rows * length).map(|value| value as f32).collect();
+        prop_assert_eq!(equal_lists(&lists, page_rows), Some((expected, length)));
+    }
+
+    /// Levels that were decoded say the same.
+    #[test]
+    fn lists_are_taken_for_equal_only_if_they_are(lengths in prop::collection::vec(1_usize..4, 1..20)) {
+        let rows: Vec<_> = lengths.iter().map(|&length| Some(vec![1.0; length])).collect();
+        let are_equal = lengths.iter().all(|length| *length == lengths[0]);
+        prop_assert_eq!(equal_lists(&list_of(&rows), 100).is_some(), are_equal);
     }
 }

@@ -1,0 +1,11 @@
+//! Whole columns between Arrow and parquet's column writers and readers.
+//!
+//! Every file of a run is small and its columns are of a few types, so it goes without parquet's
+//! own Arrow writer and reader: those hold the encoders of all columns at once, make an index and a
+//! copy of every list's values, and set up a tree of readers a file.
+
+mod read;
+mod write;
+
+pub use read::read_row_group;
+pub use write::{value_bytes, write_column};
