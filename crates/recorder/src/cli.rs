@@ -114,8 +114,8 @@ struct TrainArgs {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     activation_samples: u64,
-    /// Memory for rows that wait to be written, as 64MiB [default: room for 16 captures, at least
-    /// 4MiB and at most 256MiB]
+    /// Memory for rows that wait to be written, as 64MiB [default: room for 4 captures, at least
+    /// 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
 }

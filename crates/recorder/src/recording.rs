@@ -75,10 +75,10 @@ impl ActivationDetail {
 }
 
 /// For how many captures the channel has room by default.
-pub const CHANNEL_CAPTURES: u64 = 16;
+pub const CHANNEL_CAPTURES: u64 = 4;
 
 /// The least budget of the channel by default.
-pub const MIN_CHANNEL_BYTES: u64 = 4 << 20;
+pub const MIN_CHANNEL_BYTES: u64 = 1 << 20;
 
 /// A layer has more activations than a capture can keep: they are one list array, whose offsets are
 /// 32-bit.
