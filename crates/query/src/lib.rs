@@ -13,6 +13,7 @@ mod connections;
 mod error;
 mod facts;
 mod functions;
+mod lookup;
 mod merge;
 mod named;
 pub mod output;

@@ -27,10 +27,15 @@ use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchSt
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, apply_expression_roots,
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
-/// Batches of a partition that are made before they are asked for.
-const BATCHES_AHEAD: usize = 4;
+/// Bytes of a partition that are made before they are asked for; one batch may have more.
+const BYTES_AHEAD: u32 = 4 << 20;
+
+/// Batches of a partition that are made before they are asked for. Those of small files are small,
+/// and whenever one side has to wait for the other, two threads change places.
+const BATCHES_AHEAD: usize = 256;
 
 /// Slices with fewer rows are copied together, so that no flood of tiny batches goes on.
 const MIN_SLICE_ROWS: usize = 32;
@@ -174,17 +179,33 @@ impl ExecutionPlan for SliceMergeExec {
 
 /// The same rows, made by a task of their own.
 fn ahead(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
-    let mut receiver = RecordBatchReceiverStream::builder(rows.schema(), BATCHES_AHEAD);
+    let schema = rows.schema();
+    let mut receiver = RecordBatchReceiverStream::builder(Arc::clone(&schema), BATCHES_AHEAD);
     let sender = receiver.tx();
+    let room = Arc::new(Semaphore::new(BYTES_AHEAD as usize));
+    let left = Arc::clone(&room);
     receiver.spawn(async move {
         while let Some(batch) = rows.next().await {
+            let bytes = batch.as_ref().map_or(0, bytes_ahead);
+            let Ok(taken) = left.acquire_many(bytes).await else {
+                break;
+            };
+            taken.forget();
             if sender.send(batch).await.is_err() {
                 break; // Nobody wants more.
             }
         }
         Ok(())
     });
-    receiver.build()
+    let batches = receiver.build();
+    let batches = batches.inspect_ok(move |batch| room.add_permits(bytes_ahead(batch) as usize));
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+}
+
+/// What a batch takes of [`BYTES_AHEAD`].
+fn bytes_ahead(batch: &RecordBatch) -> u32 {
+    let bytes = u32::try_from(batch.get_array_memory_size());
+    bytes.map_or(BYTES_AHEAD, |bytes| bytes.min(BYTES_AHEAD))
 }
 
 /// Makes rows comparable.

@@ -25,6 +25,7 @@ use crate::connections::{CONNECTIONS, ConnectionsFunction};
 use crate::error::{Known, QueryError, explain};
 use crate::facts;
 use crate::functions::register_functions;
+use crate::lookup::JoinByLookup;
 use crate::merge::MergeBySlices;
 use crate::named::{Arguments, NamedQuery};
 use crate::scope::Scope;
@@ -155,6 +156,7 @@ impl QuerySession {
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
             .with_physical_optimizer_rule(Arc::new(ShareScans))
+            .with_physical_optimizer_rule(Arc::new(JoinByLookup))
             .with_physical_optimizer_rule(Arc::new(MergeBySlices))
             .build();
         let context = SessionContext::new_with_state(state);

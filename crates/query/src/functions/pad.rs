@@ -160,9 +160,8 @@ fn pad(
     for row in rows {
         valid.append(row.is_some());
         if let Some((list, width, fill)) = row {
-            let end = values.len() + width;
             values.extend_from_slice(list);
-            values.resize(end, fill);
+            values.extend(std::iter::repeat_n(fill, width - list.len()));
         }
     }
     Ok(ListArray::try_new(

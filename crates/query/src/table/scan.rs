@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
@@ -110,29 +110,49 @@ fn total_statistics(snapshot: &Snapshot, indices: &[usize], schema: &Schema) -> 
 struct Files<'a> {
     snapshot: &'a Snapshot,
     table: Table,
-    /// Position in the topology, first and last neuron of each layer.
-    layers: HashMap<&'a str, (usize, i32, i32)>,
+    layers: HashMap<&'a str, LayerFiles>,
+    /// Of the files of a table without layers.
+    statistics: Statistics,
+    /// Where the table has its steps.
+    step: Option<usize>,
+}
+
+/// What the files of a layer have in common.
+struct LayerFiles {
+    /// Its position in the topology.
+    position: usize,
+    statistics: Statistics,
 }
 
 impl<'a> Files<'a> {
     fn new(snapshot: &'a Snapshot, table: Table) -> Self {
+        let stored = table.schema();
         let layers = snapshot.topology().layers().iter().enumerate();
+        let layers = layers.map(|(position, layer)| {
+            let last = layer.first_neuron + layer.num_units.cast_signed() - 1;
+            let neurons = (int(layer.first_neuron), int(last));
+            let statistics = bounded(&stored, "neuron", neurons);
+            let files = LayerFiles {
+                position,
+                statistics,
+            };
+            (layer.layer.as_str(), files)
+        });
+        let num_held_out = snapshot.run().info().dataset.num_held_out;
+        let last_sample = num_held_out.saturating_sub(1).cast_signed();
         Self {
             snapshot,
             table,
-            layers: layers
-                .map(|(position, layer)| {
-                    let last = layer.first_neuron + layer.num_units.cast_signed() - 1;
-                    (layer.layer.as_str(), (position, layer.first_neuron, last))
-                })
-                .collect(),
+            layers: layers.collect(),
+            statistics: bounded(&stored, "sample", (long(0), long(last_sample))),
+            step: stored.index_of("step").ok(),
         }
     }
 
     fn partitioned(&self, indices: &[usize]) -> Result<Vec<PartitionedFile>> {
         let mut files: Vec<TraceFile> = indices.iter().map(|&i| self.snapshot.file(i)).collect();
         files.sort_by_key(|file| {
-            let position = self.layer(file).map(|(position, _, _)| position);
+            let position = self.layer(file).map(|layer| layer.position);
             (file.epoch, file.step, position, file.path)
         });
         files
@@ -141,8 +161,8 @@ impl<'a> Files<'a> {
             .collect()
     }
 
-    fn layer(&self, file: &TraceFile) -> Option<(usize, i32, i32)> {
-        self.layers.get(file.layer?).copied()
+    fn layer(&self, file: &TraceFile) -> Option<&LayerFiles> {
+        self.layers.get(file.layer?)
     }
 
     fn partitioned_file(&self, file: &TraceFile) -> Result<PartitionedFile> {
@@ -160,30 +180,24 @@ impl<'a> Files<'a> {
         if let Some(crc32c) = file.crc32c {
             partitioned = partitioned.with_extension(Committed(crc32c));
         }
-        Ok(partitioned.with_statistics(Arc::new(self.statistics(file))))
+        // Bounds of partition columns are taken from the partition's values.
+        partitioned.statistics = Some(Arc::new(self.statistics(file)));
+        Ok(partitioned)
     }
 
     /// Bounds of the columns that rows are sorted by: with them the planner sees that files in a
     /// row are in order, and spares a sort.
     fn statistics(&self, file: &TraceFile) -> Statistics {
-        let stored = self.table.schema();
-        let mut statistics = Statistics::new_unknown(&stored);
+        let layer = self.layer(file).map(|layer| &layer.statistics);
+        let mut statistics = layer.unwrap_or(&self.statistics).clone();
         if let Some(rows) = file.rows {
             statistics.num_rows = Precision::Inexact(rows as usize);
         }
-        let num_held_out = self.snapshot.run().info().dataset.num_held_out;
-        for (column, field) in statistics.column_statistics.iter_mut().zip(stored.fields()) {
-            let bounds = match field.name().as_str() {
-                "step" => file.step.map(|step| (long(step), long(step))),
-                "neuron" => self
-                    .layer(file)
-                    .map(|(_, first, last)| (int(first), int(last))),
-                "sample" => Some((long(0), long(num_held_out.saturating_sub(1).cast_signed()))),
-                _ => None,
-            };
-            if let Some((min, max)) = bounds {
-                *column = bounded(field, min, max);
-            }
+        if let (Some(column), Some(step)) = (self.step, file.step) {
+            bound(
+                &mut statistics.column_statistics[column],
+                (long(step), long(step)),
+            );
         }
         statistics
     }
@@ -197,14 +211,23 @@ fn long(value: i64) -> ScalarValue {
     ScalarValue::Int64(Some(value))
 }
 
-fn bounded(field: &Field, min: ScalarValue, max: ScalarValue) -> ColumnStatistics {
-    let mut statistics = ColumnStatistics::new_unknown()
-        .with_min_value(Precision::Inexact(min))
-        .with_max_value(Precision::Inexact(max));
-    if !field.is_nullable() {
-        statistics = statistics.with_null_count(Precision::Exact(0));
+/// Of the stored columns nothing is known but what a column's values are between, if there is one.
+fn bounded(stored: &Schema, column: &str, bounds: (ScalarValue, ScalarValue)) -> Statistics {
+    let mut statistics = Statistics::new_unknown(stored);
+    for (statistics, field) in statistics.column_statistics.iter_mut().zip(stored.fields()) {
+        if !field.is_nullable() {
+            statistics.null_count = Precision::Exact(0);
+        }
+    }
+    if let Ok(index) = stored.index_of(column) {
+        bound(&mut statistics.column_statistics[index], bounds);
     }
     statistics
+}
+
+fn bound(column: &mut ColumnStatistics, (min, max): (ScalarValue, ScalarValue)) {
+    column.min_value = Precision::Inexact(min);
+    column.max_value = Precision::Inexact(max);
 }
 
 /// Deals files out to at most `num_groups` groups of about the same size, each in order.

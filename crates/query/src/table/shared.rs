@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
-use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -31,38 +30,24 @@ impl PhysicalOptimizerRule for ShareScans {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut tables: Vec<(PartSource, Vec<FileScanConfig>)> = Vec::new();
-        plan.apply(|node| {
-            if let Some((scan, source)) = part_scan(node) {
-                let of_table = |(first, _): &&mut (PartSource, _)| first.is_of_same_table(source);
-                match tables.iter_mut().find(of_table) {
-                    Some((_, scans)) => scans.push(scan.clone()),
-                    None => tables.push((source.clone(), vec![scan.clone()])),
-                }
+        let mut scans = Vec::new();
+        collect_scans(&plan, &mut scans);
+        let mut tables: Vec<Vec<Scan<'_>>> = Vec::new();
+        for (scan, source) in scans {
+            let of_table = |of: &&mut Vec<Scan<'_>>| of[0].1.is_of_same_table(source);
+            match tables.iter_mut().find(of_table) {
+                Some(scans) => scans.push((scan, source)),
+                None => tables.push(vec![(scan, source)]),
             }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        tables.retain(|(_, scans)| scans.len() > 1);
-        if tables.is_empty() {
-            return Ok(plan);
         }
-        let shared: Vec<(PartSource, Arc<SharedParts>)> = tables
-            .into_iter()
-            .map(|(source, scans)| (source, Arc::new(SharedParts::of(&scans))))
-            .collect();
-        plan.transform_up(|node| {
-            let Some((scan, source)) = part_scan(&node) else {
-                return Ok(Transformed::no(node));
-            };
-            let Some((_, parts)) = shared.iter().find(|(of, _)| of.is_of_same_table(source)) else {
-                return Ok(Transformed::no(node));
-            };
-            let source = source.clone().sharing(Arc::clone(parts));
-            let scan = FileScanConfigBuilder::from(scan.clone()).with_source(Arc::new(source));
-            let scan = DataSourceExec::from_data_source(scan.build());
-            Ok(Transformed::yes(scan))
-        })
-        .data()
+        tables.retain(|scans| scans.len() > 1);
+        for scans in tables {
+            let parts = Arc::new(SharedParts::of(&scans));
+            for (_, source) in scans {
+                source.share(&parts);
+            }
+        }
+        Ok(plan)
     }
 
     fn name(&self) -> &str {
@@ -74,9 +59,16 @@ impl PhysicalOptimizerRule for ShareScans {
     }
 }
 
-fn part_scan(node: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &PartSource)> {
-    let scan = node.downcast_ref::<DataSourceExec>()?;
-    scan.downcast_to_file_source()
+/// A scan of part files, and its source.
+type Scan<'a> = (&'a FileScanConfig, &'a PartSource);
+
+/// All scans of part files in a plan.
+fn collect_scans<'a>(plan: &'a Arc<dyn ExecutionPlan>, scans: &mut Vec<Scan<'a>>) {
+    let scan = plan.downcast_ref::<DataSourceExec>();
+    scans.extend(scan.and_then(DataSourceExec::downcast_to_file_source));
+    for child in plan.children() {
+        collect_scans(child, scans);
+    }
 }
 
 /// What the scans of one table in one plan share.
@@ -107,16 +99,13 @@ struct SharedFile {
 type SharedRows = OnceLock<Option<RecordBatch>>;
 
 impl SharedParts {
-    fn of(scans: &[FileScanConfig]) -> Self {
-        let sources = scans.iter().filter_map(|scan| {
-            let source: Option<&PartSource> = scan.file_source().downcast_ref();
-            source.map(PartSource::file_columns)
-        });
-        let mut columns: Vec<usize> = sources.flatten().copied().collect();
+    fn of(scans: &[Scan<'_>]) -> Self {
+        let columns = scans.iter().flat_map(|(_, source)| source.file_columns());
+        let mut columns: Vec<usize> = columns.copied().collect();
         columns.sort_unstable();
         columns.dedup();
         let mut num_scans: HashMap<&str, usize> = HashMap::new();
-        let groups = scans.iter().flat_map(|scan| &scan.file_groups);
+        let groups = scans.iter().flat_map(|(scan, _)| &scan.file_groups);
         for file in groups.flat_map(|group| group.iter()) {
             *num_scans.entry(file.path().as_ref()).or_default() += 1;
         }

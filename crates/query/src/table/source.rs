@@ -6,11 +6,12 @@
 //! first value decides what a query costs.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::RecordBatch;
-use datafusion::common::Result;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{
     FileOpenFuture, FileOpener, FileScanConfig, FileSource,
@@ -18,6 +19,7 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::apply_expression_roots;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -38,8 +40,9 @@ pub(super) struct PartSource {
     table_schema: TableSchema,
     projection: SplitProjection,
     batch_rows: usize,
-    /// What other scans of the same plan decode, too.
-    shared: Option<Arc<SharedParts>>,
+    /// What other scans of the same plan decode, too. It is known once the plan is, and put here
+    /// rather than into a scan made anew: that would check the order of all its files again.
+    shared: Arc<OnceLock<Arc<SharedParts>>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -51,7 +54,7 @@ impl PartSource {
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
             batch_rows,
-            shared: None,
+            shared: Arc::default(),
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
@@ -67,12 +70,10 @@ impl PartSource {
             && self.table_schema.file_schema() == other.table_schema.file_schema()
     }
 
-    /// The same source, taking from `shared` and leaving there what other scans want.
-    pub(super) fn sharing(self, shared: Arc<SharedParts>) -> Self {
-        Self {
-            shared: Some(shared),
-            ..self
-        }
+    /// From now on takes from `parts`, and leaves there what other scans want, unless it shares
+    /// with others already.
+    pub(super) fn share(&self, parts: &Arc<SharedParts>) {
+        self.shared.get_or_init(|| Arc::clone(parts));
     }
 }
 
@@ -85,7 +86,7 @@ impl FileSource for PartSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let stored = self.table_schema.file_schema();
         let reader = |columns| PartReader::try_new(stored, columns, self.batch_rows);
-        let shared = self.shared.as_ref().map(|parts| -> Result<SharedReader> {
+        let shared = self.shared.get().map(|parts| -> Result<SharedReader> {
             let own = self.file_columns().iter();
             let own = own.filter_map(|column| parts.columns().binary_search(column).ok());
             Ok(SharedReader {
@@ -100,7 +101,13 @@ impl FileSource for PartSource {
             shared: shared.transpose()?,
             batch_rows: self.batch_rows,
         };
-        ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), stored)
+        match PlainProjection::of(&self.projection, &self.table_schema)? {
+            Some(projection) => Ok(Arc::new(PlainOpener {
+                parts: opener,
+                projection: Arc::new(projection),
+            })),
+            None => ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), stored),
+        }
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -147,6 +154,76 @@ impl FileSource for PartSource {
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         apply_expression_roots(self.projection.source.iter(), f)
+    }
+}
+
+/// A projection to columns as they are. DataFusion's opener takes any expression, and for that
+/// writes them anew for every file.
+struct PlainProjection {
+    columns: Vec<PlainColumn>,
+    schema: SchemaRef,
+}
+
+#[derive(Clone, Copy)]
+enum PlainColumn {
+    /// Its place among the stored columns that are read.
+    Stored(usize),
+    /// Its place among the partition's values.
+    Partition(usize),
+}
+
+impl PlainProjection {
+    /// None if something is computed.
+    fn of(projection: &SplitProjection, table: &TableSchema) -> Result<Option<Self>> {
+        let num_stored = table.file_schema().fields().len();
+        let columns = projection.source.iter().map(|projected| {
+            let index = projected.expr.downcast_ref::<Column>()?.index();
+            Some(match index.checked_sub(num_stored) {
+                Some(partition) => PlainColumn::Partition(partition),
+                None => PlainColumn::Stored(projection.file_indices.binary_search(&index).ok()?),
+            })
+        });
+        let Some(columns) = columns.collect() else {
+            return Ok(None);
+        };
+        let schema = projection.source.project_schema(table.table_schema())?;
+        Ok(Some(Self {
+            columns,
+            schema: Arc::new(schema),
+        }))
+    }
+
+    fn project(&self, rows: &RecordBatch, partition: &[ScalarValue]) -> Result<RecordBatch> {
+        let num_rows = rows.num_rows();
+        let columns = self.columns.iter().map(|column| match *column {
+            PlainColumn::Stored(index) => Ok(Arc::clone(rows.column(index))),
+            PlainColumn::Partition(index) => partition[index].to_array_of_size(num_rows),
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(num_rows));
+        let schema = Arc::clone(&self.schema);
+        Ok(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?)
+    }
+}
+
+/// Opens files for a [`PlainProjection`].
+struct PlainOpener {
+    parts: PartOpener,
+    projection: Arc<PlainProjection>,
+}
+
+impl FileOpener for PlainOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let projection = Arc::clone(&self.projection);
+        let partition = file.partition_values.clone();
+        let rows = self.parts.open(file)?;
+        Ok(async move {
+            let project = move |rows| projection.project(&rows?, &partition);
+            Ok(rows.await?.map(project).boxed())
+        }
+        .boxed())
     }
 }
 
