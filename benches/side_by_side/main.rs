@@ -16,6 +16,7 @@ mod report;
 #[path = "../support/runs.rs"]
 mod runs;
 mod statistics;
+mod timed_queries;
 mod write;
 
 use std::path::PathBuf;

@@ -6,12 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use query::output::{Format, OutputFile, TableStyle, write_rows};
-use query::{Run, SessionOptions};
 
 use crate::python::{Answer, Python};
 use crate::report::{Target, print_table, time, times};
 use crate::statistics::median;
+use crate::timed_queries::TimedQueries;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum To {
@@ -68,6 +67,7 @@ struct Bench<'a> {
     pickle: PathBuf,
     scratch: &'a Path,
     python: &'a Python,
+    ours: TimedQueries,
 }
 
 /// Prints how long each query takes us and them, in the process and with its start.
@@ -78,11 +78,12 @@ pub fn measure(
     (epochs, rounds): (usize, usize),
     targets: &mut Vec<Target>,
 ) -> Result<()> {
-    let bench = Bench {
+    let mut bench = Bench {
         run,
         pickle: scratch.join("trace.pickle"),
         scratch,
         python,
+        ours: TimedQueries::start(run)?,
     };
     let pickle = [run.as_os_str(), "-o".as_ref(), bench.pickle.as_os_str()];
     python.run("network_trace.py", &pickle)?;
@@ -102,7 +103,7 @@ pub fn measure(
 }
 
 impl Bench<'_> {
-    fn round(&self, case: &Case, measured: &mut Measured) -> Result<()> {
+    fn round(&mut self, case: &Case, measured: &mut Measured) -> Result<()> {
         measured.ours.push(self.ours(case)?);
         let pandas = self.peer("notebook_pandas.py", &self.pickle, case)?;
         measured.pandas.push(pandas.seconds()?);
@@ -117,31 +118,10 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// From the run's directory to the rows, threads and catalogue included.
-    fn ours(&self, case: &Case) -> Result<f64> {
+    fn ours(&mut self, case: &Case) -> Result<f64> {
         let out = tempfile::tempdir_in(self.scratch)?;
-        let path = out.path().join("rows.parquet");
-        let start = Instant::now();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
-        let session = Run::open(self.run)?.session(SessionOptions::default())?;
-        runtime.block_on(async {
-            let rows = session.named(case.query, &[]).await?;
-            let kept = match case.to {
-                To::Memory => rows.collect().await?,
-                To::Parquet => {
-                    let mut file = OutputFile::create(&path, false)?;
-                    let rows = rows.execute_stream().await?;
-                    write_rows(rows, Format::Parquet, TableStyle::Full, &mut file).await?;
-                    file.publish()?;
-                    Vec::new()
-                }
-            };
-            let seconds = start.elapsed().as_secs_f64();
-            drop(kept);
-            Ok(seconds)
-        })
+        let path = (case.to == To::Parquet).then(|| out.path().join("rows.parquet"));
+        self.ours.seconds(case.query, path.as_deref())
     }
 
     /// The program `query`, which has to put its rows somewhere: into a Parquet file.

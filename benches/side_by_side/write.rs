@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -24,8 +24,8 @@ pub fn measure(run: &Path, scratch: &Path, python: &Python, rounds: usize) -> Re
     let num_files: usize = captures.iter().map(|capture| capture.parts.len()).sum();
     let threads = default_num_workers().to_string();
     let pyarrow = |sync: bool| -> Result<Written> {
-        let out = tempfile::tempdir_in(scratch)?;
-        let target = out.path().join("pyarrow");
+        let out = kept_dir(scratch)?;
+        let target = out.join("pyarrow");
         let mut arguments = vec![run.path().as_os_str(), "-o".as_ref(), target.as_os_str()];
         if sync {
             arguments
@@ -91,10 +91,16 @@ pub fn measure(run: &Path, scratch: &Path, python: &Python, rounds: usize) -> Re
     Ok(())
 }
 
+/// A new directory that stays until all is measured, so that no round shares the disk with the
+/// deletion of the one before.
+fn kept_dir(scratch: &Path) -> Result<PathBuf> {
+    Ok(tempfile::tempdir_in(scratch)?.keep())
+}
+
 /// From the start of a sink until everything is committed.
 fn sink_durably(run: &RunDir, captures: &[Capture], scratch: &Path) -> Result<Written> {
-    let out = tempfile::tempdir_in(scratch)?;
-    let copy = RunDir::create(&out.path().join("run"), run.info().clone())?;
+    let out = kept_dir(scratch)?;
+    let copy = RunDir::create(&out.join("run"), run.info().clone())?;
     let captures = captures.to_owned();
     let start = Instant::now();
     let sink = Sink::start(&copy, SinkOptions::default())?;
@@ -114,11 +120,11 @@ fn sink_durably(run: &RunDir, captures: &[Capture], scratch: &Path) -> Result<Wr
 
 /// One file after the other in one thread, as pyarrow does it.
 fn encode_alone(captures: &[Capture], scratch: &Path) -> Result<Written> {
-    let out = tempfile::tempdir_in(scratch)?;
+    let out = kept_dir(scratch)?;
     let mut bytes = 0;
     let start = Instant::now();
     for part in captures.iter().flat_map(|capture| &capture.parts) {
-        let path = out.path().join(part.path.to_string());
+        let path = out.join(part.path.to_string());
         std::fs::create_dir_all(path.parent().context("a part lies in a partition")?)?;
         let mut file = encode_part(part, BufWriter::new(File::create(path)?))?;
         file.flush()?;

@@ -12,9 +12,11 @@ pub use scratch::Scratch;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// The workspace's root.
+/// The workspace's root. Cargo tells it when it runs a test: what it told when this was compiled may
+/// be another clone, whose build directory was taken over.
 pub fn workspace_root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let told = std::env::var_os("CARGO_MANIFEST_DIR");
+    told.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// Says something that a test runner does not swallow, as why a test proves nothing here.

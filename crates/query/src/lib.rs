@@ -9,6 +9,7 @@
 //! and a filter on `epoch` or `layer` decides about files before any is opened. SQL only reads,
 //! and reads nothing but the run.
 
+pub mod allocator;
 mod connections;
 mod error;
 mod facts;

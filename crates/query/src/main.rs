@@ -8,6 +8,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: query::allocator::Allocator = query::allocator::Allocator;
+
 fn main() -> ExitCode {
+    query::allocator::keep_freed_memory();
     cli::main()
 }
