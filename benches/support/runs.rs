@@ -9,7 +9,7 @@ use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use recorder::{
     ActivationDetail, CancelToken, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice,
-    EpochProgress, Recorded, Resolution, SessionObserver, SessionOptions, SessionSummary,
+    EpochProgress, Recorded, Resolution, Schedule, SessionObserver, SessionOptions, SessionSummary,
     TrainConfig,
 };
 use sink::Part;
@@ -55,6 +55,8 @@ pub fn train_digits(
         },
         device: DeviceChoice::Cpu,
         recorded,
+        schedule: Schedule::default(),
+        record_initial: false,
         channel_bytes: None,
     };
     Ok(recorder::train(

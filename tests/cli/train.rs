@@ -84,6 +84,47 @@ fn the_next_commands_work_whatever_was_recorded_and_wherever() {
     }
 }
 
+#[test]
+fn a_schedule_is_in_the_trace_and_the_untrained_network_if_asked_for() {
+    let scratch = Scratch::new();
+    let summary = scratch.train(&[
+        "--epochs",
+        "6",
+        "--hidden",
+        "4",
+        "--every",
+        "log",
+        "--record-initial",
+        "--out",
+        "run",
+    ]);
+    assert!(summary.contains("kept 6 captures in run"), "{summary}");
+    let csv = |arguments: &[&str]| {
+        let arguments = [arguments, &["--format", "csv"]].concat();
+        run(&mut scratch.query(&arguments)).expect_success()
+    };
+    let epochs = |table: &str| {
+        let sql = format!("SELECT DISTINCT epoch FROM {table} ORDER BY epoch");
+        let rows = csv(&["sql", "run", &sql]);
+        rows.lines().skip(1).collect::<Vec<_>>().join(",")
+    };
+    assert_eq!(epochs("weights"), "-1,0,1,2,4,5");
+    assert_eq!(epochs("classifications"), "-1,0,1,2,4,5");
+    assert_eq!(epochs("metrics"), "-1,0,1,2,3,4,5");
+    // Named queries leave the untrained network out unless asked.
+    let curve = |parameters: &[&str]| {
+        csv(&[&["run", "learning_curve", "run"], parameters].concat())
+            .lines()
+            .filter(|row| row.contains("eval"))
+            .count()
+    };
+    assert_eq!(curve(&[]), 6);
+    assert_eq!(curve(&["--param", "initial=true"]), 7);
+    let replayed = run(&mut scratch.recorder(&["replay", "run", "--epoch", "-1"]));
+    assert!(replayed.expect_success().starts_with("epoch -1, step 0"));
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
 fn every_named_query_answers(scratch: &Scratch, run_dir: &str) {
     let list = run(&mut scratch.query(&["list"])).expect_success();
     assert_eq!(list.lines().count(), 9, "{list}");
@@ -239,6 +280,9 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         ),
         (&["train", "--hidden", "8,0"], "hidden layer 2"),
         (&["train", "--lr", "0"], "a learning rate of 0"),
+        (&["train", "--every", "100steps"], "no schedule"),
+        (&["train", "--every", "5,2"], "no schedule"),
+        (&["train", "--every", "0,20"], "epochs 0 to 19"),
         (&["train", "--lr", "nan"], "a learning rate of NaN"),
         (&["replay", "traces/digits"], "--epoch"),
         // Verbs and flags that do not work yet are absent.

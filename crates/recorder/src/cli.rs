@@ -12,7 +12,8 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice, Recorded, TrainConfig,
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice, Recorded, Schedule,
+    TrainConfig,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -44,8 +45,8 @@ enum Verb {
     Replay {
         /// The run's directory
         run: PathBuf,
-        /// The epoch, from 0
-        #[arg(long, value_name = "N")]
+        /// The epoch, from 0; -1 is the untrained network, where it was recorded
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
         epoch: i32,
     },
 }
@@ -56,7 +57,13 @@ impl Verb {
         let Self::Train(args) = self else {
             return Ok(());
         };
-        args.train_config().validate().map_err(|error| {
+        let config = args.train_config();
+        let checked = config.validate().map_err(|error| error.to_string());
+        let checked = checked.and_then(|()| {
+            let reached = args.every.check(config.last_epoch());
+            reached.map_err(|error| error.to_string())
+        });
+        checked.map_err(|error| {
             let mut command = Cli::command();
             command.build();
             match command.find_subcommand_mut("train") {
@@ -103,6 +110,14 @@ struct TrainArgs {
         value_parser = RecordedTables::parse
     )]
     record: RecordedTables,
+    /// At which epochs to capture the network, metrics being recorded every epoch: an interval, as
+    /// 5epochs, or log (0, 1, 2, 4, 8, ...), both with the last epoch; or the epochs, as 0,1,2,5,10
+    #[arg(long, default_value_t, value_name = "Nepochs|log|EPOCHS")]
+    every: Schedule,
+    /// Capture the untrained network too, as epoch -1; named queries show it with --param
+    /// initial=true
+    #[arg(long)]
+    record_initial: bool,
     /// Held-out activations: raw values and statistics, or statistics alone
     #[arg(long, default_value = "raw", value_name = "raw|stats")]
     activations: Activations,

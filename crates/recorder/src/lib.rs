@@ -13,6 +13,7 @@ mod read_back;
 mod recording;
 mod replay;
 mod rows;
+mod schedule;
 mod session;
 mod statistics;
 mod training;
@@ -32,6 +33,7 @@ pub use recording::{
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use rows::Metric;
+pub use schedule::{ParseScheduleError, Schedule, UnreachableEpochError};
 pub use session::{
     DEFAULT_ROOT, EpochProgress, SessionError, SessionObserver, SessionOptions, SessionSummary,
     train,

@@ -156,6 +156,8 @@ pub struct Snapshot<B: Backend> {
 /// What the capture thread is given: only what is recorded, and on which stream it was computed.
 struct Capture<B: Backend> {
     id: CaptureId,
+    /// Whether the network was captured; without it there are metrics alone.
+    is_whole: bool,
     stream: StreamId,
     layers: Vec<LayerTensors<B>>,
     activations: Vec<Vec<Tensor<B, 2>>>,
@@ -284,10 +286,10 @@ impl<B: Backend> TraceRecorder<B> {
     /// # Errors
     /// Why recording stopped, if it has: the snapshot is then lost, and so is every later one.
     pub fn capture(&mut self, snapshot: Snapshot<B>) -> Result<(), RecordError> {
-        let start = Instant::now();
         let keep = self.recorded;
-        let capture = Capture {
+        self.hand_over(Capture {
             id: snapshot.id,
+            is_whole: true,
             stream: StreamId::current(),
             layers: if keep.weights {
                 snapshot.layers
@@ -306,7 +308,33 @@ impl<B: Backend> TraceRecorder<B> {
             } else {
                 Vec::new()
             },
-        };
+        })?;
+        self.num_captures += 1;
+        Ok(())
+    }
+
+    /// Hands over the figures of an epoch at whose end the network is not captured, if metrics are
+    /// recorded. Waits as [`TraceRecorder::capture`] does.
+    ///
+    /// # Errors
+    /// Why recording stopped, if it has.
+    pub fn metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) -> Result<(), RecordError> {
+        if !self.recorded.metrics {
+            return Ok(());
+        }
+        self.hand_over(Capture {
+            id,
+            is_whole: false,
+            stream: StreamId::current(),
+            layers: Vec::new(),
+            activations: Vec::new(),
+            classifications: None,
+            metrics,
+        })
+    }
+
+    fn hand_over(&mut self, capture: Capture<B>) -> Result<(), RecordError> {
+        let start = Instant::now();
         if self.room.recv().is_err() {
             return Err(self.failure());
         }
@@ -318,7 +346,6 @@ impl<B: Backend> TraceRecorder<B> {
         if !handed_over {
             return Err(self.failure());
         }
-        self.num_captures += 1;
         let add = |counter: &AtomicU64, time: Duration| {
             counter.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
         };

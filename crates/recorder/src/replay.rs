@@ -57,6 +57,16 @@ pub enum ReplayError {
         /// The run.
         run: PathBuf,
     },
+    /// The epoch was not captured, others before and after it were.
+    #[error("epoch {epoch} was not recorded: the nearest that were are {before} and {after}")]
+    BetweenCaptures {
+        /// The epoch that was asked for.
+        epoch: Epoch,
+        /// The last before it.
+        before: Epoch,
+        /// The first after it.
+        after: Epoch,
+    },
     /// The epoch was not recorded.
     #[error("epoch {epoch} was not recorded: there are epochs {first} to {last}")]
     NoSuchEpoch {
@@ -207,10 +217,21 @@ impl<'a> Capture<'a> {
             .rev()
             .map(|c| c.id)
             .find(|id| id.epoch == epoch);
+        if let Some(id) = id {
+            return Ok(Self { run, catalog, id });
+        }
         let epochs = || captures.iter().map(|c| c.id.epoch);
-        match (id, epochs().min(), epochs().max()) {
-            (Some(id), ..) => Ok(Self { run, catalog, id }),
-            (None, Some(first), Some(last)) => Err(ReplayError::NoSuchEpoch { epoch, first, last }),
+        let before = epochs().filter(|other| *other < epoch).max();
+        let after = epochs().filter(|other| *other > epoch).min();
+        if let (Some(before), Some(after)) = (before, after) {
+            return Err(ReplayError::BetweenCaptures {
+                epoch,
+                before,
+                after,
+            });
+        }
+        match (epochs().min(), epochs().max()) {
+            (Some(first), Some(last)) => Err(ReplayError::NoSuchEpoch { epoch, first, last }),
             _ => Err(ReplayError::Empty {
                 run: run.path().to_owned(),
             }),

@@ -12,17 +12,21 @@ use trace::{CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, Run
 
 use crate::dataset::{Dataset, DatasetError, DatasetKind};
 use crate::device::{CudaError, DeviceChoice, Resolution, ResolvedDevice};
-use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut};
-use crate::model::MlpConfig;
+use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut};
+use crate::model::{Mlp, MlpConfig};
 use crate::recording::{
     RecordError, RecordSummary, Recorded, Snapshot, TooManyActivationsError, TraceRecorder,
 };
 use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
+use crate::schedule::{Schedule, UnreachableEpochError};
 use crate::training::{CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainError, Trainer};
 
 /// Where runs go that were not given a directory: named after their data set, and `-2`, `-3`, ...
 /// where that is taken.
 pub const DEFAULT_ROOT: &str = "traces";
+
+/// The epoch of the untrained network.
+const INITIAL_EPOCH: Epoch = Epoch(-1);
 
 /// How many names are tried.
 const MAX_DEFAULT_RUNS: u32 = 10_000;
@@ -40,6 +44,10 @@ pub struct SessionOptions {
     pub device: DeviceChoice,
     /// What is recorded; `None` trains and evaluates and writes nothing.
     pub recorded: Option<Recorded>,
+    /// At which epochs the network is captured.
+    pub schedule: Schedule,
+    /// Whether the network is captured as epoch -1 before it is trained.
+    pub record_initial: bool,
     /// Budget of the channel to the sink; none for [`Recorded::default_channel_bytes`].
     pub channel_bytes: Option<u64>,
 }
@@ -95,6 +103,9 @@ pub enum SessionError {
     /// A trace cannot hold what is to be recorded.
     #[error(transparent)]
     TooManyActivations(#[from] TooManyActivationsError),
+    /// The schedule names an epoch that there is not.
+    #[error(transparent)]
+    Schedule(#[from] UnreachableEpochError),
     /// The run cannot be created.
     #[error(transparent)]
     CreateRun(#[from] CreateRunError),
@@ -155,6 +166,7 @@ pub fn train(
     observer: &mut dyn SessionObserver,
 ) -> Result<SessionSummary, SessionError> {
     options.train.validate().map_err(TrainError::from)?;
+    options.schedule.check(options.train.last_epoch())?;
     let resolution = options.device.resolve()?;
     match resolution.device {
         ResolvedDevice::Cpu => {
@@ -234,9 +246,12 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         mut recording: Option<&mut Recording<B::InnerBackend>>,
         observer: &mut dyn SessionObserver,
     ) -> Result<Option<EpochProgress>, SessionError> {
+        if let (true, Some(recording)) = (self.options.record_initial, recording.as_deref_mut()) {
+            self.capture_initial(recording)?;
+        }
         let mut last_epoch = None;
-        for epoch in 0..self.options.train.epochs {
-            let epoch = Epoch(i32::try_from(epoch).expect("the configuration was validated"));
+        for epoch in 0..=self.options.train.last_epoch().0 {
+            let epoch = Epoch(epoch);
             if self.cancel.is_cancelled() {
                 break;
             }
@@ -259,10 +274,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         recording: Option<&mut Recording<B::InnerBackend>>,
     ) -> Result<EpochProgress, SessionError> {
         let model = self.trainer.model();
-        let evaluation = self
-            .held_out
-            .evaluate(&model, self.trainer.model_config().loss)
-            .map_err(TrainError::from)?;
+        let evaluation = self.evaluate(&model)?;
         let classifications = &evaluation.classifications;
         let mut progress = EpochProgress {
             train,
@@ -271,21 +283,55 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             part_bytes: 0,
         };
         if let Some((run, recorder)) = recording {
-            let snapshot = Snapshot {
-                id: CaptureId {
-                    epoch: train.epoch,
-                    step: train.step,
-                },
-                layers: model.layer_tensors(),
-                metrics: epoch_metrics(&train, classifications, self.options.train.learning_rate),
-                evaluation,
+            let id = CaptureId {
+                epoch: train.epoch,
+                step: train.step,
             };
-            recorder
-                .capture(snapshot)
-                .map_err(|source| record_error(run, source))?;
+            let metrics = epoch_metrics(&train, classifications, self.options.train.learning_rate);
+            let last = self.options.train.last_epoch();
+            let handed_over = if self.options.schedule.is_due(train.epoch, last) {
+                recorder.capture(Snapshot {
+                    id,
+                    layers: model.layer_tensors(),
+                    metrics,
+                    evaluation,
+                })
+            } else {
+                recorder.metrics(id, metrics)
+            };
+            handed_over.map_err(|source| record_error(run, source))?;
             progress.part_bytes = recorder.part_bytes();
         }
         Ok(progress)
+    }
+
+    /// Captures the network as it is before its first step, and what it makes of the held-out set.
+    fn capture_initial(
+        &self,
+        (run, recorder): &mut Recording<B::InnerBackend>,
+    ) -> Result<(), SessionError> {
+        let model = self.trainer.model();
+        let evaluation = self.evaluate(&model)?;
+        let snapshot = Snapshot {
+            id: CaptureId {
+                epoch: INITIAL_EPOCH,
+                step: self.trainer.step(),
+            },
+            layers: model.layer_tensors(),
+            metrics: held_out_metrics(&evaluation.classifications).into(),
+            evaluation,
+        };
+        let handed_over = recorder.capture(snapshot);
+        handed_over.map_err(|source| record_error(run, source))
+    }
+
+    fn evaluate(
+        &self,
+        model: &Mlp<B::InnerBackend>,
+    ) -> Result<Evaluation<B::InnerBackend>, SessionError> {
+        let loss = self.trainer.model_config().loss;
+        let evaluation = self.held_out.evaluate(model, loss);
+        Ok(evaluation.map_err(TrainError::from)?)
     }
 
     fn start_recording(
@@ -328,6 +374,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 "dataset": self.options.dataset.as_str(),
                 "train": self.options.train,
                 "record": recorded,
+                "every": self.options.schedule.to_string(),
+                "record_initial": self.options.record_initial,
                 "channel_bytes": self.options.channel_bytes,
             }),
         })
@@ -419,19 +467,28 @@ fn epoch_metrics(
     held_out: &Classifications,
     learning_rate: f64,
 ) -> Vec<Metric> {
+    let mut metrics = vec![
+        metric(Some(PHASE_TRAIN), "loss", train.train_loss),
+        metric(Some(PHASE_TRAIN), "accuracy", train.train_accuracy),
+    ];
+    metrics.extend(held_out_metrics(held_out));
+    metrics.push(metric(None, "learning_rate", learning_rate));
+    metrics
+}
+
+fn held_out_metrics(held_out: &Classifications) -> [Metric; 2] {
     [
-        (Some(PHASE_TRAIN), "loss", train.train_loss),
-        (Some(PHASE_TRAIN), "accuracy", train.train_accuracy),
-        (Some(PHASE_EVAL), "loss", held_out.mean_loss()),
-        (Some(PHASE_EVAL), "accuracy", held_out.accuracy()),
-        (None, "learning_rate", learning_rate),
+        metric(Some(PHASE_EVAL), "loss", held_out.mean_loss()),
+        metric(Some(PHASE_EVAL), "accuracy", held_out.accuracy()),
     ]
-    .map(|(phase, name, value)| Metric {
+}
+
+fn metric(phase: Option<&'static str>, name: &str, value: f64) -> Metric {
+    Metric {
         phase,
         name: name.to_owned(),
         value,
-    })
-    .into()
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
         train: args.train_config(),
         device: args.device,
         recorded: args.recorded(),
+        schedule: args.every.clone(),
+        record_initial: args.record_initial,
         channel_bytes: args.channel_bytes.map(|size| size.as_u64()),
     };
     let cancel = CancelToken::default();

@@ -51,6 +51,7 @@ impl<B: Backend> CaptureThread<B> {
         let start = Instant::now();
         let Capture {
             id,
+            is_whole,
             stream,
             layers,
             activations,
@@ -64,7 +65,7 @@ impl<B: Backend> CaptureThread<B> {
         };
         let stall_before = self.sink.stats().stall_ms;
         let mut parts = Parts {
-            open: self.sink.begin(Some(id)),
+            open: self.sink.begin(is_whole.then_some(id)),
             in_flight: &mut self.in_flight,
         };
         let mut unread = Unread::new(stream, layers, activations);

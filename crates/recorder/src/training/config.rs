@@ -1,6 +1,7 @@
 //! How to train.
 
 use serde::{Deserialize, Serialize};
+use trace::Epoch;
 
 use crate::dataset::{Dataset, DatasetKind, Targets};
 use crate::model::{Activation, Loss, MlpConfig};
@@ -96,6 +97,11 @@ impl TrainConfig {
             return Err(TrainConfigError::LearningRate(self.learning_rate));
         }
         Ok(())
+    }
+
+    /// The last epoch, of as many as can be numbered.
+    pub fn last_epoch(&self) -> Epoch {
+        Epoch(i32::try_from(self.epochs.saturating_sub(1)).unwrap_or(i32::MAX))
     }
 
     /// The network for a data set: its targets choose the loss.
