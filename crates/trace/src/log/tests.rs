@@ -72,6 +72,28 @@ fn a_hole_is_an_error_that_names_it() {
     ));
 }
 
+/// A listing during a roll-up may have neither some records nor their checkpoint.
+#[test]
+fn a_hole_that_is_gone_when_listed_again_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), Segment::checkpoint(0, 3));
+    write(dir.path(), Segment::record(8));
+    let mut num_listings = 0;
+    let restart = || {
+        num_listings += 1;
+        // After the first listing, before anything is read.
+        if num_listings == 1 {
+            write(dir.path(), Segment::checkpoint(4, 7));
+        }
+        Vec::new()
+    };
+    let numbers = visit_commits(dir.path(), restart, |numbers, record| {
+        numbers.push(record.number);
+    });
+    assert_eq!(numbers.unwrap(), (0..=8).collect::<Vec<_>>());
+    assert_eq!(num_listings, 2);
+}
+
 #[test]
 fn a_record_that_was_cut_off_is_an_error_and_no_end_of_the_run() {
     let dir = tempfile::tempdir().unwrap();
