@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::{session, session_with};
 
-/// The part files that the physical plan of a query names, in the order of their names.
-async fn files(session: &QuerySession, sql: &str) -> Result<Vec<String>> {
+/// The physical plan of a query as text.
+async fn physical_plan(session: &QuerySession, sql: &str) -> Result<String> {
     let batches = session
         // VERBOSE, because a plan names no more than five groups of five files otherwise.
         .sql(&format!("EXPLAIN VERBOSE {sql}"))
@@ -30,7 +30,12 @@ async fn files(session: &QuerySession, sql: &str) -> Result<Vec<String>> {
             }
         }
     }
-    let plan = plan.context("no physical plan")?;
+    plan.context("no physical plan")
+}
+
+/// The part files that the physical plan of a query names, in the order of their names.
+async fn files(session: &QuerySession, sql: &str) -> Result<Vec<String>> {
+    let plan = physical_plan(session, sql).await?;
     let mut files: Vec<String> = plan
         .split(['[', ']', ' ', ','])
         .filter(|word| word.ends_with(".parquet"))
@@ -88,6 +93,22 @@ async fn a_filter_on_a_named_query_prunes() -> Result<()> {
         files(&session, sql).await?,
         ["weights/epoch=1/layer=L_hidden/step-4-r0-g0.parquet"]
     );
+    Ok(())
+}
+
+/// What DataFusion's own join and merge would copy is most of what a run holds.
+#[tokio::test]
+async fn padded_weights_are_joined_and_merged_without_copies() -> Result<()> {
+    let (_dir, session) = session_of(2)?;
+    for query in ["padded", "epoch_average"] {
+        let plan = physical_plan(&session, &format!("SELECT * FROM {query}")).await?;
+        assert!(plan.contains("LookupJoinExec"), "{query}: {plan}");
+        assert!(!plan.contains("HashJoinExec"), "{query}: {plan}");
+    }
+    let ordered = "SELECT * FROM weights ORDER BY epoch, step, neuron";
+    let plan = physical_plan(&session, ordered).await?;
+    assert!(plan.contains("SliceMergeExec"), "{plan}");
+    assert!(!plan.contains("SortPreservingMergeExec"), "{plan}");
     Ok(())
 }
 
