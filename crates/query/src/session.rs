@@ -264,7 +264,8 @@ impl QuerySession {
 
 /// The longest list that a row of the run's tables is likely to have.
 fn longest_list(info: &RunInfo) -> u64 {
-    u64::from(info.layers.width()).max(info.dataset.num_held_out.min(512))
+    let num_held_out = info.dataset.as_ref().map_or(512, |d| d.num_held_out);
+    u64::from(info.layers.width()).max(num_held_out.min(512))
 }
 
 /// Fewer rows a batch where lists are long: 8,192 rows of 11,008 floats are 361 MB.

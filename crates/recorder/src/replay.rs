@@ -139,7 +139,11 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
     let config = model_from_json(&info.model).map_err(ReplayError::Unknown)?;
     let parameters = capture.parameters()?;
     let recorded = capture.read(Table::Classifications, None)?;
-    let dataset = Dataset::from_info(&info.dataset, info.seed)?;
+    let not_said = |what: &str| ReplayError::Unknown(format!("its run.json does not say {what}"));
+    let samples = info.dataset.as_ref();
+    let samples = samples.ok_or_else(|| not_said("where its samples come from"))?;
+    let seed = info.seed.ok_or_else(|| not_said("its seed"))?;
+    let dataset = Dataset::from_info(samples, seed)?;
 
     let choice: DeviceChoice = info.device.parse()?;
     let resolution = choice.resolve().map_err(|source| ReplayError::Device {
@@ -150,10 +154,11 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
         config: &config,
         parameters: &parameters,
         dataset: &dataset,
-        batch_size: usize::try_from(info.evaluation_batch_size)
-            .ok()
+        batch_size: info
+            .evaluation_batch_size
+            .and_then(|size| usize::try_from(size).ok())
             .filter(|&size| size > 0)
-            .ok_or_else(|| ReplayError::Unknown("its evaluation batch size is 0".to_owned()))?,
+            .ok_or_else(|| not_said("how large its evaluation batches are"))?,
     };
     let key = RowKey {
         id: capture.id,

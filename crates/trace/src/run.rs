@@ -49,16 +49,18 @@ pub struct RunInfo {
     pub created: String,
     /// The program and version that created it.
     pub created_by: String,
-    /// Seed of every random choice.
-    pub seed: u64,
+    /// Seed of every random choice; none where the recorder did not make them.
+    pub seed: Option<u64>,
     /// The device that it trained on, as `cpu` or `cuda:0`.
     pub device: String,
-    /// The network's architecture, in its recorder's own words; enough to rebuild it.
+    /// The network's architecture, in its recorder's own words, enough to rebuild it; null where it
+    /// cannot be rebuilt from the run alone.
     pub model: serde_json::Value,
-    /// Where the samples come from.
-    pub dataset: DatasetInfo,
-    /// Samples in one forward pass over the held-out set: matrix products depend on it.
-    pub evaluation_batch_size: u64,
+    /// Where the samples come from; none where the recorder did not choose them.
+    pub dataset: Option<DatasetInfo>,
+    /// Samples in one forward pass over the held-out set: matrix products depend on it. None where
+    /// the recorder made no such pass itself.
+    pub evaluation_batch_size: Option<u64>,
     /// Names of the classes, by class; empty where there are none.
     pub class_names: Vec<String>,
     /// The network's layers.

@@ -23,8 +23,9 @@ pub struct Layer {
     pub module_path: String,
     /// What kind of module it is, as `linear`.
     pub kind: String,
-    /// Shape of the weights as a trace stores them: `[num_units, ...]`, for a linear layer
-    /// `[out, in]`.
+    /// Shape of the weight tensor in PyTorch's layout: `[num_units, ...]`, for a linear layer
+    /// `[out, in]`; a transposed convolution's `[in, out/groups, ...]` has its units along axis 1,
+    /// group by group.
     pub shape: Vec<u64>,
     /// Incoming connections of a unit: the length of a row of `weights`.
     pub fan_in: u32,

@@ -138,8 +138,11 @@ impl<'a> Files<'a> {
             };
             (layer.layer.as_str(), files)
         });
-        let num_held_out = snapshot.run().info().dataset.num_held_out;
-        let last_sample = num_held_out.saturating_sub(1).cast_signed();
+        // Where the run does not say how many samples there are, any number from 0 is possible.
+        let dataset = snapshot.run().info().dataset.as_ref();
+        let last_sample = dataset.map_or(i64::MAX, |dataset| {
+            dataset.num_held_out.saturating_sub(1).cast_signed()
+        });
         Self {
             snapshot,
             table,
