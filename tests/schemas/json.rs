@@ -41,7 +41,17 @@ fn run_json_has_the_keys_of_its_schema() -> Result<()> {
     // Where sources are not known, the library and the schema both say null.
     info["layers"][0]["source"] = Value::Null;
     serde_json::from_value::<RunInfo>(info.clone())?;
-    schema.check(&info)
+    schema.check(&info)?;
+
+    // Where tensors have names of their own, both say which.
+    let tensor = json!({"name": "fc1.weight", "dtype": "F16", "shape": []});
+    info["layers"][0]["tensors"] = json!([tensor]);
+    let parsed: RunInfo = serde_json::from_value(info.clone())?;
+    assert_eq!(serde_json::to_value(parsed)?, info);
+    schema.check(&info)?;
+    info["layers"][0]["tensors"][0]["another"] = json!(1);
+    assert!(schema.check(&info).is_err());
+    Ok(())
 }
 
 #[test]

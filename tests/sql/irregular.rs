@@ -206,6 +206,7 @@ fn write_wide(path: &Path) -> Result<RunDir> {
         activation: None,
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, FAN_IN)]),
+        tensors: Vec::new(),
     };
     let info = RunInfo {
         layers: Topology::try_new(vec![layer])?,

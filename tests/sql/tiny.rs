@@ -121,6 +121,7 @@ pub fn info() -> Result<RunInfo> {
             activation: (index == 0).then(|| "relu".to_owned()),
             trainable: true,
             source: Some(vec![SourceRange::all(source, fan_in)]),
+            tensors: Vec::new(),
         })
     };
     let layers = Topology::try_new(vec![

@@ -40,6 +40,7 @@ pub fn create_run(path: &Path) -> RunDir {
         activation: None,
         trainable: true,
         source: Some(vec![SourceRange::all(from, fan_in)]),
+        tensors: Vec::new(),
     };
     let layers = vec![
         layer(0, HIDDEN, Source::Input, 3, 4, 0),

@@ -44,4 +44,4 @@ pub use run::{
 pub use staging::{PartWriter, StagedPart, Staging};
 pub use table::{EPOCH_COLUMN, LAYER_COLUMN, ParseTableError, Table, float_item, float_list};
 pub use time::{now, parse_ms};
-pub use topology::{Layer, Source, SourceRange, Topology, TopologyError};
+pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};

@@ -40,6 +40,23 @@ pub struct Layer {
     pub trainable: bool,
     /// Where position 0, 1, ... of a row of `weights` come from; none where it is not known.
     pub source: Option<Vec<SourceRange>>,
+    /// What the layer's rows hold of tensors that have names of their own, as an imported
+    /// checkpoint's: first the one in `weights`, then, if there is one, that in `bias`. Empty where
+    /// names follow from `module_path`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<LayerTensor>,
+}
+
+/// A tensor as it was before it became rows of a layer, well enough to write it again bit for bit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerTensor {
+    /// Its full name, as `encoder.layers.0.linear1.weight`.
+    pub name: String,
+    /// The type of its values as safetensors spells it, as `BF16`; a trace holds them as 32-bit
+    /// floats.
+    pub dtype: String,
+    /// Its shape; empty for a scalar, which is stored as one unit with one weight.
+    pub shape: Vec<u64>,
 }
 
 /// A stretch of a layer's incoming connections.

@@ -29,6 +29,7 @@ fn topology() -> Topology {
         activation: None,
         trainable: true,
         source,
+        tensors: Vec::new(),
     };
     let range = |from, start, count, stride, repeat| SourceRange {
         from,

@@ -171,6 +171,7 @@ impl MlpConfig {
                     .then(|| self.activation.as_str().to_owned()),
                 trainable: true,
                 source: Some(vec![SourceRange::all(source, fan_in)]),
+                tensors: Vec::new(),
             });
         }
         Ok(Topology::try_new(layers)?)

@@ -16,6 +16,7 @@ fn topology(num_units: u32, fan_in: u32) -> Topology {
         activation: None,
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
+        tensors: Vec::new(),
     };
     Topology::try_new(vec![layer]).unwrap()
 }

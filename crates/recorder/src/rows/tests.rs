@@ -27,6 +27,7 @@ fn layer(num_units: u32, fan_in: u32) -> Layer {
         activation: None,
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
+        tensors: Vec::new(),
     }
 }
 

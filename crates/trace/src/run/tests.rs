@@ -16,6 +16,7 @@ pub(crate) fn info() -> RunInfo {
         activation: None,
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, 2)]),
+        tensors: Vec::new(),
     }];
     RunInfo {
         format: FORMAT_VERSION,

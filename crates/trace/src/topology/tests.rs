@@ -24,6 +24,7 @@ fn chain(widths: &[u32]) -> Vec<Layer> {
                     },
                     widths[i - 1],
                 )]),
+                tensors: Vec::new(),
             };
             first_neuron += widths[i] as i32;
             layer
@@ -102,4 +103,22 @@ fn json_spells_sources_as_words() {
     assert_eq!(json[0]["source"][0]["from"], "input");
     assert_eq!(json[1]["source"][0]["from"], "fc1");
     assert_eq!(serde_json::from_value::<Topology>(json).unwrap(), topology);
+}
+
+#[test]
+fn json_has_tensors_only_where_they_have_names_of_their_own() {
+    let mut layers = chain(&[2, 1]);
+    let json = serde_json::to_value(&layers).unwrap();
+    assert_eq!(json[0].get("tensors"), None);
+    assert_eq!(serde_json::from_value::<Vec<Layer>>(json).unwrap(), layers);
+
+    layers[0].tensors = vec![LayerTensor {
+        name: "fc.weight".to_owned(),
+        dtype: "BF16".to_owned(),
+        shape: vec![1, 2],
+    }];
+    let json = serde_json::to_value(&layers).unwrap();
+    let tensors = serde_json::json!([{"name": "fc.weight", "dtype": "BF16", "shape": [1, 2]}]);
+    assert_eq!(json[0]["tensors"], tensors);
+    assert_eq!(serde_json::from_value::<Vec<Layer>>(json).unwrap(), layers);
 }
