@@ -58,6 +58,46 @@ pub enum Targets {
     Classes(Vec<i32>),
     /// One probability a sample.
     Soft(Vec<f32>),
+    /// Several probabilities a sample, each by itself.
+    Labels(TargetRows),
+    /// Numbers to come close to.
+    Values(TargetRows),
+}
+
+/// Targets of which a sample has several, or may.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetRows {
+    /// Row-major `[num_samples, width]`.
+    pub values: Vec<f32>,
+    /// How many a sample has, at least 1.
+    pub width: usize,
+}
+
+impl TargetRows {
+    /// How many samples they belong to.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    fn select(&self, rows: &[usize]) -> Self {
+        let row = |&row: &usize| &self.values[row * self.width..][..self.width];
+        Self {
+            values: rows.iter().flat_map(row).copied().collect(),
+            width: self.width,
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        Self {
+            values: self.values.split_off(at * self.width),
+            width: self.width,
+        }
+    }
 }
 
 impl Targets {
@@ -66,6 +106,7 @@ impl Targets {
         match self {
             Self::Classes(classes) => classes.len(),
             Self::Soft(probabilities) => probabilities.len(),
+            Self::Labels(rows) | Self::Values(rows) => rows.len(),
         }
     }
 
@@ -78,6 +119,8 @@ impl Targets {
         match self {
             Self::Classes(classes) => Self::Classes(rows.iter().map(|&r| classes[r]).collect()),
             Self::Soft(soft) => Self::Soft(rows.iter().map(|&r| soft[r]).collect()),
+            Self::Labels(labels) => Self::Labels(labels.select(rows)),
+            Self::Values(values) => Self::Values(values.select(rows)),
         }
     }
 
@@ -85,6 +128,8 @@ impl Targets {
         match self {
             Self::Classes(classes) => Self::Classes(classes.split_off(at)),
             Self::Soft(soft) => Self::Soft(soft.split_off(at)),
+            Self::Labels(labels) => Self::Labels(labels.split_off(at)),
+            Self::Values(values) => Self::Values(values.split_off(at)),
         }
     }
 
@@ -92,6 +137,9 @@ impl Targets {
         match (self, other) {
             (Self::Classes(all), Self::Classes(more)) => all.extend(more),
             (Self::Soft(all), Self::Soft(more)) => all.extend(more),
+            (Self::Labels(all), Self::Labels(more)) | (Self::Values(all), Self::Values(more)) => {
+                all.values.extend(more.values);
+            }
             _ => unreachable!("a data set has one kind of targets"),
         }
     }
@@ -183,8 +231,10 @@ impl Samples {
             Targets::Classes(classes) => inputs
                 .chain(classes.iter().flat_map(|c| c.to_le_bytes()))
                 .collect(),
-            Targets::Soft(soft) => inputs
-                .chain(soft.iter().flat_map(|p| p.to_le_bytes()))
+            Targets::Soft(floats)
+            | Targets::Labels(TargetRows { values: floats, .. })
+            | Targets::Values(TargetRows { values: floats, .. }) => inputs
+                .chain(floats.iter().flat_map(|p| p.to_le_bytes()))
                 .collect(),
         };
         Crc32c::of(&bytes)
@@ -323,9 +373,10 @@ impl Dataset {
 
     /// Number of outputs that a network for it has.
     pub fn num_outputs(&self) -> usize {
-        match self.held_out.targets {
+        match &self.held_out.targets {
             Targets::Classes(_) => self.class_names.len(),
             Targets::Soft(_) => 1,
+            Targets::Labels(rows) | Targets::Values(rows) => rows.width,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::dataset::{Samples, Targets};
 use crate::model::{Loss, Mlp};
 use crate::read_back::rows_to_vec;
 
-pub use classify::{Classifications, classify};
+pub use classify::{Classifications, Score, classify};
 
 /// Samples in one forward pass over the held-out set, unless told otherwise.
 pub const DEFAULT_EVALUATION_BATCH_SIZE: usize = 512;

@@ -18,10 +18,10 @@ mod session;
 mod statistics;
 mod training;
 
-pub use dataset::{Dataset, DatasetError, DatasetKind, Samples, Targets};
+pub use dataset::{Dataset, DatasetError, DatasetKind, Samples, TargetRows, Targets};
 pub use device::{CudaError, CudaPart, DeviceChoice, ParseDeviceError, Resolution, ResolvedDevice};
 pub use evaluation::{
-    Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, classify,
+    Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score, classify,
 };
 pub use model::{
     Activation, LayerParameters, LayerTensors, Loss, Mlp, MlpConfig, MlpParameters, ModelError,

@@ -12,7 +12,7 @@ use trace::{CaptureId, Catalog, Epoch, OpenRunError, Rank, ReadCommitsError, Run
 
 use crate::dataset::{Dataset, DatasetError};
 use crate::device::{CudaError, DeviceChoice, ParseDeviceError, ResolvedDevice};
-use crate::evaluation::{Evaluation, HeldOut};
+use crate::evaluation::{Evaluation, HeldOut, Score};
 use crate::model::{LayerParameters, Mlp, MlpConfig, MlpParameters, ModelError};
 use crate::rows::{self, RowKey};
 use crate::session::model_from_json;
@@ -29,8 +29,8 @@ pub struct ReplayReport {
     pub num_samples: usize,
     /// Samples of which any column differs in any bit, in order.
     pub different: Vec<Difference>,
-    /// Share of the samples that the rebuilt network predicts correctly.
-    pub accuracy: f64,
+    /// How well the rebuilt network predicts the samples.
+    pub score: Score,
 }
 
 /// A sample whose row is not the recorded one.
@@ -164,7 +164,7 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
         id: capture.id,
         rank: Rank::default(),
     };
-    let (computed, accuracy) = match resolution.device {
+    let (computed, score) = match resolution.device {
         ResolvedDevice::Cpu => rebuilt.evaluate::<Flex>(key, &Default::default())?,
         #[cfg(feature = "cuda")]
         ResolvedDevice::Cuda(index) => rebuilt
@@ -175,7 +175,7 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
         device: resolution.device.to_string(),
         num_samples: computed.num_rows(),
         different: differences(&recorded, &computed),
-        accuracy,
+        score,
     })
 }
 
@@ -187,12 +187,12 @@ struct Rebuilt<'a> {
 }
 
 impl Rebuilt<'_> {
-    /// The rows of `classifications`, and the accuracy.
+    /// The rows of `classifications`, and how good they are.
     fn evaluate<B: Backend>(
         &self,
         key: RowKey,
         device: &B::Device,
-    ) -> Result<(RecordBatch, f64), ReplayError> {
+    ) -> Result<(RecordBatch, Score), ReplayError> {
         let model = Mlp::<B>::from_parameters(self.config, self.parameters, device)?;
         let held_out = HeldOut::new(self.dataset.held_out(), self.batch_size, device);
         let Evaluation {
@@ -200,8 +200,8 @@ impl Rebuilt<'_> {
         } = held_out
             .evaluate(&model, self.config.loss)
             .map_err(TrainError::from)?;
-        let accuracy = classifications.accuracy();
-        Ok((rows::classifications(key, &classifications), accuracy))
+        let score = classifications.score(self.config.loss);
+        Ok((rows::classifications(key, &classifications), score))
     }
 }
 

@@ -12,7 +12,7 @@ use trace::{CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, Run
 
 use crate::dataset::{Dataset, DatasetError, DatasetKind};
 use crate::device::{CudaError, DeviceChoice, Resolution, ResolvedDevice};
-use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut};
+use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
 use crate::model::{Mlp, MlpConfig};
 use crate::recording::{
     RecordError, RecordSummary, Recorded, Snapshot, TooManyActivationsError, TraceRecorder,
@@ -67,8 +67,8 @@ pub struct EpochProgress {
     pub train: EpochReport,
     /// Mean loss over the held-out samples.
     pub eval_loss: f64,
-    /// Share of the held-out samples that were predicted correctly.
-    pub eval_accuracy: f64,
+    /// How well the held-out samples were predicted.
+    pub eval_score: Score,
     /// Bytes of part files written so far.
     pub part_bytes: u64,
 }
@@ -276,10 +276,11 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let model = self.trainer.model();
         let evaluation = self.evaluate(&model)?;
         let classifications = &evaluation.classifications;
+        let loss = self.trainer.model_config().loss;
         let mut progress = EpochProgress {
             train,
             eval_loss: classifications.mean_loss(),
-            eval_accuracy: classifications.accuracy(),
+            eval_score: classifications.score(loss),
             part_bytes: 0,
         };
         if let Some((run, recorder)) = recording {
@@ -287,7 +288,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 epoch: train.epoch,
                 step: train.step,
             };
-            let metrics = epoch_metrics(&train, classifications, self.options.train.learning_rate);
+            let metrics = epoch_metrics(&progress, self.options.train.learning_rate);
             let last = self.options.train.last_epoch();
             let handed_over = if self.options.schedule.is_due(train.epoch, last) {
                 recorder.capture(Snapshot {
@@ -318,7 +319,13 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 step: self.trainer.step(),
             },
             layers: model.layer_tensors(),
-            metrics: held_out_metrics(&evaluation.classifications).into(),
+            metrics: held_out_metrics(
+                evaluation.classifications.mean_loss(),
+                evaluation
+                    .classifications
+                    .score(self.trainer.model_config().loss),
+            )
+            .into(),
             evaluation,
         };
         let handed_over = recorder.capture(snapshot);
@@ -462,24 +469,21 @@ fn create_default(dataset: DatasetKind, info: RunInfo) -> Result<RunDir, CreateR
     }
 }
 
-fn epoch_metrics(
-    train: &EpochReport,
-    held_out: &Classifications,
-    learning_rate: f64,
-) -> Vec<Metric> {
+fn epoch_metrics(progress: &EpochProgress, learning_rate: f64) -> Vec<Metric> {
+    let score = progress.train.train_score;
     let mut metrics = vec![
-        metric(Some(PHASE_TRAIN), "loss", train.train_loss),
-        metric(Some(PHASE_TRAIN), "accuracy", train.train_accuracy),
+        metric(Some(PHASE_TRAIN), "loss", progress.train.train_loss),
+        metric(Some(PHASE_TRAIN), score.name(), score.value()),
     ];
-    metrics.extend(held_out_metrics(held_out));
+    metrics.extend(held_out_metrics(progress.eval_loss, progress.eval_score));
     metrics.push(metric(None, "learning_rate", learning_rate));
     metrics
 }
 
-fn held_out_metrics(held_out: &Classifications) -> [Metric; 2] {
+fn held_out_metrics(loss: f64, score: Score) -> [Metric; 2] {
     [
-        metric(Some(PHASE_EVAL), "loss", held_out.mean_loss()),
-        metric(Some(PHASE_EVAL), "accuracy", held_out.accuracy()),
+        metric(Some(PHASE_EVAL), "loss", loss),
+        metric(Some(PHASE_EVAL), score.name(), score.value()),
     ]
 }
 

@@ -10,12 +10,12 @@ use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
 use burn::tensor::activation::log_sigmoid;
-use burn::tensor::backend::{AutodiffBackend, ExecutionError};
+use burn::tensor::backend::{AutodiffBackend, Backend, ExecutionError};
 use burn::tensor::{Int, Tensor, TensorData};
 use trace::{Epoch, Step};
 
-use crate::dataset::{Dataset, Samples, Targets};
-use crate::evaluation::classify;
+use crate::dataset::{Dataset, Samples, TargetRows, Targets};
+use crate::evaluation::{Score, classify};
 use crate::model::{Loss, Mlp, MlpConfig, MlpParameters, ModelError};
 use crate::read_back::rows_to_vec;
 
@@ -76,8 +76,8 @@ pub struct EpochReport {
     pub num_samples: usize,
     /// Mean loss over the samples, each with the weights it was trained on.
     pub train_loss: f64,
-    /// Share of the samples that were predicted correctly, likewise.
-    pub train_accuracy: f64,
+    /// How well they were predicted, likewise.
+    pub train_score: Score,
 }
 
 /// Why training cannot begin or go on.
@@ -150,7 +150,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             step: self.step,
             num_samples: rows.len(),
             train_loss: rows.mean_loss(),
-            train_accuracy: rows.accuracy(),
+            train_score: rows.score(self.model_config.loss),
         }))
     }
 
@@ -180,14 +180,22 @@ impl<B: AutodiffBackend> Trainer<B> {
                 self.cross_entropy.forward(logits, targets)
             }
             (Loss::BinaryCrossEntropy, Targets::Soft(soft)) => {
-                let targets = TensorData::new(soft.clone(), [soft.len(), 1]);
-                let targets = Tensor::<B, 2>::from_data(targets, &self.device);
-                // Burn's own loss takes whole targets only. This is its formula:
-                // -t ln σ(z) - (1 - t) ln(1 - σ(z)), with ln(1 - σ(z)) = ln σ(z) - z.
-                ((targets.neg() + 1.0) * logits.clone() - log_sigmoid(logits)).mean()
+                binary_cross_entropy(logits, self.floats(soft, 1))
+            }
+            (Loss::MultiLabelCrossEntropy, Targets::Labels(TargetRows { values, width })) => {
+                binary_cross_entropy(logits, self.floats(values, *width))
+            }
+            (Loss::MeanSquaredError, Targets::Values(TargetRows { values, width })) => {
+                (logits - self.floats(values, *width)).square().mean()
             }
             _ => unreachable!("the loss was chosen by the data set's targets"),
         }
+    }
+
+    /// Targets `[num_samples, width]` on the device.
+    fn floats(&self, values: &[f32], width: usize) -> Tensor<B, 2> {
+        let shape = [values.len() / width, width];
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device)
     }
 
     /// The network as it is now, without what backpropagation needs: handles, no copies.
@@ -207,6 +215,14 @@ impl<B: AutodiffBackend> Trainer<B> {
     pub fn step(&self) -> Step {
         self.step
     }
+}
+
+/// The mean over all logits and their targets, which are probabilities.
+///
+/// Burn's own loss takes whole targets only. This is its formula: -t ln σ(z) - (1 - t) ln(1 - σ(z)),
+/// with ln(1 - σ(z)) = ln σ(z) - z.
+fn binary_cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 2>) -> Tensor<B, 1> {
+    ((targets.neg() + 1.0) * logits.clone() - log_sigmoid(logits)).mean()
 }
 
 #[cfg(test)]

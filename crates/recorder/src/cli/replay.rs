@@ -19,13 +19,13 @@ pub(super) fn run(run: &Path, epoch: i32) -> Result<ExitCode> {
     let mut text = String::new();
     writeln!(
         text,
-        "epoch {}, step {}, rebuilt on {}: {} of {} held-out samples reproduced bit for bit, accuracy {:.1}%",
+        "epoch {}, step {}, rebuilt on {}: {} of {} held-out samples reproduced bit for bit, {}",
         report.capture.epoch,
         report.capture.step,
         report.device,
         report.num_samples.saturating_sub(report.different.len()),
         report.num_samples,
-        100.0 * report.accuracy,
+        report.score,
     )?;
     for difference in report.different.iter().take(MAX_NAMED) {
         let columns = difference.columns.join(", ");

@@ -128,9 +128,9 @@ impl SessionObserver for Progress {
 
     fn epoch_done(&mut self, progress: &EpochProgress) {
         let message = format!(
-            "loss {:.4} accuracy {:.1}% recorded {}",
+            "loss {:.4} {} recorded {}",
             progress.eval_loss,
-            100.0 * progress.eval_accuracy,
+            progress.eval_score,
             HumanBytes(progress.part_bytes)
         );
         let epoch = u64::try_from(progress.train.epoch.0).unwrap_or(0);
@@ -153,7 +153,7 @@ fn describe(summary: &SessionSummary) -> Result<String> {
     match &summary.last_epoch {
         Some(last) => writeln!(
             text,
-            "{} {} epochs ({} steps) in {seconds:.2} s: held-out loss {:.4}, accuracy {:.1}%",
+            "{} {} epochs ({} steps) in {seconds:.2} s: held-out loss {:.4}, {}",
             if summary.interrupted {
                 "interrupted after"
             } else {
@@ -162,7 +162,7 @@ fn describe(summary: &SessionSummary) -> Result<String> {
             last.train.epoch.0 + 1,
             HumanCount(last.train.step.0.cast_unsigned()),
             last.eval_loss,
-            100.0 * last.eval_accuracy,
+            last.eval_score,
         )?,
         None => writeln!(text, "interrupted before the first epoch was whole")?,
     }

@@ -1,17 +1,20 @@
 //! From logits to what is recorded of a sample: one pure function, so that a replay of the same
 //! logits gives the same rows.
 
-use crate::dataset::Targets;
+use std::fmt;
+
+use crate::dataset::{TargetRows, Targets};
 use crate::model::Loss;
 
 /// What the network said of each sample, column by column as the table `classifications` has it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Classifications {
-    /// The class; a soft target counts as 1 above 0.5.
-    pub target: Vec<i32>,
-    /// The soft target, where targets are soft.
+    /// The class, a soft target counting as 1 above 0.5; none where there are no classes.
+    pub target: Vec<Option<i32>>,
+    /// The targets, where they are no classes: row-major `[num_samples, num_outputs]`.
     pub expected: Option<Vec<f32>>,
-    /// The likeliest class by `outputs`, the lowest on a tie; none if an output is not finite.
+    /// The likeliest class by `outputs`, the lowest on a tie; none if an output is not finite, or
+    /// there are no classes.
     pub predicted: Vec<Option<i32>>,
     /// Whether `predicted` is `target`.
     pub correct: Vec<Option<bool>>,
@@ -19,7 +22,8 @@ pub struct Classifications {
     pub confidence: Vec<Option<f32>>,
     /// The sample's loss.
     pub loss: Vec<f32>,
-    /// Row-major `[num_samples, num_outputs]`: probabilities.
+    /// Row-major `[num_samples, num_outputs]`: probabilities; the logits themselves where they are
+    /// numbers to come close to targets.
     pub outputs: Vec<f32>,
     /// Number of outputs of a sample.
     pub num_outputs: usize,
@@ -48,6 +52,86 @@ impl Classifications {
         let num_correct = self.correct.iter().filter(|&&c| c == Some(true)).count();
         num_correct as f64 / self.len() as f64
     }
+
+    /// How well the samples were predicted, by the figure that fits what the loss asks for.
+    pub fn score(&self, loss: Loss) -> Score {
+        match loss {
+            Loss::SoftmaxCrossEntropy | Loss::BinaryCrossEntropy => {
+                Score::Accuracy(self.accuracy())
+            }
+            Loss::MultiLabelCrossEntropy => Score::LabelAccuracy(self.label_accuracy()),
+            Loss::MeanSquaredError => Score::R2(self.r2()),
+        }
+    }
+
+    /// Outputs with what was expected of them, sample by sample.
+    fn pairs(&self) -> impl Iterator<Item = (f32, f32)> + '_ {
+        let expected = self.expected.as_deref().unwrap_or_default();
+        self.outputs.iter().copied().zip(expected.iter().copied())
+    }
+
+    fn label_accuracy(&self) -> f64 {
+        let right = |&(p, t): &(f32, f32)| p.is_finite() && (p > 0.5) == (t > 0.5);
+        self.pairs().filter(right).count() as f64 / self.outputs.len() as f64
+    }
+
+    fn r2(&self) -> f64 {
+        let num_samples = self.len() as f64;
+        let column = |output| self.pairs().skip(output).step_by(self.num_outputs);
+        let sum = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>();
+        let of_outputs: Vec<f64> = (0..self.num_outputs)
+            .filter_map(|output| {
+                let mean = sum(&mut column(output).map(|(_, t)| f64::from(t))) / num_samples;
+                let total = sum(&mut column(output).map(|(_, t)| (f64::from(t) - mean).powi(2)));
+                let left =
+                    sum(&mut column(output).map(|(y, t)| (f64::from(t) - f64::from(y)).powi(2)));
+                (total > 0.0).then(|| 1.0 - left / total)
+            })
+            .collect();
+        of_outputs.iter().sum::<f64>() / of_outputs.len() as f64
+    }
+}
+
+/// How well samples were predicted, beside the loss: the figure depends on what is predicted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Score {
+    /// The share of samples whose class was predicted.
+    Accuracy(f64),
+    /// Of samples with several labels, the share of labels whose probability is on the right side
+    /// of 0.5.
+    LabelAccuracy(f64),
+    /// Of numbers, the coefficient of determination: 1 where they are met exactly, 0 where they
+    /// are met no better than by their mean. The mean over the outputs whose targets differ at
+    /// all; NaN where there are none.
+    R2(f64),
+}
+
+impl Score {
+    /// Its name in the table `metrics`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy(_) => "accuracy",
+            Self::LabelAccuracy(_) => "label_accuracy",
+            Self::R2(_) => "r2",
+        }
+    }
+
+    /// Its value.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Accuracy(value) | Self::LabelAccuracy(value) | Self::R2(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accuracy(share) => write!(f, "accuracy {:.1}%", 100.0 * share),
+            Self::LabelAccuracy(share) => write!(f, "label accuracy {:.1}%", 100.0 * share),
+            Self::R2(value) => write!(f, "R² {value:.4}"),
+        }
+    }
 }
 
 /// Works out predictions and losses from logits, row-major `[num_samples, num_outputs]`.
@@ -57,7 +141,8 @@ impl Classifications {
 ///
 /// # Panics
 /// If there are not as many logits for every target, or the targets are of another kind than the
-/// loss: classes for softmax cross-entropy, one probability for binary cross-entropy.
+/// loss: classes for softmax cross-entropy, one probability for binary cross-entropy, several for
+/// that of several labels, numbers for the squared error.
 pub fn classify(loss: Loss, logits: &[f32], targets: &Targets) -> Classifications {
     if targets.is_empty() {
         return Classifications::default();
@@ -86,9 +171,32 @@ pub fn classify(loss: Loss, logits: &[f32], targets: &Targets) -> Classification
             }
             rows.expected = Some(soft.clone());
         }
+        (Loss::MultiLabelCrossEntropy, Targets::Labels(TargetRows { values, width })) => {
+            assert_eq!(num_outputs, *width, "one logit a label");
+            for (logits, labels) in logits.chunks_exact(*width).zip(values.chunks_exact(*width)) {
+                rows.push_labels(logits, labels);
+            }
+            rows.expected = Some(values.clone());
+        }
+        (Loss::MeanSquaredError, Targets::Values(TargetRows { values, width })) => {
+            assert_eq!(num_outputs, *width, "one output a number");
+            for (outputs, targets) in logits.chunks_exact(*width).zip(values.chunks_exact(*width)) {
+                rows.push_values(outputs, targets);
+            }
+            rows.expected = Some(values.clone());
+        }
         (loss, _) => panic!("{loss:?} has no use for these targets"),
     }
     rows
+}
+
+/// Sigmoid and binary cross-entropy of a logit whose target is a probability.
+fn binary(logit: f32, target: f32) -> (f32, f64) {
+    let (z, t) = (f64::from(logit), f64::from(target));
+    // Never the exponential of a large number: exp(-|z|) is at most 1.
+    let small = (-z.abs()).exp();
+    let probability = if z >= 0.0 { 1.0 } else { small } / (1.0 + small);
+    (probability as f32, z.max(0.0) - z * t + small.ln_1p())
 }
 
 impl Classifications {
@@ -118,13 +226,9 @@ impl Classifications {
     }
 
     fn push_binary(&mut self, logit: f32, target: f32) {
-        let (z, t) = (f64::from(logit), f64::from(target));
-        // Never the exponential of a large number: exp(-|z|) is at most 1.
-        let small = (-z.abs()).exp();
-        let probability = if z >= 0.0 { 1.0 } else { small } / (1.0 + small);
-        let probability = probability as f32;
+        let (probability, loss) = binary(logit, target);
         self.outputs.push(probability);
-        self.loss.push((z.max(0.0) - z * t + small.ln_1p()) as f32);
+        self.loss.push(loss as f32);
         let prediction = probability.is_finite().then(|| {
             let predicted = i32::from(probability > 0.5);
             (predicted, probability.max(1.0 - probability))
@@ -132,8 +236,34 @@ impl Classifications {
         self.push_prediction(i32::from(target > 0.5), prediction);
     }
 
+    fn push_labels(&mut self, logits: &[f32], labels: &[f32]) {
+        let mut loss = 0.0;
+        for (&logit, &label) in logits.iter().zip(labels) {
+            let (probability, of_label) = binary(logit, label);
+            self.outputs.push(probability);
+            loss += of_label;
+        }
+        self.push_without_class(loss / labels.len() as f64);
+    }
+
+    fn push_values(&mut self, outputs: &[f32], targets: &[f32]) {
+        let pairs = outputs.iter().zip(targets);
+        let squares = pairs.map(|(&y, &t)| (f64::from(y) - f64::from(t)).powi(2));
+        let loss = squares.sum::<f64>() / targets.len() as f64;
+        self.outputs.extend_from_slice(outputs);
+        self.push_without_class(loss);
+    }
+
+    fn push_without_class(&mut self, loss: f64) {
+        self.loss.push(loss as f32);
+        self.target.push(None);
+        self.predicted.push(None);
+        self.correct.push(None);
+        self.confidence.push(None);
+    }
+
     fn push_prediction(&mut self, target: i32, prediction: Option<(i32, f32)>) {
-        self.target.push(target);
+        self.target.push(Some(target));
         self.predicted
             .push(prediction.map(|(predicted, _)| predicted));
         self.correct

@@ -31,6 +31,12 @@ pub enum Loss {
     SoftmaxCrossEntropy,
     /// One logit: the probability is its sigmoid. Targets may be soft.
     BinaryCrossEntropy,
+    /// Several logits, each of which is judged as the one of [`Loss::BinaryCrossEntropy`]; a
+    /// sample's loss is the mean of theirs.
+    MultiLabelCrossEntropy,
+    /// The outputs are the logits themselves: a sample's loss is the mean of their squared
+    /// distances from its targets.
+    MeanSquaredError,
 }
 
 /// The shape of an [`Mlp`](super::Mlp).

@@ -202,7 +202,7 @@ fn the_untrained_network_is_epoch_minus_one() {
     assert_eq!(report.capture.step.0, 0);
     assert!(report.different.is_empty(), "{report:?}");
     // Ten classes, and nothing learned.
-    assert!(report.accuracy < 0.3, "{report:?}");
+    assert!(report.score.value() < 0.3, "{report:?}");
     let catalog = Catalog::load(&run).unwrap();
     let first = catalog.select(Table::Weights.name(), |epoch, label| {
         epoch == -1 && label == Some("L_input")

@@ -114,6 +114,8 @@ impl TrainConfig {
             loss: match dataset.held_out().targets() {
                 Targets::Classes(_) => Loss::SoftmaxCrossEntropy,
                 Targets::Soft(_) => Loss::BinaryCrossEntropy,
+                Targets::Labels(_) => Loss::MultiLabelCrossEntropy,
+                Targets::Values(_) => Loss::MeanSquaredError,
             },
         }
     }
