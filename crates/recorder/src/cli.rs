@@ -98,8 +98,9 @@ struct TrainArgs {
     /// Every random choice follows from it [default: 42]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Where to train; auto takes CUDA where it works, else the CPU
-    #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "auto|cpu|cuda[:N]")]
+    /// Where to train; auto takes CUDA where it works, else the CPU; vulkan is there in a program
+    /// that was built with it
+    #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "auto|cpu|cuda[:N]|vulkan[:N]")]
     device: DeviceChoice,
     /// What to record: any of weights, classifications, activations, metrics; or none, which
     /// trains and evaluates and writes no run

@@ -2,11 +2,15 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(feature = "vulkan")]
+mod vulkan;
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What was asked for: `auto`, `cpu`, `cuda` or `cuda:N`.
+/// What was asked for: `auto`, `cpu`, `cuda`, `cuda:N`, `vulkan` or `vulkan:N`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first CUDA device if CUDA works here, the CPU if not.
@@ -16,6 +20,8 @@ pub enum DeviceChoice {
     Cpu,
     /// The CUDA device with that index.
     Cuda(usize),
+    /// The Vulkan device with that index.
+    Vulkan(usize),
 }
 
 /// A device that is there.
@@ -26,6 +32,53 @@ pub enum ResolvedDevice {
     /// The CUDA device with that index.
     #[cfg(feature = "cuda")]
     Cuda(usize),
+    /// A Vulkan device.
+    #[cfg(feature = "vulkan")]
+    Vulkan(VulkanDevice),
+}
+
+/// A Vulkan device that is there: Burn counts those of each kind by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VulkanDevice {
+    /// Among all Vulkan devices.
+    pub index: usize,
+    /// What it is.
+    pub kind: AdapterKind,
+    /// Among those of its kind.
+    pub index_of_kind: usize,
+}
+
+/// A Vulkan device as its driver describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VulkanAdapter {
+    /// What the driver calls it.
+    pub name: String,
+    /// What it is.
+    pub kind: AdapterKind,
+}
+
+/// What a Vulkan device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdapterKind {
+    /// A graphics card.
+    DiscreteGpu,
+    /// A part of the processor.
+    IntegratedGpu,
+    /// A virtual machine's.
+    VirtualGpu,
+    /// A driver that computes on the CPU, as Mesa's llvmpipe.
+    Cpu,
+}
+
+impl fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DiscreteGpu => "a graphics card",
+            Self::IntegratedGpu => "an integrated GPU",
+            Self::VirtualGpu => "a virtual GPU",
+            Self::Cpu => "software on the CPU",
+        })
+    }
 }
 
 /// A device, and why it is the one.
@@ -39,8 +92,21 @@ pub struct Resolution {
 
 /// A text that names no device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no device {0:?}: say auto, cpu, cuda or cuda:N with a whole number N")]
+#[error(
+    "there is no device {0:?}: say auto, cpu, cuda, cuda:N, vulkan or vulkan:N with a whole number N"
+)]
 pub struct ParseDeviceError(String);
+
+/// Why a device cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// CUDA cannot be used.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    /// Vulkan cannot be used.
+    #[error(transparent)]
+    Vulkan(#[from] VulkanError),
+}
 
 /// Why CUDA cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +131,36 @@ pub enum CudaError {
         /// How many there are.
         num_devices: usize,
     },
+}
+
+/// Why Vulkan cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VulkanError {
+    /// Left out when the program was built.
+    #[error("this program was built without Vulkan: build it with the feature \"vulkan\"")]
+    NotCompiled,
+    /// Neither the loader nor a driver tells of any.
+    #[error(
+        "no Vulkan device was found: install the loader (libvulkan) and a driver; the Debian \
+         packages libvulkan1 and mesa-vulkan-drivers have one that runs on the CPU"
+    )]
+    NoDevice,
+    /// Fewer devices than that.
+    #[error("there is no device vulkan:{index}, this machine has {}", list_adapters(.adapters))]
+    NoSuchDevice {
+        /// The index that was asked for.
+        index: usize,
+        /// Those that there are.
+        adapters: Vec<VulkanAdapter>,
+    },
+}
+
+/// `vulkan:0 (its name, what it is), vulkan:1 (...)`.
+fn list_adapters(adapters: &[VulkanAdapter]) -> String {
+    let adapters = adapters.iter().enumerate();
+    let adapters = adapters
+        .map(|(index, VulkanAdapter { name, kind })| format!("vulkan:{index} ({name}, {kind})"));
+    adapters.collect::<Vec<_>>().join(", ")
 }
 
 /// What has to be installed for CUDA to work.
@@ -102,16 +198,20 @@ impl FromStr for DeviceChoice {
     type Err = ParseDeviceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbered = |name: &str| match text.strip_prefix(name)? {
+            "" => Some(0),
+            number => number
+                .strip_prefix(':')
+                // A number alone: `parse` takes a sign, too.
+                .filter(|index| index.bytes().all(|digit| digit.is_ascii_digit()))
+                .and_then(|index| index.parse().ok()),
+        };
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                // A number alone: `parse` takes a sign, too.
-                .filter(|index| index.bytes().all(|digit| digit.is_ascii_digit()))
-                .and_then(|index| index.parse().ok())
+            _ => numbered("cuda")
                 .map(Self::Cuda)
+                .or_else(|| numbered("vulkan").map(Self::Vulkan))
                 .ok_or_else(|| ParseDeviceError(text.to_owned())),
         }
     }
@@ -123,6 +223,7 @@ impl fmt::Display for DeviceChoice {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Vulkan(index) => write!(f, "vulkan:{index}"),
         }
     }
 }
@@ -133,38 +234,48 @@ impl fmt::Display for ResolvedDevice {
             Self::Cpu => f.write_str("cpu"),
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => write!(f, "cuda:{index}"),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan(device) => write!(f, "vulkan:{}", device.index),
         }
     }
 }
 
 impl DeviceChoice {
-    /// Finds the device. Nothing panics where CUDA is missing: it is looked for before it is used.
+    /// Finds the device. Nothing panics where CUDA or Vulkan is missing: it is looked for before it
+    /// is used.
     ///
     /// # Errors
-    /// If CUDA was asked for and cannot be used.
-    pub fn resolve(self) -> Result<Resolution, CudaError> {
-        #[cfg(feature = "cuda")]
-        return self.resolve_with(cuda::count_devices);
-        #[cfg(not(feature = "cuda"))]
-        self.resolve_with(|| Err(CudaError::NotCompiled))
+    /// If CUDA or Vulkan was asked for and cannot be used.
+    pub fn resolve(self) -> Result<Resolution, DeviceError> {
+        self.resolve_with(count_cuda_devices, list_vulkan_adapters)
     }
 
     fn resolve_with(
         self,
-        count_devices: impl FnOnce() -> Result<usize, CudaError>,
-    ) -> Result<Resolution, CudaError> {
+        count_cuda_devices: impl FnOnce() -> Result<usize, CudaError>,
+        list_vulkan_adapters: impl FnOnce() -> Result<Vec<VulkanAdapter>, VulkanError>,
+    ) -> Result<Resolution, DeviceError> {
         let cpu = |reason| Resolution {
             device: ResolvedDevice::Cpu,
             reason,
         };
         match self {
             Self::Cpu => Ok(cpu("the CPU, as asked".to_owned())),
-            Self::Cuda(index) => cuda_device(index, count_devices()?),
-            Self::Auto => Ok(count_devices()
+            Self::Cuda(index) => Ok(cuda_device(index, count_cuda_devices()?)?),
+            Self::Vulkan(index) => Ok(vulkan_device(index, list_vulkan_adapters()?)?),
+            Self::Auto => Ok(count_cuda_devices()
                 .and_then(|num_devices| cuda_device(0, num_devices))
                 .unwrap_or_else(|error| cpu(format!("the CPU: {error}")))),
         }
     }
+}
+
+#[cfg(feature = "cuda")]
+use cuda::count_devices as count_cuda_devices;
+
+#[cfg(not(feature = "cuda"))]
+fn count_cuda_devices() -> Result<usize, CudaError> {
+    Err(CudaError::NotCompiled)
 }
 
 #[cfg(feature = "cuda")]
@@ -183,6 +294,64 @@ fn cuda_device(index: usize, num_devices: usize) -> Result<Resolution, CudaError
 fn cuda_device(_: usize, _: usize) -> Result<Resolution, CudaError> {
     Err(CudaError::NotCompiled)
 }
+
+#[cfg(feature = "vulkan")]
+use vulkan::list_adapters as list_vulkan_adapters;
+
+#[cfg(not(feature = "vulkan"))]
+fn list_vulkan_adapters() -> Result<Vec<VulkanAdapter>, VulkanError> {
+    Err(VulkanError::NotCompiled)
+}
+
+#[cfg(feature = "vulkan")]
+fn vulkan_device(index: usize, adapters: Vec<VulkanAdapter>) -> Result<Resolution, VulkanError> {
+    if adapters.is_empty() {
+        return Err(VulkanError::NoDevice);
+    }
+    let Some(VulkanAdapter { name, kind }) = adapters.get(index) else {
+        return Err(VulkanError::NoSuchDevice { index, adapters });
+    };
+    let same_kind = |other: &&VulkanAdapter| other.kind == *kind;
+    let device = VulkanDevice {
+        index,
+        kind: *kind,
+        index_of_kind: adapters[..index].iter().filter(same_kind).count(),
+    };
+    Ok(Resolution {
+        device: ResolvedDevice::Vulkan(device),
+        reason: format!(
+            "Vulkan device {index} of {}: {name}, {kind}",
+            adapters.len()
+        ),
+    })
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn vulkan_device(_: usize, _: Vec<VulkanAdapter>) -> Result<Resolution, VulkanError> {
+    Err(VulkanError::NotCompiled)
+}
+
+/// Calls a function that is generic over Burn's backends with the one of a [`ResolvedDevice`]: the
+/// device as Burn has it comes first, then the arguments given here.
+macro_rules! on_device {
+    ($device:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $device {
+            $crate::device::ResolvedDevice::Cpu => {
+                $function::<::burn::backend::Flex>(&::std::default::Default::default(), $($argument),*)
+            }
+            #[cfg(feature = "cuda")]
+            $crate::device::ResolvedDevice::Cuda(index) => {
+                let device = ::burn::backend::cuda::CudaDevice::new(index);
+                $function::<::burn::backend::Cuda>(&device, $($argument),*)
+            }
+            #[cfg(feature = "vulkan")]
+            $crate::device::ResolvedDevice::Vulkan(device) => {
+                $function::<::burn::backend::Vulkan>(&device.into(), $($argument),*)
+            }
+        }
+    };
+}
+pub(crate) use on_device;
 
 #[cfg(test)]
 mod tests;

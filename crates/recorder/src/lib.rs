@@ -19,7 +19,10 @@ mod statistics;
 mod training;
 
 pub use dataset::{Dataset, DatasetError, DatasetKind, Samples, TargetRows, Targets};
-pub use device::{CudaError, CudaPart, DeviceChoice, ParseDeviceError, Resolution, ResolvedDevice};
+pub use device::{
+    AdapterKind, CudaError, CudaPart, DeviceChoice, DeviceError, ParseDeviceError, Resolution,
+    ResolvedDevice, VulkanAdapter, VulkanDevice, VulkanError,
+};
 pub use evaluation::{
     Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score, classify,
 };

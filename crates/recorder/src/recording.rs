@@ -244,6 +244,17 @@ impl<B: Backend> TraceRecorder<B> {
         recorded: Recorded,
         sink_options: SinkOptions,
     ) -> Result<Self, RecordError> {
+        Self::start_after(run, recorded, sink_options, || {})
+    }
+
+    /// Starts as [`TraceRecorder::start`] does; the capture thread calls `first` before anything
+    /// else, so that a test can hold it up.
+    fn start_after(
+        run: &RunDir,
+        recorded: Recorded,
+        sink_options: SinkOptions,
+        first: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, RecordError> {
         let rank = sink_options.rank;
         let channel_bytes = sink_options.channel_bytes;
         let sink = Sink::start(run, sink_options)?;
@@ -266,7 +277,10 @@ impl<B: Backend> TraceRecorder<B> {
         };
         let thread = std::thread::Builder::new()
             .name("capture".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                first();
+                worker.run()
+            })
             .map_err(RecordError::Spawn)?;
         Ok(Self {
             recorded,

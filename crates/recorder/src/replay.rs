@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Float32Type;
-use burn::backend::Flex;
 use burn::tensor::backend::Backend;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{CaptureId, Catalog, Epoch, OpenRunError, Rank, ReadCommitsError, RunDir, Table};
 
 use crate::dataset::{Dataset, DatasetError};
-use crate::device::{CudaError, DeviceChoice, ParseDeviceError, ResolvedDevice};
+use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
 use crate::evaluation::{Evaluation, HeldOut, Score};
 use crate::model::{LayerParameters, Mlp, MlpConfig, MlpParameters, ModelError};
 use crate::rows::{self, RowKey};
@@ -107,7 +106,7 @@ pub enum ReplayError {
         /// The device.
         device: String,
         /// Why it cannot be used.
-        source: CudaError,
+        source: DeviceError,
     },
     /// The data set is not what it was.
     #[error(transparent)]
@@ -164,12 +163,7 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
         id: capture.id,
         rank: Rank::default(),
     };
-    let (computed, score) = match resolution.device {
-        ResolvedDevice::Cpu => rebuilt.evaluate::<Flex>(key, &Default::default())?,
-        #[cfg(feature = "cuda")]
-        ResolvedDevice::Cuda(index) => rebuilt
-            .evaluate::<burn::backend::Cuda>(key, &burn::backend::cuda::CudaDevice::new(index))?,
-    };
+    let (computed, score) = on_device!(resolution.device, evaluate(&rebuilt, key))?;
     Ok(ReplayReport {
         capture: capture.id,
         device: resolution.device.to_string(),
@@ -186,23 +180,21 @@ struct Rebuilt<'a> {
     batch_size: usize,
 }
 
-impl Rebuilt<'_> {
-    /// The rows of `classifications`, and how good they are.
-    fn evaluate<B: Backend>(
-        &self,
-        key: RowKey,
-        device: &B::Device,
-    ) -> Result<(RecordBatch, Score), ReplayError> {
-        let model = Mlp::<B>::from_parameters(self.config, self.parameters, device)?;
-        let held_out = HeldOut::new(self.dataset.held_out(), self.batch_size, device);
-        let Evaluation {
-            classifications, ..
-        } = held_out
-            .evaluate(&model, self.config.loss)
-            .map_err(TrainError::from)?;
-        let score = classifications.score(self.config.loss);
-        Ok((rows::classifications(key, &classifications), score))
-    }
+/// The rows of `classifications`, and how good they are.
+fn evaluate<B: Backend>(
+    device: &B::Device,
+    rebuilt: &Rebuilt<'_>,
+    key: RowKey,
+) -> Result<(RecordBatch, Score), ReplayError> {
+    let model = Mlp::<B>::from_parameters(rebuilt.config, rebuilt.parameters, device)?;
+    let held_out = HeldOut::new(rebuilt.dataset.held_out(), rebuilt.batch_size, device);
+    let Evaluation {
+        classifications, ..
+    } = held_out
+        .evaluate(&model, rebuilt.config.loss)
+        .map_err(TrainError::from)?;
+    let score = classifications.score(rebuilt.config.loss);
+    Ok((rows::classifications(key, &classifications), score))
 }
 
 /// The files of one capture.

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use burn::backend::{Autodiff, Flex};
+use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Deserialize as _;
 use sink::SinkOptions;
 use trace::{CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo};
 
 use crate::dataset::{Dataset, DatasetError, DatasetKind};
-use crate::device::{CudaError, DeviceChoice, Resolution, ResolvedDevice};
+use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
 use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
 use crate::model::{Mlp, MlpConfig};
 use crate::recording::{
@@ -96,7 +96,7 @@ pub enum SessionError {
     Dataset(#[from] DatasetError),
     /// The device cannot be had.
     #[error(transparent)]
-    Device(#[from] CudaError),
+    Device(#[from] DeviceError),
     /// Training cannot begin or go on.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -168,18 +168,20 @@ pub fn train(
     options.train.validate().map_err(TrainError::from)?;
     options.schedule.check(options.train.last_epoch())?;
     let resolution = options.device.resolve()?;
-    match resolution.device {
-        ResolvedDevice::Cpu => {
-            let device = Default::default();
-            Session::<Autodiff<Flex>>::try_new(options, &resolution, device, cancel)?.run(observer)
-        }
-        #[cfg(feature = "cuda")]
-        ResolvedDevice::Cuda(index) => {
-            let device = burn::backend::cuda::CudaDevice::new(index);
-            Session::<Autodiff<burn::backend::Cuda>>::try_new(options, &resolution, device, cancel)?
-                .run(observer)
-        }
-    }
+    on_device!(
+        resolution.device,
+        train_on(options, &resolution, cancel, observer)
+    )
+}
+
+fn train_on<B: Backend>(
+    device: &B::Device,
+    options: &SessionOptions,
+    resolution: &Resolution,
+    cancel: &CancelToken,
+    observer: &mut dyn SessionObserver,
+) -> Result<SessionSummary, SessionError> {
+    Session::<Autodiff<B>>::try_new(options, resolution, device.clone(), cancel)?.run(observer)
 }
 
 struct Session<'a, B: AutodiffBackend> {

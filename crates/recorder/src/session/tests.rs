@@ -2,10 +2,12 @@ use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float32Type;
+use burn::backend::Flex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, Table};
 
 use super::*;
+use crate::device::testing::devices;
 use crate::model::MlpParameters;
 use crate::recording::ActivationDetail;
 use crate::replay::replay;
@@ -41,15 +43,46 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
     }
 }
 
-/// Runs a session on the CPU and returns the network as it was at the end, and the summary.
+/// Runs a session and returns the network as it was at the end, and the summary.
 fn final_parameters(options: &SessionOptions) -> (MlpParameters, SessionSummary) {
     let resolution = options.device.resolve().unwrap();
+    on_device!(resolution.device, final_parameters_on(options, &resolution))
+}
+
+fn final_parameters_on<B: Backend>(
+    device: &B::Device,
+    options: &SessionOptions,
+    resolution: &Resolution,
+) -> (MlpParameters, SessionSummary) {
     let cancel = CancelToken::default();
     let mut session =
-        Session::<Autodiff<Flex>>::try_new(options, &resolution, Default::default(), &cancel)
-            .unwrap();
+        Session::<Autodiff<B>>::try_new(options, resolution, device.clone(), &cancel).unwrap();
     let summary = session.run(&mut Silent).unwrap();
     (session.trainer.model().read_parameters().unwrap(), summary)
+}
+
+/// The network after each epoch, of a trainer that nobody records: read while it waits.
+fn parameters_by_epoch<B: Backend>(
+    device: &B::Device,
+    options: &SessionOptions,
+) -> Vec<MlpParameters> {
+    let TrainConfig {
+        seed, batch_size, ..
+    } = options.train;
+    let dataset = Dataset::load(options.dataset, seed, batch_size).unwrap();
+    let mut trainer = Trainer::<Autodiff<B>>::try_new(
+        options.train.clone(),
+        Arc::new(dataset),
+        device.clone(),
+        CancelToken::default(),
+    )
+    .unwrap();
+    let epochs = 0..=options.train.last_epoch().0;
+    let after = epochs.map(|epoch| {
+        trainer.run_epoch(Epoch(epoch)).unwrap();
+        trainer.model().read_parameters().unwrap()
+    });
+    after.collect()
 }
 
 fn bits(parameters: &MlpParameters) -> Vec<u32> {
@@ -64,56 +97,80 @@ fn bits(parameters: &MlpParameters) -> Vec<u32> {
 
 #[test]
 fn recording_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let (off, _) = final_parameters(&options(dir.path(), None));
-    assert_eq!(
-        dir.path().read_dir().unwrap().count(),
-        0,
-        "nothing is written"
-    );
+    for device in devices() {
+        let dir = tempfile::tempdir().unwrap();
+        let on_device = |name: &str, recorded| SessionOptions {
+            device,
+            ..options(&dir.path().join(name), recorded)
+        };
+        let (off, _) = final_parameters(&on_device("off", None));
+        assert_eq!(
+            dir.path().read_dir().unwrap().count(),
+            0,
+            "nothing is written"
+        );
 
-    let (on, summary) = final_parameters(&options(&dir.path().join("on"), Some(EVERYTHING)));
-    assert_eq!(bits(&off), bits(&on));
-    assert_eq!(summary.recorded.unwrap().1.num_captures, 3);
+        let (on, summary) = final_parameters(&on_device("on", Some(EVERYTHING)));
+        assert_eq!(bits(&off), bits(&on), "{device}");
+        assert_eq!(summary.recorded.unwrap().1.num_captures, 3);
 
-    // One byte: every part is larger than the whole channel and goes alone.
-    let mut tiny = options(&dir.path().join("tiny"), Some(EVERYTHING));
-    tiny.channel_bytes = Some(1);
-    let (blocked, summary) = final_parameters(&tiny);
-    assert_eq!(bits(&off), bits(&blocked));
-    let (_, recorded) = summary.recorded.unwrap();
-    assert!(recorded.sink.stall_ms > 0.0, "the channel did block");
+        // One byte: every part is larger than the whole channel and goes alone.
+        let mut tiny = on_device("tiny", Some(EVERYTHING));
+        tiny.channel_bytes = Some(1);
+        let (blocked, summary) = final_parameters(&tiny);
+        assert_eq!(bits(&off), bits(&blocked), "{device}");
+        let (_, recorded) = summary.recorded.unwrap();
+        assert!(recorded.sink.stall_ms > 0.0, "the channel did block");
+    }
 }
 
 #[test]
-fn the_last_recorded_weights_are_the_networks_own() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("run");
-    let (parameters, _) = final_parameters(&options(&path, Some(EVERYTHING)));
+fn the_recorded_weights_are_the_networks_own() {
+    for device in devices() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let options = SessionOptions {
+            device,
+            ..options(&path, Some(EVERYTHING))
+        };
+        let (last, _) = final_parameters(&options);
+        let resolution = device.resolve().unwrap();
+        let by_epoch = on_device!(resolution.device, parameters_by_epoch(&options));
+        assert_eq!(bits(&last), bits(&by_epoch[2]), "{device}");
 
-    let run = RunDir::open(&path).unwrap();
-    let catalog = Catalog::load(&run).unwrap();
-    for (layer, expected) in run.info().layers.layers().iter().zip(&parameters.layers) {
-        let files = catalog.select(Table::Weights.name(), |epoch, label| {
-            epoch == 2 && label == Some(layer.layer.as_str())
+        let run = RunDir::open(&path).unwrap();
+        assert_eq!(run.info().device, resolution.device.to_string());
+        for (epoch, parameters) in by_epoch.iter().enumerate() {
+            let of_epoch = recorded_parameters(&run, epoch as i32);
+            assert_eq!(bits(&of_epoch), bits(parameters), "{device}, epoch {epoch}");
+        }
+    }
+}
+
+/// Weights and biases as an epoch's files have them.
+fn recorded_parameters(run: &RunDir, epoch: i32) -> MlpParameters {
+    let catalog = Catalog::load(run).unwrap();
+    let layers = run.info().layers.layers().iter().map(|layer| {
+        let files = catalog.select(Table::Weights.name(), |of_epoch, label| {
+            of_epoch == epoch && label == Some(layer.layer.as_str())
         });
         let [file] = files[..] else {
             panic!("one file a layer and epoch, not {files:?}")
         };
-        let file = std::fs::File::open(path.join(catalog.file(file).path)).unwrap();
+        let file = std::fs::File::open(run.path().join(catalog.file(file).path)).unwrap();
         let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
             .unwrap()
             .build()
             .unwrap();
         let rows = reader.next().unwrap().unwrap();
-        let weights = rows["weights"]
-            .as_list::<i32>()
-            .values()
-            .as_primitive::<Float32Type>();
-        let to_bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        assert_eq!(to_bits(weights.values()), to_bits(&expected.weights));
-        let bias = rows["bias"].as_primitive::<Float32Type>();
-        assert_eq!(to_bits(bias.values()), to_bits(&expected.bias));
+        let weights = rows["weights"].as_list::<i32>().values();
+        crate::model::LayerParameters {
+            weights: weights.as_primitive::<Float32Type>().values().to_vec(),
+            bias: rows["bias"].as_primitive::<Float32Type>().values().to_vec(),
+        }
+    });
+    MlpParameters {
+        layers: layers.collect(),
     }
 }
 
@@ -219,27 +276,32 @@ fn the_untrained_network_is_epoch_minus_one() {
 
 #[test]
 fn an_epoch_is_rebuilt_from_the_trace_alone() {
-    for dataset in DatasetKind::ALL {
+    for (device, dataset) in devices()
+        .into_iter()
+        .flat_map(|device| DatasetKind::ALL.map(|dataset| (device, dataset)))
+    {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
         let mut options = options(&path, Some(EVERYTHING));
+        options.device = device;
         options.dataset = dataset;
         options.train = TrainConfig {
-            epochs: 5,
+            hidden: vec![24, 12],
+            epochs: 3,
             ..TrainConfig::default_for(dataset)
         };
         train(&options, &CancelToken::default(), &mut Silent).unwrap();
         let run = RunDir::open(&path).unwrap();
-        for epoch in [0, 2, 4] {
+        for epoch in [0, 2] {
             let report = replay(&run, Epoch(epoch)).unwrap();
             assert!(report.num_samples >= 100, "{report:?}");
             assert!(
                 report.different.is_empty(),
-                "{dataset}, epoch {epoch}: {report:?}"
+                "{device}, {dataset}, epoch {epoch}: {report:?}"
             );
         }
-        let error = replay(&run, Epoch(5)).unwrap_err().to_string();
-        assert_eq!(error, "epoch 5 was not recorded: there are epochs 0 to 4");
+        let error = replay(&run, Epoch(3)).unwrap_err().to_string();
+        assert_eq!(error, "epoch 3 was not recorded: there are epochs 0 to 2");
     }
 }
 
