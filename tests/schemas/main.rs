@@ -190,7 +190,7 @@ fn checkpoint(run: &RunDir) -> Result<PathBuf> {
         };
         publisher.publish(Group {
             captures: vec![id],
-            parts: Vec::new(),
+            ..Group::default()
         })?;
     }
     publisher.seal()?;

@@ -84,7 +84,11 @@ fn publish(
         step: Step(step),
     });
     let captures = capture.into_iter().collect();
-    publisher.publish(Group { captures, parts })?;
+    publisher.publish(Group {
+        captures,
+        parts,
+        ..Group::default()
+    })?;
     Ok(())
 }
 

@@ -271,7 +271,11 @@ async fn a_column_that_this_version_does_not_know_is_passed_over() -> Result<()>
         epoch: Epoch(3),
         step: Step(8),
     }];
-    publisher.publish(Group { captures, parts })?;
+    publisher.publish(Group {
+        captures,
+        parts,
+        ..Group::default()
+    })?;
 
     let session = Run::open(run.path())?.session(SessionOptions::default())?;
     let rows = session

@@ -97,7 +97,11 @@ pub fn write(path: &Path) -> Result<RunDir> {
             epoch: Epoch(epoch),
             step: Step(step),
         }];
-        publisher.publish(Group { captures, parts })?;
+        publisher.publish(Group {
+            captures,
+            parts,
+            ..Group::default()
+        })?;
     }
     Ok(run)
 }
@@ -135,6 +139,7 @@ pub fn info() -> Result<RunInfo> {
         created_by: "a test".to_owned(),
         seed: None,
         device: "none".to_owned(),
+        world_size: 1,
         model: serde_json::Value::Null,
         dataset: Some(DatasetInfo {
             kind: "none".to_owned(),

@@ -218,7 +218,7 @@ impl QuerySession {
     /// Whether a query asks for anything that was recorded, and not only for what `run.json` says.
     pub fn reads_captures(&self, query: &DataFrame) -> bool {
         let is_recorded =
-            |name: &str| name.parse::<Table>().is_ok() || name.starts_with(CONNECTIONS);
+            |name: &str| recorded_table(name).is_some() || name.starts_with(CONNECTIONS);
         let reads = query.logical_plan().exists(|node| {
             Ok(matches!(node, LogicalPlan::TableScan(scan) if is_recorded(scan.table_name.table())))
         });
@@ -227,7 +227,7 @@ impl QuerySession {
 
     /// The names of the tables that captures, facts and named queries can be read from.
     pub fn table_names(&self) -> Vec<&'static str> {
-        let tables = Table::ALL.iter().map(|table| table.name());
+        let tables = Table::recorded().map(Table::name);
         tables.chain(FACTS).collect()
     }
 
@@ -329,7 +329,7 @@ impl RunSchema {
 #[async_trait]
 impl SchemaProvider for RunSchema {
     fn table_names(&self) -> Vec<String> {
-        let tables = Table::ALL.iter().map(|table| table.name());
+        let tables = Table::recorded().map(Table::name);
         let queries = NamedQuery::all().iter().map(NamedQuery::name);
         // Whoever lists tables plans them, so one that cannot be is not among them.
         let queries = queries.filter(|name| self.plans_at_defaults(name));
@@ -341,7 +341,7 @@ impl SchemaProvider for RunSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        if let Ok(table) = name.parse::<Table>() {
+        if let Some(table) = recorded_table(name) {
             let table = TraceTable::new(Arc::clone(&self.snapshot), table, self.scope);
             return Ok(Some(Arc::new(table)));
         }
@@ -359,9 +359,15 @@ impl SchemaProvider for RunSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        let known = name.parse::<Table>().is_ok() || FACTS.contains(&name);
+        let known = recorded_table(name).is_some() || FACTS.contains(&name);
         known || self.named(name).is_some()
     }
+}
+
+/// The table of part files that queries know under a name. What training resumes from is none: its
+/// files go while a query that names them runs.
+fn recorded_table(name: &str) -> Option<Table> {
+    name.parse().ok().filter(|table| *table != Table::Resume)
 }
 
 #[cfg(test)]

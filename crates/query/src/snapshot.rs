@@ -162,9 +162,9 @@ impl Snapshot {
         self.last_steps.get_or_init(|| {
             let captured = (0..self.num_files()).filter_map(|i| {
                 let file = self.file(i);
-                let metrics = file.path.starts_with(Table::Metrics.name());
+                let is_captured = self.is_captured(i);
                 file.step
-                    .filter(|_| !metrics)
+                    .filter(|_| is_captured)
                     .map(|step| (file.epoch, step))
             });
             match &self.files {
@@ -186,6 +186,16 @@ impl Snapshot {
                 }
             }
         })
+    }
+
+    /// Whether a file tells of a capture: metrics are an epoch's, and what training resumes from is
+    /// the recorder's own.
+    fn is_captured(&self, index: usize) -> bool {
+        let path = self.file(index).path;
+        let table = path.split_once('/').map_or(path, |(table, _)| table);
+        ![Table::Metrics, Table::Resume]
+            .map(Table::name)
+            .contains(&table)
     }
 
     /// The first and the last epoch that was captured, or of which there are metrics at least. The
@@ -230,7 +240,7 @@ fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {
 /// The part files below a run's directory, by its tables' directories.
 fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
     let mut files = Vec::new();
-    for table in Table::ALL {
+    for table in Table::recorded() {
         let dir = run.join(table.name());
         if dir.is_dir() {
             list_dir(run, &dir, &mut files)?;

@@ -374,6 +374,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             created_by: concat!("stratigraph recorder ", env!("CARGO_PKG_VERSION")).to_owned(),
             seed: Some(self.options.train.seed),
             device: self.resolution.device.to_string(),
+            world_size: 1,
             model: model_json(model),
             dataset: Some(self.dataset.info().clone()),
             evaluation_batch_size: Some(DEFAULT_EVALUATION_BATCH_SIZE as u64),

@@ -24,10 +24,11 @@ pub(crate) enum Event {
         capture: CaptureNumber,
         part: StagedPart,
     },
-    /// A capture has ended: so many parts were sent.
+    /// A capture has ended: so many parts were sent, and these files are retired with it.
     Ended {
         capture: CaptureNumber,
         num_parts: usize,
+        retired: Vec<String>,
         end: End,
     },
     /// Commit what has ended so far, without waiting for company, then answer.
@@ -49,6 +50,7 @@ pub(crate) enum End {
 #[derive(Default)]
 struct Pending {
     parts: Vec<StagedPart>,
+    retired: Vec<String>,
     end: Option<(usize, End)>,
 }
 
@@ -144,9 +146,12 @@ impl GroupCommit {
             Event::Ended {
                 capture,
                 num_parts,
+                retired,
                 end,
             } => {
-                self.pending.entry(capture).or_default().end = Some((num_parts, end));
+                let pending = self.pending.entry(capture).or_default();
+                pending.retired = retired;
+                pending.end = Some((num_parts, end));
             }
             Event::Flush(answer) => {
                 let has_ended = |n: &CaptureNumber| {
@@ -202,10 +207,11 @@ impl GroupCommit {
             if let Some((_, End::Whole(id))) = pending.end {
                 group.captures.extend(id);
                 group.parts.extend(pending.parts);
+                group.retired.extend(pending.retired);
             }
         }
         self.next = self.incomplete;
-        if group.captures.is_empty() && group.parts.is_empty() {
+        if group.captures.is_empty() && group.parts.is_empty() && group.retired.is_empty() {
             return;
         }
         let (num_captures, num_files) = (group.captures.len(), group.parts.len());

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use trace::{CaptureId, Publisher, Rank, RunDir, WriterLock};
+use trace::{CaptureId, Group, Publisher, Rank, RunDir, WriterLock};
 
 use crate::budget::ByteBudget;
 use crate::error::{SinkError, StartSinkError};
@@ -51,6 +51,8 @@ pub struct SinkOptions {
     pub rank: Rank,
     /// The recorder's configuration, for the first commit record.
     pub session: Option<serde_json::Value>,
+    /// Set where a run is gone on with, see [`SinkOptions::resume`].
+    pub resume: Option<Resume>,
     /// From the start of one publish to the start of the next, at least; captures that arrive
     /// meanwhile are published together. At most [`MAX_PUBLISH_INTERVAL`].
     pub min_publish_interval: Duration,
@@ -63,9 +65,23 @@ impl Default for SinkOptions {
             num_workers: default_num_workers(),
             rank: Rank::default(),
             session: None,
+            resume: None,
             min_publish_interval: DEFAULT_MIN_PUBLISH_INTERVAL,
         }
     }
+}
+
+/// How a sink goes on with a run that was recorded into before.
+///
+/// Before anything new is published a commit retires what the last session recorded after the
+/// moment from which training resumes, and begins a session. Then those files are removed, and
+/// others of the rank that no commit names: whoever reads the tables' directories sees nothing twice.
+#[derive(Debug, Clone)]
+pub struct Resume {
+    /// The right to record, taken before anybody looked at what is to be retired.
+    pub lock: Arc<WriterLock>,
+    /// Paths of committed files that no longer belong to the run, below its directory.
+    pub retired: Vec<String>,
 }
 
 /// One worker for two cores, at most [`MAX_DEFAULT_WORKERS`].
@@ -101,7 +117,7 @@ pub struct Sink {
     events: Option<Sender<Event>>,
     workers: Vec<JoinHandle<()>>,
     publisher: Option<JoinHandle<()>>,
-    _lock: WriterLock,
+    _lock: Arc<WriterLock>,
 }
 
 /// What the threads of a sink share.
@@ -172,8 +188,18 @@ impl Sink {
     /// # Errors
     /// If another process records into the run, or it cannot be published into.
     pub fn start(run: &RunDir, options: SinkOptions) -> Result<Self, StartSinkError> {
-        let lock = run.lock_writer()?;
-        let publisher = Publisher::try_new(run, options.rank, options.session)?;
+        let (lock, retired) = match options.resume {
+            None => (Arc::new(run.lock_writer(options.rank)?), None),
+            Some(Resume { lock, retired }) => (lock, Some(retired)),
+        };
+        let mut publisher = Publisher::try_new(run, options.rank, options.session)?;
+        if let Some(retired) = retired {
+            publisher.publish(Group {
+                retired,
+                ..Group::default()
+            })?;
+            publisher.clear_leftovers()?;
+        }
         let staging = publisher.staging().clone();
         let shared = Arc::new(Shared::new(run.clone(), options.channel_bytes));
         let (jobs, job_queue) = bounded(CHANNEL_PARTS);
@@ -215,6 +241,7 @@ impl Sink {
             id: capture,
             number: self.next_capture.fetch_add(1, Ordering::Relaxed),
             num_parts: 0,
+            retired: Vec::new(),
             has_ended: false,
         }
     }
@@ -324,6 +351,7 @@ pub struct OpenCapture<'a> {
     id: Option<CaptureId>,
     number: CaptureNumber,
     num_parts: usize,
+    retired: Vec<String>,
     has_ended: bool,
 }
 
@@ -336,6 +364,13 @@ impl OpenCapture<'_> {
         self.sink.submit(self.number, part)?;
         self.num_parts += 1;
         Ok(())
+    }
+
+    /// Retires a part file that was sent before: from the commit on that holds this capture, it is
+    /// no longer part of the run, and its file is removed. Its path is that below the run's
+    /// directory.
+    pub fn retire(&mut self, path: String) {
+        self.retired.push(path);
     }
 
     /// Says that the capture is whole: it will be committed with all its parts.
@@ -352,6 +387,7 @@ impl OpenCapture<'_> {
         self.sink.tell(Event::Ended {
             capture: self.number,
             num_parts: self.num_parts,
+            retired: std::mem::take(&mut self.retired),
             end,
         });
     }

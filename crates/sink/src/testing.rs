@@ -53,6 +53,7 @@ pub fn create_run(path: &Path) -> RunDir {
         created_by: "sink tests".to_owned(),
         seed: Some(42),
         device: "cpu".to_owned(),
+        world_size: 1,
         model: serde_json::json!({"kind": "mlp"}),
         dataset: Some(DatasetInfo {
             kind: "digits".to_owned(),
@@ -139,6 +140,26 @@ pub fn metrics_rows(epoch: i32, metrics: &[(&str, f64)]) -> RecordBatch {
         Arc::new(Float64Array::from_iter_values(metrics.iter().map(|m| m.1))),
     ];
     RecordBatch::try_new(Table::Metrics.schema(), columns).unwrap()
+}
+
+/// Rows of `resume` for the layer [`HIDDEN`].
+pub fn resume_rows(epoch: i32, name: &str) -> RecordBatch {
+    let num_rows = 4;
+    let ids = || -> ArrayRef { Arc::new(Int32Array::from_iter_values(0..num_rows)) };
+    let num_rows = num_rows as usize;
+    let step = capture(epoch).step.0;
+    let weights: Vec<Vec<f32>> = (0..num_rows as u32).map(|unit| noise(unit, 3)).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_value(step, num_rows)),
+        Arc::new(Int32Array::from_value(0, num_rows)),
+        ids(),
+        ids(),
+        Arc::new(StringArray::from_iter_values(vec![name; num_rows])),
+        Arc::new(Int64Array::from_value(step, num_rows)),
+        Arc::new(Float32Array::from(noise(9, num_rows))),
+        Arc::new(lists(&weights, None)),
+    ];
+    RecordBatch::try_new(Table::Resume.schema(), columns).unwrap()
 }
 
 /// Floats that look like weights: near 0, every bit pattern another one.

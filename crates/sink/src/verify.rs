@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use trace::{Catalog, LockRunError, ReadCommitsError, RunDir, STAGING_DIR, Table};
+use trace::{Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table};
 
 use crate::files::{RunFilesError, require_commits, walk};
 
@@ -28,8 +28,11 @@ pub enum VerifyError {
 pub struct VerifyReport {
     /// Commits in the run's history.
     pub num_commits: u64,
-    /// Captures that they name.
+    /// Whole captures that they name.
     pub num_captures: u64,
+    /// Captures of which some ranks have not committed their part: not part of the run yet, and no
+    /// problem.
+    pub partial: Vec<PartialCapture>,
     /// Files that were checked: all that are committed.
     pub num_files: u64,
     /// Rows that the commits promise.
@@ -38,10 +41,10 @@ pub struct VerifyReport {
     pub num_bytes: u64,
     /// What is wrong, in the order of the commits; empty for a run that is whole.
     pub problems: Vec<Problem>,
-    /// Files that no commit names: left by a crash, or about to be committed. Not part of the run,
-    /// and no problem.
+    /// Files that no commit names, or that one retired: left by a crash, or about to be committed or
+    /// removed. Not part of the run, and no problem.
     pub uncommitted: Vec<UncommittedFile>,
-    /// Whether a recorder holds the run; asked only if something is uncommitted.
+    /// Whether a recorder holds the run; asked only if something is uncommitted or partial.
     pub is_being_recorded: bool,
 }
 
@@ -130,16 +133,18 @@ pub fn verify(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
     require_commits(run)?;
-    let catalog = Catalog::load(run)?;
+    let catalog = Catalog::load_with_partial(run)?;
     let mut problems = check_files(run, &catalog, progress);
     let (doubled, committed) = committed_paths(&catalog);
     problems.extend(doubled);
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;
-    let is_being_recorded =
-        !uncommitted.is_empty() && matches!(run.lock_writer(), Err(LockRunError::Held { .. }));
+    let partial = catalog.partial_captures().to_vec();
+    let is_unfinished = !uncommitted.is_empty() || !partial.is_empty();
+    let is_being_recorded = is_unfinished && run.is_being_recorded();
     Ok(VerifyReport {
         num_commits: catalog.commits().len() as u64,
         num_captures: catalog.captures().len() as u64,
+        partial,
         num_files: catalog.num_files() as u64,
         num_rows: catalog.files().map(|file| file.rows).sum(),
         num_bytes: catalog.files().map(|file| file.bytes).sum(),
@@ -239,7 +244,7 @@ fn uncommitted_files(
     }
     if !found.is_empty() {
         // A recorder may have committed some of them since the commits were read.
-        let now = Catalog::load(run)?;
+        let now = Catalog::load_with_partial(run)?;
         let committed: HashSet<&str> = (0..now.num_files()).map(|i| now.file(i).path).collect();
         found.retain(|file| !committed.contains(file.path.as_str()));
     }

@@ -1,20 +1,26 @@
 //! The files of a run, as its commits name them: columns, because a long run has many.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
 use crate::id::Rank;
 use crate::log::{self, ReadCommitsError};
 use crate::run::RunDir;
+use crate::table::Table;
 use crate::time;
 
 /// Every committed file and capture of a run at one moment, without what was retired.
+///
+/// Where several ranks record a run, a capture is whole when each of them has committed its part.
+/// [`Catalog::load`] leaves out what belongs to captures that are not, and
+/// [`Catalog::load_with_partial`] has them.
 #[derive(Debug, Default, Clone)]
 pub struct Catalog {
     commits: Vec<CommitInfo>,
     captures: Vec<CommittedCapture>,
-    sessions: Vec<serde_json::Value>,
+    partial: Vec<PartialCapture>,
+    sessions: Vec<Session>,
     names: Names,
     table: Vec<u32>,
     commit: Vec<u32>,
@@ -46,10 +52,28 @@ pub struct CommitInfo {
 pub struct CommittedCapture {
     /// Epoch and step.
     pub id: CaptureId,
-    /// The process that recorded it.
+    /// The process that recorded it; of several, the one that made it whole.
     pub rank: Rank,
     /// The number of the commit that made it whole.
     pub commit: u64,
+}
+
+/// A capture of which some ranks have not committed their part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialCapture {
+    /// Epoch and step.
+    pub id: CaptureId,
+    /// The ranks that have, in ascending order.
+    pub ranks: Vec<Rank>,
+}
+
+/// What one process was told when it began to record into the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    /// The process.
+    pub rank: Rank,
+    /// Its configuration.
+    pub config: serde_json::Value,
 }
 
 /// One committed file.
@@ -101,12 +125,39 @@ impl Names {
 }
 
 impl Catalog {
-    /// Reads the commits of a run.
+    /// Reads the commits of a run: its whole captures, and files of no other.
     ///
     /// # Errors
     /// If anything that is committed cannot be read or trusted.
     pub fn load(run: &RunDir) -> Result<Self, ReadCommitsError> {
-        Self::load_dir(&run.commits_dir())
+        let catalog = Self::load_with_partial(run)?;
+        if catalog.partial.is_empty() {
+            return Ok(catalog);
+        }
+        let partial: HashSet<(i32, i64)> = catalog
+            .partial
+            .iter()
+            .map(|capture| (capture.id.epoch.0, capture.id.step.0))
+            .collect();
+        let mut whole = catalog.filtered(|file| {
+            let step = file.step();
+            step.is_none_or(|step| !partial.contains(&(file.epoch, step)))
+        });
+        whole.partial.clear();
+        Ok(whole)
+    }
+
+    /// As [`Catalog::load`], with the files of captures that are not whole because a rank has not
+    /// committed its part: see [`Catalog::partial_captures`].
+    ///
+    /// # Errors
+    /// If anything that is committed cannot be read or trusted.
+    pub fn load_with_partial(run: &RunDir) -> Result<Self, ReadCommitsError> {
+        let mut catalog = Self::load_dir(&run.commits_dir())?;
+        if run.info().world_size > 1 {
+            catalog.tell_partial(run.info().world_size);
+        }
+        Ok(catalog)
     }
 
     fn load_dir(dir: &Path) -> Result<Self, ReadCommitsError> {
@@ -124,19 +175,50 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Puts the ranks' captures together, each under the commit that made it whole, and notes
+    /// those that are not.
+    fn tell_partial(&mut self, world_size: u32) {
+        let mut ranks: HashMap<CaptureId, BTreeSet<Rank>> = HashMap::new();
+        let mut order = Vec::new();
+        let mut whole = Vec::new();
+        for capture in &self.captures {
+            let have = ranks.entry(capture.id).or_insert_with(|| {
+                order.push(capture.id);
+                BTreeSet::new()
+            });
+            if have.insert(capture.rank) && have.len() == world_size as usize {
+                whole.push(*capture);
+            }
+        }
+        self.captures = whole;
+        let partial = order.into_iter().filter_map(|id| {
+            let ranks = ranks.remove(&id).expect("it was noted above");
+            (ranks.len() < world_size as usize).then(|| PartialCapture {
+                id,
+                ranks: ranks.into_iter().collect(),
+            })
+        });
+        self.partial = partial.collect();
+    }
+
     /// The commits, in order.
     pub fn commits(&self) -> &[CommitInfo] {
         &self.commits
     }
 
-    /// The whole captures, in the order of their commits. One whose files were all retired is
-    /// still listed: ask the files.
+    /// The whole captures, in the order in which they became so.
     pub fn captures(&self) -> &[CommittedCapture] {
         &self.captures
     }
 
-    /// The configurations of the run's sessions, first to last.
-    pub fn sessions(&self) -> &[serde_json::Value] {
+    /// The captures that are not whole because a rank has not committed its part, in the order of
+    /// their first commits; always empty after [`Catalog::load`], and where there is one rank.
+    pub fn partial_captures(&self) -> &[PartialCapture] {
+        &self.partial
+    }
+
+    /// The run's sessions, first to last.
+    pub fn sessions(&self) -> &[Session] {
         &self.sessions
     }
 
@@ -197,7 +279,10 @@ impl Catalog {
                 rank: record.rank,
                 commit: record.number,
             }));
-        self.sessions.extend(record.session);
+        self.sessions.extend(record.session.map(|config| Session {
+            rank: record.rank,
+            config,
+        }));
         self.commits.push(commit);
         for file in &record.files {
             self.push_file(file);
@@ -224,17 +309,40 @@ impl Catalog {
         self.path_ends.push(self.paths.len());
     }
 
+    /// Leaves out files that were retired, and captures of which every file was. (What training
+    /// resumes from says nothing of a capture: it goes while the capture stays.)
     fn without(&self, retired: &HashSet<String>) -> Self {
+        let mut left = HashSet::new();
+        let mut lost = HashSet::new();
+        for file in self.files().filter(|f| f.table != Table::Resume.name()) {
+            let capture = (file.commit.number, file.epoch, file.step());
+            if retired.contains(file.path) {
+                lost.insert(capture);
+            } else {
+                left.insert(capture);
+            }
+        }
+        let mut kept = self.filtered(|file| !retired.contains(file.path));
+        kept.captures.retain(|CommittedCapture { id, commit, .. }| {
+            let capture = (*commit, id.epoch.0, Some(id.step.0));
+            left.contains(&capture) || !lost.contains(&capture)
+        });
+        kept
+    }
+
+    /// The same commits with the files that `keep` accepts.
+    fn filtered(&self, keep: impl Fn(CommittedFile<'_>) -> bool) -> Self {
         let mut kept = Self {
             commits: self.commits.clone(),
             captures: self.captures.clone(),
+            partial: self.partial.clone(),
             sessions: self.sessions.clone(),
             names: self.names.clone(),
             ..Self::default()
         };
         for index in 0..self.num_files() {
             let file = self.file(index);
-            if retired.contains(file.path) {
+            if !keep(file) {
                 continue;
             }
             kept.table.push(self.table[index]);

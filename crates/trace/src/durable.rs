@@ -218,6 +218,18 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Removes a file.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    fault::check("remove file", path)?;
+    fs::remove_file(path)
+}
+
+/// Removes a directory, if there is nothing in it.
+pub(crate) fn remove_empty_dir(path: &Path) -> io::Result<()> {
+    fault::check("remove directory", path)?;
+    fs::remove_dir(path)
+}
+
 /// Removes a file of ours that may be gone already; what cannot be removed does no harm.
 pub(crate) fn remove_if_there(path: &Path) {
     if let Err(error) = fs::remove_file(path)

@@ -24,7 +24,7 @@ mod table;
 mod time;
 mod topology;
 
-pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile};
+pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
 pub use checkpoint::{ReadCheckpointError, checkpoint_schema};
 pub use columns::{read_row_group, value_bytes, write_column};
 pub use commit::{CaptureId, CommitRecord, Crc32c, DecodeCommitError, FileEntry};

@@ -3,10 +3,14 @@
 //!
 //! staged files and staged record → barrier → renames → barrier → link of the record to its
 //! number → barrier. Each arrow is a type here: what was not made durable cannot be moved into
-//! place, and what is not in place cannot be committed (`ARCHITECTURE.md`, invariant 4).
+//! place, and what is not in place cannot be committed (`ARCHITECTURE.md`, invariant 4). Files that
+//! the record retires are removed once it is durable, and their names are gone for good when the
+//! publish returns.
 
+mod retire;
 mod rollup;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +38,8 @@ pub struct Publisher {
     /// The configuration, until a record has carried it.
     session: Option<serde_json::Value>,
     next_number: u64,
+    /// Other ranks publish into the run as well.
+    has_company: bool,
     /// [`MAX_CHECKPOINT_RECORD_BYTES`], except in tests.
     max_checkpoint_bytes: u64,
     /// The directory of the commits could not be synced once: no record is deleted any more.
@@ -47,6 +53,9 @@ pub struct Group {
     pub captures: Vec<CaptureId>,
     /// Their files.
     pub parts: Vec<StagedPart>,
+    /// Paths of committed files that no longer belong to the run, below its directory. A part of
+    /// this group that is among them is dropped.
+    pub retired: Vec<String>,
 }
 
 /// Why a publish failed. What was committed before is as it was.
@@ -102,6 +111,29 @@ impl Drop for Placed {
     }
 }
 
+/// Moves a staged part to `path` in `dir`, whose missing directories are made and noted in
+/// `touched`. A writer that retires the last file of a directory removes it, perhaps just now.
+fn move_into_place(
+    staged: &Path,
+    dir: &Path,
+    path: &Path,
+    touched: &mut Vec<PathBuf>,
+) -> Result<(), PublishError> {
+    let mut attempts = 0..MAX_CONFLICTS;
+    loop {
+        let is_last = attempts.next().is_none();
+        let is_gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound && !is_last;
+        match durable::create_missing_dirs(dir, touched) {
+            Err(e) if is_gone(&e) => continue,
+            made => made.map_err(io_error("make the directory", dir))?,
+        }
+        match durable::rename_new(staged, path) {
+            Err(e) if is_gone(&e) && !dir.exists() => {}
+            moved => return moved.map_err(io_error("move into place", path)),
+        }
+    }
+}
+
 /// A commit record that waits in the staging directory for a number.
 struct StagedRecord {
     record: CommitRecord,
@@ -129,6 +161,7 @@ impl Publisher {
             durability,
             session,
             next_number: 0,
+            has_company: run.info().world_size > 1,
             max_checkpoint_bytes: MAX_CHECKPOINT_RECORD_BYTES,
             checkpoints_in_doubt: false,
         };
@@ -147,7 +180,21 @@ impl Publisher {
     /// If any step fails. Unless that was a step after the link of the record, the group is not
     /// part of the run; it is never tried again on the same files (`ARCHITECTURE.md`, invariant 7).
     pub fn publish(&mut self, group: Group) -> Result<CommitRecord, PublishError> {
-        let Group { captures, parts } = group;
+        let Group {
+            captures,
+            mut parts,
+            mut retired,
+        } = group;
+        if !retired.is_empty() {
+            // What nobody ever saw need not be published first.
+            let named: HashSet<&str> = parts.iter().map(|p| p.entry().path.as_str()).collect();
+            let (unseen, committed): (Vec<_>, Vec<_>) = retired
+                .into_iter()
+                .partition(|path| named.contains(path.as_str()));
+            retired = committed;
+            let unseen: HashSet<String> = unseen.into_iter().collect();
+            parts.retain(|part| !unseen.contains(&part.entry().path));
+        }
         let record = CommitRecord {
             number: self.next_number,
             nonce: Nonce::draw().map_err(io_error("draw a nonce for", self.run.path()))?,
@@ -156,7 +203,7 @@ impl Publisher {
             session: self.session.clone(),
             captures,
             files: parts.iter().map(|part| part.entry().clone()).collect(),
-            retired: Vec::new(),
+            retired,
         };
         let staged = self.stage_record(record)?;
         let durable = self.make_durable(parts, &staged)?;
@@ -164,6 +211,7 @@ impl Publisher {
         let (record, listing) = self.commit(placed, staged)?;
         self.session = None;
         self.next_number = record.number + 1;
+        self.remove_retired(&record.retired)?;
         if let Err(error) = self.roll_up(&listing.live) {
             // The records stay as they are, so nothing is lost; the next publish tries again.
             tracing::warn!(
@@ -205,12 +253,18 @@ impl Publisher {
         for part in parts {
             let path = root.join(&part.entry().path);
             let dir = path.parent().expect("a part lies in its table's directory");
-            durable::create_missing_dirs(dir, &mut touched)
-                .map_err(io_error("make the directory", dir))?;
-            durable::rename_new(part.staged_path(), &path)
-                .map_err(io_error("move into place", &path))?;
+            move_into_place(part.staged_path(), dir, &path, &mut touched)?;
             placed.entries.push(part.entry().clone());
             touched.push(dir.to_owned());
+            if self.has_company {
+                // Another rank may have made a directory above, and not made it durable yet.
+                let above = dir.ancestors().skip(1);
+                touched.extend(
+                    above
+                        .take_while(|dir| dir.starts_with(&root))
+                        .map(Path::to_owned),
+                );
+            }
         }
         touched.sort_unstable();
         touched.dedup();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commit::Crc32c;
 use crate::durable;
-use crate::id::Nonce;
+use crate::id::{Nonce, Rank};
 use crate::topology::Topology;
 
 /// Name of the file that holds a run's identity.
@@ -53,6 +53,10 @@ pub struct RunInfo {
     pub seed: Option<u64>,
     /// The device that it trained on, as `cpu` or `cuda:0`.
     pub device: String,
+    /// How many processes record the run, each as a rank from 0 on: a capture is whole when each
+    /// of them has committed its part.
+    #[serde(default = "one_process")]
+    pub world_size: u32,
     /// The network's architecture, in its recorder's own words, enough to rebuild it; null where it
     /// cannot be rebuilt from the run alone.
     pub model: serde_json::Value,
@@ -67,6 +71,11 @@ pub struct RunInfo {
     pub layers: Topology,
     /// The resolved configuration of the recorder.
     pub config: serde_json::Value,
+}
+
+/// A run that does not say by how many processes it is recorded is recorded by one.
+fn one_process() -> u32 {
+    1
 }
 
 /// Where a run's samples come from, well enough to find them again.
@@ -163,6 +172,20 @@ pub enum LockRunError {
     Held {
         /// The run.
         path: PathBuf,
+    },
+    /// The run is recorded by fewer processes.
+    #[error(
+        "{} is recorded by {world_size} processes, ranks 0 to {}: there is no rank {rank}",
+        path.display(),
+        world_size.saturating_sub(1)
+    )]
+    NoSuchRank {
+        /// The run.
+        path: PathBuf,
+        /// The rank.
+        rank: Rank,
+        /// How many there are.
+        world_size: u32,
     },
     /// The file system refused.
     #[error("cannot lock {}", path.display())]
@@ -285,23 +308,56 @@ impl RunDir {
         self.path.join(STAGING_DIR)
     }
 
-    /// Takes the right to record into the run, which one process at a time has.
+    /// Takes the right to record into the run as `rank`, which one process at a time has: by a lock
+    /// on `run.json`, or on a file a rank where the run has several.
     ///
     /// # Errors
-    /// If another process has it.
-    pub fn lock_writer(&self) -> Result<WriterLock, LockRunError> {
-        let path = self.path.join(RUN_FILE);
+    /// If another process has it, or the run has no such rank.
+    pub fn lock_writer(&self, rank: Rank) -> Result<WriterLock, LockRunError> {
+        let world_size = self.info.world_size;
+        if u32::try_from(rank.0).map_or(true, |rank| rank >= world_size) {
+            return Err(LockRunError::NoSuchRank {
+                path: self.path.clone(),
+                rank,
+                world_size,
+            });
+        }
+        let path = self.lock_path(rank);
         let io_error = |source| LockRunError::Io {
             path: path.clone(),
             source,
         };
-        let file = fs::File::open(&path).map_err(io_error)?;
+        let file = if world_size == 1 {
+            fs::File::open(&path)
+        } else {
+            let mut options = fs::File::options();
+            options.write(true).create(true).truncate(false).open(&path)
+        };
+        let file = file.map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => Ok(WriterLock { _file: file }),
             Err(fs::TryLockError::WouldBlock) => Err(LockRunError::Held {
                 path: self.path.clone(),
             }),
             Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
+        }
+    }
+
+    /// Whether a process holds a rank's [`WriterLock`].
+    pub fn is_being_recorded(&self) -> bool {
+        (0..self.info.world_size).any(|rank| {
+            let rank = Rank(rank.cast_signed());
+            // Where there is no file yet nobody locked it, and asking leaves none.
+            self.lock_path(rank).exists()
+                && matches!(self.lock_writer(rank), Err(LockRunError::Held { .. }))
+        })
+    }
+
+    fn lock_path(&self, rank: Rank) -> PathBuf {
+        if self.info.world_size == 1 {
+            self.path.join(RUN_FILE)
+        } else {
+            self.path.join(format!(".rank-{rank}.lock"))
         }
     }
 }

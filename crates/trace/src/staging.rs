@@ -14,6 +14,9 @@ use crate::part::PartPath;
 use crate::run::RunDir;
 
 /// A writer's own directory below `.staging/`; cheap to clone, removed with its last clone.
+///
+/// As long as the writer lives it holds an exclusive lock on the directory, so that what a dead one
+/// left can be told and removed, see [`Publisher::clear_leftovers`](crate::Publisher::clear_leftovers).
 #[derive(Debug, Clone)]
 pub struct Staging(Arc<StagingDir>);
 
@@ -22,7 +25,12 @@ struct StagingDir {
     dir: PathBuf,
     nonce: Nonce,
     next: AtomicU64,
+    /// The directory, locked; none where the file system has no such locks.
+    _lock: Option<File>,
 }
+
+/// How often a directory is made that somebody takes for abandoned before it is locked.
+const MAX_ATTEMPTS: usize = 100;
 
 impl Staging {
     /// Makes a staging directory in the run.
@@ -30,14 +38,26 @@ impl Staging {
     /// # Errors
     /// If the file system refuses.
     pub fn create(run: &RunDir) -> io::Result<Self> {
-        let nonce = Nonce::draw()?;
-        let dir = run.staging_dir().join(nonce.as_str());
-        fs::create_dir_all(&dir)?;
-        Ok(Self(Arc::new(StagingDir {
-            dir,
-            nonce,
-            next: AtomicU64::new(0),
-        })))
+        let mut taken = io::Error::other("it was removed again and again");
+        for _ in 0..MAX_ATTEMPTS {
+            let nonce = Nonce::draw()?;
+            let dir = run.staging_dir().join(nonce.as_str());
+            fs::create_dir_all(&dir)?;
+            match lock_dir(&dir) {
+                // Somebody cleared it away between the two lines above.
+                Err(error) => taken = error,
+                Ok(_) if !dir.exists() => {}
+                Ok(lock) => {
+                    return Ok(Self(Arc::new(StagingDir {
+                        dir,
+                        nonce,
+                        next: AtomicU64::new(0),
+                        _lock: lock,
+                    })));
+                }
+            }
+        }
+        Err(taken)
     }
 
     /// The writer's name.
@@ -67,6 +87,41 @@ impl Staging {
         let n = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.0.dir.join(n.to_string())
     }
+}
+
+/// Locks a staging directory; `None` where the file system cannot.
+///
+/// # Errors
+/// If it is gone, or another process has the lock.
+fn lock_dir(dir: &Path) -> io::Result<Option<File>> {
+    let file = match File::open(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+        Err(_) => return Ok(None),
+        Ok(file) => file,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(fs::TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Removes the staging directories whose writers are no more.
+pub(crate) fn remove_abandoned(run: &RunDir) {
+    let staging = run.staging_dir();
+    let Ok(entries) = fs::read_dir(&staging) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let dir = entry.path();
+        if let Ok(Some(_lock)) = lock_dir(&dir)
+            && let Err(error) = fs::remove_dir_all(&dir)
+        {
+            tracing::debug!(path = %dir.display(), %error, "could not remove what a dead writer left");
+        }
+    }
+    // Others may stage beside them: it goes only if it is empty.
+    let _ = fs::remove_dir(&staging);
 }
 
 impl Drop for StagingDir {

@@ -22,16 +22,27 @@ pub enum Table {
     Classifications,
     /// One row a figure: loss, accuracy, and what recording cost.
     Metrics,
+    /// One row a neuron and tensor: what training resumes from. Only the newest is kept.
+    Resume,
 }
 
 impl Table {
     /// Every table, in the order in which documents list them.
-    pub const ALL: [Table; 4] = [
+    pub const ALL: [Table; 5] = [
         Table::Weights,
         Table::Activations,
         Table::Classifications,
         Table::Metrics,
+        Table::Resume,
     ];
+
+    /// The tables that tell of training, and stay: all but [`Table::Resume`], whose files are the
+    /// recorder's own and go with the next checkpoint.
+    pub fn recorded() -> impl Iterator<Item = Table> {
+        Table::ALL
+            .into_iter()
+            .filter(|table| *table != Table::Resume)
+    }
 
     /// The table's name: in SQL, and as a directory of the run.
     pub fn name(self) -> &'static str {
@@ -40,17 +51,18 @@ impl Table {
             Table::Activations => "activations",
             Table::Classifications => "classifications",
             Table::Metrics => "metrics",
+            Table::Resume => "resume",
         }
     }
 
     /// Whether the table is partitioned by layer as well as by epoch.
     pub fn has_layer(self) -> bool {
-        matches!(self, Table::Weights | Table::Activations)
+        matches!(self, Table::Weights | Table::Activations | Table::Resume)
     }
 
     /// The columns stored in a part file, in order.
     pub fn schema(self) -> SchemaRef {
-        static SCHEMAS: LazyLock<[SchemaRef; 4]> =
+        static SCHEMAS: LazyLock<[SchemaRef; Table::ALL.len()]> =
             LazyLock::new(|| Table::ALL.map(|table| Arc::new(Schema::new(file_fields(table)))));
         Arc::clone(&SCHEMAS[self as usize])
     }
@@ -67,7 +79,7 @@ impl Table {
     /// The columns by which the rows of a part file ascend, most significant first.
     pub fn sort_columns(self) -> &'static [&'static str] {
         match self {
-            Table::Weights | Table::Activations => &["step", "neuron"],
+            Table::Weights | Table::Activations | Table::Resume => &["step", "neuron"],
             Table::Classifications => &["step", "sample"],
             Table::Metrics => &["step"],
         }
@@ -76,7 +88,7 @@ impl Table {
     /// The column that holds a long list of floats, if the table has one.
     pub fn list_column(self) -> Option<&'static str> {
         match self {
-            Table::Weights => Some("weights"),
+            Table::Weights | Table::Resume => Some("weights"),
             Table::Activations => Some("activations"),
             Table::Classifications => Some("outputs"),
             Table::Metrics => None,
@@ -92,7 +104,9 @@ impl fmt::Display for Table {
 
 /// A name that is no table of this format version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no table of a trace; tables are weights, activations, classifications, metrics")]
+#[error(
+    "{0:?} is no table of a trace; tables are weights, activations, classifications, metrics, resume"
+)]
 pub struct ParseTableError(pub String);
 
 impl FromStr for Table {
@@ -168,6 +182,14 @@ fn file_fields(table: Table) -> Fields {
             nullable("phase", DataType::Utf8),
             required("name", DataType::Utf8),
             required("value", DataType::Float64),
+        ],
+        Table::Resume => vec![
+            required("neuron", DataType::Int32),
+            required("unit", DataType::Int32),
+            required("name", DataType::Utf8),
+            required("updates", DataType::Int64),
+            float("bias"),
+            nullable("weights", float_list()),
         ],
     });
     fields.into()

@@ -68,6 +68,7 @@ fn questions(table: Table) -> [Question; 2] {
         ],
         Table::Classifications => [Named("confusion"), Named("classification_series")],
         Table::Metrics => [Named("learning_curve"), Named("overhead")],
+        Table::Resume => unreachable!("it answers nothing, and is not in BY_INTEREST"),
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 use sink::{VerifyProgress, VerifyReport, verify};
-use trace::RunDir;
+use trace::{Rank, RunDir};
 
 /// How often a log is told how far it is, where there is no terminal to draw a bar on.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Uncommitted files that are listed one by one.
+/// Uncommitted files, and partial captures, that are listed one by one.
 const LISTED_UNCOMMITTED: usize = 20;
 
 pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
@@ -77,6 +77,7 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
         )?;
     }
     print_uncommitted(report, out)?;
+    print_partial(run, report, out)?;
     let verdict = match report.problems.len() {
         0 => "whole".to_owned(),
         1 => "1 problem".to_owned(),
@@ -95,16 +96,55 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
+/// What is said of a run's leftovers: who is to blame for them.
+fn reason(report: &VerifyReport) -> &'static str {
+    if report.is_being_recorded {
+        "a recorder is writing this run"
+    } else {
+        "left by a recorder that was interrupted"
+    }
+}
+
+fn print_partial(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()> {
+    let num_captures = report.partial.len();
+    if num_captures == 0 {
+        return Ok(());
+    }
+    let captures = if num_captures == 1 {
+        "capture is"
+    } else {
+        "captures are"
+    };
+    writeln!(
+        out,
+        "{num_captures} {captures} not whole, since ranks are missing ({}):",
+        reason(report)
+    )?;
+    for capture in report.partial.iter().take(LISTED_UNCOMMITTED) {
+        let missing: Vec<String> = (0..run.info().world_size)
+            .map(|rank| Rank(rank.cast_signed()))
+            .filter(|rank| !capture.ranks.contains(rank))
+            .map(|rank| rank.to_string())
+            .collect();
+        writeln!(
+            out,
+            "  epoch {}, step {}: missing rank {}",
+            capture.id.epoch,
+            capture.id.step,
+            missing.join(", ")
+        )?;
+    }
+    if num_captures > LISTED_UNCOMMITTED {
+        writeln!(out, "  ... and {} more", num_captures - LISTED_UNCOMMITTED)?;
+    }
+    Ok(())
+}
+
 fn print_uncommitted(report: &VerifyReport, out: &mut impl Write) -> Result<()> {
     let num_files = report.uncommitted.len();
     if num_files == 0 {
         return Ok(());
     }
-    let reason = if report.is_being_recorded {
-        "a recorder is writing this run"
-    } else {
-        "left by a recorder that was interrupted"
-    };
     let files = if num_files == 1 {
         "file is"
     } else {
@@ -112,7 +152,8 @@ fn print_uncommitted(report: &VerifyReport, out: &mut impl Write) -> Result<()> 
     };
     writeln!(
         out,
-        "{num_files} {files} not committed and no part of the run ({reason}):"
+        "{num_files} {files} not committed and no part of the run ({}):",
+        reason(report)
     )?;
     for file in report.uncommitted.iter().take(LISTED_UNCOMMITTED) {
         writeln!(out, "  {} ({})", file.path, BinaryBytes(file.bytes))?;

@@ -6,6 +6,7 @@ use trace::{Catalog, Table};
 use super::*;
 use crate::testing::{
     HIDDEN, OUTPUT, capture, capture_parts, create_run, layer_weights, metrics_rows, part_path,
+    resume_rows,
 };
 
 /// Publishes at once whatever is whole.
@@ -69,7 +70,11 @@ fn what_was_recorded_is_committed_whole_and_the_staging_directory_is_gone() {
     assert_eq!(epochs(&run), (0..40).collect::<Vec<_>>());
     let catalog = Catalog::load(&run).unwrap();
     assert_eq!(catalog.num_files(), 40 * 3 + 1);
-    assert_eq!(catalog.sessions(), [serde_json::json!({"lr": 0.5})]);
+    let session = trace::Session {
+        rank: Rank(0),
+        config: serde_json::json!({"lr": 0.5}),
+    };
+    assert_eq!(catalog.sessions(), [session]);
     assert_clean(&run);
 
     // A capture has 4 + 2 neurons and 2 metrics.
@@ -378,4 +383,96 @@ fn a_failure_is_said_once() {
         let says = log.contains("a sink was dropped without finish");
         assert_eq!(says, !is_returned, "{log}");
     }
+}
+
+/// The files that a run has of a table, by path.
+fn paths(run: &RunDir, table: Table) -> Vec<String> {
+    let catalog = Catalog::load(run).unwrap();
+    let files = catalog.files().filter(|file| file.table == table.name());
+    files.map(|file| file.path.to_owned()).collect()
+}
+
+#[test]
+fn a_capture_that_retires_a_file_takes_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    let mut last = None;
+    for epoch in 0..5 {
+        let mut open = sink.begin(Some(capture(epoch)));
+        let path = part_path(Table::Resume, epoch, Some(HIDDEN));
+        let now = path.to_string();
+        let rows = resume_rows(epoch, "parameter");
+        open.send(Part { path, rows }).unwrap();
+        if let Some(last) = last.replace(now.clone()) {
+            open.retire(last);
+        }
+        open.end().unwrap();
+        // Of the next two, which come together, the first need not be published.
+        if epoch != 2 {
+            sink.flush().unwrap();
+            assert_eq!(paths(&run, Table::Resume), [now]);
+        }
+    }
+    sink.finish().unwrap();
+    assert_eq!(epochs(&run), [0, 1, 2, 3, 4]);
+    assert_clean(&run);
+}
+
+#[test]
+fn a_capture_that_is_dropped_retires_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    record(&sink, 0).unwrap();
+    let mut open = sink.begin(Some(capture(1)));
+    open.retire(part_path(Table::Metrics, 0, None).to_string());
+    drop(open);
+    sink.finish().unwrap();
+    assert_eq!(paths(&run, Table::Metrics).len(), 1);
+    assert_clean(&run);
+}
+
+#[test]
+fn a_run_is_gone_on_with_in_a_new_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    for epoch in 0..3 {
+        record(&sink, epoch).unwrap();
+    }
+    sink.finish().unwrap();
+    // Left by a process that died before it committed it.
+    let stray = run.path().join("metrics/epoch=2/step-72-r0-g1.parquet");
+    fs::write(&stray, "x").unwrap();
+
+    let lock = Arc::new(run.lock_writer(Rank(0)).unwrap());
+    let catalog = Catalog::load(&run).unwrap();
+    let files = catalog.files().filter(|file| file.epoch == 2);
+    let retired = files.map(|file| file.path.to_owned()).collect();
+    let options = SinkOptions {
+        session: Some(serde_json::json!({"lr": 0.25})),
+        resume: Some(Resume { lock, retired }),
+        ..SinkOptions::default()
+    };
+    let sink = Sink::start(&run, options).unwrap();
+    assert_eq!(epochs(&run), [0, 1]);
+    assert!(!stray.exists() && !run.path().join("metrics/epoch=2").exists());
+    assert!(matches!(
+        run.lock_writer(Rank(0)),
+        Err(trace::LockRunError::Held { .. })
+    ));
+
+    let mut open = sink.begin(Some(capture(2)));
+    for (mut path, rows) in capture_parts(2) {
+        path.generation = trace::Generation(1);
+        open.send(Part { path, rows }).unwrap();
+    }
+    open.end().unwrap();
+    sink.finish().unwrap();
+    assert_eq!(epochs(&run), [0, 1, 2]);
+    let sessions = Catalog::load(&run).unwrap().sessions().to_vec();
+    let rates: Vec<_> = sessions.iter().map(|s| s.config["lr"].as_f64()).collect();
+    assert_eq!(rates, [Some(0.5), Some(0.25)]);
+    assert_clean(&run);
 }

@@ -219,6 +219,7 @@ mod committed_but_wrong {
         let group = Group {
             captures: vec![capture(1)],
             parts: vec![part.finish(rows)],
+            retired: Vec::new(),
         };
         publisher.publish(group).unwrap();
         run
@@ -294,4 +295,39 @@ mod committed_but_wrong {
         assert_eq!(problem.expected, "column neuron Int32 not null");
         assert_eq!(problem.found, "no such column");
     }
+}
+
+#[test]
+fn a_capture_that_lacks_a_rank_is_listed_and_is_no_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let info = trace::RunInfo {
+        world_size: 2,
+        ..create_run(&dir.path().join("one")).info().clone()
+    };
+    let run = RunDir::create(&dir.path().join("run"), info).unwrap();
+    for (rank, num_captures) in [(0, 3), (1, 2)] {
+        let rank = trace::Rank(rank);
+        let options = SinkOptions {
+            rank,
+            ..SinkOptions::default()
+        };
+        let sink = Sink::start(&run, options).unwrap();
+        for epoch in 0..num_captures {
+            let mut open = sink.begin(Some(capture(epoch)));
+            for (mut path, rows) in capture_parts(epoch) {
+                path.rank = rank;
+                open.send(Part { path, rows }).unwrap();
+            }
+            open.end().unwrap();
+        }
+        sink.finish().unwrap();
+    }
+    let report = report(&run);
+    assert_eq!((report.problems, report.uncommitted), (vec![], vec![]));
+    assert_eq!((report.num_captures, report.num_files), (2, 15));
+    let [partial] = &report.partial[..] else {
+        panic!("{:?}", report.partial);
+    };
+    assert_eq!(partial.id, capture(2));
+    assert_eq!(partial.ranks, [trace::Rank(0)]);
 }

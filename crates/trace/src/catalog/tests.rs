@@ -34,3 +34,92 @@ fn retired_files_are_no_longer_part_of_the_run() {
     );
     assert!(catalog.select("gradients", |_, _| true).is_empty());
 }
+
+/// A record by `rank` of one capture, with one file of it and one of `metrics`.
+fn by_rank(number: u64, rank: i32, epoch: i32) -> CommitRecord {
+    let mut record = record(number, 2);
+    record.rank = Rank(rank);
+    let step = 24 * (i64::from(epoch) + 1);
+    record.captures[0] = CaptureId {
+        epoch: crate::Epoch(epoch),
+        step: crate::Step(step),
+    };
+    for (file, table) in record.files.iter_mut().zip(["metrics", "weights"]) {
+        file.epoch = crate::Epoch(epoch);
+        file.path = format!("{table}/epoch={epoch}/layer=l/step-{step}-r{rank}-g0.parquet");
+    }
+    record
+}
+
+fn run_of(records: &[CommitRecord], world_size: u32) -> (tempfile::TempDir, RunDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let info = crate::RunInfo {
+        world_size,
+        ..crate::run::tests::info()
+    };
+    let run = RunDir::create(&dir.path().join("run"), info).unwrap();
+    for record in records {
+        let name = Segment::record(record.number).file_name();
+        fs::write(run.commits_dir().join(name), record.encode()).unwrap();
+    }
+    (dir, run)
+}
+
+fn ids(catalog: &Catalog) -> Vec<(i32, u64)> {
+    let captures = catalog.captures().iter();
+    captures.map(|c| (c.id.epoch.0, c.commit)).collect()
+}
+
+#[test]
+fn a_capture_is_whole_when_every_rank_has_committed_its_part() {
+    let records = [
+        by_rank(0, 0, 0),
+        by_rank(1, 0, 1),
+        by_rank(2, 1, 0),
+        by_rank(3, 2, 0),
+        by_rank(4, 1, 1),
+    ];
+    let (_dir, run) = run_of(&records, 3);
+    let catalog = Catalog::load(&run).unwrap();
+    // Epoch 1 lacks rank 2.
+    assert_eq!(ids(&catalog), [(0, 3)]);
+    assert_eq!(catalog.num_files(), 6);
+    assert!(catalog.files().all(|file| file.epoch == 0));
+    assert_eq!(catalog.partial_captures(), []);
+
+    let all = Catalog::load_with_partial(&run).unwrap();
+    assert_eq!(ids(&all), [(0, 3)]);
+    assert_eq!(all.num_files(), 10);
+    let id = CaptureId {
+        epoch: crate::Epoch(1),
+        step: crate::Step(48),
+    };
+    let ranks = vec![Rank(0), Rank(1)];
+    assert_eq!(all.partial_captures(), [PartialCapture { id, ranks }]);
+}
+
+#[test]
+fn a_capture_whose_files_were_all_retired_is_none() {
+    let mut records: Vec<_> = (0..3).map(|n| by_rank(n, 0, n as i32)).collect();
+    // One of two files of epoch 0, both of epoch 1.
+    records[2].retired = vec![
+        records[0].files[0].path.clone(),
+        records[1].files[0].path.clone(),
+        records[1].files[1].path.clone(),
+    ];
+    let (_dir, run) = run_of(&records, 1);
+    assert_eq!(ids(&Catalog::load(&run).unwrap()), [(0, 0), (2, 2)]);
+}
+
+/// What training resumes from is retired by the next of its kind; the captures are not.
+#[test]
+fn a_capture_outlives_what_training_resumes_from() {
+    let mut first = by_rank(0, 0, 0);
+    for file in &mut first.files {
+        file.table = "resume".to_owned();
+    }
+    let mut second = by_rank(1, 0, 1);
+    second.retired = first.files.iter().map(|file| file.path.clone()).collect();
+    let (_dir, run) = run_of(&[first, second], 1);
+    assert_eq!(ids(&Catalog::load(&run).unwrap()), [(0, 0), (1, 1)]);
+}

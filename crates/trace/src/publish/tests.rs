@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Write;
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Session};
 use crate::fault::Failure;
 use crate::id::{Epoch, Generation, LayerLabel, Step};
 use crate::part::PartPath;
@@ -38,6 +38,7 @@ pub(super) fn group(publisher: &Publisher, epoch: i32) -> io::Result<Group> {
             step: Step(24 * i64::from(epoch + 1)),
         }],
         parts,
+        retired: Vec::new(),
     })
 }
 
@@ -80,7 +81,11 @@ fn a_published_capture_is_in_place_committed_and_named_once() {
     }
     let catalog = assert_whole(&run);
     assert_eq!(epochs(&catalog), [0, 1, 2]);
-    assert_eq!(catalog.sessions(), [serde_json::json!({"lr": 0.5})]);
+    let session = Session {
+        rank: Rank(0),
+        config: serde_json::json!({"lr": 0.5}),
+    };
+    assert_eq!(catalog.sessions(), [session]);
     let file = catalog.file(2);
     assert_eq!(
         file.path,
@@ -97,7 +102,7 @@ fn a_published_capture_is_in_place_committed_and_named_once() {
     assert!(!run.staging_dir().exists());
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+pub(super) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -111,7 +116,7 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// Every way to make files durable that there is here.
-fn durabilities(run: &RunDir) -> Vec<Durability> {
+pub(super) fn durabilities(run: &RunDir) -> Vec<Durability> {
     vec![
         #[cfg(target_os = "linux")]
         Durability::FileSystem(fs::File::open(run.path()).unwrap()),

@@ -25,6 +25,7 @@ pub(crate) fn info() -> RunInfo {
         created_by: "trace tests".to_owned(),
         seed: Some(42),
         device: "cpu".to_owned(),
+        world_size: 1,
         model: serde_json::json!({"kind": "mlp"}),
         dataset: Some(DatasetInfo {
             kind: "digits".to_owned(),
@@ -97,8 +98,43 @@ fn what_is_no_run_is_said_to_be_none() {
 fn one_writer_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
-    let lock = run.lock_writer().unwrap();
-    assert!(matches!(run.lock_writer(), Err(LockRunError::Held { .. })));
+    assert!(!run.is_being_recorded());
+    let lock = run.lock_writer(Rank(0)).unwrap();
+    let again = run.lock_writer(Rank(0));
+    assert!(matches!(again, Err(LockRunError::Held { .. })));
+    assert!(run.is_being_recorded());
     drop(lock);
-    run.lock_writer().unwrap();
+    assert!(!run.is_being_recorded());
+    run.lock_writer(Rank(0)).unwrap();
+}
+
+#[test]
+fn one_writer_a_rank_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let info = RunInfo {
+        world_size: 2,
+        ..info()
+    };
+    let run = RunDir::create(&dir.path().join("run"), info).unwrap();
+    assert!(!run.is_being_recorded());
+    let lock = run.lock_writer(Rank(1)).unwrap();
+    let other = run.lock_writer(Rank(0)).unwrap();
+    let again = run.lock_writer(Rank(1));
+    assert!(matches!(again, Err(LockRunError::Held { .. })));
+    drop(other);
+    assert!(run.is_being_recorded());
+    drop(lock);
+    assert!(!run.is_being_recorded());
+    for rank in [Rank(2), Rank(-1)] {
+        let error = run.lock_writer(rank).unwrap_err().to_string();
+        assert!(error.contains("ranks 0 to 1"), "{error}");
+    }
+}
+
+#[test]
+fn a_run_that_does_not_say_is_recorded_by_one_process() {
+    let mut json = serde_json::to_value(info()).unwrap();
+    json.as_object_mut().unwrap().remove("world_size").unwrap();
+    let info: RunInfo = serde_json::from_value(json).unwrap();
+    assert_eq!(info.world_size, 1);
 }

@@ -76,6 +76,7 @@ pub(super) fn file_of(table: Table) -> (Bytes, RecordBatch) {
         Table::Activations => activations_rows(),
         Table::Classifications => classifications_rows(),
         Table::Metrics => metrics_rows(3, &[("loss", 0.5), ("accuracy", f64::NAN)]),
+        Table::Resume => resume_rows(3, "moment_1"),
     };
     let layer = table.has_layer().then_some(HIDDEN);
     (encode(table, layer, rows.clone()).unwrap(), rows)
@@ -129,6 +130,11 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
             &["phase", "target", "predicted"],
         ),
         Table::Metrics => (&["value"], &["step", "rank"], &["name"]),
+        Table::Resume => (
+            &["bias", "weights.list.item"],
+            &["step", "rank", "neuron", "unit", "updates"],
+            &["name"],
+        ),
     };
     [
         (Encoding::BYTE_STREAM_SPLIT, floats),
@@ -165,7 +171,7 @@ fn every_column_of_every_table_has_the_encoding_of_its_type() {
             .filter(|path| !named.contains(&path.as_str()))
             .collect();
         let expected: &[&str] = match table {
-            Table::Weights | Table::Activations => &[],
+            Table::Weights | Table::Activations | Table::Resume => &[],
             Table::Classifications => &["correct"],
             Table::Metrics => &["phase"],
         };
@@ -180,6 +186,7 @@ fn the_footer_of_every_table_says_how_it_is_sorted() {
         &["step", "neuron"],
         &["step", "sample"],
         &["step"],
+        &["step", "neuron"],
     ]) {
         let metadata = metadata(&file_of(table).0);
         let row_group = metadata.row_group(0);

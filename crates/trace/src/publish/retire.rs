@@ -1,0 +1,113 @@
+//! Files that no longer belong to the run: they go once the record that retires them is durable.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{PublishError, Publisher};
+use crate::catalog::Catalog;
+use crate::durable;
+use crate::id::Rank;
+use crate::part::PartPath;
+use crate::staging;
+use crate::table::Table;
+
+impl Publisher {
+    /// Removes files that a durable record retires, with the directories that are empty then, and
+    /// returns once their names are gone for good: whoever reads the tables' directories must not
+    /// see them beside what is published next.
+    ///
+    /// A file that cannot be removed stays, is no part of the run, and is removed by the next
+    /// [`Publisher::clear_leftovers`].
+    pub(super) fn remove_retired(&mut self, retired: &[String]) -> Result<(), PublishError> {
+        if retired.is_empty() {
+            return Ok(());
+        }
+        let root = self.run.path().to_owned();
+        let mut touched = Vec::new();
+        for path in retired {
+            let path = root.join(path);
+            if let Err(error) = durable::remove(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "could not remove a retired file");
+            }
+            touched.extend(remove_empty_dirs(&root, &path));
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        // Another rank may have removed one of them meanwhile, and then makes that durable.
+        touched.retain(|dir| dir.exists());
+        match self.barrier(&[], &touched) {
+            Err(PublishError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Removes what dead writers left: part files of this publisher's rank that no commit names or
+    /// that one retires, and the staging directories of processes that are no more. Only who holds
+    /// the rank's writer lock may call this, before its first part is published.
+    ///
+    /// # Errors
+    /// If the commits or a directory cannot be read.
+    pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
+        staging::remove_abandoned(&self.run);
+        let catalog = Catalog::load_with_partial(&self.run)?;
+        let committed: std::collections::HashSet<&str> =
+            catalog.files().map(|file| file.path).collect();
+        let mut leftover = Vec::new();
+        for table in Table::ALL {
+            let dir = self.run.path().join(table.name());
+            let (run, rank) = (self.run.path(), self.rank);
+            list_parts(run, &dir, rank, &mut |path| {
+                if !committed.contains(path.as_str()) {
+                    leftover.push(path);
+                }
+            })
+            .map_err(super::io_error("list", &dir))?;
+        }
+        self.remove_retired(&leftover)
+    }
+}
+
+/// Gives every part file of `rank` below `dir`, by its path below the run's directory.
+fn list_parts(run: &Path, dir: &Path, rank: Rank, visit: &mut dyn FnMut(String)) -> io::Result<()> {
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if is_gone(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            list_parts(run, &path, rank, visit)?;
+            continue;
+        }
+        let below = path.strip_prefix(run).expect("listed below the run");
+        let segments: Option<Vec<&str>> = below.iter().map(|s| s.to_str()).collect();
+        let Some(below) = segments.map(|s| s.join("/")) else {
+            continue;
+        };
+        if below
+            .parse::<PartPath>()
+            .is_ok_and(|part| part.rank == rank)
+        {
+            visit(below);
+        }
+    }
+    Ok(())
+}
+
+/// Removes the directories above a file that was removed, as far as they are empty, up to the
+/// run's; gives the first that stays.
+fn remove_empty_dirs(root: &Path, file: &Path) -> Option<PathBuf> {
+    file.ancestors()
+        .skip(1)
+        .take_while(|dir| dir.starts_with(root))
+        .find(|dir| *dir == root || durable::remove_empty_dir(dir).is_err())
+        .map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+use std::fs;
+use std::path::Path;
+
+use super::super::tests::{assert_whole, copy_dir, durabilities, epochs, group, part};
+use super::super::{Group, PublishError, Publisher};
+use super::*;
+use crate::fault::{self, Failure};
+use crate::id::Generation;
+use crate::run::RunDir;
+use crate::run::tests::info;
+
+const RETIRED: [&str; 2] = [
+    "weights/epoch=2/layer=L_output/step-72-r0-g0.parquet",
+    "metrics/epoch=2/step-72-r0-g0.parquet",
+];
+
+/// A run with the captures of epochs 0 to 2.
+fn recorded(path: &Path) -> RunDir {
+    let run = RunDir::create(path, info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    for epoch in 0..3 {
+        let group = group(&publisher, epoch).unwrap();
+        publisher.publish(group).unwrap();
+    }
+    run
+}
+
+fn retire_epoch_2(publisher: &mut Publisher) -> Result<(), PublishError> {
+    let retired = RETIRED.map(str::to_owned).to_vec();
+    let group = Group {
+        retired,
+        ..Group::default()
+    };
+    publisher.publish(group).map(|_| ())
+}
+
+/// The capture of epoch 2, recorded again by the next session.
+fn again(publisher: &Publisher) -> io::Result<Group> {
+    use std::io::Write as _;
+    let mut again = Group::default();
+    for table in [Table::Weights, Table::Metrics] {
+        let mut path = part(2, table);
+        path.generation = Generation(1);
+        let mut writer = publisher.staging().create_part(path.clone())?;
+        writer.write_all(path.to_string().as_bytes())?;
+        again.parts.push(writer.finish(2));
+    }
+    again.captures.push(crate::CaptureId {
+        epoch: crate::Epoch(2),
+        step: crate::Step(72),
+    });
+    Ok(again)
+}
+
+/// What a glob over the tables' directories sees, by path.
+fn globbed(run: &RunDir) -> Vec<String> {
+    let mut paths = Vec::new();
+    for table in Table::ALL {
+        let dir = run.path().join(table.name());
+        list_parts(run.path(), &dir, Rank(0), &mut |path| paths.push(path)).unwrap();
+    }
+    paths.sort();
+    paths
+}
+
+#[test]
+fn a_retired_capture_is_none_and_its_files_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    retire_epoch_2(&mut publisher).unwrap();
+    assert_eq!(epochs(&assert_whole(&run)), [0, 1]);
+    for path in RETIRED {
+        assert!(!run.path().join(path).exists());
+    }
+    // Directories that are empty go, others stay.
+    assert!(!run.path().join("weights/epoch=2").exists());
+    assert!(run.path().join("weights/epoch=1").exists());
+
+    let again = again(&publisher).unwrap();
+    publisher.publish(again).unwrap();
+    let catalog = assert_whole(&run);
+    assert_eq!(epochs(&catalog), [0, 1, 2]);
+    assert_eq!(globbed(&run).len(), catalog.num_files());
+    publisher.seal().unwrap();
+    assert_eq!(epochs(&assert_whole(&run)), [0, 1, 2]);
+}
+
+/// What the next session does whatever the last one left: retire, clear, record again.
+fn go_on(run: &RunDir) -> Result<(), PublishError> {
+    let mut publisher = Publisher::try_new(run, Rank(0), None)?;
+    retire_epoch_2(&mut publisher)?;
+    publisher.clear_leftovers()?;
+    let again = again(&publisher).map_err(super::super::io_error("write", run.path()))?;
+    publisher.publish(again).map(|_| ())
+}
+
+/// A process that dies just before any of the operations by which it retires, clears away and
+/// records anew leaves whole captures, and nothing twice: neither to who reads the commits nor to
+/// who reads the directories. The next one goes on.
+#[test]
+fn a_crash_at_every_step_of_resuming_leaves_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = recorded(&dir.path().join("before"));
+    for durability in 0..durabilities(&before).len() {
+        let mut num_failures = 0;
+        for n in 0.. {
+            assert!(n < 1000, "the loop must end");
+            let path = dir.path().join(format!("{durability}-{n}"));
+            copy_dir(before.path(), &path);
+            let run = RunDir::open(&path).unwrap();
+            fault::fail(Some(Failure::From(n)));
+            let gone_on = Publisher::try_new(&run, Rank(0), None).and_then(|mut publisher| {
+                publisher.durability = durabilities(&run).swap_remove(durability);
+                retire_epoch_2(&mut publisher)?;
+                publisher.clear_leftovers()?;
+                let again =
+                    again(&publisher).map_err(super::super::io_error("write", run.path()))?;
+                publisher.publish(again).map(|_| ())
+            });
+            let failed = fault::fail(None);
+            let catalog = assert_whole(&run);
+            let seen = epochs(&catalog);
+            assert!([vec![0, 1], vec![0, 1, 2]].contains(&seen), "{n}: {seen:?}");
+            // No two files of one partition, whatever the commits say of them.
+            let partitions: std::collections::HashSet<String> = globbed(&run)
+                .iter()
+                .map(|path| path.rsplit_once('/').unwrap().0.to_owned())
+                .collect();
+            assert_eq!(partitions.len(), globbed(&run).len(), "{n}");
+            if !failed {
+                gone_on.unwrap();
+                break;
+            }
+            num_failures += 1;
+
+            if catalog.files().all(|file| !file.path.contains("-g1")) {
+                go_on(&run).unwrap();
+                let catalog = assert_whole(&run);
+                assert_eq!(epochs(&catalog), [0, 1, 2]);
+                let mut committed: Vec<_> = catalog.files().map(|f| f.path.to_owned()).collect();
+                committed.sort();
+                assert_eq!(globbed(&run), committed, "{n}");
+                assert!(!run.staging_dir().exists());
+            }
+            fs::remove_dir_all(&path).unwrap();
+        }
+        // The record written and linked, the files and directories removed, and what follows.
+        assert!(num_failures > 20, "only {num_failures} operations failed");
+    }
+}
+
+#[test]
+fn what_is_retired_before_anybody_saw_it_is_not_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let mut both = group(&publisher, 2).unwrap();
+    both.retired = vec![RETIRED[0].to_owned()];
+    let record = publisher.publish(both).unwrap();
+    assert_eq!(record.retired, [""; 0]);
+    assert_eq!(globbed(&run), [RETIRED[1]]);
+    assert_eq!(epochs(&Catalog::load(&run).unwrap()), [2]);
+}
+
+#[test]
+fn what_dead_writers_left_is_cleared_and_what_living_ones_write_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let dead = run.staging_dir().join("0123456789abcdef/0");
+    fs::create_dir_all(dead.parent().unwrap()).unwrap();
+    fs::write(&dead, "half").unwrap();
+    let uncommitted = "weights/epoch=1/layer=L_output/step-48-r0-g1.parquet";
+    let other_rank = "weights/epoch=1/layer=L_output/step-48-r1-g0.parquet";
+    for path in [uncommitted, other_rank] {
+        fs::write(run.path().join(path), "x").unwrap();
+    }
+    let alive = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let staged = group(&alive, 3).unwrap();
+
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    publisher.clear_leftovers().unwrap();
+    assert!(!dead.exists());
+    assert!(!run.path().join(uncommitted).exists());
+    assert!(run.path().join(other_rank).exists());
+    assert_eq!(epochs(&assert_whole(&run)), [0, 1, 2]);
+    let mut alive = alive;
+    alive.publish(staged).unwrap();
+    assert_eq!(epochs(&assert_whole(&run)), [0, 1, 2, 3]);
+}
+
+/// One rank removes the last file of a directory while another moves one in.
+#[test]
+fn a_directory_that_is_removed_meanwhile_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let weights = run.path().join("weights");
+    fault::before("rename", move || fs::remove_dir_all(weights).unwrap());
+    let group = group(&publisher, 0).unwrap();
+    publisher.publish(group).unwrap();
+    assert_eq!(epochs(&assert_whole(&run)), [0]);
+}
