@@ -219,6 +219,7 @@ fn run_info() -> RunInfo {
         created_by: "a test".to_owned(),
         seed: None,
         device: "any".to_owned(),
+        world_size: 1,
         model: serde_json::Value::Null,
         dataset: None,
         evaluation_batch_size: None,
