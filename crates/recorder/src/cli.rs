@@ -1,6 +1,8 @@
 //! The command line: arguments, printing, exit status.
 
 mod console;
+mod export;
+mod import;
 mod next;
 mod replay;
 mod train;
@@ -49,6 +51,10 @@ enum Verb {
         #[arg(long, value_name = "N", allow_negative_numbers = true)]
         epoch: i32,
     },
+    /// Make a run of a series of checkpoints, from PyTorch or any other framework
+    Import(import::ImportArgs),
+    /// Write an epoch's weights as a checkpoint that PyTorch's load_state_dict takes
+    Export(export::ExportArgs),
 }
 
 impl Verb {
@@ -221,6 +227,8 @@ pub(crate) fn main() -> ExitCode {
     let result = match &cli.verb {
         Verb::Train(args) => train::run(args, &console),
         Verb::Replay { run, epoch } => replay::run(run, *epoch),
+        Verb::Import(args) => import::run(args, &console),
+        Verb::Export(args) => export::run(args),
     };
     result.unwrap_or_else(|error| {
         console.say(&format!("error: {error:#}"));
@@ -287,7 +295,7 @@ mod tests {
             let arguments = ["recorder", "train"].iter().chain(arguments);
             match Cli::try_parse_from(arguments).unwrap().verb {
                 Verb::Train(args) => args.train_config(),
-                Verb::Replay { .. } => unreachable!("the verb is train"),
+                _ => unreachable!("the verb is train"),
             }
         };
         let notebook = parse(&["--dataset", "notebook", "--lr", "0.5"]);

@@ -2,11 +2,14 @@
 //!
 //! [`train`] is a whole session: data set, network, training loop, held-out evaluation, and a
 //! [`TraceRecorder`] that the loop hands tensor handles to. [`replay`] goes the other way: it
-//! rebuilds a network from its trace and shows that it is the one that was recorded.
+//! rebuilds a network from its trace and shows that it is the one that was recorded. [`import`] makes
+//! a run of other frameworks' checkpoints, and [`export`] checkpoints of any run.
 
+mod capture_files;
 mod dataset;
 mod device;
 mod evaluation;
+mod interchange;
 mod model;
 mod random;
 mod read_back;
@@ -18,6 +21,7 @@ mod session;
 mod statistics;
 mod training;
 
+pub use capture_files::{CaptureChoice, ReadCaptureError, RecordedNumbers};
 pub use dataset::{Dataset, DatasetError, DatasetKind, Samples, TargetRows, Targets};
 pub use device::{
     AdapterKind, CudaError, CudaPart, DeviceChoice, DeviceError, ParseDeviceError, Resolution,
@@ -25,6 +29,11 @@ pub use device::{
 };
 pub use evaluation::{
     Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score, classify,
+};
+pub use interchange::{
+    CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportOptions,
+    ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, ParsePatternError, export,
+    import,
 };
 pub use model::{
     Activation, LayerParameters, LayerTensors, Loss, Mlp, MlpConfig, MlpParameters, ModelError,

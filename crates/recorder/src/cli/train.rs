@@ -57,7 +57,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
 }
 
 /// The first Ctrl-C ends the session in good order, a second one ends the process.
-fn stop_on_ctrl_c(cancel: CancelToken, console: Console) -> Result<()> {
+pub(super) fn stop_on_ctrl_c(cancel: CancelToken, console: Console) -> Result<()> {
     ctrlc::set_handler(move || {
         if cancel.cancel() {
             std::process::exit(i32::from(INTERRUPTED));

@@ -211,7 +211,7 @@ fn a_schedule_leaves_captures_out_and_changes_nothing_else() {
     let error = replay(&run, Epoch(3)).unwrap_err().to_string();
     assert_eq!(
         error,
-        "epoch 3 was not recorded: the nearest that were are 2 and 4"
+        "epoch 3 was not recorded: there are epochs 0, 2, 4, 5"
     );
 }
 

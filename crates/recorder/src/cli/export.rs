@@ -1,0 +1,85 @@
+//! `recorder export`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use indicatif::HumanBytes;
+use recorder::{CaptureChoice, export};
+use trace::{Epoch, RunDir, Step};
+
+use super::print;
+
+const EXAMPLES: &str = "\
+Examples:
+  recorder export traces/digits --epoch last -o model.safetensors
+  recorder export traces/digits --step 240 -o step-240.safetensors --force
+
+In PyTorch:
+  model.load_state_dict(safetensors.torch.load_file('model.safetensors'))";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ExportArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// The epoch, from 0, or last; -1 is the untrained network, where it was recorded
+    #[arg(
+        long,
+        value_name = "N|last",
+        allow_negative_numbers = true,
+        required_unless_present = "step"
+    )]
+    epoch: Option<ChosenEpoch>,
+    /// The optimizer step, where an epoch has several captures, or in place of the epoch
+    #[arg(long, value_name = "N")]
+    step: Option<i64>,
+    /// The checkpoint to write, as model.safetensors
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Replace the checkpoint if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ChosenEpoch {
+    Last,
+    Number(Epoch),
+}
+
+impl FromStr for ChosenEpoch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("last", _) => Ok(Self::Last),
+            (_, Ok(number)) => Ok(Self::Number(Epoch(number))),
+            _ => Err("an epoch is a number, or last".to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
+    let run = RunDir::open(&args.run)?;
+    let choice = CaptureChoice {
+        epoch: args.epoch.and_then(|epoch| match epoch {
+            ChosenEpoch::Last => None,
+            ChosenEpoch::Number(epoch) => Some(epoch),
+        }),
+        step: args.step.map(Step),
+    };
+    let report = export(&run, choice, &args.out, args.force)?;
+    print(&format!(
+        "exported epoch {}, step {} into {}: {} tensors, {}\n",
+        report.capture.epoch,
+        report.capture.step,
+        args.out.display(),
+        report.num_tensors,
+        HumanBytes(report.num_bytes),
+    ))
+    .context("cannot write to stdout")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,343 @@
+//! Checkpoints as they lie on disk: one safetensors file, or several and their index.
+//!
+//! Headers are read whole; values are read a tensor at a time, in chunks, so that a checkpoint is
+//! never in memory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+
+use super::pattern::INDEX_SUFFIX;
+use super::values::{self, InexactValue};
+
+/// Why a checkpoint cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refused.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The file ends before its header says.
+    #[error("{} is cut off: it has {found} bytes, and should have {expected}", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The size that its header tells.
+        expected: u64,
+        /// The size that it has.
+        found: u64,
+    },
+    /// The file is of another format, or damaged.
+    #[error("{} is no safetensors file: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The index of a sharded checkpoint is not what it should be.
+    #[error("{} is no index of a sharded checkpoint: {problem}", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A shard that the index names is not there.
+    #[error("{} names the shard {shard}, which is not there", index.display())]
+    MissingShard {
+        /// The index.
+        index: PathBuf,
+        /// The shard's name.
+        shard: String,
+    },
+    /// Index and shard disagree.
+    #[error("{} and its shard {shard} disagree: {tensor} {problem}", index.display())]
+    Shard {
+        /// The index.
+        index: PathBuf,
+        /// The shard's name.
+        shard: String,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Values of a type that a trace cannot hold.
+    #[error("{}: tensor {tensor} is of type {dtype}, which cannot be recorded: convert it to F32, F16 or BF16 first", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        dtype: String,
+    },
+    /// A value that a 32-bit float does not hold.
+    #[error("{}: tensor {tensor}, of type {dtype}: value {value} at position {index} is none that a 32-bit float holds, as a trace's are: --lossy rounds it", path.display())]
+    Inexact {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        dtype: String,
+        /// The value.
+        value: String,
+        /// Its position, row-major.
+        index: u64,
+    },
+}
+
+/// Type and shape of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TensorType {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<u64>,
+}
+
+impl TensorType {
+    /// How many values the tensor has.
+    pub(super) fn num_values(&self) -> u64 {
+        self.shape.iter().product()
+    }
+}
+
+/// Where a tensor's values lie.
+#[derive(Debug, Clone)]
+struct Place {
+    file: usize,
+    start: u64,
+}
+
+/// Tensors by name.
+type Tensors = BTreeMap<String, (TensorType, Place)>;
+
+/// The headers of a checkpoint.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    files: Vec<PathBuf>,
+    tensors: Tensors,
+}
+
+/// How much of a file is read at once: a multiple of every type's size.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// As much as the `safetensors` crate reads of a header.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// A file's header has this many bytes before it, which say how long it is.
+const LENGTH_BYTES: u64 = 8;
+
+impl Checkpoint {
+    /// Reads the header of a safetensors file, or of every shard that an index names.
+    pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
+        if path.to_string_lossy().ends_with(INDEX_SUFFIX) {
+            return Self::open_shards(path);
+        }
+        Ok(Self {
+            files: vec![path.to_owned()],
+            tensors: read_header(path, 0)?,
+        })
+    }
+
+    fn open_shards(index: &Path) -> Result<Self, CheckpointError> {
+        #[derive(serde::Deserialize)]
+        struct Index {
+            weight_map: BTreeMap<String, String>,
+        }
+        let malformed = |problem| CheckpointError::Index {
+            path: index.to_owned(),
+            problem,
+        };
+        let json = std::fs::read(index).map_err(|source| io_error(index, source))?;
+        let Index { weight_map } =
+            serde_json::from_slice(&json).map_err(|e| malformed(e.to_string()))?;
+
+        let mut checkpoint = Self {
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let mut shards: Vec<&String> = weight_map.values().collect();
+        shards.sort_unstable();
+        shards.dedup();
+        for shard in shards {
+            if !is_plain_name(shard) {
+                return Err(malformed(format!("{shard:?} is no file's name")));
+            }
+            let path = index.with_file_name(shard);
+            let disagree = |tensor: &str, problem| CheckpointError::Shard {
+                index: index.to_owned(),
+                shard: shard.clone(),
+                tensor: tensor.to_owned(),
+                problem,
+            };
+            let header = read_header(&path, checkpoint.files.len()).map_err(|e| match e {
+                CheckpointError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                    CheckpointError::MissingShard {
+                        index: index.to_owned(),
+                        shard: shard.clone(),
+                    }
+                }
+                error => error,
+            })?;
+            for (name, tensor) in header {
+                if weight_map.get(&name) != Some(shard) {
+                    return Err(disagree(&name, "is in the shard, and not in the index"));
+                }
+                checkpoint.tensors.insert(name, tensor);
+            }
+            let of_shard = weight_map.iter().filter(|(_, file)| *file == shard);
+            for (name, _) in of_shard {
+                if !checkpoint.tensors.contains_key(name) {
+                    return Err(disagree(name, "is in the index, and not in the shard"));
+                }
+            }
+            checkpoint.files.push(path);
+        }
+        Ok(checkpoint)
+    }
+
+    /// The tensors, by name.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (&str, &TensorType)> {
+        let tensors = self.tensors.iter();
+        tensors.map(|(name, (tensor, _))| (name.as_str(), tensor))
+    }
+
+    /// Type and shape of a tensor.
+    pub(super) fn tensor(&self, name: &str) -> Option<&TensorType> {
+        self.tensors.get(name).map(|(tensor, _)| tensor)
+    }
+
+    /// The file that holds a tensor.
+    pub(super) fn file_of(&self, name: &str) -> Option<&Path> {
+        let (_, place) = self.tensors.get(name)?;
+        Some(&self.files[place.file])
+    }
+
+    /// Reads values, of supported types, in whatever order they are asked for.
+    pub(super) fn values(&self, lossy: bool) -> ValueReader<'_> {
+        ValueReader {
+            checkpoint: self,
+            lossy,
+            open: None,
+            chunk: Vec::new(),
+        }
+    }
+}
+
+/// Reads tensors' values; one file is open at a time.
+pub(super) struct ValueReader<'a> {
+    checkpoint: &'a Checkpoint,
+    lossy: bool,
+    open: Option<(usize, File)>,
+    chunk: Vec<u8>,
+}
+
+impl ValueReader<'_> {
+    /// The values of a tensor, row-major.
+    ///
+    /// # Panics
+    /// If the checkpoint has no such tensor, or its type is not supported.
+    pub(super) fn read(&mut self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let (tensor, place) = &self.checkpoint.tensors[name];
+        let path = &self.checkpoint.files[place.file];
+        let mut file = match self.open.take() {
+            Some((index, file)) if index == place.file => file,
+            _ => File::open(path).map_err(|source| io_error(path, source))?,
+        };
+        file.seek(SeekFrom::Start(place.start))
+            .map_err(|source| io_error(path, source))?;
+        let mut num_left = tensor.num_values() as usize * (tensor.dtype.bitsize() / 8);
+        let mut values = Vec::with_capacity(tensor.num_values() as usize);
+        while num_left > 0 {
+            self.chunk.resize(num_left.min(CHUNK_BYTES), 0);
+            file.read_exact(&mut self.chunk)
+                .map_err(|source| io_error(path, source))?;
+            num_left -= self.chunk.len();
+            values::widen(tensor.dtype, &self.chunk, self.lossy, &mut values).map_err(
+                |InexactValue { index, value }| CheckpointError::Inexact {
+                    path: path.clone(),
+                    tensor: name.to_owned(),
+                    dtype: tensor.dtype.to_string(),
+                    value,
+                    index,
+                },
+            )?;
+        }
+        self.open = Some((place.file, file));
+        Ok(values)
+    }
+}
+
+/// The tensors of a file, which is the checkpoint's `index`th.
+fn read_header(path: &Path, index: usize) -> Result<Tensors, CheckpointError> {
+    let malformed = |problem: String| CheckpointError::Malformed {
+        path: path.to_owned(),
+        problem,
+    };
+    let io_error = |source| io_error(path, source);
+    let mut file = File::open(path).map_err(io_error)?;
+    let found = file.metadata().map_err(io_error)?.len();
+    let check_length = |expected: u64| match found < expected {
+        false => Ok(()),
+        true => Err(CheckpointError::Truncated {
+            path: path.to_owned(),
+            expected,
+            found,
+        }),
+    };
+    check_length(LENGTH_BYTES)?;
+    let mut length = [0; LENGTH_BYTES as usize];
+    file.read_exact(&mut length).map_err(io_error)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER_BYTES {
+        return Err(malformed(format!("its header would have {length} bytes")));
+    }
+    check_length(LENGTH_BYTES + length)?;
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(io_error)?;
+    let header: Metadata = serde_json::from_slice(&header)
+        .map_err(|error| malformed(format!("its header cannot be read ({error})")))?;
+
+    let data_start = LENGTH_BYTES + length;
+    let expected = data_start + header.data_len() as u64;
+    check_length(expected)?;
+    if found > expected {
+        let extra = found - expected;
+        return Err(malformed(format!("{extra} bytes follow its last tensor")));
+    }
+    let tensors = header.tensors().into_iter().map(|(name, info)| {
+        let tensor = TensorType {
+            dtype: info.dtype,
+            shape: info.shape.iter().map(|&size| size as u64).collect(),
+        };
+        let place = Place {
+            file: index,
+            start: data_start + info.data_offsets.0 as u64,
+        };
+        (name, (tensor, place))
+    });
+    Ok(tensors.collect())
+}
+
+/// Whether a shard's name stays beside its index.
+fn is_plain_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none()
+}
+
+fn io_error(path: &Path, source: io::Error) -> CheckpointError {
+    CheckpointError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
