@@ -6,20 +6,24 @@ cd "$(dirname "$0")/.."
 
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
-step cargo fmt --all --check
-step cargo clippy --workspace --all-targets --locked -- -D warnings
-# Without CUDA, as the README offers it.
-step cargo clippy -p recorder --no-default-features --all-targets --locked -- -D warnings
-step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+# One selection of features for every step that runs something, so that dependencies are compiled
+# once.
+features=(--features vulkan)
 
-# The README's first command, in this profile.
+step cargo fmt --all --check
+step cargo clippy --workspace "${features[@]}" --all-targets --locked -- -D warnings
+# Without CUDA and Vulkan, as the README offers it.
+step cargo clippy -p recorder --no-default-features --all-targets --locked -- -D warnings
+step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace "${features[@]}" --no-deps --locked
+
+# The README's first command, in this profile and with these features.
 run=$(mktemp -d)
 trap 'rm -rf "$run"' EXIT
-step cargo run --locked --bin recorder -- train --out "$run/digits"
-step cargo run --locked --bin query -- run learning_curve "$run/digits"
+step cargo run "${features[@]}" --locked --bin recorder -- train --out "$run/digits"
+step cargo run "${features[@]}" --locked --bin query -- run learning_curve "$run/digits"
 
-step cargo test --workspace --doc --locked
+step cargo test --workspace "${features[@]}" --doc --locked
 # Every benchmark once, to see that it works.
-step cargo test --workspace --bench pipeline --locked
+step cargo test --workspace "${features[@]}" --bench pipeline --locked
 # Last, so that the run ends with a test runner's own summary.
-step cargo test --workspace --lib --bins --tests --locked
+step cargo test --workspace "${features[@]}" --lib --bins --tests --locked

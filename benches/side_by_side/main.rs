@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
+use recorder::DeviceChoice;
 
 use python::Python;
 use runs::{RAW, everything, train_digits};
@@ -40,6 +41,9 @@ struct Arguments {
     /// A Python with numpy, pandas and pyarrow [default: one is made in the build directory]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
+    /// Where to train for the overhead; all else is of the CPU
+    #[arg(long, default_value_t = DeviceChoice::Cpu, value_name = "cpu|cuda[:N]|vulkan[:N]")]
+    device: DeviceChoice,
     /// Rounds of the writing and of the queries
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
@@ -101,7 +105,7 @@ fn main() -> Result<()> {
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let scratch = scratch.path();
     if let (Some(rounds), Some(epochs)) = (arguments.overhead_rounds, arguments.overhead_epochs) {
-        return overhead::run_rounds(scratch, rounds, epochs);
+        return overhead::run_rounds(arguments.device, scratch, rounds, epochs);
     }
 
     let scale = if arguments.quick { QUICK } else { FULL };
@@ -112,7 +116,10 @@ fn main() -> Result<()> {
     stratigraph::binaries();
     println!("{}", machine());
     if is_wanted(Comparison::Overhead) {
-        overhead::measure(scale.overhead_pairs, scale.overhead_epochs, &mut targets)?;
+        let device = arguments.device;
+        println!("trained on {}", device.resolve()?.reason);
+        let (pairs, epochs) = (scale.overhead_pairs, scale.overhead_epochs);
+        overhead::measure(device, pairs, epochs, &mut targets)?;
     }
     if is_wanted(Comparison::Memory) {
         memory::measure(

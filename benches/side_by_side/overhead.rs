@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use recorder::{ActivationDetail, Recorded};
+use recorder::{ActivationDetail, DeviceChoice, Recorded};
 use serde_json::{Value, json};
 
 use crate::report::{Target, excess, print_table, time};
-use crate::runs::{RAW, everything, train_digits};
+use crate::runs::{RAW, everything, train_digits_on};
 use crate::statistics::{median, median_interval};
 
 /// The network that the target is about.
@@ -25,11 +25,17 @@ const MAX_RATIO: f64 = 1.05;
 /// What a round measures, once each: nothing recorded, statistics of activations, all of them.
 const KINDS: [&str; 3] = ["off", "statistics", "raw"];
 
-/// Prints what recording adds with one thread and with two.
-pub fn measure(rounds: usize, epochs: usize, targets: &mut Vec<Target>) -> Result<()> {
+/// Prints what recording adds: on the CPU with one thread and with two, on another device with one.
+pub fn measure(
+    device: DeviceChoice,
+    rounds: usize,
+    epochs: usize,
+    targets: &mut Vec<Target>,
+) -> Result<()> {
+    let is_cpu = device == DeviceChoice::Cpu;
     let mut rows = Vec::new();
-    for threads in [1, 2] {
-        let measured = in_a_process(threads, rounds, epochs)?;
+    for threads in if is_cpu { 1..=2 } else { 1..=1 } {
+        let measured = in_a_process(device, threads, rounds, epochs)?;
         let [off, ..] = &measured;
         for (kind, on) in KINDS.iter().zip(&measured).skip(1) {
             let ratios: Vec<f64> = on.iter().zip(off).map(|(on, off)| on / off).collect();
@@ -45,7 +51,7 @@ pub fn measure(rounds: usize, epochs: usize, targets: &mut Vec<Target>) -> Resul
                 excess(ratio),
                 interval.clone(),
             ]);
-            if threads == 1 && *kind == "statistics" {
+            if is_cpu && threads == 1 && *kind == "statistics" {
                 targets.push(Target {
                     what: "recording, one thread training".to_owned(),
                     wanted: format!("at most {}", excess(MAX_RATIO)),
@@ -58,8 +64,8 @@ pub fn measure(rounds: usize, epochs: usize, targets: &mut Vec<Target>) -> Resul
     let [first, second] = HIDDEN;
     print_table(
         &format!(
-            "Training with recording off and on (digits, hidden {first},{second}, {epochs} epochs, \
-             {rounds} interleaved pairs)"
+            "Training with recording off and on ({device}, digits, hidden {first},{second}, \
+             {epochs} epochs, {rounds} interleaved pairs)"
         ),
         &[
             "recorded every epoch",
@@ -78,10 +84,16 @@ pub fn measure(rounds: usize, epochs: usize, targets: &mut Vec<Target>) -> Resul
     Ok(())
 }
 
-fn in_a_process(threads: usize, rounds: usize, epochs: usize) -> Result<[Vec<f64>; 3]> {
+fn in_a_process(
+    device: DeviceChoice,
+    threads: usize,
+    rounds: usize,
+    epochs: usize,
+) -> Result<[Vec<f64>; 3]> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--overhead-rounds", &rounds.to_string()])
         .args(["--overhead-epochs", &epochs.to_string()])
+        .args(["--device", &device.to_string()])
         .env("RAYON_NUM_THREADS", threads.to_string())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -104,9 +116,14 @@ fn in_a_process(threads: usize, rounds: usize, epochs: usize) -> Result<[Vec<f64
 
 /// The rounds of one process. The order alternates, and what the target is about always runs right
 /// beside training without recording.
-pub fn run_rounds(scratch: &Path, rounds: usize, epochs: usize) -> Result<()> {
+pub fn run_rounds(
+    device: DeviceChoice,
+    scratch: &Path,
+    rounds: usize,
+    epochs: usize,
+) -> Result<()> {
     // Not counted: it starts threads and fills caches.
-    seconds(scratch, epochs.min(10), Some(everything(RAW)))?;
+    seconds(device, scratch, epochs.min(10), Some(everything(RAW)))?;
     for round in 0..rounds {
         let mut kinds = [
             (KINDS[0], None),
@@ -118,17 +135,22 @@ pub fn run_rounds(scratch: &Path, rounds: usize, epochs: usize) -> Result<()> {
         }
         let mut measured = json!({});
         for (kind, recorded) in kinds {
-            measured[kind] = seconds(scratch, epochs, recorded)?.into();
+            measured[kind] = seconds(device, scratch, epochs, recorded)?.into();
         }
         println!("{measured}");
     }
     Ok(())
 }
 
-fn seconds(scratch: &Path, epochs: usize, recorded: Option<Recorded>) -> Result<f64> {
+fn seconds(
+    device: DeviceChoice,
+    scratch: &Path,
+    epochs: usize,
+    recorded: Option<Recorded>,
+) -> Result<f64> {
     // Stays until all is measured: deleting thousands of files keeps the disk busy for the next
     // run, whose publishes wait for it.
     let run = tempfile::tempdir_in(scratch)?.keep();
-    let summary = train_digits(&run, &HIDDEN, epochs, recorded)?;
+    let summary = train_digits_on(device, &run, &HIDDEN, epochs, recorded)?;
     Ok(summary.elapsed.as_secs_f64())
 }

@@ -38,8 +38,19 @@ impl SessionObserver for Silent {
     fn epoch_done(&mut self, _progress: &EpochProgress) {}
 }
 
-/// Trains on the digits, with what is not given as `recorder train` has it.
+/// Trains on the digits on the CPU, with what is not given as `recorder train` has it.
 pub fn train_digits(
+    run: &Path,
+    hidden: &[usize],
+    epochs: usize,
+    recorded: Option<Recorded>,
+) -> Result<SessionSummary> {
+    train_digits_on(DeviceChoice::Cpu, run, hidden, epochs, recorded)
+}
+
+/// As [`train_digits`], on a device.
+pub fn train_digits_on(
+    device: DeviceChoice,
     run: &Path,
     hidden: &[usize],
     epochs: usize,
@@ -53,7 +64,7 @@ pub fn train_digits(
             epochs,
             ..TrainConfig::default_for(DatasetKind::Digits)
         },
-        device: DeviceChoice::Cpu,
+        device,
         recorded,
         schedule: Schedule::default(),
         record_initial: false,

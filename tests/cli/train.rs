@@ -323,3 +323,50 @@ fn a_device_that_is_missing_is_told() {
     assert!(!stderr.contains("panicked"), "{stderr}");
     assert!(files(&scratch.path("")).is_empty());
 }
+
+#[test]
+fn a_vulkan_device_that_is_missing_is_told() {
+    let scratch = Scratch::new();
+    let arguments = ["train", "--device", "vulkan:99", "--epochs", "1"];
+    let stderr = run(&mut scratch.recorder(&arguments)).expect_failure(1);
+    let causes = match cfg!(feature = "vulkan") {
+        true => [
+            "there is no device vulkan:99, this machine has vulkan:0 (",
+            "no Vulkan device was found",
+        ],
+        false => ["this program was built without Vulkan: build it with the feature"; 2],
+    };
+    assert!(
+        causes.iter().any(|cause| stderr.contains(cause)),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert!(files(&scratch.path("")).is_empty());
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn what_was_recorded_on_a_vulkan_device_is_replayed_there() {
+    let scratch = Scratch::new();
+    let arguments = [
+        "train", "--device", "vulkan", "--epochs", "2", "--hidden", "8", "--out", "run",
+    ];
+    let trained = run(&mut scratch.recorder(&arguments));
+    let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    if !is_ci && trained.stderr.contains("no Vulkan device was found") {
+        announce(&format!("skipped: {}", trained.stderr.trim_end()));
+        return;
+    }
+    let said = format!("{}{}", trained.stderr, trained.stdout);
+    trained.expect_success();
+    assert!(said.contains("Vulkan device 0 of "), "{said}");
+    let run_json = std::fs::read_to_string(scratch.path("run/run.json")).unwrap();
+    let run_json: serde_json::Value = serde_json::from_str(&run_json).unwrap();
+    assert_eq!(run_json["device"], "vulkan:0");
+    let replay = ["replay", "run", "--epoch", "1"];
+    let replayed = run(&mut scratch.recorder(&replay)).expect_success();
+    assert!(
+        replayed.contains("297 of 297 held-out samples reproduced bit for bit"),
+        "{replayed}"
+    );
+}

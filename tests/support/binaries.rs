@@ -17,7 +17,7 @@ pub struct Binaries {
     pub query: PathBuf,
 }
 
-/// Builds the binaries once a process, in the profile of the caller and with default features;
+/// Builds the binaries once a process, in the profile and with the features of the caller;
 /// where they are up to date, that takes a moment.
 ///
 /// # Panics
@@ -39,6 +39,9 @@ fn build() -> Binaries {
         ])
         .current_dir(workspace_root())
         .stderr(std::process::Stdio::inherit());
+    if cfg!(feature = "vulkan") {
+        cargo.args(["--features", "vulkan"]);
+    }
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

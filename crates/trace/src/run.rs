@@ -51,7 +51,7 @@ pub struct RunInfo {
     pub created_by: String,
     /// Seed of every random choice; none where the recorder did not make them.
     pub seed: Option<u64>,
-    /// The device that it trained on, as `cpu` or `cuda:0`.
+    /// The device that it trained on, as `cpu`, `cuda:0` or `vulkan:0`.
     pub device: String,
     /// How many processes record the run, each as a rank from 0 on: a capture is whole when each
     /// of them has committed its part.
