@@ -14,8 +14,8 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice, Recorded, Schedule,
-    TrainConfig,
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice, LayerSelection,
+    Recorded, Schedule, TrainConfig,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -125,6 +125,11 @@ struct TrainArgs {
     /// initial=true
     #[arg(long)]
     record_initial: bool,
+    /// Of which layers to record weights and activations, as 'L_hidden_*,!L_hidden_2': globs with
+    /// commas between them, a ! before one takes layers out, the last that fits decides [default:
+    /// all]
+    #[arg(long, value_name = "GLOB,...")]
+    layers: Option<LayerSelection>,
     /// Held-out activations: raw values and statistics, or statistics alone
     #[arg(long, default_value = "raw", value_name = "raw|stats")]
     activations: Activations,

@@ -9,6 +9,7 @@ use crate::dataset::{Samples, Targets};
 use crate::model::{Loss, Mlp};
 use crate::read_back::rows_to_vec;
 
+pub(crate) use classify::check;
 pub use classify::{Classifications, Score, classify};
 
 /// Samples in one forward pass over the held-out set, unless told otherwise.

@@ -1,15 +1,17 @@
 //! Trains networks with Burn and records them while they train.
 //!
-//! [`train`] is a whole session: data set, network, training loop, held-out evaluation, and a
-//! [`TraceRecorder`] that the loop hands tensor handles to. [`replay`] goes the other way: it
-//! rebuilds a network from its trace and shows that it is the one that was recorded. [`import`] makes
-//! a run of other frameworks' checkpoints, and [`export`] checkpoints of any run.
+//! [`TraceRecorder`] is what a training loop that exists already records itself with: any module, on
+//! any backend. [`train`] is a whole session of our own: data set, network, training loop, held-out
+//! evaluation, and a [`TraceRecorder`] that the loop hands tensor handles to. [`replay`] goes the
+//! other way: it rebuilds a network from its trace and shows that it is the one that was recorded.
+//! [`import`] makes a run of other frameworks' checkpoints, and [`export`] checkpoints of any run.
 
 mod capture_files;
 mod dataset;
 mod device;
 mod evaluation;
 mod interchange;
+mod layout;
 mod model;
 mod random;
 mod read_back;
@@ -19,6 +21,8 @@ mod rows;
 mod schedule;
 mod session;
 mod statistics;
+#[cfg(test)]
+mod testing;
 mod training;
 
 pub use capture_files::{CaptureChoice, ReadCaptureError, RecordedNumbers};
@@ -40,11 +44,11 @@ pub use model::{
     to_rows,
 };
 pub use recording::{
-    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, MIN_CHANNEL_BYTES, RecordError,
-    RecordSummary, Recorded, Snapshot, TooManyActivationsError, TraceRecorder,
+    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, LayerSelection,
+    MIN_CHANNEL_BYTES, ModuleError, OtherModuleError, RecordError, RecordSummary, Recorded,
+    SelectLayersError, StartError, TooManyActivationsError, TraceRecorder, TraceRecorderBuilder,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
-pub use rows::Metric;
 pub use schedule::{ParseScheduleError, Schedule, UnreachableEpochError};
 pub use session::{
     DEFAULT_ROOT, EpochProgress, SessionError, SessionObserver, SessionOptions, SessionSummary,
@@ -54,3 +58,6 @@ pub use training::{
     CancelToken, EpochOutcome, EpochReport, MAX_BATCH_SIZE, TrainConfig, TrainConfigError,
     TrainError, Trainer,
 };
+
+/// The program and version in the `run.json` of a run.
+const CREATED_BY: &str = concat!("stratigraph recorder ", env!("CARGO_PKG_VERSION"));

@@ -13,27 +13,58 @@
 //! **Shutdown.** [`TraceRecorder::finish`] waits until everything is committed. A failure anywhere
 //! is returned by the next call; what was committed before stays.
 
+mod builder;
 mod cost;
+mod handle;
 mod in_flight;
+mod module;
+mod outputs;
+mod selection;
 mod thread;
 mod unread;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use burn::module::{AutodiffModule, Module};
 use burn::tensor::Tensor;
-use burn::tensor::backend::{Backend, ExecutionError};
+use burn::tensor::backend::{AutodiffBackend, Backend, ExecutionError};
 use burn_std::stream_id::StreamId;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 use sink::{Sink, SinkError, SinkOptions, SinkStats, StartSinkError};
-use trace::{CaptureId, LayerLabel, RunDir, Topology};
+use trace::{CaptureId, Epoch, LayerLabel, RunDir, Step, Topology};
 
-use crate::evaluation::{Classifications, Evaluation};
-use crate::model::LayerTensors;
-use crate::rows::Metric;
+use crate::dataset::Targets;
+use crate::evaluation::Classifications;
+use crate::model::Loss;
+use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
+use crate::schedule::Schedule;
+
+pub use builder::{StartError, TraceRecorderBuilder};
+use handle::{BatchHandle, UnitAxis};
+use module::LayerHandles;
+pub(crate) use module::ModuleLayers;
+pub use module::{ModuleError, OtherModuleError};
+use outputs::Outputs;
+pub use selection::{LayerSelection, SelectLayersError};
+use unread::Handles;
+
+/// What the untrained network is captured as.
+const INITIAL: CaptureId = CaptureId {
+    epoch: Epoch(-1),
+    step: Step(0),
+};
+
+fn capture_id(epoch: i32, step: i64) -> CaptureId {
+    CaptureId {
+        epoch: Epoch(epoch),
+        step: Step(step),
+    }
+}
 
 /// How many held-out samples' activations are recorded unless told otherwise.
 pub const DEFAULT_ACTIVATION_SAMPLES: usize = 512;
@@ -124,51 +155,97 @@ impl Recorded {
         topology: &Topology,
         num_held_out: usize,
     ) -> Result<(), TooManyActivationsError> {
+        let mut layers = topology.layers().iter();
+        layers.try_for_each(|layer| self.check_layer(layer, num_held_out))
+    }
+
+    fn check_layer(
+        &self,
+        layer: &trace::Layer,
+        num_held_out: usize,
+    ) -> Result<(), TooManyActivationsError> {
         let num_samples = self.activations.map_or(0, |a| a.num_kept(num_held_out));
-        let fits = |num_units: u32| {
-            let num_values = num_samples as u64 * u64::from(num_units);
-            num_values <= i32::MAX as u64
-        };
-        match topology.layers().iter().find(|l| !fits(l.num_units)) {
-            None => Ok(()),
-            Some(layer) => Err(TooManyActivationsError {
-                layer: layer.layer.clone(),
-                num_units: layer.num_units,
-                num_samples,
-            }),
+        let num_values = num_samples as u64 * u64::from(layer.num_units);
+        if num_values <= i32::MAX as u64 {
+            return Ok(());
         }
+        Err(TooManyActivationsError {
+            layer: layer.layer.clone(),
+            num_units: layer.num_units,
+            num_samples,
+        })
     }
 }
 
-/// A network at one optimizer step, as handles: nothing was copied or read.
-#[derive(Debug)]
-pub struct Snapshot<B: Backend> {
-    /// Epoch and step.
-    pub id: CaptureId,
-    /// Every layer's parameters, in the topology's order.
-    pub layers: Vec<LayerTensors<B>>,
-    /// What the network made of the held-out set.
-    pub evaluation: Evaluation<B>,
-    /// Figures of the epoch; what recording costs is added.
-    pub metrics: Vec<Metric>,
-}
-
 /// What the capture thread is given: only what is recorded, and on which stream it was computed.
+#[derive(Debug)]
 struct Capture<B: Backend> {
     id: CaptureId,
     /// Whether the network was captured; without it there are metrics alone.
     is_whole: bool,
     stream: StreamId,
-    layers: Vec<LayerTensors<B>>,
-    activations: Vec<Vec<Tensor<B, 2>>>,
+    /// What becomes one part file each, in the order in which it is read.
+    handles: Vec<Handles<B>>,
     classifications: Option<Classifications>,
     metrics: Vec<Metric>,
 }
 
+/// What was handed over since the last capture, and waits for the next.
+#[derive(Debug)]
+struct Pending<B: Backend> {
+    /// Held-out batches, by layer.
+    activations: Vec<Vec<BatchHandle<B>>>,
+    outputs: Option<Outputs<B>>,
+    classifications: Option<Classifications>,
+    metrics: Vec<Metric>,
+}
+
+impl<B: Backend> Pending<B> {
+    fn new(num_layers: usize) -> Self {
+        Self {
+            activations: (0..num_layers).map(|_| Vec::new()).collect(),
+            outputs: None,
+            classifications: None,
+            metrics: Vec::new(),
+        }
+    }
+}
+
 /// Records a network while it trains.
+///
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn::nn::LinearConfig;
+/// use recorder::TraceRecorder;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let traces = directory.path().join("linear");
+/// let model = LinearConfig::new(4, 3).init::<Autodiff<Flex>>(&Default::default());
+/// # let _ = model.forward(burn::tensor::Tensor::zeros([1, 4], &Default::default()));
+/// let mut recorder = TraceRecorder::builder(traces).start(&model)?;
+/// for epoch in 0..3 {
+///     // ... the training loop, as it is ...
+///     recorder.capture(&model, epoch, 100 * (i64::from(epoch) + 1))?;
+/// }
+/// let summary = recorder.finish()?;
+/// assert_eq!(summary.num_captures, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TraceRecorder<B: Backend> {
+    run: RunDir,
     recorded: Recorded,
+    layers: Arc<ModuleLayers>,
+    /// Which layers are recorded.
+    selected: Vec<bool>,
+    schedule: Schedule,
+    /// The last epoch, where it is known beforehand.
+    last_epoch: Option<Epoch>,
+    pending: Pending<B>,
+    /// The last capture that was handed over.
+    last: Option<CaptureId>,
     /// None once finished.
     hand_off: Option<Sender<Capture<B>>>,
     /// A token for every snapshot that may be held.
@@ -178,10 +255,22 @@ pub struct TraceRecorder<B: Backend> {
     num_captures: u64,
 }
 
+/// What a recorder is to do.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) recorded: Recorded,
+    pub(crate) layers: ModuleLayers,
+    /// Which layers are recorded.
+    pub(crate) selected: Vec<bool>,
+    pub(crate) schedule: Schedule,
+    /// The last epoch, where it is known beforehand.
+    pub(crate) last_epoch: Option<Epoch>,
+}
+
 /// Figures that both threads know.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Nanoseconds that the training thread spent in [`TraceRecorder::capture`].
+    /// Nanoseconds that the training thread spent on captures.
     hand_off_ns: AtomicU64,
     /// Nanoseconds of these for which there was no room.
     stall_ns: AtomicU64,
@@ -211,7 +300,7 @@ impl RecordSummary {
     }
 }
 
-/// Why recording stopped. What was committed before stays as it is.
+/// Why something was not recorded. What was committed before stays as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The sink could not be started.
@@ -232,26 +321,73 @@ pub enum RecordError {
     /// An earlier call returned the reason.
     #[error("recording has stopped before")]
     Stopped,
+    /// The module is not the one that the recorder was started with. Recording goes on.
+    #[error(transparent)]
+    OtherModule(#[from] OtherModuleError),
+    /// A capture does not come after the one before. Recording goes on.
+    #[error(
+        "epoch {} step {} was captured, epoch {} step {} does not come after it: epochs count from \
+         0 and steps from the start of training",
+        last.epoch, last.step, found.epoch, found.step
+    )]
+    Order {
+        /// The last capture.
+        last: CaptureId,
+        /// The one that was to follow.
+        found: CaptureId,
+    },
+    /// There is no such layer. Recording goes on.
+    #[error("there is no layer {label:?}: there are {}", layers.join(", "))]
+    NoSuchLayer {
+        /// The label that was given.
+        label: String,
+        /// The labels that there are.
+        layers: Vec<String>,
+    },
+    /// Activations are not those of the layer. Recording goes on.
+    #[error("activations of layer {label} are [samples, ..., units] with {num_units} units{}, not {found:?}", .is_first.then_some(" on axis 1").unwrap_or_default())]
+    ActivationShape {
+        /// The layer.
+        label: String,
+        /// How many units it has.
+        num_units: u32,
+        /// Whether the units lie on axis 1, as a convolution's do, and not on the last.
+        is_first: bool,
+        /// The shape of what was handed over.
+        found: Vec<usize>,
+    },
+    /// A trace cannot hold that many activations. Recording goes on.
+    #[error(transparent)]
+    TooManyActivations(#[from] TooManyActivationsError),
+    /// Outputs and targets are not of the same samples, or not what the loss is made for. Recording
+    /// goes on.
+    #[error("{0}")]
+    Outputs(String),
 }
 
 impl<B: Backend> TraceRecorder<B> {
+    /// Begins to say what is recorded, into the directory `run`, which must not exist or be empty.
+    pub fn builder(run: impl Into<PathBuf>) -> TraceRecorderBuilder<B> {
+        TraceRecorderBuilder::new(run.into())
+    }
+
     /// Starts recording into `run`, which no other process may be writing.
     ///
     /// # Errors
     /// If the run cannot be written, or there are no threads to be had.
-    pub fn start(
+    pub(crate) fn start(
         run: &RunDir,
-        recorded: Recorded,
+        plan: Plan,
         sink_options: SinkOptions,
     ) -> Result<Self, RecordError> {
-        Self::start_after(run, recorded, sink_options, || {})
+        Self::start_after(run, plan, sink_options, || {})
     }
 
     /// Starts as [`TraceRecorder::start`] does; the capture thread calls `first` before anything
     /// else, so that a test can hold it up.
     fn start_after(
         run: &RunDir,
-        recorded: Recorded,
+        plan: Plan,
         sink_options: SinkOptions,
         first: impl FnOnce() + Send + 'static,
     ) -> Result<Self, RecordError> {
@@ -264,9 +400,10 @@ impl<B: Backend> TraceRecorder<B> {
         let (give_back, room) = bounded(1);
         give_back.send(()).expect("both ends are here");
         let progress = Arc::new(Progress::default());
+        let layers = Arc::new(plan.layers);
         let worker = thread::CaptureThread {
-            topology: run.info().layers.clone(),
-            recorded,
+            layers: Arc::clone(&layers),
+            recorded: plan.recorded,
             rank,
             in_flight: in_flight::InFlight::new(channel_bytes),
             sink,
@@ -283,7 +420,14 @@ impl<B: Backend> TraceRecorder<B> {
             })
             .map_err(RecordError::Spawn)?;
         Ok(Self {
-            recorded,
+            run: run.clone(),
+            recorded: plan.recorded,
+            pending: Pending::new(layers.topology().layers().len()),
+            layers,
+            selected: plan.selected,
+            schedule: plan.schedule,
+            last_epoch: plan.last_epoch,
+            last: None,
             hand_off: Some(hand_off),
             room,
             thread: Some(thread),
@@ -292,67 +436,255 @@ impl<B: Backend> TraceRecorder<B> {
         })
     }
 
-    /// Hands a snapshot over. Waits while the values of the one before are not on the host yet.
+    /// The run's directory.
+    pub fn run_path(&self) -> &Path {
+        self.run.path()
+    }
+
+    /// The network's layers, as they are recorded.
+    pub fn topology(&self) -> &Topology {
+        self.layers.topology()
+    }
+
+    /// Whether [`TraceRecorder::capture`] will capture the network at the end of `epoch`: whoever
+    /// asks first can spare a forward pass that is made for the recorder alone.
+    pub fn is_due(&self, epoch: i32) -> bool {
+        let last = self.last_epoch.unwrap_or(Epoch(i32::MAX));
+        self.schedule.is_due(Epoch(epoch), last)
+    }
+
+    /// Notes what a batch of held-out samples made of a layer, for the next capture: the value
+    /// after the layer's non-linearity, of the output layer its logits.
     ///
-    /// The caller's thread only moves handles (ARCHITECTURE.md, invariant 2), and nothing here
-    /// changes what they stand for (invariant 1).
+    /// `activations` is `[num_samples, num_units]`. Further axes are averaged: of a layer whose
+    /// units lie on axis 1 (convolutions and what normalises them) those behind it, of any other
+    /// those between the first and the last. Batches of one layer follow each other.
+    ///
+    /// Nothing is copied or read. Without activations among what is recorded, or of a layer that is
+    /// not, it does nothing.
     ///
     /// # Errors
-    /// Why recording stopped, if it has: the snapshot is then lost, and so is every later one.
-    pub fn capture(&mut self, snapshot: Snapshot<B>) -> Result<(), RecordError> {
-        let keep = self.recorded;
-        self.hand_over(Capture {
-            id: snapshot.id,
-            is_whole: true,
-            stream: StreamId::current(),
-            layers: if keep.weights {
-                snapshot.layers
-            } else {
-                Vec::new()
-            },
-            activations: match keep.activations {
-                Some(_) => snapshot.evaluation.activations,
-                None => Vec::new(),
-            },
-            classifications: keep
-                .classifications
-                .then_some(snapshot.evaluation.classifications),
-            metrics: if keep.metrics {
-                snapshot.metrics
-            } else {
-                Vec::new()
-            },
+    /// If there is no such layer, or it has another number of units.
+    pub fn activations<const D: usize>(
+        &mut self,
+        label: &str,
+        activations: Tensor<B, D>,
+    ) -> Result<(), RecordError> {
+        let layer = self.layer(label)?;
+        if self.recorded.activations.is_none() || !self.selected[layer] {
+            return Ok(());
+        }
+        let axis = self.layers.unit_axis(layer);
+        let num_units = self.topology().layers()[layer].num_units;
+        let batch = BatchHandle::new(activations, axis, num_units as usize);
+        let batch = batch.map_err(|found| RecordError::ActivationShape {
+            label: label.to_owned(),
+            num_units,
+            is_first: axis == UnitAxis::First,
+            found,
         })?;
-        self.num_captures += 1;
+        let batches = &mut self.pending.activations[layer];
+        let num_samples = batches.iter().map(|b| b.num_samples).sum::<usize>() + batch.num_samples;
+        let layers = self.layers.topology().layers();
+        self.recorded.check_layer(&layers[layer], num_samples)?;
+        batches.push(batch);
         Ok(())
     }
 
-    /// Hands over the figures of an epoch at whose end the network is not captured, if metrics are
-    /// recorded. Waits as [`TraceRecorder::capture`] does.
-    ///
-    /// # Errors
-    /// Why recording stopped, if it has.
-    pub fn metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) -> Result<(), RecordError> {
-        if !self.recorded.metrics {
-            return Ok(());
-        }
-        self.hand_over(Capture {
-            id,
-            is_whole: false,
-            stream: StreamId::current(),
-            layers: Vec::new(),
-            activations: Vec::new(),
-            classifications: None,
-            metrics,
+    fn layer(&self, label: &str) -> Result<usize, RecordError> {
+        let layers = self.topology().layers();
+        let found = layers
+            .iter()
+            .position(|layer| layer.layer.as_str() == label);
+        found.ok_or_else(|| RecordError::NoSuchLayer {
+            label: label.to_owned(),
+            layers: layers.iter().map(|l| l.layer.as_str().to_owned()).collect(),
         })
     }
 
-    fn hand_over(&mut self, capture: Capture<B>) -> Result<(), RecordError> {
+    /// Notes what the network said of a batch of held-out samples, for the next capture.
+    ///
+    /// `logits` is `[num_samples, num_outputs]`, `targets` as many, and `loss` says what the logits
+    /// mean. Batches follow each other. Nothing is copied or read; without classifications among
+    /// what is recorded, it does nothing.
+    ///
+    /// # Errors
+    /// If there are not as many targets as logits, or not of the loss's kind.
+    pub fn classifications(
+        &mut self,
+        loss: Loss,
+        logits: Tensor<B, 2>,
+        targets: Targets,
+    ) -> Result<(), RecordError> {
+        if !self.recorded.classifications {
+            return Ok(());
+        }
+        let batch = Outputs::new(loss, logits, targets).map_err(RecordError::Outputs)?;
+        match &mut self.pending.outputs {
+            None => self.pending.outputs = Some(batch),
+            Some(outputs) => outputs.append(batch).map_err(RecordError::Outputs)?,
+        }
+        Ok(())
+    }
+
+    /// Notes what the network said of all held-out samples, where that was worked out already.
+    pub(crate) fn classified(&mut self, rows: Classifications) {
+        if self.recorded.classifications {
+            self.pending.classifications = Some(rows);
+        }
+    }
+
+    /// Notes a figure of the epoch that is neither of training nor of held-out samples, as
+    /// `learning_rate`.
+    pub fn metric(&mut self, name: &str, value: f64) {
+        self.note(None, name, value);
+    }
+
+    /// Notes a figure of the samples trained on, as `loss`.
+    pub fn train_metric(&mut self, name: &str, value: f64) {
+        self.note(Some(PHASE_TRAIN), name, value);
+    }
+
+    /// Notes a figure of the held-out samples, as `accuracy`.
+    pub fn eval_metric(&mut self, name: &str, value: f64) {
+        self.note(Some(PHASE_EVAL), name, value);
+    }
+
+    fn note(&mut self, phase: Option<&'static str>, name: &str, value: f64) {
+        if self.recorded.metrics {
+            self.pending.metrics.push(Metric {
+                phase,
+                name: name.to_owned(),
+                value,
+            });
+        }
+    }
+
+    /// Ends an epoch. Captures the network if the schedule says so, with what was noted since the
+    /// last capture; if not, only metrics are recorded. Says whether it was captured.
+    ///
+    /// `step` is how many optimizer steps are done since training began. The caller's thread only
+    /// moves handles (ARCHITECTURE.md, invariant 2), and nothing here changes what they stand for
+    /// (invariant 1). It waits while the values of the capture before are not on the host yet.
+    ///
+    /// # Errors
+    /// Why recording stopped, if it has: this capture and every later one is then lost. If the
+    /// module is not the one that the recorder was started with.
+    pub fn capture<A, M>(&mut self, model: &M, epoch: i32, step: i64) -> Result<bool, RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
         let start = Instant::now();
+        let id = capture_id(epoch, step);
+        if !self.is_due(epoch) {
+            return self.end_epoch(id, None, start);
+        }
+        // Before `valid`, which would draw values where there are none.
+        self.layers.check(model)?;
+        // Without the graph; and running means and variances up to date, which a visit of the
+        // module itself would find one update behind.
+        let handles = self.layers.handles(&model.valid(), &self.selected)?;
+        self.end_epoch(id, Some(handles), start)
+    }
+
+    /// As [`TraceRecorder::capture`], of a module without autodiff.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::capture`].
+    pub fn capture_inner<M: Module<B>>(
+        &mut self,
+        model: &M,
+        epoch: i32,
+        step: i64,
+    ) -> Result<bool, RecordError> {
+        let start = Instant::now();
+        let id = capture_id(epoch, step);
+        if !self.is_due(epoch) {
+            return self.end_epoch(id, None, start);
+        }
+        self.layers.check(model)?;
+        let handles = self.layers.handles(model, &self.selected)?;
+        self.end_epoch(id, Some(handles), start)
+    }
+
+    /// Captures the untrained network, as epoch -1 and step 0, with what was noted so far.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::capture`]. Burn draws parameters where they are first used: a module
+    /// that was not used yet has nothing to capture.
+    pub fn capture_initial<A, M>(&mut self, model: &M) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        self.layers.check(model)?;
+        self.capture_initial_inner(&model.valid())
+    }
+
+    /// As [`TraceRecorder::capture_initial`], of a module without autodiff.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::capture_initial`].
+    pub fn capture_initial_inner<M: Module<B>>(&mut self, model: &M) -> Result<(), RecordError> {
+        let start = Instant::now();
+        self.layers.check(model)?;
+        let handles = self.layers.handles(model, &self.selected)?;
+        self.end_epoch(INITIAL, Some(handles), start)?;
+        Ok(())
+    }
+
+    /// Hands over what was noted, with the network where it is captured.
+    fn end_epoch(
+        &mut self,
+        id: CaptureId,
+        network: Option<Vec<LayerHandles<B>>>,
+        start: Instant,
+    ) -> Result<bool, RecordError> {
+        if let Some(last) = self.last.filter(|last| id <= *last) {
+            return Err(RecordError::Order { last, found: id });
+        }
+        let num_layers = self.pending.activations.len();
+        let pending = std::mem::replace(&mut self.pending, Pending::new(num_layers));
+        let is_whole = network.is_some();
+        if !is_whole && !self.recorded.metrics {
+            return Ok(false);
+        }
+        let mut handles = Vec::new();
+        let mut classifications = None;
+        if let Some(network) = network {
+            if self.recorded.weights {
+                handles.extend(network.into_iter().map(Handles::Weights));
+            }
+            let batches = pending.activations.into_iter().enumerate();
+            let batches = batches.filter(|(_, batches)| !batches.is_empty());
+            handles.extend(batches.map(|(layer, batches)| Handles::Activations { layer, batches }));
+            handles.extend(pending.outputs.map(Handles::Outputs));
+            classifications = pending.classifications;
+        }
+        self.hand_over(
+            Capture {
+                id,
+                is_whole,
+                stream: StreamId::current(),
+                handles,
+                classifications,
+                metrics: pending.metrics,
+            },
+            start,
+        )?;
+        self.last = Some(id);
+        self.num_captures += u64::from(is_whole);
+        Ok(is_whole)
+    }
+
+    /// `start` is when the caller's thread began to work for the recorder.
+    fn hand_over(&mut self, capture: Capture<B>, start: Instant) -> Result<(), RecordError> {
+        let wait = Instant::now();
         if self.room.recv().is_err() {
             return Err(self.failure());
         }
-        let stall = start.elapsed();
+        let stall = wait.elapsed();
         let handed_over = match &self.hand_off {
             Some(hand_off) => hand_off.send(capture).is_ok(),
             None => false,

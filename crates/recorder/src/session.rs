@@ -8,25 +8,22 @@ use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Deserialize as _;
 use sink::SinkOptions;
-use trace::{CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo};
+use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
 
 use crate::dataset::{Dataset, DatasetError, DatasetKind};
 use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
 use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
 use crate::model::{Mlp, MlpConfig};
 use crate::recording::{
-    RecordError, RecordSummary, Recorded, Snapshot, TooManyActivationsError, TraceRecorder,
+    LayerSelection, ModuleLayers, Plan, RecordError, RecordSummary, Recorded, SelectLayersError,
+    TooManyActivationsError, TraceRecorder,
 };
-use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
 use crate::schedule::{Schedule, UnreachableEpochError};
 use crate::training::{CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainError, Trainer};
 
 /// Where runs go that were not given a directory: named after their data set, and `-2`, `-3`, ...
 /// where that is taken.
 pub const DEFAULT_ROOT: &str = "traces";
-
-/// The epoch of the untrained network.
-const INITIAL_EPOCH: Epoch = Epoch(-1);
 
 /// How many names are tried.
 const MAX_DEFAULT_RUNS: u32 = 10_000;
@@ -48,6 +45,8 @@ pub struct SessionOptions {
     pub schedule: Schedule,
     /// Whether the network is captured as epoch -1 before it is trained.
     pub record_initial: bool,
+    /// Of which layers weights and activations are recorded.
+    pub layers: LayerSelection,
     /// Budget of the channel to the sink; none for [`Recorded::default_channel_bytes`].
     pub channel_bytes: Option<u64>,
 }
@@ -103,6 +102,9 @@ pub enum SessionError {
     /// A trace cannot hold what is to be recorded.
     #[error(transparent)]
     TooManyActivations(#[from] TooManyActivationsError),
+    /// The layers to record make no sense.
+    #[error(transparent)]
+    Layers(#[from] SelectLayersError),
     /// The schedule names an epoch that there is not.
     #[error(transparent)]
     Schedule(#[from] UnreachableEpochError),
@@ -286,23 +288,18 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             part_bytes: 0,
         };
         if let Some((run, recorder)) = recording {
-            let id = CaptureId {
-                epoch: train.epoch,
-                step: train.step,
+            recorder.train_metric("loss", train.train_loss);
+            recorder.train_metric(train.train_score.name(), train.train_score.value());
+            recorder.eval_metric("loss", progress.eval_loss);
+            recorder.eval_metric(progress.eval_score.name(), progress.eval_score.value());
+            recorder.metric("learning_rate", self.options.train.learning_rate);
+            let hand_over = || {
+                if recorder.is_due(train.epoch.0) {
+                    note(recorder, evaluation)?;
+                }
+                recorder.capture_inner(&model, train.epoch.0, train.step.0)
             };
-            let metrics = epoch_metrics(&progress, self.options.train.learning_rate);
-            let last = self.options.train.last_epoch();
-            let handed_over = if self.options.schedule.is_due(train.epoch, last) {
-                recorder.capture(Snapshot {
-                    id,
-                    layers: model.layer_tensors(),
-                    metrics,
-                    evaluation,
-                })
-            } else {
-                recorder.metrics(id, metrics)
-            };
-            handed_over.map_err(|source| record_error(run, source))?;
+            hand_over().map_err(|source| record_error(run, source))?;
             progress.part_bytes = recorder.part_bytes();
         }
         Ok(progress)
@@ -315,23 +312,16 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     ) -> Result<(), SessionError> {
         let model = self.trainer.model();
         let evaluation = self.evaluate(&model)?;
-        let snapshot = Snapshot {
-            id: CaptureId {
-                epoch: INITIAL_EPOCH,
-                step: self.trainer.step(),
-            },
-            layers: model.layer_tensors(),
-            metrics: held_out_metrics(
-                evaluation.classifications.mean_loss(),
-                evaluation
-                    .classifications
-                    .score(self.trainer.model_config().loss),
-            )
-            .into(),
-            evaluation,
+        let score = evaluation
+            .classifications
+            .score(self.trainer.model_config().loss);
+        recorder.eval_metric("loss", evaluation.classifications.mean_loss());
+        recorder.eval_metric(score.name(), score.value());
+        let hand_over = || {
+            note(recorder, evaluation)?;
+            recorder.capture_initial_inner(&model)
         };
-        let handed_over = recorder.capture(snapshot);
-        handed_over.map_err(|source| record_error(run, source))
+        hand_over().map_err(|source| record_error(run, source))
     }
 
     fn evaluate(
@@ -347,7 +337,12 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         &self,
         recorded: Recorded,
     ) -> Result<Recording<B::InnerBackend>, SessionError> {
-        let info = self.run_info(recorded)?;
+        let topology = self.trainer.model_config().topology();
+        let info = self.run_info(recorded, topology.map_err(TrainError::from)?)?;
+        let selected = self.options.layers.select(&info.layers)?;
+        let layers = ModuleLayers::of(&self.trainer.model(), false, &Default::default())
+            .and_then(|layers| layers.with_topology(info.layers.clone()))
+            .expect("the network's topology is its own");
         let num_held_out = self.dataset.held_out().len();
         recorded.check(&info.layers, num_held_out)?;
         let by_default = || recorded.default_channel_bytes(&info.layers, num_held_out);
@@ -360,18 +355,25 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             Some(path) => RunDir::create(path, info)?,
             None => create_default(self.options.dataset, info)?,
         };
-        let recorder = TraceRecorder::start(&run, recorded, sink_options)
+        let plan = Plan {
+            recorded,
+            layers,
+            selected,
+            schedule: self.options.schedule.clone(),
+            last_epoch: Some(self.options.train.last_epoch()),
+        };
+        let recorder = TraceRecorder::start(&run, plan, sink_options)
             .map_err(|source| record_error(&run, source))?;
         Ok((run, recorder))
     }
 
-    fn run_info(&self, recorded: Recorded) -> Result<RunInfo, SessionError> {
+    fn run_info(&self, recorded: Recorded, layers: Topology) -> Result<RunInfo, SessionError> {
         let model = self.trainer.model_config();
         Ok(RunInfo {
             format: FORMAT_VERSION,
             run_id: Nonce::draw().map_err(SessionError::Nonce)?,
             created: trace::now(),
-            created_by: concat!("stratigraph recorder ", env!("CARGO_PKG_VERSION")).to_owned(),
+            created_by: crate::CREATED_BY.to_owned(),
             seed: Some(self.options.train.seed),
             device: self.resolution.device.to_string(),
             world_size: 1,
@@ -379,13 +381,14 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             dataset: Some(self.dataset.info().clone()),
             evaluation_batch_size: Some(DEFAULT_EVALUATION_BATCH_SIZE as u64),
             class_names: self.dataset.class_names().to_vec(),
-            layers: model.topology().map_err(TrainError::from)?,
+            layers,
             config: serde_json::json!({
                 "dataset": self.options.dataset.as_str(),
                 "train": self.options.train,
                 "record": recorded,
                 "every": self.options.schedule.to_string(),
                 "record_initial": self.options.record_initial,
+                "layers": self.options.layers,
                 "channel_bytes": self.options.channel_bytes,
             }),
         })
@@ -472,30 +475,22 @@ fn create_default(dataset: DatasetKind, info: RunInfo) -> Result<RunDir, CreateR
     }
 }
 
-fn epoch_metrics(progress: &EpochProgress, learning_rate: f64) -> Vec<Metric> {
-    let score = progress.train.train_score;
-    let mut metrics = vec![
-        metric(Some(PHASE_TRAIN), "loss", progress.train.train_loss),
-        metric(Some(PHASE_TRAIN), score.name(), score.value()),
-    ];
-    metrics.extend(held_out_metrics(progress.eval_loss, progress.eval_score));
-    metrics.push(metric(None, "learning_rate", learning_rate));
-    metrics
-}
-
-fn held_out_metrics(loss: f64, score: Score) -> [Metric; 2] {
-    [
-        metric(Some(PHASE_EVAL), "loss", loss),
-        metric(Some(PHASE_EVAL), score.name(), score.value()),
-    ]
-}
-
-fn metric(phase: Option<&'static str>, name: &str, value: f64) -> Metric {
-    Metric {
-        phase,
-        name: name.to_owned(),
-        value,
+/// Notes what the network made of the held-out set, for the next capture.
+fn note<B: Backend>(
+    recorder: &mut TraceRecorder<B>,
+    evaluation: Evaluation<B>,
+) -> Result<(), RecordError> {
+    let layers = recorder.topology().layers().iter();
+    let labels: Vec<String> = layers
+        .map(|layer| layer.layer.as_str().to_owned())
+        .collect();
+    for (label, batches) in labels.iter().zip(evaluation.activations) {
+        for batch in batches {
+            recorder.activations(label, batch)?;
+        }
     }
+    recorder.classified(evaluation.classifications);
+    Ok(())
 }
 
 #[cfg(test)]

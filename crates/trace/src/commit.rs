@@ -27,8 +27,8 @@ pub struct CommitRecord {
     pub retired: Vec<String>,
 }
 
-/// What was recorded at one optimizer step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What was recorded at one optimizer step. Later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CaptureId {
     /// The epoch it belongs to.
     pub epoch: Epoch,

@@ -29,6 +29,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
         recorded: args.recorded(),
         schedule: args.every.clone(),
         record_initial: args.record_initial,
+        layers: args.layers.clone().unwrap_or_default(),
         channel_bytes: args.channel_bytes.map(|size| size.as_u64()),
     };
     let cancel = CancelToken::default();

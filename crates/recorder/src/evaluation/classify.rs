@@ -134,6 +134,47 @@ impl fmt::Display for Score {
     }
 }
 
+/// Checks that [`classify`] can make rows of such logits; an error says what does not fit.
+pub(crate) fn check(
+    loss: Loss,
+    num_samples: usize,
+    num_outputs: usize,
+    targets: &Targets,
+) -> Result<(), String> {
+    if targets.len() != num_samples {
+        let num_targets = targets.len();
+        return Err(format!(
+            "there are {num_targets} targets for {num_samples} samples"
+        ));
+    }
+    match (loss, targets) {
+        (Loss::SoftmaxCrossEntropy, Targets::Classes(classes)) => {
+            let is_class = |class: i32| usize::try_from(class).is_ok_and(|c| c < num_outputs);
+            match classes.iter().find(|class| !is_class(**class)) {
+                None => Ok(()),
+                Some(class) => Err(format!(
+                    "target {class} is no class: there are {num_outputs} outputs, from 0"
+                )),
+            }
+        }
+        (Loss::BinaryCrossEntropy, Targets::Soft(_)) => check_width(loss, num_outputs, 1),
+        (Loss::MultiLabelCrossEntropy, Targets::Labels(rows))
+        | (Loss::MeanSquaredError, Targets::Values(rows)) => {
+            check_width(loss, num_outputs, rows.width)
+        }
+        (loss, _) => Err(format!("{loss:?} has no use for these targets")),
+    }
+}
+
+fn check_width(loss: Loss, num_outputs: usize, width: usize) -> Result<(), String> {
+    if num_outputs == width {
+        return Ok(());
+    }
+    Err(format!(
+        "{loss:?} has {width} targets a sample, there are {num_outputs} outputs"
+    ))
+}
+
 /// Works out predictions and losses from logits, row-major `[num_samples, num_outputs]`.
 ///
 /// Everything is computed in f64 in a fixed order and rounded once. Predictions and confidences

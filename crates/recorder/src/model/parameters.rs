@@ -1,5 +1,6 @@
 //! Weights and biases on the host, in a trace's layout.
 
+use crate::layout::transpose;
 use crate::random::{HostRng, Purpose};
 
 use super::config::{MlpConfig, ModelError};
@@ -80,27 +81,4 @@ pub fn to_rows(weight: &[f32], fan_in: usize, num_units: usize) -> Vec<f32> {
 /// Turns a weight from a trace's `[num_units, fan_in]` into Burn's `[fan_in, num_units]`.
 pub(super) fn to_columns(weights: &[f32], num_units: usize, fan_in: usize) -> Vec<f32> {
     transpose(weights, num_units, fan_in)
-}
-
-/// Rows and columns of a block: 16 floats are a cache line, and a block of both sides fits into
-/// the smallest of first-level caches.
-const BLOCK: usize = 32;
-
-/// Transposes a row-major matrix block by block, so that neither side is walked against the grain
-/// of the cache.
-fn transpose(matrix: &[f32], num_rows: usize, num_columns: usize) -> Vec<f32> {
-    assert_eq!(matrix.len(), num_rows * num_columns, "a whole matrix");
-    let mut transposed = vec![0.0; matrix.len()];
-    for first_row in (0..num_rows).step_by(BLOCK) {
-        let rows = first_row..num_rows.min(first_row + BLOCK);
-        for first_column in (0..num_columns).step_by(BLOCK) {
-            for column in first_column..num_columns.min(first_column + BLOCK) {
-                let to = &mut transposed[column * num_rows..][rows.clone()];
-                for (value, row) in to.iter_mut().zip(rows.clone()) {
-                    *value = matrix[row * num_columns + column];
-                }
-            }
-        }
-    }
-    transposed
 }

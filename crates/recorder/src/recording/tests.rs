@@ -1,20 +1,20 @@
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Float32Type;
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::{Float32Type, Float64Type};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule as _;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
 use burn::tensor::TensorData;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use trace::{
-    Catalog, Epoch, FORMAT_VERSION, Layer, Nonce, RunInfo, Source, SourceRange, Step, Table,
-};
+use trace::{FORMAT_VERSION, Layer, Nonce, RunInfo, Source, SourceRange, Table};
+
+use std::collections::HashMap;
 
 use super::*;
 use crate::device::on_device;
 use crate::device::testing::resolved_devices;
-use crate::model::{Activation, Loss, Mlp, MlpConfig, MlpParameters, to_rows};
+use crate::model::{Activation, LayerTensors, Mlp, MlpConfig, MlpParameters, to_rows};
 use crate::read_back::to_vec;
+use crate::testing::read_part;
 
 /// One layer.
 fn topology(num_units: u32, fan_in: u32) -> Topology {
@@ -119,35 +119,26 @@ impl<B: Backend> Steps<B> {
         }
     }
 
-    fn snapshot(&self, step: i64) -> Snapshot<B> {
-        let model = self.model.as_ref().unwrap().valid();
-        let activations = model.forward_traced(self.inputs.clone());
-        Snapshot {
-            id: CaptureId {
-                epoch: Epoch(0),
-                step: Step(step),
-            },
-            layers: model.layer_tensors(),
-            evaluation: Evaluation {
-                activations: activations.into_iter().map(|layer| vec![layer]).collect(),
-                classifications: Classifications::default(),
-            },
-            metrics: Vec::new(),
+    /// Hands over the network as it is now, and its activations.
+    fn capture(&self, recorder: &mut TraceRecorder<B>, step: i64) {
+        let model = self.model.as_ref().unwrap();
+        let activations = model.valid().forward_traced(self.inputs.clone());
+        for (label, activations) in ["L_input", "L_output"].iter().zip(activations) {
+            recorder.activations(label, activations).unwrap();
         }
+        recorder.capture(model, 0, step).unwrap();
     }
 
     /// Reads weights and activations of every layer now, as rows of a unit each.
     fn read(&self) -> Vec<[Vec<f32>; 2]> {
-        let Snapshot {
-            layers, evaluation, ..
-        } = self.snapshot(0);
-        let layers = layers.into_iter().zip(evaluation.activations);
-        let layers = layers.map(|(LayerTensors { weight, .. }, mut batches)| {
+        let model = self.model.as_ref().unwrap().valid();
+        let activations = model.forward_traced(self.inputs.clone());
+        let layers = model.layer_tensors().into_iter().zip(activations);
+        let layers = layers.map(|(LayerTensors { weight, .. }, activations)| {
             let [fan_in, num_units] = weight.dims();
-            let activations = to_vec(batches.remove(0)).unwrap();
             [
                 to_rows(&to_vec(weight).unwrap(), fan_in, num_units),
-                to_rows(&activations, 4, num_units),
+                to_rows(&to_vec(activations).unwrap(), 4, num_units),
             ]
         });
         layers.collect()
@@ -169,16 +160,25 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
         activations: Some(ActivationDetail::Raw { samples: 4 }),
         metrics: false,
     };
+    let mut network = Steps::<B>::new(device);
+    let plan = Plan {
+        recorded,
+        layers: ModuleLayers::of(network.model.as_ref().unwrap(), true, &HashMap::new())
+            .and_then(|layers| layers.with_topology(run.info().layers.clone()))
+            .unwrap(),
+        selected: vec![true; 2],
+        schedule: Schedule::default(),
+        last_epoch: None,
+    };
     let (go_on, held_up) = bounded::<()>(1);
     let mut recorder =
-        TraceRecorder::<B>::start_after(&run, recorded, SinkOptions::default(), move || {
+        TraceRecorder::<B>::start_after(&run, plan, SinkOptions::default(), move || {
             held_up.recv_timeout(LIMIT).expect("training goes on")
         })
         .unwrap();
 
-    let mut network = Steps::<B>::new(device);
     network.step(3);
-    recorder.capture(network.snapshot(3)).unwrap();
+    network.capture(&mut recorder, 3);
     network.step(40);
     let later = network.read();
     assert_eq!(recorder.part_bytes(), 0);
@@ -188,10 +188,9 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
     let mut again = Steps::<B>::new(device);
     again.step(3);
     let expected = again.read();
-    let catalog = Catalog::load(&run).unwrap();
     for (index, layer) in run.info().layers.layers().iter().enumerate() {
         for (column, table) in [Table::Weights, Table::Activations].into_iter().enumerate() {
-            let rows = rows_of(&run, &catalog, table, &layer.layer);
+            let rows = read_part(run.path(), table, 0, Some(layer.layer.as_str())).unwrap();
             let lists = rows[table.name()].as_list::<i32>().values();
             let values = &lists.as_primitive::<Float32Type>().values()[..];
             let of = format!("{table} of {} on {name}", layer.layer);
@@ -199,16 +198,6 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
             assert_ne!(values, later[index][column], "{of}");
         }
     }
-}
-
-fn rows_of(run: &RunDir, catalog: &Catalog, table: Table, layer: &LayerLabel) -> RecordBatch {
-    let files = catalog.select(table.name(), |_, label| label == Some(layer.as_str()));
-    let [file] = files[..] else {
-        panic!("one file a layer, not {files:?}")
-    };
-    let file = std::fs::File::open(run.path().join(catalog.file(file).path)).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    reader.build().unwrap().next().unwrap().unwrap()
 }
 
 fn run_info() -> RunInfo {
@@ -234,5 +223,334 @@ fn training_goes_on_before_a_capture_is_read_and_does_not_change_it() {
     for device in resolved_devices() {
         let name = device.to_string();
         on_device!(device, captures_and_trains_on(&name));
+    }
+}
+
+/// A training loop that exists already.
+mod training_loop {
+    use burn::backend::Flex;
+    use burn::nn::conv::{Conv2d, Conv2dConfig};
+    use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+    use burn::tensor::activation::relu;
+
+    use super::*;
+
+    type Trained = Autodiff<Flex>;
+
+    #[derive(Module, Debug)]
+    struct Cnn<B: Backend> {
+        conv: Conv2d<B>,
+        norm: BatchNorm<B>,
+        head: Linear<B>,
+    }
+
+    impl<B: Backend> Cnn<B> {
+        fn new() -> Self {
+            let device = Default::default();
+            Self {
+                conv: Conv2dConfig::new([1, 3], [3, 3]).init(&device),
+                norm: BatchNormConfig::new(3).init(&device),
+                head: LinearConfig::new(3, 2).init(&device),
+            }
+        }
+
+        /// The convolution's activations, and the logits.
+        fn forward(&self, images: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 2>) {
+            let x = relu(self.norm.forward(self.conv.forward(images)));
+            let pooled = x.clone().mean_dim(3).mean_dim(2).reshape([0, 3]);
+            (x, self.head.forward(pooled))
+        }
+    }
+
+    /// Four images of 5 x 5 pixels.
+    fn images<B: Backend>() -> Tensor<B, 4> {
+        let pixels = (0..100).map(|n| ((n * 7) % 13) as f32 / 13.0).collect();
+        let data = burn::tensor::TensorData::new::<f32, _>(pixels, [4, 1, 5, 5]);
+        Tensor::from_data(data, &Default::default())
+    }
+
+    const STEPS_PER_EPOCH: i64 = 3;
+    const NUM_EPOCHS: i32 = 5;
+
+    /// Trains for five epochs of three steps, and calls `end_epoch` after each.
+    fn train(mut end_epoch: impl FnMut(&Cnn<Trained>, i32, i64)) -> Cnn<Flex> {
+        Trained::seed(&Default::default(), 7);
+        let mut model = Cnn::<Trained>::new();
+        let mut optimizer = AdamConfig::new().init();
+        let mut step = 0;
+        for epoch in 0..NUM_EPOCHS {
+            for _ in 0..STEPS_PER_EPOCH {
+                let (_, logits) = model.forward(images());
+                let loss = logits.powf_scalar(2.0).mean();
+                let gradients = GradientsParams::from_grads(loss.backward(), &model);
+                model = optimizer.step(0.05, model, gradients);
+                step += 1;
+            }
+            end_epoch(&model, epoch, step);
+        }
+        model.valid()
+    }
+
+    fn parameters(model: &Cnn<Flex>) -> Vec<Vec<f32>> {
+        let layers = ModuleLayers::of(model, false, &Default::default()).unwrap();
+        let all = vec![true; layers.topology().layers().len()];
+        let handles = layers.handles(model, &all).unwrap();
+        let handles = handles.into_iter().map(Handles::Weights).collect();
+        let mut unread = unread::Unread::new(StreamId::current(), handles);
+        let values = unread.read(u64::MAX).unwrap().into_iter();
+        let values = values.flat_map(|values| match values {
+            unread::Values::Weights { weight, bias, .. } => [weight, bias.unwrap_or_default()],
+            other => panic!("{other:?}"),
+        });
+        values.collect()
+    }
+
+    fn bits(values: &[Vec<f32>]) -> Vec<u32> {
+        values.iter().flatten().map(|v| v.to_bits()).collect()
+    }
+
+    /// The weights of a layer at an epoch, as they are in the run: row-major, one row a unit.
+    fn recorded(run: &Path, epoch: i32, layer: &str) -> (Vec<f32>, Vec<f32>) {
+        let rows = read_part(run, Table::Weights, epoch, Some(layer)).unwrap();
+        (floats_of(&rows, "weights"), floats_of(&rows, "bias"))
+    }
+
+    fn floats_of(rows: &RecordBatch, column: &str) -> Vec<f32> {
+        let column = &rows[column];
+        let values = match column.as_list_opt::<i32>() {
+            Some(lists) => lists.values(),
+            None => column,
+        };
+        values
+            .as_primitive::<Float32Type>()
+            .iter()
+            .flatten()
+            .collect()
+    }
+
+    #[test]
+    fn is_recorded_with_a_builder_and_a_call_an_epoch() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("cnn");
+        let off = train(|_, _, _| {});
+        let mut recorder = None;
+        let mut expected = Vec::new();
+        let on = train(|model, epoch, step| {
+            let recorder =
+                recorder.get_or_insert_with(|| TraceRecorder::builder(&run).start(model).unwrap());
+            assert!(recorder.capture(model, epoch, step).unwrap());
+            expected.push(parameters(&model.valid()));
+        });
+        let summary = recorder.unwrap().finish().unwrap();
+        assert_eq!(summary.num_captures, 5);
+        assert_eq!(bits(&parameters(&off)), bits(&parameters(&on)));
+        for (epoch, expected) in (0..).zip(&expected) {
+            let [
+                conv,
+                conv_bias,
+                norm,
+                norm_bias,
+                mean,
+                _,
+                var,
+                _,
+                head,
+                head_bias,
+            ] = &expected[..]
+            else {
+                panic!("{expected:?}")
+            };
+            let of = |layer| recorded(&run, epoch, layer);
+            assert_eq!(of("conv"), (conv.clone(), conv_bias.clone()));
+            assert_eq!(of("norm"), (norm.clone(), norm_bias.clone()));
+            // Up to date, not one update behind.
+            assert_eq!(of("norm.running_mean"), (mean.clone(), vec![]));
+            assert_eq!(of("norm.running_var"), (var.clone(), vec![]));
+            // Burn keeps [3, 2].
+            let rows = crate::layout::transpose(head, 3, 2);
+            assert_eq!(of("head"), (rows, head_bias.clone()));
+        }
+        assert_ne!(expected[0], expected[4]);
+    }
+
+    #[test]
+    fn hands_over_what_held_out_samples_make_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("cnn");
+        let mut recorder = None;
+        let mut last = None;
+        train(|model, epoch, step| {
+            let recorder = recorder.get_or_insert_with(|| {
+                let builder = TraceRecorder::builder(&run).schedule("2epochs".parse().unwrap());
+                builder.num_epochs(NUM_EPOCHS as u32).start(model).unwrap()
+            });
+            assert_eq!(recorder.is_due(epoch), epoch % 2 == 0);
+            if recorder.is_due(epoch) {
+                let (x, logits) = model.valid().forward(images());
+                recorder.activations("conv", x.clone()).unwrap();
+                let loss = Loss::SoftmaxCrossEntropy;
+                let targets = || Targets::Classes(vec![0, 1]);
+                for first in [0, 2] {
+                    let batch = logits.clone().narrow(0, first, 2);
+                    recorder.classifications(loss, batch, targets()).unwrap();
+                }
+                last = Some((x, logits));
+            }
+            recorder.eval_metric("loss", f64::from(epoch));
+            recorder.metric("learning_rate", 0.05);
+            assert_eq!(
+                recorder.capture(model, epoch, step).unwrap(),
+                epoch % 2 == 0
+            );
+        });
+        assert_eq!(recorder.unwrap().finish().unwrap().num_captures, 3);
+
+        let (x, logits) = last.unwrap();
+        let activations = read_part(&run, Table::Activations, 4, Some("conv")).unwrap();
+        let averaged = x.mean_dim(3).mean_dim(2).reshape([4, 3]).transpose();
+        let averaged: Vec<f32> = averaged.into_data().into_vec().unwrap();
+        let recorded = floats_of(&activations, "activations");
+        assert_eq!(recorded.len(), 12);
+        for (recorded, expected) in recorded.iter().zip(&averaged) {
+            assert!((recorded - expected).abs() < 1e-6, "{recorded} {expected}");
+        }
+        let logits: Vec<f32> = logits.into_data().into_vec().unwrap();
+        let expected = crate::evaluation::classify(
+            Loss::SoftmaxCrossEntropy,
+            &logits,
+            &Targets::Classes(vec![0, 1, 0, 1]),
+        );
+        let rows = read_part(&run, Table::Classifications, 4, None).unwrap();
+        assert_eq!(floats_of(&rows, "outputs"), expected.outputs);
+        assert_eq!(floats_of(&rows, "loss"), expected.loss);
+        // Metrics are there at every epoch, the network only where it was due.
+        for epoch in 0..NUM_EPOCHS {
+            let metrics = read_part(&run, Table::Metrics, epoch, None).unwrap();
+            let names = metrics["name"].as_string::<i32>();
+            let loss = names.iter().position(|name| name == Some("loss")).unwrap();
+            let values = metrics["value"].as_primitive::<Float64Type>();
+            assert_eq!(values.value(loss), f64::from(epoch));
+            let weights = read_part(&run, Table::Weights, epoch, Some("head"));
+            assert_eq!(weights.is_some(), epoch % 2 == 0);
+        }
+    }
+
+    #[test]
+    fn records_the_layers_that_are_selected() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("cnn");
+        let mut recorder = None;
+        train(|model, epoch, step| {
+            let recorder = recorder.get_or_insert_with(|| {
+                let layers = "*,!norm*".parse().unwrap();
+                let builder = TraceRecorder::builder(&run).layers(layers);
+                builder.label("head", "output").start(model).unwrap()
+            });
+            let (x, _) = model.valid().forward(images());
+            // Not selected, so not recorded; but there is such a layer.
+            recorder.activations("norm", x).unwrap();
+            recorder.capture(model, epoch, step).unwrap();
+        });
+        recorder.unwrap().finish().unwrap();
+        let has = |table, layer| read_part(&run, table, 0, Some(layer)).is_some();
+        assert!(has(Table::Weights, "conv") && has(Table::Weights, "output"));
+        assert!(!has(Table::Weights, "norm") && !has(Table::Weights, "norm.running_mean"));
+        assert!(!has(Table::Activations, "norm"));
+        let info = RunDir::open(&run).unwrap().info().clone();
+        assert_eq!(info.layers.layers().len(), 5);
+        assert_eq!(info.config["layers"], "*,!norm*");
+        assert_eq!(info.device, "flex");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_and_recording_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("cnn");
+        let mut recorder = None;
+        train(|model, epoch, step| {
+            let recorder =
+                recorder.get_or_insert_with(|| TraceRecorder::builder(&run).start(model).unwrap());
+            let (x, logits) = model.valid().forward(images());
+            let error = recorder.activations("cnov", x.clone()).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "there is no layer \"cnov\": there are conv, norm, norm.running_mean, \
+                 norm.running_var, head"
+            );
+            let error = recorder.activations("head", x).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "activations of layer head are [samples, ..., units] with 2 units, not \
+                 [4, 3, 3, 3]"
+            );
+            let targets = Targets::Classes(vec![2; 4]);
+            let loss = Loss::SoftmaxCrossEntropy;
+            assert!(recorder.classifications(loss, logits, targets).is_err());
+            recorder.capture(model, epoch, step).unwrap();
+            let error = recorder.capture(model, epoch, step).unwrap_err();
+            assert!(matches!(error, RecordError::Order { .. }), "{error}");
+        });
+        assert_eq!(recorder.unwrap().finish().unwrap().num_captures, 5);
+        let model = Cnn::<Trained>::new();
+        let error = TraceRecorder::builder(&run).start(&model).unwrap_err();
+        assert!(error.to_string().contains("is not empty"), "{error}");
+        let typo = TraceRecorder::builder(dir.path().join("x"));
+        let error = typo
+            .layers("cnov".parse().unwrap())
+            .start(&model)
+            .unwrap_err();
+        assert!(
+            error.to_string().starts_with("no layer fits \"cnov\""),
+            "{error}"
+        );
+        assert!(!dir.path().join("x").exists());
+    }
+
+    #[test]
+    fn that_was_not_used_yet_draws_what_it_would_have_drawn() {
+        let dir = tempfile::tempdir().unwrap();
+        let drawn = |record: bool| {
+            Trained::seed(&Default::default(), 7);
+            let model = Cnn::<Trained>::new();
+            let recorder = record.then(|| {
+                let run = dir.path().join("cnn");
+                let mut recorder = TraceRecorder::builder(run).start(&model).unwrap();
+                let error = recorder.capture_initial(&model).unwrap_err();
+                assert!(error.to_string().contains("has no values yet"), "{error}");
+                recorder
+            });
+            // The last layer first.
+            let _ = model.head.weight.val();
+            let _ = model.forward(images());
+            if let Some(mut recorder) = recorder {
+                recorder.capture_initial(&model).unwrap();
+                recorder.finish().unwrap();
+            }
+            parameters(&model.valid())
+        };
+        let off = drawn(false);
+        assert_eq!(bits(&off), bits(&drawn(true)));
+        let head = recorded(&dir.path().join("cnn"), -1, "head").1;
+        assert_eq!(head, off[9]);
+    }
+
+    #[test]
+    fn that_panics_leaves_what_was_captured() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("cnn");
+        let panicked = std::panic::catch_unwind(|| {
+            let mut recorder = None;
+            train(|model, epoch, step| {
+                let recorder = recorder
+                    .get_or_insert_with(|| TraceRecorder::builder(&run).start(model).unwrap());
+                recorder.capture(model, epoch, step).unwrap();
+                assert!(epoch < 2, "the model panics");
+            });
+        });
+        assert!(panicked.is_err());
+        let run = RunDir::open(&run).unwrap();
+        let catalog = trace::Catalog::load(&run).unwrap();
+        let epochs: Vec<i32> = catalog.captures().iter().map(|c| c.id.epoch.0).collect();
+        assert_eq!(epochs, [0, 1, 2]);
     }
 }

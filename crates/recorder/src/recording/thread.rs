@@ -8,17 +8,17 @@ use arrow::array::RecordBatch;
 use burn::tensor::backend::Backend;
 use crossbeam_channel::{Receiver, Sender};
 use sink::{OpenCapture, Part, Sink, SinkError, SinkStats};
-use trace::{CaptureId, Generation, Layer, PartPath, Rank, Table, Topology};
+use trace::{CaptureId, Generation, Layer, PartPath, Rank, Table};
 
 use super::cost::Reported;
 use super::in_flight::InFlight;
+use super::module::ModuleLayers;
 use super::unread::{Unread, Values};
 use super::{ActivationDetail, Capture, Progress, RecordError, Recorded};
-use crate::model::to_rows;
 use crate::rows::{self, RowKey};
 
 pub(super) struct CaptureThread<B: Backend> {
-    pub(super) topology: Topology,
+    pub(super) layers: Arc<ModuleLayers>,
     pub(super) recorded: Recorded,
     pub(super) rank: Rank,
     pub(super) in_flight: InFlight,
@@ -53,8 +53,7 @@ impl<B: Backend> CaptureThread<B> {
             id,
             is_whole,
             stream,
-            layers,
-            activations,
+            handles,
             classifications,
             mut metrics,
         } = capture;
@@ -68,7 +67,7 @@ impl<B: Backend> CaptureThread<B> {
             open: self.sink.begin(is_whole.then_some(id)),
             in_flight: &mut self.in_flight,
         };
-        let mut unread = Unread::new(stream, layers, activations);
+        let mut unread = Unread::new(stream, handles);
         let mut read_back = Duration::ZERO;
         loop {
             let trip = Instant::now();
@@ -86,9 +85,8 @@ impl<B: Backend> CaptureThread<B> {
                     metrics.extend(self.reported.own_cost(sink, &self.progress));
                 }
             }
-            for (index, values) in read {
-                let layer = &self.topology.layers()[index];
-                parts.send(layer_part(key, layer, values, kept_samples))?;
+            for values in read {
+                parts.send(values_part(key, &self.layers, values, kept_samples))?;
             }
             if is_last {
                 break;
@@ -144,23 +142,37 @@ impl Parts<'_> {
     }
 }
 
-/// The part of a layer. What was read is gone before anybody waits for room in the channel.
-fn layer_part(key: RowKey, layer: &Layer, values: Values, kept_samples: Option<usize>) -> Part {
-    let (table, rows) = match values {
-        Values::Weights { weight, bias } => {
-            let weights = to_rows(&weight, layer.fan_in as usize, layer.num_units as usize);
-            drop(weight);
-            (
-                Table::Weights,
-                rows::weights(key, layer, weights, Some(bias)),
-            )
+/// The part of what was read, which is gone before anybody waits for room in the channel.
+fn values_part(
+    key: RowKey,
+    layers: &ModuleLayers,
+    values: Values,
+    kept_samples: Option<usize>,
+) -> Part {
+    let topology = layers.topology().layers();
+    match values {
+        Values::Weights {
+            layer: index,
+            weight,
+            bias,
+        } => {
+            let layer = &topology[index];
+            let rows = rows::weights(key, layer, layers.rows(index).to_rows(weight), bias);
+            part(key, Table::Weights, Some(layer), rows)
         }
-        Values::Activations(values) => {
+        Values::Activations {
+            layer: index,
+            values,
+        } => {
+            let layer = &topology[index];
             let rows = rows::activations(key, layer, &values, kept_samples);
-            (Table::Activations, rows)
+            part(key, Table::Activations, Some(layer), rows)
         }
-    };
-    part(key, table, Some(layer), rows)
+        Values::Classifications(classifications) => {
+            let rows = rows::classifications(key, &classifications);
+            part(key, Table::Classifications, None, rows)
+        }
+    }
 }
 
 fn part(key: RowKey, table: Table, layer: Option<&Layer>, rows: RecordBatch) -> Part {

@@ -3,118 +3,166 @@
 use std::collections::VecDeque;
 
 use burn::tensor::backend::{Backend, ExecutionError};
-use burn::tensor::{Tensor, TensorData, Transaction};
+use burn::tensor::{TensorData, Transaction};
 use burn_std::stream_id::StreamId;
 
-use crate::model::LayerTensors;
+use super::handle::BatchHandle;
+use super::module::LayerHandles;
+use super::outputs::{Outputs, UnreadOutputs};
+use crate::evaluation::Classifications;
 use crate::read_back::floats;
 
-/// The part of a capture that is still on the device, in the order in which it is read: the weights
-/// of every layer, then the activations of every layer.
+/// The part of a capture that is still on the device, in the order in which it is read.
 ///
 /// The trips run on the stream of the thread that made the handles (ARCHITECTURE.md, invariant 3):
 /// CubeCL gives each thread a stream of its own, and a read on another stream than the writer's may
 /// miss later writes on CUDA. So the reading thread takes on that stream.
 pub(super) struct Unread<B: Backend> {
     stream: StreamId,
-    layers: VecDeque<(usize, Handles<B>)>,
+    handles: VecDeque<Handles<B>>,
 }
 
 /// Handles of what becomes one part file.
-enum Handles<B: Backend> {
-    Weights(LayerTensors<B>),
-    /// By batch.
-    Activations(Vec<Tensor<B, 2>>),
+#[derive(Debug)]
+pub(super) enum Handles<B: Backend> {
+    /// A layer's parameters.
+    Weights(LayerHandles<B>),
+    /// What batches of held-out samples made of a layer.
+    Activations {
+        /// Index in the topology.
+        layer: usize,
+        /// In order.
+        batches: Vec<BatchHandle<B>>,
+    },
+    /// What the network said of the held-out samples.
+    Outputs(Outputs<B>),
 }
 
-/// What becomes one part file, on the host and row-major.
+/// What becomes one part file, on the host.
 #[derive(Debug, PartialEq)]
 pub(super) enum Values {
+    /// A layer's parameters, in Burn's order.
     Weights {
-        /// Burn's layout, `[fan_in, num_units]`.
+        layer: usize,
         weight: Vec<f32>,
-        bias: Vec<f32>,
+        bias: Option<Vec<f32>>,
     },
-    /// `[num_samples, num_units]`.
-    Activations(Vec<f32>),
+    /// Row-major `[num_samples, num_units]`.
+    Activations { layer: usize, values: Vec<f32> },
+    /// What the network said of the held-out samples.
+    Classifications(Classifications),
+}
+
+/// What a handle's values will be, once they are read.
+enum Expected {
+    Weights { layer: usize, has_bias: bool },
+    Activations { layer: usize, num_batches: usize },
+    Outputs(UnreadOutputs, usize),
 }
 
 impl<B: Backend> Unread<B> {
-    /// Both lists are in the topology's order, or empty where that is not recorded.
-    pub(super) fn new(
-        stream: StreamId,
-        weights: Vec<LayerTensors<B>>,
-        activations: Vec<Vec<Tensor<B, 2>>>,
-    ) -> Self {
-        let weights = weights.into_iter().map(Handles::Weights).enumerate();
-        let activations = activations
-            .into_iter()
-            .map(Handles::Activations)
-            .enumerate();
+    pub(super) fn new(stream: StreamId, handles: Vec<Handles<B>>) -> Self {
         Self {
             stream,
-            layers: weights.chain(activations).collect(),
+            handles: handles.into(),
         }
     }
 
     /// Whether everything was read: no handle is held any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.layers.is_empty()
+        self.handles.is_empty()
     }
 
-    /// Reads the next layers in one trip, as many as `max_bytes` allow and at least one, and lets
-    /// go of their handles. Gives each with its index in the topology.
-    pub(super) fn read(&mut self, max_bytes: u64) -> Result<Vec<(usize, Values)>, ExecutionError> {
-        let mut trip = Transaction::default();
+    /// Reads the next parts in one trip, as many as `max_bytes` allow and at least one, and lets go
+    /// of their handles.
+    pub(super) fn read(&mut self, max_bytes: u64) -> Result<Vec<Values>, ExecutionError> {
         let mut trip_bytes = 0;
-        let mut num_tensors = Vec::new();
-        while let Some((_, handles)) = self.layers.front() {
+        let mut parts = Vec::new();
+        while let Some(handles) = self.handles.front() {
             trip_bytes += handles.num_bytes();
-            if trip_bytes > max_bytes && !num_tensors.is_empty() {
+            if trip_bytes > max_bytes && !parts.is_empty() {
                 break;
             }
-            let (layer, handles) = self.layers.pop_front().expect("it is in front");
-            match handles {
-                Handles::Weights(LayerTensors { weight, bias }) => {
-                    trip = trip.register(weight).register(bias);
-                    num_tensors.push((layer, None));
-                }
-                Handles::Activations(batches) => {
-                    num_tensors.push((layer, Some(batches.len())));
-                    trip = batches.into_iter().fold(trip, Transaction::register);
-                }
-            }
+            parts.extend(self.handles.pop_front());
         }
-        if num_tensors.is_empty() {
+        if parts.is_empty() {
             return Ok(Vec::new());
         }
-        let mut read = self.stream.executes(|| trip.try_execute())?.into_iter();
-        let values = num_tensors.into_iter().map(|(layer, num_batches)| {
-            let values = match num_batches {
-                None => {
-                    let mut next = || read.next().map(floats).expect("every tensor was read");
-                    Values::Weights {
-                        weight: next(),
-                        bias: next(),
-                    }
-                }
-                Some(num_batches) => Values::Activations(concat(read.by_ref().take(num_batches))),
-            };
-            (layer, values)
-        });
-        Ok(values.collect())
+        // Averages over positions are computed here, so on that stream, too.
+        let (expected, read) = self.stream.executes(|| {
+            let mut trip = Transaction::default();
+            let mut expected = Vec::with_capacity(parts.len());
+            for handles in parts {
+                let registered = handles.register(trip);
+                trip = registered.0;
+                expected.push(registered.1);
+            }
+            trip.try_execute().map(|read| (expected, read))
+        })?;
+        let mut read = read.into_iter();
+        Ok(expected.into_iter().map(|e| e.values(&mut read)).collect())
     }
 }
 
 impl<B: Backend> Handles<B> {
     fn num_bytes(&self) -> u64 {
         let num_values = match self {
-            Self::Weights(LayerTensors { weight, bias }) => {
-                weight.shape().num_elements() + bias.shape().num_elements()
+            Self::Weights(layer) => {
+                let bias = layer.bias.as_ref().map_or(0, |bias| bias.num_values());
+                layer.weight.num_values() + bias
             }
-            Self::Activations(batches) => batches.iter().map(|b| b.shape().num_elements()).sum(),
+            Self::Activations { batches, .. } => batches.iter().map(|b| b.num_values()).sum(),
+            Self::Outputs(outputs) => outputs.num_values(),
         };
         4 * num_values as u64
+    }
+
+    fn register(self, trip: Transaction<B>) -> (Transaction<B>, Expected) {
+        match self {
+            Self::Weights(LayerHandles {
+                layer,
+                weight,
+                bias,
+            }) => {
+                let has_bias = bias.is_some();
+                let trip = weight.register(trip);
+                let trip = bias
+                    .into_iter()
+                    .fold(trip, |trip, bias| bias.register(trip));
+                (trip, Expected::Weights { layer, has_bias })
+            }
+            Self::Activations { layer, batches } => {
+                let num_batches = batches.len();
+                let trip = batches.into_iter().fold(trip, |trip, b| b.register(trip));
+                (trip, Expected::Activations { layer, num_batches })
+            }
+            Self::Outputs(outputs) => {
+                let num_batches = outputs.num_batches();
+                let (trip, unread) = outputs.register(trip);
+                (trip, Expected::Outputs(unread, num_batches))
+            }
+        }
+    }
+}
+
+impl Expected {
+    /// Takes its values from what a trip brought.
+    fn values(self, read: &mut impl Iterator<Item = TensorData>) -> Values {
+        let mut next = || read.next().map(floats).expect("every tensor was read");
+        match self {
+            Self::Weights { layer, has_bias } => Values::Weights {
+                layer,
+                weight: next(),
+                bias: has_bias.then(next),
+            },
+            Self::Activations { layer, num_batches } => Values::Activations {
+                layer,
+                values: concat(read.take(num_batches)),
+            },
+            Self::Outputs(unread, num_batches) => {
+                Values::Classifications(unread.classify(&concat(read.take(num_batches))))
+            }
+        }
     }
 }
 
@@ -132,59 +180,71 @@ fn concat(batches: impl Iterator<Item = TensorData>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use burn::backend::Flex;
+    use burn::tensor::Tensor;
 
+    use super::super::handle::{TensorHandle, UnitAxis};
     use super::*;
+    use crate::dataset::Targets;
+    use crate::model::Loss;
 
-    /// A layer of 3 units with 2 weights each (36 bytes), 3 and 1 samples of its activations (48
-    /// bytes), and a layer of 1 unit with 3 weights (16 bytes).
+    fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<Flex, D> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), &Default::default())
+    }
+
+    fn batch<const D: usize>(values: &[f32], shape: [usize; D]) -> BatchHandle<Flex> {
+        BatchHandle::new(tensor(values, shape), UnitAxis::Last, shape[D - 1]).unwrap()
+    }
+
+    /// A layer of 3 units with 2 weights each (36 bytes), one of 1 unit with 3 weights and no bias
+    /// (12 bytes), and 3 and 1 samples of the first's activations (48 bytes).
     fn unread() -> Unread<Flex> {
-        let device = Default::default();
-        let matrix = |rows: Vec<f32>, shape: [usize; 2]| {
-            Tensor::from_data(TensorData::new(rows, shape), &device)
+        let weights = |layer, weight, bias: Option<_>| {
+            Handles::Weights(LayerHandles {
+                layer,
+                weight: TensorHandle::new(weight),
+                bias: bias.map(TensorHandle::new),
+            })
         };
-        let layer = |weight, bias: &[f32]| LayerTensors {
-            weight,
-            bias: Tensor::from_data(TensorData::new(bias.to_vec(), [bias.len()]), &device),
-        };
+        let first = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]);
+        let bias = tensor(&[7.0, 8.0, 9.0], [3]);
+        let batches = vec![
+            batch(
+                &[10.0, 11.0, 12.0, 20.0, 21.0, 22.0, 30.0, 31.0, 32.0],
+                [3, 3],
+            ),
+            batch(&[40.0, 41.0, 42.0], [1, 3]),
+        ];
         Unread::new(
             StreamId::current(),
             vec![
-                layer(
-                    matrix(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]),
-                    &[7.0, 8.0, 9.0],
-                ),
-                layer(matrix(vec![0.5, 1.5, 2.5], [3, 1]), &[3.5]),
+                weights(0, first, Some(bias)),
+                weights(1, tensor(&[0.5, 1.5, 2.5], [3, 1]), None),
+                Handles::Activations { layer: 0, batches },
             ],
-            vec![vec![
-                matrix(
-                    vec![10.0, 11.0, 12.0, 20.0, 21.0, 22.0, 30.0, 31.0, 32.0],
-                    [3, 3],
-                ),
-                matrix(vec![40.0, 41.0, 42.0], [1, 3]),
-            ]],
         )
     }
 
-    fn expected() -> [(usize, Values); 3] {
-        let weights = |weight: &[f32], bias: &[f32]| Values::Weights {
-            weight: weight.to_vec(),
-            bias: bias.to_vec(),
-        };
+    fn expected() -> [Values; 3] {
         let activations = [10, 11, 12, 20, 21, 22, 30, 31, 32, 40, 41, 42];
         [
-            (
-                0,
-                weights(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[7.0, 8.0, 9.0]),
-            ),
-            (1, weights(&[0.5, 1.5, 2.5], &[3.5])),
-            (
-                0,
-                Values::Activations(activations.map(|v| v as f32).to_vec()),
-            ),
+            Values::Weights {
+                layer: 0,
+                weight: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+                bias: Some(vec![7.0, 8.0, 9.0]),
+            },
+            Values::Weights {
+                layer: 1,
+                weight: vec![0.5, 1.5, 2.5],
+                bias: None,
+            },
+            Values::Activations {
+                layer: 0,
+                values: activations.map(|v| v as f32).to_vec(),
+            },
         ]
     }
 
-    /// How many layers each trip brings; what they bring is always the same.
+    /// How many parts each trip brings; what they bring is always the same.
     fn trips(max_bytes: u64) -> Vec<usize> {
         let mut unread = unread();
         let (mut trips, mut values) = (Vec::new(), Vec::new());
@@ -198,23 +258,96 @@ mod tests {
     }
 
     #[test]
-    fn a_trip_brings_as_many_layers_as_there_is_room_for() {
-        // 36, 16 and 48 bytes.
-        assert_eq!(trips(100), [3]);
-        assert_eq!(trips(99), [2, 1]);
-        assert_eq!(trips(64), [2, 1]);
-        assert_eq!(trips(51), [1, 1, 1]);
+    fn a_trip_brings_as_many_parts_as_there_is_room_for() {
+        // 36, 12 and 48 bytes.
+        assert_eq!(trips(96), [3]);
+        assert_eq!(trips(95), [2, 1]);
+        assert_eq!(trips(60), [2, 1]);
+        assert_eq!(trips(47), [1, 1, 1]);
     }
 
     #[test]
-    fn a_layer_larger_than_the_room_goes_alone() {
+    fn a_part_larger_than_the_room_goes_alone() {
         assert_eq!(trips(0), [1, 1, 1]);
     }
 
     #[test]
     fn without_handles_there_is_no_trip() {
-        let mut unread = Unread::<Flex>::new(StreamId::current(), Vec::new(), Vec::new());
+        let mut unread = Unread::<Flex>::new(StreamId::current(), Vec::new());
         assert!(unread.is_empty());
         assert_eq!(unread.read(100).unwrap(), []);
+    }
+
+    fn read_activations(batch: BatchHandle<Flex>) -> Vec<f32> {
+        let handles = Handles::Activations {
+            layer: 0,
+            batches: vec![batch],
+        };
+        let mut read = Unread::new(StreamId::current(), vec![handles])
+            .read(0)
+            .unwrap();
+        match read.pop() {
+            Some(Values::Activations { values, .. }) => values,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn further_axes_are_averaged() {
+        // Two samples, three tokens, two units.
+        let tokens = [1.0, 2.0, 3.0, 4.0, 5.0, 9.0, 0.0, 0.0, 0.0, 3.0, 3.0, 0.0];
+        let last = batch(&tokens, [2, 3, 2]);
+        assert_eq!(read_activations(last), [3.0, 5.0, 1.0, 1.0]);
+        // One sample, two channels of 2 x 2 positions.
+        let image = tensor(&[1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 8.0], [1, 2, 2, 2]);
+        let first = BatchHandle::new(image, UnitAxis::First, 2).unwrap();
+        assert_eq!(read_activations(first), [2.5, 2.0]);
+    }
+
+    #[test]
+    fn activations_of_another_layer_are_refused() {
+        let refused = |axis| BatchHandle::new(tensor(&[0.0; 12], [2, 3, 2]), axis, 5).unwrap_err();
+        assert_eq!(refused(UnitAxis::First), [2, 3, 2]);
+        assert_eq!(refused(UnitAxis::Last), [2, 3, 2]);
+        let scalars = BatchHandle::new(tensor(&[0.0; 3], [3]), UnitAxis::Last, 3);
+        assert_eq!(scalars.unwrap_err(), [3]);
+    }
+
+    #[test]
+    fn outputs_are_classified_over_all_batches() {
+        let logits = |values: &[f32]| tensor(values, [values.len() / 2, 2]);
+        let loss = Loss::SoftmaxCrossEntropy;
+        let classes = |classes: &[i32]| Targets::Classes(classes.to_vec());
+        let mut outputs = Outputs::new(loss, logits(&[1.0, 0.0, 0.0, 1.0]), classes(&[0, 0]));
+        let more = Outputs::new(loss, logits(&[0.0, 5.0]), classes(&[1])).unwrap();
+        outputs.as_mut().unwrap().append(more).unwrap();
+        let handles = vec![Handles::Outputs(outputs.unwrap())];
+        let read = Unread::new(StreamId::current(), handles).read(0).unwrap();
+        let [Values::Classifications(rows)] = &read[..] else {
+            panic!("{read:?}")
+        };
+        assert_eq!(rows.correct, [Some(true), Some(false), Some(true)]);
+        assert_eq!(rows.target, [Some(0), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn outputs_and_targets_have_to_fit() {
+        let loss = Loss::SoftmaxCrossEntropy;
+        let refused = |targets| {
+            let outputs = Outputs::new(loss, tensor(&[0.0; 4], [2, 2]), targets);
+            outputs.unwrap_err()
+        };
+        assert_eq!(
+            refused(Targets::Classes(vec![0])),
+            "there are 1 targets for 2 samples"
+        );
+        assert_eq!(
+            refused(Targets::Classes(vec![0, 2])),
+            "target 2 is no class: there are 2 outputs, from 0"
+        );
+        assert_eq!(
+            refused(Targets::Soft(vec![0.0, 1.0])),
+            "SoftmaxCrossEntropy has no use for these targets"
+        );
     }
 }

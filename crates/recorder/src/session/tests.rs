@@ -11,6 +11,7 @@ use crate::device::testing::devices;
 use crate::model::MlpParameters;
 use crate::recording::ActivationDetail;
 use crate::replay::replay;
+use crate::testing::read_part;
 
 const EVERYTHING: Recorded = Recorded {
     weights: true,
@@ -37,6 +38,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         },
         device: DeviceChoice::Cpu,
         recorded,
+        layers: LayerSelection::default(),
         schedule: Schedule::default(),
         record_initial: false,
         channel_bytes: None,
@@ -149,20 +151,9 @@ fn the_recorded_weights_are_the_networks_own() {
 
 /// Weights and biases as an epoch's files have them.
 fn recorded_parameters(run: &RunDir, epoch: i32) -> MlpParameters {
-    let catalog = Catalog::load(run).unwrap();
     let layers = run.info().layers.layers().iter().map(|layer| {
-        let files = catalog.select(Table::Weights.name(), |of_epoch, label| {
-            of_epoch == epoch && label == Some(layer.layer.as_str())
-        });
-        let [file] = files[..] else {
-            panic!("one file a layer and epoch, not {files:?}")
-        };
-        let file = std::fs::File::open(run.path().join(catalog.file(file).path)).unwrap();
-        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .unwrap()
-            .build()
-            .unwrap();
-        let rows = reader.next().unwrap().unwrap();
+        let label = Some(layer.layer.as_str());
+        let rows = read_part(run.path(), Table::Weights, epoch, label).unwrap();
         let weights = rows["weights"].as_list::<i32>().values();
         crate::model::LayerParameters {
             weights: weights.as_primitive::<Float32Type>().values().to_vec(),

@@ -1,0 +1,219 @@
+//! What is recorded of a training loop that exists already, and where.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+
+use burn::module::{AutodiffModule, Module};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use sink::SinkOptions;
+use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
+
+use super::{
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, ModuleError, ModuleLayers, Plan,
+    RecordError, Recorded, SelectLayersError, TraceRecorder,
+};
+use crate::schedule::Schedule;
+
+/// Says what is recorded, when, and where to. Made by [`TraceRecorder::builder`].
+#[derive(Debug, Clone)]
+pub struct TraceRecorderBuilder<B: Backend> {
+    run: PathBuf,
+    recorded: Recorded,
+    schedule: Schedule,
+    selection: LayerSelection,
+    labels: HashMap<String, String>,
+    topology: Option<Topology>,
+    num_epochs: Option<i32>,
+    class_names: Vec<String>,
+    seed: Option<u64>,
+    channel_bytes: Option<u64>,
+    config: serde_json::Value,
+    /// The backend of the network that `start` is given.
+    backend: PhantomData<B>,
+}
+
+/// Why recording cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The network cannot be described.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    /// The layers to record make no sense.
+    #[error(transparent)]
+    Layers(#[from] SelectLayersError),
+    /// The operating system has no randomness for the run's name.
+    #[error("cannot draw a name for the run")]
+    Nonce(#[source] std::io::Error),
+    /// The run cannot be created.
+    #[error(transparent)]
+    CreateRun(#[from] CreateRunError),
+    /// The recorder cannot be started.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl<B: Backend> TraceRecorderBuilder<B> {
+    pub(super) fn new(run: PathBuf) -> Self {
+        Self {
+            run,
+            recorded: Recorded {
+                weights: true,
+                classifications: true,
+                activations: Some(ActivationDetail::Raw {
+                    samples: DEFAULT_ACTIVATION_SAMPLES,
+                }),
+                metrics: true,
+            },
+            schedule: Schedule::default(),
+            selection: LayerSelection::default(),
+            labels: HashMap::new(),
+            topology: None,
+            num_epochs: None,
+            class_names: Vec::new(),
+            seed: None,
+            channel_bytes: None,
+            config: serde_json::Value::Null,
+            backend: PhantomData,
+        }
+    }
+
+    /// What of each capture is recorded; everything unless it is said.
+    pub fn record(mut self, recorded: Recorded) -> Self {
+        self.recorded = recorded;
+        self
+    }
+
+    /// At which epochs the network is captured; at every one unless it is said.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Of which layers weights and activations are recorded; of all unless it is said. The topology
+    /// in `run.json` has all of them either way.
+    pub fn layers(mut self, layers: LayerSelection) -> Self {
+        self.selection = layers;
+        self
+    }
+
+    /// Names the layer of the module at `module_path`, as `encoder.layers.0`, which is its name
+    /// unless another is given.
+    pub fn label(mut self, module_path: impl Into<String>, label: impl Into<String>) -> Self {
+        self.labels.insert(module_path.into(), label.into());
+        self
+    }
+
+    /// Describes the layers: labels, forward order, non-linearities, and where connections come
+    /// from. A module says none of these but the labels. Every layer has to be there, under the
+    /// path that [`TraceRecorder::topology`] has for it.
+    pub fn topology(mut self, topology: Topology) -> Self {
+        self.topology = Some(topology);
+        self
+    }
+
+    /// How many epochs there will be. Intervals then capture the last one, too.
+    pub fn num_epochs(mut self, num_epochs: u32) -> Self {
+        self.num_epochs = Some(i32::try_from(num_epochs).unwrap_or(i32::MAX));
+        self
+    }
+
+    /// Names of the classes, by class.
+    pub fn class_names<I: IntoIterator<Item: Into<String>>>(mut self, names: I) -> Self {
+        self.class_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The seed that the training loop uses, for whoever reads the run.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Memory for rows that wait to be written, in bytes;
+    /// [`Recorded::default_channel_bytes`] unless it is said.
+    pub fn channel_bytes(mut self, bytes: u64) -> Self {
+        self.channel_bytes = Some(bytes);
+        self
+    }
+
+    /// The training loop's own configuration, for whoever reads the run.
+    pub fn config(mut self, config: serde_json::Value) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Creates the run and starts to record the network.
+    ///
+    /// No value of the network is looked at: what training draws stays what it was
+    /// (ARCHITECTURE.md, invariant 1).
+    ///
+    /// # Errors
+    /// If a layer or glob is not there, the run's directory is not empty, or it cannot be written.
+    pub fn start<A, M>(self, model: &M) -> Result<TraceRecorder<B>, StartError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        let layers = ModuleLayers::of(model, true, &self.labels)?;
+        self.start_described(layers)
+    }
+
+    /// As [`TraceRecorderBuilder::start`], of a module without autodiff.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorderBuilder::start`].
+    pub fn start_inner<M: Module<B>>(self, model: &M) -> Result<TraceRecorder<B>, StartError> {
+        let layers = ModuleLayers::of(model, false, &self.labels)?;
+        self.start_described(layers)
+    }
+
+    fn start_described(self, layers: ModuleLayers) -> Result<TraceRecorder<B>, StartError> {
+        let layers = match self.topology {
+            Some(topology) => layers.with_topology(topology)?,
+            None => layers,
+        };
+        let topology = layers.topology();
+        let selected = self.selection.select(topology)?;
+        let channel_bytes = self.channel_bytes.unwrap_or_else(|| {
+            let num_samples = DEFAULT_ACTIVATION_SAMPLES;
+            self.recorded.default_channel_bytes(topology, num_samples)
+        });
+        let config = serde_json::json!({
+            "record": self.recorded,
+            "every": self.schedule.to_string(),
+            "layers": self.selection,
+            "channel_bytes": channel_bytes,
+            "training": self.config,
+        });
+        let info = RunInfo {
+            format: FORMAT_VERSION,
+            run_id: Nonce::draw().map_err(StartError::Nonce)?,
+            created: trace::now(),
+            created_by: crate::CREATED_BY.to_owned(),
+            seed: self.seed,
+            device: layers.device().to_owned(),
+            world_size: 1,
+            model: serde_json::Value::Null,
+            dataset: None,
+            evaluation_batch_size: None,
+            class_names: self.class_names,
+            layers: topology.clone(),
+            config: config.clone(),
+        };
+        let run = RunDir::create(&self.run, info)?;
+        let plan = Plan {
+            recorded: self.recorded,
+            layers,
+            selected,
+            schedule: self.schedule,
+            last_epoch: self.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
+        };
+        let sink_options = SinkOptions {
+            channel_bytes,
+            session: Some(config),
+            ..SinkOptions::default()
+        };
+        Ok(TraceRecorder::start(&run, plan, sink_options)?)
+    }
+}

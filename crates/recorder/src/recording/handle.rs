@@ -1,0 +1,104 @@
+//! Handles of tensors on the device: nothing is copied or read by making one.
+
+use std::fmt;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, Transaction};
+
+/// Handle of a float tensor of any rank.
+///
+/// Tensors are copy-on-write: the handle stays what it was when it was taken, whatever the
+/// optimizer does to the network afterwards.
+#[derive(Debug, Clone)]
+pub(super) struct TensorHandle<B: Backend>(
+    /// Of the rank that its shape says, whatever the type says: handles of every rank go into one
+    /// list.
+    Tensor<B, 1>,
+);
+
+impl<B: Backend> TensorHandle<B> {
+    pub(super) fn new<const D: usize>(tensor: Tensor<B, D>) -> Self {
+        Self(Tensor::from_primitive(tensor.into_primitive()))
+    }
+
+    pub(super) fn num_values(&self) -> usize {
+        self.0.shape().num_elements()
+    }
+
+    /// What is read from it are 32-bit floats, also of a quantized tensor.
+    pub(super) fn register(self, trip: Transaction<B>) -> Transaction<B> {
+        trip.register(self.0.dequantize())
+    }
+}
+
+/// What a batch of samples made of a layer's units, of any rank; made into `[num_samples,
+/// num_units]` where it is read.
+pub(super) struct BatchHandle<B: Backend> {
+    pub(super) num_samples: usize,
+    num_units: usize,
+    into_matrix: Box<dyn FnOnce() -> Tensor<B, 2> + Send>,
+}
+
+impl<B: Backend> fmt::Debug for BatchHandle<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchHandle")
+            .field("num_samples", &self.num_samples)
+            .field("num_units", &self.num_units)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Along which axis of its activations a layer's units lie; axis 0 has the samples. The further
+/// axes are averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnitAxis {
+    /// Axis 1, before the positions: convolutions and what normalises them.
+    First,
+    /// The last, after the tokens: everything else.
+    Last,
+}
+
+impl<B: Backend> BatchHandle<B> {
+    /// None if the tensor, whose shape is given back, has not `num_units` units along that axis.
+    pub(super) fn new<const D: usize>(
+        tensor: Tensor<B, D>,
+        axis: UnitAxis,
+        num_units: usize,
+    ) -> Result<Self, Vec<usize>> {
+        let shape = tensor.dims();
+        let found = match axis {
+            UnitAxis::First => shape.get(1),
+            UnitAxis::Last => shape.get(1..).and_then(<[usize]>::last),
+        };
+        if found != Some(&num_units) {
+            return Err(shape.to_vec());
+        }
+        let num_samples = shape[0];
+        let num_positions: usize = shape[1..].iter().product::<usize>() / num_units.max(1);
+        let into_matrix = move || match axis {
+            _ if D == 2 => tensor.reshape([num_samples, num_units]),
+            UnitAxis::First => tensor
+                .reshape([num_samples, num_units, num_positions])
+                .mean_dim(2)
+                .reshape([num_samples, num_units]),
+            UnitAxis::Last => tensor
+                .reshape([num_samples, num_positions, num_units])
+                .mean_dim(1)
+                .reshape([num_samples, num_units]),
+        };
+        Ok(Self {
+            num_samples,
+            num_units,
+            into_matrix: Box::new(into_matrix),
+        })
+    }
+
+    pub(super) fn num_values(&self) -> usize {
+        self.num_samples * self.num_units
+    }
+
+    /// Averages the further axes, which is a computation on the device, and registers what is left.
+    pub(super) fn register(self, trip: Transaction<B>) -> Transaction<B> {
+        trip.register((self.into_matrix)())
+    }
+}

@@ -1,0 +1,295 @@
+use burn::backend::{Autodiff, Flex};
+use burn::module::AutodiffModule as _;
+use burn::nn::attention::{MultiHeadAttention, MultiHeadAttentionConfig};
+use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
+use burn::nn::{
+    BatchNorm, BatchNormConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
+    LinearConfig, Lstm, LstmConfig,
+};
+
+use super::*;
+
+type Trained = Autodiff<Flex>;
+
+#[derive(Module, Debug)]
+struct Zoo<B: Backend> {
+    convolution: Conv2d<B>,
+    norm: BatchNorm<B>,
+    up: ConvTranspose2d<B>,
+    tokens: Embedding<B>,
+    blocks: Vec<Block<B>>,
+    positions: Param<Tensor<B, 2>>,
+    recurrent: Lstm<B>,
+    head: Option<Linear<B>>,
+}
+
+#[derive(Module, Debug)]
+struct Block<B: Backend> {
+    attention: MultiHeadAttention<B>,
+    norm: LayerNorm<B>,
+}
+
+fn zoo<B: Backend>() -> Zoo<B> {
+    let device = Default::default();
+    let block = || Block {
+        attention: MultiHeadAttentionConfig::new(4, 2).init(&device),
+        norm: LayerNormConfig::new(4).init(&device),
+    };
+    Zoo {
+        convolution: Conv2dConfig::new([3, 8], [2, 5]).init(&device),
+        norm: BatchNormConfig::new(8).init(&device),
+        up: ConvTranspose2dConfig::new([8, 6], [2, 2])
+            .with_groups(2)
+            .init(&device),
+        tokens: EmbeddingConfig::new(10, 4).init(&device),
+        blocks: vec![block(), block()],
+        positions: Param::from_tensor(Tensor::zeros([7, 4], &device)),
+        recurrent: LstmConfig::new(4, 5, true).init(&device),
+        head: Some(LinearConfig::new(4, 2).with_bias(false).init(&device)),
+    }
+}
+
+fn of<M: Module<Trained>>(module: &M) -> ModuleLayers {
+    ModuleLayers::of(module, true, &HashMap::new()).unwrap()
+}
+
+fn described(layers: &ModuleLayers) -> Vec<(&str, &str, &[u64], u32, u32)> {
+    let layers = layers.topology().layers().iter();
+    layers
+        .map(|layer| {
+            let shape = layer.shape.as_slice();
+            let label = layer.layer.as_str();
+            assert_eq!(layer.module_path, label);
+            (
+                label,
+                layer.kind.as_str(),
+                shape,
+                layer.num_units,
+                layer.fan_in,
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_layer_is_a_weight_tensor_with_the_bias_of_its_module() {
+    let layers = of(&zoo::<Trained>());
+    let described = described(&layers);
+    assert_eq!(
+        described[..7],
+        [
+            ("convolution", "conv2d", &[8, 3, 2, 5][..], 8, 30),
+            ("norm", "batch_norm", &[8], 8, 1),
+            ("norm.running_mean", "buffer", &[8], 8, 1),
+            ("norm.running_var", "buffer", &[8], 8, 1),
+            // Two groups of four inputs, of three units each.
+            ("up", "conv_transpose2d", &[8, 3, 2, 2], 6, 16),
+            ("tokens", "embedding", &[10, 4], 10, 4),
+            ("blocks.0.attention.query", "attention", &[4, 4], 4, 4),
+        ]
+    );
+    let of_kind = |kind| described.iter().filter(|layer| layer.1 == kind).count();
+    assert_eq!(of_kind("attention"), 8);
+    assert_eq!(of_kind("recurrent"), 8);
+    assert!(described.contains(&("blocks.1.norm", "layer_norm", &[4], 4, 1)));
+    assert!(described.contains(&("positions", "parameter", &[7, 4], 7, 4)));
+    // Burn keeps [4, 5].
+    let gate = "recurrent.forget_gate.input_transform";
+    assert!(described.contains(&(gate, "recurrent", &[5, 4], 5, 4)));
+    assert_eq!(
+        described.last(),
+        Some(&("head", "linear", &[2, 4][..], 2, 4))
+    );
+}
+
+#[test]
+fn describing_draws_nothing() {
+    let module = zoo::<Trained>();
+    let layers = of(&module);
+    assert!(!module.convolution.weight.is_initialized());
+    let error = layers.check(&module).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the weight of layer convolution has no values yet"),
+        "{error}"
+    );
+    assert!(!module.convolution.weight.is_initialized());
+}
+
+#[test]
+fn values_come_with_the_layer_that_they_belong_to() {
+    let module = zoo::<Trained>().valid();
+    let layers = ModuleLayers::of(&module, false, &HashMap::new()).unwrap();
+    let all = vec![true; layers.topology().layers().len()];
+    let handles = layers.handles(&module, &all).unwrap();
+    assert_eq!(handles.len(), all.len());
+    for (index, handles) in handles.iter().enumerate() {
+        let layer = &layers.topology().layers()[index];
+        assert_eq!(handles.layer, index);
+        let num_weights = layer.num_units * layer.fan_in;
+        assert_eq!(handles.weight.num_values(), num_weights as usize);
+        if let Some(bias) = &handles.bias {
+            assert_eq!(
+                bias.num_values(),
+                layer.num_units as usize,
+                "{}",
+                layer.layer
+            );
+        }
+        let has_bias = !["embedding", "buffer", "parameter"].contains(&layer.kind.as_str())
+            && layer.layer.as_str() != "head";
+        assert_eq!(handles.bias.is_some(), has_bias, "{}", layer.layer);
+    }
+    let some: Vec<bool> = all
+        .iter()
+        .enumerate()
+        .map(|(index, _)| index == 4)
+        .collect();
+    let handles = layers.handles(&module, &some).unwrap();
+    assert_eq!(handles.iter().map(|h| h.layer).collect::<Vec<_>>(), [4]);
+}
+
+#[derive(Module, Debug)]
+struct Tied<B: Backend> {
+    encoder: Linear<B>,
+    decoder: Linear<B>,
+    frozen: Linear<B>,
+}
+
+fn tied() -> Tied<Trained> {
+    let device = Default::default();
+    let encoder: Linear<Trained> = LinearConfig::new(3, 3).init(&device);
+    let weight = encoder.weight.val();
+    let id = encoder.weight.id;
+    let mut decoder: Linear<Trained> = LinearConfig::new(3, 3).init(&device);
+    decoder.weight = Param::initialized(id, weight);
+    Tied {
+        encoder,
+        decoder,
+        frozen: LinearConfig::new(3, 2).init(&device).no_grad(),
+    }
+}
+
+#[test]
+fn a_shared_parameter_is_recorded_once() {
+    let module = tied();
+    let layers = of(&module);
+    let labels: Vec<_> = described(&layers).iter().map(|layer| layer.0).collect();
+    // The decoder's bias is its own.
+    assert_eq!(labels, ["encoder", "decoder.bias", "frozen"]);
+    let module = module.valid();
+    let handles = layers.handles(&module, &[true; 3]).unwrap();
+    assert_eq!(handles.len(), 3);
+    assert!(handles[1].bias.is_none());
+}
+
+#[test]
+fn what_the_optimizer_does_not_change_is_told() {
+    let layers = of(&tied());
+    let trainable: Vec<bool> = layers
+        .topology()
+        .layers()
+        .iter()
+        .map(|l| l.trainable)
+        .collect();
+    assert_eq!(trainable, [true, true, false]);
+    let zoo = of(&zoo::<Trained>());
+    let buffer = zoo.topology().layer("norm.running_mean").unwrap();
+    assert!(!buffer.trainable);
+}
+
+#[test]
+fn labels_can_be_given() {
+    let labels = |path: &str, label: &str| HashMap::from([(path.to_owned(), label.to_owned())]);
+    let tied = tied();
+    let layers = ModuleLayers::of(&tied, true, &labels("frozen", "2024")).unwrap();
+    assert_eq!(layers.topology().layers()[2].layer.as_str(), "L_2024");
+    assert_eq!(layers.topology().layers()[2].module_path, "frozen");
+    let error = ModuleLayers::of(&tied, true, &labels("frosen", "x")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no module \"frosen\" to label: there are encoder, decoder.bias, frozen"
+    );
+    let error = ModuleLayers::of(&tied, true, &labels("frozen", &"x".repeat(300))).unwrap_err();
+    assert!(
+        error.to_string().starts_with("frozen needs a label"),
+        "{error}"
+    );
+    let error = ModuleLayers::of(&tied, true, &labels("frozen", "Encoder")).unwrap_err();
+    assert!(matches!(error, ModuleError::Topology(_)), "{error}");
+}
+
+#[test]
+fn a_topology_that_is_given_states_the_order() {
+    let layers = of(&tied());
+    let mut given = layers.topology().layers().to_vec();
+    given.reverse();
+    let mut first_neuron = 0;
+    for (index, layer) in given.iter_mut().enumerate() {
+        layer.layer_index = index as u32;
+        layer.first_neuron = first_neuron;
+        first_neuron += layer.num_units as i32;
+    }
+    let given = Topology::try_new(given).unwrap();
+    let layers = layers.with_topology(given.clone()).unwrap();
+    assert_eq!(layers.topology(), &given);
+    let module = tied().valid();
+    let sizes: Vec<_> = layers
+        .handles(&module, &[true; 3])
+        .unwrap()
+        .iter()
+        .map(|handles| (handles.layer, handles.weight.num_values()))
+        .collect();
+    assert_eq!(sizes, [(0, 6), (1, 3), (2, 9)]);
+
+    let mut fewer = given.layers().to_vec();
+    fewer.pop();
+    let error = of(&tied())
+        .with_topology(Topology::try_new(fewer).unwrap())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("it has 2 layers, the network 3"),
+        "{error}"
+    );
+    let mut other = given.layers().to_vec();
+    other[1].module_path = "elsewhere".to_owned();
+    let error = of(&tied())
+        .with_topology(Topology::try_new(other).unwrap())
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the network has no \"elsewhere\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn another_module_is_refused() {
+    let device = Default::default();
+    let layers = of(&LinearConfig::new(3, 2).init::<Trained>(&device));
+    assert_eq!(
+        described(&layers),
+        [("weight", "linear", &[2, 3][..], 2, 3)]
+    );
+    let other = LinearConfig::new(2, 3).init::<Flex>(&device);
+    let error = layers.handles(&other, &[true]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the weight of layer weight had shape [3, 2] when the recorder was started, now it has \
+         [2, 3]"
+    );
+    let other = LinearConfig::new(3, 2)
+        .with_bias(false)
+        .init::<Flex>(&device);
+    let error = layers.handles(&other, &[true]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the network had 2 parameter tensors"),
+        "{error}"
+    );
+}
+
+#[test]
+fn names_become_kinds() {
+    assert_eq!(snake_case("ConvTranspose2d"), "conv_transpose2d");
+    assert_eq!(snake_case("Linear"), "linear");
+}

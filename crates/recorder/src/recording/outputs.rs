@@ -1,0 +1,80 @@
+//! What the network said of held-out samples, before it is read.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, Transaction};
+
+use super::handle::TensorHandle;
+use crate::dataset::Targets;
+use crate::evaluation::{Classifications, check, classify};
+use crate::model::Loss;
+
+/// Logits on the device, by batch, and what they should say.
+#[derive(Debug)]
+pub(super) struct Outputs<B: Backend> {
+    loss: Loss,
+    num_outputs: usize,
+    logits: Vec<TensorHandle<B>>,
+    targets: Vec<Targets>,
+}
+
+impl<B: Backend> Outputs<B> {
+    /// An error says what does not fit.
+    pub(super) fn new(loss: Loss, logits: Tensor<B, 2>, targets: Targets) -> Result<Self, String> {
+        let [num_samples, num_outputs] = logits.dims();
+        check(loss, num_samples, num_outputs, &targets)?;
+        Ok(Self {
+            loss,
+            num_outputs,
+            logits: vec![TensorHandle::new(logits)],
+            targets: vec![targets],
+        })
+    }
+
+    /// An error says what does not fit.
+    pub(super) fn append(&mut self, batch: Self) -> Result<(), String> {
+        if (batch.loss, batch.num_outputs) != (self.loss, self.num_outputs) {
+            return Err(format!(
+                "a batch has {} outputs for {:?}, the batches before it had {} for {:?}",
+                batch.num_outputs, batch.loss, self.num_outputs, self.loss
+            ));
+        }
+        self.logits.extend(batch.logits);
+        self.targets.extend(batch.targets);
+        Ok(())
+    }
+
+    pub(super) fn num_values(&self) -> usize {
+        self.logits.iter().map(TensorHandle::num_values).sum()
+    }
+
+    /// How many tensors [`Outputs::register`] registers.
+    pub(super) fn num_batches(&self) -> usize {
+        self.logits.len()
+    }
+
+    /// Gives what makes rows of the logits once they are read.
+    pub(super) fn register(self, trip: Transaction<B>) -> (Transaction<B>, UnreadOutputs) {
+        let unread = UnreadOutputs {
+            loss: self.loss,
+            targets: Targets::concat(self.targets).expect("there is a batch at least"),
+        };
+        let trip = self
+            .logits
+            .into_iter()
+            .fold(trip, |trip, l| l.register(trip));
+        (trip, unread)
+    }
+}
+
+/// What makes rows of logits.
+#[derive(Debug, PartialEq)]
+pub(super) struct UnreadOutputs {
+    loss: Loss,
+    targets: Targets,
+}
+
+impl UnreadOutputs {
+    pub(super) fn classify(&self, logits: &[f32]) -> Classifications {
+        classify(self.loss, logits, &self.targets)
+    }
+}
