@@ -1,5 +1,6 @@
-//! DuckDB, polars, pandas and pyarrow read real runs, and the notebook's steps in pandas agree with
-//! the named queries: `tests/interop/*.py`, on runs that the real recorder made.
+//! DuckDB, polars, pandas and pyarrow read real runs, the notebook's steps in pandas agree with the
+//! named queries, and checkpoints go to and fro between the recorder and the package `safetensors`:
+//! `tests/interop/*.py`, on runs that the real recorder made.
 //!
 //! The Python packages are installed once, below the target directory. Where that is not possible
 //! the test says so, and fails only where nothing may be skipped: where `CI` is set.
@@ -50,6 +51,7 @@ fn other_engines_read_real_runs_and_agree() {
         .current_dir(workspace_root())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("STRATIGRAPH_QUERY", &binaries().query)
+        .env("STRATIGRAPH_RECORDER", &binaries().recorder)
         .env("STRATIGRAPH_RUNS", std::env::join_paths(runs).unwrap())
         .env("STRATIGRAPH_DUCKDB_1_5", duckdb_1_5(&python));
     let finished = spawn(&mut pytest).wait_within(LIMIT);

@@ -5,6 +5,7 @@
 )]
 
 mod disk;
+mod interchange;
 mod interrupt;
 mod memory;
 mod query;

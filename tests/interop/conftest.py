@@ -1,6 +1,7 @@
-"""What the tests are given: the `query` program, real runs, and a second DuckDB.
+"""What the tests are given: the programs, real runs, and a second DuckDB.
 
 STRATIGRAPH_QUERY       path of the `query` binary
+STRATIGRAPH_RECORDER    path of the `recorder` binary
 STRATIGRAPH_RUNS        run directories, separated as PATH is: a notebook run and a digits run
 STRATIGRAPH_DUCKDB_1_5  directory that holds DuckDB 1.5 (default: duckdb-1.5 in the virtual environment)
 
@@ -64,6 +65,22 @@ def query(tmp_path_factory):
     if not program:
         missing("STRATIGRAPH_QUERY is not set: the path of the query binary")
     return Query(program, tmp_path_factory.mktemp("query"))
+
+
+@pytest.fixture(scope="session")
+def recorder():
+    """Runs the `recorder` program, and returns what it printed."""
+    program = os.environ.get("STRATIGRAPH_RECORDER")
+    if not program:
+        missing("STRATIGRAPH_RECORDER is not set: the path of the recorder binary")
+
+    def run(*arguments):
+        command = [program, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stderr}"
+        return done.stdout
+
+    return run
 
 
 def real_runs():

@@ -277,16 +277,22 @@ impl<'a> CaptureFiles<'a> {
             .is_empty()
     }
 
-    /// The paths of the capture's files in a table, in the order of the commits.
+    /// The paths of the capture's files in a table, in the order of the commits. Of several
+    /// processes that recorded the same weights, the files of the first.
     fn files(&self, table: Table, layer: Option<&str>) -> Vec<PathBuf> {
         let files = self.catalog.select(table.name(), |epoch, of_layer| {
             epoch == self.id.epoch.0 && of_layer == layer
         });
         let files = files.into_iter().map(|index| self.catalog.file(index));
-        files
+        let mut files: Vec<_> = files
             .filter(|file| file.step() == Some(self.id.step.0))
-            .map(|file| self.run.path().join(file.path))
-            .collect()
+            .collect();
+        if table == Table::Weights {
+            let first = files.iter().map(|file| file.commit.rank).min();
+            files.retain(|file| Some(file.commit.rank) == first);
+        }
+        let path = |file: trace::CommittedFile<'_>| self.run.path().join(file.path);
+        files.into_iter().map(path).collect()
     }
 
     pub(crate) fn not_recorded(&self, table: Table, layer: Option<&str>) -> ReadCaptureError {

@@ -85,23 +85,44 @@ impl UnitRows {
         }
     }
 
-    /// Copies kernel by kernel.
+    /// Kernel by kernel.
     fn by_group(&self, groups: usize, values: &[f32]) -> Vec<f32> {
-        let [num_inputs, units_per_group] = [self.shape[0], self.shape[1]];
-        let kernel: usize = self.shape[2..].iter().product();
-        let inputs_per_group = num_inputs / groups;
         let mut rows = vec![0.0; values.len()];
-        for input in 0..num_inputs {
-            let (group, input_of_group) = (input / inputs_per_group, input % inputs_per_group);
-            for unit_of_group in 0..units_per_group {
-                let unit = group * units_per_group + unit_of_group;
-                let from = (input * units_per_group + unit_of_group) * kernel;
-                let to = (unit * inputs_per_group + input_of_group) * kernel;
-                rows[to..][..kernel].copy_from_slice(&values[from..][..kernel]);
-            }
+        for (from, to, kernel) in kernels(&self.shape, groups) {
+            rows[to..][..kernel].copy_from_slice(&values[from..][..kernel]);
         }
         rows
     }
+}
+
+/// Turns a transposed convolution's rows back into a tensor `[in, units / groups, ...]`, which is
+/// both Burn's layout and PyTorch's.
+///
+/// # Panics
+/// If they are not as many values as the shape says, or it has no such groups.
+pub(crate) fn from_group_rows(shape: &[usize], groups: usize, rows: &[f32]) -> Vec<f32> {
+    let mut values = vec![0.0; rows.len()];
+    for (to, from, kernel) in kernels(shape, groups) {
+        values[to..][..kernel].copy_from_slice(&rows[from..][..kernel]);
+    }
+    values
+}
+
+/// Where each kernel of a transposed convolution starts in its tensor, where in its rows, and how
+/// long it is.
+fn kernels(shape: &[usize], groups: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let [num_inputs, units_per_group] = [shape[0], shape[1]];
+    let kernel: usize = shape[2..].iter().product();
+    let inputs_per_group = num_inputs / groups;
+    (0..num_inputs).flat_map(move |input| {
+        let (group, input_of_group) = (input / inputs_per_group, input % inputs_per_group);
+        (0..units_per_group).map(move |unit_of_group| {
+            let unit = group * units_per_group + unit_of_group;
+            let in_tensor = (input * units_per_group + unit_of_group) * kernel;
+            let in_rows = (unit * inputs_per_group + input_of_group) * kernel;
+            (in_tensor, in_rows, kernel)
+        })
+    })
 }
 
 /// Rows and columns of a block: 16 floats are a cache line, and a block of both sides fits into
@@ -181,6 +202,14 @@ mod tests {
             rows(Layout::ByGroup { groups: 1 }, &[2, 2, 2]),
             (2, 4, expected)
         );
+    }
+
+    #[test]
+    fn a_transposed_convolutions_rows_become_its_tensor_again() {
+        for (shape, groups) in [([6, 2, 3], 3), ([6, 2, 3], 1), ([4, 5, 1], 2)] {
+            let (_, _, rows) = rows(Layout::ByGroup { groups }, &shape);
+            assert_eq!(from_group_rows(&shape, groups, &rows), numbered(&shape));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 use trace::{CaptureId, Layer, LayerTensor, RunDir, Table};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
+use crate::layout::from_group_rows;
 
 use super::values::{is_supported, narrow};
 
@@ -88,6 +89,8 @@ struct Planned<'a> {
     shape: Vec<usize>,
     layer: &'a Layer,
     column: &'static str,
+    /// Of a transposed convolution, whose rows are not along axis 0 of its tensor.
+    groups: Option<usize>,
 }
 
 impl Planned<'_> {
@@ -101,7 +104,7 @@ impl Planned<'_> {
 /// `<module>.bias` in PyTorch's layout, in 32-bit floats.
 ///
 /// The file appears whole or not at all, and durably; in place of another one only if `replace` says
-/// so. A few units' values at a time are in memory.
+/// so. A few units' values at a time are in memory, or one transposed convolution.
 ///
 /// # Errors
 /// If there is no such capture, not all of its weights were recorded, or the file cannot be written.
@@ -135,11 +138,25 @@ pub fn export(
     file.write_all(&header).map_err(io_error)?;
     let mut bytes = Vec::new();
     for tensor in &tensors {
-        let is_there = capture.visit_weights(tensor.layer, tensor.column, |values| {
+        let mut write = |values: &[f32]| {
             bytes.clear();
             narrow(tensor.dtype, values, &mut bytes);
             file.write_all(&bytes).map_err(io_error)
-        })?;
+        };
+        let is_there = match tensor.groups {
+            None => capture.visit_weights(tensor.layer, tensor.column, write)?,
+            Some(groups) => {
+                let mut rows = Vec::new();
+                let is_there = capture.visit_weights(tensor.layer, tensor.column, |values| {
+                    rows.extend_from_slice(values);
+                    Ok::<(), ExportError>(())
+                })?;
+                if is_there {
+                    write(&from_group_rows(&tensor.shape, groups, &rows))?;
+                }
+                is_there
+            }
+        };
         if !is_there && tensor.num_bytes() > 0 {
             return Err(missing_column(capture.id(), tensor));
         }
@@ -222,16 +239,19 @@ fn plan<'a>(
     Ok(tensors)
 }
 
-/// The tensors of a layer by PyTorch's names.
+/// The tensors of a layer by PyTorch's names: `weight` and `bias` of the module, or the name of what is
+/// no module's weight, as a buffer's.
 fn conventional(
     layer: &Layer,
     capture: &CaptureFiles<'_>,
 ) -> Result<Vec<LayerTensor>, ExportError> {
     let has_bias = capture.visit_weights(layer, "bias", |_| Ok::<(), ExportError>(()))?;
     let tensor = |parameter: &str, shape| LayerTensor {
-        name: match layer.module_path.as_str() {
-            "" => parameter.to_owned(),
-            module => format!("{module}.{parameter}"),
+        name: match (layer.module_path.as_str(), layer.kind.as_str()) {
+            // The model is one module itself.
+            ("" | "weight" | "gamma", _) => parameter.to_owned(),
+            (tensor, "buffer" | "parameter") => tensor.to_owned(),
+            (module, _) => format!("{module}.{parameter}"),
         },
         dtype: Dtype::F32.to_string(),
         shape,
@@ -267,12 +287,26 @@ fn planned<'a>(
             "{name} has the shape {shape:?} in run.json, and {num_values} values"
         )));
     }
+    let shape: Vec<usize> = tensor.shape.iter().map(|&size| size as usize).collect();
+    // Imported rows are along axis 0 always.
+    let is_by_group =
+        layer.tensors.is_empty() && column == "weights" && layer.kind.starts_with("conv_transpose");
+    let groups = match (is_by_group, shape.as_slice()) {
+        (true, &[num_inputs, units_per_group, ..]) => {
+            let groups = (layer.num_units as usize).checked_div(units_per_group);
+            let groups = groups.filter(|&groups| groups > 0 && num_inputs.is_multiple_of(groups));
+            let has_no_groups = || error(format!("{shape:?} has no groups of units"));
+            Some(groups.ok_or_else(has_no_groups)?)
+        }
+        _ => None,
+    };
     Ok(Planned {
         name: tensor.name.clone(),
         dtype,
-        shape: tensor.shape.iter().map(|&size| size as usize).collect(),
+        shape,
         layer,
         column,
+        groups,
     })
 }
 

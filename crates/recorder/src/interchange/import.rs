@@ -10,6 +10,7 @@ use trace::{
     Rank, RunDir, RunInfo, Step, Table, Topology,
 };
 
+use crate::CREATED_BY;
 use crate::rows::{self, RowKey};
 use crate::training::CancelToken;
 
@@ -457,7 +458,7 @@ fn create(
         format: FORMAT_VERSION,
         run_id: Nonce::draw().map_err(ImportError::Nonce)?,
         created: trace::now(),
-        created_by: concat!("stratigraph recorder ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created_by: CREATED_BY.to_owned(),
         seed: None,
         device: "unknown".to_owned(),
         model: serde_json::Value::Null,

@@ -1,11 +1,18 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use burn::backend::Flex;
+use burn::module::{Module, Param};
+use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::tensor::Tensor as BurnTensor;
+use burn::tensor::backend::Backend;
 use sink::{Part, Sink, SinkOptions};
 use tempfile::TempDir;
 use trace::{CaptureId, Epoch, Generation, PartPath, Rank, RunInfo, Step};
 
 use super::*;
+use crate::TraceRecorder;
 use crate::interchange::import::{ImportOptions, import};
 use crate::interchange::testing::{Tensor, floats, read, tensor, write};
 use crate::rows::{self, RowKey};
@@ -144,38 +151,12 @@ fn a_file_that_exists_is_replaced_only_if_asked() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
 }
 
-/// A run with two layers of two units, of which a capture has the given layers and units.
-fn partial(dir: &Path, recorded: &[(usize, u32)], keep_lists: bool) -> RunDir {
-    let checkpoint = dir.join("m-0.safetensors");
-    let layers = ["a.weight", "b.weight"].map(|name| floats(name, &[2, 1], &[1.0, 2.0]));
-    write(&checkpoint, &layers);
-    let whole = import_all(vec![checkpoint], &dir.join("whole"));
-    let info = RunInfo {
-        run_id: trace::Nonce::draw().unwrap(),
-        ..whole.info().clone()
-    };
-    let run = RunDir::create(&dir.join("partial"), info).unwrap();
-    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
-    let (id, rank) = (
-        CaptureId {
-            epoch: Epoch(4),
-            step: Step(5),
-        },
-        Rank(0),
-    );
-    let mut capture = sink.begin(Some(id));
-    for (index, num_units) in recorded {
-        let mut layer = run.info().layers.layers()[*index].clone();
-        layer.num_units = *num_units;
-        let weights = vec![1.0; *num_units as usize];
-        let mut rows = rows::weights(RowKey { id, rank }, &layer, weights, None);
-        if !keep_lists {
-            let mut columns = rows.columns().to_vec();
-            let column = rows.schema().index_of("weights").unwrap();
-            columns[column] = arrow::array::new_null_array(columns[column].data_type(), 2);
-            rows = arrow::array::RecordBatch::try_new(rows.schema(), columns).unwrap();
-        }
-        let path = PartPath {
+/// The weights of one unit or more of a layer, which are `value`.
+fn weights_part(layer: &Layer, id: CaptureId, rank: Rank, value: f32) -> Part {
+    let weights = vec![value; layer.num_units as usize];
+    Part {
+        rows: rows::weights(RowKey { id, rank }, layer, weights, None),
+        path: PartPath {
             table: Table::Weights,
             epoch: id.epoch,
             layer: Some(layer.layer.clone()),
@@ -183,8 +164,45 @@ fn partial(dir: &Path, recorded: &[(usize, u32)], keep_lists: bool) -> RunDir {
             rank,
             generation: Generation(0),
             sequence: 0,
-        };
-        capture.send(Part { path, rows }).unwrap();
+        },
+    }
+}
+
+const ID: CaptureId = CaptureId {
+    epoch: Epoch(4),
+    step: Step(5),
+};
+
+/// A run with two layers of two units and nothing recorded, for so many ranks.
+fn empty(dir: &Path, world_size: u32) -> RunDir {
+    let checkpoint = dir.join("m-0.safetensors");
+    let layers = ["a.weight", "b.weight"].map(|name| floats(name, &[2, 1], &[1.0, 2.0]));
+    write(&checkpoint, &layers);
+    let whole = import_all(vec![checkpoint], &dir.join("whole"));
+    let info = RunInfo {
+        run_id: trace::Nonce::draw().unwrap(),
+        world_size,
+        ..whole.info().clone()
+    };
+    RunDir::create(&dir.join("run"), info).unwrap()
+}
+
+/// A run with two layers of two units, of which a capture has the given layers and units.
+fn partial(dir: &Path, recorded: &[(usize, u32)], keep_lists: bool) -> RunDir {
+    let run = empty(dir, 1);
+    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
+    let mut capture = sink.begin(Some(ID));
+    for (index, num_units) in recorded {
+        let mut layer = run.info().layers.layers()[*index].clone();
+        layer.num_units = *num_units;
+        let mut part = weights_part(&layer, ID, Rank(0), 1.0);
+        if !keep_lists {
+            let mut columns = part.rows.columns().to_vec();
+            let column = part.rows.schema().index_of("weights").unwrap();
+            columns[column] = arrow::array::new_null_array(columns[column].data_type(), 2);
+            part.rows = arrow::array::RecordBatch::try_new(part.rows.schema(), columns).unwrap();
+        }
+        capture.send(part).unwrap();
     }
     capture.end().unwrap();
     sink.finish().unwrap();
@@ -220,4 +238,87 @@ fn what_was_recorded_in_part_is_not_exported() {
         // Nor is anything left beside it: the checkpoint, the whole run and the partial one.
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     }
+}
+
+#[test]
+fn of_several_ranks_the_first_is_exported() {
+    let dir = TempDir::new().unwrap();
+    let run = empty(dir.path(), 2);
+    for (rank, value) in [(Rank(1), 1.5), (Rank(0), 0.5)] {
+        let options = SinkOptions {
+            rank,
+            ..SinkOptions::default()
+        };
+        let sink = Sink::start(&run, options).unwrap();
+        let mut capture = sink.begin(Some(ID));
+        for layer in run.info().layers.layers() {
+            capture.send(weights_part(layer, ID, rank, value)).unwrap();
+        }
+        capture.end().unwrap();
+        sink.finish().unwrap();
+    }
+    let out = dir.path().join("out.safetensors");
+    export(&run, CaptureChoice::default(), &out, false).unwrap();
+    let halves = [0.5f32, 0.5].map(f32::to_le_bytes);
+    for (_, _, _, bytes) in read(&out) {
+        assert_eq!(bytes, halves.as_flattened());
+    }
+}
+
+#[derive(Module, Debug)]
+struct Net<B: Backend> {
+    up: ConvTranspose2d<B>,
+    norm: BatchNorm<B>,
+    positions: Param<BurnTensor<B, 2>>,
+    head: Linear<B>,
+}
+
+#[test]
+fn a_burn_module_has_pytorchs_names_and_layouts() {
+    let device = Default::default();
+    let net = Net::<Flex> {
+        up: ConvTranspose2dConfig::new([4, 6], [2, 3])
+            .with_groups(2)
+            .init(&device),
+        norm: BatchNormConfig::new(3).init(&device),
+        positions: Param::from_tensor(BurnTensor::ones([2, 2], &device)),
+        head: LinearConfig::new(3, 2).with_bias(false).init(&device),
+    };
+    let values = |data: burn::tensor::TensorData| data.to_vec::<f32>().unwrap();
+    // As PyTorch has them: a transposed convolution `[in, out/groups, ...]`, a linear layer
+    // `[out, in]`.
+    let bias = net.up.bias.as_ref().unwrap().val();
+    let mut expected = vec![
+        floats(
+            "head.weight",
+            &[2, 3],
+            &values(net.head.weight.val().transpose().into_data()),
+        ),
+        floats("norm.bias", &[3], &values(net.norm.beta.val().into_data())),
+        floats("norm.running_mean", &[3], &[0.0; 3]),
+        floats("norm.running_var", &[3], &[1.0; 3]),
+        floats(
+            "norm.weight",
+            &[3],
+            &values(net.norm.gamma.val().into_data()),
+        ),
+        floats("positions", &[2, 2], &[1.0; 4]),
+        floats("up.bias", &[6], &values(bias.into_data())),
+        floats(
+            "up.weight",
+            &[4, 3, 2, 3],
+            &values(net.up.weight.val().into_data()),
+        ),
+    ];
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("run");
+    let mut recorder = TraceRecorder::builder(&path).start_inner(&net).unwrap();
+    assert!(recorder.capture_inner(&net, 0, 1).unwrap());
+    recorder.finish().unwrap();
+    let out = dir.path().join("net.safetensors");
+    let run = RunDir::open(&path).unwrap();
+    export(&run, CaptureChoice::default(), &out, false).unwrap();
+    assert_eq!(read(&out), expected);
 }

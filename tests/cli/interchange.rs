@@ -1,0 +1,254 @@
+//! `recorder import` and `recorder export`: checkpoints in and out.
+
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use stratigraph::{Scratch, run, spawn};
+
+/// Writes a checkpoint of one linear layer with a weight, which is `value`.
+fn write(path: &Path, value: f64, dtype: Dtype) {
+    let bytes = match dtype {
+        Dtype::F64 => value.to_le_bytes().to_vec(),
+        _ => (value as f32).to_le_bytes().to_vec(),
+    };
+    let weight = TensorView::new(dtype, vec![1, 1], &bytes).unwrap();
+    safetensors::serialize_to_file([("fc.weight", weight)], None, path).unwrap();
+}
+
+/// A directory with checkpoints of one weight, which is their epoch.
+fn checkpoints(epochs: impl IntoIterator<Item = u32>) -> Scratch {
+    let scratch = Scratch::new();
+    for epoch in epochs {
+        let path = scratch.path(&format!("ckpt-{epoch}.safetensors"));
+        write(&path, epoch.into(), Dtype::F32);
+    }
+    scratch
+}
+
+#[test]
+fn a_series_of_checkpoints_becomes_a_run() {
+    let scratch = checkpoints([0, 1, 2]);
+    let imported = run(&mut scratch.recorder(&[
+        "import",
+        "ckpt-*.safetensors",
+        "--pattern",
+        "ckpt-{epoch}.safetensors",
+        "--steps-per-epoch",
+        "24",
+        "--out",
+        "run",
+    ]));
+    assert!(
+        imported.stderr.contains("checkpoint 3/3 epoch 2"),
+        "{imported}"
+    );
+    let stdout = imported.expect_success();
+    assert!(
+        stdout.starts_with(
+            "imported 3 checkpoints into run\n  epoch 0, step 24 to epoch 2, step 72\n  1 layers, 1 neurons\n"
+        ),
+        "{stdout}"
+    );
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    let rows = scratch.rows(
+        "run",
+        "SELECT epoch, step, weights FROM weights ORDER BY epoch",
+    );
+    assert_eq!(
+        rows[2],
+        serde_json::json!({"epoch": 2, "step": 72, "weights": [2.0]})
+    );
+    let layers = scratch.rows("run", "SELECT layer, kind, module_path, source FROM layers");
+    assert_eq!(layers[0]["kind"], "linear");
+    assert_eq!(layers[0]["source"], serde_json::Value::Null);
+    // Named queries work on it as on any run.
+    let drift = run(&mut scratch.query(&["run", "by_neuron", "run", "--format", "json"]));
+    let row: serde_json::Value = serde_json::from_str(&drift.expect_success()).unwrap();
+    assert_eq!(row["weights"], serde_json::json!([1.0]));
+
+    let replayed = run(&mut scratch.recorder(&["replay", "run", "--epoch", "0"]));
+    let stderr = replayed.expect_failure(1);
+    assert!(
+        stderr.contains("its run.json does not say what it is made of"),
+        "{stderr}"
+    );
+
+    let again = run(&mut scratch.recorder(&["import", "ckpt-0.safetensors", "--out", "run"]));
+    assert_eq!(
+        again.expect_failure(1),
+        "error: run holds an import already, 3 of its 3 checkpoints are committed: nothing is ever \
+         overwritten, remove it or name another directory\n"
+    );
+}
+
+#[test]
+fn what_cannot_be_imported_is_told() {
+    let scratch = checkpoints([0]);
+    let import = |arguments: &[&str], code| {
+        let arguments = [&["import"], arguments].concat();
+        run(&mut scratch.recorder(&arguments)).expect_failure(code)
+    };
+    let stderr = import(
+        &["ckpt-0.safetensors", "--pattern", "ckpt-0", "--out", "run"],
+        2,
+    );
+    assert!(
+        stderr.contains("it says neither {epoch} nor {step}"),
+        "{stderr}"
+    );
+    assert_eq!(
+        import(&["gone-*.safetensors", "--out", "run"], 1),
+        "error: gone-*.safetensors matches no file\n"
+    );
+    write(&scratch.path("wide-1.safetensors"), 0.1, Dtype::F64);
+    let stderr = import(&["wide-1.safetensors", "--out", "run"], 1);
+    assert!(
+        stderr.contains(
+            "error: the import into run is not whole, 0 of 1 checkpoints are committed: \
+             wide-1.safetensors: tensor fc.weight, of type F64: value 0.1 at position 0 is none"
+        ),
+        "{stderr}"
+    );
+    let lossy = ["import", "wide-1.safetensors", "--out", "lossy", "--lossy"];
+    run(&mut scratch.recorder(&lossy)).expect_success();
+}
+
+#[test]
+fn an_interrupted_import_keeps_whole_checkpoints() {
+    let scratch = checkpoints(0..2000);
+    let importing = spawn(&mut scratch.recorder(&["import", "ckpt-*.safetensors", "-o", "run"]));
+    importing.wait_for_stderr("checkpoint 1/2000");
+    importing.interrupt();
+    let finished = importing.wait();
+    assert_eq!(finished.code(), Some(130), "{finished}");
+    assert!(
+        finished.stderr.contains("stopping: publishing"),
+        "{finished}"
+    );
+    let kept = super::number_between(&finished.stdout, "interrupted: ", " of 2,000 checkpoints");
+    let rows = scratch.rows(
+        "run",
+        "SELECT count(*) AS n, max(epoch) + 1 AS epochs FROM weights",
+    );
+    assert_eq!(rows[0]["n"].as_u64(), kept);
+    assert_eq!(rows[0]["epochs"].as_u64(), kept);
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
+#[test]
+fn an_export_has_the_recorded_weights_by_pytorchs_names_and_layout() {
+    let scratch = Scratch::new();
+    scratch.train(&["--epochs", "3", "--hidden", "5", "--out", "run"]);
+    let exported =
+        run(&mut scratch.recorder(&["export", "run", "--epoch", "1", "-o", "model.safetensors"]));
+    let stdout = exported.expect_success();
+    assert!(
+        stdout.starts_with("exported epoch 1, step 48 into model.safetensors: 4 tensors, "),
+        "{stdout}"
+    );
+    let bytes = std::fs::read(scratch.path("model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = file.names();
+    names.sort_unstable();
+    let expected = [
+        "layers.0.bias",
+        "layers.0.weight",
+        "layers.1.bias",
+        "layers.1.weight",
+    ];
+    assert_eq!(names, expected);
+    for (layer, module, shape) in [
+        ("L_input", "layers.0", [5, 64]),
+        ("L_output", "layers.1", [10, 5]),
+    ] {
+        let floats = |name: &str| -> Vec<f32> {
+            let tensor = file.tensor(&format!("{module}.{name}")).unwrap();
+            assert_eq!(tensor.dtype(), Dtype::F32);
+            let expected = if name == "weight" {
+                &shape[..]
+            } else {
+                &shape[..1]
+            };
+            assert_eq!(tensor.shape(), expected);
+            let (values, _) = tensor.data().as_chunks();
+            values
+                .iter()
+                .map(|value| f32::from_le_bytes(*value))
+                .collect()
+        };
+        let (weights, biases) = (floats("weight"), floats("bias"));
+        let sql = format!(
+            "SELECT bias, weights FROM weights WHERE epoch = 1 AND layer = '{layer}' ORDER BY unit"
+        );
+        let rows = scratch.rows("run", &sql);
+        assert_eq!(rows.len(), shape[0]);
+        for (unit, row) in rows.iter().enumerate() {
+            let number = |value: &serde_json::Value| value.as_f64().unwrap() as f32;
+            assert_eq!(number(&row["bias"]), biases[unit]);
+            let recorded: Vec<f32> = row["weights"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(number)
+                .collect();
+            assert_eq!(recorded, weights[unit * shape[1]..][..shape[1]]);
+        }
+    }
+
+    let export = |arguments: &[&str], code| {
+        let arguments = [&["export", "run", "--out", "model.safetensors"], arguments].concat();
+        run(&mut scratch.recorder(&arguments)).expect_failure(code)
+    };
+    assert_eq!(
+        export(&["--epoch", "last"], 1),
+        "error: model.safetensors exists; --force replaces it\n"
+    );
+    assert_eq!(
+        export(&["--epoch", "7", "--force"], 1),
+        "error: epoch 7 was not recorded: there are epochs 0 to 2\n"
+    );
+    let stderr = export(&[], 2);
+    assert!(stderr.contains("--epoch"), "{stderr}");
+    let stderr = export(&["--epoch", "first"], 2);
+    assert!(stderr.contains("an epoch is a number, or last"), "{stderr}");
+
+    let arguments = [
+        "export",
+        "run",
+        "--epoch",
+        "last",
+        "--out",
+        "model.safetensors",
+        "--force",
+    ];
+    let stdout = run(&mut scratch.recorder(&arguments)).expect_success();
+    assert!(stdout.starts_with("exported epoch 2, step 72 "), "{stdout}");
+}
+
+#[test]
+fn an_export_without_weights_is_told() {
+    let scratch = Scratch::new();
+    scratch.train(&[
+        "--epochs", "1", "--hidden", "4", "--record", "metrics", "--out", "run",
+    ]);
+    let export = [
+        "export",
+        "run",
+        "--epoch",
+        "last",
+        "--out",
+        "model.safetensors",
+    ];
+    let stderr = run(&mut scratch.recorder(&export)).expect_failure(1);
+    assert_eq!(stderr, "error: epoch 0 has no weights\n");
+    assert!(!scratch.path("model.safetensors").exists());
+}
+
+#[test]
+fn the_help_has_examples() {
+    let scratch = Scratch::new();
+    for verb in ["import", "export"] {
+        let help = run(&mut scratch.recorder(&[verb, "--help"])).expect_success();
+        assert!(help.contains(&format!("  recorder {verb} ")), "{help}");
+    }
+}
