@@ -9,8 +9,8 @@ use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use recorder::{
     ActivationDetail, CancelToken, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice,
-    EpochProgress, Recorded, Resolution, Schedule, SessionObserver, SessionOptions, SessionSummary,
-    TrainConfig,
+    EpochProgress, LayerSelection, Recorded, Resolution, Schedule, SessionObserver, SessionOptions,
+    SessionSummary, TrainConfig,
 };
 use sink::Part;
 use trace::{CaptureId, Catalog, Epoch, RunDir, Step};
@@ -58,7 +58,7 @@ pub fn train_digits_on(
 ) -> Result<SessionSummary> {
     let options = SessionOptions {
         out: Some(run.to_owned()),
-        dataset: DatasetKind::Digits,
+        dataset: DatasetKind::Digits.into(),
         train: TrainConfig {
             hidden: hidden.to_owned(),
             epochs,
@@ -68,6 +68,7 @@ pub fn train_digits_on(
         recorded,
         schedule: Schedule::default(),
         record_initial: false,
+        layers: LayerSelection::default(),
         channel_bytes: None,
     };
     Ok(recorder::train(

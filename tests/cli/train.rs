@@ -260,6 +260,23 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--record", "wieghts"][..], "wieghts"),
         (&["train", "--record", "weights,none"], "none stands alone"),
         (&["train", "--dataset", "cifar"], "cifar"),
+        (&["train", "--dataset", "csv:"], "csv:"),
+        (&["train", "--dataset", "csv:iris.csv"], "needs --target"),
+        (
+            &["train", "--target", "kind"],
+            "--target is for data from a file",
+        ),
+        (
+            &["train", "--scale", "none"],
+            "--scale is for data from a file",
+        ),
+        (&["train", "--task", "clustering"], "clustering"),
+        (&["train", "--scale", "log"], "log"),
+        (&["train", "--held-out", "1.5"], "between 0 and 1"),
+        (
+            &["train", "--dataset", "idx:mnist", "--ignore", "id"],
+            "idx data has no columns",
+        ),
         (&["train", "--device", "tpu"], "tpu"),
         (&["train", "--epochs", "many"], "many"),
         (&["train", "--hidden", "128;64"], "128;64"),

@@ -148,6 +148,7 @@ pub fn info() -> Result<RunInfo> {
             num_train: 0,
             num_held_out: 3,
             held_out: "all 3".to_owned(),
+            details: None,
         }),
         evaluation_batch_size: Some(3),
         class_names: vec!["no".to_owned(), "yes".to_owned()],

@@ -6,11 +6,12 @@ use std::error::Error;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use trace::did_you_mean;
 
 use crate::snapshot::OpenError;
 use crate::table::BadFileError;
 
-pub(crate) use suggest::{Known, closest, explain};
+pub(crate) use suggest::{Known, explain};
 
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +76,6 @@ pub enum QueryError {
     /// Anything else: a defect.
     #[error("a defect in Stratigraph or DataFusion, please report it: {0}")]
     Internal(String),
-}
-
-fn did_you_mean(closest: Option<&str>) -> String {
-    closest.map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
 impl From<DataFusionError> for QueryError {

@@ -8,11 +8,12 @@ use std::sync::LazyLock;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use trace::closest;
 
 pub use header::{Column, Parameter, ParameterType, type_name};
 pub use parameter::MAX_AUTO_WIDTH;
 
-use crate::error::{QueryError, closest};
+use crate::error::QueryError;
 use crate::scope::{Captures, Scope};
 use crate::snapshot::Snapshot;
 

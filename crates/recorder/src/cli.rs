@@ -1,6 +1,7 @@
 //! The command line: arguments, printing, exit status.
 
 mod console;
+mod data;
 mod export;
 mod import;
 mod next;
@@ -14,12 +15,13 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice, LayerSelection,
-    Recorded, Schedule, TrainConfig,
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection, Recorded, Schedule,
+    TrainConfig,
 };
 use tracing_subscriber::EnvFilter;
 
 use console::Console;
+use data::DataArgs;
 
 /// Exit status after Ctrl-C, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -41,7 +43,7 @@ enum Verb {
     ///
     /// Without options it trains a multi-layer perceptron on the handwritten digits and leaves a
     /// run in traces/digits.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Rebuild the network of an epoch from its trace, run the held-out set, and compare with
     /// what was recorded
     Replay {
@@ -64,7 +66,8 @@ impl Verb {
             return Ok(());
         };
         let config = args.train_config();
-        let checked = config.validate().map_err(|error| error.to_string());
+        let checked = args.data.spec().map_err(|error| error.to_string());
+        let checked = checked.and_then(|_| config.validate().map_err(|error| error.to_string()));
         let checked = checked.and_then(|()| {
             let reached = args.every.check(config.last_epoch());
             reached.map_err(|error| error.to_string())
@@ -86,9 +89,8 @@ struct TrainArgs {
     /// traces/<dataset>-2 and so on where that is taken]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The data: digits (8x8 pixels, 10 classes) or notebook (20 random inputs, one soft target)
-    #[arg(long, default_value_t = DatasetKind::Digits, value_name = "digits|notebook")]
-    dataset: DatasetKind,
+    #[command(flatten)]
+    data: DataArgs,
     /// Units of each hidden layer [default: 128,64; notebook: 10,10]
     #[arg(long, value_delimiter = ',', value_name = "UNITS,...")]
     hidden: Option<Vec<usize>>,
@@ -192,7 +194,7 @@ impl RecordedTables {
 
 impl TrainArgs {
     fn train_config(&self) -> TrainConfig {
-        let default = TrainConfig::default_for(self.dataset);
+        let default = TrainConfig::default_for(self.data.trained_as());
         TrainConfig {
             hidden: self.hidden.clone().unwrap_or(default.hidden),
             activation: default.activation,

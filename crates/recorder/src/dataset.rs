@@ -1,7 +1,14 @@
-//! The data sets that are built in.
+//! The data: sets that are built in, and files.
 
+mod csv;
 mod digits;
+mod error;
+mod file;
+mod idx;
 mod notebook;
+mod parquet;
+mod raw;
+mod spec;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +18,13 @@ use std::str::FromStr;
 use trace::{Crc32c, DatasetInfo, Epoch};
 
 use crate::random::{HostRng, Purpose};
+
+pub use error::{DatasetError, Place};
+pub use file::MAX_INFERRED_CLASSES;
+pub use spec::{
+    DEFAULT_HELD_OUT_SHARE, DatasetSource, DatasetSpec, FileFormat, FileSpec, HeldOutRule, Scale,
+    Task,
+};
 
 /// The built-in data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -253,46 +267,12 @@ enum Training {
 /// Samples to train on, and samples held out to see what was learned.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    kind: DatasetKind,
     info: DatasetInfo,
     training: Training,
     held_out: Samples,
     class_names: Vec<String>,
-}
-
-/// Why a data set cannot be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DatasetError {
-    /// There is no data set of that name.
-    #[error("there is no data set {0:?}, only digits and notebook")]
-    UnknownKind(String),
-    /// A line of the data cannot be read.
-    #[error("line {line} of {file}: {problem}")]
-    Malformed {
-        /// The file.
-        file: &'static str,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// No sample would be drawn.
-    #[error("an epoch of the notebook's data needs at least one sample: give a batch size above 0")]
-    NoSamples,
-    /// The data set is there, but it is not the one that was described.
-    #[error(
-        "the data set {kind} is not the one that was recorded: its {field} is {found}, the run says {expected}"
-    )]
-    Changed {
-        /// The data set's name.
-        kind: DatasetKind,
-        /// What differs.
-        field: &'static str,
-        /// What it is now.
-        found: String,
-        /// What it was.
-        expected: String,
-    },
+    /// Names of what is predicted; empty where there are none.
+    target_names: Vec<String>,
 }
 
 impl Dataset {
@@ -309,21 +289,43 @@ impl Dataset {
         }
     }
 
+    /// Gets the data set that is asked for, as [`Dataset::load`] does for built-in ones.
+    ///
+    /// A file is read whole. Which of its samples are held out follows from `seed`, unless they are
+    /// those of another file. Numbers are scaled by what the samples that are trained on are like.
+    ///
+    /// # Errors
+    /// If the data cannot be read, or has something in it that cannot be learned from: the error
+    /// names file, row, column and reason.
+    pub fn open(spec: &DatasetSpec, seed: u64, batch_size: usize) -> Result<Self, DatasetError> {
+        match spec {
+            DatasetSpec::BuiltIn(kind) => Self::load(*kind, seed, batch_size),
+            DatasetSpec::File(file) => file::load(file, seed),
+        }
+    }
+
     /// Gets the data set that a run was recorded with.
     ///
     /// # Errors
-    /// If it is no built-in one, or is not the same any more.
+    /// If it cannot be read, or is not the same any more.
     pub fn from_info(info: &DatasetInfo, seed: u64) -> Result<Self, DatasetError> {
-        let kind: DatasetKind = info.kind.parse()?;
+        let spec = match FileFormat::named(&info.kind) {
+            Some(_) => DatasetSpec::File(file::options_of(info)?),
+            None => DatasetSpec::BuiltIn(info.kind.parse()?),
+        };
         let num_train = usize::try_from(info.num_train).unwrap_or(usize::MAX);
-        let dataset = Self::load(kind, seed, num_train)?;
+        let dataset = Self::open(&spec, seed, num_train)?;
+        let name = || match &spec {
+            DatasetSpec::BuiltIn(kind) => kind.to_string(),
+            DatasetSpec::File(_) => info.source.clone(),
+        };
         let same = |field, found: &dyn ToString, expected: &dyn ToString| {
             let (found, expected) = (found.to_string(), expected.to_string());
             if found == expected {
                 Ok(())
             } else {
                 Err(DatasetError::Changed {
-                    kind,
+                    name: name(),
                     field,
                     found,
                     expected,
@@ -331,6 +333,10 @@ impl Dataset {
             }
         };
         let found = &dataset.info;
+        if let DatasetSpec::File(_) = spec {
+            // First, since everything else follows from what the file says.
+            same("checksum", &found.crc32c, &info.crc32c)?;
+        }
         same("held-out rule", &found.held_out, &info.held_out)?;
         same(
             "number of held-out samples",
@@ -346,9 +352,16 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Which of the built-in data sets it is.
-    pub fn kind(&self) -> DatasetKind {
-        self.kind
+    /// A data set of one sample, that is trained on and held out.
+    #[cfg(test)]
+    pub(crate) fn of_one_sample(inputs: Vec<f32>, targets: Targets) -> Self {
+        let num_inputs = inputs.len();
+        let sample = Samples::new(inputs, num_inputs, targets);
+        Self {
+            training: Training::Fixed(sample.clone()),
+            held_out: sample,
+            ..notebook::load(0, 1)
+        }
     }
 
     /// What `run.json` says of it; [`Dataset::from_info`] finds the data set again.
@@ -364,6 +377,21 @@ impl Dataset {
     /// Names of the classes, by class.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
+    }
+
+    /// Names of what is predicted: the targets' columns, or `label`; empty for built-in data sets.
+    pub fn target_names(&self) -> &[String] {
+        &self.target_names
+    }
+
+    /// What is predicted.
+    pub fn task(&self) -> Task {
+        match &self.held_out.targets {
+            Targets::Classes(_) => Task::Classification,
+            Targets::Soft(_) => Task::Binary,
+            Targets::Labels(_) => Task::MultiLabel,
+            Targets::Values(_) => Task::Regression,
+        }
     }
 
     /// Number of inputs of a sample.

@@ -26,7 +26,11 @@ mod testing;
 mod training;
 
 pub use capture_files::{CaptureChoice, ReadCaptureError, RecordedNumbers};
-pub use dataset::{Dataset, DatasetError, DatasetKind, Samples, TargetRows, Targets};
+pub use dataset::{
+    DEFAULT_HELD_OUT_SHARE, Dataset, DatasetError, DatasetKind, DatasetSource, DatasetSpec,
+    FileFormat, FileSpec, HeldOutRule, MAX_INFERRED_CLASSES, Place, Samples, Scale, TargetRows,
+    Targets, Task,
+};
 pub use device::{
     AdapterKind, CudaError, CudaPart, DeviceChoice, DeviceError, ParseDeviceError, Resolution,
     ResolvedDevice, VulkanAdapter, VulkanDevice, VulkanError,

@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     TrainSamples = 3,
     /// Held-out samples of a set that is drawn.
     HeldOutSamples = 4,
+    /// Which samples of a file are held out.
+    HeldOutSplit = 5,
 }
 
 /// A stream of random numbers.

@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use sink::SinkOptions;
 use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
 
-use crate::dataset::{Dataset, DatasetError, DatasetKind};
+use crate::dataset::{Dataset, DatasetError, DatasetSpec};
 use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
 use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
 use crate::model::{Mlp, MlpConfig};
@@ -34,7 +34,7 @@ pub struct SessionOptions {
     /// The run's directory; none for one below [`DEFAULT_ROOT`].
     pub out: Option<PathBuf>,
     /// The data.
-    pub dataset: DatasetKind,
+    pub dataset: DatasetSpec,
     /// The network and how it is trained.
     pub train: TrainConfig,
     /// The device.
@@ -53,6 +53,8 @@ pub struct SessionOptions {
 
 /// Told how a session goes on.
 pub trait SessionObserver {
+    /// The data was read.
+    fn loaded(&mut self, _dataset: &Dataset) {}
     /// Training begins: on which device and why, and where the run is, if there is one.
     fn started(&mut self, device: &Resolution, run: Option<&Path>);
     /// An epoch was trained, evaluated, and handed over to be recorded.
@@ -205,7 +207,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let TrainConfig {
             seed, batch_size, ..
         } = options.train;
-        let dataset = Arc::new(Dataset::load(options.dataset, seed, batch_size)?);
+        let dataset = Arc::new(Dataset::open(&options.dataset, seed, batch_size)?);
         let held_out = HeldOut::new(dataset.held_out(), DEFAULT_EVALUATION_BATCH_SIZE, &device);
         let trainer = Trainer::try_new(
             options.train.clone(),
@@ -229,6 +231,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             None => None,
         };
         let run = recording.as_ref().map(|(run, _)| run.path());
+        observer.loaded(&self.dataset);
         observer.started(self.resolution, run);
 
         let start = Instant::now();
@@ -353,7 +356,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         };
         let run = match &self.options.out {
             Some(path) => RunDir::create(path, info)?,
-            None => create_default(self.options.dataset, info)?,
+            None => create_default(&self.options.dataset, info)?,
         };
         let plan = Plan {
             recorded,
@@ -383,7 +386,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             class_names: self.dataset.class_names().to_vec(),
             layers,
             config: serde_json::json!({
-                "dataset": self.options.dataset.as_str(),
+                "dataset": self.options.dataset.source().to_string(),
+                "data": self.options.dataset.file(),
+                "device": self.options.device.to_string(),
                 "train": self.options.train,
                 "record": recorded,
                 "every": self.options.schedule.to_string(),
@@ -461,11 +466,12 @@ fn record_error(run: &RunDir, source: RecordError) -> SessionError {
 }
 
 /// Creates the first of `traces/digits`, `traces/digits-2`, ... that is not taken.
-fn create_default(dataset: DatasetKind, info: RunInfo) -> Result<RunDir, CreateRunError> {
+fn create_default(dataset: &DatasetSpec, info: RunInfo) -> Result<RunDir, CreateRunError> {
+    let dataset = dataset.run_name();
     let mut number = 1;
     loop {
         let name = match number {
-            1 => dataset.to_string(),
+            1 => dataset.clone(),
             _ => format!("{dataset}-{number}"),
         };
         match RunDir::create(&Path::new(DEFAULT_ROOT).join(name), info.clone()) {

@@ -62,6 +62,7 @@ pub fn create_run(path: &Path) -> RunDir {
             num_train: 3,
             num_held_out: 1,
             held_out: "last 1".to_owned(),
+            details: None,
         }),
         evaluation_batch_size: Some(512),
         class_names: vec!["a".to_owned(), "b".to_owned()],

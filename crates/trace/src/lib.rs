@@ -20,6 +20,7 @@ mod part;
 mod publish;
 mod run;
 mod staging;
+mod suggest;
 mod table;
 mod time;
 mod topology;
@@ -42,6 +43,7 @@ pub use run::{
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,
 };
 pub use staging::{PartWriter, StagedPart, Staging};
+pub use suggest::{closest, did_you_mean};
 pub use table::{EPOCH_COLUMN, LAYER_COLUMN, ParseTableError, Table, float_item, float_list};
 pub use time::{now, parse_ms};
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};

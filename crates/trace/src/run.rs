@@ -93,6 +93,10 @@ pub struct DatasetInfo {
     pub num_held_out: u64,
     /// Which samples are held out, in words, as `last 297`.
     pub held_out: String,
+    /// What else the recorder needs to make the same samples of the data, in its own words; none
+    /// where it needs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
 }
 
 /// A directory that holds a run.

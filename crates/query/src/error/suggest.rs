@@ -3,7 +3,9 @@
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
-use super::{QueryError, did_you_mean};
+use trace::{closest, did_you_mean};
+
+use super::QueryError;
 use crate::session::CATALOG;
 
 /// The names that a query can use.
@@ -14,21 +16,6 @@ pub(crate) struct Known {
     pub(crate) schemas: Vec<String>,
     pub(crate) functions: Vec<String>,
     pub(crate) table_functions: Vec<String>,
-}
-
-/// The candidate that `name` is most likely a misspelling of.
-pub(crate) fn closest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let scored = candidates.into_iter().map(|candidate| {
-        let score = strsim::jaro_winkler(&name, &candidate.to_lowercase());
-        (score, candidate)
-    });
-    let (score, candidate) = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    // Below this, names have little more in common than their letters.
-    (score >= 0.75).then_some(candidate)
 }
 
 /// What is wrong with a query that could not be planned.

@@ -6,16 +6,6 @@ use parquet::errors::ParquetError;
 use super::*;
 
 #[test]
-fn the_closest_name_is_one_that_could_be_meant() {
-    let names = ["weights", "activations", "by_neuron", "padded"];
-    assert_eq!(closest("wieghts", names), Some("weights"));
-    assert_eq!(closest("Weights", names), Some("weights"));
-    assert_eq!(closest("byneuron", names), Some("by_neuron"));
-    assert_eq!(closest("xyz", names), None);
-    assert_eq!(closest("weights", []), None);
-}
-
-#[test]
 fn a_bad_file_is_recognised_under_whatever_it_is_wrapped_in() {
     let bad = || BadFileError {
         path: PathBuf::from("weights/x.parquet"),

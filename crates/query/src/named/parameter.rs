@@ -2,9 +2,10 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use trace::closest;
 
 use super::header::{Parameter, ParameterType};
-use crate::error::{QueryError, closest};
+use crate::error::QueryError;
 use crate::snapshot::Snapshot;
 
 /// The widest rows that are padded without being asked for: a wider table is hardly meant.

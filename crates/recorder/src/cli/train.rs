@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
 use recorder::{
-    CancelToken, EpochProgress, RecordSummary, Resolution, SessionError, SessionObserver,
-    SessionOptions, SessionSummary, train,
+    CancelToken, Dataset, EpochProgress, RecordSummary, Resolution, SessionError, SessionObserver,
+    SessionOptions, SessionSummary, Task, train,
 };
 use trace::{Catalog, RunDir, Table};
 
@@ -23,7 +23,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
     let options = SessionOptions {
         out: args.out.clone(),
-        dataset: args.dataset,
+        dataset: args.data.spec()?,
         train: args.train_config(),
         device: args.device,
         recorded: args.recorded(),
@@ -34,7 +34,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
     };
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
-    let mut progress = Progress::new(options.train.epochs, console.clone());
+    let mut progress = Progress::new(&options, console.clone());
     let result = train(&options, &cancel, &mut progress);
     console.bar().finish_and_clear();
     // Nothing is left to be published: from here on Ctrl-C ends the process.
@@ -92,10 +92,14 @@ struct Progress {
     console: Console,
     is_terminal: bool,
     last_line: Option<Instant>,
+    /// Whether the data is from a file, so that there is something to tell about it.
+    from_file: bool,
+    /// Whether it was left to the data what is predicted.
+    task_inferred: bool,
 }
 
 impl Progress {
-    fn new(epochs: usize, console: Console) -> Self {
+    fn new(options: &SessionOptions, console: Console) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let target = if is_terminal {
             ProgressDrawTarget::stderr()
@@ -105,18 +109,55 @@ impl Progress {
         let style = ProgressStyle::with_template("{bar:24} epoch {pos}/{len} {msg} eta {eta}")
             .expect("the template is well-formed");
         let bar = console.bar();
-        bar.set_length(epochs as u64);
+        bar.set_length(options.train.epochs as u64);
         bar.set_style(style);
         bar.set_draw_target(target);
         Self {
             console,
             is_terminal,
             last_line: None,
+            from_file: options.dataset.file().is_some(),
+            task_inferred: options
+                .dataset
+                .file()
+                .is_some_and(|file| file.task.is_none()),
         }
     }
 }
 
+/// What somebody wants to see confirmed of data of their own.
+fn describe_data(dataset: &Dataset, task_inferred: bool) -> String {
+    let targets = dataset.target_names().join(", ");
+    let predicted = match dataset.task() {
+        Task::Classification => {
+            format!("{} classes of {targets}", dataset.class_names().len())
+        }
+        Task::Binary => format!("{targets} as {}", dataset.class_names().join(" or ")),
+        Task::MultiLabel => format!("the labels {targets}"),
+        Task::Regression => format!("the numbers {targets}"),
+    };
+    let inferred = match task_inferred {
+        true => ", as it looks; --task says otherwise",
+        false => "",
+    };
+    format!(
+        "data: {} samples to train on, {} held out ({}); {} inputs predict {predicted} ({}{inferred})",
+        HumanCount(dataset.info().num_train),
+        HumanCount(dataset.info().num_held_out),
+        dataset.info().held_out,
+        dataset.num_inputs(),
+        dataset.task().as_str(),
+    )
+}
+
 impl SessionObserver for Progress {
+    fn loaded(&mut self, dataset: &Dataset) {
+        if self.from_file {
+            self.console
+                .say(&describe_data(dataset, self.task_inferred));
+        }
+    }
+
     fn started(&mut self, device: &Resolution, run: Option<&Path>) {
         let console = &self.console;
         console.say(&format!("training on {}", device.reason));

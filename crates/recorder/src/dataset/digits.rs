@@ -23,13 +23,14 @@ pub(super) fn load() -> Result<Dataset, DatasetError> {
         num_train: samples.len() as u64,
         num_held_out: held_out.len() as u64,
         held_out: format!("last {NUM_HELD_OUT}"),
+        details: None,
     };
     Ok(Dataset {
-        kind: DatasetKind::Digits,
         info,
         training: Training::Fixed(samples),
         held_out,
         class_names: (0..NUM_CLASSES).map(|class| class.to_string()).collect(),
+        target_names: Vec::new(),
     })
 }
 

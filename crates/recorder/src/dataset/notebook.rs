@@ -20,13 +20,14 @@ pub(super) fn load(seed: u64, num_train: usize) -> Dataset {
         num_train: num_train as u64,
         num_held_out: NUM_HELD_OUT as u64,
         held_out: format!("{NUM_HELD_OUT} drawn with the seed"),
+        details: None,
     };
     Dataset {
-        kind: DatasetKind::Notebook,
         info,
         training: Training::Drawn(num_train),
         held_out,
         class_names: vec!["0".to_owned(), "1".to_owned()],
+        target_names: Vec::new(),
     }
 }
 

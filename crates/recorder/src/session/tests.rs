@@ -7,6 +7,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, Table};
 
 use super::*;
+use crate::dataset::DatasetKind;
 use crate::device::testing::devices;
 use crate::model::MlpParameters;
 use crate::recording::ActivationDetail;
@@ -30,7 +31,7 @@ impl SessionObserver for Silent {
 fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
     SessionOptions {
         out: Some(out.to_owned()),
-        dataset: DatasetKind::Digits,
+        dataset: DatasetKind::Digits.into(),
         train: TrainConfig {
             hidden: vec![24, 12],
             epochs: 3,
@@ -71,7 +72,7 @@ fn parameters_by_epoch<B: Backend>(
     let TrainConfig {
         seed, batch_size, ..
     } = options.train;
-    let dataset = Dataset::load(options.dataset, seed, batch_size).unwrap();
+    let dataset = Dataset::open(&options.dataset, seed, batch_size).unwrap();
     let mut trainer = Trainer::<Autodiff<B>>::try_new(
         options.train.clone(),
         Arc::new(dataset),
@@ -275,7 +276,7 @@ fn an_epoch_is_rebuilt_from_the_trace_alone() {
         let path = dir.path().join("run");
         let mut options = options(&path, Some(EVERYTHING));
         options.device = device;
-        options.dataset = dataset;
+        options.dataset = dataset.into();
         options.train = TrainConfig {
             hidden: vec![24, 12],
             epochs: 3,

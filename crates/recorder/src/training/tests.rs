@@ -214,6 +214,61 @@ fn the_binary_loss_pulls_towards_the_target() {
     }
 }
 
+/// One linear layer on one sample of two outputs, a step of Adam: what each bias moved by, with the
+/// output before.
+fn bias_steps(targets: Targets) -> Vec<(f64, f64)> {
+    let dataset = Dataset::of_one_sample(vec![1.0, -1.0], targets);
+    let config = TrainConfig {
+        hidden: vec![],
+        batch_size: 1,
+        ..TrainConfig::default_for(DatasetKind::Digits)
+    };
+    let mut trainer = Trainer::<Cpu>::try_new(
+        config,
+        Arc::new(dataset),
+        Default::default(),
+        CancelToken::default(),
+    )
+    .unwrap();
+    let before = trainer.model().read_parameters().unwrap().layers.remove(0);
+    run(&mut trainer, 0);
+    let after = trainer.model().read_parameters().unwrap().layers.remove(0);
+    (0..2)
+        .map(|output| {
+            let [a, b] = [0, 1].map(|input| f64::from(before.weights[2 * output + input]));
+            let bias = f64::from(before.bias[output]);
+            (bias - f64::from(after.bias[output]), a - b + bias)
+        })
+        .collect()
+}
+
+#[test]
+fn several_labels_and_numbers_pull_each_output_towards_its_target() {
+    let rows = |values: &[f32]| TargetRows {
+        values: values.to_vec(),
+        width: 2,
+    };
+    let targets = [0.25, 1.0];
+    let by_labels = bias_steps(Targets::Labels(rows(&targets)));
+    let by_values = bias_steps(Targets::Values(rows(&targets)));
+    // The gradient by a logit: (σ(z) - t) / 2 of the mean of two labels, 2 (z - t) / 2 of that of
+    // two squares. Adam's first step is lr g / (|g| + ε), with Burn's ε of 1e-5.
+    let expected = |gradient: f64| 1e-3 * gradient / (gradient.abs() + 1e-5);
+    for (output, target) in targets.into_iter().map(f64::from).enumerate() {
+        let (moved, z) = by_labels[output];
+        let gradient = (1.0 / (1.0 + (-z).exp()) - target) / 2.0;
+        assert!(
+            (moved - expected(gradient)).abs() < 1e-7,
+            "label {output}: {moved}"
+        );
+        let (moved, z) = by_values[output];
+        assert!(
+            (moved - expected(z - target)).abs() < 1e-7,
+            "number {output}: {moved}"
+        );
+    }
+}
+
 #[test]
 fn a_cancelled_epoch_stops_at_a_step() {
     let config = small(DatasetKind::Digits);

@@ -1,0 +1,375 @@
+//! `recorder train` on data of one's own: every format, every task.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use serde_json::{Value, json};
+use stratigraph::{Scratch, run};
+
+use crate::files;
+
+/// 60 flowers of three kinds that can be told apart by their length; every kind is an ellipse.
+fn flowers() -> String {
+    let mut text = "id,length,width,kind\n".to_owned();
+    for row in 0..60u32 {
+        let kind = row % 3;
+        let name = ["setosa", "versicolor", "virginica"][kind as usize];
+        let (length, width) = (10 * kind + row % 5, row % 7);
+        writeln!(text, "f{row},{length}.5,{width},{name}").unwrap();
+    }
+    text
+}
+
+/// Trains a small network on data until it has learned something; returns what it said.
+fn train(scratch: &Scratch, arguments: &[&str]) -> (String, String) {
+    let small = [
+        "train", "--device", "cpu", "--hidden", "8", "--epochs", "30",
+    ];
+    let fast = ["--lr", "0.02", "--batch-size", "8"];
+    let mut command = scratch.recorder(&[&small[..], &fast, arguments].concat());
+    let trained = run(&mut command);
+    let stderr = trained.stderr.clone();
+    (trained.expect_success(), stderr)
+}
+
+fn replayed(scratch: &Scratch, run_dir: &str) -> String {
+    run(&mut scratch.recorder(&["replay", run_dir, "--epoch", "29"])).expect_success()
+}
+
+fn identity(scratch: &Scratch, run_dir: &str) -> Value {
+    let json = fs::read(scratch.path(run_dir).join("run.json")).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// The figures of a held-out set in the last epoch, by name.
+fn figures(scratch: &Scratch, run_dir: &str) -> Vec<(String, f64)> {
+    let sql = "SELECT name, value FROM metrics WHERE phase = 'eval' AND epoch = 29 ORDER BY name";
+    let rows = scratch.rows(run_dir, sql);
+    let figure = |row: &Value| {
+        let name = row["name"].as_str().unwrap().to_owned();
+        (name, row["value"].as_f64().unwrap())
+    };
+    rows.iter().map(figure).collect()
+}
+
+/// How many rows of the last epoch's classifications have each column.
+fn filled(scratch: &Scratch, run_dir: &str) -> Value {
+    let sql = "SELECT count(*) AS rows, count(target) AS target, count(expected) AS expected, \
+               count(predicted) AS predicted, count(correct) AS correct, \
+               count(confidence) AS confidence, max(cardinality(outputs)) AS outputs \
+               FROM classifications WHERE epoch = 29";
+    scratch.rows(run_dir, sql).remove(0)
+}
+
+#[test]
+fn a_csv_of_classes_is_learned_recorded_and_replayed() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("data")).unwrap();
+    fs::write(scratch.path("data/flowers.csv"), flowers()).unwrap();
+    let data = [
+        "--dataset",
+        "csv:data/flowers.csv",
+        "--target",
+        "kind",
+        "--ignore",
+        "id",
+    ];
+    let (stdout, stderr) = train(&scratch, &data);
+    assert!(
+        stderr.contains(
+            "data: 48 samples to train on, 12 held out (0.2 drawn with the seed, by class); 2 \
+             inputs predict 3 classes of kind (classification, as it looks; --task says otherwise)"
+        ),
+        "{stderr}"
+    );
+    // Named after its file.
+    let run_dir = "traces/flowers";
+    assert!(
+        stdout.contains("kept 30 captures in traces/flowers:"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("accuracy 100.0%"), "{stdout}");
+    let [(accuracy, share), (loss, _)] = &figures(&scratch, run_dir)[..] else {
+        panic!("a loss and a score")
+    };
+    assert_eq!((accuracy.as_str(), loss.as_str()), ("accuracy", "loss"));
+    assert_eq!(*share, 1.0);
+
+    let identity = identity(&scratch, run_dir);
+    let names = json!(["setosa", "versicolor", "virginica"]);
+    assert_eq!(identity["class_names"], names);
+    assert_eq!(identity["model"]["loss"], "softmax_cross_entropy");
+    assert_eq!(identity["dataset"]["kind"], "csv");
+    let source = scratch.path("data/flowers.csv").canonicalize().unwrap();
+    let told = identity["dataset"]["source"].as_str().unwrap();
+    assert_eq!(fs::canonicalize(told).unwrap(), source);
+    let details = &identity["dataset"]["details"];
+    assert_eq!(details["inputs"]["names"], json!(["length", "width"]));
+    assert_eq!(details["options"]["task"], "classification");
+    assert_eq!(identity["config"]["dataset"], "csv:data/flowers.csv");
+    assert_eq!(identity["config"]["data"]["ignored"], json!(["id"]));
+
+    let all = json!({"rows": 12, "target": 12, "expected": 0, "predicted": 12, "correct": 12,
+        "confidence": 12, "outputs": 3});
+    assert_eq!(filled(&scratch, run_dir), all);
+    let sql = "SELECT target, count FROM confusion WHERE epoch = 29 AND target = predicted \
+               ORDER BY target";
+    let four = |target: i32| json!({"target": target, "count": 4});
+    assert_eq!(scratch.rows(run_dir, sql), [four(0), four(1), four(2)]);
+    assert!(
+        replayed(&scratch, run_dir).contains("12 of 12 held-out samples reproduced bit for bit"),
+    );
+    // From anywhere.
+    let elsewhere = scratch.path(run_dir);
+    let mut replay = scratch.recorder(&["replay", ".", "--epoch", "0"]);
+    run(replay.current_dir(elsewhere)).expect_success();
+    run(&mut scratch.sink(&["verify", run_dir])).expect_success();
+
+    // The data is not what it was: that is told, and nothing is compared.
+    let mut changed = flowers();
+    changed.push_str("f60,1.5,1,setosa\n");
+    fs::write(scratch.path("data/flowers.csv"), changed).unwrap();
+    let replay = &["replay", run_dir, "--epoch", "29"];
+    let stderr = run(&mut scratch.recorder(replay)).expect_failure(1);
+    assert!(
+        stderr.contains("is not the one that was recorded: its checksum is"),
+        "{stderr}"
+    );
+    fs::remove_file(scratch.path("data/flowers.csv")).unwrap();
+    let stderr = run(&mut scratch.recorder(replay)).expect_failure(1);
+    assert!(stderr.contains("cannot read the data "), "{stderr}");
+}
+
+#[test]
+fn a_csv_of_two_classes_is_one_output() {
+    let scratch = Scratch::new();
+    let rows = (0..40).map(|row| {
+        let answer = if row % 4 < 2 { "no" } else { "yes" };
+        format!("{},{answer}\n", row % 4)
+    });
+    let rows: String = rows.collect();
+    fs::write(scratch.path("answers.csv"), format!("x,answer\n{rows}")).unwrap();
+    let test = "x,answer\n0,no\n3,yes\n1,no\n";
+    fs::write(scratch.path("test.csv"), test).unwrap();
+    let data = ["--dataset", "csv:answers.csv", "--target", "answer"];
+    let files = ["--held-out", "test.csv", "--out", "run"];
+    let (_, stderr) = train(&scratch, &[data, files].concat());
+    assert!(
+        stderr.contains("1 inputs predict answer as no or yes (binary, as it looks"),
+        "{stderr}"
+    );
+    let identity = identity(&scratch, "run");
+    assert_eq!(identity["class_names"], json!(["no", "yes"]));
+    assert_eq!(identity["model"]["loss"], "binary_cross_entropy");
+    let sql = "SELECT target, expected, predicted FROM classifications WHERE epoch = 29";
+    let row =
+        |class: i32| json!({"target": class, "expected": [f64::from(class)], "predicted": class});
+    assert_eq!(scratch.rows("run", sql), [row(0), row(1), row(0)]);
+    assert!(replayed(&scratch, "run").contains("3 of 3"));
+}
+
+#[test]
+fn several_labels_have_an_output_each_and_no_class() {
+    let scratch = Scratch::new();
+    let rows = (0..50).map(|row| {
+        let (x, y) = (row % 5, row % 7);
+        format!("{x},{y},{},{}\n", i32::from(x > 2), i32::from(y > 3))
+    });
+    let rows: String = rows.collect();
+    fs::write(scratch.path("labels.csv"), format!("x,y,wide,high\n{rows}")).unwrap();
+    let data = [
+        "--dataset",
+        "csv:labels.csv",
+        "--target",
+        "wide",
+        "--target",
+        "high",
+        "--out",
+        "run",
+    ];
+    let (stdout, stderr) = train(&scratch, &data);
+    assert!(
+        stderr.contains("predict the labels wide, high (multi-label"),
+        "{stderr}"
+    );
+    assert!(stdout.contains(", label accuracy "), "{stdout}");
+    let [(score, share), (loss, _)] = &figures(&scratch, "run")[..] else {
+        panic!("a loss and a score")
+    };
+    assert_eq!((score.as_str(), loss.as_str()), ("label_accuracy", "loss"));
+    assert!(*share > 0.9, "{share}");
+    let none = json!({"rows": 10, "target": 0, "expected": 10, "predicted": 0, "correct": 0,
+        "confidence": 0, "outputs": 2});
+    assert_eq!(filled(&scratch, "run"), none);
+    let identity = identity(&scratch, "run");
+    assert_eq!(identity["class_names"], json!([]));
+    assert_eq!(identity["model"]["loss"], "multi_label_cross_entropy");
+    assert_eq!(
+        identity["dataset"]["details"]["targets"]["names"],
+        json!(["wide", "high"])
+    );
+    assert!(replayed(&scratch, "run").contains("10 of 10"));
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
+#[test]
+fn parquet_of_numbers_is_a_regression() {
+    let scratch = Scratch::new();
+    let x: Vec<i64> = (0..60).map(|row| row % 10).collect();
+    let price = x.iter().map(|&x| 1_000.5 + 200.0 * x as f64);
+    let columns: [(&str, ArrayRef); 2] = [
+        ("price", Arc::new(Float64Array::from_iter_values(price))),
+        ("x", Arc::new(Int64Array::from(x))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    // As pandas, polars and DuckDB write it by default.
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build())).unwrap();
+    writer.write(&batch).unwrap();
+    fs::write(scratch.path("prices.parquet"), writer.into_inner().unwrap()).unwrap();
+
+    let data = [
+        "--dataset",
+        "parquet:prices.parquet",
+        "--target",
+        "price",
+        "--held-out",
+        "0.25",
+        "--out",
+        "run",
+    ];
+    let (stdout, stderr) = train(&scratch, &data);
+    assert!(
+        stderr.contains("45 samples to train on, 15 held out (0.25 drawn with the seed);"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("predict the numbers price (regression, as it looks"),
+        "{stderr}"
+    );
+    assert!(stdout.contains(", R² "), "{stdout}");
+    let [(loss, squares), (score, r2)] = &figures(&scratch, "run")[..] else {
+        panic!("a loss and a score")
+    };
+    assert_eq!((score.as_str(), loss.as_str()), ("r2", "loss"));
+    assert!(*r2 > 0.9 && *squares < 0.1, "{r2}, {squares}");
+    let none = json!({"rows": 15, "target": 0, "expected": 15, "predicted": 0, "correct": 0,
+        "confidence": 0, "outputs": 1});
+    assert_eq!(filled(&scratch, "run"), none);
+    // Prices as the network sees them: `details` says how to get back.
+    let identity = identity(&scratch, "run");
+    let targets = &identity["dataset"]["details"]["targets"];
+    let [mean, std] = ["mean", "std"].map(|key| targets[key][0].as_f64().unwrap());
+    let sql = "SELECT expected[1] AS z FROM classifications WHERE epoch = 29";
+    for row in scratch.rows("run", sql) {
+        let price = row["z"].as_f64().unwrap() * std + mean;
+        let steps = (price - 1_000.5) / 200.0;
+        assert!((steps - steps.round()).abs() < 1e-4, "{price}");
+    }
+    assert!(replayed(&scratch, "run").contains("15 of 15"));
+    // Queries that are about classes have no rows, and no errors.
+    let confusion = run(&mut scratch.query(&["run", "confusion", "run", "--format", "csv"]));
+    assert_eq!(confusion.expect_success().lines().count(), 1);
+}
+
+#[test]
+fn idx_files_as_mnist_has_them_are_learned() {
+    let scratch = Scratch::new();
+    let write = |name: &str, sizes: &[u32], values: &[u8]| {
+        let mut bytes = vec![0, 0, 8, sizes.len() as u8];
+        bytes.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+        bytes.extend(values);
+        let file = fs::File::create(scratch.path(name)).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        gzip.write_all(&bytes).unwrap();
+        gzip.finish().unwrap();
+    };
+    fs::create_dir(scratch.path("bars")).unwrap();
+    for (set, num) in [("train", 60u32), ("t10k", 12)] {
+        // 3x3 pixels with one bright row: its number is the label.
+        let labels: Vec<u8> = (0..num).map(|image| (image % 3) as u8).collect();
+        let rows = labels
+            .iter()
+            .flat_map(|&label| (0..3).map(move |row| row == label));
+        let pixels: Vec<u8> = rows
+            .flat_map(|bright| [if bright { 255 } else { 0 }; 3])
+            .collect();
+        write(
+            &format!("bars/{set}-images-idx3-ubyte.gz"),
+            &[num, 3, 3],
+            &pixels,
+        );
+        write(&format!("bars/{set}-labels-idx1-ubyte.gz"), &[num], &labels);
+    }
+    let (stdout, stderr) = train(&scratch, &["--dataset", "idx:bars"]);
+    assert!(
+        stderr.contains("data: 60 samples to train on, 12 held out (all of /"),
+        "{stderr}"
+    );
+    assert!(stdout.contains("captures in traces/bars:"), "{stdout}");
+    assert!(stdout.contains("accuracy 100.0%"), "{stdout}");
+    assert_eq!(
+        identity(&scratch, "traces/bars")["class_names"],
+        json!(["0", "1", "2"])
+    );
+    assert!(replayed(&scratch, "traces/bars").contains("12 of 12"));
+
+    // The same files by their own names, and a split of them as numbers.
+    let explicit = [
+        "--dataset",
+        "idx:bars/train-images-idx3-ubyte.gz",
+        "--labels",
+        "bars/train-labels-idx1-ubyte.gz",
+        "--held-out",
+        "bars/t10k-images-idx3-ubyte.gz",
+        "--held-out-labels",
+        "bars/t10k-labels-idx1-ubyte.gz",
+        "--task",
+        "regression",
+        "--scale",
+        "standard",
+        "--out",
+        "numbers",
+    ];
+    let (stdout, stderr) = train(&scratch, &explicit);
+    assert!(
+        stderr.contains("9 inputs predict the numbers label (regression)"),
+        "{stderr}"
+    );
+    assert!(stdout.contains(", R² "), "{stdout}");
+    assert!(replayed(&scratch, "numbers").contains("12 of 12"));
+}
+
+#[test]
+fn bad_data_is_refused_before_anything_is_written() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("bad.csv"), "x,y\n1,0\n2,1\nthree,1\n").unwrap();
+    let before = files(&scratch.path(""));
+    let refused = |arguments: &[&str]| {
+        let arguments = [&["train", "--device", "cpu"], arguments].concat();
+        run(&mut scratch.recorder(&arguments)).expect_failure(1)
+    };
+    assert_eq!(
+        refused(&["--dataset", "csv:bad.csv", "--target", "y"]),
+        "error: bad.csv, line 4, column \"x\": \"three\" is no number\n"
+    );
+    assert_eq!(
+        refused(&["--dataset", "csv:bad.csv", "--target", "Y"]),
+        "error: bad.csv: there is no column \"Y\"; did you mean y? (columns: x, y)\n"
+    );
+    let missing = refused(&["--dataset", "csv:none.csv", "--target", "y"]);
+    assert!(
+        missing.starts_with("error: cannot read the data none.csv: "),
+        "{missing}"
+    );
+    let missing = refused(&["--dataset", "idx:bad.csv"]);
+    assert!(missing.contains("give --labels FILE"), "{missing}");
+    assert_eq!(files(&scratch.path("")), before);
+}
