@@ -96,6 +96,15 @@ def real_run(request):
 
 
 @pytest.fixture(scope="session")
+def digits_run():
+    """The real run whose held-out samples lie in the repository."""
+    for run in real_runs():
+        if json.loads((run / "run.json").read_text())["dataset"]["kind"] == "digits":
+            return run
+    missing("STRATIGRAPH_RUNS names no run of the digits")
+
+
+@pytest.fixture(scope="session")
 def synthetic_run(tmp_path_factory):
     """A run whose labels need percent-encoding, with ten classes and the untrained network as epoch -1."""
     directory = tmp_path_factory.mktemp("runs") / "labels"
