@@ -17,7 +17,7 @@ use crate::training::CancelToken;
 use super::checkpoint::{Checkpoint, CheckpointError, ValueReader};
 use super::layers::{ImportedTopologyError, topology};
 use super::pattern::{NamePattern, Numbers, guess, is_shard};
-use super::values::is_supported;
+use super::values::{always_fits, is_supported};
 
 /// Memory for rows that wait to be written, at least. There is room for [`CHANNEL_LAYERS`] of the
 /// largest layers, within this and [`MAX_CHANNEL_BYTES`]; a larger layer goes alone.
@@ -230,7 +230,7 @@ pub fn import(
 ) -> Result<ImportSummary, ImportError> {
     let files = expand(&options.checkpoints)?;
     let series = series(files, options)?;
-    let topology = same_network(&series)?;
+    let topology = same_network(&series, options.lossy)?;
     let run = create(options, &series, topology)?;
     let topology = &run.info().layers;
     let sink_options = SinkOptions {
@@ -393,8 +393,9 @@ fn capture_id(
     })
 }
 
-/// The topology of checkpoints that are all of one network, in one and the same types.
-fn same_network(series: &[(PathBuf, CaptureId)]) -> Result<Topology, ImportError> {
+/// The topology of checkpoints that are all of one network, in one and the same types. Whether values
+/// fit is looked at in the first, so that 64-bit floats are not found out halfway.
+fn same_network(series: &[(PathBuf, CaptureId)], lossy: bool) -> Result<Topology, ImportError> {
     let (first_path, _) = series.first().expect("there are files");
     let first = Checkpoint::open(first_path)?;
     for (name, tensor) in first.tensors() {
@@ -411,6 +412,13 @@ fn same_network(series: &[(PathBuf, CaptureId)]) -> Result<Topology, ImportError
         path: first_path.clone(),
         source,
     })?;
+    let mut values = first.values(lossy);
+    for (name, _) in first
+        .tensors()
+        .filter(|(_, t)| !lossy && !always_fits(t.dtype))
+    {
+        values.read(name)?;
+    }
     for (path, _) in &series[1..] {
         let other = Checkpoint::open(path)?;
         let differs = |tensor: &str, problem| ImportError::Differs {

@@ -21,6 +21,12 @@ pub(super) fn is_supported(dtype: Dtype) -> bool {
     )
 }
 
+/// Whether a 32-bit float holds every value of a supported type.
+pub(super) fn always_fits(dtype: Dtype) -> bool {
+    use Dtype::{F64, I32, I64, U32, U64};
+    !matches!(dtype, F64 | I32 | I64 | U32 | U64)
+}
+
 /// Whether values of the type are never what an optimizer changes.
 pub(super) fn is_integer(dtype: Dtype) -> bool {
     use Dtype::{BF16, F16, F32, F64};

@@ -328,6 +328,17 @@ fn what_a_trace_cannot_hold_is_refused_unless_it_may_be_rounded() {
     assert!(message.contains("tensor w is of type F8_E4M3"), "{message}");
     assert!(!out.exists());
 
+    write(
+        &path,
+        &[tensor("w", Dtype::F64, &[1], &0.1f64.to_le_bytes())],
+    );
+    let message = run_import(&options).unwrap_err().to_string();
+    assert!(
+        message.contains("tensor w, of type F64: value 0.1 at position 0"),
+        "{message}"
+    );
+    assert!(!out.exists());
+
     // What fits into a 32-bit float is taken, the rest is not.
     let counter = |value: i64| tensor("n", Dtype::I64, &[], &value.to_le_bytes());
     write(&path, &[counter(1 << 24)]);
