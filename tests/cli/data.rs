@@ -348,6 +348,92 @@ fn idx_files_as_mnist_has_them_are_learned() {
 }
 
 #[test]
+fn a_file_says_what_the_command_line_does_not() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("flowers.csv"), flowers()).unwrap();
+    let toml = "dataset = \"csv:flowers.csv\"\ntarget = [\"kind\"]\nignore = [\"id\"]\n\
+                device = \"cpu\"\nhidden = [5, 4]\nepochs = 9\nbatch_size = 16\nlr = 0.5\n\
+                every = [0, 2]\nrecord-initial = true\nseed = 7\nout = \"run\"\n\
+                activations = \"stats\"\nheld-out = 0.5\n";
+    fs::write(scratch.path("run.toml"), toml).unwrap();
+    let arguments = [
+        "train", "--config", "run.toml", "--epochs", "3", "--lr", "0.01",
+    ];
+    let trained = run(&mut scratch.recorder(&arguments));
+    assert!(
+        trained.stderr.starts_with("options from run.toml\n"),
+        "{trained}"
+    );
+    let stdout = trained.expect_success();
+    assert!(stdout.contains("kept 3 captures in run:"), "{stdout}");
+    let from_file = identity(&scratch, "run");
+    let told = [
+        "train",
+        "--dataset",
+        "csv:flowers.csv",
+        "--target",
+        "kind",
+        "--ignore",
+        "id",
+        "--device",
+        "cpu",
+        "--hidden",
+        "5,4",
+        "--epochs",
+        "3",
+        "--batch-size",
+        "16",
+        "--lr",
+        "0.01",
+        "--every",
+        "0,2",
+        "--record-initial",
+        "--seed",
+        "7",
+        "--out",
+        "told",
+        "--activations",
+        "stats",
+        "--held-out",
+        "0.5",
+    ];
+    run(&mut scratch.recorder(&told)).expect_success();
+    // One run is as the other.
+    let config = &from_file["config"];
+    assert_eq!(*config, identity(&scratch, "told")["config"]);
+    for (key, value) in [
+        ("epochs", json!(3)),
+        ("batch_size", json!(16)),
+        ("hidden", json!([5, 4])),
+        ("learning_rate", json!(0.01)),
+        ("seed", json!(7)),
+    ] {
+        assert_eq!(config["train"][key], value, "{key}");
+    }
+    assert_eq!(config["every"], "0,2");
+    assert_eq!(config["record_initial"], true);
+    let sql = "SELECT epoch, layer, neuron, weights FROM weights ORDER BY epoch, neuron";
+    assert_eq!(scratch.rows("run", sql), scratch.rows("told", sql));
+
+    // What is wrong in the file is wrong usage, and nothing is written.
+    fs::write(scratch.path("wrong.toml"), "epochs = 3\nepoch = 4\n").unwrap();
+    let before = files(&scratch.path(""));
+    let wrong = ["train", "--config", "wrong.toml"];
+    let stderr = run(&mut scratch.recorder(&wrong)).expect_failure(2);
+    let told = "error: wrong.toml, line 2: there is no option \"epoch\"; did you mean epochs?";
+    assert!(stderr.starts_with(told), "{stderr}");
+    fs::write(scratch.path("wrong.toml"), "epochs = 0\n").unwrap();
+    let stderr = run(&mut scratch.recorder(&wrong)).expect_failure(2);
+    assert!(stderr.contains("0 epochs would train nothing"), "{stderr}");
+    fs::remove_file(scratch.path("wrong.toml")).unwrap();
+    let stderr = run(&mut scratch.recorder(&wrong)).expect_failure(2);
+    assert!(stderr.contains("cannot read wrong.toml"), "{stderr}");
+    let mut after = before;
+    after.remove(&scratch.path("wrong.toml"));
+    assert_eq!(files(&scratch.path("")), after);
+}
+
+#[test]
 fn bad_data_is_refused_before_anything_is_written() {
     let scratch = Scratch::new();
     fs::write(scratch.path("bad.csv"), "x,y\n1,0\n2,1\nthree,1\n").unwrap();

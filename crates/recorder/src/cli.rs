@@ -1,5 +1,6 @@
 //! The command line: arguments, printing, exit status.
 
+mod config;
 mod console;
 mod data;
 mod export;
@@ -85,6 +86,10 @@ impl Verb {
 
 #[derive(Debug, Args)]
 struct TrainArgs {
+    /// A TOML file with options of this command by their names, as epochs = 20; what the command
+    /// line says goes before what the file says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The run's directory, which must not exist or be empty [default: traces/<dataset>, or
     /// traces/<dataset>-2 and so on where that is taken]
     #[arg(long, value_name = "DIR")]
@@ -225,7 +230,9 @@ impl TrainArgs {
 
 /// Runs the command line: 0 for done, 1 for failed, 2 for wrong usage, 130 after Ctrl-C.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let arguments = config::expand(&Cli::command(), std::env::args_os().collect());
+    let cli = arguments.and_then(Cli::try_parse_from);
+    let cli = cli.unwrap_or_else(|error| error.exit());
     if let Err(error) = cli.verb.check() {
         error.exit();
     }

@@ -34,6 +34,9 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
     };
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
+    if let Some(file) = &args.config {
+        console.say(&format!("options from {}", file.display()));
+    }
     let mut progress = Progress::new(&options, console.clone());
     let result = train(&options, &cancel, &mut progress);
     console.bar().finish_and_clear();
