@@ -8,12 +8,12 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use recorder::{
-    ActivationDetail, CancelToken, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice,
-    EpochProgress, LayerSelection, Recorded, Resolution, Schedule, SessionObserver, SessionOptions,
-    SessionSummary, TrainConfig,
+    ActivationDetail, CancelToken, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DatasetKind,
+    DeviceChoice, EpochProgress, LayerSelection, Recorded, Resolution, Schedule, SessionObserver,
+    SessionOptions, SessionSummary, TrainConfig,
 };
 use sink::Part;
-use trace::{CaptureId, Catalog, Epoch, RunDir, Step};
+use trace::{CaptureId, Catalog, Epoch, Rank, RunDir, Step};
 
 /// Raw activations, as `recorder train` keeps them by default.
 pub const RAW: ActivationDetail = ActivationDetail::Raw {
@@ -70,6 +70,10 @@ pub fn train_digits_on(
         record_initial: false,
         layers: LayerSelection::default(),
         channel_bytes: None,
+        checkpoint_every: CheckpointEvery::default(),
+        resume: false,
+        rank: Rank::default(),
+        world_size: 1,
     };
     Ok(recorder::train(
         &options,

@@ -301,9 +301,21 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--every", "5,2"], "no schedule"),
         (&["train", "--every", "0,20"], "epochs 0 to 19"),
         (&["train", "--lr", "nan"], "a learning rate of NaN"),
+        (&["train", "--resume"], "--resume needs --out"),
+        (
+            &["train", "--resume", "--out", "run", "--record", "none"],
+            "--record none writes none",
+        ),
+        (&["train", "--checkpoint-every", "30"], "as 30s"),
+        (&["train", "--rank", "1"], "ranks are 0 to 0"),
+        (
+            &["train", "--rank", "2", "--world-size", "2"],
+            "ranks are 0 to 1",
+        ),
+        (&["train", "--world-size", "0"], "1..="),
+        (&["train", "--world-size", "2"], "--world-size needs --out"),
         (&["replay", "traces/digits"], "--epoch"),
         // Verbs and flags that do not work yet are absent.
-        (&["train", "--resume"], "--resume"),
         (&["export"], "export"),
     ] {
         let stderr = run(&mut scratch.recorder(arguments)).expect_failure(2);

@@ -16,8 +16,8 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection, Recorded, Schedule,
-    TrainConfig,
+    ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection,
+    Recorded, Schedule, TrainConfig,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -73,6 +73,7 @@ impl Verb {
             let reached = args.every.check(config.last_epoch());
             reached.map_err(|error| error.to_string())
         });
+        let checked = checked.and_then(|()| args.check_ranks());
         checked.map_err(|error| {
             let mut command = Cli::command();
             command.build();
@@ -90,8 +91,8 @@ struct TrainArgs {
     /// line says goes before what the file says
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The run's directory, which must not exist or be empty [default: traces/<dataset>, or
-    /// traces/<dataset>-2 and so on where that is taken]
+    /// The run's directory, which must not exist or be empty unless --resume goes on with it
+    /// [default: traces/<dataset>, or traces/<dataset>-2 and so on where that is taken]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -152,7 +153,31 @@ struct TrainArgs {
     /// 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
+    /// How often to write what training can go on from (parameters and the optimizer's state), at
+    /// the end of an epoch; only the newest is kept, and none of a finished run
+    #[arg(long, default_value_t, value_name = "30s|Nepochs|never")]
+    checkpoint_every: CheckpointEvery,
+    /// Go on with the run in --out from its newest checkpoint, or from the beginning where there is
+    /// none; the other options must be those that it was begun with. What was recorded after that
+    /// moment is recorded anew
+    #[arg(long)]
+    resume: bool,
+    /// This process among those that record the run, from 0: all train the same network, and each
+    /// records its share of the layers; rank 0 creates the run
+    #[arg(long, default_value_t = 0, value_name = "R")]
+    rank: u32,
+    /// How many processes record the run; each is started with the same options, but for its --rank
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_WORLD_SIZE)
+    )]
+    world_size: u32,
 }
+
+/// The most processes that record one run.
+const MAX_WORLD_SIZE: i64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Activations {
@@ -208,6 +233,28 @@ impl TrainArgs {
             learning_rate: self.lr.unwrap_or(default.learning_rate),
             seed: self.seed.unwrap_or(default.seed),
         }
+    }
+
+    /// Checks what ranks and resuming need.
+    fn check_ranks(&self) -> Result<(), String> {
+        let (rank, world_size) = (self.rank, self.world_size);
+        if rank >= world_size {
+            return Err(format!(
+                "there is no rank {rank} among {world_size}: ranks are 0 to {}; --world-size says how \
+                 many there are",
+                world_size - 1
+            ));
+        }
+        if world_size > 1 && self.out.is_none() {
+            return Err("--world-size needs --out, the same for all ranks".to_owned());
+        }
+        if self.resume && self.out.is_none() {
+            return Err("--resume needs --out, the run to go on with".to_owned());
+        }
+        if self.resume && self.record == RecordedTables::default() {
+            return Err("--resume goes on with a run, and --record none writes none".to_owned());
+        }
+        Ok(())
     }
 
     /// `None` where nothing is recorded.

@@ -7,6 +7,7 @@
 //! [`import`] makes a run of other frameworks' checkpoints, and [`export`] checkpoints of any run.
 
 mod capture_files;
+mod checkpoint;
 mod dataset;
 mod device;
 mod evaluation;
@@ -17,6 +18,7 @@ mod random;
 mod read_back;
 mod recording;
 mod replay;
+mod resume;
 mod rows;
 mod schedule;
 mod session;
@@ -26,6 +28,9 @@ mod testing;
 mod training;
 
 pub use capture_files::{CaptureChoice, ReadCaptureError, RecordedNumbers};
+pub use checkpoint::{
+    CheckpointEvery, DEFAULT_CHECKPOINT_INTERVAL, ParseCheckpointEveryError, ReadCheckpointError,
+};
 pub use dataset::{
     DEFAULT_HELD_OUT_SHARE, Dataset, DatasetError, DatasetKind, DatasetSource, DatasetSpec,
     FileFormat, FileSpec, HeldOutRule, MAX_INFERRED_CLASSES, Place, Samples, Scale, TargetRows,
@@ -53,6 +58,7 @@ pub use recording::{
     SelectLayersError, StartError, TooManyActivationsError, TraceRecorder, TraceRecorderBuilder,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
+pub use resume::{JOIN_TIMEOUT, ResumeError};
 pub use schedule::{ParseScheduleError, Schedule, UnreachableEpochError};
 pub use session::{
     DEFAULT_ROOT, EpochProgress, SessionError, SessionObserver, SessionOptions, SessionSummary,

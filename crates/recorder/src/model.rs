@@ -3,7 +3,7 @@
 mod config;
 mod parameters;
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::nn::Linear;
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::{Backend, ExecutionError};
@@ -111,6 +111,18 @@ impl<B: Backend> Mlp<B> {
                     .as_ref()
                     .expect("every layer is built with a bias")
                     .val(),
+            })
+            .collect()
+    }
+
+    /// The ids of every layer's weight and bias, in the topology's order.
+    pub(crate) fn layer_ids(&self) -> Vec<(ParamId, ParamId)> {
+        self.layers
+            .iter()
+            .map(|layer| {
+                let bias = layer.bias.as_ref();
+                let bias = bias.expect("every layer is built with a bias");
+                (layer.weight.id, bias.id)
             })
             .collect()
     }

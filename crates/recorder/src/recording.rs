@@ -36,8 +36,9 @@ use burn_std::stream_id::StreamId;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 use sink::{Sink, SinkError, SinkOptions, SinkStats, StartSinkError};
-use trace::{CaptureId, Epoch, LayerLabel, RunDir, Step, Topology};
+use trace::{CaptureId, Epoch, Generation, LayerLabel, RunDir, Step, Topology};
 
+use crate::checkpoint::TrainState;
 use crate::dataset::Targets;
 use crate::evaluation::Classifications;
 use crate::model::Loss;
@@ -190,6 +191,31 @@ struct Capture<B: Backend> {
     metrics: Vec<Metric>,
 }
 
+/// What training can go on from, and is to be written.
+#[derive(Debug)]
+struct Checkpoint<B: Backend> {
+    id: CaptureId,
+    stream: StreamId,
+    /// None where there is nothing to go on with any more: the last one is retired alone.
+    state: Option<TrainState<B>>,
+}
+
+/// What the capture thread is handed.
+#[derive(Debug)]
+enum Work<B: Backend> {
+    Capture(Capture<B>),
+    Checkpoint(Checkpoint<B>),
+}
+
+/// Where a recorder begins in its run.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// How often the run was resumed.
+    pub(crate) generation: Generation,
+    /// The part files of the checkpoint that training goes on from: the next one retires them.
+    pub(crate) checkpoint: Vec<String>,
+}
+
 /// What was handed over since the last capture, and waits for the next.
 #[derive(Debug)]
 struct Pending<B: Backend> {
@@ -247,7 +273,7 @@ pub struct TraceRecorder<B: Backend> {
     /// The last capture that was handed over.
     last: Option<CaptureId>,
     /// None once finished.
-    hand_off: Option<Sender<Capture<B>>>,
+    hand_off: Option<Sender<Work<B>>>,
     /// A token for every snapshot that may be held.
     room: Receiver<()>,
     thread: Option<JoinHandle<Result<SinkStats, RecordError>>>,
@@ -265,6 +291,8 @@ pub(crate) struct Plan {
     pub(crate) schedule: Schedule,
     /// The last epoch, where it is known beforehand.
     pub(crate) last_epoch: Option<Epoch>,
+    /// Where in the run it begins.
+    pub(crate) origin: Origin,
 }
 
 /// Figures that both threads know.
@@ -405,6 +433,8 @@ impl<B: Backend> TraceRecorder<B> {
             layers: Arc::clone(&layers),
             recorded: plan.recorded,
             rank,
+            generation: plan.origin.generation,
+            checkpoint: plan.origin.checkpoint,
             in_flight: in_flight::InFlight::new(channel_bytes),
             sink,
             captures,
@@ -662,31 +692,45 @@ impl<B: Backend> TraceRecorder<B> {
             handles.extend(pending.outputs.map(Handles::Outputs));
             classifications = pending.classifications;
         }
-        self.hand_over(
-            Capture {
-                id,
-                is_whole,
-                stream: StreamId::current(),
-                handles,
-                classifications,
-                metrics: pending.metrics,
-            },
-            start,
-        )?;
+        let capture = Capture {
+            id,
+            is_whole,
+            stream: StreamId::current(),
+            handles,
+            classifications,
+            metrics: pending.metrics,
+        };
+        self.hand_over(Work::Capture(capture), start)?;
         self.last = Some(id);
         self.num_captures += u64::from(is_whole);
         Ok(is_whole)
     }
 
+    /// Hands over what training can go on from, in full, whatever is recorded of the network, and
+    /// retires what it could go on from before; `None` does only that. Waits as
+    /// [`TraceRecorder::capture`] does.
+    ///
+    /// # Errors
+    /// Why recording stopped, if it has.
+    pub(crate) fn checkpoint(
+        &mut self,
+        id: CaptureId,
+        state: Option<TrainState<B>>,
+    ) -> Result<(), RecordError> {
+        let start = Instant::now();
+        let stream = StreamId::current();
+        self.hand_over(Work::Checkpoint(Checkpoint { id, stream, state }), start)
+    }
+
     /// `start` is when the caller's thread began to work for the recorder.
-    fn hand_over(&mut self, capture: Capture<B>, start: Instant) -> Result<(), RecordError> {
+    fn hand_over(&mut self, work: Work<B>, start: Instant) -> Result<(), RecordError> {
         let wait = Instant::now();
         if self.room.recv().is_err() {
             return Err(self.failure());
         }
         let stall = wait.elapsed();
         let handed_over = match &self.hand_off {
-            Some(hand_off) => hand_off.send(capture).is_ok(),
+            Some(hand_off) => hand_off.send(work).is_ok(),
             None => false,
         };
         if !handed_over {

@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use trace::{CaptureId, Layer, Rank, Table};
 
+use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::model::to_rows;
 use crate::statistics::{Statistics, median};
@@ -84,6 +85,33 @@ pub(crate) fn weights(
         Arc::new(nonfinite),
     ];
     key.batch(Table::Weights, num_units, columns)
+}
+
+/// The rows of `resume` for one tensor of a layer: `weights` is row-major `[num_units, fan_in]`.
+pub(crate) fn resume(
+    key: RowKey,
+    layer: &Layer,
+    tensor: StateTensor,
+    updates: i64,
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+) -> RecordBatch {
+    let num_units = layer.num_units as usize;
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(neurons(layer)),
+        Arc::new(units(layer)),
+        Arc::new(StringArray::from_iter_values(vec![
+            tensor.name();
+            num_units
+        ])),
+        Arc::new(Int64Array::from_value(updates, num_units)),
+        Arc::new(match bias {
+            Some(bias) => Float32Array::from(bias),
+            None => Float32Array::new_null(num_units),
+        }),
+        Arc::new(equal_lists(weights, num_units)),
+    ];
+    key.batch(Table::Resume, num_units, columns)
 }
 
 /// The rows of `activations` for one layer over the whole held-out set: `values` is row-major

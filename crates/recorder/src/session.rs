@@ -8,16 +8,20 @@ use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Deserialize as _;
 use sink::SinkOptions;
-use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
+use trace::{
+    CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Topology,
+};
 
+use crate::checkpoint::{Cadence, CheckpointEvery};
 use crate::dataset::{Dataset, DatasetError, DatasetSpec};
 use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
 use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
 use crate::model::{Mlp, MlpConfig};
 use crate::recording::{
-    LayerSelection, ModuleLayers, Plan, RecordError, RecordSummary, Recorded, SelectLayersError,
-    TooManyActivationsError, TraceRecorder,
+    LayerSelection, ModuleLayers, Origin, Plan, RecordError, RecordSummary, Recorded,
+    SelectLayersError, TooManyActivationsError, TraceRecorder,
 };
+use crate::resume::{self, JOIN_TIMEOUT, ResumeError};
 use crate::schedule::{Schedule, UnreachableEpochError};
 use crate::training::{CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainError, Trainer};
 
@@ -49,12 +53,25 @@ pub struct SessionOptions {
     pub layers: LayerSelection,
     /// Budget of the channel to the sink; none for [`Recorded::default_channel_bytes`].
     pub channel_bytes: Option<u64>,
+    /// How often what training can go on from is written.
+    pub checkpoint_every: CheckpointEvery,
+    /// Whether to go on with the run in [`SessionOptions::out`].
+    pub resume: bool,
+    /// This process among those that record the run.
+    pub rank: Rank,
+    /// How many processes record the run, each as a rank from 0 on. Each trains the same network
+    /// and records its share of the layers; rank 0 records the classifications and the figures of
+    /// training, too.
+    pub world_size: u32,
 }
 
 /// Told how a session goes on.
 pub trait SessionObserver {
     /// The data was read.
     fn loaded(&mut self, _dataset: &Dataset) {}
+    /// A run is gone on with, from the beginning of an epoch; so many captures that were committed
+    /// are recorded anew.
+    fn resumed(&mut self, _epoch: Epoch, _num_retired: usize) {}
     /// Training begins: on which device and why, and where the run is, if there is one.
     fn started(&mut self, device: &Resolution, run: Option<&Path>);
     /// An epoch was trained, evaluated, and handed over to be recorded.
@@ -124,6 +141,12 @@ pub enum SessionError {
         /// Why not everything that was captured is committed, where that is so.
         recording: Option<Box<RecordError>>,
     },
+    /// The run cannot be gone on with, or joined.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// A run that is gone on with, or that several processes record, has no directory.
+    #[error("name the run's directory: there is no default for one that is resumed or shared")]
+    NoDirectory,
     /// The operating system has no randomness for the run's name.
     #[error("cannot draw a name for the run")]
     Nonce(#[source] std::io::Error),
@@ -226,7 +249,13 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     fn run(&mut self, observer: &mut dyn SessionObserver) -> Result<SessionSummary, SessionError> {
+        let mut first = Epoch(0);
         let mut recording = match self.options.recorded {
+            Some(recorded) if self.options.resume => {
+                let (recording, after) = self.resume_recording(recorded, observer)?;
+                first = after;
+                Some(recording)
+            }
             Some(recorded) => Some(self.start_recording(recorded)?),
             None => None,
         };
@@ -235,7 +264,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         observer.started(self.resolution, run);
 
         let start = Instant::now();
-        let trained = self.run_epochs(recording.as_mut(), observer);
+        let trained = self.run_epochs(first, recording.as_mut(), observer);
         let (last_epoch, recorded) = finish_recording(trained, recording)?;
         Ok(SessionSummary {
             last_epoch,
@@ -247,17 +276,20 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         })
     }
 
-    /// Trains until the last epoch or until cancelled; gives the last epoch that is whole.
+    /// Trains from an epoch to the last one or until cancelled; gives the last that is whole.
     fn run_epochs(
         &mut self,
+        first: Epoch,
         mut recording: Option<&mut Recording<B::InnerBackend>>,
         observer: &mut dyn SessionObserver,
     ) -> Result<Option<EpochProgress>, SessionError> {
-        if let (true, Some(recording)) = (self.options.record_initial, recording.as_deref_mut()) {
+        let is_untrained = self.options.record_initial && first == Epoch(0);
+        if let (true, Some(recording)) = (is_untrained, recording.as_deref_mut()) {
             self.capture_initial(recording)?;
         }
         let mut last_epoch = None;
-        for epoch in 0..=self.options.train.last_epoch().0 {
+        let mut cadence = Cadence::new(self.options.checkpoint_every);
+        for epoch in first.0..=self.options.train.last_epoch().0 {
             let epoch = Epoch(epoch);
             if self.cancel.is_cancelled() {
                 break;
@@ -266,6 +298,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 EpochOutcome::Interrupted => break,
                 EpochOutcome::Completed(report) => {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
+                    if let Some(recording) = recording.as_deref_mut() {
+                        self.checkpoint(report, &mut cadence, recording)?;
+                    }
                     observer.epoch_done(&progress);
                     last_epoch = Some(progress);
                 }
@@ -291,11 +326,14 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             part_bytes: 0,
         };
         if let Some((run, recorder)) = recording {
-            recorder.train_metric("loss", train.train_loss);
-            recorder.train_metric(train.train_score.name(), train.train_score.value());
-            recorder.eval_metric("loss", progress.eval_loss);
-            recorder.eval_metric(progress.eval_score.name(), progress.eval_score.value());
-            recorder.metric("learning_rate", self.options.train.learning_rate);
+            // The ranks train the same network: one of them says how it goes.
+            if self.options.rank == Rank::default() {
+                recorder.train_metric("loss", train.train_loss);
+                recorder.train_metric(train.train_score.name(), train.train_score.value());
+                recorder.eval_metric("loss", progress.eval_loss);
+                recorder.eval_metric(progress.eval_score.name(), progress.eval_score.value());
+                recorder.metric("learning_rate", self.options.train.learning_rate);
+            }
             let hand_over = || {
                 if recorder.is_due(train.epoch.0) {
                     note(recorder, evaluation)?;
@@ -308,6 +346,27 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         Ok(progress)
     }
 
+    /// Hands over what training can go on from, if that is due. At the end there is nothing to go
+    /// on with.
+    fn checkpoint(
+        &self,
+        train: EpochReport,
+        cadence: &mut Cadence,
+        (run, recorder): &mut Recording<B::InnerBackend>,
+    ) -> Result<(), SessionError> {
+        let is_last = train.epoch == self.options.train.last_epoch();
+        if !is_last && !cadence.is_due(train.epoch) {
+            return Ok(());
+        }
+        let id = CaptureId {
+            epoch: train.epoch,
+            step: train.step,
+        };
+        let state = if is_last { None } else { self.trainer.state() };
+        let handed_over = recorder.checkpoint(id, state);
+        handed_over.map_err(|source| record_error(run, source))
+    }
+
     /// Captures the network as it is before its first step, and what it makes of the held-out set.
     fn capture_initial(
         &self,
@@ -318,8 +377,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let score = evaluation
             .classifications
             .score(self.trainer.model_config().loss);
-        recorder.eval_metric("loss", evaluation.classifications.mean_loss());
-        recorder.eval_metric(score.name(), score.value());
+        if self.options.rank == Rank::default() {
+            recorder.eval_metric("loss", evaluation.classifications.mean_loss());
+            recorder.eval_metric(score.name(), score.value());
+        }
         let hand_over = || {
             note(recorder, evaluation)?;
             recorder.capture_initial_inner(&model)
@@ -340,9 +401,60 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         &self,
         recorded: Recorded,
     ) -> Result<Recording<B::InnerBackend>, SessionError> {
+        let (info, plan, sink_options) = self.prepare(recorded)?;
+        let SessionOptions {
+            rank, world_size, ..
+        } = *self.options;
+        let run = match &self.options.out {
+            Some(path) if rank == Rank::default() => RunDir::create(path, info)?,
+            Some(path) => resume::join(path, &info, rank, self.cancel, JOIN_TIMEOUT)?,
+            None if world_size > 1 => return Err(SessionError::NoDirectory),
+            None => create_default(&self.options.dataset, info)?,
+        };
+        let recorder = TraceRecorder::start(&run, plan, sink_options)
+            .map_err(|source| record_error(&run, source))?;
+        Ok((run, recorder))
+    }
+
+    /// Goes back to the newest checkpoint of the run; gives the epoch that comes next.
+    fn resume_recording(
+        &mut self,
+        recorded: Recorded,
+        observer: &mut dyn SessionObserver,
+    ) -> Result<(Recording<B::InnerBackend>, Epoch), SessionError> {
+        let (info, mut plan, mut sink_options) = self.prepare(recorded)?;
+        let path = self.options.out.as_ref().ok_or(SessionError::NoDirectory)?;
+        let last = self.options.train.last_epoch();
+        let resumption = resume::resume(path, &info, self.options.rank, last)?;
+        let first = match &resumption.state {
+            None => Epoch(0),
+            Some(state) => {
+                self.trainer.restore(state)?;
+                Epoch(state.epoch.0 + 1)
+            }
+        };
+        observer.resumed(first, resumption.num_retired);
+        sink_options.resume = Some(resumption.sink);
+        let run = resumption.run;
+        plan.origin = Origin {
+            generation: resumption.generation,
+            checkpoint: resumption.checkpoint,
+        };
+        let recorder = TraceRecorder::start(&run, plan, sink_options)
+            .map_err(|source| record_error(&run, source))?;
+        Ok(((run, recorder), first))
+    }
+
+    /// What the run is if it is begun now, what this rank records of it, and how.
+    fn prepare(&self, recorded: Recorded) -> Result<(RunInfo, Plan, SinkOptions), SessionError> {
         let topology = self.trainer.model_config().topology();
         let info = self.run_info(recorded, topology.map_err(TrainError::from)?)?;
-        let selected = self.options.layers.select(&info.layers)?;
+        let mut selected = self.options.layers.select(&info.layers)?;
+        let rank = self.options.rank;
+        // Every so many layers are a rank's, so that each is recorded once.
+        for (selected, index) in selected.iter_mut().zip(0..) {
+            *selected &= index % self.options.world_size == rank.0.cast_unsigned();
+        }
         let layers = ModuleLayers::of(&self.trainer.model(), false, &Default::default())
             .and_then(|layers| layers.with_topology(info.layers.clone()))
             .expect("the network's topology is its own");
@@ -351,23 +463,22 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let by_default = || recorded.default_channel_bytes(&info.layers, num_held_out);
         let sink_options = SinkOptions {
             channel_bytes: self.options.channel_bytes.unwrap_or_else(by_default),
+            rank,
             session: Some(info.config.clone()),
             ..SinkOptions::default()
         };
-        let run = match &self.options.out {
-            Some(path) => RunDir::create(path, info)?,
-            None => create_default(&self.options.dataset, info)?,
-        };
         let plan = Plan {
-            recorded,
+            recorded: Recorded {
+                classifications: recorded.classifications && rank == Rank::default(),
+                ..recorded
+            },
             layers,
             selected,
             schedule: self.options.schedule.clone(),
             last_epoch: Some(self.options.train.last_epoch()),
+            origin: Origin::default(),
         };
-        let recorder = TraceRecorder::start(&run, plan, sink_options)
-            .map_err(|source| record_error(&run, source))?;
-        Ok((run, recorder))
+        Ok((info, plan, sink_options))
     }
 
     fn run_info(&self, recorded: Recorded, layers: Topology) -> Result<RunInfo, SessionError> {
@@ -379,7 +490,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             created_by: crate::CREATED_BY.to_owned(),
             seed: Some(self.options.train.seed),
             device: self.resolution.device.to_string(),
-            world_size: 1,
+            world_size: self.options.world_size,
             model: model_json(model),
             dataset: Some(self.dataset.info().clone()),
             evaluation_batch_size: Some(DEFAULT_EVALUATION_BATCH_SIZE as u64),
@@ -395,6 +506,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 "record_initial": self.options.record_initial,
                 "layers": self.options.layers,
                 "channel_bytes": self.options.channel_bytes,
+                "checkpoint_every": self.options.checkpoint_every.to_string(),
             }),
         })
     }

@@ -1,6 +1,7 @@
 //! The training loop, one epoch at a time.
 
 mod config;
+mod state;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,7 +112,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let initial = MlpParameters::initial(&model_config, config.seed);
         let model = Mlp::from_parameters(&model_config, &initial, &device)?;
         Ok(Self {
-            optimizer: AdamConfig::new().init(),
+            optimizer: adam(),
             cross_entropy: CrossEntropyLossConfig::new().init(&device),
             model: Some(model),
             step: Step(0),
@@ -198,12 +199,16 @@ impl<B: AutodiffBackend> Trainer<B> {
         Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device)
     }
 
-    /// The network as it is now, without what backpropagation needs: handles, no copies.
-    pub fn model(&self) -> Mlp<B::InnerBackend> {
+    /// The network with what backpropagation needs.
+    fn trained(&self) -> &Mlp<B> {
         self.model
             .as_ref()
             .expect("it is put back after every step")
-            .valid()
+    }
+
+    /// The network as it is now, without what backpropagation needs: handles, no copies.
+    pub fn model(&self) -> Mlp<B::InnerBackend> {
+        self.trained().valid()
     }
 
     /// What the network looks like.
@@ -223,6 +228,11 @@ impl<B: AutodiffBackend> Trainer<B> {
 /// with ln(1 - σ(z)) = ln σ(z) - z.
 fn binary_cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 2>) -> Tensor<B, 1> {
     ((targets.neg() + 1.0) * logits.clone() - log_sigmoid(logits)).mean()
+}
+
+/// The optimizer, before its first step.
+fn adam<B: AutodiffBackend>() -> OptimizerAdaptor<Adam, Mlp<B>, B> {
+    AdamConfig::new().init()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use recorder::{
     CancelToken, Dataset, EpochProgress, RecordSummary, Resolution, SessionError, SessionObserver,
     SessionOptions, SessionSummary, Task, train,
 };
-use trace::{Catalog, RunDir, Table};
+use trace::{Catalog, Epoch, Rank, RunDir, Table};
 
 use super::console::Console;
 use super::{INTERRUPTED, TrainArgs, next, print};
@@ -31,6 +31,10 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
         record_initial: args.record_initial,
         layers: args.layers.clone().unwrap_or_default(),
         channel_bytes: args.channel_bytes.map(|size| size.as_u64()),
+        checkpoint_every: args.checkpoint_every,
+        resume: args.resume,
+        rank: Rank(args.rank.cast_signed()),
+        world_size: args.world_size,
     };
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
@@ -159,6 +163,19 @@ impl SessionObserver for Progress {
             self.console
                 .say(&describe_data(dataset, self.task_inferred));
         }
+    }
+
+    fn resumed(&mut self, epoch: Epoch, num_retired: usize) {
+        let anew = match num_retired {
+            0 => String::new(),
+            1 => "; 1 capture is recorded anew".to_owned(),
+            n => format!("; {n} captures are recorded anew"),
+        };
+        let num_epochs = self.console.bar().length().unwrap_or(0);
+        self.console.say(&format!(
+            "going on with epoch {} of {num_epochs}{anew}",
+            epoch.0 + 1
+        ));
     }
 
     fn started(&mut self, device: &Resolution, run: Option<&Path>) {

@@ -10,8 +10,8 @@ use sink::SinkOptions;
 use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
 
 use super::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, ModuleError, ModuleLayers, Plan,
-    RecordError, Recorded, SelectLayersError, TraceRecorder,
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, ModuleError, ModuleLayers,
+    Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder,
 };
 use crate::schedule::Schedule;
 
@@ -208,6 +208,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             selected,
             schedule: self.schedule,
             last_epoch: self.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
+            origin: Origin::default(),
         };
         let sink_options = SinkOptions {
             channel_bytes,

@@ -169,6 +169,7 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
         selected: vec![true; 2],
         schedule: Schedule::default(),
         last_epoch: None,
+        origin: Origin::default(),
     };
     let (go_on, held_up) = bounded::<()>(1);
     let mut recorder =

@@ -11,19 +11,24 @@ use sink::{OpenCapture, Part, Sink, SinkError, SinkStats};
 use trace::{CaptureId, Generation, Layer, PartPath, Rank, Table};
 
 use super::cost::Reported;
+use super::handle::TensorHandle;
 use super::in_flight::InFlight;
+use super::module::LayerHandles;
 use super::module::ModuleLayers;
-use super::unread::{Unread, Values};
-use super::{ActivationDetail, Capture, Progress, RecordError, Recorded};
+use super::unread::{Handles, Unread, Values};
+use super::{ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, Work};
 use crate::rows::{self, RowKey};
 
 pub(super) struct CaptureThread<B: Backend> {
     pub(super) layers: Arc<ModuleLayers>,
     pub(super) recorded: Recorded,
     pub(super) rank: Rank,
+    pub(super) generation: Generation,
+    /// The part files of the newest checkpoint.
+    pub(super) checkpoint: Vec<String>,
     pub(super) in_flight: InFlight,
     pub(super) sink: Sink,
-    pub(super) captures: Receiver<Capture<B>>,
+    pub(super) captures: Receiver<Work<B>>,
     pub(super) give_back: Sender<()>,
     pub(super) progress: Arc<Progress>,
     pub(super) reported: Reported,
@@ -32,9 +37,14 @@ pub(super) struct CaptureThread<B: Backend> {
 impl<B: Backend> CaptureThread<B> {
     pub(super) fn run(mut self) -> Result<SinkStats, RecordError> {
         let mut last = None;
-        while let Ok(capture) = self.captures.recv() {
-            last = Some(capture.id);
-            self.record(capture)?;
+        while let Ok(work) = self.captures.recv() {
+            match work {
+                Work::Capture(capture) => {
+                    last = Some(capture.id);
+                    self.record(capture)?;
+                }
+                Work::Checkpoint(checkpoint) => self.record_checkpoint(checkpoint)?,
+            }
             let written = self.sink.stats().part_bytes;
             self.progress.part_bytes.store(written, Ordering::Relaxed);
         }
@@ -65,6 +75,7 @@ impl<B: Backend> CaptureThread<B> {
         let stall_before = self.sink.stats().stall_ms;
         let mut parts = Parts {
             open: self.sink.begin(is_whole.then_some(id)),
+            generation: self.generation,
             in_flight: &mut self.in_flight,
         };
         let mut unread = Unread::new(stream, handles);
@@ -108,6 +119,61 @@ impl<B: Backend> CaptureThread<B> {
         Ok(())
     }
 
+    /// Writes what training can go on from, and retires what it could go on from before. It is
+    /// read as a capture is, and lets the next snapshot in likewise.
+    fn record_checkpoint(&mut self, checkpoint: Checkpoint<B>) -> Result<(), RecordError> {
+        let Checkpoint { id, stream, state } = checkpoint;
+        let key = self.key(id);
+        let mut parts = Parts {
+            open: self.sink.begin(None),
+            generation: self.generation,
+            in_flight: &mut self.in_flight,
+        };
+        let (tensors, updates) = state.map_or((Vec::new(), 0), |s| (s.tensors, s.updates));
+        let mut paths = Vec::new();
+        for (tensor, layers) in tensors {
+            let layers = layers.into_iter().enumerate();
+            let handles = layers.map(|(layer, tensors)| {
+                Handles::Weights(LayerHandles {
+                    layer,
+                    weight: TensorHandle::new(tensors.weight),
+                    bias: Some(TensorHandle::new(tensors.bias)),
+                })
+            });
+            let mut unread = Unread::<B>::new(stream, handles.collect());
+            while !unread.is_empty() {
+                let trip = Instant::now();
+                let read = unread.read(parts.in_flight.free_bytes())?;
+                self.reported.total_read_back += trip.elapsed();
+                for values in read {
+                    let Values::Weights {
+                        layer: index,
+                        weight,
+                        bias,
+                    } = values
+                    else {
+                        unreachable!("only parameters were put in");
+                    };
+                    let layer = &self.layers.topology().layers()[index];
+                    let weights = self.layers.rows(index).to_rows(weight);
+                    let rows = rows::resume(key, layer, tensor, updates, weights, bias);
+                    let mut part = part(key, Table::Resume, Some(layer), rows);
+                    part.path.sequence = tensor.sequence();
+                    part.path.generation = self.generation;
+                    paths.push(part.path.to_string());
+                    parts.send(part)?;
+                }
+            }
+        }
+        // The training thread may have left already.
+        let _ = self.give_back.send(());
+        for path in std::mem::replace(&mut self.checkpoint, paths) {
+            parts.open.retire(path);
+        }
+        parts.open.end()?;
+        Ok(())
+    }
+
     /// What the last publish cost is known only after it: a second file of metrics says it.
     fn record_last_metrics(&mut self, id: CaptureId) -> Result<(), RecordError> {
         self.sink.flush()?;
@@ -115,6 +181,7 @@ impl<B: Backend> CaptureThread<B> {
         let key = self.key(id);
         let mut part = part(key, Table::Metrics, None, rows::metrics(key, &metrics));
         part.path.sequence = 1;
+        part.path.generation = self.generation;
         let mut open = self.sink.begin(None);
         open.send(part)?;
         open.end()?;
@@ -132,11 +199,13 @@ impl<B: Backend> CaptureThread<B> {
 /// The way of a capture's parts into the sink.
 struct Parts<'a> {
     open: OpenCapture<'a>,
+    generation: Generation,
     in_flight: &'a mut InFlight,
 }
 
 impl Parts<'_> {
-    fn send(&mut self, part: Part) -> Result<(), SinkError> {
+    fn send(&mut self, mut part: Part) -> Result<(), SinkError> {
+        part.path.generation = self.generation;
         self.in_flight.add(&part);
         self.open.send(part)
     }

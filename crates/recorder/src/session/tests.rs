@@ -43,6 +43,10 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         schedule: Schedule::default(),
         record_initial: false,
         channel_bytes: None,
+        checkpoint_every: CheckpointEvery::default(),
+        resume: false,
+        rank: Rank::default(),
+        world_size: 1,
     }
 }
 

@@ -1,0 +1,268 @@
+//! Recording into a run that is there: going on after an interruption, and joining as a rank.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use trace::{
+    Catalog, Epoch, Generation, LockRunError, OpenRunError, PartPath, Rank, ReadCommitsError,
+    RunDir, RunInfo, Table,
+};
+
+use crate::checkpoint::{ReadCheckpointError, SavedState};
+use crate::training::CancelToken;
+
+/// How long a rank waits for rank 0 to create the run.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often it looks.
+const JOIN_POLL: Duration = Duration::from_millis(20);
+
+/// What of `config` may differ between sessions and ranks: it changes nothing that is recorded. Of
+/// the device, as it was asked for, the kind that it turned out to be is compared.
+const OPERATIONAL: [&str; 3] = ["channel_bytes", "checkpoint_every", "device"];
+
+/// Why training cannot go on with a run, or record into it beside others.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// There is no run, or it cannot be understood.
+    #[error(transparent)]
+    Open(#[from] OpenRunError),
+    /// Another process has the rank.
+    #[error(transparent)]
+    Lock(#[from] LockRunError),
+    /// What is committed cannot be told.
+    #[error(transparent)]
+    Commits(#[from] ReadCommitsError),
+    /// What training would go on from cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] ReadCheckpointError),
+    /// The options are not those of the run.
+    #[error(
+        "{} was begun with other options: {key} is {then} there, and {now} here; give the options \
+         that it was begun with",
+        run.display()
+    )]
+    Changed {
+        /// The run.
+        run: PathBuf,
+        /// What differs, as `config.train.hidden`.
+        key: String,
+        /// In the run.
+        then: Value,
+        /// As asked now.
+        now: Value,
+    },
+    /// There is nothing left to train.
+    #[error("{} is finished: all {num_epochs} epochs are recorded", run.display())]
+    Finished {
+        /// The run.
+        run: PathBuf,
+        /// How many there are.
+        num_epochs: i32,
+    },
+    /// Rank 0 did not create the run in time.
+    #[error(
+        "rank {rank} waited {} s in vain for rank 0 to create {}",
+        JOIN_TIMEOUT.as_secs(),
+        run.display()
+    )]
+    NeverCreated {
+        /// Who waited.
+        rank: Rank,
+        /// The run.
+        run: PathBuf,
+    },
+    /// The rank has recorded before, so this is no new run.
+    #[error(
+        "rank {rank} has recorded into {} before: --resume goes on with it, or name another \
+         directory",
+        run.display()
+    )]
+    Recorded {
+        /// The rank.
+        rank: Rank,
+        /// The run.
+        run: PathBuf,
+    },
+}
+
+/// How a run is gone on with.
+#[derive(Debug)]
+pub(crate) struct Resumption {
+    pub(crate) run: RunDir,
+    /// What the trainer goes back to; none where it begins anew.
+    pub(crate) state: Option<SavedState>,
+    pub(crate) generation: Generation,
+    /// For the sink: the lock, and what is recorded anew.
+    pub(crate) sink: sink::Resume,
+    /// The part files of the checkpoint, which the next one retires.
+    pub(crate) checkpoint: Vec<String>,
+    /// Captures that are recorded anew.
+    pub(crate) num_retired: usize,
+}
+
+/// Looks at the run at `path` as `rank`, whose lock is held from here on, and decides from where
+/// training goes on and what is recorded anew. `now` is what the run would be if it were begun
+/// with the options at hand, `last` the last epoch.
+pub(crate) fn resume(
+    path: &Path,
+    now: &RunInfo,
+    rank: Rank,
+    last: Epoch,
+) -> Result<Resumption, ResumeError> {
+    let run = RunDir::open(path)?;
+    check_unchanged(&run, now)?;
+    let lock = Arc::new(run.lock_writer(rank)?);
+    let catalog = Catalog::load_with_partial(&run)?;
+    if has_recorded(&catalog, rank, last) {
+        return Err(ResumeError::Finished {
+            run: path.to_owned(),
+            num_epochs: last.0 + 1,
+        });
+    }
+    let state = SavedState::read_newest(&run, &catalog, rank)?;
+    let (mut retired, mut checkpoint) = (Vec::new(), Vec::new());
+    for file in catalog.files() {
+        let Ok(part) = file.path.parse::<PartPath>() else {
+            continue;
+        };
+        if part.rank != rank {
+            continue;
+        }
+        let step = state.as_ref().map(|state| state.step);
+        if step.is_none_or(|step| part.step > step) {
+            retired.push(file.path.to_owned());
+        } else if part.table == Table::Resume {
+            checkpoint.push(file.path.to_owned());
+        }
+    }
+    let is_retired = |epoch: Epoch| state.as_ref().is_none_or(|state| epoch > state.epoch);
+    let num_retired = captured_epochs(&catalog, rank)
+        .filter(|epoch| is_retired(*epoch))
+        .count();
+    let sessions = catalog.sessions().iter();
+    let num_sessions = sessions.filter(|session| session.rank == rank).count();
+    Ok(Resumption {
+        run,
+        state,
+        generation: Generation(u32::try_from(num_sessions).unwrap_or(u32::MAX)),
+        sink: sink::Resume { lock, retired },
+        checkpoint,
+        num_retired,
+    })
+}
+
+/// Waits until rank 0 has created the run at `path`, and joins it as `rank`.
+pub(crate) fn join(
+    path: &Path,
+    now: &RunInfo,
+    rank: Rank,
+    cancel: &CancelToken,
+    timeout: Duration,
+) -> Result<RunDir, ResumeError> {
+    let start = Instant::now();
+    let run = loop {
+        match RunDir::open(path) {
+            // The directory of the commits is what is made last.
+            Ok(run) if run.commits_dir().is_dir() => break run,
+            Ok(_) | Err(OpenRunError::NotFound { .. } | OpenRunError::NotARun { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if start.elapsed() >= timeout || cancel.is_cancelled() {
+            return Err(ResumeError::NeverCreated {
+                rank,
+                run: path.to_owned(),
+            });
+        }
+        std::thread::sleep(JOIN_POLL);
+    };
+    check_unchanged(&run, now)?;
+    let catalog = Catalog::load_with_partial(&run)?;
+    if catalog
+        .sessions()
+        .iter()
+        .any(|session| session.rank == rank)
+    {
+        return Err(ResumeError::Recorded {
+            rank,
+            run: path.to_owned(),
+        });
+    }
+    Ok(run)
+}
+
+/// The epochs that `rank` has committed as captures.
+fn captured_epochs(catalog: &Catalog, rank: Rank) -> impl Iterator<Item = Epoch> {
+    let whole = catalog.captures().iter().map(|capture| capture.id.epoch);
+    let partial = catalog.partial_captures().iter();
+    let partial = partial.filter(move |capture| capture.ranks.contains(&rank));
+    whole.chain(partial.map(|capture| capture.id.epoch))
+}
+
+/// Whether `rank` has recorded what there is to record of an epoch.
+fn has_recorded(catalog: &Catalog, rank: Rank, epoch: Epoch) -> bool {
+    let has_metrics = || {
+        let files = catalog.select(Table::Metrics.name(), |of, _| of == epoch.0);
+        files.into_iter().any(|index| {
+            let part = catalog.file(index).path.parse::<PartPath>();
+            part.is_ok_and(|part| part.rank == rank)
+        })
+    };
+    captured_epochs(catalog, rank).any(|captured| captured == epoch) || has_metrics()
+}
+
+/// Compares what a run is with what it would be if it were begun now.
+fn check_unchanged(run: &RunDir, now: &RunInfo) -> Result<(), ResumeError> {
+    let comparable = |info: &RunInfo| {
+        let mut config = info.config.clone();
+        if let Some(config) = config.as_object_mut() {
+            config.retain(|key, _| !OPERATIONAL.contains(&key.as_str()));
+        }
+        let kind = info.device.split(':').next();
+        // In the order in which a difference says most: the rest follows from the options.
+        [
+            ("world_size", info.world_size.into()),
+            ("config", config),
+            ("device", kind.into()),
+            ("dataset", serde_json::json!(info.dataset)),
+            ("model", info.model.clone()),
+            ("layers", serde_json::json!(info.layers)),
+            ("seed", serde_json::json!(info.seed)),
+            (
+                "evaluation_batch_size",
+                serde_json::json!(info.evaluation_batch_size),
+            ),
+            ("class_names", serde_json::json!(info.class_names)),
+        ]
+    };
+    for ((key, then), (_, now)) in comparable(run.info()).into_iter().zip(comparable(now)) {
+        if let Some((key, then, now)) = first_difference(key, &then, &now) {
+            return Err(ResumeError::Changed {
+                run: run.path().to_owned(),
+                key,
+                then,
+                now,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The first place at which two values differ, and both values there.
+fn first_difference(key: &str, then: &Value, now: &Value) -> Option<(String, Value, Value)> {
+    if let (Value::Object(then), Value::Object(now)) = (then, now) {
+        let mut keys: Vec<&String> = then.keys().chain(now.keys()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        return keys.into_iter().find_map(|inner| {
+            let of = |map: &serde_json::Map<_, _>| map.get(inner).cloned().unwrap_or(Value::Null);
+            first_difference(&format!("{key}.{inner}"), &of(then), &of(now))
+        });
+    }
+    (then != now).then(|| (key.to_owned(), then.clone(), now.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,442 @@
+use std::collections::BTreeMap;
+
+use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::*;
+use crate::checkpoint::CheckpointEvery;
+use crate::dataset::DatasetKind;
+use crate::device::{DeviceChoice, Resolution};
+use crate::recording::{ActivationDetail, LayerSelection, Recorded};
+use crate::schedule::Schedule;
+use crate::session::{
+    EpochProgress, SessionError, SessionObserver, SessionOptions, SessionSummary, train,
+};
+use crate::training::TrainConfig;
+
+const EPOCHS: i32 = 6;
+
+fn options(out: &Path) -> SessionOptions {
+    SessionOptions {
+        out: Some(out.to_owned()),
+        dataset: DatasetKind::Digits.into(),
+        train: TrainConfig {
+            hidden: vec![16, 12],
+            epochs: EPOCHS as usize,
+            ..TrainConfig::default_for(DatasetKind::Digits)
+        },
+        device: DeviceChoice::Cpu,
+        recorded: Some(Recorded {
+            weights: true,
+            classifications: true,
+            activations: Some(ActivationDetail::Raw { samples: 20 }),
+            metrics: true,
+        }),
+        layers: LayerSelection::default(),
+        schedule: Schedule::default(),
+        record_initial: true,
+        channel_bytes: None,
+        checkpoint_every: "2epochs".parse().unwrap(),
+        resume: false,
+        rank: Rank::default(),
+        world_size: 1,
+    }
+}
+
+fn resuming(out: &Path) -> SessionOptions {
+    SessionOptions {
+        resume: true,
+        ..options(out)
+    }
+}
+
+/// Stops a session after an epoch, and notes from where it went on.
+#[derive(Default)]
+struct Observer {
+    stop_after: Option<i32>,
+    cancel: CancelToken,
+    resumed: Option<(i32, usize)>,
+}
+
+impl SessionObserver for Observer {
+    fn resumed(&mut self, epoch: Epoch, num_retired: usize) {
+        self.resumed = Some((epoch.0, num_retired));
+    }
+    fn started(&mut self, _: &Resolution, _: Option<&Path>) {}
+    fn epoch_done(&mut self, progress: &EpochProgress) {
+        if self.stop_after == Some(progress.train.epoch.0) {
+            self.cancel.cancel();
+        }
+    }
+}
+
+/// Trains until after an epoch, or to the end; gives from where it went on, if it did.
+fn session(
+    options: &SessionOptions,
+    stop_after: Option<i32>,
+) -> Result<(SessionSummary, Option<(i32, usize)>), SessionError> {
+    let mut observer = Observer {
+        stop_after,
+        ..Observer::default()
+    };
+    let cancel = observer.cancel.clone();
+    let summary = train(options, &cancel, &mut observer)?;
+    assert_eq!(summary.interrupted, stop_after.is_some());
+    Ok((summary, observer.resumed))
+}
+
+fn open(path: &Path) -> (RunDir, Catalog) {
+    let run = RunDir::open(path).unwrap();
+    let catalog = Catalog::load(&run).unwrap();
+    (run, catalog)
+}
+
+fn read(path: &Path) -> RecordBatch {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let schema = std::sync::Arc::clone(reader.schema());
+    let batches: Result<Vec<_>, _> = reader.build().unwrap().collect();
+    concat_batches(&schema, &batches.unwrap()).unwrap()
+}
+
+/// Every row of a run by partition and step, but for the rank, and for what recording cost.
+fn trace(path: &Path) -> BTreeMap<String, Vec<arrow::array::ArrayData>> {
+    let (run, catalog) = open(path);
+    let mut rows = BTreeMap::new();
+    for file in catalog.files() {
+        let part: PartPath = file.path.parse().unwrap();
+        let mut batch = read(&run.path().join(file.path));
+        if part.table == Table::Metrics {
+            let names = batch["name"].as_string::<i32>();
+            let is_own = |name: &str| name.starts_with("recorder.") || name.starts_with("sink.");
+            let keep: BooleanArray = names.iter().map(|n| Some(!is_own(n.unwrap()))).collect();
+            batch = filter_record_batch(&batch, &keep).unwrap();
+        }
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        batch.remove_column(batch.schema().index_of("rank").unwrap());
+        let columns = batch.columns().iter().map(|column| column.to_data());
+        let (partition, _) = file.path.rsplit_once('/').unwrap();
+        let key = format!("{partition}/{}-{}", part.step, part.sequence);
+        let before = rows.insert(key, columns.collect());
+        assert!(before.is_none(), "{} is there twice", file.path);
+    }
+    rows
+}
+
+/// The part files that lie in the tables' directories, whatever the commits say.
+fn num_globbed(path: &Path) -> usize {
+    fn count(dir: &Path) -> usize {
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            return 0;
+        };
+        let entries = entries.map(|entry| entry.unwrap().path());
+        entries
+            .map(|p| if p.is_dir() { count(&p) } else { 1 })
+            .sum()
+    }
+    Table::ALL.iter().map(|t| count(&path.join(t.name()))).sum()
+}
+
+#[test]
+fn an_interrupted_and_resumed_trace_is_that_of_an_uninterrupted_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    session(&options(&whole), None).unwrap();
+    let expected = trace(&whole);
+    // Seven captures of three layers' weights and activations, classifications and metrics.
+    assert_eq!(expected.len(), 7 * 8);
+
+    // Checkpoints at the ends of epochs 1 and 3: interrupted after these epochs, it goes on from
+    // that one, and records so many captures anew.
+    for (stops, goes_on) in [
+        (vec![0], vec![(0, 2)]),
+        (vec![1], vec![(2, 0)]),
+        (vec![2], vec![(2, 1)]),
+        (vec![4], vec![(4, 1)]),
+        (vec![0, 2, 3, 4], vec![(0, 2), (2, 1), (4, 0), (4, 1)]),
+    ] {
+        let path = dir.path().join(format!("{stops:?}"));
+        let mut resumed = Vec::new();
+        let later = stops[1..].iter().copied().map(Some).chain([None]);
+        session(&options(&path), Some(stops[0])).unwrap();
+        for stop in later {
+            let (_, from) = session(&resuming(&path), stop).unwrap();
+            resumed.push(from.unwrap());
+        }
+        assert_eq!(resumed, goes_on, "{stops:?}");
+        let found = trace(&path);
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            expected.keys().collect::<Vec<_>>()
+        );
+        for (key, rows) in &found {
+            assert!(*rows == expected[key], "{stops:?}: {key} differs");
+        }
+        let (_, catalog) = open(&path);
+        assert_eq!(catalog.sessions().len(), stops.len() + 1);
+        assert_eq!(
+            num_globbed(&path),
+            catalog.num_files(),
+            "nothing else is left"
+        );
+        assert!(!path.join(trace::STAGING_DIR).exists());
+    }
+}
+
+#[test]
+fn only_the_newest_checkpoint_is_there_and_none_of_a_finished_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let every = SessionOptions {
+        checkpoint_every: "1epoch".parse().unwrap(),
+        ..options(&path)
+    };
+    session(&every, Some(3)).unwrap();
+    let checkpoints = |path: &Path| {
+        let (_, catalog) = open(path);
+        let files = catalog.select(Table::Resume.name(), |_, _| true);
+        let files = files.into_iter().map(|index| catalog.file(index).epoch);
+        files.collect::<Vec<_>>()
+    };
+    // A file a layer and tensor.
+    assert_eq!(checkpoints(&path), [3; 9]);
+    assert!(!path.join("resume/epoch=2").exists());
+    let go_on = SessionOptions {
+        resume: true,
+        ..every
+    };
+    session(&go_on, None).unwrap();
+    assert_eq!(checkpoints(&path), [0; 0]);
+    assert!(!path.join("resume").exists());
+}
+
+#[test]
+fn without_checkpoints_it_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let never = |resume| SessionOptions {
+        checkpoint_every: CheckpointEvery::Never,
+        resume,
+        ..options(&path)
+    };
+    session(&never(false), Some(3)).unwrap();
+    assert!(!path.join("resume").exists());
+    let (_, from) = session(&never(true), None).unwrap();
+    assert_eq!(from, Some((0, 5)));
+    let whole = dir.path().join("whole");
+    session(&options(&whole), None).unwrap();
+    assert!(trace(&path) == trace(&whole));
+}
+
+#[test]
+fn a_checkpoint_does_not_depend_on_what_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, stop| {
+        let path = dir.path().join(name);
+        let few = |resume| SessionOptions {
+            recorded: Some(Recorded {
+                weights: false,
+                classifications: true,
+                activations: None,
+                metrics: false,
+            }),
+            schedule: "5epochs".parse().unwrap(),
+            record_initial: false,
+            resume,
+            ..options(&path)
+        };
+        session(&few(false), stop).unwrap();
+        if stop.is_some() {
+            let (_, from) = session(&few(true), None).unwrap();
+            assert_eq!(from, Some((4, 0)));
+        }
+        path
+    };
+    let (whole, resumed) = (run("whole", None), run("resumed", Some(4)));
+    assert_eq!(trace(&whole).len(), 2);
+    assert!(trace(&whole) == trace(&resumed));
+}
+
+#[test]
+fn a_finished_run_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    session(&options(&path), None).unwrap();
+    let error = session(&resuming(&path), None).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("{} is finished: all 6 epochs are recorded", path.display())
+    );
+}
+
+#[test]
+fn what_was_changed_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    session(&options(&path), Some(2)).unwrap();
+    type Change = fn(&mut SessionOptions);
+    let changes: [(Change, &str); 5] = [
+        (
+            |o| o.train.hidden = vec![16, 13],
+            "config.train.hidden is [16,12] there, and [16,13] here",
+        ),
+        (
+            |o| o.train.epochs = 7,
+            "config.train.epochs is 6 there, and 7 here",
+        ),
+        (
+            |o| o.train.seed = 7,
+            "config.train.seed is 42 there, and 7 here",
+        ),
+        (
+            |o| o.record_initial = false,
+            "config.record_initial is true there, and false here",
+        ),
+        (|o| o.world_size = 2, "world_size is 1 there, and 2 here"),
+    ];
+    for (change, says) in changes {
+        let mut changed = resuming(&path);
+        change(&mut changed);
+        let error = session(&changed, None).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    // What changes nothing that is recorded may be another.
+    let mut changed = resuming(&path);
+    changed.channel_bytes = Some(1 << 20);
+    changed.checkpoint_every = CheckpointEvery::Never;
+    session(&changed, None).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    session(&options(&path), Some(2)).unwrap();
+    let (run, catalog) = open(&path);
+    let files = catalog.select(Table::Resume.name(), |_, _| true);
+    let file = run.path().join(catalog.file(files[4]).path);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let error = session(&resuming(&path), None).unwrap_err().to_string();
+    assert!(error.contains("is damaged"), "{error}");
+    // Nothing was retired for it.
+    assert_eq!(open(&path).1.captures().len(), 4);
+}
+
+#[test]
+fn a_run_that_is_being_recorded_is_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    session(&options(&path), Some(2)).unwrap();
+    let (run, _) = open(&path);
+    let _lock = run.lock_writer(Rank(0)).unwrap();
+    let error = session(&resuming(&path), None).unwrap_err().to_string();
+    assert!(
+        error.contains("is being written by another process"),
+        "{error}"
+    );
+}
+
+#[test]
+fn there_must_be_a_run_to_resume() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let error = session(&resuming(&path), None).unwrap_err().to_string();
+    assert!(error.starts_with("there is no run at "), "{error}");
+    assert!(!path.exists());
+}
+
+/// The options of one of two ranks.
+fn of_two(out: &Path, rank: i32) -> SessionOptions {
+    SessionOptions {
+        rank: Rank(rank),
+        world_size: 2,
+        ..options(out)
+    }
+}
+
+#[test]
+fn the_trace_of_two_ranks_is_that_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    session(&options(&one), None).unwrap();
+    std::thread::scope(|scope| {
+        let ranks = [1, 0].map(|rank| {
+            let options = of_two(&two, rank);
+            scope.spawn(move || session(&options, None).unwrap())
+        });
+        for rank in ranks {
+            rank.join().unwrap();
+        }
+    });
+    assert_eq!(open(&one).1.captures().len(), 7);
+    assert_eq!(open(&two).1.captures().len(), 7);
+    assert!(trace(&one) == trace(&two));
+    let (_, catalog) = open(&two);
+    let by_rank = |rank: i32| {
+        let files = catalog.files().filter(|file| {
+            let part: PartPath = file.path.parse().unwrap();
+            part.rank == Rank(rank) && part.table == Table::Weights
+        });
+        files.count()
+    };
+    // Of three layers rank 0 has the first and the third.
+    assert_eq!((by_rank(0), by_rank(1)), (14, 7));
+}
+
+#[test]
+fn a_rank_that_was_interrupted_is_resumed_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    session(&options(&one), None).unwrap();
+    session(&of_two(&two, 0), None).unwrap();
+    session(&of_two(&two, 1), Some(2)).unwrap();
+    // Epochs -1 to 2 are whole.
+    assert_eq!(open(&two).1.captures().len(), 4);
+    let again = SessionOptions {
+        resume: true,
+        ..of_two(&two, 1)
+    };
+    let (_, from) = session(&again, None).unwrap();
+    assert_eq!(from, Some((2, 1)));
+    assert!(trace(&one) == trace(&two));
+    let error = session(&again, None).unwrap_err().to_string();
+    assert!(error.contains("is finished"), "{error}");
+}
+
+#[test]
+fn a_rank_joins_only_a_run_of_its_own_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    session(&of_two(&path, 0), None).unwrap();
+    let mut other = of_two(&path, 1);
+    other.train.learning_rate = 0.5;
+    let error = session(&other, None).unwrap_err().to_string();
+    assert!(
+        error.contains("config.train.learning_rate is 0.001 there, and 0.5 here"),
+        "{error}"
+    );
+    session(&of_two(&path, 1), None).unwrap();
+    let error = session(&of_two(&path, 1), None).unwrap_err().to_string();
+    assert!(error.contains("--resume goes on with it"), "{error}");
+}
+
+#[test]
+fn a_rank_does_not_wait_forever() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = dir.path().join("one");
+    session(&options(&one), Some(0)).unwrap();
+    let info = open(&one).0.info().clone();
+    let path = dir.path().join("run");
+    let (rank, cancel) = (Rank(1), CancelToken::default());
+    let error = join(&path, &info, rank, &cancel, Duration::from_millis(50)).unwrap_err();
+    let error = error.to_string();
+    assert!(error.starts_with("rank 1 waited "), "{error}");
+    // Who stops it need not wait either.
+    cancel.cancel();
+    assert!(join(&path, &info, rank, &cancel, Duration::from_secs(600)).is_err());
+}
