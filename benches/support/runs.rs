@@ -9,8 +9,8 @@ use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use recorder::{
     ActivationDetail, CancelToken, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DatasetKind,
-    DeviceChoice, EpochProgress, LayerSelection, Recorded, Resolution, Schedule, SessionObserver,
-    SessionOptions, SessionSummary, TrainConfig,
+    DeviceChoice, EpochProgress, LayerSelection, Limits, Recorded, Resolution, Schedule,
+    SessionObserver, SessionOptions, SessionSummary, TrainConfig,
 };
 use sink::Part;
 use trace::{CaptureId, Catalog, Epoch, Rank, RunDir, Step};
@@ -74,6 +74,7 @@ pub fn train_digits_on(
         resume: false,
         rank: Rank::default(),
         world_size: 1,
+        limits: Limits::default(),
     };
     Ok(recorder::train(
         &options,

@@ -7,18 +7,28 @@ use crate::number_between;
 /// Records until that fails, then asks what is left, all in one shell: `$1` is the run, `$2` to
 /// `$4` are the programs. What they say is told apart by the lines in between.
 const RECORD_AND_ASK: &str = r#"
-record() { "$2" train --device cpu --dataset notebook --hidden 4 --epochs 1000000 --out "$1"; }
+record() { "$2" train --device cpu --dataset notebook --hidden 4 $OPTIONS --out "$1"; }
 record "$@"; echo "recorder exited $?"
 "$3" verify "$1"; echo "sink exited $?"
 "$4" sql "$1" "SELECT count(DISTINCT epoch) AS n FROM weights" --format csv
 echo "query exited $?"
 "#;
 
+/// Training that ends only when recording does.
+const STOP: &str = "--epochs 1000000";
+
 /// Runs the script after `setup` in the shell that `shell` starts.
-fn record_after(scratch: &Scratch, shell: &[&str], setup: &str, run_dir: &str) -> Finished {
+fn record_after(
+    scratch: &Scratch,
+    shell: &[&str],
+    setup: &str,
+    run_dir: &str,
+    options: &str,
+) -> Finished {
     let script = format!("{setup}\n{RECORD_AND_ASK}");
     let programs = binaries();
     let mut command = scratch.command(shell[0].as_ref(), &shell[1..]);
+    command.env("OPTIONS", options);
     command.args(["-c", &script, "sh", run_dir]);
     command.args([&programs.recorder, &programs.sink, &programs.query]);
     run(&mut command)
@@ -80,7 +90,7 @@ fn a_full_disk_stops_the_training_and_keeps_what_was_committed() {
     }
     let shell = [&unshare[..], &["sh"]].concat();
     let setup = format!("{mount} || exit 1");
-    let finished = record_after(&scratch, &shell, &setup, "disk/run");
+    let finished = record_after(&scratch, &shell, &setup, "disk/run", STOP);
     let safe = assert_safe(&finished, "No space left on device", "disk/run");
     assert!(safe > 0, "{finished}");
 }
@@ -92,6 +102,31 @@ fn a_write_that_fails_stops_the_training_and_keeps_what_was_committed() {
     // No file may pass 8 or 16 KiB, as the shell counts: a part file never does, and the commit
     // record of a second of captures does.
     let setup = "trap '' XFSZ; ulimit -f 16 || exit 1";
-    let finished = record_after(&scratch, &["sh"], setup, "run");
+    let finished = record_after(&scratch, &["sh"], setup, "run", STOP);
     assert_safe(&finished, "File too large", "run");
+}
+
+#[cfg(unix)]
+#[test]
+fn training_goes_on_where_a_write_fails_if_that_was_asked_for() {
+    let scratch = Scratch::new();
+    let setup = "trap '' XFSZ; ulimit -f 16 || exit 1";
+    let options = "--epochs 20000 --on-error continue";
+    let finished = record_after(&scratch, &["sh"], setup, "run", options);
+    let (stdout, stderr) = (&finished.stdout, &finished.stderr);
+    assert!(stdout.contains("recorder exited 0\n"), "{finished}");
+    assert!(stdout.starts_with("trained 20000 epochs ("), "{finished}");
+    let said = "warning: recording into run failed, training goes on without it: ";
+    assert_eq!(stderr.matches(said).count(), 1, "{finished}");
+    assert_eq!(stderr.matches("File too large").count(), 1, "{finished}");
+    // What was kept is what is there, and the rest was lost.
+    let kept = number_between(stdout, "\nkept ", " captures in run: ").unwrap();
+    let verified = number_between(stdout, "whole; ", " captures in ");
+    assert_eq!(verified, Some(kept), "{finished}");
+    let lost = number_between(stdout, " files\n", " captures were lost").unwrap();
+    assert_eq!(kept + lost, 20_000, "{finished}");
+    // A small file can still be written.
+    let sql = "SELECT sum(value) AS lost FROM metrics WHERE name = 'recorder.lost_captures'";
+    let expected = serde_json::json!({"lost": lost as f64});
+    assert_eq!(scratch.rows("run", sql), [expected]);
 }

@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
     ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection,
-    Recorded, Schedule, TrainConfig,
+    Limits, OnError, Recorded, Schedule, TrainConfig, WhenFull,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -174,6 +174,14 @@ struct TrainArgs {
         value_parser = clap::value_parser!(u32).range(1..=MAX_WORLD_SIZE)
     )]
     world_size: u32,
+    /// What happens to a capture when the values of the one before are not on the host yet
+    #[arg(long, value_enum, default_value_t, value_name = "block|drop")]
+    when_full: WhenFull,
+    /// What happens to training when recording fails; in either case what was committed stays.
+    /// With continue, a training that gets to its end exits with 0 and its summary says what was
+    /// lost
+    #[arg(long, value_enum, default_value_t, value_name = "stop|continue")]
+    on_error: OnError,
 }
 
 /// The most processes that record one run.
@@ -254,7 +262,20 @@ impl TrainArgs {
         if self.resume && self.record == RecordedTables::default() {
             return Err("--resume goes on with a run, and --record none writes none".to_owned());
         }
+        if world_size > 1 && self.when_full == WhenFull::Drop {
+            return Err(
+                "--when-full drop needs one process: ranks would drop different captures"
+                    .to_owned(),
+            );
+        }
         Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            when_full: self.when_full,
+            on_error: self.on_error,
+        }
     }
 
     /// `None` where nothing is recorded.

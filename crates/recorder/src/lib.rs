@@ -53,9 +53,10 @@ pub use model::{
     to_rows,
 };
 pub use recording::{
-    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, LayerSelection,
-    MIN_CHANNEL_BYTES, ModuleError, OtherModuleError, RecordError, RecordSummary, Recorded,
-    SelectLayersError, StartError, TooManyActivationsError, TraceRecorder, TraceRecorderBuilder,
+    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits,
+    MIN_CHANNEL_BYTES, ModuleError, OnError, OtherModuleError, RecordError, RecordSummary,
+    Recorded, SelectLayersError, StartError, TooManyActivationsError, TraceRecorder,
+    TraceRecorderBuilder, WhenFull,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use resume::{JOIN_TIMEOUT, ResumeError};

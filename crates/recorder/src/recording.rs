@@ -7,16 +7,19 @@
 //! (ARCHITECTURE.md, invariant 6).
 //! **Back-pressure.** The hand-off has room for one snapshot, from its capture until its values
 //! are on the host: a training loop that is faster than its recorder waits in
-//! [`TraceRecorder::capture`], and never holds a second snapshot. The channel to the sink is
+//! [`TraceRecorder::capture`], and never holds a second snapshot; or the capture is dropped, where
+//! [`WhenFull`] says so. The channel to the sink is
 //! bounded in bytes, and blocks the capture thread, which brings no more from the device at once
 //! than the channel has room for, or one layer.
 //! **Shutdown.** [`TraceRecorder::finish`] waits until everything is committed. A failure anywhere
-//! is returned by the next call; what was committed before stays.
+//! is returned by the next call, or said where [`OnError`] lets training go on; what was committed
+//! before stays.
 
 mod builder;
 mod cost;
 mod handle;
 mod in_flight;
+mod limits;
 mod module;
 mod outputs;
 mod selection;
@@ -33,25 +36,28 @@ use burn::module::{AutodiffModule, Module};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend, ExecutionError};
 use burn_std::stream_id::StreamId;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use serde::Serialize;
 use sink::{Sink, SinkError, SinkOptions, SinkStats, StartSinkError};
-use trace::{CaptureId, Epoch, Generation, LayerLabel, RunDir, Step, Topology};
+use trace::{CaptureId, Epoch, Generation, LayerLabel, Rank, RunDir, Step, Topology};
 
 use crate::checkpoint::TrainState;
 use crate::dataset::Targets;
 use crate::evaluation::Classifications;
 use crate::model::Loss;
-use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
+use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN, RowKey};
 use crate::schedule::Schedule;
 
 pub use builder::{StartError, TraceRecorderBuilder};
 use handle::{BatchHandle, UnitAxis};
+use limits::MAX_WAITING_METRICS;
+pub use limits::{Limits, OnError, WhenFull};
 use module::LayerHandles;
 pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
 use outputs::Outputs;
 pub use selection::{LayerSelection, SelectLayersError};
+use thread::Ended;
 use unread::Handles;
 
 /// What the untrained network is captured as.
@@ -105,6 +111,9 @@ impl ActivationDetail {
         }
     }
 }
+
+/// Which file of metrics of its moment says what was lost: one more than there can be else.
+const LOST_SEQUENCE: u32 = 9;
 
 /// For how many captures the channel has room by default.
 pub const CHANNEL_CAPTURES: u64 = 4;
@@ -188,6 +197,8 @@ struct Capture<B: Backend> {
     /// What becomes one part file each, in the order in which it is read.
     handles: Vec<Handles<B>>,
     classifications: Option<Classifications>,
+    /// Metrics of earlier moments, for which there was no room.
+    waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
     metrics: Vec<Metric>,
 }
 
@@ -203,7 +214,7 @@ struct Checkpoint<B: Backend> {
 /// What the capture thread is handed.
 #[derive(Debug)]
 enum Work<B: Backend> {
-    Capture(Capture<B>),
+    Capture(Box<Capture<B>>),
     Checkpoint(Checkpoint<B>),
 }
 
@@ -269,16 +280,30 @@ pub struct TraceRecorder<B: Backend> {
     schedule: Schedule,
     /// The last epoch, where it is known beforehand.
     last_epoch: Option<Epoch>,
+    limits: Limits,
     pending: Pending<B>,
-    /// The last capture that was handed over.
+    /// Metrics of earlier moments, for which there was no room.
+    waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
+    /// The last moment that was recorded, or was to be.
     last: Option<CaptureId>,
     /// None once finished.
     hand_off: Option<Sender<Work<B>>>,
     /// A token for every snapshot that may be held.
     room: Receiver<()>,
-    thread: Option<JoinHandle<Result<SinkStats, RecordError>>>,
+    thread: Option<JoinHandle<Ended>>,
     progress: Arc<Progress>,
+    /// Captures that were handed over.
     num_captures: u64,
+    /// Captures that were due after recording had failed.
+    num_missed: u64,
+    /// Why recording failed, where training goes on without it.
+    failure: Option<Arc<RecordError>>,
+    /// Whether the owner says what goes wrong; else it is logged.
+    owner_tells: bool,
+    rank: Rank,
+    generation: Generation,
+    /// What the sink did, once it has ended.
+    sink_stats: SinkStats,
 }
 
 /// What a recorder is to do.
@@ -293,6 +318,9 @@ pub(crate) struct Plan {
     pub(crate) last_epoch: Option<Epoch>,
     /// Where in the run it begins.
     pub(crate) origin: Origin,
+    pub(crate) limits: Limits,
+    /// Whether the owner says what goes wrong ([`TraceRecorder::failure`]); else it is logged.
+    pub(crate) owner_tells: bool,
 }
 
 /// Figures that both threads know.
@@ -304,13 +332,22 @@ struct Progress {
     stall_ns: AtomicU64,
     /// Bytes of part files written so far.
     part_bytes: AtomicU64,
+    /// Captures for which there was no room.
+    dropped_captures: AtomicU64,
 }
 
 /// What was recorded, and what it cost.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct RecordSummary {
     /// Captures that are committed.
     pub num_captures: u64,
+    /// Captures left out because there was no room ([`WhenFull::Drop`]).
+    pub dropped_captures: u64,
+    /// Captures that were due and are not committed because recording failed
+    /// ([`OnError::Continue`]).
+    pub lost_captures: u64,
+    /// Why recording failed, where training went on without it ([`OnError::Continue`]).
+    pub failure: Option<Arc<RecordError>>,
     /// What the sink did.
     pub sink: SinkStats,
     /// Time that the training thread spent on handing captures over.
@@ -393,6 +430,16 @@ pub enum RecordError {
     Outputs(String),
 }
 
+impl RecordError {
+    /// What went wrong and why, in one line.
+    pub fn with_causes(&self) -> String {
+        let first: &dyn std::error::Error = self;
+        let causes = std::iter::successors(Some(first), |error| error.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        causes.join(": ")
+    }
+}
+
 impl<B: Backend> TraceRecorder<B> {
     /// Begins to say what is recorded, into the directory `run`, which must not exist or be empty.
     pub fn builder(run: impl Into<PathBuf>) -> TraceRecorderBuilder<B> {
@@ -441,13 +488,11 @@ impl<B: Backend> TraceRecorder<B> {
             give_back,
             progress: Arc::clone(&progress),
             reported: cost::Reported::default(),
+            metrics_files: thread::MetricsFiles::default(),
         };
         let thread = std::thread::Builder::new()
             .name("capture".to_owned())
-            .spawn(move || {
-                first();
-                worker.run()
-            })
+            .spawn(move || worker.run(first))
             .map_err(RecordError::Spawn)?;
         Ok(Self {
             run: run.clone(),
@@ -457,12 +502,20 @@ impl<B: Backend> TraceRecorder<B> {
             selected: plan.selected,
             schedule: plan.schedule,
             last_epoch: plan.last_epoch,
+            limits: plan.limits,
+            waiting_metrics: Vec::new(),
             last: None,
             hand_off: Some(hand_off),
             room,
             thread: Some(thread),
             progress,
             num_captures: 0,
+            num_missed: 0,
+            failure: None,
+            owner_tells: plan.owner_tells,
+            rank,
+            generation: plan.origin.generation,
+            sink_stats: SinkStats::default(),
         })
     }
 
@@ -479,6 +532,10 @@ impl<B: Backend> TraceRecorder<B> {
     /// Whether [`TraceRecorder::capture`] will capture the network at the end of `epoch`: whoever
     /// asks first can spare a forward pass that is made for the recorder alone.
     pub fn is_due(&self, epoch: i32) -> bool {
+        self.failure.is_none() && self.is_scheduled(epoch)
+    }
+
+    fn is_scheduled(&self, epoch: i32) -> bool {
         let last = self.last_epoch.unwrap_or(Epoch(i32::MAX));
         self.schedule.is_due(Epoch(epoch), last)
     }
@@ -595,10 +652,12 @@ impl<B: Backend> TraceRecorder<B> {
     ///
     /// `step` is how many optimizer steps are done since training began. The caller's thread only
     /// moves handles (ARCHITECTURE.md, invariant 2), and nothing here changes what they stand for
-    /// (invariant 1). It waits while the values of the capture before are not on the host yet.
+    /// (invariant 1). It waits while the values of the capture before are not on the host yet,
+    /// unless [`WhenFull`] says otherwise.
     ///
     /// # Errors
-    /// Why recording stopped, if it has: this capture and every later one is then lost. If the
+    /// Why recording stopped, if it has: this capture and every later one is then lost. With
+    /// [`OnError::Continue`] that is no error, and the network is not captured any more. If the
     /// module is not the one that the recorder was started with.
     pub fn capture<A, M>(&mut self, model: &M, epoch: i32, step: i64) -> Result<bool, RecordError>
     where
@@ -607,7 +666,7 @@ impl<B: Backend> TraceRecorder<B> {
     {
         let start = Instant::now();
         let id = capture_id(epoch, step);
-        if !self.is_due(epoch) {
+        if !self.takes(id)? {
             return self.end_epoch(id, None, start);
         }
         // Before `valid`, which would draw values where there are none.
@@ -630,7 +689,7 @@ impl<B: Backend> TraceRecorder<B> {
     ) -> Result<bool, RecordError> {
         let start = Instant::now();
         let id = capture_id(epoch, step);
-        if !self.is_due(epoch) {
+        if !self.takes(id)? {
             return self.end_epoch(id, None, start);
         }
         self.layers.check(model)?;
@@ -660,8 +719,26 @@ impl<B: Backend> TraceRecorder<B> {
         let start = Instant::now();
         self.layers.check(model)?;
         let handles = self.layers.handles(model, &self.selected)?;
+        self.check_order(INITIAL)?;
         self.end_epoch(INITIAL, Some(handles), start)?;
         Ok(())
+    }
+
+    fn check_order(&self, id: CaptureId) -> Result<(), RecordError> {
+        match self.last.filter(|last| id <= *last) {
+            Some(last) => Err(RecordError::Order { last, found: id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the network is captured, and why not is counted.
+    fn takes(&mut self, id: CaptureId) -> Result<bool, RecordError> {
+        self.check_order(id)?;
+        if !self.is_scheduled(id.epoch.0) {
+            return Ok(false);
+        }
+        self.num_missed += u64::from(self.failure.is_some());
+        Ok(self.failure.is_none())
     }
 
     /// Hands over what was noted, with the network where it is captured.
@@ -671,13 +748,11 @@ impl<B: Backend> TraceRecorder<B> {
         network: Option<Vec<LayerHandles<B>>>,
         start: Instant,
     ) -> Result<bool, RecordError> {
-        if let Some(last) = self.last.filter(|last| id <= *last) {
-            return Err(RecordError::Order { last, found: id });
-        }
         let num_layers = self.pending.activations.len();
         let pending = std::mem::replace(&mut self.pending, Pending::new(num_layers));
         let is_whole = network.is_some();
-        if !is_whole && !self.recorded.metrics {
+        self.last = Some(id);
+        if self.failure.is_some() || (!is_whole && !self.recorded.metrics) {
             return Ok(false);
         }
         let mut handles = Vec::new();
@@ -698,50 +773,105 @@ impl<B: Backend> TraceRecorder<B> {
             stream: StreamId::current(),
             handles,
             classifications,
+            waiting_metrics: Vec::new(),
             metrics: pending.metrics,
         };
-        self.hand_over(Work::Capture(capture), start)?;
-        self.last = Some(id);
-        self.num_captures += u64::from(is_whole);
-        Ok(is_whole)
+        let handed_over = self.hand_over(Work::Capture(Box::new(capture)), start);
+        if let (Err(_), Some(_)) = (&handed_over, &self.failure) {
+            // It was said, and training goes on.
+            self.num_missed += u64::from(is_whole);
+            return Ok(false);
+        }
+        let is_captured = handed_over? && is_whole;
+        self.num_captures += u64::from(is_captured);
+        Ok(is_captured)
     }
 
     /// Hands over what training can go on from, in full, whatever is recorded of the network, and
-    /// retires what it could go on from before; `None` does only that. Waits as
-    /// [`TraceRecorder::capture`] does.
+    /// retires what it could go on from before; `None` does only that. Waits for room, whatever
+    /// becomes of a capture that finds none.
     ///
     /// # Errors
-    /// Why recording stopped, if it has.
+    /// Why recording stopped, if it has. With [`OnError::Continue`] that is no error.
     pub(crate) fn checkpoint(
         &mut self,
         id: CaptureId,
         state: Option<TrainState<B>>,
     ) -> Result<(), RecordError> {
+        if self.failure.is_some() {
+            return Ok(());
+        }
         let start = Instant::now();
         let stream = StreamId::current();
-        self.hand_over(Work::Checkpoint(Checkpoint { id, stream, state }), start)
+        let work = Work::Checkpoint(Checkpoint { id, stream, state });
+        match self.hand_over(work, start) {
+            Err(error) if self.failure.is_none() => Err(error),
+            _ => Ok(()),
+        }
     }
 
-    /// `start` is when the caller's thread began to work for the recorder.
-    fn hand_over(&mut self, work: Work<B>, start: Instant) -> Result<(), RecordError> {
+    /// Says whether there was room. `start` is when the caller's thread began to work for the
+    /// recorder.
+    fn hand_over(&mut self, mut work: Work<B>, start: Instant) -> Result<bool, RecordError> {
         let wait = Instant::now();
-        if self.room.recv().is_err() {
-            return Err(self.failure());
+        let room = if self.waits_for_room(&work) {
+            self.room.recv().map_err(|_| TryRecvError::Disconnected)
+        } else {
+            self.room.try_recv()
+        };
+        match room {
+            Ok(()) => {}
+            Err(TryRecvError::Disconnected) => return Err(self.why_ended()),
+            Err(TryRecvError::Empty) => {
+                self.drop_capture(work);
+                return Ok(false);
+            }
         }
         let stall = wait.elapsed();
+        if let Work::Capture(capture) = &mut work {
+            capture.waiting_metrics = std::mem::take(&mut self.waiting_metrics);
+        }
         let handed_over = match &self.hand_off {
             Some(hand_off) => hand_off.send(work).is_ok(),
             None => false,
         };
         if !handed_over {
-            return Err(self.failure());
+            return Err(self.why_ended());
         }
         let add = |counter: &AtomicU64, time: Duration| {
             counter.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
         };
         add(&self.progress.stall_ns, stall);
         add(&self.progress.hand_off_ns, start.elapsed());
-        Ok(())
+        Ok(true)
+    }
+
+    /// The network that training ended with is worth a wait, and so is what would fill the memory.
+    fn waits_for_room(&self, work: &Work<B>) -> bool {
+        let Work::Capture(capture) = work else {
+            return true;
+        };
+        self.limits.when_full == WhenFull::Block
+            || self.last_epoch == Some(capture.id.epoch)
+            || self.waiting_metrics.len() >= MAX_WAITING_METRICS
+    }
+
+    /// Its metrics wait for the next that finds room.
+    fn drop_capture(&mut self, work: Work<B>) {
+        let Work::Capture(capture) = work else {
+            unreachable!("a checkpoint waits for room");
+        };
+        let dropped = u64::from(capture.is_whole);
+        let counter = &self.progress.dropped_captures;
+        counter.fetch_add(dropped, Ordering::Relaxed);
+        if self.recorded.metrics {
+            self.waiting_metrics.push((capture.id, capture.metrics));
+        }
+    }
+
+    /// Why recording failed, where training goes on without it ([`OnError::Continue`]).
+    pub fn failure(&self) -> Option<&RecordError> {
+        self.failure.as_deref()
     }
 
     /// Bytes of part files written so far.
@@ -753,15 +883,31 @@ impl<B: Backend> TraceRecorder<B> {
     /// the recording.
     ///
     /// # Errors
-    /// Why recording stopped, if it has.
+    /// Why recording stopped, if it has. With [`OnError::Continue`] the summary says it instead.
     pub fn finish(mut self) -> Result<RecordSummary, RecordError> {
         let start = Instant::now();
-        let sink = self.join()?;
+        if self.failure.is_none()
+            && let Err(error) = self.join()
+        {
+            self.go_on_or_stop(error)?;
+        }
+        let num_captures = match self.failure {
+            None => self.num_captures,
+            // What else was handed over went down with the sink.
+            Some(_) => self.sink_stats.num_captures,
+        };
+        let lost_captures = self.num_captures - num_captures + self.num_missed;
+        if self.failure.is_some() && self.recorded.metrics {
+            self.report_lost(lost_captures);
+        }
         let finish = start.elapsed();
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         Ok(RecordSummary {
-            num_captures: self.num_captures,
-            sink,
+            num_captures,
+            dropped_captures: self.progress.dropped_captures.load(Ordering::Relaxed),
+            lost_captures,
+            failure: self.failure.take(),
+            sink: self.sink_stats,
             hand_off: time(&self.progress.hand_off_ns),
             stall: time(&self.progress.stall_ns),
             finish,
@@ -769,20 +915,97 @@ impl<B: Backend> TraceRecorder<B> {
     }
 
     /// Why the capture thread ended although nobody asked it to: a failure is what the next call
-    /// returns (ARCHITECTURE.md, invariant 7).
-    fn failure(&mut self) -> RecordError {
-        match self.join() {
-            Ok(_) => RecordError::Stopped,
-            Err(error) => error,
+    /// returns (ARCHITECTURE.md, invariant 7), or says where training goes on.
+    fn why_ended(&mut self) -> RecordError {
+        let error = self.join_thread().err().unwrap_or(RecordError::Stopped);
+        self.go_on_or_stop(error)
+            .err()
+            .unwrap_or(RecordError::Stopped)
+    }
+
+    /// Where training goes on without recording, says the failure and forgets what was noted.
+    fn go_on_or_stop(&mut self, error: RecordError) -> Result<(), RecordError> {
+        if self.limits.on_error == OnError::Stop {
+            return Err(error);
+        }
+        if !self.owner_tells {
+            tracing::error!(
+                run = %self.run.path().display(),
+                error = &error as &dyn std::error::Error,
+                "recording failed; training goes on, and what would be captured from now on is lost"
+            );
+        }
+        self.waiting_metrics.clear();
+        self.failure = Some(Arc::new(error));
+        Ok(())
+    }
+
+    /// Tries to leave a row that says what was lost: what failed may work again. Where it does not,
+    /// there is nothing to add to the failure that was said.
+    fn report_lost(&self, lost_captures: u64) {
+        let report = || -> Result<(), RecordError> {
+            let Some(id) = self.last else { return Ok(()) };
+            let lost = Metric {
+                phase: None,
+                name: format!("recorder.{}", cost::LOST_CAPTURES),
+                value: lost_captures as f64,
+            };
+            let key = RowKey {
+                id,
+                rank: self.rank,
+            };
+            let sink_options = SinkOptions {
+                rank: self.rank,
+                num_workers: 1,
+                ..SinkOptions::default()
+            };
+            let sink = Sink::start(&self.run, sink_options)?;
+            let mut open = sink.begin(None);
+            // No name that the failed sink may have used.
+            let mut part = thread::metrics_part(key, &[lost], LOST_SEQUENCE);
+            part.path.generation = self.generation;
+            open.send(part)?;
+            open.end()?;
+            sink.finish()?;
+            Ok(())
+        };
+        if let Err(error) = report() {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "no row says what was lost"
+            );
         }
     }
 
-    fn join(&mut self) -> Result<SinkStats, RecordError> {
-        self.hand_off = None;
-        match self.thread.take() {
-            None => Err(RecordError::Stopped),
-            Some(thread) => thread.join().unwrap_or(Err(RecordError::Panicked)),
+    /// Hands over the metrics that wait, and ends the capture thread.
+    fn join(&mut self) -> Result<(), RecordError> {
+        if let Some((id, metrics)) = self.waiting_metrics.pop()
+            && self.room.recv().is_ok()
+            && let Some(hand_off) = &self.hand_off
+        {
+            let waiting = Capture {
+                id,
+                is_whole: false,
+                stream: StreamId::current(),
+                handles: Vec::new(),
+                classifications: None,
+                waiting_metrics: std::mem::take(&mut self.waiting_metrics),
+                metrics,
+            };
+            // Where nobody takes it any more, the thread says why.
+            let _ = hand_off.send(Work::Capture(Box::new(waiting)));
         }
+        self.join_thread()
+    }
+
+    fn join_thread(&mut self) -> Result<(), RecordError> {
+        self.hand_off = None;
+        let Some(thread) = self.thread.take() else {
+            return Err(RecordError::Stopped);
+        };
+        let Ended { stats, result } = thread.join().map_err(|_| RecordError::Panicked)?;
+        self.sink_stats = stats;
+        result
     }
 }
 

@@ -19,9 +19,10 @@ pub const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often it looks.
 const JOIN_POLL: Duration = Duration::from_millis(20);
 
-/// What of `config` may differ between sessions and ranks: it changes nothing that is recorded. Of
-/// the device, as it was asked for, the kind that it turned out to be is compared.
-const OPERATIONAL: [&str; 3] = ["channel_bytes", "checkpoint_every", "device"];
+/// What of `config` may differ between sessions and ranks: it changes nothing that is recorded, but
+/// for limits, which say when less is. Of the device, as it was asked for, the kind that it turned
+/// out to be is compared.
+const OPERATIONAL: [&str; 4] = ["channel_bytes", "checkpoint_every", "device", "limits"];
 
 /// Why training cannot go on with a run, or record into it beside others.
 #[derive(Debug, thiserror::Error)]

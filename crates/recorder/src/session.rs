@@ -18,7 +18,7 @@ use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
 use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
 use crate::model::{Mlp, MlpConfig};
 use crate::recording::{
-    LayerSelection, ModuleLayers, Origin, Plan, RecordError, RecordSummary, Recorded,
+    LayerSelection, Limits, ModuleLayers, Origin, Plan, RecordError, RecordSummary, Recorded,
     SelectLayersError, TooManyActivationsError, TraceRecorder,
 };
 use crate::resume::{self, JOIN_TIMEOUT, ResumeError};
@@ -63,6 +63,8 @@ pub struct SessionOptions {
     /// and records its share of the layers; rank 0 records the classifications and the figures of
     /// training, too.
     pub world_size: u32,
+    /// What recording may take, and what happens where it cannot keep up or fails.
+    pub limits: Limits,
 }
 
 /// Told how a session goes on.
@@ -76,6 +78,17 @@ pub trait SessionObserver {
     fn started(&mut self, device: &Resolution, run: Option<&Path>);
     /// An epoch was trained, evaluated, and handed over to be recorded.
     fn epoch_done(&mut self, progress: &EpochProgress);
+    /// Recording into `run` has failed, and training goes on without it ([`OnError::Continue`]).
+    /// Said once; logged unless something else is done with it.
+    ///
+    /// [`OnError::Continue`]: crate::OnError::Continue
+    fn recording_failed(&mut self, run: &Path, error: &RecordError) {
+        tracing::error!(
+            run = %run.display(),
+            error = error as &dyn std::error::Error,
+            "recording failed, and training goes on without it"
+        );
+    }
 }
 
 /// An epoch that is done.
@@ -92,7 +105,7 @@ pub struct EpochProgress {
 }
 
 /// How a session ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct SessionSummary {
     /// The last epoch that is whole; none if the first was interrupted.
     pub last_epoch: Option<EpochProgress>,
@@ -139,7 +152,7 @@ pub enum SessionError {
         /// Why training cannot go on.
         source: TrainError,
         /// Why not everything that was captured is committed, where that is so.
-        recording: Option<Box<RecordError>>,
+        recording: Option<Arc<RecordError>>,
     },
     /// The run cannot be gone on with, or joined.
     #[error(transparent)]
@@ -161,14 +174,14 @@ pub enum SessionError {
 }
 
 /// The failure of a recording, with its causes, as a part of another error's message.
-fn why_not_kept(recording: &Option<Box<RecordError>>) -> String {
+fn why_not_kept(recording: &Option<Arc<RecordError>>) -> String {
     let Some(error) = recording else {
         return String::new();
     };
-    let first: &dyn std::error::Error = error;
-    let causes = std::iter::successors(Some(first), |error| error.source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    format!(", and not all of it could be kept ({})", causes.join(": "))
+    format!(
+        ", and not all of it could be kept ({})",
+        error.with_causes()
+    )
 }
 
 impl SessionError {
@@ -218,6 +231,8 @@ struct Session<'a, B: AutodiffBackend> {
     dataset: Arc<Dataset>,
     trainer: Trainer<B>,
     held_out: HeldOut<B::InnerBackend>,
+    /// Whether the observer knows that recording failed.
+    has_told_failure: bool,
 }
 
 impl<'a, B: AutodiffBackend> Session<'a, B> {
@@ -245,6 +260,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             dataset,
             trainer,
             held_out,
+            has_told_failure: false,
         })
     }
 
@@ -266,6 +282,11 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let start = Instant::now();
         let trained = self.run_epochs(first, recording.as_mut(), observer);
         let (last_epoch, recorded) = finish_recording(trained, recording)?;
+        if let (false, Some((run, summary))) = (self.has_told_failure, &recorded)
+            && let Some(error) = &summary.failure
+        {
+            observer.recording_failed(run, error);
+        }
         Ok(SessionSummary {
             last_epoch,
             // Also while the last epoch was evaluated or published: whoever cancelled was told
@@ -286,6 +307,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let is_untrained = self.options.record_initial && first == Epoch(0);
         if let (true, Some(recording)) = (is_untrained, recording.as_deref_mut()) {
             self.capture_initial(recording)?;
+            self.tell_failure(recording, observer);
         }
         let mut last_epoch = None;
         let mut cadence = Cadence::new(self.options.checkpoint_every);
@@ -300,6 +322,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
                     if let Some(recording) = recording.as_deref_mut() {
                         self.checkpoint(report, &mut cadence, recording)?;
+                        self.tell_failure(recording, observer);
                     }
                     observer.epoch_done(&progress);
                     last_epoch = Some(progress);
@@ -307,6 +330,18 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             }
         }
         Ok(last_epoch)
+    }
+
+    /// Says once that recording failed, where training goes on without it.
+    fn tell_failure(
+        &mut self,
+        (run, recorder): &Recording<B::InnerBackend>,
+        observer: &mut dyn SessionObserver,
+    ) {
+        if let (false, Some(error)) = (self.has_told_failure, recorder.failure()) {
+            observer.recording_failed(run.path(), error);
+            self.has_told_failure = true;
+        }
     }
 
     /// Evaluates, which is done whether anything is recorded or not, and hands over.
@@ -477,6 +512,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             schedule: self.options.schedule.clone(),
             last_epoch: Some(self.options.train.last_epoch()),
             origin: Origin::default(),
+            limits: self.options.limits,
+            owner_tells: true,
         };
         Ok((info, plan, sink_options))
     }
@@ -507,6 +544,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 "layers": self.options.layers,
                 "channel_bytes": self.options.channel_bytes,
                 "checkpoint_every": self.options.checkpoint_every.to_string(),
+                "limits": self.options.limits,
             }),
         })
     }
@@ -532,7 +570,10 @@ fn finish_recording<T, B: Backend>(
         Err(SessionError::Train(source)) => Err(SessionError::TrainRecorded {
             run: run.path().to_owned(),
             source,
-            recording: finished.err().map(Box::new),
+            recording: match finished {
+                Ok(summary) => summary.failure,
+                Err(error) => Some(Arc::new(error)),
+            },
         }),
         // It was the recording that failed, and it has said why.
         Err(error) => Err(error),

@@ -271,12 +271,15 @@ impl Sink {
     ///
     /// # Errors
     /// If anything could not be recorded.
-    pub fn finish(mut self) -> Result<SinkSummary, SinkError> {
+    pub fn finish(self) -> Result<SinkSummary, SinkError> {
+        let (stats, result) = self.close();
+        result.map(|()| SinkSummary { stats })
+    }
+
+    /// Ends as [`Sink::finish`] does, and says what was done also where not all of it could be.
+    pub fn close(mut self) -> (SinkStats, Result<(), SinkError>) {
         self.shut_down();
-        self.shared.check()?;
-        Ok(SinkSummary {
-            stats: self.stats(),
-        })
+        (self.stats(), self.shared.check())
     }
 
     fn tell(&self, event: Event) {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
 use recorder::{
-    CancelToken, Dataset, EpochProgress, RecordSummary, Resolution, SessionError, SessionObserver,
-    SessionOptions, SessionSummary, Task, train,
+    CancelToken, Dataset, EpochProgress, RecordError, RecordSummary, Resolution, SessionError,
+    SessionObserver, SessionOptions, SessionSummary, Task, train,
 };
 use trace::{Catalog, Epoch, Rank, RunDir, Table};
 
@@ -35,6 +35,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
         resume: args.resume,
         rank: Rank(args.rank.cast_signed()),
         world_size: args.world_size,
+        limits: args.limits(),
     };
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
@@ -188,6 +189,14 @@ impl SessionObserver for Progress {
         console.bar().reset();
     }
 
+    fn recording_failed(&mut self, run: &Path, error: &RecordError) {
+        self.console.say(&format!(
+            "warning: recording into {} failed, training goes on without it: {}",
+            run.display(),
+            error.with_causes()
+        ));
+    }
+
     fn epoch_done(&mut self, progress: &EpochProgress) {
         let message = format!(
             "loss {:.4} {} recorded {}",
@@ -252,6 +261,15 @@ fn describe_run(
         HumanBytes(sink.part_bytes),
         HumanCount(sink.num_parts),
     )?;
+    let left_out = [
+        (recorded.dropped_captures, "were dropped, there was no room"),
+        (recorded.lost_captures, "were lost, recording had failed"),
+    ];
+    for (num_captures, why) in left_out {
+        if num_captures > 0 {
+            writeln!(text, "{} captures {why}", HumanCount(num_captures))?;
+        }
+    }
     let mut tables = Vec::new();
     for (table, (rows, bytes)) in Table::ALL.into_iter().zip(sink.by_table) {
         if rows > 0 {

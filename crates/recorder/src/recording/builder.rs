@@ -10,8 +10,9 @@ use sink::SinkOptions;
 use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
 
 use super::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, ModuleError, ModuleLayers,
-    Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder,
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, ModuleError,
+    ModuleLayers, OnError, Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder,
+    WhenFull,
 };
 use crate::schedule::Schedule;
 
@@ -28,6 +29,7 @@ pub struct TraceRecorderBuilder<B: Backend> {
     class_names: Vec<String>,
     seed: Option<u64>,
     channel_bytes: Option<u64>,
+    limits: Limits,
     config: serde_json::Value,
     /// The backend of the network that `start` is given.
     backend: PhantomData<B>,
@@ -73,6 +75,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             class_names: Vec::new(),
             seed: None,
             channel_bytes: None,
+            limits: Limits::default(),
             config: serde_json::Value::Null,
             backend: PhantomData,
         }
@@ -137,6 +140,19 @@ impl<B: Backend> TraceRecorderBuilder<B> {
         self
     }
 
+    /// What happens to a capture for which there is no room; training waits unless it is said.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.limits.when_full = when_full;
+        self
+    }
+
+    /// What happens to training where recording fails; the next call returns the error unless it is
+    /// said.
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.limits.on_error = on_error;
+        self
+    }
+
     /// The training loop's own configuration, for whoever reads the run.
     pub fn config(mut self, config: serde_json::Value) -> Self {
         self.config = config;
@@ -184,6 +200,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             "every": self.schedule.to_string(),
             "layers": self.selection,
             "channel_bytes": channel_bytes,
+            "limits": self.limits,
             "training": self.config,
         });
         let info = RunInfo {
@@ -209,6 +226,8 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             schedule: self.schedule,
             last_epoch: self.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
             origin: Origin::default(),
+            limits: self.limits,
+            owner_tells: false,
         };
         let sink_options = SinkOptions {
             channel_bytes,

@@ -8,6 +8,9 @@ use sink::SinkStats;
 use super::Progress;
 use crate::rows::Metric;
 
+/// Captures that were due and that no commit has, because recording had failed.
+pub(super) const LOST_CAPTURES: &str = "lost_captures";
+
 /// What the recorder has reported of its own cost, so that a row of `metrics` is what was spent
 /// since the row before.
 #[derive(Debug, Default)]
@@ -15,6 +18,7 @@ pub(super) struct Reported {
     sink: SinkStats,
     hand_off_ns: u64,
     stall_ns: u64,
+    dropped: u64,
     read_back: Duration,
     rows: Duration,
     /// Time spent on copying values to the host so far.
@@ -27,10 +31,11 @@ impl Reported {
     /// What was spent since the last call.
     pub(super) fn own_cost(&mut self, sink: SinkStats, progress: &Progress) -> Vec<Metric> {
         let reported = self;
-        let since = |counter: &AtomicU64, before: &mut u64| {
+        let count = |counter: &AtomicU64, before: &mut u64| {
             let now = counter.load(Ordering::Relaxed);
-            (now - std::mem::replace(before, now)) as f64 / 1e6
+            (now - std::mem::replace(before, now)) as f64
         };
+        let since = |counter: &AtomicU64, before: &mut u64| count(counter, before) / 1e6;
         let spent = |total: Duration, before: &mut Duration| {
             (total - std::mem::replace(before, total)).as_secs_f64() * 1e3
         };
@@ -48,9 +53,13 @@ impl Reported {
                 spent(reported.total_read_back, &mut reported.read_back),
             ),
             ("rows_ms", spent(reported.total_rows, &mut reported.rows)),
-            // With a full queue the recorder waits, so that nothing is ever left out.
             ("thinned_captures", 0.0),
-            ("dropped_captures", 0.0),
+            (
+                "dropped_captures",
+                count(&progress.dropped_captures, &mut reported.dropped),
+            ),
+            // After a failure nothing is reported here any more: see `TraceRecorder::finish`.
+            (LOST_CAPTURES, 0.0),
         ];
         let before = std::mem::replace(&mut reported.sink, sink);
         let sink = sink

@@ -1,10 +1,11 @@
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type};
-use burn::backend::Autodiff;
+use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule as _;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
 use burn::tensor::TensorData;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{FORMAT_VERSION, Layer, Nonce, RunInfo, Source, SourceRange, Table};
 
 use std::collections::HashMap;
@@ -170,6 +171,8 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
         schedule: Schedule::default(),
         last_epoch: None,
         origin: Origin::default(),
+        limits: Limits::default(),
+        owner_tells: false,
     };
     let (go_on, held_up) = bounded::<()>(1);
     let mut recorder =
@@ -227,9 +230,152 @@ fn training_goes_on_before_a_capture_is_read_and_does_not_change_it() {
     }
 }
 
+/// A recorder of [`network`] whose capture thread calls `first` before anything else.
+fn start_after<B: Backend>(
+    run: &RunDir,
+    network: &Steps<B>,
+    limits: Limits,
+    last_epoch: Option<i32>,
+    first: impl FnOnce() + Send + 'static,
+) -> TraceRecorder<B> {
+    let plan = Plan {
+        recorded: recorded(None),
+        layers: ModuleLayers::of(network.model.as_ref().unwrap(), true, &HashMap::new())
+            .and_then(|layers| layers.with_topology(run.info().layers.clone()))
+            .unwrap(),
+        selected: vec![true; 2],
+        schedule: Schedule::default(),
+        last_epoch: last_epoch.map(Epoch),
+        origin: Origin::default(),
+        limits,
+        owner_tells: false,
+    };
+    TraceRecorder::start_after(run, plan, SinkOptions::default(), first).unwrap()
+}
+
+/// The sum of a metric in an epoch's files.
+fn metric(run: &Path, epoch: i32, name: &str) -> Option<f64> {
+    let files = RunDir::open(run).unwrap();
+    let catalog = trace::Catalog::load(&files).unwrap();
+    let files = catalog.select(Table::Metrics.name(), |of, _| of == epoch);
+    let values = files.iter().flat_map(|file| {
+        let file = std::fs::File::open(run.join(catalog.file(*file).path)).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let rows = reader.build().unwrap().next().unwrap().unwrap();
+        let names = rows["name"].as_string::<i32>().iter();
+        let values = rows["value"].as_primitive::<Float64Type>().iter();
+        let found = names.zip(values).filter(|(found, _)| *found == Some(name));
+        found.map(|(_, value)| value.unwrap()).collect::<Vec<_>>()
+    });
+    values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+}
+
+#[test]
+fn without_room_the_newest_capture_is_dropped_and_its_metrics_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), run_info()).unwrap();
+    let network = Steps::<Flex>::new(&Default::default());
+    let limits = Limits {
+        when_full: WhenFull::Drop,
+        ..Limits::default()
+    };
+    let (go_on, held_up) = bounded::<()>(1);
+    let mut recorder = start_after(&run, &network, limits, Some(4), move || {
+        held_up.recv_timeout(LIMIT).expect("training goes on")
+    });
+    let mut captured = Vec::new();
+    for epoch in 0..5 {
+        recorder.eval_metric("loss", f64::from(epoch) + 0.5);
+        if epoch == 4 {
+            // The last epoch's is waited for.
+            go_on.send(()).unwrap();
+        }
+        let model = network.model.as_ref().unwrap();
+        captured.push(recorder.capture(model, epoch, epoch.into()).unwrap());
+    }
+    assert_eq!(captured, [true, false, false, false, true]);
+    let summary = recorder.finish().unwrap();
+    assert_eq!((summary.num_captures, summary.dropped_captures), (2, 3));
+    assert_eq!(summary.lost_captures, 0);
+    let catalog = trace::Catalog::load(&run).unwrap();
+    let epochs: Vec<i32> = catalog.captures().iter().map(|c| c.id.epoch.0).collect();
+    assert_eq!(epochs, [0, 4]);
+    for epoch in 0..5 {
+        let loss = metric(run.path(), epoch, "loss");
+        assert_eq!(loss, Some(f64::from(epoch) + 0.5), "epoch {epoch}");
+    }
+    let dropped = (0..5).filter_map(|epoch| metric(run.path(), epoch, "recorder.dropped_captures"));
+    assert_eq!(dropped.sum::<f64>(), 3.0);
+}
+
+#[test]
+fn metrics_that_wait_when_training_ends_are_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), run_info()).unwrap();
+    let network = Steps::<Flex>::new(&Default::default());
+    let limits = Limits {
+        when_full: WhenFull::Drop,
+        ..Limits::default()
+    };
+    let (go_on, held_up) = bounded::<()>(1);
+    let mut recorder = start_after(&run, &network, limits, None, move || {
+        held_up.recv_timeout(LIMIT).expect("training goes on")
+    });
+    for epoch in 0..3 {
+        recorder.metric("learning_rate", 0.5);
+        let model = network.model.as_ref().unwrap();
+        recorder.capture(model, epoch, epoch.into()).unwrap();
+    }
+    go_on.send(()).unwrap();
+    assert_eq!(recorder.finish().unwrap().num_captures, 1);
+    for epoch in 0..3 {
+        assert_eq!(metric(run.path(), epoch, "learning_rate"), Some(0.5));
+    }
+}
+
+#[test]
+fn training_goes_on_without_a_recorder_that_failed_where_that_was_asked_for() {
+    let session = |on_error| {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(&dir.path().join("run"), run_info()).unwrap();
+        let network = Steps::<Flex>::new(&Default::default());
+        let limits = Limits {
+            on_error,
+            ..Limits::default()
+        };
+        let mut recorder = start_after(&run, &network, limits, None, || {
+            panic!("as a bug in the capture thread would")
+        });
+        let model = network.model.as_ref().unwrap();
+        let mut captures = (0..4).map(|epoch| recorder.capture(model, epoch, epoch.into()));
+        let failed = captures.find_map(Result::err);
+        if failed.is_none() {
+            assert!(!recorder.is_due(9));
+        }
+        let lost = |run: &RunDir| metric(run.path(), 3, "recorder.lost_captures");
+        (failed, recorder.finish(), lost(&run))
+    };
+    let (failed, finished, _) = session(OnError::Stop);
+    assert!(matches!(failed, Some(RecordError::Panicked)), "{failed:?}");
+    assert!(
+        matches!(finished, Err(RecordError::Stopped)),
+        "{finished:?}"
+    );
+
+    let (failed, finished, lost) = session(OnError::Continue);
+    assert!(failed.is_none(), "{failed:?}");
+    let summary = finished.unwrap();
+    assert_eq!((summary.num_captures, summary.lost_captures), (0, 4));
+    let failure = summary.failure.unwrap();
+    assert!(matches!(*failure, RecordError::Panicked), "{failure}");
+    // What failed works again, so that a row says it.
+    assert_eq!(lost, Some(4.0));
+}
+
 /// A training loop that exists already.
 mod training_loop {
-    use burn::backend::Flex;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
     use burn::nn::conv::{Conv2d, Conv2dConfig};
     use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
     use burn::tensor::activation::relu;
@@ -270,11 +416,19 @@ mod training_loop {
         Tensor::from_data(data, &Default::default())
     }
 
+    /// The backend's seed is the process's: one test draws at a time.
+    fn lock_draws() -> MutexGuard<'static, ()> {
+        static DRAWS: Mutex<()> = Mutex::new(());
+        // One of them panics, as it should.
+        DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     const STEPS_PER_EPOCH: i64 = 3;
     const NUM_EPOCHS: i32 = 5;
 
     /// Trains for five epochs of three steps, and calls `end_epoch` after each.
     fn train(mut end_epoch: impl FnMut(&Cnn<Trained>, i32, i64)) -> Cnn<Flex> {
+        let _drawing = lock_draws();
         Trained::seed(&Default::default(), 7);
         let mut model = Cnn::<Trained>::new();
         let mut optimizer = AdamConfig::new().init();
@@ -511,6 +665,7 @@ mod training_loop {
     fn that_was_not_used_yet_draws_what_it_would_have_drawn() {
         let dir = tempfile::tempdir().unwrap();
         let drawn = |record: bool| {
+            let _drawing = lock_draws();
             Trained::seed(&Default::default(), 7);
             let model = Cnn::<Trained>::new();
             let recorder = record.then(|| {

@@ -1,5 +1,6 @@
 //! The capture thread: device to host, rows, statistics, into the sink.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::module::LayerHandles;
 use super::module::ModuleLayers;
 use super::unread::{Handles, Unread, Values};
 use super::{ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, Work};
-use crate::rows::{self, RowKey};
+use crate::rows::{self, Metric, RowKey};
 
 pub(super) struct CaptureThread<B: Backend> {
     pub(super) layers: Arc<ModuleLayers>,
@@ -32,16 +33,59 @@ pub(super) struct CaptureThread<B: Backend> {
     pub(super) give_back: Sender<()>,
     pub(super) progress: Arc<Progress>,
     pub(super) reported: Reported,
+    pub(super) metrics_files: MetricsFiles,
+}
+
+/// How the capture thread ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// What the sink did.
+    pub(super) stats: SinkStats,
+    /// The first failure.
+    pub(super) result: Result<(), RecordError>,
+}
+
+/// Numbers the files of metrics, of which one moment may have several.
+#[derive(Debug, Default)]
+pub(super) struct MetricsFiles {
+    last: Option<(CaptureId, u32)>,
+}
+
+impl MetricsFiles {
+    /// The next file of metrics of `id`.
+    fn part(&mut self, key: RowKey, metrics: &[Metric]) -> Part {
+        let sequence = match self.last {
+            Some((last, sequence)) if last == key.id => sequence + 1,
+            _ => 0,
+        };
+        self.last = Some((key.id, sequence));
+        metrics_part(key, metrics, sequence)
+    }
 }
 
 impl<B: Backend> CaptureThread<B> {
-    pub(super) fn run(mut self) -> Result<SinkStats, RecordError> {
+    /// Records until nothing more comes or something fails, and publishes; `first` is called
+    /// before anything else.
+    pub(super) fn run(mut self, first: impl FnOnce()) -> Ended {
+        let recorded = catch_unwind(AssertUnwindSafe(|| {
+            first();
+            self.record_all()
+        }));
+        let (stats, published) = self.sink.close();
+        let recorded = recorded.unwrap_or(Err(RecordError::Panicked));
+        Ended {
+            stats,
+            result: recorded.and(published.map_err(RecordError::from)),
+        }
+    }
+
+    fn record_all(&mut self) -> Result<(), RecordError> {
         let mut last = None;
         while let Ok(work) = self.captures.recv() {
             match work {
                 Work::Capture(capture) => {
                     last = Some(capture.id);
-                    self.record(capture)?;
+                    self.record(*capture)?;
                 }
                 Work::Checkpoint(checkpoint) => self.record_checkpoint(checkpoint)?,
             }
@@ -51,7 +95,7 @@ impl<B: Backend> CaptureThread<B> {
         if let Some(id) = last.filter(|_| self.recorded.metrics) {
             self.record_last_metrics(id)?;
         }
-        Ok(self.sink.finish()?.stats)
+        Ok(())
     }
 
     /// Reads as much in one trip as the channel has room for, and sends it before the next trip: a
@@ -65,8 +109,12 @@ impl<B: Backend> CaptureThread<B> {
             stream,
             handles,
             classifications,
+            waiting_metrics,
             mut metrics,
         } = capture;
+        for (id, metrics) in waiting_metrics {
+            self.record_metrics(id, &metrics)?;
+        }
         let key = self.key(id);
         let kept_samples = match self.recorded.activations {
             Some(ActivationDetail::Raw { samples }) => Some(samples),
@@ -108,8 +156,7 @@ impl<B: Backend> CaptureThread<B> {
             parts.send(part(key, Table::Classifications, None, rows))?;
         }
         if self.recorded.metrics {
-            let rows = rows::metrics(key, &metrics);
-            parts.send(part(key, Table::Metrics, None, rows))?;
+            parts.send(self.metrics_files.part(key, &metrics))?;
         }
         parts.open.end()?;
         // What the channel made this thread wait is the sink's to report.
@@ -178,9 +225,12 @@ impl<B: Backend> CaptureThread<B> {
     fn record_last_metrics(&mut self, id: CaptureId) -> Result<(), RecordError> {
         self.sink.flush()?;
         let metrics = self.reported.own_cost(self.sink.stats(), &self.progress);
-        let key = self.key(id);
-        let mut part = part(key, Table::Metrics, None, rows::metrics(key, &metrics));
-        part.path.sequence = 1;
+        self.record_metrics(id, &metrics)
+    }
+
+    /// Metrics of a moment at which the network is not captured.
+    fn record_metrics(&mut self, id: CaptureId, metrics: &[Metric]) -> Result<(), RecordError> {
+        let mut part = self.metrics_files.part(self.key(id), metrics);
         part.path.generation = self.generation;
         let mut open = self.sink.begin(None);
         open.send(part)?;
@@ -242,6 +292,13 @@ fn values_part(
             part(key, Table::Classifications, None, rows)
         }
     }
+}
+
+/// A file of metrics, the one with the number `sequence` of its moment.
+pub(super) fn metrics_part(key: RowKey, metrics: &[Metric], sequence: u32) -> Part {
+    let mut part = part(key, Table::Metrics, None, rows::metrics(key, metrics));
+    part.path.sequence = sequence;
+    part
 }
 
 fn part(key: RowKey, table: Table, layer: Option<&Layer>, rows: RecordBatch) -> Part {

@@ -41,6 +41,7 @@ fn options(out: &Path) -> SessionOptions {
         resume: false,
         rank: Rank::default(),
         world_size: 1,
+        limits: Default::default(),
     }
 }
 

@@ -47,6 +47,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         resume: false,
         rank: Rank::default(),
         world_size: 1,
+        limits: Limits::default(),
     }
 }
 
