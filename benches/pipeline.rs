@@ -73,6 +73,9 @@ fn weights_part(num_units: usize, fan_in: usize) -> Result<Part> {
         statistic(),
         statistic(),
         statistic(),
+        statistic(),
+        statistic(),
+        Arc::new(Int32Array::from_value(0, num_units)),
         Arc::new(Int32Array::from_value(0, num_units)),
     ];
     Ok(Part {

@@ -23,10 +23,8 @@ pub const RAW: ActivationDetail = ActivationDetail::Raw {
 /// All tables.
 pub fn everything(activations: ActivationDetail) -> Recorded {
     Recorded {
-        weights: true,
-        classifications: true,
         activations: Some(activations),
-        metrics: true,
+        ..Recorded::DEFAULT
     }
 }
 

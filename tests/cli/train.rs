@@ -239,6 +239,8 @@ fn only_what_was_asked_for_is_recorded() {
         "weights,activations",
         "--activations",
         "stats",
+        "--weights",
+        "stats",
     ]);
     let rows = scratch.rows(
         "run",
@@ -247,6 +249,16 @@ fn only_what_was_asked_for_is_recorded() {
     );
     // 4 and 10 neurons, twice.
     let expected = serde_json::json!({"epochs": 2, "rows": 28, "raw": 0, "means": 28});
+    assert_eq!(rows, [expected]);
+    let rows = scratch.rows(
+        "run",
+        "SELECT count(*) AS rows, count(weights) AS raw, count(weight_median) AS medians, \
+         count(weight_l1) AS l1, count(weight_zeros) AS zeros, count(bias) AS biases FROM weights",
+    );
+    let all = 28;
+    let expected = serde_json::json!(
+        {"rows": all, "raw": 0, "medians": all, "l1": all, "zeros": all, "biases": all}
+    );
     assert_eq!(rows, [expected]);
     for table in ["classifications", "metrics"] {
         assert!(!scratch.path("run").join(table).exists(), "{table}");
@@ -282,6 +294,7 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--hidden", "128;64"], "128;64"),
         (&["train", "--channel-bytes", "much"], "much"),
         (&["train", "--activations", "none"], "none"),
+        (&["train", "--weights", "none"], "none"),
         (&["train", "--activation-samples", "0"], "1.."),
         (&["train", "--epochs", "0"], "0 epochs"),
         (&["train", "--batch-size", "0"], "a batch size of 0"),

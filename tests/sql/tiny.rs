@@ -243,6 +243,9 @@ pub fn weights(
         absent(),
         absent(),
         absent(),
+        absent(),
+        absent(),
+        new_null_array(&DataType::Int32, 2),
         int([0; 2]),
     ]
 }
@@ -259,6 +262,8 @@ fn activations(step: i64) -> Vec<ArrayRef> {
         int([0, 1]),
         long([3; 2]),
         Arc::new(lists(&[&[0.0, s, 2.0 * s], &[1.0, 1.0, 1.0]])),
+        absent(),
+        absent(),
         absent(),
         absent(),
         absent(),

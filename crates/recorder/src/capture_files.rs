@@ -71,6 +71,14 @@ pub enum ReadCaptureError {
         /// The layer, where one is missing.
         layer: Option<String>,
     },
+    /// Of a layer's weights the capture has statistics alone.
+    #[error("epoch {} has no weights of layer {layer}, only statistics of them", capture.epoch)]
+    StatisticsOnly {
+        /// The capture.
+        capture: CaptureId,
+        /// The layer.
+        layer: String,
+    },
     /// The capture has a part of a layer's weights.
     #[error("layer {layer} was recorded in part: {problem}")]
     Partial {

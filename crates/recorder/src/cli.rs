@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
     ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection,
-    Limits, OnError, Recorded, Schedule, TrainConfig, WhenFull,
+    Limits, OnError, Recorded, Schedule, TrainConfig, WeightDetail, WhenFull,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -138,9 +138,12 @@ struct TrainArgs {
     /// all]
     #[arg(long, value_name = "GLOB,...")]
     layers: Option<LayerSelection>,
+    /// Weights: raw values and statistics, or statistics alone, of which no network can be rebuilt
+    #[arg(long, default_value = "raw", value_name = "raw|stats")]
+    weights: Detail,
     /// Held-out activations: raw values and statistics, or statistics alone
     #[arg(long, default_value = "raw", value_name = "raw|stats")]
-    activations: Activations,
+    activations: Detail,
     /// Held-out samples whose raw activations are kept; statistics always cover all
     #[arg(
         long,
@@ -188,7 +191,7 @@ struct TrainArgs {
 const MAX_WORLD_SIZE: i64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Activations {
+enum Detail {
     Raw,
     Stats,
 }
@@ -282,14 +285,17 @@ impl TrainArgs {
     fn recorded(&self) -> Option<Recorded> {
         let tables = self.record;
         (tables != RecordedTables::default()).then(|| Recorded {
-            weights: tables.weights,
+            weights: tables.weights.then_some(match self.weights {
+                Detail::Raw => WeightDetail::Raw,
+                Detail::Stats => WeightDetail::Statistics,
+            }),
             classifications: tables.classifications,
             activations: tables.activations.then_some(match self.activations {
-                Activations::Raw => ActivationDetail::Raw {
+                Detail::Raw => ActivationDetail::Raw {
                     // More than there can be is all of them.
                     samples: usize::try_from(self.activation_samples).unwrap_or(usize::MAX),
                 },
-                Activations::Stats => ActivationDetail::Statistics,
+                Detail::Stats => ActivationDetail::Statistics,
             }),
             metrics: tables.metrics,
         })

@@ -56,7 +56,7 @@ pub use recording::{
     ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits,
     MIN_CHANNEL_BYTES, ModuleError, OnError, OtherModuleError, RecordError, RecordSummary,
     Recorded, SelectLayersError, StartError, TooManyActivationsError, TraceRecorder,
-    TraceRecorderBuilder, WhenFull,
+    TraceRecorderBuilder, WeightDetail, WhenFull,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use resume::{JOIN_TIMEOUT, ResumeError};

@@ -79,14 +79,42 @@ pub const DEFAULT_ACTIVATION_SAMPLES: usize = 512;
 /// What of each capture is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Recorded {
-    /// Weights, biases and their statistics.
-    pub weights: bool,
+    /// Weights, biases and their statistics; none where they are not recorded.
+    pub weights: Option<WeightDetail>,
     /// What the network makes of each held-out sample.
     pub classifications: bool,
     /// Held-out activations; none where they are not recorded.
     pub activations: Option<ActivationDetail>,
     /// Loss, accuracy, learning rate and what recording costs.
     pub metrics: bool,
+}
+
+impl Recorded {
+    /// What is recorded unless something else is said: every table, with its values.
+    pub const DEFAULT: Self = Self {
+        weights: Some(WeightDetail::Raw),
+        classifications: true,
+        activations: Some(ActivationDetail::Raw {
+            samples: DEFAULT_ACTIVATION_SAMPLES,
+        }),
+        metrics: true,
+    };
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// How much of the weights is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightDetail {
+    /// The values, and statistics.
+    Raw,
+    /// Statistics alone: such a network cannot be rebuilt.
+    Statistics,
 }
 
 /// How much of the held-out activations is recorded. Statistics always cover every sample.
@@ -148,7 +176,10 @@ impl Recorded {
     pub fn default_channel_bytes(&self, topology: &Topology, num_held_out: usize) -> u64 {
         let num_kept = self.activations.map_or(0, |a| a.num_kept(num_held_out)) as u64;
         let values_of = |layer: &trace::Layer| {
-            let weights = if self.weights { layer.fan_in.into() } else { 0 };
+            let weights = match self.weights {
+                Some(WeightDetail::Raw) => layer.fan_in.into(),
+                Some(WeightDetail::Statistics) | None => 0,
+            };
             u64::from(layer.num_units) * (weights + num_kept)
         };
         let num_values: u64 = topology.layers().iter().map(values_of).sum();
@@ -758,7 +789,7 @@ impl<B: Backend> TraceRecorder<B> {
         let mut handles = Vec::new();
         let mut classifications = None;
         if let Some(network) = network {
-            if self.recorded.weights {
+            if self.recorded.weights.is_some() {
                 handles.extend(network.into_iter().map(Handles::Weights));
             }
             let batches = pending.activations.into_iter().enumerate();

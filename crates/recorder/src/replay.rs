@@ -77,7 +77,9 @@ pub enum ReplayError {
 impl From<ReadCaptureError> for ReplayError {
     fn from(error: ReadCaptureError) -> Self {
         match error {
-            ReadCaptureError::NotRecorded { .. } => Self::NotRecorded(error),
+            ReadCaptureError::NotRecorded { .. } | ReadCaptureError::StatisticsOnly { .. } => {
+                Self::NotRecorded(error)
+            }
             _ => Self::Capture(error),
         }
     }
@@ -167,8 +169,14 @@ fn parameters(run: &RunDir, capture: &CaptureFiles<'_>) -> Result<MlpParameters,
                 Ok::<(), ReadCaptureError>(())
             })?;
             let label = layer.layer.as_str();
-            let not_recorded = || capture.not_recorded(Table::Weights, Some(label));
-            is_there.then_some(values).ok_or_else(not_recorded)
+            match name {
+                _ if is_there => Ok(values),
+                "weights" => Err(ReadCaptureError::StatisticsOnly {
+                    capture: capture.id(),
+                    layer: label.to_owned(),
+                }),
+                _ => Err(capture.not_recorded(Table::Weights, Some(label))),
+            }
         };
         Ok(LayerParameters {
             weights: column("weights")?,

@@ -12,6 +12,7 @@ use trace::{CaptureId, Layer, Rank, Table};
 use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::model::to_rows;
+use crate::recording::WeightDetail;
 use crate::statistics::{Statistics, median};
 
 /// The word in the column `phase` for what was measured on held-out samples.
@@ -49,18 +50,26 @@ impl RowKey {
     }
 }
 
-/// The rows of `weights` for one layer: `weights` is row-major `[num_units, fan_in]`.
+/// The rows of `weights` for one layer: `weights` is row-major `[num_units, fan_in]`; its values
+/// are recorded if `detail` says so, statistics of them in any case.
 pub(crate) fn weights(
     key: RowKey,
     layer: &Layer,
     weights: Vec<f32>,
     bias: Option<Vec<f32>>,
+    detail: WeightDetail,
 ) -> RecordBatch {
     let num_units = layer.num_units as usize;
     let fan_in = layer.fan_in as usize;
+    let row = |unit: usize| &weights[unit * fan_in..][..fan_in];
     let statistics: Vec<Statistics> = (0..num_units)
-        .map(|unit| Statistics::of(&weights[unit * fan_in..][..fan_in]))
+        .map(|unit| Statistics::of(row(unit)))
         .collect();
+    let mut scratch = Vec::with_capacity(fan_in);
+    let medians: Float32Array = (0..num_units)
+        .map(|unit| median(row(unit), &mut scratch))
+        .collect();
+    let zeros = Int32Array::from_iter_values(statistics.iter().map(|s| s.zeros as i32));
     let bias_nonfinite = |unit: usize| bias.as_ref().is_some_and(|bias| !bias[unit].is_finite());
     let nonfinite =
         Int32Array::from_iter_values(statistics.iter().enumerate().map(|(unit, statistics)| {
@@ -76,12 +85,18 @@ pub(crate) fn weights(
             Some(bias) => Float32Array::from(bias.clone()),
             None => Float32Array::new_null(num_units),
         }),
-        Arc::new(equal_lists(weights, num_units)),
+        Arc::new(match detail {
+            WeightDetail::Raw => equal_lists(weights, num_units),
+            WeightDetail::Statistics => null_lists(num_units),
+        }),
         column(|s| s.mean),
         column(|s| s.std),
         column(|s| s.min),
         column(|s| s.max),
         column(|s| s.l2),
+        Arc::new(medians),
+        column(|s| s.l1),
+        Arc::new(zeros),
         Arc::new(nonfinite),
     ];
     key.batch(Table::Weights, num_units, columns)
@@ -136,7 +151,7 @@ pub(crate) fn activations(
         .map(|unit| median(row(unit), &mut scratch))
         .collect();
     let lists = match kept_samples {
-        None => ListArray::new_null(Arc::new(trace::float_item()), num_units),
+        None => null_lists(num_units),
         Some(kept) if kept < num_samples => {
             let kept = (0..num_units).flat_map(|unit| &row(unit)[..kept]).copied();
             equal_lists(kept.collect(), num_units)
@@ -161,6 +176,8 @@ pub(crate) fn activations(
         column(|s| s.std),
         column(|s| s.min),
         column(|s| s.max),
+        column(|s| s.l1),
+        column(|s| s.l2),
         count(|s| s.zeros),
         count(|s| s.nonfinite),
     ];
@@ -172,7 +189,7 @@ pub(crate) fn classifications(key: RowKey, rows: &Classifications) -> RecordBatc
     let num_samples = rows.len();
     let expected = match &rows.expected {
         Some(expected) => equal_lists(expected.clone(), num_samples),
-        None => ListArray::new_null(Arc::new(trace::float_item()), num_samples),
+        None => null_lists(num_samples),
     };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(vec![PHASE_EVAL; num_samples])),
@@ -209,6 +226,10 @@ fn units(layer: &Layer) -> Int32Array {
 fn neurons(layer: &Layer) -> Int32Array {
     let first = layer.first_neuron;
     Int32Array::from_iter_values(first..first + layer.num_units.cast_signed())
+}
+
+fn null_lists(num_lists: usize) -> ListArray {
+    ListArray::new_null(Arc::new(trace::float_item()), num_lists)
 }
 
 /// Splits `values` into `num_lists` lists of one length, without copying them.

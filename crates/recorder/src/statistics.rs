@@ -10,6 +10,8 @@ pub(crate) struct Statistics {
     pub(crate) max: Option<f32>,
     /// Euclidean norm.
     pub(crate) l2: Option<f32>,
+    /// Sum of the absolute values.
+    pub(crate) l1: Option<f32>,
     /// How many values are 0 (or -0).
     pub(crate) zeros: i64,
     /// How many values are NaN or infinite.
@@ -20,12 +22,13 @@ impl Statistics {
     pub(crate) fn of(values: &[f32]) -> Self {
         let mut statistics = Self::default();
         let finite = || values.iter().copied().filter(|v| v.is_finite());
-        let (mut num, mut sum, mut squares) = (0u64, 0.0, 0.0);
+        let (mut num, mut sum, mut absolute, mut squares) = (0u64, 0.0, 0.0, 0.0);
         let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
         for value in finite() {
             num += 1;
             let wide = f64::from(value);
             sum += wide;
+            absolute += wide.abs();
             squares += wide * wide;
             min = min.min(value);
             max = max.max(value);
@@ -43,6 +46,7 @@ impl Statistics {
         statistics.min = Some(min);
         statistics.max = Some(max);
         statistics.l2 = Some(squares.sqrt() as f32);
+        statistics.l1 = Some(absolute as f32);
         statistics
     }
 }
@@ -76,17 +80,18 @@ mod tests {
 
     #[test]
     fn statistics_are_of_the_finite_values_in_population_form() {
-        // Mean 2, deviations -2, 0, 2, squares 8 over 3.
-        let statistics = Statistics::of(&[0.0, f32::NAN, 2.0, 4.0, f32::INFINITY]);
+        // Mean 0, squares 16 + 0 + 16 over 4.
+        let statistics = Statistics::of(&[-4.0, 0.0, f32::NAN, 4.0, -0.0, f32::INFINITY]);
         assert_eq!(
             statistics,
             Statistics {
-                mean: Some(2.0),
-                std: Some((8.0f64 / 3.0).sqrt() as f32),
-                min: Some(0.0),
+                mean: Some(0.0),
+                std: Some(8f64.sqrt() as f32),
+                min: Some(-4.0),
                 max: Some(4.0),
-                l2: Some(20f64.sqrt() as f32),
-                zeros: 1,
+                l2: Some(32f64.sqrt() as f32),
+                l1: Some(8.0),
+                zeros: 2,
                 nonfinite: 2,
             }
         );

@@ -125,6 +125,9 @@ pub fn weights_rows(epoch: i32, first_neuron: i32, weights: ListArray) -> Record
         statistic(3.0),
         statistic(4.0),
         statistic(5.0),
+        statistic(6.0),
+        statistic(7.0),
+        Arc::new(Int32Array::from_value(1, num_rows)),
         Arc::new(Int32Array::from_value(0, num_rows)),
     ];
     RecordBatch::try_new(Table::Weights.schema(), columns).unwrap()

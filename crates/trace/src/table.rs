@@ -150,6 +150,9 @@ fn file_fields(table: Table) -> Fields {
             float("weight_min"),
             float("weight_max"),
             float("weight_l2"),
+            float("weight_median"),
+            float("weight_l1"),
+            nullable("weight_zeros", DataType::Int32),
             required("nonfinite", DataType::Int32),
         ],
         Table::Activations => vec![
@@ -164,6 +167,8 @@ fn file_fields(table: Table) -> Fields {
             float("activation_std"),
             float("activation_min"),
             float("activation_max"),
+            float("activation_l1"),
+            float("activation_l2"),
             required("zeros", DataType::Int64),
             required("nonfinite", DataType::Int64),
         ],

@@ -53,14 +53,6 @@ pub enum ExportError {
         /// The first that is missing.
         missing: String,
     },
-    /// Only statistics of the weights were recorded.
-    #[error("epoch {} has no weights of layer {layer}, only statistics of them", capture.epoch)]
-    StatisticsOnly {
-        /// The capture.
-        capture: CaptureId,
-        /// The layer.
-        layer: String,
-    },
     /// A layer is not as a checkpoint would have it.
     #[error("layer {layer} cannot be exported: {problem}")]
     Layer {
@@ -190,7 +182,7 @@ pub fn export(
 fn missing_column(capture: CaptureId, tensor: &Planned<'_>) -> ExportError {
     let layer = tensor.layer.layer.to_string();
     match tensor.column {
-        "weights" => ExportError::StatisticsOnly { capture, layer },
+        "weights" => ReadCaptureError::StatisticsOnly { capture, layer }.into(),
         column => ExportError::Layer {
             layer,
             problem: format!("it has no {column}, and should have {}", tensor.name),

@@ -11,6 +11,7 @@ use trace::{
 };
 
 use crate::CREATED_BY;
+use crate::recording::WeightDetail;
 use crate::rows::{self, RowKey};
 use crate::training::CancelToken;
 
@@ -546,7 +547,7 @@ fn copy_layer(
     let weights = read().expect("every layer is of a tensor")?;
     let bias = read().transpose()?;
     let rank = Rank::default();
-    let rows = rows::weights(RowKey { id, rank }, layer, weights, bias);
+    let rows = rows::weights(RowKey { id, rank }, layer, weights, bias, WeightDetail::Raw);
     let path = PartPath {
         table: Table::Weights,
         epoch: id.epoch,

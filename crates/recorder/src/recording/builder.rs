@@ -59,14 +59,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
     pub(super) fn new(run: PathBuf) -> Self {
         Self {
             run,
-            recorded: Recorded {
-                weights: true,
-                classifications: true,
-                activations: Some(ActivationDetail::Raw {
-                    samples: DEFAULT_ACTIVATION_SAMPLES,
-                }),
-                metrics: true,
-            },
+            recorded: Recorded::DEFAULT,
             schedule: Schedule::default(),
             selection: LayerSelection::default(),
             labels: HashMap::new(),

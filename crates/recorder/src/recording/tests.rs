@@ -38,10 +38,8 @@ fn topology(num_units: u32, fan_in: u32) -> Topology {
 
 fn recorded(activations: Option<ActivationDetail>) -> Recorded {
     Recorded {
-        weights: true,
-        classifications: true,
         activations,
-        metrics: true,
+        ..Recorded::DEFAULT
     }
 }
 
@@ -156,7 +154,7 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(&dir.path().join("run"), run_info()).unwrap();
     let recorded = Recorded {
-        weights: true,
+        weights: Some(WeightDetail::Raw),
         classifications: false,
         activations: Some(ActivationDetail::Raw { samples: 4 }),
         metrics: false,

@@ -17,7 +17,9 @@ use super::in_flight::InFlight;
 use super::module::LayerHandles;
 use super::module::ModuleLayers;
 use super::unread::{Handles, Unread, Values};
-use super::{ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, Work};
+use super::{
+    ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, WeightDetail, Work,
+};
 use crate::rows::{self, Metric, RowKey};
 
 pub(super) struct CaptureThread<B: Backend> {
@@ -120,6 +122,7 @@ impl<B: Backend> CaptureThread<B> {
             Some(ActivationDetail::Raw { samples }) => Some(samples),
             Some(ActivationDetail::Statistics) | None => None,
         };
+        let weight_detail = self.recorded.weights.unwrap_or(WeightDetail::Raw);
         let stall_before = self.sink.stats().stall_ms;
         let mut parts = Parts {
             open: self.sink.begin(is_whole.then_some(id)),
@@ -145,7 +148,8 @@ impl<B: Backend> CaptureThread<B> {
                 }
             }
             for values in read {
-                parts.send(values_part(key, &self.layers, values, kept_samples))?;
+                let part = values_part(key, &self.layers, values, weight_detail, kept_samples);
+                parts.send(part)?;
             }
             if is_last {
                 break;
@@ -266,6 +270,7 @@ fn values_part(
     key: RowKey,
     layers: &ModuleLayers,
     values: Values,
+    weight_detail: WeightDetail,
     kept_samples: Option<usize>,
 ) -> Part {
     let topology = layers.topology().layers();
@@ -276,7 +281,8 @@ fn values_part(
             bias,
         } => {
             let layer = &topology[index];
-            let rows = rows::weights(key, layer, layers.rows(index).to_rows(weight), bias);
+            let weight = layers.rows(index).to_rows(weight);
+            let rows = rows::weights(key, layer, weight, bias, weight_detail);
             part(key, Table::Weights, Some(layer), rows)
         }
         Values::Activations {

@@ -28,10 +28,8 @@ fn options(out: &Path) -> SessionOptions {
         },
         device: DeviceChoice::Cpu,
         recorded: Some(Recorded {
-            weights: true,
-            classifications: true,
             activations: Some(ActivationDetail::Raw { samples: 20 }),
-            metrics: true,
+            ..Recorded::DEFAULT
         }),
         layers: LayerSelection::default(),
         schedule: Schedule::default(),
@@ -239,10 +237,10 @@ fn a_checkpoint_does_not_depend_on_what_is_recorded() {
         let path = dir.path().join(name);
         let few = |resume| SessionOptions {
             recorded: Some(Recorded {
-                weights: false,
-                classifications: true,
+                weights: None,
                 activations: None,
                 metrics: false,
+                ..Recorded::DEFAULT
             }),
             schedule: "5epochs".parse().unwrap(),
             record_initial: false,

@@ -42,6 +42,7 @@ fn a_row_of_weights_is_a_neuron_with_its_bias_and_statistics() {
         &layer(2, 2),
         vec![3.0, 4.0, -1.0, f32::NAN],
         Some(vec![0.5, f32::INFINITY]),
+        WeightDetail::Raw,
     );
     assert_eq!(
         batch["step"].as_primitive::<Int64Type>().values(),
@@ -55,6 +56,10 @@ fn a_row_of_weights_is_a_neuron_with_its_bias_and_statistics() {
     assert_eq!(floats(&batch, "bias")[0], Some(0.5));
     assert_eq!(floats(&batch, "weight_l2"), [Some(5.0), Some(1.0)]);
     assert_eq!(floats(&batch, "weight_std"), [Some(0.5), Some(0.0)]);
+    assert_eq!(floats(&batch, "weight_median"), [Some(3.5), Some(-1.0)]);
+    assert_eq!(floats(&batch, "weight_l1"), [Some(7.0), Some(1.0)]);
+    let zeros = batch["weight_zeros"].as_primitive::<Int32Type>();
+    assert_eq!(zeros.values(), &[0, 0]);
     // The NaN weight and the infinite bias.
     assert_eq!(
         batch["nonfinite"].as_primitive::<Int32Type>().values(),
@@ -82,6 +87,9 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
     assert_eq!(floats(&batch, "activation_mean"), [Some(3.0), Some(3.0)]);
     assert_eq!(floats(&batch, "activation_median"), [Some(2.0), Some(0.0)]);
     assert_eq!(floats(&batch, "activation_max"), [Some(6.0), Some(9.0)]);
+    assert_eq!(floats(&batch, "activation_l1"), [Some(9.0), Some(9.0)]);
+    let l2 = Some(41f32.sqrt());
+    assert_eq!(floats(&batch, "activation_l2"), [l2, Some(9.0)]);
     assert_eq!(batch["zeros"].as_primitive::<Int64Type>().values(), &[0, 2]);
     assert_eq!(
         batch["num_samples"].as_primitive::<Int64Type>().values(),
@@ -97,6 +105,20 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
 
 #[test]
 fn without_a_bias_its_column_is_null() {
-    let batch = weights(key(), &layer(1, 1), vec![1.0], None);
+    let batch = weights(key(), &layer(1, 1), vec![1.0], None, WeightDetail::Raw);
     assert_eq!(floats(&batch, "bias"), [None]);
+}
+
+#[test]
+fn statistics_stand_in_place_of_weights() {
+    let values = vec![-3.0, 0.0, 1.0, -0.0, 0.0, 5.0];
+    let bias = Some(vec![0.5, 1.5]);
+    let batch = weights(key(), &layer(2, 3), values, bias, WeightDetail::Statistics);
+    assert_eq!(batch["weights"].null_count(), 2);
+    assert_eq!(floats(&batch, "bias"), [Some(0.5), Some(1.5)]);
+    assert_eq!(floats(&batch, "weight_min"), [Some(-3.0), Some(0.0)]);
+    assert_eq!(floats(&batch, "weight_median"), [Some(0.0), Some(0.0)]);
+    assert_eq!(floats(&batch, "weight_l1"), [Some(4.0), Some(5.0)]);
+    let zeros = batch["weight_zeros"].as_primitive::<Int32Type>();
+    assert_eq!(zeros.values(), &[1, 2]);
 }

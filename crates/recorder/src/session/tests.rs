@@ -1,24 +1,24 @@
 use std::path::Path;
 
-use arrow::array::AsArray;
+use arrow::array::{Array as _, AsArray};
 use arrow::datatypes::Float32Type;
 use burn::backend::Flex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, Table};
 
 use super::*;
+use crate::capture_files::CaptureChoice;
 use crate::dataset::DatasetKind;
 use crate::device::testing::devices;
+use crate::interchange::export;
 use crate::model::MlpParameters;
-use crate::recording::ActivationDetail;
+use crate::recording::{ActivationDetail, WeightDetail};
 use crate::replay::replay;
 use crate::testing::read_part;
 
 const EVERYTHING: Recorded = Recorded {
-    weights: true,
-    classifications: true,
     activations: Some(ActivationDetail::Raw { samples: 100 }),
-    metrics: true,
+    ..Recorded::DEFAULT
 };
 
 struct Silent;
@@ -320,14 +320,45 @@ fn a_replay_notices_a_row_that_is_not_the_networks() {
 }
 
 #[test]
+fn statistics_of_weights_make_no_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let statistics = Recorded {
+        weights: Some(WeightDetail::Statistics),
+        ..EVERYTHING
+    };
+    let (parameters, _) = final_parameters(&options(&path, Some(statistics)));
+    let run = RunDir::open(&path).unwrap();
+    assert_eq!(run.info().config["record"]["weights"], "statistics");
+    let rows = read_part(&path, Table::Weights, 2, Some("L_output")).unwrap();
+    assert_eq!(rows["weights"].null_count(), 10);
+    let largest = |unit: usize| {
+        let weights = &parameters.layers[2].weights[12 * unit..][..12];
+        weights.iter().copied().fold(f32::MIN, f32::max)
+    };
+    let expected: Vec<f32> = (0..10).map(largest).collect();
+    let found = rows["weight_max"].as_primitive::<Float32Type>();
+    assert_eq!(found.values(), &expected[..]);
+
+    let missing = "epoch 2 has no weights of layer L_input, only statistics of them";
+    let error = replay(&run, Epoch(2)).unwrap_err().to_string();
+    let needs = ": a replay needs weights and classifications";
+    assert_eq!(error, format!("{missing}{needs}"));
+    let out = dir.path().join("out.safetensors");
+    let choice = CaptureChoice::epoch(Epoch(2));
+    let error = export(&run, choice, &out, false).unwrap_err();
+    assert_eq!(error.to_string(), missing);
+}
+
+#[test]
 fn what_is_missing_for_a_replay_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     let only_metrics = Recorded {
-        weights: false,
+        weights: None,
         classifications: false,
         activations: None,
-        metrics: true,
+        ..Recorded::DEFAULT
     };
     final_parameters(&options(&path, Some(only_metrics)));
     let error = replay(&RunDir::open(&path).unwrap(), Epoch(1))

@@ -7,6 +7,7 @@ use arrow::datatypes::{Float32Type, Int32Type};
 use bytes::Bytes;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::PageType;
 use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -77,7 +78,7 @@ fn the_footer_says_what_the_format_specifies() {
     let keys = metadata.file_metadata().key_value_metadata().unwrap();
     assert_eq!(keys.len(), 1, "{keys:?}");
     assert_eq!(keys[0].key, "stratigraph.format");
-    assert_eq!(keys[0].value.as_deref(), Some("1.0"));
+    assert_eq!(keys[0].value.as_deref(), Some("1.1"));
     assert!(keys.iter().all(|pair| pair.key != ARROW_SCHEMA_META_KEY));
     let created_by = metadata.file_metadata().created_by().unwrap();
     assert!(
@@ -105,14 +106,20 @@ fn the_footer_says_what_the_format_specifies() {
         let path = chunk.column_path().string();
         let encoding = match path.as_str() {
             "step" | "rank" | "neuron" | "unit" | "nonfinite" => Encoding::DELTA_BINARY_PACKED,
+            "weight_zeros" => Encoding::RLE_DICTIONARY,
             _ => Encoding::BYTE_STREAM_SPLIT,
         };
-        let pages = pages(&file, &path);
+        let mut pages = pages(&file, &path);
+        let has_dictionary = encoding == Encoding::RLE_DICTIONARY;
+        if has_dictionary {
+            assert_eq!(pages.remove(0).page_type(), PageType::DICTIONARY_PAGE);
+        }
         assert!(!pages.is_empty());
         for page in &pages {
             assert_eq!(value_encoding(page), encoding, "{path}");
         }
-        assert_eq!(chunk.dictionary_page_offset(), None, "{path}");
+        let dictionary = chunk.dictionary_page_offset();
+        assert_eq!(dictionary.is_some(), has_dictionary, "{path}");
         assert_eq!(
             chunk.statistics().is_some(),
             path != "weights.list.item",

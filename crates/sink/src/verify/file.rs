@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek};
 use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
-use trace::{CommittedFile, Crc32c, FORMAT_KEY, RunDir, Table};
+use trace::{CommittedFile, Crc32c, FORMAT_KEY, FORMAT_VERSION, RunDir, Table};
 
 use super::{Check, Problem};
 
@@ -60,9 +60,10 @@ pub(super) fn check_file(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), P
         );
         return Err(fail(Check::Format, &expected, &found));
     }
+    let is_earlier = format.and_then(minor) < Some(FORMAT_VERSION.minor);
     // A later minor version may have tables that this one does not know.
     if let Ok(table) = file.table.parse::<Table>() {
-        check_columns(table, builder.schema())
+        check_columns(table, builder.schema(), is_earlier)
             .map_err(|(expected, found)| fail(Check::Columns, &expected, &found))?;
     }
 
@@ -119,9 +120,13 @@ fn major(format: &str) -> Option<u32> {
     format.split_once('.')?.0.parse().ok()
 }
 
+fn minor(format: &str) -> Option<u32> {
+    format.split_once('.')?.1.parse().ok()
+}
+
 /// Every column of the table is there with its type; a later minor version may have more, all
-/// nullable. Else what is expected and what was found.
-fn check_columns(table: Table, found: &Schema) -> Result<(), (String, String)> {
+/// nullable, and an earlier one may lack such. Else what is expected and what was found.
+fn check_columns(table: Table, found: &Schema, is_earlier: bool) -> Result<(), (String, String)> {
     let schema = table.schema();
     for expected in schema.fields() {
         let describe = |field: &arrow::datatypes::Field| {
@@ -133,6 +138,7 @@ fn check_columns(table: Table, found: &Schema) -> Result<(), (String, String)> {
                 if field.data_type() == expected.data_type()
                     && field.is_nullable() == expected.is_nullable() => {}
             Ok(field) => return Err((describe(expected), describe(field))),
+            Err(_) if is_earlier && expected.is_nullable() => {}
             Err(_) => return Err((describe(expected), "no such column".to_owned())),
         }
     }

@@ -206,7 +206,7 @@ mod committed_but_wrong {
     use parquet::arrow::ArrowWriter;
     use parquet::file::metadata::KeyValue;
     use parquet::file::properties::WriterProperties;
-    use trace::{FORMAT_KEY, Group, Publisher, Rank};
+    use trace::{FORMAT_KEY, FORMAT_VERSION, Group, Publisher, Rank};
 
     use super::*;
 
@@ -280,6 +280,25 @@ mod committed_but_wrong {
         let dir = tempfile::tempdir().unwrap();
         let run = publish(dir.path(), &parquet(&rows, Some("1.7")), 4);
         assert_eq!(report(&run).problems, []);
+    }
+
+    #[test]
+    fn a_column_that_an_earlier_minor_version_lacks_is_no_problem() {
+        let (_, rows) = layer_weights(1, HIDDEN);
+        let is_known = |name: &str| !["weight_median", "weight_l1", "weight_zeros"].contains(&name);
+        let fields = rows.schema();
+        let known: Vec<usize> = (0..fields.fields().len())
+            .filter(|&index| is_known(fields.field(index).name()))
+            .collect();
+        let rows = rows.project(&known).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let run = publish(dir.path(), &parquet(&rows, Some("1.0")), 4);
+        assert_eq!(report(&run).problems, []);
+
+        let dir = tempfile::tempdir().unwrap();
+        let this = FORMAT_VERSION.to_string();
+        let problem = problem(&publish(dir.path(), &parquet(&rows, Some(&this)), 4));
+        assert_eq!(problem.expected, "column weight_median Float32");
     }
 
     #[test]

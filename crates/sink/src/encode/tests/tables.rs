@@ -60,6 +60,8 @@ fn activations_rows() -> RecordBatch {
         statistic(3),
         statistic(4),
         statistic(5),
+        statistic(6),
+        statistic(7),
         Arc::new(Int64Array::from_value(250, n)),
         Arc::new(Int64Array::from_value(0, n)),
     ];
@@ -94,9 +96,11 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
                 "weight_min",
                 "weight_max",
                 "weight_l2",
+                "weight_median",
+                "weight_l1",
             ],
             &["step", "rank", "neuron", "unit", "nonfinite"],
-            &[],
+            &["weight_zeros"],
         ),
         Table::Activations => (
             &[
@@ -106,6 +110,8 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
                 "activation_std",
                 "activation_min",
                 "activation_max",
+                "activation_l1",
+                "activation_l2",
             ],
             &[
                 "step",
