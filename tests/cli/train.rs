@@ -266,6 +266,42 @@ fn only_what_was_asked_for_is_recorded() {
 }
 
 #[test]
+fn of_wide_layers_some_units_are_recorded() {
+    let scratch = Scratch::new();
+    scratch.train(&[
+        "--epochs", "1", "--hidden", "16", "--units", "12", "--out", "run",
+    ]);
+    for table in ["weights", "activations"] {
+        let sql = format!(
+            "SELECT n.layer, count(*) AS rows FROM {table} t \
+             JOIN neurons n ON t.neuron = n.neuron AND t.unit = n.unit \
+             GROUP BY n.layer ORDER BY n.layer"
+        );
+        let expected = [
+            serde_json::json!({"layer": "L_input", "rows": 12}),
+            serde_json::json!({"layer": "L_output", "rows": 10}),
+        ];
+        assert_eq!(scratch.rows("run", &sql), expected, "{table}");
+    }
+    for verb in [
+        &["replay", "run", "--epoch", "0"][..],
+        &[
+            "export",
+            "run",
+            "--epoch",
+            "0",
+            "--out",
+            "model.safetensors",
+        ],
+    ] {
+        let stderr = run(&mut scratch.recorder(verb)).expect_failure(1);
+        let told = "layer L_input was recorded in part: 12 of its 16 units";
+        assert!(stderr.contains(told), "{verb:?}: {stderr}");
+    }
+    assert!(!scratch.path("model.safetensors").exists());
+}
+
+#[test]
 fn wrong_usage_exits_2_and_says_what_is_wrong() {
     let scratch = Scratch::new();
     for (arguments, named) in [
@@ -295,6 +331,7 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--channel-bytes", "much"], "much"),
         (&["train", "--activations", "none"], "none"),
         (&["train", "--weights", "none"], "none"),
+        (&["train", "--units", "0"], "1.."),
         (&["train", "--activation-samples", "0"], "1.."),
         (&["train", "--epochs", "0"], "0 epochs"),
         (&["train", "--batch-size", "0"], "a batch size of 0"),

@@ -43,6 +43,12 @@ fn run_json_has_the_keys_of_its_schema() -> Result<()> {
     serde_json::from_value::<RunInfo>(info.clone())?;
     schema.check(&info)?;
 
+    // Where some units are recorded, both say which.
+    info["layers"][0]["recorded_units"] = json!([0, 2]);
+    let parsed: RunInfo = serde_json::from_value(info.clone())?;
+    assert_eq!(serde_json::to_value(parsed)?, info);
+    schema.check(&info)?;
+
     // Where tensors have names of their own, both say which.
     let tensor = json!({"name": "fc1.weight", "dtype": "F16", "shape": []});
     info["layers"][0]["tensors"] = json!([tensor]);

@@ -211,6 +211,7 @@ fn write_wide(path: &Path) -> Result<RunDir> {
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, FAN_IN)]),
         tensors: Vec::new(),
+        recorded_units: None,
     };
     let info = RunInfo {
         layers: Topology::try_new(vec![layer])?,

@@ -126,6 +126,7 @@ pub fn info() -> Result<RunInfo> {
             trainable: true,
             source: Some(vec![SourceRange::all(source, fan_in)]),
             tensors: Vec::new(),
+            recorded_units: None,
         })
     };
     let layers = Topology::try_new(vec![

@@ -239,6 +239,14 @@ impl<'a> CaptureFiles<'a> {
             layer: label.to_owned(),
             problem,
         };
+        if layer.recorded_units.is_some() {
+            let problem = format!(
+                "{} of its {} units, as the run was told (--units)",
+                layer.num_recorded_units(),
+                layer.num_units
+            );
+            return Err(partial(problem).into());
+        }
         let files = self.files(Table::Weights, Some(label));
         if files.is_empty() && layer.num_units > 0 {
             return Err(self.not_recorded(Table::Weights, Some(label)).into());

@@ -9,6 +9,7 @@ mod next;
 mod replay;
 mod train;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -152,6 +153,10 @@ struct TrainArgs {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     activation_samples: u64,
+    /// Of layers with more units than this, record weights and activations of so many, drawn with
+    /// the seed; such a network can be neither replayed nor exported [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    units: Option<u32>,
     /// Memory for rows that wait to be written, as 64MiB [default: room for 4 captures, at least
     /// 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
@@ -298,6 +303,7 @@ impl TrainArgs {
                 Detail::Stats => ActivationDetail::Statistics,
             }),
             metrics: tables.metrics,
+            units: self.units.and_then(NonZeroU32::new),
         })
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     HeldOutSamples = 4,
     /// Which samples of a file are held out.
     HeldOutSplit = 5,
+    /// Units of a wide layer that are recorded.
+    RecordedUnits = 6,
 }
 
 /// A stream of random numbers.

@@ -26,6 +26,7 @@ mod selection;
 mod thread;
 mod unread;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +57,7 @@ use module::LayerHandles;
 pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
 use outputs::Outputs;
+pub(crate) use selection::choose_units;
 pub use selection::{LayerSelection, SelectLayersError};
 use thread::Ended;
 use unread::Handles;
@@ -87,6 +89,9 @@ pub struct Recorded {
     pub activations: Option<ActivationDetail>,
     /// Loss, accuracy, learning rate and what recording costs.
     pub metrics: bool,
+    /// Of layers with more units than this, so many are recorded, drawn with the run's seed (0
+    /// where it has none); none for all units of every layer. `run.json` says which.
+    pub units: Option<NonZeroU32>,
 }
 
 impl Recorded {
@@ -98,6 +103,7 @@ impl Recorded {
             samples: DEFAULT_ACTIVATION_SAMPLES,
         }),
         metrics: true,
+        units: None,
     };
 }
 
@@ -180,7 +186,7 @@ impl Recorded {
                 Some(WeightDetail::Raw) => layer.fan_in.into(),
                 Some(WeightDetail::Statistics) | None => 0,
             };
-            u64::from(layer.num_units) * (weights + num_kept)
+            u64::from(layer.num_recorded_units()) * (weights + num_kept)
         };
         let num_values: u64 = topology.layers().iter().map(values_of).sum();
         let capture_bytes = num_values * size_of::<f32>() as u64;
@@ -206,13 +212,13 @@ impl Recorded {
         num_held_out: usize,
     ) -> Result<(), TooManyActivationsError> {
         let num_samples = self.activations.map_or(0, |a| a.num_kept(num_held_out));
-        let num_values = num_samples as u64 * u64::from(layer.num_units);
+        let num_values = num_samples as u64 * u64::from(layer.num_recorded_units());
         if num_values <= i32::MAX as u64 {
             return Ok(());
         }
         Err(TooManyActivationsError {
             layer: layer.layer.clone(),
-            num_units: layer.num_units,
+            num_units: layer.num_recorded_units(),
             num_samples,
         })
     }

@@ -50,7 +50,8 @@ impl RowKey {
     }
 }
 
-/// The rows of `weights` for one layer: `weights` is row-major `[num_units, fan_in]`; its values
+/// The rows of `weights` for the recorded units of one layer: `weights` is row-major
+/// `[num_units, fan_in]`, of all units; its values
 /// are recorded if `detail` says so, statistics of them in any case.
 pub(crate) fn weights(
     key: RowKey,
@@ -59,8 +60,10 @@ pub(crate) fn weights(
     bias: Option<Vec<f32>>,
     detail: WeightDetail,
 ) -> RecordBatch {
-    let num_units = layer.num_units as usize;
+    let num_units = layer.num_recorded_units() as usize;
     let fan_in = layer.fan_in as usize;
+    let weights = of_recorded_units(layer, weights, fan_in);
+    let bias = bias.map(|bias| of_recorded_units(layer, bias, 1));
     let row = |unit: usize| &weights[unit * fan_in..][..fan_in];
     let statistics: Vec<Statistics> = (0..num_units)
         .map(|unit| Statistics::of(row(unit)))
@@ -79,8 +82,8 @@ pub(crate) fn weights(
         Arc::new(statistics.iter().map(value).collect::<Float32Array>())
     };
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(neurons(layer)),
-        Arc::new(units(layer)),
+        Arc::new(neurons(layer, layer.units())),
+        Arc::new(units(layer.units())),
         Arc::new(match &bias {
             Some(bias) => Float32Array::from(bias.clone()),
             None => Float32Array::new_null(num_units),
@@ -112,9 +115,10 @@ pub(crate) fn resume(
     bias: Option<Vec<f32>>,
 ) -> RecordBatch {
     let num_units = layer.num_units as usize;
+    let all = || 0..layer.num_units;
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(neurons(layer)),
-        Arc::new(units(layer)),
+        Arc::new(neurons(layer, all())),
+        Arc::new(units(all())),
         Arc::new(StringArray::from_iter_values(vec![
             tensor.name();
             num_units
@@ -129,7 +133,7 @@ pub(crate) fn resume(
     key.batch(Table::Resume, num_units, columns)
 }
 
-/// The rows of `activations` for one layer over the whole held-out set: `values` is row-major
+/// The rows of `activations` for the recorded units of one layer over the whole held-out set: `values` is row-major
 /// `[num_samples, num_units]`; those of the first `kept_samples` samples are recorded, none of
 /// them if that is `None`.
 pub(crate) fn activations(
@@ -138,9 +142,10 @@ pub(crate) fn activations(
     values: &[f32],
     kept_samples: Option<usize>,
 ) -> RecordBatch {
-    let num_units = layer.num_units as usize;
-    let num_samples = values.len() / num_units;
-    let by_unit = to_rows(values, num_samples, num_units);
+    let num_samples = values.len() / layer.num_units as usize;
+    let by_unit = to_rows(values, num_samples, layer.num_units as usize);
+    let by_unit = of_recorded_units(layer, by_unit, num_samples);
+    let num_units = layer.num_recorded_units() as usize;
     let row = |unit: usize| &by_unit[unit * num_samples..][..num_samples];
 
     let statistics: Vec<Statistics> = (0..num_units)
@@ -167,8 +172,8 @@ pub(crate) fn activations(
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(vec![PHASE_EVAL; num_units])),
         Arc::new(Int32Array::from_value(0, num_units)),
-        Arc::new(neurons(layer)),
-        Arc::new(units(layer)),
+        Arc::new(neurons(layer, layer.units())),
+        Arc::new(units(layer.units())),
         Arc::new(Int64Array::from_value(num_samples as i64, num_units)),
         Arc::new(lists),
         column(|s| s.mean),
@@ -219,13 +224,22 @@ pub(crate) fn metrics(key: RowKey, metrics: &[Metric]) -> RecordBatch {
     key.batch(Table::Metrics, metrics.len(), columns)
 }
 
-fn units(layer: &Layer) -> Int32Array {
-    Int32Array::from_iter_values(0..layer.num_units.cast_signed())
+/// The rows of the units that are recorded, of `width` values each, from those of all units.
+fn of_recorded_units(layer: &Layer, rows: Vec<f32>, width: usize) -> Vec<f32> {
+    if layer.recorded_units.is_none() {
+        return rows;
+    }
+    let row = |unit: u32| &rows[unit as usize * width..][..width];
+    layer.units().flat_map(row).copied().collect()
 }
 
-fn neurons(layer: &Layer) -> Int32Array {
+fn units(units: impl Iterator<Item = u32>) -> Int32Array {
+    Int32Array::from_iter_values(units.map(u32::cast_signed))
+}
+
+fn neurons(layer: &Layer, units: impl Iterator<Item = u32>) -> Int32Array {
     let first = layer.first_neuron;
-    Int32Array::from_iter_values(first..first + layer.num_units.cast_signed())
+    Int32Array::from_iter_values(units.map(|unit| first + unit.cast_signed()))
 }
 
 fn null_lists(num_lists: usize) -> ListArray {

@@ -19,7 +19,7 @@ use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Scor
 use crate::model::{Mlp, MlpConfig};
 use crate::recording::{
     LayerSelection, Limits, ModuleLayers, Origin, Plan, RecordError, RecordSummary, Recorded,
-    SelectLayersError, TooManyActivationsError, TraceRecorder,
+    SelectLayersError, TooManyActivationsError, TraceRecorder, choose_units,
 };
 use crate::resume::{self, JOIN_TIMEOUT, ResumeError};
 use crate::schedule::{Schedule, UnreachableEpochError};
@@ -483,7 +483,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     /// What the run is if it is begun now, what this rank records of it, and how.
     fn prepare(&self, recorded: Recorded) -> Result<(RunInfo, Plan, SinkOptions), SessionError> {
         let topology = self.trainer.model_config().topology();
-        let info = self.run_info(recorded, topology.map_err(TrainError::from)?)?;
+        let topology = topology.map_err(TrainError::from)?;
+        let topology = choose_units(topology, recorded.units, self.options.train.seed);
+        let info = self.run_info(recorded, topology)?;
         let mut selected = self.options.layers.select(&info.layers)?;
         let rank = self.options.rank;
         // Every so many layers are a rank's, so that each is recorded once.

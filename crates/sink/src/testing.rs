@@ -41,6 +41,7 @@ pub fn create_run(path: &Path) -> RunDir {
         trainable: true,
         source: Some(vec![SourceRange::all(from, fan_in)]),
         tensors: Vec::new(),
+        recorded_units: None,
     };
     let layers = vec![
         layer(0, HIDDEN, Source::Input, 3, 4, 0),

@@ -45,6 +45,28 @@ pub struct Layer {
     /// names follow from `module_path`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<LayerTensor>,
+    /// The units of which there are rows, ascending, where a run was told to record some of a wide
+    /// layer's alone; none for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_units: Option<Vec<u32>>,
+}
+
+impl Layer {
+    /// How many units there are rows of.
+    pub fn num_recorded_units(&self) -> u32 {
+        match &self.recorded_units {
+            None => self.num_units,
+            Some(units) => units.len() as u32,
+        }
+    }
+
+    /// The units of which there are rows, ascending.
+    pub fn units(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.num_recorded_units()).map(|row| match &self.recorded_units {
+            None => row,
+            Some(units) => units[row as usize],
+        })
+    }
 }
 
 /// A tensor as it was before it became rows of a layer, well enough to write it again bit for bit.
@@ -166,6 +188,14 @@ pub enum TopologyError {
         /// What is wrong.
         problem: String,
     },
+    /// The units that are recorded are not some of the layer's, in order.
+    #[error("layer {layer:?}: recorded_units do not ascend from 0 on to below {num_units}")]
+    BadUnits {
+        /// The layer.
+        layer: String,
+        /// How many units it has.
+        num_units: u32,
+    },
     /// More neurons than an `Int32` can number.
     #[error(
         "the network has more neurons than the trace format can number ({})",
@@ -210,6 +240,14 @@ impl Topology {
         for layer in &layers {
             if let Some(ranges) = &layer.source {
                 check_source(layer, ranges, &seen)?;
+            }
+            let units = layer.recorded_units.as_deref().unwrap_or_default();
+            let ascend = units.is_sorted_by(|unit, next| unit < next);
+            if !ascend || units.last().is_some_and(|&last| last >= layer.num_units) {
+                return Err(TopologyError::BadUnits {
+                    layer: layer.layer.as_str().to_owned(),
+                    num_units: layer.num_units,
+                });
             }
         }
         Ok(Self { layers })

@@ -30,6 +30,7 @@ fn topology() -> Topology {
         trainable: true,
         source,
         tensors: Vec::new(),
+        recorded_units: None,
     };
     let range = |from, start, count, stride, repeat| SourceRange {
         from,

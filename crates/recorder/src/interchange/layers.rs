@@ -87,6 +87,7 @@ pub(super) fn topology<'a>(
             activation: None,
             trainable: !is_buffer(name, tensor),
             source: None,
+            recorded_units: None,
             tensors: std::iter::once(name)
                 .chain(bias.as_deref())
                 .map(named)

@@ -178,6 +178,7 @@ impl MlpConfig {
                 trainable: true,
                 source: Some(vec![SourceRange::all(source, fan_in)]),
                 tensors: Vec::new(),
+                recorded_units: None,
             });
         }
         Ok(Topology::try_new(layers)?)

@@ -12,7 +12,7 @@ use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topol
 use super::{
     ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, ModuleError,
     ModuleLayers, OnError, Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder,
-    WhenFull,
+    WhenFull, choose_units,
 };
 use crate::schedule::Schedule;
 
@@ -182,6 +182,9 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             Some(topology) => layers.with_topology(topology)?,
             None => layers,
         };
+        let topology = layers.topology().clone();
+        let seed = self.seed.unwrap_or(0);
+        let layers = layers.with_topology(choose_units(topology, self.recorded.units, seed))?;
         let topology = layers.topology();
         let selected = self.selection.select(topology)?;
         let channel_bytes = self.channel_bytes.unwrap_or_else(|| {

@@ -428,6 +428,7 @@ impl Describe {
                 trainable: (tensor.requires_grad || !is_autodiff) && !tensor.is_buffer(),
                 source: None,
                 tensors: Vec::new(),
+                recorded_units: None,
             });
             rows.push(unit_rows);
             first_neuron = first_neuron

@@ -1,11 +1,14 @@
-//! Which layers are recorded.
+//! Which layers are recorded, and which units of them.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use glob::{MatchOptions, Pattern};
 use serde::Serialize;
-use trace::Topology;
+use trace::{Epoch, Layer, Topology};
+
+use crate::random::{HostRng, Purpose};
 
 /// Which layers are recorded, by their labels: globs, as `encoder.*`, and globs with a `!` before
 /// them, as `!*.bias`, which take layers out again. The last that fits a layer decides; a list that
@@ -152,9 +155,32 @@ impl Serialize for LayerSelection {
     }
 }
 
+/// Chooses which units of wide layers are recorded: of each layer with more than `num_units`, so
+/// many, drawn with the seed. Layers of one width have the same ones, so that a channel can be
+/// followed from a convolution to what normalises it.
+pub(crate) fn choose_units(
+    topology: Topology,
+    num_units: Option<NonZeroU32>,
+    seed: u64,
+) -> Topology {
+    let Some(num_units) = num_units else {
+        return topology;
+    };
+    let mut layers: Vec<Layer> = topology.into();
+    for layer in layers.iter_mut().filter(|l| l.num_units > num_units.get()) {
+        let width = layer.num_units;
+        let mut rng = HostRng::new(seed, Purpose::RecordedUnits, Epoch::INITIAL, width.into());
+        let mut units = rng.permutation(width as usize);
+        units.truncate(num_units.get() as usize);
+        units.sort_unstable();
+        layer.recorded_units = Some(units.into_iter().map(|unit| unit as u32).collect());
+    }
+    Topology::try_new(layers).expect("units of their layers, in order")
+}
+
 #[cfg(test)]
 mod tests {
-    use trace::{Layer, LayerLabel};
+    use trace::LayerLabel;
 
     use super::*;
 
@@ -173,6 +199,7 @@ mod tests {
             trainable: true,
             source: None,
             tensors: Vec::new(),
+            recorded_units: None,
         });
         Topology::try_new(layers.collect()).unwrap()
     }
@@ -227,5 +254,32 @@ mod tests {
             let error = select(wrong).unwrap_err();
             assert!(matches!(error, SelectLayersError::Glob { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn of_wide_layers_so_many_units_are_drawn_with_the_seed() {
+        let mut layers: Vec<Layer> = topology().into();
+        let mut first_neuron = 0;
+        for (layer, num_units) in layers.iter_mut().zip([1000, 8, 1000, 9]) {
+            (layer.num_units, layer.first_neuron) = (num_units, first_neuron);
+            first_neuron += num_units as i32;
+        }
+        let wide = Topology::try_new(layers).unwrap();
+        let chosen = |num_units, seed| {
+            let topology = choose_units(wide.clone(), NonZeroU32::new(num_units), seed);
+            let layers: Vec<Layer> = topology.into();
+            let units = layers.into_iter().map(|layer| layer.recorded_units);
+            units.collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(0, 1), [None, None, None, None]);
+        let [first, narrow, third, last] = &chosen(8, 1)[..] else {
+            panic!("four layers")
+        };
+        assert_eq!(narrow, &None);
+        assert_eq!(first.as_ref().unwrap().len(), 8);
+        assert_eq!(last.as_ref().unwrap().len(), 8);
+        assert_eq!(first, third);
+        assert_eq!(&chosen(8, 1)[0], first);
+        assert_ne!(&chosen(8, 2)[0], first);
     }
 }

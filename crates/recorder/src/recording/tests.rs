@@ -32,6 +32,7 @@ fn topology(num_units: u32, fan_in: u32) -> Topology {
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
         tensors: Vec::new(),
+        recorded_units: None,
     };
     Topology::try_new(vec![layer]).unwrap()
 }

@@ -28,6 +28,7 @@ fn layer(num_units: u32, fan_in: u32) -> Layer {
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
         tensors: Vec::new(),
+        recorded_units: None,
     }
 }
 
@@ -121,4 +122,32 @@ fn statistics_stand_in_place_of_weights() {
     assert_eq!(floats(&batch, "weight_l1"), [Some(4.0), Some(5.0)]);
     let zeros = batch["weight_zeros"].as_primitive::<Int32Type>();
     assert_eq!(zeros.values(), &[1, 2]);
+}
+
+#[test]
+fn of_a_subset_of_units_the_rows_keep_their_ids() {
+    let mut layer = layer(4, 2);
+    layer.recorded_units = Some(vec![1, 3]);
+    let values = vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+    let bias = Some(vec![10.0, 11.0, 12.0, 13.0]);
+    let batch = weights(key(), &layer, values, bias, WeightDetail::Raw);
+    let ids = |batch: &RecordBatch, column: &str| {
+        let ids = batch[column].as_primitive::<Int32Type>();
+        ids.values().to_vec()
+    };
+    assert_eq!(ids(&batch, "neuron"), [11, 13]);
+    assert_eq!(ids(&batch, "unit"), [1, 3]);
+    assert_eq!(floats(&batch, "bias"), [Some(11.0), Some(13.0)]);
+    assert_eq!(floats(&batch, "weight_max"), [Some(3.0), Some(7.0)]);
+    let list = batch["weights"].as_list::<i32>().value(1);
+    assert_eq!(list.as_primitive::<Float32Type>().values(), &[6.0, 7.0]);
+
+    // Two samples of four units.
+    let values = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+    let batch = activations(key(), &layer, &values, Some(512));
+    assert_eq!(ids(&batch, "neuron"), [11, 13]);
+    assert_eq!(ids(&batch, "unit"), [1, 3]);
+    assert_eq!(floats(&batch, "activation_mean"), [Some(3.0), Some(5.0)]);
+    let list = batch["activations"].as_list::<i32>().value(0);
+    assert_eq!(list.as_primitive::<Float32Type>().values(), &[1.0, 5.0]);
 }

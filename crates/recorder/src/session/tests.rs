@@ -1,7 +1,8 @@
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use arrow::array::{Array as _, AsArray};
-use arrow::datatypes::Float32Type;
+use arrow::datatypes::{Float32Type, Int32Type};
 use burn::backend::Flex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, Table};
@@ -348,6 +349,46 @@ fn statistics_of_weights_make_no_network() {
     let choice = CaptureChoice::epoch(Epoch(2));
     let error = export(&run, choice, &out, false).unwrap_err();
     assert_eq!(error.to_string(), missing);
+}
+
+#[test]
+fn of_wide_layers_some_units_are_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let some = Recorded {
+        units: NonZeroU32::new(11),
+        ..EVERYTHING
+    };
+    let (parameters, _) = final_parameters(&options(&path, Some(some)));
+    let run = RunDir::open(&path).unwrap();
+    assert_eq!(run.info().config["record"]["units"], 11);
+    for (layer, parameters) in run.info().layers.layers().iter().zip(&parameters.layers) {
+        let fan_in = layer.fan_in as usize;
+        // 24, 12 and 10 units.
+        assert_eq!(layer.num_recorded_units(), layer.num_units.min(11));
+        for table in [Table::Weights, Table::Activations] {
+            let rows = read_part(&path, table, 2, Some(layer.layer.as_str())).unwrap();
+            let units: Vec<i32> = layer.units().map(u32::cast_signed).collect();
+            assert_eq!(
+                rows["unit"].as_primitive::<Int32Type>().values(),
+                &units[..]
+            );
+        }
+        let rows = read_part(&path, Table::Weights, 2, Some(layer.layer.as_str())).unwrap();
+        for (row, unit) in layer.units().enumerate() {
+            let found = rows["weights"].as_list::<i32>().value(row);
+            let expected = &parameters.weights[unit as usize * fan_in..][..fan_in];
+            assert_eq!(found.as_primitive::<Float32Type>().values(), expected);
+        }
+    }
+
+    let partial =
+        "layer L_input was recorded in part: 11 of its 24 units, as the run was told (--units)";
+    let error = replay(&run, Epoch(2)).unwrap_err().to_string();
+    assert_eq!(error, partial);
+    let out = dir.path().join("out.safetensors");
+    let error = export(&run, CaptureChoice::epoch(Epoch(2)), &out, false).unwrap_err();
+    assert_eq!(error.to_string(), partial);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(crate) fn info() -> RunInfo {
         trainable: true,
         source: Some(vec![SourceRange::all(Source::Input, 2)]),
         tensors: Vec::new(),
+        recorded_units: None,
     }];
     RunInfo {
         format: FORMAT_VERSION,

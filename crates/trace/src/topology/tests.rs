@@ -25,6 +25,7 @@ fn chain(widths: &[u32]) -> Vec<Layer> {
                     widths[i - 1],
                 )]),
                 tensors: Vec::new(),
+                recorded_units: None,
             };
             first_neuron += widths[i] as i32;
             layer
@@ -121,4 +122,26 @@ fn json_has_tensors_only_where_they_have_names_of_their_own() {
     let tensors = serde_json::json!([{"name": "fc.weight", "dtype": "BF16", "shape": [1, 2]}]);
     assert_eq!(json[0]["tensors"], tensors);
     assert_eq!(serde_json::from_value::<Vec<Layer>>(json).unwrap(), layers);
+}
+
+#[test]
+fn json_has_recorded_units_only_where_they_are_not_all() {
+    let mut layers = chain(&[2, 6]);
+    assert_eq!(layers[0].num_recorded_units(), 6);
+    assert_eq!(layers[0].units().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    let json = serde_json::to_value(&layers).unwrap();
+    assert_eq!(json[0].get("recorded_units"), None);
+
+    layers[0].recorded_units = Some(vec![1, 4]);
+    assert_eq!(layers[0].num_recorded_units(), 2);
+    assert_eq!(layers[0].units().collect::<Vec<_>>(), [1, 4]);
+    let json = serde_json::to_value(&layers).unwrap();
+    assert_eq!(json[0]["recorded_units"], serde_json::json!([1, 4]));
+    assert_eq!(serde_json::from_value::<Vec<Layer>>(json).unwrap(), layers);
+
+    for wrong in [&[1, 1][..], &[4, 1], &[5, 6]] {
+        layers[0].recorded_units = Some(wrong.to_vec());
+        let error = Topology::try_new(layers.clone()).unwrap_err();
+        assert!(matches!(error, TopologyError::BadUnits { .. }), "{error}");
+    }
 }
