@@ -28,6 +28,25 @@ fn the_notebook_is_reproduced_bit_for_bit() {
 }
 
 #[test]
+fn weights_that_were_rounded_are_told() {
+    let scratch = Scratch::new();
+    scratch.train(&[
+        "--epochs",
+        "1",
+        "--hidden",
+        "4",
+        "--precision",
+        "f16",
+        "--out",
+        "run",
+    ]);
+    let replayed = run(&mut scratch.recorder(&["replay", "run", "--epoch", "0"]));
+    assert_eq!(replayed.status.code(), Some(1), "{replayed}");
+    let told = "its weights were rounded when they were recorded (--precision f16)";
+    assert!(replayed.stdout.contains(told), "{replayed}");
+}
+
+#[test]
 fn an_epoch_that_is_not_there_is_told() {
     let scratch = Scratch::new();
     scratch.train(&["--dataset", "notebook", "--epochs", "3", "--out", "run"]);

@@ -332,6 +332,7 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--activations", "none"], "none"),
         (&["train", "--weights", "none"], "none"),
         (&["train", "--units", "0"], "1.."),
+        (&["train", "--precision", "f8"], "f8"),
         (&["train", "--activation-samples", "0"], "1.."),
         (&["train", "--epochs", "0"], "0 epochs"),
         (&["train", "--batch-size", "0"], "a batch size of 0"),

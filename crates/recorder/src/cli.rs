@@ -18,7 +18,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
     ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection,
-    Limits, OnError, Recorded, Schedule, TrainConfig, WeightDetail, WhenFull,
+    Limits, OnError, Precision, Recorded, Schedule, TrainConfig, WeightDetail, WhenFull,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -157,6 +157,10 @@ struct TrainArgs {
     /// the seed; such a network can be neither replayed nor exported [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     units: Option<u32>,
+    /// In how many bits to keep the values of weights and activations: f16 rounds them to 3 decimal
+    /// digits, in about half the bytes; statistics are of the values as they were
+    #[arg(long, default_value = "f32", value_name = "f32|f16")]
+    precision: Bits,
     /// Memory for rows that wait to be written, as 64MiB [default: room for 4 captures, at least
     /// 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
@@ -199,6 +203,12 @@ const MAX_WORLD_SIZE: i64 = 1 << 20;
 enum Detail {
     Raw,
     Stats,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Bits {
+    F32,
+    F16,
 }
 
 /// What `--record` names.
@@ -304,6 +314,10 @@ impl TrainArgs {
             }),
             metrics: tables.metrics,
             units: self.units.and_then(NonZeroU32::new),
+            precision: match self.precision {
+                Bits::F32 => Precision::F32,
+                Bits::F16 => Precision::F16,
+            },
         })
     }
 }

@@ -14,6 +14,7 @@ mod evaluation;
 mod interchange;
 mod layout;
 mod model;
+mod precision;
 mod random;
 mod read_back;
 mod recording;
@@ -52,6 +53,7 @@ pub use model::{
     Activation, LayerParameters, LayerTensors, Loss, Mlp, MlpConfig, MlpParameters, ModelError,
     to_rows,
 };
+pub use precision::Precision;
 pub use recording::{
     ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits,
     MIN_CHANNEL_BYTES, ModuleError, OnError, OtherModuleError, RecordError, RecordSummary,

@@ -46,6 +46,7 @@ use crate::checkpoint::TrainState;
 use crate::dataset::Targets;
 use crate::evaluation::Classifications;
 use crate::model::Loss;
+use crate::precision::Precision;
 use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN, RowKey};
 use crate::schedule::Schedule;
 
@@ -92,6 +93,8 @@ pub struct Recorded {
     /// Of layers with more units than this, so many are recorded, drawn with the run's seed (0
     /// where it has none); none for all units of every layer. `run.json` says which.
     pub units: Option<NonZeroU32>,
+    /// In how many bits the values of weights and activations are kept.
+    pub precision: Precision,
 }
 
 impl Recorded {
@@ -104,6 +107,7 @@ impl Recorded {
         }),
         metrics: true,
         units: None,
+        precision: Precision::F32,
     };
 }
 

@@ -9,6 +9,7 @@ use crate::dataset::{Dataset, DatasetError};
 use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
 use crate::evaluation::{Evaluation, HeldOut, Score};
 use crate::model::{LayerParameters, Mlp, MlpConfig, MlpParameters, ModelError};
+use crate::precision::Precision;
 use crate::rows::{self, RowKey};
 use crate::session::model_from_json;
 use crate::training::TrainError;
@@ -20,6 +21,9 @@ pub struct ReplayReport {
     pub capture: CaptureId,
     /// The device, which is the one that was recorded on.
     pub device: String,
+    /// In what precision the weights were recorded: of rounded ones the network is not quite the one
+    /// that was trained.
+    pub precision: Precision,
     /// Held-out samples compared.
     pub num_samples: usize,
     /// Samples of which any column differs in any bit, in order.
@@ -129,6 +133,7 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
     Ok(ReplayReport {
         capture: capture.id(),
         device: resolution.device.to_string(),
+        precision: Precision::of_run(info),
         num_samples: computed.num_rows(),
         different: differences(&recorded, &computed),
         score,

@@ -12,7 +12,7 @@ use trace::{CaptureId, Layer, Rank, Table};
 use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::model::to_rows;
-use crate::recording::WeightDetail;
+use crate::precision::Precision;
 use crate::statistics::{Statistics, median};
 
 /// The word in the column `phase` for what was measured on held-out samples.
@@ -52,13 +52,13 @@ impl RowKey {
 
 /// The rows of `weights` for the recorded units of one layer: `weights` is row-major
 /// `[num_units, fan_in]`, of all units; its values
-/// are recorded if `detail` says so, statistics of them in any case.
+/// are recorded in the precision of `lists`, none of them if that is `None`.
 pub(crate) fn weights(
     key: RowKey,
     layer: &Layer,
     weights: Vec<f32>,
     bias: Option<Vec<f32>>,
-    detail: WeightDetail,
+    lists: Option<Precision>,
 ) -> RecordBatch {
     let num_units = layer.num_recorded_units() as usize;
     let fan_in = layer.fan_in as usize;
@@ -88,9 +88,9 @@ pub(crate) fn weights(
             Some(bias) => Float32Array::from(bias.clone()),
             None => Float32Array::new_null(num_units),
         }),
-        Arc::new(match detail {
-            WeightDetail::Raw => equal_lists(weights, num_units),
-            WeightDetail::Statistics => null_lists(num_units),
+        Arc::new(match lists {
+            Some(precision) => equal_lists(precision.round(weights), num_units),
+            None => null_lists(num_units),
         }),
         column(|s| s.mean),
         column(|s| s.std),
@@ -141,6 +141,7 @@ pub(crate) fn activations(
     layer: &Layer,
     values: &[f32],
     kept_samples: Option<usize>,
+    precision: Precision,
 ) -> RecordBatch {
     let num_samples = values.len() / layer.num_units as usize;
     let by_unit = to_rows(values, num_samples, layer.num_units as usize);
@@ -159,9 +160,9 @@ pub(crate) fn activations(
         None => null_lists(num_units),
         Some(kept) if kept < num_samples => {
             let kept = (0..num_units).flat_map(|unit| &row(unit)[..kept]).copied();
-            equal_lists(kept.collect(), num_units)
+            equal_lists(precision.round(kept.collect()), num_units)
         }
-        Some(_) => equal_lists(by_unit, num_units),
+        Some(_) => equal_lists(precision.round(by_unit), num_units),
     };
     let column = |value: fn(&Statistics) -> Option<f32>| -> ArrayRef {
         Arc::new(statistics.iter().map(value).collect::<Float32Array>())

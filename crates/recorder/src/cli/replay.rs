@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use recorder::{ReplayError, replay};
+use recorder::{Precision, ReplayError, replay};
 use trace::{Epoch, RunDir};
 
 use super::print;
@@ -27,6 +27,13 @@ pub(super) fn run(run: &Path, epoch: i32) -> Result<ExitCode> {
         report.num_samples,
         report.score,
     )?;
+    if report.precision != Precision::F32 {
+        writeln!(
+            text,
+            "  its weights were rounded when they were recorded (--precision f16), so the rebuilt \
+             network is not quite the one that was trained"
+        )?;
+    }
     for difference in report.different.iter().take(MAX_NAMED) {
         let columns = difference.columns.join(", ");
         writeln!(text, "  sample {} differs in {columns}", difference.sample)?;

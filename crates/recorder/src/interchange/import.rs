@@ -11,7 +11,7 @@ use trace::{
 };
 
 use crate::CREATED_BY;
-use crate::recording::WeightDetail;
+use crate::precision::Precision;
 use crate::rows::{self, RowKey};
 use crate::training::CancelToken;
 
@@ -547,7 +547,13 @@ fn copy_layer(
     let weights = read().expect("every layer is of a tensor")?;
     let bias = read().transpose()?;
     let rank = Rank::default();
-    let rows = rows::weights(RowKey { id, rank }, layer, weights, bias, WeightDetail::Raw);
+    let rows = rows::weights(
+        RowKey { id, rank },
+        layer,
+        weights,
+        bias,
+        Some(Precision::F32),
+    );
     let path = PartPath {
         table: Table::Weights,
         epoch: id.epoch,

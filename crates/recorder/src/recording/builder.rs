@@ -10,9 +10,8 @@ use sink::SinkOptions;
 use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
 
 use super::{
-    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, ModuleError,
-    ModuleLayers, OnError, Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder,
-    WhenFull, choose_units,
+    DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, ModuleError, ModuleLayers, OnError, Origin,
+    Plan, RecordError, Recorded, SelectLayersError, TraceRecorder, WhenFull, choose_units,
 };
 use crate::schedule::Schedule;
 

@@ -159,6 +159,7 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
         classifications: false,
         activations: Some(ActivationDetail::Raw { samples: 4 }),
         metrics: false,
+        ..Recorded::DEFAULT
     };
     let mut network = Steps::<B>::new(device);
     let plan = Plan {

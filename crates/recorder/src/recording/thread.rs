@@ -118,11 +118,7 @@ impl<B: Backend> CaptureThread<B> {
             self.record_metrics(id, &metrics)?;
         }
         let key = self.key(id);
-        let kept_samples = match self.recorded.activations {
-            Some(ActivationDetail::Raw { samples }) => Some(samples),
-            Some(ActivationDetail::Statistics) | None => None,
-        };
-        let weight_detail = self.recorded.weights.unwrap_or(WeightDetail::Raw);
+        let recorded = self.recorded;
         let stall_before = self.sink.stats().stall_ms;
         let mut parts = Parts {
             open: self.sink.begin(is_whole.then_some(id)),
@@ -148,7 +144,7 @@ impl<B: Backend> CaptureThread<B> {
                 }
             }
             for values in read {
-                let part = values_part(key, &self.layers, values, weight_detail, kept_samples);
+                let part = values_part(key, &self.layers, values, &recorded);
                 parts.send(part)?;
             }
             if is_last {
@@ -266,13 +262,7 @@ impl Parts<'_> {
 }
 
 /// The part of what was read, which is gone before anybody waits for room in the channel.
-fn values_part(
-    key: RowKey,
-    layers: &ModuleLayers,
-    values: Values,
-    weight_detail: WeightDetail,
-    kept_samples: Option<usize>,
-) -> Part {
+fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Recorded) -> Part {
     let topology = layers.topology().layers();
     match values {
         Values::Weights {
@@ -282,7 +272,11 @@ fn values_part(
         } => {
             let layer = &topology[index];
             let weight = layers.rows(index).to_rows(weight);
-            let rows = rows::weights(key, layer, weight, bias, weight_detail);
+            let lists = match recorded.weights {
+                Some(WeightDetail::Raw) => Some(recorded.precision),
+                Some(WeightDetail::Statistics) | None => None,
+            };
+            let rows = rows::weights(key, layer, weight, bias, lists);
             part(key, Table::Weights, Some(layer), rows)
         }
         Values::Activations {
@@ -290,7 +284,11 @@ fn values_part(
             values,
         } => {
             let layer = &topology[index];
-            let rows = rows::activations(key, layer, &values, kept_samples);
+            let kept_samples = match recorded.activations {
+                Some(ActivationDetail::Raw { samples }) => Some(samples),
+                Some(ActivationDetail::Statistics) | None => None,
+            };
+            let rows = rows::activations(key, layer, &values, kept_samples, recorded.precision);
             part(key, Table::Activations, Some(layer), rows)
         }
         Values::Classifications(classifications) => {

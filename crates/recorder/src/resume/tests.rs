@@ -240,6 +240,7 @@ fn a_checkpoint_does_not_depend_on_what_is_recorded() {
                 weights: None,
                 activations: None,
                 metrics: false,
+                units: std::num::NonZeroU32::new(5),
                 ..Recorded::DEFAULT
             }),
             schedule: "5epochs".parse().unwrap(),

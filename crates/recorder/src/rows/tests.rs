@@ -43,7 +43,7 @@ fn a_row_of_weights_is_a_neuron_with_its_bias_and_statistics() {
         &layer(2, 2),
         vec![3.0, 4.0, -1.0, f32::NAN],
         Some(vec![0.5, f32::INFINITY]),
-        WeightDetail::Raw,
+        Some(Precision::F32),
     );
     assert_eq!(
         batch["step"].as_primitive::<Int64Type>().values(),
@@ -74,7 +74,7 @@ fn a_row_of_weights_is_a_neuron_with_its_bias_and_statistics() {
 fn activations_are_by_neuron_in_the_order_of_the_samples() {
     // Three samples of two units.
     let values = [1.0, 0.0, 2.0, 0.0, 6.0, 9.0];
-    let batch = activations(key(), &layer(2, 4), &values, Some(2));
+    let batch = activations(key(), &layer(2, 4), &values, Some(2), Precision::F32);
     let lists = batch["activations"].as_list::<i32>();
     assert_eq!(
         lists.value(0).as_primitive::<Float32Type>().values(),
@@ -97,16 +97,16 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
         &[3, 3]
     );
 
-    let all = activations(key(), &layer(2, 4), &values, Some(512));
+    let all = activations(key(), &layer(2, 4), &values, Some(512), Precision::F32);
     assert_eq!(all["activations"].as_list::<i32>().value(1).len(), 3);
-    let none = activations(key(), &layer(2, 4), &values, None);
+    let none = activations(key(), &layer(2, 4), &values, None, Precision::F32);
     assert_eq!(none["activations"].null_count(), 2);
     assert_eq!(floats(&none, "activation_min"), [Some(1.0), Some(0.0)]);
 }
 
 #[test]
 fn without_a_bias_its_column_is_null() {
-    let batch = weights(key(), &layer(1, 1), vec![1.0], None, WeightDetail::Raw);
+    let batch = weights(key(), &layer(1, 1), vec![1.0], None, Some(Precision::F32));
     assert_eq!(floats(&batch, "bias"), [None]);
 }
 
@@ -114,7 +114,7 @@ fn without_a_bias_its_column_is_null() {
 fn statistics_stand_in_place_of_weights() {
     let values = vec![-3.0, 0.0, 1.0, -0.0, 0.0, 5.0];
     let bias = Some(vec![0.5, 1.5]);
-    let batch = weights(key(), &layer(2, 3), values, bias, WeightDetail::Statistics);
+    let batch = weights(key(), &layer(2, 3), values, bias, None);
     assert_eq!(batch["weights"].null_count(), 2);
     assert_eq!(floats(&batch, "bias"), [Some(0.5), Some(1.5)]);
     assert_eq!(floats(&batch, "weight_min"), [Some(-3.0), Some(0.0)]);
@@ -130,7 +130,7 @@ fn of_a_subset_of_units_the_rows_keep_their_ids() {
     layer.recorded_units = Some(vec![1, 3]);
     let values = vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
     let bias = Some(vec![10.0, 11.0, 12.0, 13.0]);
-    let batch = weights(key(), &layer, values, bias, WeightDetail::Raw);
+    let batch = weights(key(), &layer, values, bias, Some(Precision::F32));
     let ids = |batch: &RecordBatch, column: &str| {
         let ids = batch[column].as_primitive::<Int32Type>();
         ids.values().to_vec()
@@ -144,10 +144,46 @@ fn of_a_subset_of_units_the_rows_keep_their_ids() {
 
     // Two samples of four units.
     let values = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
-    let batch = activations(key(), &layer, &values, Some(512));
+    let batch = activations(key(), &layer, &values, Some(512), Precision::F32);
     assert_eq!(ids(&batch, "neuron"), [11, 13]);
     assert_eq!(ids(&batch, "unit"), [1, 3]);
     assert_eq!(floats(&batch, "activation_mean"), [Some(3.0), Some(5.0)]);
     let list = batch["activations"].as_list::<i32>().value(0);
     assert_eq!(list.as_primitive::<Float32Type>().values(), &[1.0, 5.0]);
+}
+
+#[test]
+fn values_are_rounded_and_statistics_are_not() {
+    let third = 1.0f32 / 3.0;
+    let half_third = half::f16::from_f32(third).to_f32();
+    assert_ne!(third, half_third);
+    let lists = Some(Precision::F16);
+    let batch = weights(key(), &layer(1, 1), vec![third], Some(vec![third]), lists);
+    let list = batch["weights"].as_list::<i32>().value(0);
+    assert_eq!(list.as_primitive::<Float32Type>().values(), &[half_third]);
+    assert_eq!(floats(&batch, "weight_max"), [Some(third)]);
+    assert_eq!(floats(&batch, "bias"), [Some(third)]);
+
+    for kept in [1, 2] {
+        let values = [third, third];
+        let batch = activations(key(), &layer(1, 1), &values, Some(kept), Precision::F16);
+        let list = batch["activations"].as_list::<i32>().value(0);
+        let list = list.as_primitive::<Float32Type>();
+        assert_eq!(list.values(), &vec![half_third; kept][..]);
+        assert_eq!(floats(&batch, "activation_median"), [Some(third)]);
+    }
+}
+
+#[test]
+fn training_resumes_from_all_units() {
+    let mut layer = layer(3, 1);
+    layer.recorded_units = Some(vec![1]);
+    let values = vec![0.5, 1.5, 2.5];
+    let batch = resume(key(), &layer, StateTensor::Parameter, 96, values, None);
+    let ids = |column: &str| batch[column].as_primitive::<Int32Type>().values().to_vec();
+    assert_eq!(ids("unit"), [0, 1, 2]);
+    assert_eq!(ids("neuron"), [10, 11, 12]);
+    let lists = batch["weights"].as_list::<i32>();
+    let all = lists.values().as_primitive::<Float32Type>();
+    assert_eq!(all.values(), &[0.5, 1.5, 2.5]);
 }

@@ -13,6 +13,7 @@ use crate::dataset::DatasetKind;
 use crate::device::testing::devices;
 use crate::interchange::export;
 use crate::model::MlpParameters;
+use crate::precision::Precision;
 use crate::recording::{ActivationDetail, WeightDetail};
 use crate::replay::replay;
 use crate::testing::read_part;
@@ -349,6 +350,58 @@ fn statistics_of_weights_make_no_network() {
     let choice = CaptureChoice::epoch(Epoch(2));
     let error = export(&run, choice, &out, false).unwrap_err();
     assert_eq!(error.to_string(), missing);
+}
+
+#[test]
+fn half_precision_takes_less_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = |name: &str, precision| {
+        let path = dir.path().join(name);
+        let recorded = Recorded {
+            precision,
+            ..EVERYTHING
+        };
+        let mut options = options(&path, Some(recorded));
+        // As `recorder train` has it.
+        options.train.hidden = vec![128, 64];
+        let (parameters, summary) = final_parameters(&options);
+        let sizes = summary.recorded.unwrap().1.sink.by_table;
+        let bytes = |table: Table| sizes[table as usize].1 as f64;
+        let run = RunDir::open(&path).unwrap();
+        (
+            run,
+            parameters,
+            [Table::Weights, Table::Activations].map(bytes),
+        )
+    };
+    let (_, _, single) = record("single", Precision::F32);
+    let (run, parameters, half) = record("half", Precision::F16);
+    let ratios = [half[0] / single[0], half[1] / single[1]];
+    println!(
+        "bytes of f16 to f32: weights {:.3}, activations {:.3}",
+        ratios[0], ratios[1]
+    );
+    assert!(ratios[0] < 0.7 && ratios[1] < 0.7, "{ratios:?}");
+
+    assert_eq!(run.info().config["record"]["precision"], "f16");
+    let rows = read_part(run.path(), Table::Weights, 2, Some("L_hidden_1")).unwrap();
+    let found = rows["weights"].as_list::<i32>().values();
+    let found = found.as_primitive::<Float32Type>().values();
+    let trained = &parameters.layers[1].weights;
+    let rounded: Vec<f32> = trained
+        .iter()
+        .map(|&weight| half::f16::from_f32(weight).to_f32())
+        .collect();
+    assert_eq!(found, &rounded[..]);
+    let largest = rows["weight_max"].as_primitive::<Float32Type>().value(0);
+    assert_eq!(
+        largest,
+        trained[..128].iter().copied().fold(f32::MIN, f32::max)
+    );
+
+    let replayed = replay(&run, Epoch(2)).unwrap();
+    assert_eq!(replayed.precision, Precision::F16);
+    assert!(!replayed.different.is_empty());
 }
 
 #[test]

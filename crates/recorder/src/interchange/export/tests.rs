@@ -15,7 +15,7 @@ use super::*;
 use crate::TraceRecorder;
 use crate::interchange::import::{ImportOptions, import};
 use crate::interchange::testing::{Tensor, floats, read, tensor, write};
-use crate::recording::WeightDetail;
+use crate::precision::Precision;
 use crate::rows::{self, RowKey};
 use crate::training::CancelToken;
 
@@ -156,7 +156,13 @@ fn a_file_that_exists_is_replaced_only_if_asked() {
 fn weights_part(layer: &Layer, id: CaptureId, rank: Rank, value: f32) -> Part {
     let weights = vec![value; layer.num_units as usize];
     Part {
-        rows: rows::weights(RowKey { id, rank }, layer, weights, None, WeightDetail::Raw),
+        rows: rows::weights(
+            RowKey { id, rank },
+            layer,
+            weights,
+            None,
+            Some(Precision::F32),
+        ),
         path: PartPath {
             table: Table::Weights,
             epoch: id.epoch,
