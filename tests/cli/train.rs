@@ -266,6 +266,37 @@ fn only_what_was_asked_for_is_recorded() {
 }
 
 #[test]
+fn histograms_are_a_table() {
+    let scratch = Scratch::new();
+    scratch.train(&[
+        "--epochs",
+        "1",
+        "--hidden",
+        "4",
+        "--histograms",
+        "8",
+        "--out",
+        "run",
+        "--record",
+        "activations",
+    ]);
+    let rows = scratch.rows(
+        "run",
+        "SELECT layer, of, vec_sum(counts) AS counts FROM histograms GROUP BY layer, of ORDER BY layer",
+    );
+    assert_eq!(rows.len(), 2);
+    assert_eq!(
+        (&rows[0]["layer"], &rows[0]["of"]),
+        (&"L_input".into(), &"activations".into())
+    );
+    let counts = rows[0]["counts"].as_array().unwrap();
+    let sum: f64 = counts.iter().filter_map(serde_json::Value::as_f64).sum();
+    // 4 units, 297 samples.
+    assert_eq!((counts.len(), sum), (8, 4.0 * 297.0));
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
+#[test]
 fn of_wide_layers_some_units_are_recorded() {
     let scratch = Scratch::new();
     scratch.train(&[
@@ -333,6 +364,11 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--weights", "none"], "none"),
         (&["train", "--units", "0"], "1.."),
         (&["train", "--precision", "f8"], "f8"),
+        (&["train", "--histograms", "0"], "1..=65536"),
+        (
+            &["train", "--record", "metrics", "--histograms", "8"],
+            "--histograms needs weights or activations",
+        ),
         (&["train", "--activation-samples", "0"], "1.."),
         (&["train", "--epochs", "0"], "0 epochs"),
         (&["train", "--batch-size", "0"], "a batch size of 0"),

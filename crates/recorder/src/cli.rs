@@ -75,6 +75,7 @@ impl Verb {
             reached.map_err(|error| error.to_string())
         });
         let checked = checked.and_then(|()| args.check_ranks());
+        let checked = checked.and_then(|()| args.check_histograms());
         checked.map_err(|error| {
             let mut command = Cli::command();
             command.build();
@@ -161,6 +162,10 @@ struct TrainArgs {
     /// digits, in about half the bytes; statistics are of the values as they were
     #[arg(long, default_value = "f32", value_name = "f32|f16")]
     precision: Bits,
+    /// Histograms of each layer's weights and held-out activations, with so many bins, in the table
+    /// histograms [default: none]
+    #[arg(long, value_name = "BINS", value_parser = clap::value_parser!(u32).range(1..=MAX_BINS))]
+    histograms: Option<u32>,
     /// Memory for rows that wait to be written, as 64MiB [default: room for 4 captures, at least
     /// 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
@@ -198,6 +203,9 @@ struct TrainArgs {
 
 /// The most processes that record one run.
 const MAX_WORLD_SIZE: i64 = 1 << 20;
+
+/// The most bins of a histogram: more would be as long as the values themselves.
+const MAX_BINS: i64 = 1 << 16;
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Detail {
@@ -296,6 +304,15 @@ impl TrainArgs {
         }
     }
 
+    fn check_histograms(&self) -> Result<(), String> {
+        let has_values = self.record.weights || self.record.activations;
+        if self.histograms.is_some() && !has_values {
+            let needed = "--histograms needs weights or activations in --record";
+            return Err(needed.to_owned());
+        }
+        Ok(())
+    }
+
     /// `None` where nothing is recorded.
     fn recorded(&self) -> Option<Recorded> {
         let tables = self.record;
@@ -314,6 +331,7 @@ impl TrainArgs {
             }),
             metrics: tables.metrics,
             units: self.units.and_then(NonZeroU32::new),
+            histograms: self.histograms.and_then(NonZeroU32::new),
             precision: match self.precision {
                 Bits::F32 => Precision::F32,
                 Bits::F16 => Precision::F16,

@@ -11,6 +11,7 @@ mod checkpoint;
 mod dataset;
 mod device;
 mod evaluation;
+mod histogram;
 mod interchange;
 mod layout;
 mod model;

@@ -95,6 +95,9 @@ pub struct Recorded {
     pub units: Option<NonZeroU32>,
     /// In how many bits the values of weights and activations are kept.
     pub precision: Precision,
+    /// In how many bins the weights and held-out activations of each layer are counted, of all of
+    /// its units; none for no histograms.
+    pub histograms: Option<NonZeroU32>,
 }
 
 impl Recorded {
@@ -108,6 +111,7 @@ impl Recorded {
         metrics: true,
         units: None,
         precision: Precision::F32,
+        histograms: None,
     };
 }
 

@@ -11,6 +11,7 @@ use trace::{CaptureId, Layer, Rank, Table};
 
 use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
+use crate::histogram::Histogram;
 use crate::model::to_rows;
 use crate::precision::Precision;
 use crate::statistics::{Statistics, median};
@@ -209,6 +210,21 @@ pub(crate) fn classifications(key: RowKey, rows: &Classifications) -> RecordBatc
         Arc::new(equal_lists(rows.outputs.clone(), num_samples)),
     ];
     key.batch(Table::Classifications, num_samples, columns)
+}
+
+/// The rows of `histograms` for one layer: what each is of, and how that is spread, all in as many
+/// bins.
+pub(crate) fn histograms(key: RowKey, histograms: &[(&'static str, Histogram)]) -> RecordBatch {
+    let num_rows = histograms.len();
+    let of = histograms.iter().map(|(of, _)| *of);
+    let edges = histograms.iter().flat_map(|(_, h)| h.edges.iter().copied());
+    let counts = histograms.iter().flat_map(|(_, h)| &h.counts);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(of)),
+        Arc::new(equal_lists(edges.collect(), num_rows)),
+        Arc::new(equal_lists(counts.map(|&n| n as f32).collect(), num_rows)),
+    ];
+    key.batch(Table::Histograms, num_rows, columns)
 }
 
 /// The rows of `metrics`.

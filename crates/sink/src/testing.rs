@@ -167,6 +167,22 @@ pub fn resume_rows(epoch: i32, name: &str) -> RecordBatch {
     RecordBatch::try_new(Table::Resume.schema(), columns).unwrap()
 }
 
+/// Rows of `histograms` for a layer.
+pub fn histograms_rows(epoch: i32) -> RecordBatch {
+    let of = ["weights", "activations"];
+    let edges = [vec![-1.0, 0.0, 1.0], vec![0.0, 2.0, 4.0]];
+    let counts = [vec![3.0, 9.0], vec![7.0, 0.0]];
+    let required = |rows: &[Vec<f32>]| -> ArrayRef { Arc::new(lists(rows, None)) };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_value(capture(epoch).step.0, of.len())),
+        Arc::new(Int32Array::from_value(0, of.len())),
+        Arc::new(StringArray::from_iter_values(of)),
+        required(&edges),
+        required(&counts),
+    ];
+    RecordBatch::try_new(Table::Histograms.schema(), columns).unwrap()
+}
+
 /// Floats that look like weights: near 0, every bit pattern another one.
 pub fn noise(seed: u32, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_769).wrapping_add(1);

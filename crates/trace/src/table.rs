@@ -22,17 +22,20 @@ pub enum Table {
     Classifications,
     /// One row a figure: loss, accuracy, and what recording cost.
     Metrics,
+    /// One row a layer and kind of values a capture: how they are spread.
+    Histograms,
     /// One row a neuron and tensor: what training resumes from. Only the newest is kept.
     Resume,
 }
 
 impl Table {
     /// Every table, in the order in which documents list them.
-    pub const ALL: [Table; 5] = [
+    pub const ALL: [Table; 6] = [
         Table::Weights,
         Table::Activations,
         Table::Classifications,
         Table::Metrics,
+        Table::Histograms,
         Table::Resume,
     ];
 
@@ -51,13 +54,17 @@ impl Table {
             Table::Activations => "activations",
             Table::Classifications => "classifications",
             Table::Metrics => "metrics",
+            Table::Histograms => "histograms",
             Table::Resume => "resume",
         }
     }
 
     /// Whether the table is partitioned by layer as well as by epoch.
     pub fn has_layer(self) -> bool {
-        matches!(self, Table::Weights | Table::Activations | Table::Resume)
+        matches!(
+            self,
+            Table::Weights | Table::Activations | Table::Histograms | Table::Resume
+        )
     }
 
     /// The columns stored in a part file, in order.
@@ -81,7 +88,7 @@ impl Table {
         match self {
             Table::Weights | Table::Activations | Table::Resume => &["step", "neuron"],
             Table::Classifications => &["step", "sample"],
-            Table::Metrics => &["step"],
+            Table::Metrics | Table::Histograms => &["step"],
         }
     }
 
@@ -91,6 +98,7 @@ impl Table {
             Table::Weights | Table::Resume => Some("weights"),
             Table::Activations => Some("activations"),
             Table::Classifications => Some("outputs"),
+            Table::Histograms => Some("counts"),
             Table::Metrics => None,
         }
     }
@@ -105,7 +113,7 @@ impl fmt::Display for Table {
 /// A name that is no table of this format version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no table of a trace; tables are weights, activations, classifications, metrics, resume"
+    "{0:?} is no table of a trace; tables are weights, activations, classifications, metrics, histograms, resume"
 )]
 pub struct ParseTableError(pub String);
 
@@ -187,6 +195,11 @@ fn file_fields(table: Table) -> Fields {
             nullable("phase", DataType::Utf8),
             required("name", DataType::Utf8),
             required("value", DataType::Float64),
+        ],
+        Table::Histograms => vec![
+            required("of", DataType::Utf8),
+            required("edges", float_list()),
+            required("counts", float_list()),
         ],
         Table::Resume => vec![
             required("neuron", DataType::Int32),

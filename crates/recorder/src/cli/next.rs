@@ -9,11 +9,12 @@ use trace::Table;
 const NUM_COMMANDS: usize = 2;
 
 /// Tables in the order in which people ask first.
-const BY_INTEREST: [Table; 4] = [
+const BY_INTEREST: [Table; 5] = [
     Table::Metrics,
     Table::Weights,
     Table::Classifications,
     Table::Activations,
+    Table::Histograms,
 ];
 
 /// How the program is called from the workspace.
@@ -68,6 +69,10 @@ fn questions(table: Table) -> [Question; 2] {
         ],
         Table::Classifications => [Named("confusion"), Named("classification_series")],
         Table::Metrics => [Named("learning_curve"), Named("overhead")],
+        Table::Histograms => [
+            Sql("SELECT epoch, layer, of, edges, counts FROM histograms ORDER BY 1, 2, 3"),
+            Sql("SELECT layer, of, vec_sum(counts) FROM histograms GROUP BY 1, 2 ORDER BY 1, 2"),
+        ],
         Table::Resume => unreachable!("it answers nothing, and is not in BY_INTEREST"),
     }
 }

@@ -1,5 +1,7 @@
 //! The capture thread: device to host, rows, statistics, into the sink.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +22,7 @@ use super::unread::{Handles, Unread, Values};
 use super::{
     ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, WeightDetail, Work,
 };
+use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
 use crate::rows::{self, Metric, RowKey};
 
 pub(super) struct CaptureThread<B: Backend> {
@@ -125,6 +128,7 @@ impl<B: Backend> CaptureThread<B> {
             generation: self.generation,
             in_flight: &mut self.in_flight,
         };
+        let mut histograms = Histograms::new();
         let mut unread = Unread::new(stream, handles);
         let mut read_back = Duration::ZERO;
         loop {
@@ -144,12 +148,20 @@ impl<B: Backend> CaptureThread<B> {
                 }
             }
             for values in read {
+                if let Some(num_bins) = recorded.histograms {
+                    count(&values, num_bins, &mut histograms);
+                }
                 let part = values_part(key, &self.layers, values, &recorded);
                 parts.send(part)?;
             }
             if is_last {
                 break;
             }
+        }
+        for (index, of_layer) in histograms {
+            let layer = &self.layers.topology().layers()[index];
+            let rows = rows::histograms(key, &of_layer);
+            parts.send(part(key, Table::Histograms, Some(layer), rows))?;
         }
         if let Some(classifications) = &classifications {
             let rows = rows::classifications(key, classifications);
@@ -258,6 +270,21 @@ impl Parts<'_> {
         part.path.generation = self.generation;
         self.in_flight.add(&part);
         self.open.send(part)
+    }
+}
+
+/// Histograms of a capture, by layer: they have one part a layer, and come last.
+type Histograms = BTreeMap<usize, Vec<(&'static str, Histogram)>>;
+
+fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
+    let (layer, of, values) = match values {
+        Values::Weights { layer, weight, .. } => (*layer, OF_WEIGHTS, weight),
+        Values::Activations { layer, values } => (*layer, OF_ACTIVATIONS, values),
+        Values::Classifications(_) => return,
+    };
+    if let Some(histogram) = Histogram::of(values, num_bins) {
+        let of_layer = histograms.entry(layer).or_default();
+        of_layer.push((of, histogram));
     }
 }
 

@@ -405,6 +405,39 @@ fn half_precision_takes_less_room() {
 }
 
 #[test]
+fn histograms_are_of_all_values_of_a_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let recorded = Recorded {
+        histograms: NonZeroU32::new(4),
+        weights: Some(WeightDetail::Statistics),
+        units: NonZeroU32::new(2),
+        ..EVERYTHING
+    };
+    let (parameters, _) = final_parameters(&options(&path, Some(recorded)));
+    let rows = read_part(&path, Table::Histograms, 2, Some("L_hidden_1")).unwrap();
+    let of: Vec<_> = rows["of"].as_string::<i32>().iter().flatten().collect();
+    assert_eq!(of, ["weights", "activations"]);
+    let list = |column: &str, row| {
+        let values = rows[column].as_list::<i32>().value(row);
+        values.as_primitive::<Float32Type>().values().to_vec()
+    };
+    let sum = |row| list("counts", row).iter().sum::<f32>();
+    // 12 units with 24 weights each, and 297 samples.
+    assert_eq!((sum(0), sum(1)), (12.0 * 24.0, 12.0 * 297.0));
+    let weights = &parameters.layers[1].weights;
+    let edges = list("edges", 0);
+    let least = weights.iter().copied().fold(f32::MAX, f32::min);
+    let largest = weights.iter().copied().fold(f32::MIN, f32::max);
+    assert_eq!((edges[0], edges[4]), (least, largest));
+    let upper_half = weights.iter().filter(|&&w| w >= edges[2]).count() as f32;
+    let counts = list("counts", 0);
+    assert_eq!(counts[2] + counts[3], upper_half);
+    // After a ReLU.
+    assert_eq!(list("edges", 1)[0], 0.0);
+}
+
+#[test]
 fn of_wide_layers_some_units_are_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");

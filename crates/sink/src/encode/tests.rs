@@ -15,7 +15,9 @@ use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{HIDDEN, lists, metrics_rows, noise, part_path, resume_rows, weights_rows};
+use crate::testing::{
+    HIDDEN, histograms_rows, lists, metrics_rows, noise, part_path, resume_rows, weights_rows,
+};
 
 fn encode(table: Table, layer: Option<&str>, rows: RecordBatch) -> Result<Bytes, EncodeError> {
     let path = part_path(table, 3, layer);

@@ -78,6 +78,7 @@ pub(super) fn file_of(table: Table) -> (Bytes, RecordBatch) {
         Table::Activations => activations_rows(),
         Table::Classifications => classifications_rows(),
         Table::Metrics => metrics_rows(3, &[("loss", 0.5), ("accuracy", f64::NAN)]),
+        Table::Histograms => histograms_rows(3),
         Table::Resume => resume_rows(3, "moment_1"),
     };
     let layer = table.has_layer().then_some(HIDDEN);
@@ -136,6 +137,11 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
             &["phase", "target", "predicted"],
         ),
         Table::Metrics => (&["value"], &["step", "rank"], &["name"]),
+        Table::Histograms => (
+            &["edges.list.item", "counts.list.item"],
+            &["step", "rank"],
+            &["of"],
+        ),
         Table::Resume => (
             &["bias", "weights.list.item"],
             &["step", "rank", "neuron", "unit", "updates"],
@@ -178,6 +184,7 @@ fn every_column_of_every_table_has_the_encoding_of_its_type() {
             .collect();
         let expected: &[&str] = match table {
             Table::Weights | Table::Activations | Table::Resume => &[],
+            Table::Histograms => &[],
             Table::Classifications => &["correct"],
             Table::Metrics => &["phase"],
         };
@@ -191,6 +198,7 @@ fn the_footer_of_every_table_says_how_it_is_sorted() {
         &["step", "neuron"][..],
         &["step", "neuron"],
         &["step", "sample"],
+        &["step"],
         &["step"],
         &["step", "neuron"],
     ]) {
