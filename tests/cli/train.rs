@@ -297,6 +297,35 @@ fn histograms_are_a_table() {
 }
 
 #[test]
+fn activations_of_a_training_batch_are_recorded() {
+    let scratch = Scratch::new();
+    for (phases, expected) in [
+        (
+            "train",
+            serde_json::json!([{"phase": "train", "batch": 0, "samples": 64, "rows": 14}]),
+        ),
+        (
+            "eval,train",
+            serde_json::json!([
+                {"phase": "eval", "batch": 0, "samples": 297, "rows": 14},
+                {"phase": "train", "batch": 0, "samples": 64, "rows": 14},
+            ]),
+        ),
+    ] {
+        scratch.train(&[
+            "--epochs", "1", "--hidden", "4", "--phases", phases, "--out", phases,
+        ]);
+        let rows = scratch.rows(
+            phases,
+            "SELECT phase, batch, num_samples AS samples, count(*) AS rows FROM activations \
+             GROUP BY phase, batch, num_samples ORDER BY phase",
+        );
+        assert_eq!(serde_json::Value::from(rows), expected);
+        run(&mut scratch.sink(&["verify", phases])).expect_success();
+    }
+}
+
+#[test]
 fn of_wide_layers_some_units_are_recorded() {
     let scratch = Scratch::new();
     scratch.train(&[
@@ -364,6 +393,7 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--weights", "none"], "none"),
         (&["train", "--units", "0"], "1.."),
         (&["train", "--precision", "f8"], "f8"),
+        (&["train", "--phases", "test"], "names no phases"),
         (&["train", "--histograms", "0"], "1..=65536"),
         (
             &["train", "--record", "metrics", "--histograms", "8"],

@@ -18,7 +18,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
     ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection,
-    Limits, OnError, Precision, Recorded, Schedule, TrainConfig, WeightDetail, WhenFull,
+    Limits, OnError, Phases, Precision, Recorded, Schedule, TrainConfig, WeightDetail, WhenFull,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -146,7 +146,11 @@ struct TrainArgs {
     /// Held-out activations: raw values and statistics, or statistics alone
     #[arg(long, default_value = "raw", value_name = "raw|stats")]
     activations: Detail,
-    /// Held-out samples whose raw activations are kept; statistics always cover all
+    /// Of which samples to record activations: the held-out ones, the first training batch of the
+    /// epoch as the captured network sees it, or both
+    #[arg(long, default_value_t, value_name = "eval|train|eval,train")]
+    phases: Phases,
+    /// Samples whose raw activations are kept; statistics always cover all
     #[arg(
         long,
         default_value_t = DEFAULT_ACTIVATION_SAMPLES as u64,
@@ -332,6 +336,7 @@ impl TrainArgs {
             metrics: tables.metrics,
             units: self.units.and_then(NonZeroU32::new),
             histograms: self.histograms.and_then(NonZeroU32::new),
+            phases: self.phases,
             precision: match self.precision {
                 Bits::F32 => Precision::F32,
                 Bits::F16 => Precision::F16,

@@ -57,9 +57,9 @@ pub use model::{
 pub use precision::Precision;
 pub use recording::{
     ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits,
-    MIN_CHANNEL_BYTES, ModuleError, OnError, OtherModuleError, RecordError, RecordSummary,
-    Recorded, SelectLayersError, StartError, TooManyActivationsError, TraceRecorder,
-    TraceRecorderBuilder, WeightDetail, WhenFull,
+    MIN_CHANNEL_BYTES, ModuleError, OnError, OtherModuleError, ParsePhasesError, Phases,
+    RecordError, RecordSummary, Recorded, SelectLayersError, StartError, TooManyActivationsError,
+    TraceRecorder, TraceRecorderBuilder, WeightDetail, WhenFull,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use resume::{JOIN_TIMEOUT, ResumeError};

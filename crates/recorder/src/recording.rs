@@ -22,10 +22,12 @@ mod in_flight;
 mod limits;
 mod module;
 mod outputs;
+mod phases;
 mod selection;
 mod thread;
 mod unread;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +49,7 @@ use crate::dataset::Targets;
 use crate::evaluation::Classifications;
 use crate::model::Loss;
 use crate::precision::Precision;
-use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN, RowKey};
+use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN, RowKey, SampleSet};
 use crate::schedule::Schedule;
 
 pub use builder::{StartError, TraceRecorderBuilder};
@@ -58,6 +60,7 @@ use module::LayerHandles;
 pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
 use outputs::Outputs;
+pub use phases::{ParsePhasesError, Phases};
 pub(crate) use selection::choose_units;
 pub use selection::{LayerSelection, SelectLayersError};
 use thread::Ended;
@@ -93,6 +96,8 @@ pub struct Recorded {
     /// Of layers with more units than this, so many are recorded, drawn with the run's seed (0
     /// where it has none); none for all units of every layer. `run.json` says which.
     pub units: Option<NonZeroU32>,
+    /// Of which samples activations are recorded.
+    pub phases: Phases,
     /// In how many bits the values of weights and activations are kept.
     pub precision: Precision,
     /// In how many bins the weights and held-out activations of each layer are counted, of all of
@@ -110,6 +115,7 @@ impl Recorded {
         }),
         metrics: true,
         units: None,
+        phases: Phases::EVAL,
         precision: Precision::F32,
         histograms: None,
     };
@@ -277,6 +283,8 @@ pub(crate) struct Origin {
 struct Pending<B: Backend> {
     /// Held-out batches, by layer.
     activations: Vec<Vec<BatchHandle<B>>>,
+    /// Training batches by their number, by layer.
+    train_activations: Vec<BTreeMap<i32, Vec<BatchHandle<B>>>>,
     outputs: Option<Outputs<B>>,
     classifications: Option<Classifications>,
     metrics: Vec<Metric>,
@@ -286,6 +294,7 @@ impl<B: Backend> Pending<B> {
     fn new(num_layers: usize) -> Self {
         Self {
             activations: (0..num_layers).map(|_| Vec::new()).collect(),
+            train_activations: (0..num_layers).map(|_| BTreeMap::new()).collect(),
             outputs: None,
             classifications: None,
             metrics: Vec::new(),
@@ -602,9 +611,53 @@ impl<B: Backend> TraceRecorder<B> {
         label: &str,
         activations: Tensor<B, D>,
     ) -> Result<(), RecordError> {
-        let layer = self.layer(label)?;
-        if self.recorded.activations.is_none() || !self.selected[layer] {
+        let is_asked_for = self.recorded.phases.eval;
+        let Some((layer, batch)) = self.batch(label, activations, is_asked_for)? else {
             return Ok(());
+        };
+        self.check_batches(layer, &self.pending.activations[layer], &batch)?;
+        self.pending.activations[layer].push(batch);
+        Ok(())
+    }
+
+    /// As [`TraceRecorder::activations`], of a batch of training samples, which has the number
+    /// `batch` in its epoch: rows with the phase `train`.
+    ///
+    /// Rows carry the step of the capture, so the values should be those of the network that is
+    /// captured: of a pass over the batch after the optimizer's step. Tensors of one batch and
+    /// layer follow each other. Without [`Phases::train`] among what is recorded, it does nothing.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::activations`].
+    pub fn train_activations<const D: usize>(
+        &mut self,
+        label: &str,
+        batch: i32,
+        activations: Tensor<B, D>,
+    ) -> Result<(), RecordError> {
+        let is_asked_for = self.recorded.phases.train;
+        let Some((layer, handle)) = self.batch(label, activations, is_asked_for)? else {
+            return Ok(());
+        };
+        let before = self.pending.train_activations[layer].get(&batch);
+        let before = before.map_or(&[][..], Vec::as_slice);
+        self.check_batches(layer, before, &handle)?;
+        let batches = &mut self.pending.train_activations[layer];
+        batches.entry(batch).or_default().push(handle);
+        Ok(())
+    }
+
+    /// The layer and the handle of its activations; none where they are not recorded.
+    fn batch<const D: usize>(
+        &self,
+        label: &str,
+        activations: Tensor<B, D>,
+        is_asked_for: bool,
+    ) -> Result<Option<(usize, BatchHandle<B>)>, RecordError> {
+        let layer = self.layer(label)?;
+        let is_recorded = self.recorded.activations.is_some() && self.selected[layer];
+        if !is_recorded || !is_asked_for {
+            return Ok(None);
         }
         let axis = self.layers.unit_axis(layer);
         let num_units = self.topology().layers()[layer].num_units;
@@ -615,12 +668,29 @@ impl<B: Backend> TraceRecorder<B> {
             is_first: axis == UnitAxis::First,
             found,
         })?;
-        let batches = &mut self.pending.activations[layer];
-        let num_samples = batches.iter().map(|b| b.num_samples).sum::<usize>() + batch.num_samples;
-        let layers = self.layers.topology().layers();
-        self.recorded.check_layer(&layers[layer], num_samples)?;
-        batches.push(batch);
-        Ok(())
+        Ok(Some((layer, batch)))
+    }
+
+    fn check_batches(
+        &self,
+        layer: usize,
+        before: &[BatchHandle<B>],
+        batch: &BatchHandle<B>,
+    ) -> Result<(), TooManyActivationsError> {
+        let num_samples = before.iter().map(|b| b.num_samples).sum::<usize>() + batch.num_samples;
+        let layer = &self.topology().layers()[layer];
+        self.recorded.check_layer(layer, num_samples)
+    }
+
+    /// Whether [`TraceRecorder::train_activations`] would note anything for a capture.
+    pub(crate) fn wants_train_activations(&self) -> bool {
+        self.recorded.activations.is_some() && self.recorded.phases.train
+    }
+
+    /// Counts time that the caller's thread spent for the recorder alone.
+    pub(crate) fn add_cost(&self, time: Duration) {
+        let time = time.as_nanos() as u64;
+        self.progress.hand_off_ns.fetch_add(time, Ordering::Relaxed);
     }
 
     fn layer(&self, label: &str) -> Result<usize, RecordError> {
@@ -806,9 +876,21 @@ impl<B: Backend> TraceRecorder<B> {
             if self.recorded.weights.is_some() {
                 handles.extend(network.into_iter().map(Handles::Weights));
             }
-            let batches = pending.activations.into_iter().enumerate();
-            let batches = batches.filter(|(_, batches)| !batches.is_empty());
-            handles.extend(batches.map(|(layer, batches)| Handles::Activations { layer, batches }));
+            let of_train = pending.train_activations;
+            let of_layers = pending.activations.into_iter().zip(of_train).enumerate();
+            for (layer, (held_out, train)) in of_layers {
+                let held_out = (!held_out.is_empty()).then_some((SampleSet::HELD_OUT, held_out));
+                let train = train
+                    .into_iter()
+                    .map(|(batch, batches)| (SampleSet::train(batch), batches));
+                let sets = held_out.into_iter().chain(train).enumerate();
+                handles.extend(sets.map(|(nth, (samples, batches))| Handles::Activations {
+                    layer,
+                    samples,
+                    sequence: nth as u32,
+                    batches,
+                }));
+            }
             handles.extend(pending.outputs.map(Handles::Outputs));
             classifications = pending.classifications;
         }

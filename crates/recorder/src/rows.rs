@@ -134,12 +134,37 @@ pub(crate) fn resume(
     key.batch(Table::Resume, num_units, columns)
 }
 
-/// The rows of `activations` for the recorded units of one layer over the whole held-out set: `values` is row-major
+/// Which samples activations are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SampleSet {
+    phase: &'static str,
+    /// The number of a training batch in its epoch.
+    batch: i32,
+}
+
+impl SampleSet {
+    /// The whole held-out set.
+    pub(crate) const HELD_OUT: Self = Self {
+        phase: PHASE_EVAL,
+        batch: 0,
+    };
+
+    /// A batch of training samples.
+    pub(crate) fn train(batch: i32) -> Self {
+        Self {
+            phase: PHASE_TRAIN,
+            batch,
+        }
+    }
+}
+
+/// The rows of `activations` for the recorded units of one layer: `values` is row-major
 /// `[num_samples, num_units]`; those of the first `kept_samples` samples are recorded, none of
 /// them if that is `None`.
 pub(crate) fn activations(
     key: RowKey,
     layer: &Layer,
+    samples: SampleSet,
     values: &[f32],
     kept_samples: Option<usize>,
     precision: Precision,
@@ -172,8 +197,11 @@ pub(crate) fn activations(
         Arc::new(Int64Array::from_iter_values(statistics.iter().map(value)))
     };
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(vec![PHASE_EVAL; num_units])),
-        Arc::new(Int32Array::from_value(0, num_units)),
+        Arc::new(StringArray::from_iter_values(vec![
+            samples.phase;
+            num_units
+        ])),
+        Arc::new(Int32Array::from_value(samples.batch, num_units)),
         Arc::new(neurons(layer, layer.units())),
         Arc::new(units(layer.units())),
         Arc::new(Int64Array::from_value(num_samples as i64, num_units)),

@@ -372,6 +372,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             let hand_over = || {
                 if recorder.is_due(train.epoch.0) {
                     note(recorder, evaluation)?;
+                    note_first_batch(recorder, &self.trainer, train.epoch)?;
                 }
                 recorder.capture_inner(&model, train.epoch.0, train.step.0)
             };
@@ -418,6 +419,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         }
         let hand_over = || {
             note(recorder, evaluation)?;
+            note_first_batch(recorder, &self.trainer, Epoch(0))?;
             recorder.capture_initial_inner(&model)
         };
         hand_over().map_err(|source| record_error(run, source))
@@ -641,17 +643,40 @@ fn note<B: Backend>(
     recorder: &mut TraceRecorder<B>,
     evaluation: Evaluation<B>,
 ) -> Result<(), RecordError> {
-    let layers = recorder.topology().layers().iter();
-    let labels: Vec<String> = layers
-        .map(|layer| layer.layer.as_str().to_owned())
-        .collect();
-    for (label, batches) in labels.iter().zip(evaluation.activations) {
+    for (label, batches) in labels(recorder.topology())
+        .iter()
+        .zip(evaluation.activations)
+    {
         for batch in batches {
             recorder.activations(label, batch)?;
         }
     }
     recorder.classified(evaluation.classifications);
     Ok(())
+}
+
+/// Notes what the network makes of the first training batch of an epoch, for the next capture. The
+/// pass is made to be recorded, and counts as recording.
+fn note_first_batch<B: AutodiffBackend>(
+    recorder: &mut TraceRecorder<B::InnerBackend>,
+    trainer: &Trainer<B>,
+    epoch: Epoch,
+) -> Result<(), RecordError> {
+    if !recorder.wants_train_activations() {
+        return Ok(());
+    }
+    let start = Instant::now();
+    let traced = trainer.trace_first_batch(epoch);
+    for (label, tensor) in labels(recorder.topology()).iter().zip(traced) {
+        recorder.train_activations(label, 0, tensor)?;
+    }
+    recorder.add_cost(start.elapsed());
+    Ok(())
+}
+
+fn labels(topology: &Topology) -> Vec<String> {
+    let layers = topology.layers().iter();
+    layers.map(|l| l.layer.as_str().to_owned()).collect()
 }
 
 #[cfg(test)]

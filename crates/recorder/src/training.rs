@@ -211,6 +211,20 @@ impl<B: AutodiffBackend> Trainer<B> {
         self.trained().valid()
     }
 
+    /// What every layer of the network as it is now makes of an epoch's first batch: `[num_samples,
+    /// num_units]` each. Handles, still on the device.
+    pub(crate) fn trace_first_batch(&self, epoch: Epoch) -> Vec<Tensor<B::InnerBackend, 2>> {
+        let (seed, batch_size) = (self.config.seed, self.config.batch_size);
+        let mut batches = self.dataset.train_batches(seed, epoch, batch_size);
+        let Some(batch) = batches.next() else {
+            return Vec::new();
+        };
+        let shape = [batch.len(), batch.num_inputs()];
+        let (inputs, _) = batch.into_parts();
+        let inputs = Tensor::from_data(TensorData::new(inputs, shape), &self.device);
+        self.model().forward_traced(inputs)
+    }
+
     /// What the network looks like.
     pub fn model_config(&self) -> &MlpConfig {
         &self.model_config

@@ -23,7 +23,7 @@ use super::{
     ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, WeightDetail, Work,
 };
 use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
-use crate::rows::{self, Metric, RowKey};
+use crate::rows::{self, Metric, RowKey, SampleSet};
 
 pub(super) struct CaptureThread<B: Backend> {
     pub(super) layers: Arc<ModuleLayers>,
@@ -279,8 +279,13 @@ type Histograms = BTreeMap<usize, Vec<(&'static str, Histogram)>>;
 fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
     let (layer, of, values) = match values {
         Values::Weights { layer, weight, .. } => (*layer, OF_WEIGHTS, weight),
-        Values::Activations { layer, values } => (*layer, OF_ACTIVATIONS, values),
-        Values::Classifications(_) => return,
+        Values::Activations {
+            layer,
+            samples: SampleSet::HELD_OUT,
+            values,
+            ..
+        } => (*layer, OF_ACTIVATIONS, values),
+        Values::Activations { .. } | Values::Classifications(_) => return,
     };
     if let Some(histogram) = Histogram::of(values, num_bins) {
         let of_layer = histograms.entry(layer).or_default();
@@ -308,6 +313,8 @@ fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Re
         }
         Values::Activations {
             layer: index,
+            samples,
+            sequence,
             values,
         } => {
             let layer = &topology[index];
@@ -315,8 +322,11 @@ fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Re
                 Some(ActivationDetail::Raw { samples }) => Some(samples),
                 Some(ActivationDetail::Statistics) | None => None,
             };
-            let rows = rows::activations(key, layer, &values, kept_samples, recorded.precision);
-            part(key, Table::Activations, Some(layer), rows)
+            let precision = recorded.precision;
+            let rows = rows::activations(key, layer, samples, &values, kept_samples, precision);
+            let mut part = part(key, Table::Activations, Some(layer), rows);
+            part.path.sequence = sequence;
+            part
         }
         Values::Classifications(classifications) => {
             let rows = rows::classifications(key, &classifications);

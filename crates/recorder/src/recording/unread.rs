@@ -11,6 +11,7 @@ use super::module::LayerHandles;
 use super::outputs::{Outputs, UnreadOutputs};
 use crate::evaluation::Classifications;
 use crate::read_back::floats;
+use crate::rows::SampleSet;
 
 /// The part of a capture that is still on the device, in the order in which it is read.
 ///
@@ -27,10 +28,14 @@ pub(super) struct Unread<B: Backend> {
 pub(super) enum Handles<B: Backend> {
     /// A layer's parameters.
     Weights(LayerHandles<B>),
-    /// What batches of held-out samples made of a layer.
+    /// What batches of samples made of a layer.
     Activations {
         /// Index in the topology.
         layer: usize,
+        /// Which samples.
+        samples: SampleSet,
+        /// How many part files of the layer's activations the capture has before this one.
+        sequence: u32,
         /// In order.
         batches: Vec<BatchHandle<B>>,
     },
@@ -48,15 +53,28 @@ pub(super) enum Values {
         bias: Option<Vec<f32>>,
     },
     /// Row-major `[num_samples, num_units]`.
-    Activations { layer: usize, values: Vec<f32> },
+    Activations {
+        layer: usize,
+        samples: SampleSet,
+        sequence: u32,
+        values: Vec<f32>,
+    },
     /// What the network said of the held-out samples.
     Classifications(Classifications),
 }
 
 /// What a handle's values will be, once they are read.
 enum Expected {
-    Weights { layer: usize, has_bias: bool },
-    Activations { layer: usize, num_batches: usize },
+    Weights {
+        layer: usize,
+        has_bias: bool,
+    },
+    Activations {
+        layer: usize,
+        samples: SampleSet,
+        sequence: u32,
+        num_batches: usize,
+    },
     Outputs(UnreadOutputs, usize),
 }
 
@@ -131,10 +149,21 @@ impl<B: Backend> Handles<B> {
                     .fold(trip, |trip, bias| bias.register(trip));
                 (trip, Expected::Weights { layer, has_bias })
             }
-            Self::Activations { layer, batches } => {
+            Self::Activations {
+                layer,
+                samples,
+                sequence,
+                batches,
+            } => {
                 let num_batches = batches.len();
                 let trip = batches.into_iter().fold(trip, |trip, b| b.register(trip));
-                (trip, Expected::Activations { layer, num_batches })
+                let expected = Expected::Activations {
+                    layer,
+                    samples,
+                    sequence,
+                    num_batches,
+                };
+                (trip, expected)
             }
             Self::Outputs(outputs) => {
                 let num_batches = outputs.num_batches();
@@ -155,8 +184,15 @@ impl Expected {
                 weight: next(),
                 bias: has_bias.then(next),
             },
-            Self::Activations { layer, num_batches } => Values::Activations {
+            Self::Activations {
                 layer,
+                samples,
+                sequence,
+                num_batches,
+            } => Values::Activations {
+                layer,
+                samples,
+                sequence,
                 values: concat(read.take(num_batches)),
             },
             Self::Outputs(unread, num_batches) => {
@@ -219,7 +255,12 @@ mod tests {
             vec![
                 weights(0, first, Some(bias)),
                 weights(1, tensor(&[0.5, 1.5, 2.5], [3, 1]), None),
-                Handles::Activations { layer: 0, batches },
+                Handles::Activations {
+                    layer: 0,
+                    samples: SampleSet::HELD_OUT,
+                    sequence: 0,
+                    batches,
+                },
             ],
         )
     }
@@ -239,6 +280,8 @@ mod tests {
             },
             Values::Activations {
                 layer: 0,
+                samples: SampleSet::HELD_OUT,
+                sequence: 0,
                 values: activations.map(|v| v as f32).to_vec(),
             },
         ]
@@ -281,6 +324,8 @@ mod tests {
     fn read_activations(batch: BatchHandle<Flex>) -> Vec<f32> {
         let handles = Handles::Activations {
             layer: 0,
+            samples: SampleSet::train(7),
+            sequence: 1,
             batches: vec![batch],
         };
         let mut read = Unread::new(StreamId::current(), vec![handles])

@@ -74,7 +74,14 @@ fn a_row_of_weights_is_a_neuron_with_its_bias_and_statistics() {
 fn activations_are_by_neuron_in_the_order_of_the_samples() {
     // Three samples of two units.
     let values = [1.0, 0.0, 2.0, 0.0, 6.0, 9.0];
-    let batch = activations(key(), &layer(2, 4), &values, Some(2), Precision::F32);
+    let batch = activations(
+        key(),
+        &layer(2, 4),
+        SampleSet::HELD_OUT,
+        &values,
+        Some(2),
+        Precision::F32,
+    );
     let lists = batch["activations"].as_list::<i32>();
     assert_eq!(
         lists.value(0).as_primitive::<Float32Type>().values(),
@@ -97,9 +104,23 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
         &[3, 3]
     );
 
-    let all = activations(key(), &layer(2, 4), &values, Some(512), Precision::F32);
+    let all = activations(
+        key(),
+        &layer(2, 4),
+        SampleSet::HELD_OUT,
+        &values,
+        Some(512),
+        Precision::F32,
+    );
     assert_eq!(all["activations"].as_list::<i32>().value(1).len(), 3);
-    let none = activations(key(), &layer(2, 4), &values, None, Precision::F32);
+    let none = activations(
+        key(),
+        &layer(2, 4),
+        SampleSet::HELD_OUT,
+        &values,
+        None,
+        Precision::F32,
+    );
     assert_eq!(none["activations"].null_count(), 2);
     assert_eq!(floats(&none, "activation_min"), [Some(1.0), Some(0.0)]);
 }
@@ -144,7 +165,14 @@ fn of_a_subset_of_units_the_rows_keep_their_ids() {
 
     // Two samples of four units.
     let values = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
-    let batch = activations(key(), &layer, &values, Some(512), Precision::F32);
+    let batch = activations(
+        key(),
+        &layer,
+        SampleSet::HELD_OUT,
+        &values,
+        Some(512),
+        Precision::F32,
+    );
     assert_eq!(ids(&batch, "neuron"), [11, 13]);
     assert_eq!(ids(&batch, "unit"), [1, 3]);
     assert_eq!(floats(&batch, "activation_mean"), [Some(3.0), Some(5.0)]);
@@ -166,7 +194,14 @@ fn values_are_rounded_and_statistics_are_not() {
 
     for kept in [1, 2] {
         let values = [third, third];
-        let batch = activations(key(), &layer(1, 1), &values, Some(kept), Precision::F16);
+        let batch = activations(
+            key(),
+            &layer(1, 1),
+            SampleSet::HELD_OUT,
+            &values,
+            Some(kept),
+            Precision::F16,
+        );
         let list = batch["activations"].as_list::<i32>().value(0);
         let list = list.as_primitive::<Float32Type>();
         assert_eq!(list.values(), &vec![half_third; kept][..]);
@@ -186,4 +221,18 @@ fn training_resumes_from_all_units() {
     let lists = batch["weights"].as_list::<i32>();
     let all = lists.values().as_primitive::<Float32Type>();
     assert_eq!(all.values(), &[0.5, 1.5, 2.5]);
+}
+
+#[test]
+fn rows_of_a_training_batch_say_which() {
+    let layer = layer(2, 4);
+    let (values, batch) = ([1.0, 2.0], SampleSet::train(17));
+    let rows = activations(key(), &layer, batch, &values, None, Precision::F32);
+    let phases = rows["phase"].as_string::<i32>();
+    assert_eq!(
+        phases.iter().flatten().collect::<Vec<_>>(),
+        ["train", "train"]
+    );
+    let batches = rows["batch"].as_primitive::<Int32Type>();
+    assert_eq!(batches.values(), &[17, 17]);
 }

@@ -14,7 +14,7 @@ use crate::device::testing::devices;
 use crate::interchange::export;
 use crate::model::MlpParameters;
 use crate::precision::Precision;
-use crate::recording::{ActivationDetail, WeightDetail};
+use crate::recording::{ActivationDetail, Phases, WeightDetail};
 use crate::replay::replay;
 use crate::testing::read_part;
 
@@ -435,6 +435,68 @@ fn histograms_are_of_all_values_of_a_layer() {
     assert_eq!(counts[2] + counts[3], upper_half);
     // After a ReLU.
     assert_eq!(list("edges", 1)[0], 0.0);
+}
+
+#[test]
+fn a_training_batch_is_recorded_as_the_captured_network_sees_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let both: Phases = "eval,train".parse().unwrap();
+    let recorded = Recorded {
+        phases: both,
+        ..EVERYTHING
+    };
+    let mut options = options(&path, Some(recorded));
+    options.record_initial = true;
+    let (parameters, _) = final_parameters(&options);
+    let run = RunDir::open(&path).unwrap();
+    assert_eq!(run.info().config["record"]["phases"], "eval,train");
+    // Nothing else is changed by it.
+    let without = dir.path().join("without");
+    let (others, _) = final_parameters(&self::options(&without, Some(EVERYTHING)));
+    assert_eq!(bits(&parameters), bits(&others));
+
+    let catalog = Catalog::load(&run).unwrap();
+    let files = |epoch: i32, layer: &str| {
+        let table = Table::Activations.name();
+        let files = catalog.select(table, |e, l| e == epoch && l == Some(layer));
+        files
+            .into_iter()
+            .map(|file| catalog.file(file).path.to_owned())
+    };
+    let initial: Vec<_> = files(-1, "L_input").collect();
+    assert_eq!(initial.len(), 2);
+    let path = files(2, "L_output").find(|path| path.ends_with("-1.parquet"));
+    let file = std::fs::File::open(run.path().join(path.unwrap())).unwrap();
+    let mut rows = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
+    let rows = rows.next().unwrap().unwrap();
+    let phases = rows["phase"].as_string::<i32>();
+    assert!(phases.iter().all(|phase| phase == Some("train")));
+    assert_eq!(rows["batch"].as_primitive::<Int32Type>().values(), &[0; 10]);
+
+    // The logits of the epoch's first 64 samples, by the weights at its end.
+    let dataset = Dataset::load(DatasetKind::Digits, options.train.seed, 64).unwrap();
+    let batch = dataset
+        .train_batches(options.train.seed, Epoch(2), 64)
+        .next()
+        .unwrap();
+    let config = options.train.model(&dataset);
+    let device = Default::default();
+    let model = Mlp::<Flex>::from_parameters(&config, &parameters, &device).unwrap();
+    let inputs = burn::tensor::TensorData::new(batch.inputs_of(0..64).to_vec(), [64, 64]);
+    let logits = model.forward(burn::tensor::Tensor::from_data(inputs, &device));
+    let logits: Vec<f32> = logits.into_data().into_vec().unwrap();
+    for unit in 0..10 {
+        let recorded = rows["activations"].as_list::<i32>().value(unit);
+        let expected: Vec<f32> = logits.iter().skip(unit).step_by(10).copied().collect();
+        assert_eq!(
+            recorded.as_primitive::<Float32Type>().values(),
+            &expected[..]
+        );
+    }
 }
 
 #[test]
