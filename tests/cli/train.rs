@@ -4,7 +4,7 @@ use std::fs;
 
 use stratigraph::{Finished, Scratch, announce, run};
 
-use crate::files;
+use crate::{files, number_between};
 
 fn lines_that_start(text: &str, start: &str) -> usize {
     text.lines().filter(|line| line.starts_with(start)).count()
@@ -123,6 +123,56 @@ fn a_schedule_is_in_the_trace_and_the_untrained_network_if_asked_for() {
     let replayed = run(&mut scratch.recorder(&["replay", "run", "--epoch", "-1"]));
     assert!(replayed.expect_success().starts_with("epoch -1, step 0"));
     run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
+#[test]
+fn steps_ranges_and_intervals_are_joined() {
+    let scratch = Scratch::new();
+    let every = "10steps@..25,1epoch@1..3,4epochs";
+    let summary = scratch.train(&[
+        "--epochs", "8", "--hidden", "4", "--every", every, "--out", "run",
+    ]);
+    // Steps 10 and 20 lie in epoch 0, which has 24.
+    assert!(summary.contains("kept 7 captures in run"), "{summary}");
+    let sql = "SELECT epoch, max(step) AS step FROM weights GROUP BY epoch ORDER BY epoch";
+    let rows = scratch.rows("run", sql);
+    let expected = [(0, 24), (1, 48), (2, 72), (4, 120), (7, 192)]
+        .map(|(epoch, step)| serde_json::json!({"epoch": epoch, "step": step}));
+    assert_eq!(rows, expected);
+    let run_json = fs::read_to_string(scratch.path("run/run.json")).unwrap();
+    let run_json: serde_json::Value = serde_json::from_str(&run_json).unwrap();
+    assert_eq!(run_json["config"]["every"], every);
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
+#[test]
+fn what_recording_may_cost_is_kept_to_and_what_that_left_out_is_counted() {
+    let scratch = Scratch::new();
+    let summary = scratch.train(&[
+        "--dataset",
+        "notebook",
+        "--epochs",
+        "50",
+        "--max-overhead",
+        "0.001%",
+        "--out",
+        "run",
+    ]);
+    let kept = number_between(&summary, "\nkept ", " captures in run: ").unwrap();
+    let thinned = number_between(&summary, " files\n", " captures were thinned out").unwrap();
+    // A capture takes microseconds, a thousandth of a percent of which is a second's.
+    assert!((2..10).contains(&kept), "{summary}");
+    assert_eq!(kept + thinned, 50, "{summary}");
+    let sql = "SELECT sum(value) AS thinned FROM metrics WHERE name = 'recorder.thinned_captures'";
+    let expected = serde_json::json!({"thinned": thinned as f64});
+    assert_eq!(scratch.rows("run", sql), [expected]);
+    // The first, and the network that training ended with.
+    let sql = "SELECT min(epoch) AS first, max(epoch) AS last FROM weights";
+    let expected = serde_json::json!({"first": 0, "last": 49});
+    assert_eq!(scratch.rows("run", sql), [expected]);
+    let run_json = fs::read_to_string(scratch.path("run/run.json")).unwrap();
+    let run_json: serde_json::Value = serde_json::from_str(&run_json).unwrap();
+    assert_eq!(run_json["config"]["limits"]["max_overhead"], "0.001%");
 }
 
 fn every_named_query_answers(scratch: &Scratch, run_dir: &str) {
@@ -414,7 +464,23 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         ),
         (&["train", "--hidden", "8,0"], "hidden layer 2"),
         (&["train", "--lr", "0"], "a learning rate of 0"),
-        (&["train", "--every", "100steps"], "no schedule"),
+        (&["train", "--every", "often"], "no schedule"),
+        (&["train", "--every", "1epoch@20..30"], "epochs 0 to 19"),
+        (&["train", "--max-overhead", "2"], "as 2%"),
+        (&["train", "--when-full", "wait"], "block, thin, drop"),
+        (&["train", "--on-error", "ignore"], "stop, continue"),
+        (
+            &[
+                "train",
+                "--out",
+                "x",
+                "--world-size",
+                "2",
+                "--when-full",
+                "drop",
+            ],
+            "need one process",
+        ),
         (&["train", "--every", "5,2"], "no schedule"),
         (&["train", "--every", "0,20"], "epochs 0 to 19"),
         (&["train", "--lr", "nan"], "a learning rate of NaN"),

@@ -18,7 +18,8 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
     ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection,
-    Limits, OnError, Phases, Precision, Recorded, Schedule, TrainConfig, WeightDetail, WhenFull,
+    Limits, MaxOverhead, OnError, Phases, Precision, Recorded, Schedule, TrainConfig, WeightDetail,
+    WhenFull,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -127,9 +128,11 @@ struct TrainArgs {
         value_parser = RecordedTables::parse
     )]
     record: RecordedTables,
-    /// At which epochs to capture the network, metrics being recorded every epoch: an interval, as
-    /// 5epochs, or log (0, 1, 2, 4, 8, ...), both with the last epoch; or the epochs, as 0,1,2,5,10
-    #[arg(long, default_value_t, value_name = "Nepochs|log|EPOCHS")]
+    /// When to capture the network, metrics being recorded every epoch: an interval, as 5epochs (or
+    /// 5) and 100steps, or log (epochs 0, 1, 2, 4, 8, ...) and logsteps, all with the last epoch; or
+    /// the epochs, as 0,1,2,5,10. An interval from 100 up to and without 200 is 5epochs@100..200;
+    /// several are joined by commas, as 1epoch@..10,10epochs
+    #[arg(long, default_value_t, value_name = "SCHEDULE")]
     every: Schedule,
     /// Capture the untrained network too, as epoch -1; named queries show it with --param
     /// initial=true
@@ -196,8 +199,13 @@ struct TrainArgs {
     )]
     world_size: u32,
     /// What happens to a capture when the values of the one before are not on the host yet
-    #[arg(long, value_enum, default_value_t, value_name = "block|drop")]
+    #[arg(long, value_enum, default_value_t, value_name = "block|thin|drop")]
     when_full: WhenFull,
+    /// How much of the training time recording may cost the training thread, as 2%: captures that
+    /// are due are thinned out to keep within it, the last epoch's is always taken [default: all
+    /// captures are taken]
+    #[arg(long, value_name = "SHARE")]
+    max_overhead: Option<MaxOverhead>,
     /// What happens to training when recording fails; in either case what was committed stays.
     /// With continue, a training that gets to its end exits with 0 and its summary says what was
     /// lost
@@ -292,9 +300,10 @@ impl TrainArgs {
         if self.resume && self.record == RecordedTables::default() {
             return Err("--resume goes on with a run, and --record none writes none".to_owned());
         }
-        if world_size > 1 && self.when_full == WhenFull::Drop {
+        if world_size > 1 && self.limits().leave_captures_out() {
             return Err(
-                "--when-full drop needs one process: ranks would drop different captures"
+                "--when-full thin, --when-full drop and --max-overhead need one process: ranks would \
+                 leave out different captures"
                     .to_owned(),
             );
         }
@@ -305,6 +314,7 @@ impl TrainArgs {
         Limits {
             when_full: self.when_full,
             on_error: self.on_error,
+            max_overhead: self.max_overhead,
         }
     }
 

@@ -56,10 +56,11 @@ pub use model::{
 };
 pub use precision::Precision;
 pub use recording::{
-    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits,
-    MIN_CHANNEL_BYTES, ModuleError, OnError, OtherModuleError, ParsePhasesError, Phases,
-    RecordError, RecordSummary, Recorded, SelectLayersError, StartError, TooManyActivationsError,
-    TraceRecorder, TraceRecorderBuilder, WeightDetail, WhenFull,
+    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, DEFAULT_MAX_OVERHEAD,
+    LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead, ModuleError, OnError, OtherModuleError,
+    ParseMaxOverheadError, ParsePhasesError, Phases, RecordError, RecordSummary, Recorded,
+    SelectLayersError, StartError, TooManyActivationsError, TraceRecorder, TraceRecorderBuilder,
+    WeightDetail, WhenFull,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use resume::{JOIN_TIMEOUT, ResumeError};

@@ -8,7 +8,7 @@
 //! **Back-pressure.** The hand-off has room for one snapshot, from its capture until its values
 //! are on the host: a training loop that is faster than its recorder waits in
 //! [`TraceRecorder::capture`], and never holds a second snapshot; or the capture is dropped, where
-//! [`WhenFull`] says so. The channel to the sink is
+//! [`WhenFull`] says so; and with [`Limits::max_overhead`] fewer captures are taken. The channel to the sink is
 //! bounded in bytes, and blocks the capture thread, which brings no more from the device at once
 //! than the channel has room for, or one layer.
 //! **Shutdown.** [`TraceRecorder::finish`] waits until everything is committed. A failure anywhere
@@ -17,6 +17,7 @@
 
 mod builder;
 mod cost;
+mod governor;
 mod handle;
 mod in_flight;
 mod limits;
@@ -27,6 +28,7 @@ mod selection;
 mod thread;
 mod unread;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -53,6 +55,8 @@ use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN, RowKey, SampleSet};
 use crate::schedule::Schedule;
 
 pub use builder::{StartError, TraceRecorderBuilder};
+use governor::Governor;
+pub use governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead, ParseMaxOverheadError};
 use handle::{BatchHandle, UnitAxis};
 use limits::MAX_WAITING_METRICS;
 pub use limits::{Limits, OnError, WhenFull};
@@ -340,6 +344,18 @@ pub struct TraceRecorder<B: Backend> {
     waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
     /// The last moment that was recorded, or was to be.
     last: Option<CaptureId>,
+    /// Whether that was inside of an epoch, or at its last step and before its end.
+    last_is_step: bool,
+    /// The last capture that was handed over.
+    captured: Option<CaptureId>,
+    /// Which of the due captures are taken; none where all are.
+    governor: Option<Governor>,
+    /// Since when the caller's thread has been training, as far as the governor was told.
+    training_since: Instant,
+    /// Time in it that the caller spent for the recorder.
+    spent: Duration,
+    /// What [`TraceRecorder::is_due`] said last, so that the capture that follows is of one mind.
+    answer: Cell<Option<(Moment, bool)>>,
     /// None once finished.
     hand_off: Option<Sender<Work<B>>>,
     /// A token for every snapshot that may be held.
@@ -358,6 +374,13 @@ pub struct TraceRecorder<B: Backend> {
     generation: Generation,
     /// What the sink did, once it has ended.
     sink_stats: SinkStats,
+}
+
+/// When a capture is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    EndOf(i32),
+    After(i64),
 }
 
 /// What a recorder is to do.
@@ -388,6 +411,8 @@ struct Progress {
     part_bytes: AtomicU64,
     /// Captures for which there was no room.
     dropped_captures: AtomicU64,
+    /// Captures that the budget did not allow.
+    thinned_captures: AtomicU64,
 }
 
 /// What was recorded, and what it cost.
@@ -395,6 +420,8 @@ struct Progress {
 pub struct RecordSummary {
     /// Captures that are committed.
     pub num_captures: u64,
+    /// Captures left out because recording may cost no more ([`Limits::max_overhead`]).
+    pub thinned_captures: u64,
     /// Captures left out because there was no room ([`WhenFull::Drop`]).
     pub dropped_captures: u64,
     /// Captures that were due and are not committed because recording failed
@@ -559,6 +586,12 @@ impl<B: Backend> TraceRecorder<B> {
             limits: plan.limits,
             waiting_metrics: Vec::new(),
             last: None,
+            last_is_step: false,
+            captured: None,
+            governor: plan.limits.overhead().map(Governor::new),
+            training_since: Instant::now(),
+            spent: Duration::ZERO,
+            answer: Cell::new(None),
             hand_off: Some(hand_off),
             room,
             thread: Some(thread),
@@ -585,8 +618,72 @@ impl<B: Backend> TraceRecorder<B> {
 
     /// Whether [`TraceRecorder::capture`] will capture the network at the end of `epoch`: whoever
     /// asks first can spare a forward pass that is made for the recorder alone.
+    ///
+    /// Where the last step of the epoch is due by its number, or was captured already, that counts
+    /// as well: see [`TraceRecorder::capture`].
     pub fn is_due(&self, epoch: i32) -> bool {
-        self.failure.is_none() && self.is_scheduled(epoch)
+        self.is_scheduled(epoch) && self.is_taken(Moment::EndOf(epoch))
+    }
+
+    /// Whether [`TraceRecorder::capture_step`] will capture the network after `step`.
+    pub fn is_step_due(&self, step: i64) -> bool {
+        self.schedule.is_step_due(Step(step)) && self.is_taken(Moment::After(step))
+    }
+
+    /// Whether [`TraceRecorder::capture`] will capture the network at the end of `epoch`, whose last
+    /// step is `step`.
+    pub(crate) fn is_end_due(&self, epoch: i32, step: i64) -> bool {
+        let moment = self.moment(capture_id(epoch, step), true);
+        moment.is_some_and(|moment| self.is_taken(moment))
+    }
+
+    /// Whether anything that held-out samples say is recorded.
+    pub(crate) fn records_evaluation(&self) -> bool {
+        self.recorded.classifications
+            || (self.recorded.activations.is_some() && self.recorded.phases.eval)
+    }
+
+    /// Counts time that the caller's thread spent for the recorder alone since the last capture, as
+    /// on a forward pass that a capture needs and training does not: it is recording's cost, and
+    /// within [`Limits::max_overhead`].
+    pub fn spent(&mut self, time: Duration) {
+        self.spent += time;
+        let counter = &self.progress.hand_off_ns;
+        counter.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// By what the schedule names a moment, if it does and it was not captured yet.
+    fn moment(&self, id: CaptureId, is_end: bool) -> Option<Moment> {
+        if is_end && self.is_scheduled(id.epoch.0) {
+            (self.captured != Some(id)).then_some(Moment::EndOf(id.epoch.0))
+        } else if self.last != Some(id) && self.schedule.is_step_due(id.step) {
+            Some(Moment::After(id.step.0))
+        } else {
+            None
+        }
+    }
+
+    /// Whether a capture that is due is taken. What was said once is said again.
+    fn is_taken(&self, moment: Moment) -> bool {
+        if self.failure.is_some() {
+            return false;
+        }
+        let Some(governor) = &self.governor else {
+            return true;
+        };
+        // The network that training ended with.
+        if self.last_epoch.map(|last| Moment::EndOf(last.0)) == Some(moment) {
+            return true;
+        }
+        if let Some((asked, answer)) = self.answer.get()
+            && asked == moment
+        {
+            return answer;
+        }
+        let trained = self.training_since.elapsed().saturating_sub(self.spent);
+        let answer = governor.takes(trained);
+        self.answer.set(Some((moment, answer)));
+        answer
     }
 
     fn is_scheduled(&self, epoch: i32) -> bool {
@@ -687,12 +784,6 @@ impl<B: Backend> TraceRecorder<B> {
         self.recorded.activations.is_some() && self.recorded.phases.train
     }
 
-    /// Counts time that the caller's thread spent for the recorder alone.
-    pub(crate) fn add_cost(&self, time: Duration) {
-        let time = time.as_nanos() as u64;
-        self.progress.hand_off_ns.fetch_add(time, Ordering::Relaxed);
-    }
-
     fn layer(&self, label: &str) -> Result<usize, RecordError> {
         let layers = self.topology().layers();
         let found = layers
@@ -762,8 +853,9 @@ impl<B: Backend> TraceRecorder<B> {
         }
     }
 
-    /// Ends an epoch. Captures the network if the schedule says so, with what was noted since the
-    /// last capture; if not, only metrics are recorded. Says whether it was captured.
+    /// Ends an epoch. Captures the network if the schedule says so, by its epoch or by its step,
+    /// with what was noted since the last capture; if not, or if [`TraceRecorder::capture_step`] has
+    /// captured it at this step, only metrics are recorded. Says whether it was captured.
     ///
     /// `step` is how many optimizer steps are done since training began. The caller's thread only
     /// moves handles (ARCHITECTURE.md, invariant 2), and nothing here changes what they stand for
@@ -779,17 +871,8 @@ impl<B: Backend> TraceRecorder<B> {
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
     {
-        let start = Instant::now();
         let id = capture_id(epoch, step);
-        if !self.takes(id)? {
-            return self.end_epoch(id, None, start);
-        }
-        // Before `valid`, which would draw values where there are none.
-        self.layers.check(model)?;
-        // Without the graph; and running means and variances up to date, which a visit of the
-        // module itself would find one update behind.
-        let handles = self.layers.handles(&model.valid(), &self.selected)?;
-        self.end_epoch(id, Some(handles), start)
+        self.capture_with(id, true, |recorder| recorder.trained_handles(model))
     }
 
     /// As [`TraceRecorder::capture`], of a module without autodiff.
@@ -802,14 +885,93 @@ impl<B: Backend> TraceRecorder<B> {
         epoch: i32,
         step: i64,
     ) -> Result<bool, RecordError> {
-        let start = Instant::now();
         let id = capture_id(epoch, step);
-        if !self.takes(id)? {
-            return self.end_epoch(id, None, start);
+        self.capture_with(id, true, |recorder| recorder.handles(model))
+    }
+
+    /// Captures the network after an optimizer step inside of `epoch`, with what was noted since
+    /// the last capture, if the schedule names `step`; if not, it does nothing. Says whether it was
+    /// captured.
+    ///
+    /// `step` is how many optimizer steps are done since training began. Called after every step,
+    /// it leaves the end of an epoch to [`TraceRecorder::capture`], which then records metrics alone
+    /// if the last step was captured here.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::capture`].
+    pub fn capture_step<A, M>(
+        &mut self,
+        model: &M,
+        epoch: i32,
+        step: i64,
+    ) -> Result<bool, RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        let id = capture_id(epoch, step);
+        self.capture_with(id, false, |recorder| recorder.trained_handles(model))
+    }
+
+    /// As [`TraceRecorder::capture_step`], of a module without autodiff.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::capture`].
+    pub fn capture_step_inner<M: Module<B>>(
+        &mut self,
+        model: &M,
+        epoch: i32,
+        step: i64,
+    ) -> Result<bool, RecordError> {
+        let id = capture_id(epoch, step);
+        self.capture_with(id, false, |recorder| recorder.handles(model))
+    }
+
+    /// Captures what `handles` gives if that is due, at the end of an epoch or inside of it.
+    fn capture_with(
+        &mut self,
+        id: CaptureId,
+        is_end: bool,
+        handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
+    ) -> Result<bool, RecordError> {
+        let start = Instant::now();
+        if !is_end && !self.schedule.is_step_due(id.step) {
+            return Ok(false);
         }
+        let is_taken = self.takes(id, is_end)?;
+        if !is_end && !is_taken {
+            // Metrics are kept for the end of the epoch, or the next capture.
+            let metrics = std::mem::take(&mut self.pending.metrics);
+            self.pending = Pending::new(self.pending.activations.len());
+            self.pending.metrics = metrics;
+            self.last = Some(id);
+            self.last_is_step = true;
+            return Ok(false);
+        }
+        let handles = match is_taken {
+            true => Some(handles(self)?),
+            false => None,
+        };
+        let is_captured = self.hand_over_noted(id, handles, start)?;
+        self.last_is_step = !is_end;
+        Ok(is_captured)
+    }
+
+    /// Handles of the network without the graph; of running means and variances up to date, which a
+    /// visit of the module itself would find one update behind.
+    fn trained_handles<A, M>(&self, model: &M) -> Result<Vec<LayerHandles<B>>, RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        // Before `valid`, which would draw values where there are none.
         self.layers.check(model)?;
-        let handles = self.layers.handles(model, &self.selected)?;
-        self.end_epoch(id, Some(handles), start)
+        Ok(self.layers.handles(&model.valid(), &self.selected)?)
+    }
+
+    fn handles<M: Module<B>>(&self, model: &M) -> Result<Vec<LayerHandles<B>>, RecordError> {
+        self.layers.check(model)?;
+        Ok(self.layers.handles(model, &self.selected)?)
     }
 
     /// Captures the untrained network, as epoch -1 and step 0, with what was noted so far.
@@ -822,8 +984,9 @@ impl<B: Backend> TraceRecorder<B> {
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
     {
-        self.layers.check(model)?;
-        self.capture_initial_inner(&model.valid())
+        let start = Instant::now();
+        let handles = self.trained_handles(model)?;
+        self.capture_untrained(handles, start)
     }
 
     /// As [`TraceRecorder::capture_initial`], of a module without autodiff.
@@ -832,32 +995,68 @@ impl<B: Backend> TraceRecorder<B> {
     /// As for [`TraceRecorder::capture_initial`].
     pub fn capture_initial_inner<M: Module<B>>(&mut self, model: &M) -> Result<(), RecordError> {
         let start = Instant::now();
-        self.layers.check(model)?;
-        let handles = self.layers.handles(model, &self.selected)?;
-        self.check_order(INITIAL)?;
-        self.end_epoch(INITIAL, Some(handles), start)?;
+        let handles = self.handles(model)?;
+        self.capture_untrained(handles, start)
+    }
+
+    fn capture_untrained(
+        &mut self,
+        handles: Vec<LayerHandles<B>>,
+        start: Instant,
+    ) -> Result<(), RecordError> {
+        self.check_order(INITIAL, true)?;
+        self.hand_over_noted(INITIAL, Some(handles), start)?;
         Ok(())
     }
 
-    fn check_order(&self, id: CaptureId) -> Result<(), RecordError> {
-        match self.last.filter(|last| id <= *last) {
+    /// An epoch may end with the step that was captured last.
+    fn check_order(&self, id: CaptureId, is_end: bool) -> Result<(), RecordError> {
+        let is_same = |last: CaptureId| is_end && self.last_is_step && id == last;
+        match self.last.filter(|last| id <= *last && !is_same(*last)) {
             Some(last) => Err(RecordError::Order { last, found: id }),
             None => Ok(()),
         }
     }
 
     /// Whether the network is captured, and why not is counted.
-    fn takes(&mut self, id: CaptureId) -> Result<bool, RecordError> {
-        self.check_order(id)?;
-        if !self.is_scheduled(id.epoch.0) {
+    fn takes(&mut self, id: CaptureId, is_end: bool) -> Result<bool, RecordError> {
+        self.check_order(id, is_end)?;
+        let Some(moment) = self.moment(id, is_end) else {
             return Ok(false);
+        };
+        let is_taken = self.is_taken(moment);
+        self.answer.set(None);
+        if self.failure.is_some() {
+            self.num_missed += 1;
+        } else if !is_taken {
+            let counter = &self.progress.thinned_captures;
+            counter.fetch_add(1, Ordering::Relaxed);
+            if let Some(governor) = &mut self.governor {
+                governor.left_out();
+            }
         }
-        self.num_missed += u64::from(self.failure.is_some());
-        Ok(self.failure.is_none())
+        Ok(is_taken)
+    }
+
+    /// Tells the governor what the call that began at `start` cost, and how long training took
+    /// before it.
+    fn account(&mut self, start: Instant, is_captured: bool) {
+        let spent = std::mem::take(&mut self.spent);
+        if let Some(governor) = &mut self.governor {
+            let since = start.saturating_duration_since(self.training_since);
+            governor.trained(since.saturating_sub(spent));
+            let cost = start.elapsed() + spent;
+            if is_captured {
+                governor.taken(cost);
+            } else {
+                governor.spent(cost);
+            }
+        }
+        self.training_since = Instant::now();
     }
 
     /// Hands over what was noted, with the network where it is captured.
-    fn end_epoch(
+    fn hand_over_noted(
         &mut self,
         id: CaptureId,
         network: Option<Vec<LayerHandles<B>>>,
@@ -910,7 +1109,11 @@ impl<B: Backend> TraceRecorder<B> {
             return Ok(false);
         }
         let is_captured = handed_over? && is_whole;
-        self.num_captures += u64::from(is_captured);
+        self.account(start, is_captured);
+        if is_captured {
+            self.num_captures += 1;
+            self.captured = Some(id);
+        }
         Ok(is_captured)
     }
 
@@ -931,7 +1134,9 @@ impl<B: Backend> TraceRecorder<B> {
         let start = Instant::now();
         let stream = StreamId::current();
         let work = Work::Checkpoint(Checkpoint { id, stream, state });
-        match self.hand_over(work, start) {
+        let handed_over = self.hand_over(work, start);
+        self.account(start, false);
+        match handed_over {
             Err(error) if self.failure.is_none() => Err(error),
             _ => Ok(()),
         }
@@ -978,7 +1183,7 @@ impl<B: Backend> TraceRecorder<B> {
         let Work::Capture(capture) = work else {
             return true;
         };
-        self.limits.when_full == WhenFull::Block
+        self.limits.when_full != WhenFull::Drop
             || self.last_epoch == Some(capture.id.epoch)
             || self.waiting_metrics.len() >= MAX_WAITING_METRICS
     }
@@ -1031,6 +1236,7 @@ impl<B: Backend> TraceRecorder<B> {
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         Ok(RecordSummary {
             num_captures,
+            thinned_captures: self.progress.thinned_captures.load(Ordering::Relaxed),
             dropped_captures: self.progress.dropped_captures.load(Ordering::Relaxed),
             lost_captures,
             failure: self.failure.take(),

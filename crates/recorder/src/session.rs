@@ -45,7 +45,7 @@ pub struct SessionOptions {
     pub device: DeviceChoice,
     /// What is recorded; `None` trains and evaluates and writes nothing.
     pub recorded: Option<Recorded>,
-    /// At which epochs the network is captured.
+    /// When the network is captured.
     pub schedule: Schedule,
     /// Whether the network is captured as epoch -1 before it is trained.
     pub record_initial: bool,
@@ -316,7 +316,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             if self.cancel.is_cancelled() {
                 break;
             }
-            match self.trainer.run_epoch(epoch)? {
+            let Self {
+                trainer, held_out, ..
+            } = self;
+            let outcome =
+                trainer.run_epoch_with(epoch, |trainer| match recording.as_deref_mut() {
+                    Some(recording) => capture_step(trainer, held_out, epoch, recording),
+                    None => Ok(()),
+                })?;
+            match outcome {
                 EpochOutcome::Interrupted => break,
                 EpochOutcome::Completed(report) => {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
@@ -370,7 +378,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 recorder.metric("learning_rate", self.options.train.learning_rate);
             }
             let hand_over = || {
-                if recorder.is_due(train.epoch.0) {
+                if recorder.is_end_due(train.epoch.0, train.step.0) {
                     note(recorder, evaluation)?;
                     note_first_batch(recorder, &self.trainer, train.epoch)?;
                 }
@@ -638,6 +646,39 @@ fn create_default(dataset: &DatasetSpec, info: RunInfo) -> Result<RunDir, Create
     }
 }
 
+/// Captures the network after a step inside of an epoch if that is due: an evaluation is made for it
+/// alone.
+fn capture_step<B: AutodiffBackend>(
+    trainer: &Trainer<B>,
+    held_out: &HeldOut<B::InnerBackend>,
+    epoch: Epoch,
+    (run, recorder): &mut Recording<B::InnerBackend>,
+) -> Result<(), SessionError> {
+    let step = trainer.step();
+    if !recorder.is_step_due(step.0) {
+        return Ok(());
+    }
+    let start = Instant::now();
+    let model = trainer.model();
+    let evaluation = match recorder.records_evaluation() {
+        true => {
+            let loss = trainer.model_config().loss;
+            Some(held_out.evaluate(&model, loss).map_err(TrainError::from)?)
+        }
+        false => None,
+    };
+    let hand_over = || {
+        if let Some(evaluation) = evaluation {
+            note(recorder, evaluation)?;
+        }
+        recorder.spent(start.elapsed());
+        note_first_batch(recorder, trainer, epoch)?;
+        recorder.capture_step_inner(&model, epoch.0, step.0)
+    };
+    hand_over().map_err(|source| record_error(run, source))?;
+    Ok(())
+}
+
 /// Notes what the network made of the held-out set, for the next capture.
 fn note<B: Backend>(
     recorder: &mut TraceRecorder<B>,
@@ -670,7 +711,7 @@ fn note_first_batch<B: AutodiffBackend>(
     for (label, tensor) in labels(recorder.topology()).iter().zip(traced) {
         recorder.train_activations(label, 0, tensor)?;
     }
-    recorder.add_cost(start.elapsed());
+    recorder.spent(start.elapsed());
     Ok(())
 }
 

@@ -132,10 +132,26 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// # Errors
     /// If the device fails.
     pub fn run_epoch(&mut self, epoch: Epoch) -> Result<EpochOutcome, TrainError> {
+        self.run_epoch_with(epoch, |_| Ok(()))
+    }
+
+    /// As [`Trainer::run_epoch`], with a look at the network after every step but the epoch's last,
+    /// which its owner sees at the end.
+    ///
+    /// # Errors
+    /// If the device fails, or `between` does: the network is then that of the step.
+    pub fn run_epoch_with<E: From<TrainError>>(
+        &mut self,
+        epoch: Epoch,
+        mut between: impl FnMut(&Self) -> Result<(), E>,
+    ) -> Result<EpochOutcome, E> {
         let dataset = Arc::clone(&self.dataset);
         let mut logits = Vec::new();
         let mut targets = Vec::new();
         for batch in dataset.train_batches(self.config.seed, epoch, self.config.batch_size) {
+            if !targets.is_empty() {
+                between(self)?;
+            }
             if self.cancel.is_cancelled() {
                 return Ok(EpochOutcome::Interrupted);
             }
@@ -143,7 +159,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             logits.push(batch_logits);
             targets.push(batch_targets);
         }
-        let logits = rows_to_vec(logits)?;
+        let logits = rows_to_vec(logits).map_err(TrainError::from)?;
         let targets = Targets::concat(targets).expect("an epoch has at least one batch");
         let rows = classify(self.model_config.loss, &logits, &targets);
         Ok(EpochOutcome::Completed(EpochReport {

@@ -262,6 +262,10 @@ fn describe_run(
         HumanCount(sink.num_parts),
     )?;
     let left_out = [
+        (
+            recorded.thinned_captures,
+            "were thinned out, to keep within the overhead allowed",
+        ),
         (recorded.dropped_captures, "were dropped, there was no room"),
         (recorded.lost_captures, "were lost, recording had failed"),
     ];

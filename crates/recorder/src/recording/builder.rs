@@ -10,8 +10,9 @@ use sink::SinkOptions;
 use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
 
 use super::{
-    DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, ModuleError, ModuleLayers, OnError, Origin,
-    Plan, RecordError, Recorded, SelectLayersError, TraceRecorder, WhenFull, choose_units,
+    DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, MaxOverhead, ModuleError, ModuleLayers,
+    OnError, Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder, WhenFull,
+    choose_units,
 };
 use crate::schedule::Schedule;
 
@@ -79,7 +80,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
         self
     }
 
-    /// At which epochs the network is captured; at every one unless it is said.
+    /// When the network is captured; at the end of every epoch unless it is said.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
         self
@@ -135,6 +136,13 @@ impl<B: Backend> TraceRecorderBuilder<B> {
     /// What happens to a capture for which there is no room; training waits unless it is said.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.limits.when_full = when_full;
+        self
+    }
+
+    /// What recording may cost the training thread, as a share of the training time; captures that
+    /// are due are then thinned out. All are taken unless it is said.
+    pub fn max_overhead(mut self, max_overhead: MaxOverhead) -> Self {
+        self.limits.max_overhead = Some(max_overhead);
         self
     }
 

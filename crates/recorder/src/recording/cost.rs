@@ -18,6 +18,7 @@ pub(super) struct Reported {
     sink: SinkStats,
     hand_off_ns: u64,
     stall_ns: u64,
+    thinned: u64,
     dropped: u64,
     read_back: Duration,
     rows: Duration,
@@ -53,7 +54,10 @@ impl Reported {
                 spent(reported.total_read_back, &mut reported.read_back),
             ),
             ("rows_ms", spent(reported.total_rows, &mut reported.rows)),
-            ("thinned_captures", 0.0),
+            (
+                "thinned_captures",
+                count(&progress.thinned_captures, &mut reported.thinned),
+            ),
             (
                 "dropped_captures",
                 count(&progress.dropped_captures, &mut reported.dropped),

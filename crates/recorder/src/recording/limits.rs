@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead};
+
 /// What happens to a capture for which the hand-off has no room, because the values of the capture
 /// before are not on the host yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -10,6 +12,9 @@ pub enum WhenFull {
     /// Training waits for room: nothing is ever left out
     #[default]
     Block,
+    /// Training waits for room, and fewer captures are taken, so that what recording costs is
+    /// within --max-overhead, 2% unless it is given
+    Thin,
     /// The capture is dropped and counted, its metrics are kept; the last epoch's is waited for
     Drop,
 }
@@ -32,6 +37,21 @@ pub struct Limits {
     pub when_full: WhenFull,
     /// What happens to training where recording fails.
     pub on_error: OnError,
+    /// What recording may cost the training thread; captures are thinned out to keep within it.
+    pub max_overhead: Option<MaxOverhead>,
+}
+
+impl Limits {
+    /// What recording may cost the training thread, if that is limited.
+    pub(super) fn overhead(&self) -> Option<MaxOverhead> {
+        let by_default = (self.when_full == WhenFull::Thin).then_some(DEFAULT_MAX_OVERHEAD);
+        self.max_overhead.or(by_default)
+    }
+
+    /// Whether captures may be left out by what a process measures of itself.
+    pub fn leave_captures_out(&self) -> bool {
+        self.when_full == WhenFull::Drop || self.overhead().is_some()
+    }
 }
 
 /// Of how many epochs metrics may wait while there is no room for captures.

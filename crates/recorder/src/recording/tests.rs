@@ -309,6 +309,92 @@ fn without_room_the_newest_capture_is_dropped_and_its_metrics_are_kept() {
 }
 
 #[test]
+fn captures_that_cost_too_much_are_thinned_out_and_the_last_is_taken() {
+    const NUM_EPOCHS: i32 = 60;
+    let session = |limits| {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(&dir.path().join("run"), run_info()).unwrap();
+        let network = Steps::<Flex>::new(&Default::default());
+        // The second capture waits for the first: that takes 15 s of training to pay for at 2%.
+        let slow = || std::thread::sleep(Duration::from_millis(300));
+        let mut recorder = start_after(&run, &network, limits, Some(NUM_EPOCHS - 1), slow);
+        for epoch in 0..NUM_EPOCHS {
+            std::thread::sleep(Duration::from_millis(1));
+            recorder.metric("learning_rate", 0.5);
+            let was_due = recorder.is_due(epoch);
+            let model = network.model.as_ref().unwrap();
+            let is_captured = recorder.capture(model, epoch, epoch.into()).unwrap();
+            // Whoever asked was told what then happened.
+            assert_eq!(was_due, is_captured, "epoch {epoch}");
+        }
+        let summary = recorder.finish().unwrap();
+        let path = run.path();
+        let sum =
+            |name: &'static str| (0..NUM_EPOCHS).filter_map(move |epoch| metric(path, epoch, name));
+        assert_eq!(sum("learning_rate").count(), NUM_EPOCHS as usize);
+        let thinned = sum("recorder.thinned_captures").sum::<f64>();
+        assert_eq!(thinned, summary.thinned_captures as f64);
+        let catalog = trace::Catalog::load(&run).unwrap();
+        let last = catalog.captures().iter().map(|c| c.id.epoch.0).max();
+        assert_eq!(last, Some(NUM_EPOCHS - 1));
+        let all = summary.num_captures + summary.thinned_captures;
+        assert_eq!(all, NUM_EPOCHS as u64);
+        summary.thinned_captures
+    };
+    assert_eq!(session(Limits::default()), 0);
+    let thin = session(Limits {
+        when_full: WhenFull::Thin,
+        ..Limits::default()
+    });
+    assert!(thin > 0, "{thin}");
+    let max_overhead = Some("0.01%".parse().unwrap());
+    let little = session(Limits {
+        max_overhead,
+        ..Limits::default()
+    });
+    assert!(little > NUM_EPOCHS as u64 / 2, "{little}");
+}
+
+#[test]
+fn steps_are_captured_inside_of_their_epochs() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let mut network = Steps::<Flex>::new(&Default::default());
+    let builder = TraceRecorder::builder(&run).schedule("2steps".parse().unwrap());
+    let model = network.model.as_ref().unwrap();
+    let mut recorder = builder.num_epochs(3).start(model).unwrap();
+    let mut captured = Vec::new();
+    for epoch in 0..3 {
+        for step in [1, 2, 3].map(|step| 3 * i64::from(epoch) + step) {
+            network.step(1);
+            let model = network.model.as_ref().unwrap();
+            assert_eq!(recorder.is_step_due(step), step % 2 == 0);
+            if recorder.capture_step(model, epoch, step).unwrap() {
+                captured.push((epoch, step));
+            }
+        }
+        let (model, step) = (network.model.as_ref().unwrap(), 3 * i64::from(epoch) + 3);
+        recorder.metric("learning_rate", 0.5);
+        if recorder.capture(model, epoch, step).unwrap() {
+            captured.push((epoch, step));
+        }
+        let error = recorder.capture_step(model, epoch, step - 1);
+        assert!(step % 2 == 0 || matches!(error, Err(RecordError::Order { .. })));
+    }
+    // Step 6 is the last of its epoch, 9 that of training.
+    let expected = [(0, 2), (1, 4), (1, 6), (2, 8), (2, 9)];
+    assert_eq!(captured, expected);
+    assert_eq!(recorder.finish().unwrap().num_captures, 5);
+    let committed = trace::Catalog::load(&RunDir::open(&run).unwrap()).unwrap();
+    let committed = committed.captures().iter();
+    let committed: Vec<_> = committed.map(|c| (c.id.epoch.0, c.id.step.0)).collect();
+    assert_eq!(committed, expected);
+    for epoch in 0..3 {
+        assert_eq!(metric(&run, epoch, "learning_rate"), Some(0.5));
+    }
+}
+
+#[test]
 fn metrics_that_wait_when_training_ends_are_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(&dir.path().join("run"), run_info()).unwrap();

@@ -215,6 +215,38 @@ fn a_schedule_leaves_captures_out_and_changes_nothing_else() {
 }
 
 #[test]
+fn steps_inside_of_epochs_are_captured_and_change_nothing() {
+    for device in devices() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = |name: &str, schedule: &str| {
+            let path = dir.path().join(name);
+            let mut options = options(&path, Some(EVERYTHING));
+            options.device = device;
+            options.schedule = schedule.parse().unwrap();
+            let (parameters, _) = final_parameters(&options);
+            let run = RunDir::open(&path).unwrap();
+            let captures = Catalog::load(&run).unwrap().captures().to_vec();
+            let captures = captures.iter().map(|c| (c.id.epoch.0, c.id.step.0));
+            (bits(&parameters), captures.collect::<Vec<_>>(), run)
+        };
+        let (expected, _, _) = session("epochs", "1epoch");
+        // 24 steps an epoch.
+        let (parameters, captures, run) = session("steps", "20steps,1");
+        assert_eq!(parameters, expected, "{device}");
+        let steps = [(0, 20), (1, 40), (1, 48), (2, 60), (2, 72)];
+        assert_eq!(captures, steps, "{device}");
+        for (epoch, step) in [(0, 20), (1, 48), (2, 72)] {
+            let report = replay(&run, Epoch(epoch)).unwrap();
+            assert_eq!(report.capture.step.0, step);
+            assert!(report.different.is_empty(), "{device}: {report:?}");
+        }
+        // An epoch that ends with a step that is due.
+        let (_, captures, _) = session("ends", "24steps");
+        assert_eq!(captures, [(0, 24), (1, 48), (2, 72)], "{device}");
+    }
+}
+
+#[test]
 fn without_metrics_an_epoch_that_is_not_due_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
@@ -223,7 +255,7 @@ fn without_metrics_an_epoch_that_is_not_due_leaves_nothing() {
         ..EVERYTHING
     };
     let mut options = options(&path, Some(no_metrics));
-    options.schedule = "1".parse().unwrap();
+    options.schedule = "1epoch@1..2".parse().unwrap();
     final_parameters(&options);
     assert_eq!(epochs(&path, Table::Activations), (vec![1], vec![1]));
     assert_eq!(epochs(&path, Table::Metrics).1, [0; 0]);
