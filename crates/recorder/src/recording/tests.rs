@@ -1,5 +1,5 @@
 use arrow::array::{AsArray as _, RecordBatch};
-use arrow::datatypes::{Float32Type, Float64Type};
+use arrow::datatypes::{Float32Type, Float64Type, Int32Type};
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule as _;
 use burn::optim::adaptor::OptimizerAdaptor;
@@ -701,6 +701,77 @@ mod training_loop {
         assert_eq!(info.layers.layers().len(), 5);
         assert_eq!(info.config["layers"], "*,!norm*");
         assert_eq!(info.device, "flex");
+    }
+
+    #[test]
+    fn training_batches_and_some_units_are_recorded_of_any_network() {
+        let _drawing = lock_draws();
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("linear");
+        let device = Default::default();
+        let model = LinearConfig::new(2, 6).init::<Flex>(&device);
+        // Burn draws its weights here.
+        let _ = model.forward(Tensor::<Flex, 2>::zeros([1, 2], &device));
+        let recorded = Recorded {
+            phases: "train".parse().unwrap(),
+            units: NonZeroU32::new(2),
+            ..Recorded::DEFAULT
+        };
+        let builder = TraceRecorder::builder(&run).record(recorded).seed(3);
+        let mut recorder = builder.start_inner(&model).unwrap();
+        let layer = recorder.topology().layers()[0].clone();
+        let label = layer.layer.as_str();
+        let units: Vec<u32> = layer.units().collect();
+        assert_eq!(units.len(), 2);
+
+        // Of batch b and its sample s, unit u is 100 b + 10 s + u.
+        let value = |batch: i32, sample: i32, unit: i32| (100 * batch + 10 * sample + unit) as f32;
+        let tensor = |batch: i32, samples: &[i32]| {
+            let values = samples
+                .iter()
+                .flat_map(|&s| (0..6).map(move |u| value(batch, s, u)));
+            let data = TensorData::new(values.collect::<Vec<f32>>(), [samples.len(), 6]);
+            Tensor::<Flex, 2>::from_data(data, &device)
+        };
+        recorder.activations(label, tensor(1, &[0])).unwrap();
+        recorder
+            .train_activations(label, 3, tensor(3, &[0, 1]))
+            .unwrap();
+        recorder
+            .train_activations(label, 5, tensor(5, &[0]))
+            .unwrap();
+        recorder
+            .train_activations(label, 3, tensor(3, &[2]))
+            .unwrap();
+        assert!(
+            recorder
+                .train_activations("nowhere", 3, tensor(3, &[0]))
+                .is_err()
+        );
+        assert!(recorder.capture_inner(&model, 0, 9).unwrap());
+        recorder.finish().unwrap();
+
+        let dir = run
+            .join("activations/epoch=0")
+            .join(format!("layer={label}"));
+        for (file, batch, num_samples) in [("step-9-r0-g0", 3, 3), ("step-9-r0-g0-1", 5, 1)] {
+            let file = std::fs::File::open(dir.join(format!("{file}.parquet"))).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            let rows = reader.build().unwrap().next().unwrap().unwrap();
+            assert_eq!(
+                rows["batch"].as_primitive::<Int32Type>().values(),
+                &[batch; 2]
+            );
+            let lists = rows["activations"].as_list::<i32>();
+            for (row, &unit) in units.iter().enumerate() {
+                let expected: Vec<f32> = (0..num_samples)
+                    .map(|sample| value(batch, sample, unit.cast_signed()))
+                    .collect();
+                let found = lists.value(row);
+                assert_eq!(found.as_primitive::<Float32Type>().values(), &expected[..]);
+            }
+        }
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 2);
     }
 
     #[test]
