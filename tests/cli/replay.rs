@@ -44,6 +44,10 @@ fn weights_that_were_rounded_are_told() {
     assert_eq!(replayed.status.code(), Some(1), "{replayed}");
     let told = "its weights were rounded when they were recorded (--precision f16)";
     assert!(replayed.stdout.contains(told), "{replayed}");
+    let export = ["export", "run", "--epoch", "0", "--out", "m.safetensors"];
+    let stdout = run(&mut scratch.recorder(&export)).expect_success();
+    let told = ", rounded when they were recorded (--precision f16)";
+    assert!(stdout.contains(told), "{stdout}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use indicatif::HumanBytes;
-use recorder::{CaptureChoice, export};
+use recorder::{CaptureChoice, Precision, export};
 use trace::{Epoch, RunDir, Step};
 
 use super::print;
@@ -72,8 +72,12 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         step: args.step.map(Step),
     };
     let report = export(&run, choice, &args.out, args.force)?;
+    let rounded = match report.precision {
+        Precision::F32 => "",
+        Precision::F16 => ", rounded when they were recorded (--precision f16)",
+    };
     print(&format!(
-        "exported epoch {}, step {} into {}: {} tensors, {}\n",
+        "exported epoch {}, step {} into {}: {} tensors, {}{rounded}\n",
         report.capture.epoch,
         report.capture.step,
         args.out.display(),

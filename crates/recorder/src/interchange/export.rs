@@ -13,6 +13,7 @@ use trace::{CaptureId, Layer, LayerTensor, RunDir, Table};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
 use crate::layout::from_group_rows;
+use crate::precision::Precision;
 
 use super::values::{is_supported, narrow};
 
@@ -21,6 +22,8 @@ use super::values::{is_supported, narrow};
 pub struct ExportReport {
     /// The capture.
     pub capture: CaptureId,
+    /// In what precision the weights were recorded: rounded ones are not those that were trained.
+    pub precision: Precision,
     /// Tensors in the file.
     pub num_tensors: usize,
     /// The file's size.
@@ -174,6 +177,7 @@ pub fn export(
         .map_err(io_error)?;
     Ok(ExportReport {
         capture: capture.id(),
+        precision: Precision::of_run(run.info()),
         num_tensors: tensors.len(),
         num_bytes,
     })
