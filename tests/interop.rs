@@ -34,8 +34,9 @@ fn other_engines_read_real_runs_and_agree() {
         }
     };
     let scratch = Scratch::new();
-    scratch.train(&["--dataset", "notebook"]);
-    scratch.train(&["--dataset", "digits"]);
+    for dataset in ["notebook", "digits"] {
+        scratch.train(&["--dataset", dataset, "--histograms", "16"]);
+    }
     let runs = ["notebook", "digits"].map(|name| scratch.path("traces").join(name));
 
     let mut pytest = Command::new(&python);

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 import steps
 
-TABLES = ("weights", "activations", "classifications", "metrics")
+TABLES = ("weights", "activations", "classifications", "metrics", "histograms")
 
 
 def read(run, tables):

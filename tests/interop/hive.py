@@ -12,6 +12,7 @@ PARTITIONS = {
     "activations": ("epoch", "layer"),
     "classifications": ("epoch",),
     "metrics": ("epoch",),
+    "histograms": ("epoch", "layer"),
 }
 
 

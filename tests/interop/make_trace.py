@@ -69,6 +69,14 @@ METRICS = pa.schema([
     required("value", pa.float64()),
 ])
 
+HISTOGRAMS = pa.schema([
+    required("step", pa.int64()),
+    required("rank", pa.int32()),
+    required("of", pa.string()),
+    required("edges", list_of_floats()),
+    required("counts", list_of_floats()),
+])
+
 
 @dataclass
 class Layer:
@@ -124,19 +132,21 @@ def write_run(run, layers, captures):
     for capture in captures:
         for label, (matrix, biases) in capture.weights.items():
             rows = weight_rows(capture.step, first_neuron[label], matrix, biases)
-            write_part(run, "weights", capture, rows, WEIGHTS, "weights", label)
+            write_part(run, "weights", capture, rows, WEIGHTS, label)
+            rows = histogram_rows(capture.step, matrix)
+            write_part(run, "histograms", capture, rows, HISTOGRAMS, label)
         for label, values in capture.activations.items():
             rows = activation_rows(capture.step, first_neuron[label], values)
-            write_part(run, "activations", capture, rows, ACTIVATIONS, "activations", label)
+            write_part(run, "activations", capture, rows, ACTIVATIONS, label)
         if capture.outputs is not None:
             rows = classification_rows(capture.step, capture.outputs, capture.targets)
-            write_part(run, "classifications", capture, rows, CLASSIFICATIONS, "outputs")
+            write_part(run, "classifications", capture, rows, CLASSIFICATIONS)
         if capture.metrics:
             rows = [
                 {"step": capture.step, "rank": 0, "phase": phase, "name": name, "value": value}
                 for phase, name, value in capture.metrics
             ]
-            write_part(run, "metrics", capture, rows, METRICS, None)
+            write_part(run, "metrics", capture, rows, METRICS)
     return run
 
 
@@ -179,6 +189,11 @@ def weight_rows(step, first_neuron, matrix, biases):
             "weight_l2": np.sqrt(np.sum(finite**2)) if finite.size else None,
             "nonfinite": row.size - finite.size + int(bias is not None and not np.isfinite(bias)),
         }
+
+
+def histogram_rows(step, matrix, bins=4):
+    counts, edges = np.histogram(np.asarray(matrix, dtype=np.float32), bins)
+    yield {"step": step, "rank": 0, "of": "weights", "edges": edges, "counts": counts.astype(np.float32)}
 
 
 def activation_rows(step, first_neuron, values):
@@ -228,7 +243,7 @@ def classification_rows(step, outputs, targets):
         }
 
 
-def write_part(run, table, capture, rows, schema, list_column, layer=None):
+def write_part(run, table, capture, rows, schema, layer=None):
     """One file in its Hive directory: version 2 pages, byte-stream-split floats, no embedded Arrow schema."""
     directory = run / table / f"epoch={capture.epoch}"
     if layer is not None:
@@ -236,6 +251,7 @@ def write_part(run, table, capture, rows, schema, list_column, layer=None):
         directory /= "layer=" + quote(layer, safe="").replace("~", "%7E")
     directory.mkdir(parents=True, exist_ok=True)
     split = [name for name in schema.names if pa.types.is_floating(schema.field(name).type)]
+    lists = [f"{name}.list.item" for name in schema.names if pa.types.is_list(schema.field(name).type)]
     dictionary = [name for name in schema.names if pa.types.is_integer(schema.field(name).type)]
     pq.write_table(
         pa.Table.from_pylist(list(rows), schema=schema),
@@ -244,7 +260,7 @@ def write_part(run, table, capture, rows, schema, list_column, layer=None):
         compression="zstd",
         compression_level=1,
         use_dictionary=dictionary,
-        use_byte_stream_split=split + ([f"{list_column}.list.item"] if list_column else []),
+        use_byte_stream_split=split + lists,
         use_compliant_nested_type=False,
         store_schema=False,
     )
