@@ -2,7 +2,7 @@
 
 use stratigraph::{Finished, Scratch, announce, binaries, run};
 
-use crate::number_between;
+use crate::{files, number_between};
 
 /// Records until that fails, then asks what is left, all in one shell: `$1` is the run, `$2` to
 /// `$4` are the programs. What they say is told apart by the lines in between.
@@ -104,6 +104,49 @@ fn a_write_that_fails_stops_the_training_and_keeps_what_was_committed() {
     let setup = "trap '' XFSZ; ulimit -f 16 || exit 1";
     let finished = record_after(&scratch, &["sh"], setup, "run", STOP);
     assert_safe(&finished, "File too large", "run");
+}
+
+#[test]
+fn a_run_stays_within_what_it_may_take_of_the_disk() {
+    const MAX_DISK: usize = 1 << 20;
+    let scratch = Scratch::new();
+    let arguments = [
+        "train",
+        "--device",
+        "cpu",
+        "--dataset",
+        "notebook",
+        "--hidden",
+        "4",
+        "--epochs",
+        "600",
+        "--max-disk",
+        "1MiB",
+        "--out",
+        "run",
+    ];
+    let trained = run(&mut scratch.recorder(&arguments));
+    assert_eq!(trained.code(), Some(0), "{trained}");
+    let (stdout, stderr) = (&trained.stdout, &trained.stderr);
+    assert!(stdout.starts_with("trained 600 epochs ("), "{trained}");
+    let said = "warning: run has reached --max-disk";
+    assert_eq!(stderr.matches(said).count(), 1, "{trained}");
+    let kept = number_between(stdout, "\nkept ", " captures in run: ").unwrap();
+    let left_out = number_between(stdout, " files\n", " captures were left out").unwrap();
+    assert_eq!(kept + left_out, 600, "{trained}");
+    let bytes: usize = files(&scratch.path("run")).values().map(Vec::len).sum();
+    assert!(
+        (MAX_DISK / 2..=MAX_DISK).contains(&bytes),
+        "{bytes}: {trained}"
+    );
+    let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    assert!(
+        verified.contains(&format!("whole; {kept} captures in ")),
+        "{verified}"
+    );
+    let sql = "SELECT sum(value) AS n FROM metrics WHERE name = 'recorder.over_disk_captures'";
+    let expected = serde_json::json!({"n": left_out as f64});
+    assert_eq!(scratch.rows("run", sql), [expected]);
 }
 
 #[cfg(unix)]

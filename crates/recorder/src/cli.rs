@@ -206,6 +206,10 @@ struct TrainArgs {
     /// captures are taken]
     #[arg(long, value_name = "SHARE")]
     max_overhead: Option<MaxOverhead>,
+    /// How much of the disk the run may take, as 20GB: recording stops before a capture that might
+    /// not fit, training goes on [default: what it takes]
+    #[arg(long, value_name = "SIZE")]
+    max_disk: Option<ByteSize>,
     /// What happens to training when recording fails; in either case what was committed stays.
     /// With continue, a training that gets to its end exits with 0 and its summary says what was
     /// lost
@@ -302,7 +306,7 @@ impl TrainArgs {
         }
         if world_size > 1 && self.limits().leave_captures_out() {
             return Err(
-                "--when-full thin, --when-full drop and --max-overhead need one process: ranks would \
+                "--when-full thin, --when-full drop, --max-overhead and --max-disk need one process: ranks would \
                  leave out different captures"
                     .to_owned(),
             );
@@ -315,6 +319,7 @@ impl TrainArgs {
             when_full: self.when_full,
             on_error: self.on_error,
             max_overhead: self.max_overhead,
+            max_disk: self.max_disk.map(|size| size.as_u64()),
         }
     }
 

@@ -17,6 +17,7 @@
 
 mod builder;
 mod cost;
+mod disk;
 mod governor;
 mod handle;
 mod in_flight;
@@ -33,7 +34,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -370,6 +371,7 @@ pub struct TraceRecorder<B: Backend> {
     failure: Option<Arc<RecordError>>,
     /// Whether the owner says what goes wrong; else it is logged.
     owner_tells: bool,
+    has_told_disk_full: bool,
     rank: Rank,
     generation: Generation,
     /// What the sink did, once it has ended.
@@ -413,6 +415,10 @@ struct Progress {
     dropped_captures: AtomicU64,
     /// Captures that the budget did not allow.
     thinned_captures: AtomicU64,
+    /// Captures that might have taken more of the disk than is allowed.
+    over_disk_captures: AtomicU64,
+    /// Whether there was one: nothing is captured any more.
+    is_disk_full: AtomicBool,
 }
 
 /// What was recorded, and what it cost.
@@ -422,6 +428,8 @@ pub struct RecordSummary {
     pub num_captures: u64,
     /// Captures left out because recording may cost no more ([`Limits::max_overhead`]).
     pub thinned_captures: u64,
+    /// Captures left out because the run may take no more of the disk ([`Limits::max_disk`]).
+    pub over_disk_captures: u64,
     /// Captures left out because there was no room ([`WhenFull::Drop`]).
     pub dropped_captures: u64,
     /// Captures that were due and are not committed because recording failed
@@ -467,6 +475,14 @@ pub enum RecordError {
     /// An earlier call returned the reason.
     #[error("recording has stopped before")]
     Stopped,
+    /// What the run takes of the disk cannot be told.
+    #[error("cannot tell how much {} takes of the disk", run.display())]
+    DiskSize {
+        /// The run.
+        run: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The module is not the one that the recorder was started with. Recording goes on.
     #[error(transparent)]
     OtherModule(#[from] OtherModuleError),
@@ -549,7 +565,10 @@ impl<B: Backend> TraceRecorder<B> {
     ) -> Result<Self, RecordError> {
         let rank = sink_options.rank;
         let channel_bytes = sink_options.channel_bytes;
+        let max_disk = plan.limits.max_disk;
         let sink = Sink::start(run, sink_options)?;
+        let disk = max_disk.map(|max| disk::DiskBudget::new(run.path(), max));
+        let disk = disk.transpose()?;
         // A token and a snapshot travel in a circle: neither channel is ever full, and there is
         // never a second snapshot (ARCHITECTURE.md, invariant 9).
         let (hand_off, captures) = bounded(1);
@@ -564,6 +583,7 @@ impl<B: Backend> TraceRecorder<B> {
             generation: plan.origin.generation,
             checkpoint: plan.origin.checkpoint,
             in_flight: in_flight::InFlight::new(channel_bytes),
+            disk,
             sink,
             captures,
             give_back,
@@ -600,6 +620,7 @@ impl<B: Backend> TraceRecorder<B> {
             num_missed: 0,
             failure: None,
             owner_tells: plan.owner_tells,
+            has_told_disk_full: false,
             rank,
             generation: plan.origin.generation,
             sink_stats: SinkStats::default(),
@@ -665,7 +686,7 @@ impl<B: Backend> TraceRecorder<B> {
 
     /// Whether a capture that is due is taken. What was said once is said again.
     fn is_taken(&self, moment: Moment) -> bool {
-        if self.failure.is_some() {
+        if self.failure.is_some() || self.is_disk_full() {
             return false;
         }
         let Some(governor) = &self.governor else {
@@ -1028,6 +1049,9 @@ impl<B: Backend> TraceRecorder<B> {
         self.answer.set(None);
         if self.failure.is_some() {
             self.num_missed += 1;
+        } else if !is_taken && self.is_disk_full() {
+            let counter = &self.progress.over_disk_captures;
+            counter.fetch_add(1, Ordering::Relaxed);
         } else if !is_taken {
             let counter = &self.progress.thinned_captures;
             counter.fetch_add(1, Ordering::Relaxed);
@@ -1066,7 +1090,9 @@ impl<B: Backend> TraceRecorder<B> {
         let pending = std::mem::replace(&mut self.pending, Pending::new(num_layers));
         let is_whole = network.is_some();
         self.last = Some(id);
-        if self.failure.is_some() || (!is_whole && !self.recorded.metrics) {
+        self.tell_disk_full();
+        let is_over = self.failure.is_some() || self.is_disk_full();
+        if is_over || (!is_whole && !self.recorded.metrics) {
             return Ok(false);
         }
         let mut handles = Vec::new();
@@ -1206,6 +1232,23 @@ impl<B: Backend> TraceRecorder<B> {
         self.failure.as_deref()
     }
 
+    /// Whether recording has stopped because the run may take no more of the disk
+    /// ([`Limits::max_disk`]).
+    pub fn is_disk_full(&self) -> bool {
+        self.progress.is_disk_full.load(Ordering::Relaxed)
+    }
+
+    /// Says so once, where the owner does not.
+    fn tell_disk_full(&mut self) {
+        if self.is_disk_full() && !self.owner_tells && !self.has_told_disk_full {
+            tracing::warn!(
+                run = %self.run.path().display(),
+                "the run may take no more of the disk; recording has stopped, training goes on"
+            );
+            self.has_told_disk_full = true;
+        }
+    }
+
     /// Bytes of part files written so far.
     pub fn part_bytes(&self) -> u64 {
         self.progress.part_bytes.load(Ordering::Relaxed)
@@ -1223,12 +1266,17 @@ impl<B: Backend> TraceRecorder<B> {
         {
             self.go_on_or_stop(error)?;
         }
-        let num_captures = match self.failure {
-            None => self.num_captures,
-            // What else was handed over went down with the sink.
-            Some(_) => self.sink_stats.num_captures,
+        self.tell_disk_full();
+        let is_over = self.failure.is_some() || self.is_disk_full();
+        let num_captures = match is_over {
+            false => self.num_captures,
+            // What else was handed over went down with the sink, or did not fit.
+            true => self.sink_stats.num_captures,
         };
-        let lost_captures = self.num_captures - num_captures + self.num_missed;
+        let lost_captures = match self.failure {
+            None => 0,
+            Some(_) => self.num_captures - num_captures + self.num_missed,
+        };
         if self.failure.is_some() && self.recorded.metrics {
             self.report_lost(lost_captures);
         }
@@ -1237,6 +1285,7 @@ impl<B: Backend> TraceRecorder<B> {
         Ok(RecordSummary {
             num_captures,
             thinned_captures: self.progress.thinned_captures.load(Ordering::Relaxed),
+            over_disk_captures: self.progress.over_disk_captures.load(Ordering::Relaxed),
             dropped_captures: self.progress.dropped_captures.load(Ordering::Relaxed),
             lost_captures,
             failure: self.failure.take(),

@@ -78,6 +78,11 @@ pub trait SessionObserver {
     fn started(&mut self, device: &Resolution, run: Option<&Path>);
     /// An epoch was trained, evaluated, and handed over to be recorded.
     fn epoch_done(&mut self, progress: &EpochProgress);
+    /// The run takes what it may of the disk ([`Limits::max_disk`]): recording has stopped, and
+    /// training goes on. Said once; logged unless something else is done with it.
+    fn disk_full(&mut self, run: &Path) {
+        tracing::warn!(run = %run.display(), "the run takes what it may, recording has stopped");
+    }
     /// Recording into `run` has failed, and training goes on without it ([`OnError::Continue`]).
     /// Said once; logged unless something else is done with it.
     ///
@@ -233,6 +238,8 @@ struct Session<'a, B: AutodiffBackend> {
     held_out: HeldOut<B::InnerBackend>,
     /// Whether the observer knows that recording failed.
     has_told_failure: bool,
+    /// Whether the observer knows that the run takes what it may.
+    has_told_disk_full: bool,
 }
 
 impl<'a, B: AutodiffBackend> Session<'a, B> {
@@ -261,6 +268,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             trainer,
             held_out,
             has_told_failure: false,
+            has_told_disk_full: false,
         })
     }
 
@@ -286,6 +294,11 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             && let Some(error) = &summary.failure
         {
             observer.recording_failed(run, error);
+        }
+        if let (false, Some((run, summary))) = (self.has_told_disk_full, &recorded)
+            && summary.over_disk_captures > 0
+        {
+            observer.disk_full(run);
         }
         Ok(SessionSummary {
             last_epoch,
@@ -349,6 +362,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         if let (false, Some(error)) = (self.has_told_failure, recorder.failure()) {
             observer.recording_failed(run.path(), error);
             self.has_told_failure = true;
+        }
+        if !self.has_told_disk_full && recorder.is_disk_full() {
+            observer.disk_full(run.path());
+            self.has_told_disk_full = true;
         }
     }
 

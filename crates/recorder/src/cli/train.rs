@@ -189,6 +189,13 @@ impl SessionObserver for Progress {
         console.bar().reset();
     }
 
+    fn disk_full(&mut self, run: &Path) {
+        self.console.say(&format!(
+            "warning: {} has reached --max-disk, recording has stopped and training goes on",
+            run.display()
+        ));
+    }
+
     fn recording_failed(&mut self, run: &Path, error: &RecordError) {
         self.console.say(&format!(
             "warning: recording into {} failed, training goes on without it: {}",
@@ -265,6 +272,10 @@ fn describe_run(
         (
             recorded.thinned_captures,
             "were thinned out, to keep within the overhead allowed",
+        ),
+        (
+            recorded.over_disk_captures,
+            "were left out, the run had reached --max-disk",
         ),
         (recorded.dropped_captures, "were dropped, there was no room"),
         (recorded.lost_captures, "were lost, recording had failed"),

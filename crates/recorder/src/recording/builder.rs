@@ -146,6 +146,13 @@ impl<B: Backend> TraceRecorderBuilder<B> {
         self
     }
 
+    /// How many bytes the run may take: recording stops before a capture that might not fit, and
+    /// training goes on. It may take what it takes unless it is said.
+    pub fn max_disk(mut self, bytes: u64) -> Self {
+        self.limits.max_disk = Some(bytes);
+        self
+    }
+
     /// What happens to training where recording fails; the next call returns the error unless it is
     /// said.
     pub fn on_error(mut self, on_error: OnError) -> Self {

@@ -20,6 +20,7 @@ pub(super) struct Reported {
     stall_ns: u64,
     thinned: u64,
     dropped: u64,
+    over_disk: u64,
     read_back: Duration,
     rows: Duration,
     /// Time spent on copying values to the host so far.
@@ -61,6 +62,10 @@ impl Reported {
             (
                 "dropped_captures",
                 count(&progress.dropped_captures, &mut reported.dropped),
+            ),
+            (
+                "over_disk_captures",
+                count(&progress.over_disk_captures, &mut reported.over_disk),
             ),
             // After a failure nothing is reported here any more: see `TraceRecorder::finish`.
             (LOST_CAPTURES, 0.0),

@@ -39,6 +39,9 @@ pub struct Limits {
     pub on_error: OnError,
     /// What recording may cost the training thread; captures are thinned out to keep within it.
     pub max_overhead: Option<MaxOverhead>,
+    /// How many bytes the run may take; recording stops before a capture that might not fit, and
+    /// training goes on.
+    pub max_disk: Option<u64>,
 }
 
 impl Limits {
@@ -50,7 +53,7 @@ impl Limits {
 
     /// Whether captures may be left out by what a process measures of itself.
     pub fn leave_captures_out(&self) -> bool {
-        self.when_full == WhenFull::Drop || self.overhead().is_some()
+        self.when_full == WhenFull::Drop || self.overhead().is_some() || self.max_disk.is_some()
     }
 }
 

@@ -14,6 +14,7 @@ use sink::{OpenCapture, Part, Sink, SinkError, SinkStats};
 use trace::{CaptureId, Generation, Layer, PartPath, Rank, Table};
 
 use super::cost::Reported;
+use super::disk::{self, DiskBudget};
 use super::handle::TensorHandle;
 use super::in_flight::InFlight;
 use super::module::LayerHandles;
@@ -33,6 +34,8 @@ pub(super) struct CaptureThread<B: Backend> {
     /// The part files of the newest checkpoint.
     pub(super) checkpoint: Vec<String>,
     pub(super) in_flight: InFlight,
+    /// None where the run may take what it takes.
+    pub(super) disk: Option<DiskBudget>,
     pub(super) sink: Sink,
     pub(super) captures: Receiver<Work<B>>,
     pub(super) give_back: Sender<()>,
@@ -89,10 +92,29 @@ impl<B: Backend> CaptureThread<B> {
         while let Ok(work) = self.captures.recv() {
             match work {
                 Work::Capture(capture) => {
+                    let num_bins = self.recorded.histograms.map_or(0, |bins| bins.get().into());
+                    let most = disk::most_bytes(&capture, self.layers.topology(), num_bins);
+                    if !self.fits(most)? {
+                        let over_disk = u64::from(capture.is_whole);
+                        let counter = &self.progress.over_disk_captures;
+                        counter.fetch_add(over_disk, Ordering::Relaxed);
+                        drop(capture);
+                        let _ = self.give_back.send(());
+                        continue;
+                    }
                     last = Some(capture.id);
                     self.record(*capture)?;
                 }
-                Work::Checkpoint(checkpoint) => self.record_checkpoint(checkpoint)?,
+                Work::Checkpoint(checkpoint) => {
+                    let most = disk::most_bytes_of_checkpoint(self.layers.topology());
+                    // The last one only removes what was there.
+                    if checkpoint.state.is_some() && !self.fits(most)? {
+                        drop(checkpoint);
+                        let _ = self.give_back.send(());
+                        continue;
+                    }
+                    self.record_checkpoint(checkpoint)?;
+                }
             }
             let written = self.sink.stats().part_bytes;
             self.progress.part_bytes.store(written, Ordering::Relaxed);
@@ -101,6 +123,20 @@ impl<B: Backend> CaptureThread<B> {
             self.record_last_metrics(id)?;
         }
         Ok(())
+    }
+
+    /// Whether so many bytes more may be written. If not, nothing is any more.
+    fn fits(&mut self, most_bytes: u64) -> Result<bool, RecordError> {
+        let Some(disk) = &mut self.disk else {
+            return Ok(true);
+        };
+        let is_full = &self.progress.is_disk_full;
+        if !is_full.load(Ordering::Relaxed) {
+            let sink = &self.sink;
+            let fits = disk.takes(most_bytes, || Ok(sink.flush()?))?;
+            is_full.store(!fits, Ordering::Relaxed);
+        }
+        Ok(!is_full.load(Ordering::Relaxed))
     }
 
     /// Reads as much in one trip as the channel has room for, and sends it before the next trip: a

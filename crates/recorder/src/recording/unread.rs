@@ -123,7 +123,7 @@ impl<B: Backend> Unread<B> {
 }
 
 impl<B: Backend> Handles<B> {
-    fn num_bytes(&self) -> u64 {
+    pub(super) fn num_bytes(&self) -> u64 {
         let num_values = match self {
             Self::Weights(layer) => {
                 let bias = layer.bias.as_ref().map_or(0, |bias| bias.num_values());

@@ -44,6 +44,7 @@ fn sample(name: &str) -> &'static str {
         "channel-bytes" => "64MiB",
         "layers" => "L_*",
         "max-overhead" => "2%",
+        "max-disk" => "20GB",
         _ => panic!("tell here what --{name} could be in a file"),
     }
 }
