@@ -119,8 +119,8 @@ struct TrainArgs {
     /// that was built with it
     #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "auto|cpu|cuda[:N]|vulkan[:N]")]
     device: DeviceChoice,
-    /// What to record: any of weights, classifications, activations, metrics; or none, which
-    /// trains and evaluates and writes no run
+    /// What to record: any of weights, classifications, activations, metrics, gradients (of the last
+    /// step before a capture), moments (Adam's); or none, which trains and evaluates and writes no run
     #[arg(
         long,
         default_value = "weights,classifications,activations,metrics",
@@ -242,6 +242,8 @@ struct RecordedTables {
     classifications: bool,
     activations: bool,
     metrics: bool,
+    gradients: bool,
+    moments: bool,
 }
 
 impl RecordedTables {
@@ -256,11 +258,13 @@ impl RecordedTables {
                 "classifications" => &mut tables.classifications,
                 "activations" => &mut tables.activations,
                 "metrics" => &mut tables.metrics,
+                "gradients" => &mut tables.gradients,
+                "moments" => &mut tables.moments,
                 "none" => return Err("none stands alone".to_owned()),
                 _ => {
                     return Err(format!(
                         "{name:?} cannot be recorded: name any of weights, classifications, \
-                         activations, metrics, with commas between them, or none"
+                         activations, metrics, gradients, moments, with commas between them, or none"
                     ));
                 }
             };
@@ -349,6 +353,8 @@ impl TrainArgs {
                 Detail::Stats => ActivationDetail::Statistics,
             }),
             metrics: tables.metrics,
+            gradients: tables.gradients,
+            moments: tables.moments,
             units: self.units.and_then(NonZeroU32::new),
             histograms: self.histograms.and_then(NonZeroU32::new),
             phases: self.phases,
@@ -420,8 +426,11 @@ mod tests {
             classifications: true,
             activations: true,
             metrics: true,
+            gradients: true,
+            moments: true,
         };
-        let parsed = RecordedTables::parse("weights,classifications,activations,metrics");
+        let parsed =
+            RecordedTables::parse("weights,classifications,activations,metrics,gradients,moments");
         assert_eq!(parsed, Ok(all));
         assert_eq!(RecordedTables::parse("none"), Ok(RecordedTables::default()));
         for wrong in [

@@ -23,6 +23,7 @@ mod handle;
 mod in_flight;
 mod limits;
 mod module;
+mod optimizer;
 mod outputs;
 mod phases;
 mod selection;
@@ -39,6 +40,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use burn::module::{AutodiffModule, Module};
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend, ExecutionError};
 use burn_std::stream_id::StreamId;
@@ -64,12 +66,14 @@ pub use limits::{Limits, OnError, WhenFull};
 use module::LayerHandles;
 pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
+pub use optimizer::KeepsMoments;
+use optimizer::{AdamMoment, Gradients};
 use outputs::Outputs;
 pub use phases::{ParsePhasesError, Phases};
 pub(crate) use selection::choose_units;
 pub use selection::{LayerSelection, SelectLayersError};
 use thread::Ended;
-use unread::Handles;
+use unread::{Handles, TensorKind};
 
 /// What the untrained network is captured as.
 const INITIAL: CaptureId = CaptureId {
@@ -98,6 +102,10 @@ pub struct Recorded {
     pub activations: Option<ActivationDetail>,
     /// Loss, accuracy, learning rate and what recording costs.
     pub metrics: bool,
+    /// Gradients of the loss, of the last step before a capture.
+    pub gradients: bool,
+    /// What an optimizer keeps of the gradients: Adam's two moments.
+    pub moments: bool,
     /// Of layers with more units than this, so many are recorded, drawn with the run's seed (0
     /// where it has none); none for all units of every layer. `run.json` says which.
     pub units: Option<NonZeroU32>,
@@ -111,7 +119,8 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// What is recorded unless something else is said: every table, with its values.
+    /// What is recorded unless something else is said: weights, classifications, activations and metrics,
+    /// with their values.
     pub const DEFAULT: Self = Self {
         weights: Some(WeightDetail::Raw),
         classifications: true,
@@ -119,6 +128,8 @@ impl Recorded {
             samples: DEFAULT_ACTIVATION_SAMPLES,
         }),
         metrics: true,
+        gradients: false,
+        moments: false,
         units: None,
         phases: Phases::EVAL,
         precision: Precision::F32,
@@ -201,11 +212,11 @@ impl Recorded {
     pub fn default_channel_bytes(&self, topology: &Topology, num_held_out: usize) -> u64 {
         let num_kept = self.activations.map_or(0, |a| a.num_kept(num_held_out)) as u64;
         let values_of = |layer: &trace::Layer| {
-            let weights = match self.weights {
-                Some(WeightDetail::Raw) => layer.fan_in.into(),
-                Some(WeightDetail::Statistics) | None => 0,
-            };
-            u64::from(layer.num_recorded_units()) * (weights + num_kept)
+            let weights = self.weights == Some(WeightDetail::Raw);
+            let tensors = [weights, self.gradients, self.moments, self.moments];
+            let num_tensors = tensors.into_iter().filter(|recorded| *recorded).count() as u64;
+            let num_values = num_tensors * u64::from(layer.fan_in) + num_kept;
+            u64::from(layer.num_recorded_units()) * num_values
         };
         let num_values: u64 = topology.layers().iter().map(values_of).sum();
         let capture_bytes = num_values * size_of::<f32>() as u64;
@@ -290,6 +301,8 @@ struct Pending<B: Backend> {
     activations: Vec<Vec<BatchHandle<B>>>,
     /// Training batches by their number, by layer.
     train_activations: Vec<BTreeMap<i32, Vec<BatchHandle<B>>>>,
+    /// Gradients and moments, by layer.
+    optimizer: Vec<(TensorKind, LayerHandles<B>)>,
     outputs: Option<Outputs<B>>,
     classifications: Option<Classifications>,
     metrics: Vec<Metric>,
@@ -300,6 +313,7 @@ impl<B: Backend> Pending<B> {
         Self {
             activations: (0..num_layers).map(|_| Vec::new()).collect(),
             train_activations: (0..num_layers).map(|_| BTreeMap::new()).collect(),
+            optimizer: Vec::new(),
             outputs: None,
             classifications: None,
             metrics: Vec::new(),
@@ -841,6 +855,70 @@ impl<B: Backend> TraceRecorder<B> {
         Ok(())
     }
 
+    /// Notes the gradients of a step, for the next capture: call it between the backward pass and
+    /// the optimizer's step. Of several steps before a capture the last counts.
+    ///
+    /// Rows carry the step of the weights that the gradients were computed with, one less than the
+    /// capture's. A parameter without a gradient has no rows. Nothing is copied or read; without
+    /// gradients among what is recorded, it does nothing.
+    ///
+    /// # Errors
+    /// If the module is not the one that the recorder was started with.
+    pub fn gradients<A, M>(
+        &mut self,
+        model: &M,
+        gradients: &GradientsParams,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        if !self.recorded.gradients {
+            return Ok(());
+        }
+        let lookup = Gradients(gradients);
+        let handles = self.layers.handles_of(model, &lookup, &self.selected)?;
+        self.note_tensors(TensorKind::Gradients, handles);
+        Ok(())
+    }
+
+    /// Notes what the optimizer keeps of the gradients, for the next capture: call it after the
+    /// optimizer's step.
+    ///
+    /// Nothing is copied or read; without moments among what is recorded, it does nothing.
+    ///
+    /// # Errors
+    /// If the module is not the one that the recorder was started with.
+    pub fn moments<A, M, O>(&mut self, model: &M, optimizer: &O) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: KeepsMoments<M, A>,
+    {
+        if !self.recorded.moments {
+            return Ok(());
+        }
+        let record = optimizer.to_record();
+        for (index, kind) in [TensorKind::Moment1, TensorKind::Moment2]
+            .into_iter()
+            .enumerate()
+        {
+            let lookup = AdamMoment::<O, M, A> {
+                record: &record,
+                index,
+            };
+            let handles = self.layers.handles_of(model, &lookup, &self.selected)?;
+            self.note_tensors(kind, handles);
+        }
+        Ok(())
+    }
+
+    fn note_tensors(&mut self, kind: TensorKind, handles: Vec<LayerHandles<B>>) {
+        let noted = &mut self.pending.optimizer;
+        noted.retain(|(other, _)| *other != kind);
+        noted.extend(handles.into_iter().map(|layer| (kind, layer)));
+    }
+
     /// Notes what the network said of all held-out samples, where that was worked out already.
     pub(crate) fn classified(&mut self, rows: Classifications) {
         if self.recorded.classifications {
@@ -1099,8 +1177,11 @@ impl<B: Backend> TraceRecorder<B> {
         let mut classifications = None;
         if let Some(network) = network {
             if self.recorded.weights.is_some() {
-                handles.extend(network.into_iter().map(Handles::Weights));
+                let weights = network.into_iter();
+                handles.extend(weights.map(|w| Handles::Parameters(TensorKind::Weights, w)));
             }
+            let optimizer = pending.optimizer.into_iter();
+            handles.extend(optimizer.map(|(kind, layer)| Handles::Parameters(kind, layer)));
             let of_train = pending.train_activations;
             let of_layers = pending.activations.into_iter().zip(of_train).enumerate();
             for (layer, (held_out, train)) in of_layers {

@@ -61,6 +61,19 @@ pub(crate) fn weights(
     bias: Option<Vec<f32>>,
     lists: Option<Precision>,
 ) -> RecordBatch {
+    parameters(key, (Table::Weights, None), layer, weights, bias, lists)
+}
+
+/// The rows of `weights`, or of a table with its columns, for one layer: `weights` is row-major
+/// `[num_units, fan_in]`. The table is named with which tensor it is, where it has several.
+pub(crate) fn parameters(
+    key: RowKey,
+    (table, name): (Table, Option<&str>),
+    layer: &Layer,
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    lists: Option<Precision>,
+) -> RecordBatch {
     let num_units = layer.num_recorded_units() as usize;
     let fan_in = layer.fan_in as usize;
     let weights = of_recorded_units(layer, weights, fan_in);
@@ -82,7 +95,9 @@ pub(crate) fn weights(
     let column = |value: fn(&Statistics) -> Option<f32>| -> ArrayRef {
         Arc::new(statistics.iter().map(value).collect::<Float32Array>())
     };
-    let columns: Vec<ArrayRef> = vec![
+    let name = name.map(|name| StringArray::from_iter_values(vec![name; num_units]));
+    let mut columns: Vec<ArrayRef> = name.into_iter().map(|n| Arc::new(n) as ArrayRef).collect();
+    columns.extend::<[ArrayRef; 13]>([
         Arc::new(neurons(layer, layer.units())),
         Arc::new(units(layer.units())),
         Arc::new(match &bias {
@@ -102,8 +117,8 @@ pub(crate) fn weights(
         column(|s| s.l1),
         Arc::new(zeros),
         Arc::new(nonfinite),
-    ];
-    key.batch(Table::Weights, num_units, columns)
+    ]);
+    key.batch(table, num_units, columns)
 }
 
 /// The rows of `resume` for one tensor of a layer: `weights` is row-major `[num_units, fan_in]`.

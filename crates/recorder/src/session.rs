@@ -273,6 +273,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     fn run(&mut self, observer: &mut dyn SessionObserver) -> Result<SessionSummary, SessionError> {
+        if self.options.recorded.is_some_and(|r| r.gradients) {
+            self.trainer.keep_gradients();
+        }
         let mut first = Epoch(0);
         let mut recording = match self.options.recorded {
             Some(recorded) if self.options.resume => {
@@ -398,6 +401,11 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 if recorder.is_end_due(train.epoch.0, train.step.0) {
                     note(recorder, evaluation)?;
                     note_first_batch(recorder, &self.trainer, train.epoch)?;
+                    let model = self.trainer.trained();
+                    if let Some(gradients) = self.trainer.gradients() {
+                        recorder.gradients(model, gradients)?;
+                    }
+                    recorder.moments(model, self.trainer.optimizer())?;
                 }
                 recorder.capture_inner(&model, train.epoch.0, train.step.0)
             };

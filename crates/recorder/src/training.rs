@@ -6,7 +6,7 @@ mod state;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::module::AutodiffModule as _;
+use burn::module::{AutodiffModule as _, Module, ModuleVisitor, Param};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
@@ -38,6 +38,8 @@ pub struct Trainer<B: AutodiffBackend> {
     optimizer: OptimizerAdaptor<Adam, Mlp<B>, B>,
     cross_entropy: CrossEntropyLoss<B>,
     step: Step,
+    /// Gradients of the last step, where somebody asked for them.
+    gradients: Option<GradientsParams>,
     cancel: CancelToken,
 }
 
@@ -116,6 +118,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             cross_entropy: CrossEntropyLossConfig::new().init(&device),
             model: Some(model),
             step: Step(0),
+            gradients: None,
             config,
             model_config,
             dataset,
@@ -180,6 +183,9 @@ impl<B: AutodiffBackend> Trainer<B> {
         let logits = model.forward(inputs);
         let loss = self.loss(logits.clone(), &targets);
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        if let Some(kept) = &mut self.gradients {
+            *kept = handles_of(&gradients, &model);
+        }
         self.model = Some(
             self.optimizer
                 .step(self.config.learning_rate, model, gradients),
@@ -215,16 +221,31 @@ impl<B: AutodiffBackend> Trainer<B> {
         Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device)
     }
 
-    /// The network with what backpropagation needs.
-    fn trained(&self) -> &Mlp<B> {
+    /// The network as it is now, without what backpropagation needs: handles, no copies.
+    pub fn model(&self) -> Mlp<B::InnerBackend> {
+        self.trained().valid()
+    }
+
+    /// The network as it is trained.
+    pub(crate) fn trained(&self) -> &Mlp<B> {
         self.model
             .as_ref()
             .expect("it is put back after every step")
     }
 
-    /// The network as it is now, without what backpropagation needs: handles, no copies.
-    pub fn model(&self) -> Mlp<B::InnerBackend> {
-        self.trained().valid()
+    /// The optimizer, with what it keeps of the gradients.
+    pub(crate) fn optimizer(&self) -> &OptimizerAdaptor<Adam, Mlp<B>, B> {
+        &self.optimizer
+    }
+
+    /// Keeps handles of the gradients of each step until the next.
+    pub(crate) fn keep_gradients(&mut self) {
+        self.gradients.get_or_insert_default();
+    }
+
+    /// Gradients of the last step; none where they are not kept.
+    pub(crate) fn gradients(&self) -> Option<&GradientsParams> {
+        self.gradients.as_ref()
     }
 
     /// What every layer of the network as it is now makes of an epoch's first batch: `[num_samples,
@@ -263,6 +284,30 @@ fn binary_cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 2>)
 /// The optimizer, before its first step.
 fn adam<B: AutodiffBackend>() -> OptimizerAdaptor<Adam, Mlp<B>, B> {
     AdamConfig::new().init()
+}
+
+/// Other handles of the same gradients.
+fn handles_of<A: AutodiffBackend, M: Module<A>>(
+    gradients: &GradientsParams,
+    model: &M,
+) -> GradientsParams {
+    struct Copy<'a> {
+        from: &'a GradientsParams,
+        to: GradientsParams,
+    }
+    impl<A: AutodiffBackend> ModuleVisitor<A> for Copy<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<A, D>>) {
+            if let Some(gradient) = self.from.get::<A::InnerBackend, D>(param.id) {
+                self.to.register(param.id, gradient);
+            }
+        }
+    }
+    let mut copy = Copy {
+        from: gradients,
+        to: GradientsParams::new(),
+    };
+    model.visit(&mut copy);
+    copy.to
 }
 
 #[cfg(test)]

@@ -24,18 +24,24 @@ pub enum Table {
     Metrics,
     /// One row a layer and kind of values a capture: how they are spread.
     Histograms,
+    /// One row a neuron a capture: the loss's gradients by bias and incoming weights.
+    Gradients,
+    /// One row a neuron, moment and capture: what the optimizer keeps of the gradients.
+    Moments,
     /// One row a neuron and tensor: what training resumes from. Only the newest is kept.
     Resume,
 }
 
 impl Table {
     /// Every table, in the order in which documents list them.
-    pub const ALL: [Table; 6] = [
+    pub const ALL: [Table; 8] = [
         Table::Weights,
         Table::Activations,
         Table::Classifications,
         Table::Metrics,
         Table::Histograms,
+        Table::Gradients,
+        Table::Moments,
         Table::Resume,
     ];
 
@@ -55,16 +61,15 @@ impl Table {
             Table::Classifications => "classifications",
             Table::Metrics => "metrics",
             Table::Histograms => "histograms",
+            Table::Gradients => "gradients",
+            Table::Moments => "moments",
             Table::Resume => "resume",
         }
     }
 
     /// Whether the table is partitioned by layer as well as by epoch.
     pub fn has_layer(self) -> bool {
-        matches!(
-            self,
-            Table::Weights | Table::Activations | Table::Histograms | Table::Resume
-        )
+        !matches!(self, Table::Classifications | Table::Metrics)
     }
 
     /// The columns stored in a part file, in order.
@@ -86,7 +91,11 @@ impl Table {
     /// The columns by which the rows of a part file ascend, most significant first.
     pub fn sort_columns(self) -> &'static [&'static str] {
         match self {
-            Table::Weights | Table::Activations | Table::Resume => &["step", "neuron"],
+            Table::Weights
+            | Table::Activations
+            | Table::Gradients
+            | Table::Moments
+            | Table::Resume => &["step", "neuron"],
             Table::Classifications => &["step", "sample"],
             Table::Metrics | Table::Histograms => &["step"],
         }
@@ -95,7 +104,7 @@ impl Table {
     /// The column that holds a long list of floats, if the table has one.
     pub fn list_column(self) -> Option<&'static str> {
         match self {
-            Table::Weights | Table::Resume => Some("weights"),
+            Table::Weights | Table::Gradients | Table::Moments | Table::Resume => Some("weights"),
             Table::Activations => Some("activations"),
             Table::Classifications => Some("outputs"),
             Table::Histograms => Some("counts"),
@@ -113,7 +122,8 @@ impl fmt::Display for Table {
 /// A name that is no table of this format version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no table of a trace; tables are weights, activations, classifications, metrics, histograms, resume"
+    "{0:?} is no table of a trace; tables are weights, activations, classifications, metrics, \
+     histograms, gradients, moments, resume"
 )]
 pub struct ParseTableError(pub String);
 
@@ -147,8 +157,11 @@ fn file_fields(table: Table) -> Fields {
         required("step", DataType::Int64),
         required("rank", DataType::Int32),
     ];
+    if table == Table::Moments {
+        fields.push(required("name", DataType::Utf8));
+    }
     fields.extend(match table {
-        Table::Weights => vec![
+        Table::Weights | Table::Gradients | Table::Moments => vec![
             required("neuron", DataType::Int32),
             required("unit", DataType::Int32),
             float("bias"),

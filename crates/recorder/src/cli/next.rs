@@ -73,6 +73,20 @@ fn questions(table: Table) -> [Question; 2] {
             Sql("SELECT epoch, layer, of, edges, counts FROM histograms ORDER BY 1, 2, 3"),
             Sql("SELECT layer, of, vec_sum(counts) FROM histograms GROUP BY 1, 2 ORDER BY 1, 2"),
         ],
+        Table::Gradients => [
+            Sql("SELECT epoch, layer, avg(weight_l2) FROM gradients GROUP BY 1, 2 ORDER BY 1, 2"),
+            Sql(
+                "SELECT layer, neuron, avg(weight_l2) FROM gradients GROUP BY 1, 2 ORDER BY 3 DESC",
+            ),
+        ],
+        Table::Moments => [
+            Sql(
+                "SELECT epoch, layer, name, avg(weight_l2) FROM moments GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            ),
+            Sql(
+                "SELECT layer, neuron, name, avg(weight_l2) FROM moments GROUP BY 1, 2, 3 ORDER BY 4 DESC",
+            ),
+        ],
         Table::Resume => unreachable!("it answers nothing, and is not in BY_INTEREST"),
     }
 }

@@ -231,8 +231,26 @@ impl ModuleLayers {
         module: &M,
         selected: &[bool],
     ) -> Result<Vec<LayerHandles<B>>, OtherModuleError> {
+        self.handles_of(module, &Values, selected)
+    }
+
+    /// As [`ModuleLayers::handles`], of other tensors than the parameters themselves. A layer for
+    /// whose weight there is none is left out.
+    pub(super) fn handles_of<V, B, M, L>(
+        &self,
+        module: &M,
+        lookup: &L,
+        selected: &[bool],
+    ) -> Result<Vec<LayerHandles<B>>, OtherModuleError>
+    where
+        V: Backend,
+        B: Backend,
+        M: Module<V>,
+        L: Lookup<V, B>,
+    {
         let mut visitor = Collect {
             layers: self,
+            lookup,
             selected,
             num_visited: 0,
             weights: (0..self.rows.len()).map(|_| None).collect(),
@@ -554,8 +572,24 @@ impl<B: Backend> ModuleVisitor<B> for Check<'_> {
     }
 }
 
-struct Collect<'a, B: Backend> {
+/// What is taken of a parameter.
+pub(super) trait Lookup<V: Backend, B: Backend> {
+    /// A tensor of the parameter's shape; none where there is none.
+    fn tensor<const D: usize>(&self, param: &Param<Tensor<V, D>>) -> Option<Tensor<B, D>>;
+}
+
+/// Parameters themselves.
+struct Values;
+
+impl<B: Backend> Lookup<B, B> for Values {
+    fn tensor<const D: usize>(&self, param: &Param<Tensor<B, D>>) -> Option<Tensor<B, D>> {
+        Some(param.val())
+    }
+}
+
+struct Collect<'a, L, B: Backend> {
     layers: &'a ModuleLayers,
+    lookup: &'a L,
     selected: &'a [bool],
     num_visited: usize,
     weights: Vec<Option<TensorHandle<B>>>,
@@ -563,14 +597,16 @@ struct Collect<'a, B: Backend> {
     error: Option<OtherModuleError>,
 }
 
-impl<B: Backend> ModuleVisitor<B> for Collect<'_, B> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+impl<V: Backend, B: Backend, L: Lookup<V, B>> ModuleVisitor<V> for Collect<'_, L, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<V, D>>) {
         let place = self.layers.places.get(self.num_visited).copied().flatten();
         self.num_visited += 1;
         let Some(place) = place.filter(|place| self.selected[place.layer]) else {
             return;
         };
-        let tensor = param.val();
+        let Some(tensor) = self.lookup.tensor(param) else {
+            return;
+        };
         let rows = self.layers.rows(place.layer);
         let (expected, handles) = if place.is_bias {
             (&[rows.num_units()][..], &mut self.biases)

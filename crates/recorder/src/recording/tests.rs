@@ -15,7 +15,7 @@ use crate::device::on_device;
 use crate::device::testing::resolved_devices;
 use crate::model::{Activation, LayerTensors, Mlp, MlpConfig, MlpParameters, to_rows};
 use crate::read_back::to_vec;
-use crate::testing::read_part;
+use crate::testing::{read_part, read_parts};
 
 /// One layer.
 fn topology(num_units: u32, fan_in: u32) -> Topology {
@@ -460,8 +460,9 @@ fn training_goes_on_without_a_recorder_that_failed_where_that_was_asked_for() {
 
 /// A training loop that exists already.
 mod training_loop {
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::sync::Mutex;
 
+    use burn::module::Param;
     use burn::nn::conv::{Conv2d, Conv2dConfig};
     use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
     use burn::tensor::activation::relu;
@@ -487,11 +488,33 @@ mod training_loop {
             }
         }
 
+        /// The same values each time: the backend's generator is the whole process's, and other
+        /// tests draw from it.
+        fn with_fixed_values() -> Self {
+            Self::new().map(&mut FixedValues(0))
+        }
+
         /// The convolution's activations, and the logits.
         fn forward(&self, images: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 2>) {
             let x = relu(self.norm.forward(self.conv.forward(images)));
             let pooled = x.clone().mean_dim(3).mean_dim(2).reshape([0, 3]);
             (x, self.head.forward(pooled))
+        }
+    }
+
+    struct FixedValues(usize);
+
+    impl<B: Backend> burn::module::ModuleMapper<B> for FixedValues {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+            param.map(|tensor| {
+                let shape = tensor.shape();
+                let values = (0..shape.num_elements()).map(|_| {
+                    self.0 += 1;
+                    ((self.0 * 37) % 101) as f32 / 101.0 - 0.4
+                });
+                let data = burn::tensor::TensorData::new(values.collect(), shape);
+                Tensor::from_data(data, &tensor.device()).require_grad()
+            })
         }
     }
 
@@ -502,21 +525,12 @@ mod training_loop {
         Tensor::from_data(data, &Default::default())
     }
 
-    /// The backend's seed is the process's: one test draws at a time.
-    fn lock_draws() -> MutexGuard<'static, ()> {
-        static DRAWS: Mutex<()> = Mutex::new(());
-        // One of them panics, as it should.
-        DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     const STEPS_PER_EPOCH: i64 = 3;
     const NUM_EPOCHS: i32 = 5;
 
     /// Trains for five epochs of three steps, and calls `end_epoch` after each.
     fn train(mut end_epoch: impl FnMut(&Cnn<Trained>, i32, i64)) -> Cnn<Flex> {
-        let _drawing = lock_draws();
-        Trained::seed(&Default::default(), 7);
-        let mut model = Cnn::<Trained>::new();
+        let mut model = Cnn::<Trained>::with_fixed_values();
         let mut optimizer = AdamConfig::new().init();
         let mut step = 0;
         for epoch in 0..NUM_EPOCHS {
@@ -536,11 +550,14 @@ mod training_loop {
         let layers = ModuleLayers::of(model, false, &Default::default()).unwrap();
         let all = vec![true; layers.topology().layers().len()];
         let handles = layers.handles(model, &all).unwrap();
-        let handles = handles.into_iter().map(Handles::Weights).collect();
+        let handles = handles
+            .into_iter()
+            .map(|layer| Handles::Parameters(TensorKind::Weights, layer))
+            .collect();
         let mut unread = unread::Unread::new(StreamId::current(), handles);
         let values = unread.read(u64::MAX).unwrap().into_iter();
         let values = values.flat_map(|values| match values {
-            unread::Values::Weights { weight, bias, .. } => [weight, bias.unwrap_or_default()],
+            unread::Values::Parameters { weight, bias, .. } => [weight, bias.unwrap_or_default()],
             other => panic!("{other:?}"),
         });
         values.collect()
@@ -673,6 +690,71 @@ mod training_loop {
             assert_eq!(values.value(loss), f64::from(epoch));
             let weights = read_part(&run, Table::Weights, epoch, Some("head"));
             assert_eq!(weights.is_some(), epoch % 2 == 0);
+        }
+    }
+
+    #[test]
+    fn hands_over_gradients_and_what_adam_keeps_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("cnn");
+        let mut model = Cnn::<Trained>::with_fixed_values();
+        // A layer that is not trained has neither.
+        model.conv = model.conv.no_grad();
+        let mut optimizer = AdamConfig::new().init();
+        let recorded = Recorded {
+            weights: None,
+            classifications: false,
+            activations: None,
+            metrics: false,
+            gradients: true,
+            moments: true,
+            ..Recorded::DEFAULT
+        };
+        let builder = TraceRecorder::builder(&run).record(recorded);
+        let mut recorder = builder.start(&model).unwrap();
+        let mut expected = Vec::new();
+        for epoch in 0..2 {
+            let (_, logits) = model.forward(images());
+            let gradients = logits.powf_scalar(2.0).mean().backward();
+            let gradients = GradientsParams::from_grads(gradients, &model);
+            recorder.gradients(&model, &gradients).unwrap();
+            let of_head = gradients.get::<Flex, 2>(model.head.weight.id).unwrap();
+            expected.push(of_head.transpose().into_data().into_vec::<f32>().unwrap());
+            model = optimizer.step(0.05, model, gradients);
+            recorder.moments(&model, &optimizer).unwrap();
+            recorder
+                .capture(&model, epoch, i64::from(epoch) + 1)
+                .unwrap();
+        }
+        recorder.finish().unwrap();
+
+        for (epoch, expected) in (0..).zip(&expected) {
+            let rows = read_part(&run, Table::Gradients, epoch, Some("head")).unwrap();
+            assert_eq!(&floats_of(&rows, "weights"), expected);
+            // Computed with the weights before the step.
+            let steps = rows["step"].as_primitive::<arrow::datatypes::Int64Type>();
+            assert_eq!(steps.values()[..], [i64::from(epoch); 2]);
+        }
+        assert_ne!(expected[0], expected[1]);
+        let moments = read_parts(&run, Table::Moments, 0, Some("head"));
+        let [first, second] = &moments[..] else {
+            panic!("a file a moment, not {}", moments.len())
+        };
+        for (rows, name, share, power) in
+            [(first, "moment_1", 0.1, 1), (second, "moment_2", 0.001, 2)]
+        {
+            let names = rows["name"].as_string::<i32>();
+            assert!(names.iter().all(|n| n == Some(name)));
+            for (moment, gradient) in floats_of(rows, "weights").iter().zip(&expected[0]) {
+                let kept = share * gradient.powi(power);
+                assert!(
+                    (moment - kept).abs() <= 1e-4 * kept.abs(),
+                    "{moment} {kept}"
+                );
+            }
+        }
+        for table in [Table::Gradients, Table::Moments] {
+            assert!(read_parts(&run, table, 0, Some("conv")).is_empty());
         }
     }
 
@@ -818,33 +900,39 @@ mod training_loop {
         assert!(!dir.path().join("x").exists());
     }
 
-    #[test]
-    fn that_was_not_used_yet_draws_what_it_would_have_drawn() {
-        let dir = tempfile::tempdir().unwrap();
-        let drawn = |record: bool| {
-            let _drawing = lock_draws();
-            Trained::seed(&Default::default(), 7);
-            let model = Cnn::<Trained>::new();
-            let recorder = record.then(|| {
-                let run = dir.path().join("cnn");
-                let mut recorder = TraceRecorder::builder(run).start(&model).unwrap();
-                let error = recorder.capture_initial(&model).unwrap_err();
-                assert!(error.to_string().contains("has no values yet"), "{error}");
-                recorder
-            });
-            // The last layer first.
-            let _ = model.head.weight.val();
-            let _ = model.forward(images());
-            if let Some(mut recorder) = recorder {
-                recorder.capture_initial(&model).unwrap();
-                recorder.finish().unwrap();
-            }
-            parameters(&model.valid())
+    /// Its values are drawn at their first use, which `log` tells of.
+    fn lazy(name: &'static str, log: &Arc<Mutex<Vec<&'static str>>>) -> Linear<Trained> {
+        let log = Arc::clone(log);
+        let mut linear = LinearConfig::new(3, 2)
+            .with_bias(false)
+            .init(&Default::default());
+        let draw = move |device: &_, requires_grad| {
+            log.lock().unwrap().push(name);
+            Tensor::ones([3, 2], device).set_require_grad(requires_grad)
         };
-        let off = drawn(false);
-        assert_eq!(bits(&off), bits(&drawn(true)));
-        let head = recorded(&dir.path().join("cnn"), -1, "head").1;
-        assert_eq!(head, off[9]);
+        let id = linear.weight.id;
+        linear.weight = Param::uninitialized(id, draw, Default::default(), true, [3, 2].into());
+        linear
+    }
+
+    #[test]
+    fn that_was_not_used_yet_draws_in_its_own_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("lazy");
+        let drawn = Arc::default();
+        let model = vec![lazy("first", &drawn), lazy("second", &drawn)];
+        let mut recorder = TraceRecorder::builder(&run).start(&model).unwrap();
+        let error = recorder.capture_initial(&model).unwrap_err();
+        assert!(error.to_string().contains("has no values yet"), "{error}");
+        assert!(recorder.capture(&model, 0, 1).is_err());
+        assert_eq!(drawn.lock().unwrap()[..], [""; 0]);
+        let inputs = || Tensor::<Trained, 2>::ones([1, 3], &Default::default());
+        let _ = model[1].forward(inputs());
+        let _ = model[0].forward(inputs());
+        recorder.capture_initial(&model).unwrap();
+        recorder.finish().unwrap();
+        assert_eq!(drawn.lock().unwrap()[..], ["second", "first"]);
+        assert_eq!(recorded(&run, -1, "L_1").0, [1.0; 6]);
     }
 
     #[test]

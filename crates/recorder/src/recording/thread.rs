@@ -19,11 +19,12 @@ use super::handle::TensorHandle;
 use super::in_flight::InFlight;
 use super::module::LayerHandles;
 use super::module::ModuleLayers;
-use super::unread::{Handles, Unread, Values};
+use super::unread::{Handles, TensorKind, Unread, Values};
 use super::{
     ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, WeightDetail, Work,
 };
 use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
+use crate::precision::Precision;
 use crate::rows::{self, Metric, RowKey, SampleSet};
 
 pub(super) struct CaptureThread<B: Backend> {
@@ -229,11 +230,12 @@ impl<B: Backend> CaptureThread<B> {
         for (tensor, layers) in tensors {
             let layers = layers.into_iter().enumerate();
             let handles = layers.map(|(layer, tensors)| {
-                Handles::Weights(LayerHandles {
+                let handles = LayerHandles {
                     layer,
                     weight: TensorHandle::new(tensors.weight),
                     bias: Some(TensorHandle::new(tensors.bias)),
-                })
+                };
+                Handles::Parameters(TensorKind::Weights, handles)
             });
             let mut unread = Unread::<B>::new(stream, handles.collect());
             while !unread.is_empty() {
@@ -241,10 +243,11 @@ impl<B: Backend> CaptureThread<B> {
                 let read = unread.read(parts.in_flight.free_bytes())?;
                 self.reported.total_read_back += trip.elapsed();
                 for values in read {
-                    let Values::Weights {
+                    let Values::Parameters {
                         layer: index,
                         weight,
                         bias,
+                        ..
                     } = values
                     else {
                         unreachable!("only parameters were put in");
@@ -314,14 +317,21 @@ type Histograms = BTreeMap<usize, Vec<(&'static str, Histogram)>>;
 
 fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
     let (layer, of, values) = match values {
-        Values::Weights { layer, weight, .. } => (*layer, OF_WEIGHTS, weight),
+        Values::Parameters {
+            kind: TensorKind::Weights,
+            layer,
+            weight,
+            ..
+        } => (*layer, OF_WEIGHTS, weight),
         Values::Activations {
             layer,
             samples: SampleSet::HELD_OUT,
             values,
             ..
         } => (*layer, OF_ACTIVATIONS, values),
-        Values::Activations { .. } | Values::Classifications(_) => return,
+        Values::Parameters { .. } | Values::Activations { .. } | Values::Classifications(_) => {
+            return;
+        }
     };
     if let Some(histogram) = Histogram::of(values, num_bins) {
         let of_layer = histograms.entry(layer).or_default();
@@ -333,19 +343,35 @@ fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
 fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Recorded) -> Part {
     let topology = layers.topology().layers();
     match values {
-        Values::Weights {
+        Values::Parameters {
+            kind,
             layer: index,
             weight,
             bias,
         } => {
             let layer = &topology[index];
             let weight = layers.rows(index).to_rows(weight);
-            let lists = match recorded.weights {
-                Some(WeightDetail::Raw) => Some(recorded.precision),
-                Some(WeightDetail::Statistics) | None => None,
+            let (table, name, sequence) = match kind {
+                TensorKind::Weights => (Table::Weights, None, 0),
+                TensorKind::Gradients => (Table::Gradients, None, 0),
+                TensorKind::Moment1 => (Table::Moments, Some("moment_1"), 0),
+                TensorKind::Moment2 => (Table::Moments, Some("moment_2"), 1),
             };
-            let rows = rows::weights(key, layer, weight, bias, lists);
-            part(key, Table::Weights, Some(layer), rows)
+            let lists = match (kind, recorded.weights) {
+                (TensorKind::Weights, Some(WeightDetail::Raw)) => Some(recorded.precision),
+                (TensorKind::Weights, Some(WeightDetail::Statistics) | None) => None,
+                // Half precision would make zeros of the small ones.
+                _ => Some(Precision::F32),
+            };
+            let mut key = key;
+            if kind == TensorKind::Gradients {
+                // They were computed with the weights before the last step.
+                key.id.step.0 -= 1;
+            }
+            let rows = rows::parameters(key, (table, name), layer, weight, bias, lists);
+            let mut part = part(key, table, Some(layer), rows);
+            part.path.sequence = sequence;
+            part
         }
         Values::Activations {
             layer: index,

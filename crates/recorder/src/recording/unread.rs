@@ -26,8 +26,8 @@ pub(super) struct Unread<B: Backend> {
 /// Handles of what becomes one part file.
 #[derive(Debug)]
 pub(super) enum Handles<B: Backend> {
-    /// A layer's parameters.
-    Weights(LayerHandles<B>),
+    /// A tensor for each of a layer's parameters.
+    Parameters(TensorKind, LayerHandles<B>),
     /// What batches of samples made of a layer.
     Activations {
         /// Index in the topology.
@@ -43,11 +43,25 @@ pub(super) enum Handles<B: Backend> {
     Outputs(Outputs<B>),
 }
 
+/// What a layer's tensors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TensorKind {
+    /// The parameters themselves.
+    Weights,
+    /// Gradients of the loss by the parameters.
+    Gradients,
+    /// The optimizer's average of the gradients.
+    Moment1,
+    /// The optimizer's average of their squares.
+    Moment2,
+}
+
 /// What becomes one part file, on the host.
 #[derive(Debug, PartialEq)]
 pub(super) enum Values {
-    /// A layer's parameters, in Burn's order.
-    Weights {
+    /// A tensor for each of a layer's parameters, in Burn's order.
+    Parameters {
+        kind: TensorKind,
         layer: usize,
         weight: Vec<f32>,
         bias: Option<Vec<f32>>,
@@ -65,7 +79,8 @@ pub(super) enum Values {
 
 /// What a handle's values will be, once they are read.
 enum Expected {
-    Weights {
+    Parameters {
+        kind: TensorKind,
         layer: usize,
         has_bias: bool,
     },
@@ -125,7 +140,7 @@ impl<B: Backend> Unread<B> {
 impl<B: Backend> Handles<B> {
     pub(super) fn num_bytes(&self) -> u64 {
         let num_values = match self {
-            Self::Weights(layer) => {
+            Self::Parameters(_, layer) => {
                 let bias = layer.bias.as_ref().map_or(0, |bias| bias.num_values());
                 layer.weight.num_values() + bias
             }
@@ -137,17 +152,25 @@ impl<B: Backend> Handles<B> {
 
     fn register(self, trip: Transaction<B>) -> (Transaction<B>, Expected) {
         match self {
-            Self::Weights(LayerHandles {
-                layer,
-                weight,
-                bias,
-            }) => {
+            Self::Parameters(
+                kind,
+                LayerHandles {
+                    layer,
+                    weight,
+                    bias,
+                },
+            ) => {
                 let has_bias = bias.is_some();
                 let trip = weight.register(trip);
                 let trip = bias
                     .into_iter()
                     .fold(trip, |trip, bias| bias.register(trip));
-                (trip, Expected::Weights { layer, has_bias })
+                let expected = Expected::Parameters {
+                    kind,
+                    layer,
+                    has_bias,
+                };
+                (trip, expected)
             }
             Self::Activations {
                 layer,
@@ -179,7 +202,12 @@ impl Expected {
     fn values(self, read: &mut impl Iterator<Item = TensorData>) -> Values {
         let mut next = || read.next().map(floats).expect("every tensor was read");
         match self {
-            Self::Weights { layer, has_bias } => Values::Weights {
+            Self::Parameters {
+                kind,
+                layer,
+                has_bias,
+            } => Values::Parameters {
+                kind,
                 layer,
                 weight: next(),
                 bias: has_bias.then(next),
@@ -235,11 +263,12 @@ mod tests {
     /// (12 bytes), and 3 and 1 samples of the first's activations (48 bytes).
     fn unread() -> Unread<Flex> {
         let weights = |layer, weight, bias: Option<_>| {
-            Handles::Weights(LayerHandles {
+            let handles = LayerHandles {
                 layer,
                 weight: TensorHandle::new(weight),
                 bias: bias.map(TensorHandle::new),
-            })
+            };
+            Handles::Parameters(TensorKind::Weights, handles)
         };
         let first = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]);
         let bias = tensor(&[7.0, 8.0, 9.0], [3]);
@@ -268,12 +297,14 @@ mod tests {
     fn expected() -> [Values; 3] {
         let activations = [10, 11, 12, 20, 21, 22, 30, 31, 32, 40, 41, 42];
         [
-            Values::Weights {
+            Values::Parameters {
+                kind: TensorKind::Weights,
                 layer: 0,
                 weight: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
                 bias: Some(vec![7.0, 8.0, 9.0]),
             },
-            Values::Weights {
+            Values::Parameters {
+                kind: TensorKind::Weights,
                 layer: 1,
                 weight: vec![0.5, 1.5, 2.5],
                 bias: None,

@@ -29,6 +29,8 @@ fn options(out: &Path) -> SessionOptions {
         device: DeviceChoice::Cpu,
         recorded: Some(Recorded {
             activations: Some(ActivationDetail::Raw { samples: 20 }),
+            gradients: true,
+            moments: true,
             ..Recorded::DEFAULT
         }),
         layers: LayerSelection::default(),
@@ -145,8 +147,9 @@ fn an_interrupted_and_resumed_trace_is_that_of_an_uninterrupted_one() {
     let whole = dir.path().join("whole");
     session(&options(&whole), None).unwrap();
     let expected = trace(&whole);
-    // Seven captures of three layers' weights and activations, classifications and metrics.
-    assert_eq!(expected.len(), 7 * 8);
+    // Seven captures of three layers' weights and activations, classifications and metrics; all but
+    // the first have gradients and two moments of each layer.
+    assert_eq!(expected.len(), 7 * 8 + 6 * 9);
 
     // Checkpoints at the ends of epochs 1 and 3: interrupted after these epochs, it goes on from
     // that one, and records so many captures anew.

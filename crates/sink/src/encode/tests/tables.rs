@@ -68,17 +68,28 @@ fn activations_rows() -> RecordBatch {
     RecordBatch::try_new(Table::Activations.schema(), columns).unwrap()
 }
 
+/// Rows of a table that has the columns of `weights`, and `name` where that is given.
+fn weights_of(table: Table, name: Option<&str>) -> RecordBatch {
+    let rows: Vec<Vec<f32>> = (0..64).map(|unit| noise(unit, 32)).collect();
+    let weights = weights_rows(3, 0, lists(&rows, None));
+    let mut columns = weights.columns().to_vec();
+    if let Some(name) = name {
+        let names = StringArray::from_iter_values(vec![name; weights.num_rows()]);
+        columns.insert(2, Arc::new(names));
+    }
+    RecordBatch::try_new(table.schema(), columns).unwrap()
+}
+
 /// A file of each table, and what is in it.
 pub(super) fn file_of(table: Table) -> (Bytes, RecordBatch) {
     let rows = match table {
-        Table::Weights => {
-            let rows: Vec<Vec<f32>> = (0..64).map(|unit| noise(unit, 32)).collect();
-            weights_rows(3, 0, lists(&rows, None))
-        }
+        Table::Weights => weights_of(Table::Weights, None),
         Table::Activations => activations_rows(),
         Table::Classifications => classifications_rows(),
         Table::Metrics => metrics_rows(3, &[("loss", 0.5), ("accuracy", f64::NAN)]),
         Table::Histograms => histograms_rows(3),
+        Table::Gradients => weights_of(Table::Gradients, None),
+        Table::Moments => weights_of(Table::Moments, Some("moment_1")),
         Table::Resume => resume_rows(3, "moment_1"),
     };
     let layer = table.has_layer().then_some(HIDDEN);
@@ -88,7 +99,7 @@ pub(super) fn file_of(table: Table) -> (Bytes, RecordBatch) {
 /// The columns of which each encoding is specified, by the path of their leaf.
 fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
     let (floats, numbers, words): (&[_], &[_], &[_]) = match table {
-        Table::Weights => (
+        Table::Weights | Table::Gradients | Table::Moments => (
             &[
                 "bias",
                 "weights.list.item",
@@ -101,7 +112,11 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
                 "weight_l1",
             ],
             &["step", "rank", "neuron", "unit", "nonfinite"],
-            &["weight_zeros"],
+            if table == Table::Moments {
+                &["name", "weight_zeros"]
+            } else {
+                &["weight_zeros"]
+            },
         ),
         Table::Activations => (
             &[
@@ -183,7 +198,11 @@ fn every_column_of_every_table_has_the_encoding_of_its_type() {
             .filter(|path| !named.contains(&path.as_str()))
             .collect();
         let expected: &[&str] = match table {
-            Table::Weights | Table::Activations | Table::Resume => &[],
+            Table::Weights
+            | Table::Activations
+            | Table::Gradients
+            | Table::Moments
+            | Table::Resume => &[],
             Table::Histograms => &[],
             Table::Classifications => &["correct"],
             Table::Metrics => &["phase"],
@@ -200,6 +219,8 @@ fn the_footer_of_every_table_says_how_it_is_sorted() {
         &["step", "sample"],
         &["step"],
         &["step"],
+        &["step", "neuron"],
+        &["step", "neuron"],
         &["step", "neuron"],
     ]) {
         let metadata = metadata(&file_of(table).0);
