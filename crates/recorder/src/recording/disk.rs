@@ -96,7 +96,7 @@ pub(super) fn most_bytes<B: Backend>(
 ) -> u64 {
     let handles = capture.handles.iter().map(|handles| {
         let num_rows = match handles {
-            Handles::Weights(weights) => topology.layers()[weights.layer].num_units.into(),
+            Handles::Parameters(_, layer) => topology.layers()[layer.layer].num_units.into(),
             Handles::Activations { layer, .. } => topology.layers()[*layer].num_units.into(),
             // A sample has an output at least.
             Handles::Outputs(_) => handles.num_bytes(),

@@ -787,7 +787,6 @@ mod training_loop {
 
     #[test]
     fn training_batches_and_some_units_are_recorded_of_any_network() {
-        let _drawing = lock_draws();
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("linear");
         let device = Default::default();
