@@ -8,7 +8,7 @@ step() { printf '\n== %s\n' "$*"; "$@"; }
 
 # One selection of features for every step that runs something, so that dependencies are compiled
 # once.
-features=(--features vulkan)
+features=(--features vulkan,burn-train)
 
 step cargo fmt --all --check
 step cargo clippy --workspace "${features[@]}" --all-targets --locked -- -D warnings
@@ -21,6 +21,13 @@ run=$(mktemp -d)
 trap 'rm -rf "$run"' EXIT
 step cargo run "${features[@]}" --locked --bin recorder -- train --out "$run/digits"
 step cargo run "${features[@]}" --locked --bin query -- run learning_curve "$run/digits"
+
+# The examples, as whoever tries the library would.
+step cargo build --workspace "${features[@]}" --examples --locked
+for example in cnn transformer learner; do
+    step "${CARGO_TARGET_DIR:-target}/debug/examples/$example" "$run/$example"
+done
+step cargo run "${features[@]}" --locked --bin sink -- verify "$run/learner"
 
 step cargo test --workspace "${features[@]}" --doc --locked
 # Every benchmark once, to see that it works.

@@ -39,8 +39,13 @@ fn build() -> Binaries {
         ])
         .current_dir(workspace_root())
         .stderr(std::process::Stdio::inherit());
-    if cfg!(feature = "vulkan") {
-        cargo.args(["--features", "vulkan"]);
+    for (is_on, feature) in [
+        (cfg!(feature = "vulkan"), "vulkan"),
+        (cfg!(feature = "burn-train"), "burn-train"),
+    ] {
+        if is_on {
+            cargo.args(["--features", feature]);
+        }
     }
     if !cfg!(debug_assertions) {
         cargo.arg("--release");

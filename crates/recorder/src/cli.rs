@@ -328,9 +328,9 @@ impl TrainArgs {
     }
 
     fn check_histograms(&self) -> Result<(), String> {
-        let has_values = self.record.weights || self.record.activations;
+        let has_values = self.record.weights || (self.record.activations && self.phases.eval);
         if self.histograms.is_some() && !has_values {
-            let needed = "--histograms needs weights or activations in --record";
+            let needed = "--histograms needs weights or held-out activations in --record";
             return Err(needed.to_owned());
         }
         Ok(())

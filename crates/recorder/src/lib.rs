@@ -14,7 +14,10 @@ mod evaluation;
 mod histogram;
 mod interchange;
 mod layout;
+#[cfg(feature = "burn-train")]
+mod learner;
 mod model;
+mod optimizer;
 mod precision;
 mod random;
 mod read_back;
@@ -50,17 +53,20 @@ pub use interchange::{
     ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, ParsePatternError, export,
     import,
 };
+#[cfg(feature = "burn-train")]
+pub use learner::LearnerMetrics;
 pub use model::{
     Activation, LayerParameters, LayerTensors, Loss, Mlp, MlpConfig, MlpParameters, ModelError,
     to_rows,
 };
+pub use optimizer::{RecordedOptimizer, SharedRecorder};
 pub use precision::Precision;
 pub use recording::{
     ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, DEFAULT_MAX_OVERHEAD,
-    LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead, ModuleError, OnError, OtherModuleError,
-    ParseMaxOverheadError, ParsePhasesError, Phases, RecordError, RecordSummary, Recorded,
-    SelectLayersError, StartError, TooManyActivationsError, TraceRecorder, TraceRecorderBuilder,
-    WeightDetail, WhenFull,
+    KeepsMoments, LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead, ModuleError, OnError,
+    OtherModuleError, ParseMaxOverheadError, ParsePhasesError, Phases, RecordError, RecordSummary,
+    Recorded, SelectLayersError, StartError, TooManyActivationsError, TraceRecorder,
+    TraceRecorderBuilder, WeightDetail, WhenFull,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use resume::{JOIN_TIMEOUT, ResumeError};

@@ -332,7 +332,8 @@ impl<B: Backend> Pending<B> {
 /// # let directory = tempfile::tempdir()?;
 /// # let traces = directory.path().join("linear");
 /// let model = LinearConfig::new(4, 3).init::<Autodiff<Flex>>(&Default::default());
-/// # let _ = model.forward(burn::tensor::Tensor::zeros([1, 4], &Default::default()));
+/// # let inputs = burn::tensor::Tensor::<_, 2>::zeros([1, 4], &Default::default());
+/// # let _ = model.forward(inputs);
 /// let mut recorder = TraceRecorder::builder(traces).start(&model)?;
 /// for epoch in 0..3 {
 ///     // ... the training loop, as it is ...
@@ -672,6 +673,11 @@ impl<B: Backend> TraceRecorder<B> {
         moment.is_some_and(|moment| self.is_taken(moment))
     }
 
+    /// Whether the last capture is that of `id`.
+    pub(crate) fn is_end_captured(&self, id: CaptureId) -> bool {
+        self.captured == Some(id)
+    }
+
     /// Whether anything that held-out samples say is recorded.
     pub(crate) fn records_evaluation(&self) -> bool {
         self.recorded.classifications
@@ -858,8 +864,8 @@ impl<B: Backend> TraceRecorder<B> {
     /// Notes the gradients of a step, for the next capture: call it between the backward pass and
     /// the optimizer's step. Of several steps before a capture the last counts.
     ///
-    /// Rows carry the step of the weights that the gradients were computed with, one less than the
-    /// capture's. A parameter without a gradient has no rows. Nothing is copied or read; without
+    /// Rows carry the capture's step, as all of a capture do: the gradients are those of the step that
+    /// led to its weights, so they were computed with the weights of one step before. A parameter without a gradient has no rows. Nothing is copied or read; without
     /// gradients among what is recorded, it does nothing.
     ///
     /// # Errors
@@ -949,6 +955,19 @@ impl<B: Backend> TraceRecorder<B> {
                 name: name.to_owned(),
                 value,
             });
+        }
+    }
+
+    /// Notes figures of an epoch that has ended, where they are known only later. They are recorded
+    /// with the next capture, or when the recorder is finished.
+    #[cfg(feature = "burn-train")]
+    pub(crate) fn late_metrics(&mut self, epoch: i32, metrics: Vec<Metric>) {
+        if self.recorded.metrics {
+            // Files of metrics are told apart by epoch, step, and their order in a row: the last
+            // capture's step comes after every file that the epoch has.
+            let step = self.last.map_or(0, |last| last.step.0);
+            self.waiting_metrics
+                .push((capture_id(epoch, step), metrics));
         }
     }
 
@@ -1051,9 +1070,8 @@ impl<B: Backend> TraceRecorder<B> {
             true => Some(handles(self)?),
             false => None,
         };
-        let is_captured = self.hand_over_noted(id, handles, start)?;
         self.last_is_step = !is_end;
-        Ok(is_captured)
+        self.hand_over_noted(id, handles, start)
     }
 
     /// Handles of the network without the graph; of running means and variances up to date, which a
@@ -1216,7 +1234,8 @@ impl<B: Backend> TraceRecorder<B> {
             return Ok(false);
         }
         let is_captured = handed_over? && is_whole;
-        self.account(start, is_captured);
+        // What the untrained network costs says nothing of how captures and training alternate.
+        self.account(start, is_captured && id != INITIAL);
         if is_captured {
             self.num_captures += 1;
             self.captured = Some(id);
@@ -1291,7 +1310,7 @@ impl<B: Backend> TraceRecorder<B> {
             return true;
         };
         self.limits.when_full != WhenFull::Drop
-            || self.last_epoch == Some(capture.id.epoch)
+            || (self.last_epoch == Some(capture.id.epoch) && !self.last_is_step)
             || self.waiting_metrics.len() >= MAX_WAITING_METRICS
     }
 

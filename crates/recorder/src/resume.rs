@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trace::{
-    Catalog, Epoch, Generation, LockRunError, OpenRunError, PartPath, Rank, ReadCommitsError,
-    RunDir, RunInfo, Table,
+    CaptureId, Catalog, Epoch, Generation, LockRunError, OpenRunError, PartPath, Rank,
+    ReadCommitsError, RunDir, RunInfo, Table,
 };
 
 use crate::checkpoint::{ReadCheckpointError, SavedState};
@@ -106,24 +106,29 @@ pub(crate) struct Resumption {
 
 /// Looks at the run at `path` as `rank`, whose lock is held from here on, and decides from where
 /// training goes on and what is recorded anew. `now` is what the run would be if it were begun
-/// with the options at hand, `last` the last epoch.
+/// with the options at hand, `last` where training ends.
 pub(crate) fn resume(
     path: &Path,
     now: &RunInfo,
     rank: Rank,
-    last: Epoch,
+    last: CaptureId,
 ) -> Result<Resumption, ResumeError> {
     let run = RunDir::open(path)?;
     check_unchanged(&run, now)?;
     let lock = Arc::new(run.lock_writer(rank)?);
     let catalog = Catalog::load_with_partial(&run)?;
-    if has_recorded(&catalog, rank, last) {
+    let state = SavedState::read_newest(&run, &catalog, rank)?;
+    // The end of training takes the checkpoint with it: where there is one, something is left to do.
+    let is_finished = match &state {
+        Some(state) => state.epoch >= last.epoch,
+        None => has_recorded(&catalog, rank, last),
+    };
+    if is_finished {
         return Err(ResumeError::Finished {
             run: path.to_owned(),
-            num_epochs: last.0 + 1,
+            num_epochs: last.epoch.0 + 1,
         });
     }
-    let state = SavedState::read_newest(&run, &catalog, rank)?;
     let (mut retired, mut checkpoint) = (Vec::new(), Vec::new());
     for file in catalog.files() {
         let Ok(part) = file.path.parse::<PartPath>() else {
@@ -202,16 +207,15 @@ fn captured_epochs(catalog: &Catalog, rank: Rank) -> impl Iterator<Item = Epoch>
     whole.chain(partial.map(|capture| capture.id.epoch))
 }
 
-/// Whether `rank` has recorded what there is to record of an epoch.
-fn has_recorded(catalog: &Catalog, rank: Rank, epoch: Epoch) -> bool {
-    let has_metrics = || {
-        let files = catalog.select(Table::Metrics.name(), |of, _| of == epoch.0);
-        files.into_iter().any(|index| {
-            let part = catalog.file(index).path.parse::<PartPath>();
-            part.is_ok_and(|part| part.rank == rank)
+/// Whether `rank` has recorded anything of the end of training: a step inside the last epoch is not
+/// its end.
+fn has_recorded(catalog: &Catalog, rank: Rank, last: CaptureId) -> bool {
+    catalog.files().any(|file| {
+        let part = file.path.parse::<PartPath>();
+        part.is_ok_and(|part| {
+            part.rank == rank && part.epoch == last.epoch && part.step >= last.step
         })
-    };
-    captured_epochs(catalog, rank).any(|captured| captured == epoch) || has_metrics()
+    })
 }
 
 /// Compares what a run is with what it would be if it were begun now.

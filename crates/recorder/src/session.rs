@@ -9,7 +9,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Deserialize as _;
 use sink::SinkOptions;
 use trace::{
-    CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Topology,
+    CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Step, Topology,
 };
 
 use crate::checkpoint::{Cadence, CheckpointEvery};
@@ -401,11 +401,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 if recorder.is_end_due(train.epoch.0, train.step.0) {
                     note(recorder, evaluation)?;
                     note_first_batch(recorder, &self.trainer, train.epoch)?;
-                    let model = self.trainer.trained();
-                    if let Some(gradients) = self.trainer.gradients() {
-                        recorder.gradients(model, gradients)?;
-                    }
-                    recorder.moments(model, self.trainer.optimizer())?;
+                    let start = Instant::now();
+                    note_optimizer(recorder, &self.trainer)?;
+                    recorder.spent(start.elapsed());
                 }
                 recorder.capture_inner(&model, train.epoch.0, train.step.0)
             };
@@ -416,7 +414,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     /// Hands over what training can go on from, if that is due. At the end there is nothing to go
-    /// on with.
+    /// on with, if the run says so: where nothing of the last epoch is recorded, a checkpoint is what
+    /// tells that training came to it.
     fn checkpoint(
         &self,
         train: EpochReport,
@@ -431,7 +430,16 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             epoch: train.epoch,
             step: train.step,
         };
-        let state = if is_last { None } else { self.trainer.state() };
+        let is_recorded = !recorder.is_disk_full()
+            && (self
+                .options
+                .recorded
+                .is_some_and(|recorded| recorded.metrics)
+                || recorder.is_end_captured(id));
+        let state = match is_last && is_recorded {
+            true => None,
+            false => self.trainer.state(),
+        };
         let handed_over = recorder.checkpoint(id, state);
         handed_over.map_err(|source| record_error(run, source))
     }
@@ -494,7 +502,12 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     ) -> Result<(Recording<B::InnerBackend>, Epoch), SessionError> {
         let (info, mut plan, mut sink_options) = self.prepare(recorded)?;
         let path = self.options.out.as_ref().ok_or(SessionError::NoDirectory)?;
-        let last = self.options.train.last_epoch();
+        let epochs = self.options.train.epochs as i64;
+        let steps_per_epoch = self.dataset.num_steps(self.options.train.batch_size) as i64;
+        let last = CaptureId {
+            epoch: self.options.train.last_epoch(),
+            step: Step(epochs * steps_per_epoch),
+        };
         let resumption = resume::resume(path, &info, self.options.rank, last)?;
         let first = match &resumption.state {
             None => Epoch(0),
@@ -698,6 +711,9 @@ fn capture_step<B: AutodiffBackend>(
         }
         recorder.spent(start.elapsed());
         note_first_batch(recorder, trainer, epoch)?;
+        let start = Instant::now();
+        note_optimizer(recorder, trainer)?;
+        recorder.spent(start.elapsed());
         recorder.capture_step_inner(&model, epoch.0, step.0)
     };
     hand_over().map_err(|source| record_error(run, source))?;
@@ -738,6 +754,18 @@ fn note_first_batch<B: AutodiffBackend>(
     }
     recorder.spent(start.elapsed());
     Ok(())
+}
+
+/// Notes gradients of the last step and what the optimizer keeps of them, for the next capture.
+fn note_optimizer<B: AutodiffBackend>(
+    recorder: &mut TraceRecorder<B::InnerBackend>,
+    trainer: &Trainer<B>,
+) -> Result<(), RecordError> {
+    let model = trainer.trained();
+    if let Some(gradients) = trainer.gradients() {
+        recorder.gradients(model, gradients)?;
+    }
+    recorder.moments(model, trainer.optimizer())
 }
 
 fn labels(topology: &Topology) -> Vec<String> {

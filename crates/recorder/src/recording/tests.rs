@@ -731,9 +731,8 @@ mod training_loop {
         for (epoch, expected) in (0..).zip(&expected) {
             let rows = read_part(&run, Table::Gradients, epoch, Some("head")).unwrap();
             assert_eq!(&floats_of(&rows, "weights"), expected);
-            // Computed with the weights before the step.
             let steps = rows["step"].as_primitive::<arrow::datatypes::Int64Type>();
-            assert_eq!(steps.values()[..], [i64::from(epoch); 2]);
+            assert_eq!(steps.values()[..], [i64::from(epoch) + 1; 2]);
         }
         assert_ne!(expected[0], expected[1]);
         let moments = read_parts(&run, Table::Moments, 0, Some("head"));

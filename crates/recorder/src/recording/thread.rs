@@ -363,11 +363,6 @@ fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Re
                 // Half precision would make zeros of the small ones.
                 _ => Some(Precision::F32),
             };
-            let mut key = key;
-            if kind == TensorKind::Gradients {
-                // They were computed with the weights before the last step.
-                key.id.step.0 -= 1;
-            }
             let rows = rows::parameters(key, (table, name), layer, weight, bias, lists);
             let mut part = part(key, table, Some(layer), rows);
             part.path.sequence = sequence;

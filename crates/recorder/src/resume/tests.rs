@@ -276,6 +276,48 @@ fn a_finished_run_says_so() {
 }
 
 #[test]
+fn a_run_that_records_nothing_of_its_last_epoch_is_finished_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let few = |resume| SessionOptions {
+        recorded: Some(Recorded {
+            classifications: false,
+            activations: None,
+            metrics: false,
+            ..Recorded::DEFAULT
+        }),
+        schedule: "0,1".parse().unwrap(),
+        record_initial: false,
+        resume,
+        ..options(&path)
+    };
+    session(&few(false), None).unwrap();
+    let error = session(&few(true), None).unwrap_err().to_string();
+    assert!(error.contains("is finished"), "{error}");
+    assert_eq!(open(&path).1.captures().len(), 2);
+}
+
+#[test]
+fn a_step_inside_the_last_epoch_is_not_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    session(&options(&path), None).unwrap();
+    let (_, catalog) = open(&path);
+    let end = |step| CaptureId {
+        epoch: Epoch(5),
+        step: trace::Step(step),
+    };
+    let last = catalog
+        .captures()
+        .iter()
+        .map(|c| c.id.step.0)
+        .max()
+        .unwrap();
+    assert!(has_recorded(&catalog, Rank::default(), end(last)));
+    assert!(!has_recorded(&catalog, Rank::default(), end(last + 1)));
+}
+
+#[test]
 fn what_was_changed_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");

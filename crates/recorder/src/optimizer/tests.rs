@@ -1,0 +1,147 @@
+use std::path::Path;
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::{Float32Type, Int64Type};
+use burn::backend::{Autodiff, Flex};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{AdamConfig, SgdConfig};
+use burn::tensor::Tensor;
+use trace::{Catalog, RunDir, Table};
+
+use super::*;
+use crate::recording::Recorded;
+use crate::testing::read_part;
+
+type Trained = Autodiff<Flex>;
+
+/// Two weights and a bias, which are all the same at the start.
+fn model() -> Linear<Trained> {
+    let device = Default::default();
+    let mut model = LinearConfig::new(2, 1).init(&device);
+    model.weight = burn::module::Param::from_tensor(Tensor::ones([2, 1], &device));
+    model.bias = Some(burn::module::Param::from_tensor(Tensor::zeros(
+        [1],
+        &device,
+    )));
+    model
+}
+
+fn step<O: Optimizer<Linear<Trained>, Trained>>(
+    optimizer: &mut O,
+    model: Linear<Trained>,
+) -> Linear<Trained> {
+    let inputs = Tensor::<Trained, 2>::ones([3, 2], &Default::default());
+    let gradients = model.forward(inputs).mean().backward();
+    let gradients = GradientsParams::from_grads(gradients, &model);
+    optimizer.step(0.5, model, gradients)
+}
+
+fn shared(run: &Path, schedule: &str) -> SharedRecorder<Flex> {
+    let builder = TraceRecorder::builder(run).schedule(schedule.parse().unwrap());
+    let recorded = Recorded {
+        gradients: true,
+        moments: true,
+        ..Recorded::DEFAULT
+    };
+    let recorder = builder
+        .record(recorded)
+        .num_epochs(3)
+        .start(&model())
+        .unwrap();
+    SharedRecorder::new(recorder, 4)
+}
+
+fn captures(run: &Path) -> Vec<(i32, i64)> {
+    let catalog = Catalog::load(&RunDir::open(run).unwrap()).unwrap();
+    let captures = catalog.captures().iter();
+    captures.map(|c| (c.id.epoch.0, c.id.step.0)).collect()
+}
+
+fn weights_of(run: &Path, table: Table, epoch: i32) -> Vec<f32> {
+    let rows = read_part(run, table, epoch, Some("weight")).unwrap();
+    let lists = rows["weights"].as_list::<i32>().values();
+    lists.as_primitive::<Float32Type>().values().to_vec()
+}
+
+#[test]
+fn an_optimizer_s_steps_are_captured_as_the_schedule_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("epochs");
+    let recorder = shared(&run, "1epoch");
+    let mut optimizer = recorder.optimizer(SgdConfig::new().init());
+    let mut recorded = model();
+    for _ in 0..12 {
+        recorded = step(&mut optimizer, recorded);
+    }
+    assert_eq!(recorder.finish().unwrap().num_captures, 3);
+    assert_eq!(captures(&run), [(0, 4), (1, 8), (2, 12)]);
+    // Every step takes half of the gradient, 1, from each weight: 1, 0.5, 0, -0.5, -1, ...
+    assert_eq!(weights_of(&run, Table::Weights, 0), [-1.0; 2]);
+    assert_eq!(weights_of(&run, Table::Weights, 2), [-5.0; 2]);
+    assert_eq!(weights_of(&run, Table::Gradients, 1), [1.0; 2]);
+    let gradients = read_part(&run, Table::Gradients, 1, Some("weight")).unwrap();
+    assert_eq!(gradients["step"].as_primitive::<Int64Type>().value(0), 8);
+    let metrics = read_part(&run, Table::Metrics, 1, None).unwrap();
+    let names: Vec<_> = metrics["name"]
+        .as_string::<i32>()
+        .iter()
+        .flatten()
+        .collect();
+    assert!(names.contains(&"learning_rate"), "{names:?}");
+
+    let run = dir.path().join("steps");
+    let recorder = shared(&run, "3steps");
+    let mut optimizer = recorder.optimizer_with_moments(AdamConfig::new().init());
+    let mut recorded = model();
+    for _ in 0..8 {
+        recorded = step(&mut optimizer, recorded);
+    }
+    recorder.finish().unwrap();
+    assert_eq!(captures(&run), [(0, 3), (1, 6)]);
+    let catalog = Catalog::load(&RunDir::open(&run).unwrap()).unwrap();
+    assert_eq!(catalog.select(Table::Moments.name(), |_, _| true).len(), 4);
+}
+
+#[test]
+fn recording_changes_nothing_of_what_an_optimizer_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = shared(&dir.path().join("run"), "1steps");
+    let mut on = recorder.optimizer_with_moments(AdamConfig::new().init());
+    let mut off = AdamConfig::new().init();
+    let (mut recorded, mut plain) = (model(), model());
+    for _ in 0..6 {
+        recorded = step(&mut on, recorded);
+        plain = step(&mut off, plain);
+    }
+    recorder.finish().unwrap();
+    let bits = |model: Linear<Trained>| {
+        let values: Vec<f32> = model.weight.val().into_data().into_vec().unwrap();
+        values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    assert_eq!(bits(recorded), bits(plain));
+}
+
+#[test]
+fn training_goes_on_without_a_recorder_that_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = shared(&dir.path().join("run"), "1epoch");
+    let mut optimizer = recorder.optimizer(SgdConfig::new().init());
+    let mut recorded = model();
+    for number in 0..12 {
+        recorded = step(&mut optimizer, recorded);
+        if number == 5 {
+            recorder.with(|recorder| {
+                recorder.activations("typo", Tensor::<Flex, 2>::ones([1, 1], &Default::default()))
+            });
+        }
+    }
+    let weight: f32 = recorded.weight.val().sum().into_scalar();
+    assert_eq!(weight, -10.0);
+    let error = recorder.finish().unwrap_err();
+    assert!(
+        error.to_string().starts_with("there is no layer \"typo\""),
+        "{error}"
+    );
+    assert_eq!(captures(&dir.path().join("run")), [(0, 4)]);
+    assert!(matches!(recorder.finish(), Err(RecordError::Stopped)));
+}
