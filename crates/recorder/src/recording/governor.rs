@@ -59,6 +59,8 @@ const MAX_PATIENCE: u32 = 256;
 /// Of so many captures the cost in the middle counts: one that was slow is paid for, and changes
 /// nothing for those after it.
 const NUM_RECENT: usize = 3;
+/// So many times as far apart, and captures are due by another part of the schedule.
+const FARTHER: f64 = 1.5;
 /// Seconds that are no debt: sums of floats are not exact.
 const PAID: f64 = 1e-9;
 
@@ -74,6 +76,8 @@ pub(super) struct Governor {
     debt: f64,
     /// Seconds of training since a capture was taken.
     trained: f64,
+    /// Seconds of training between captures that were due, where that was measured last.
+    between: Option<f64>,
     /// Costs of the last captures, in seconds.
     recent: Vec<f64>,
     /// Captures in a row for which half the stretch would do.
@@ -91,6 +95,7 @@ impl Governor {
             num_due: 0,
             debt: 0.0,
             trained: 0.0,
+            between: None,
             recent: Vec::with_capacity(NUM_RECENT),
             num_calm: 0,
             patience: PATIENCE,
@@ -101,8 +106,20 @@ impl Governor {
     /// Whether a capture that is due now is taken, where training took `trained` since it was last
     /// told of. Asking changes nothing.
     pub(super) fn takes(&self, trained: Duration) -> bool {
-        let debt = self.debt - self.share * trained.as_secs_f64();
-        self.num_due + 1 >= self.stretch && debt <= PAID
+        let trained = trained.as_secs_f64();
+        let debt = self.debt - self.share * trained;
+        let is_its_turn = self.num_due + 1 >= self.stretch;
+        (is_its_turn || self.is_long_ago(trained)) && debt <= PAID
+    }
+
+    /// Whether the next capture is paid for, although one of so many was to be taken: those that are
+    /// due are farther apart now than where that was measured.
+    fn is_long_ago(&self, trained: f64) -> bool {
+        let trained = self.trained + trained;
+        let between = trained / (self.num_due + 1) as f64;
+        self.between
+            .is_some_and(|measured| between > FARTHER * measured)
+            && self.share * trained >= self.typical_cost()
     }
 
     /// Training went on for so long.
@@ -136,6 +153,7 @@ impl Governor {
         self.num_due = 0;
         self.trained = 0.0;
         if between > 0.0 {
+            self.between = Some(between);
             let needed = (self.typical_cost() / (self.share * between) - 1e-6).ceil();
             self.adapt(needed.max(1.0) as u64);
         }
@@ -278,6 +296,25 @@ mod tests {
         let changes = gaps.array_windows().filter(|[a, b]| a != b).count();
         assert!(gaps.len() > 500, "{}", gaps.len());
         assert!(changes * 10 < gaps.len(), "{changes} of {}", gaps.len());
+    }
+
+    #[test]
+    fn captures_that_are_due_far_apart_are_not_thinned_as_if_they_were_close() {
+        let mut governor = Governor::new("2%".parse().unwrap());
+        let mut taken = Vec::new();
+        for epoch in 0u32..1000 {
+            let is_due = epoch == 0 || epoch.is_power_of_two();
+            let is_taken = is_due && governor.takes(EPOCH);
+            governor.trained(EPOCH);
+            if is_taken {
+                governor.taken(ms(100));
+                taken.push(epoch);
+            } else if is_due {
+                governor.left_out();
+            }
+        }
+        // 100 ms are 2% of 50 epochs.
+        assert_eq!(taken, [0, 64, 128, 256, 512]);
     }
 
     #[test]
