@@ -12,9 +12,11 @@ mod memory;
 mod overhead;
 mod python;
 mod queries;
+#[path = "../support/report.rs"]
 mod report;
 #[path = "../support/runs.rs"]
 mod runs;
+#[path = "../support/statistics.rs"]
 mod statistics;
 mod timed_queries;
 mod write;
