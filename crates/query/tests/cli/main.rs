@@ -265,8 +265,11 @@ fn what_is_no_run_is_told_apart() {
     fs::write(bench.path("run/run.json"), newer).unwrap();
     let (status, error) = ask("run");
     assert_eq!(status, Some(1));
+    let format = format!("2.{}", trace::FORMAT_VERSION.minor);
     assert!(
-        error.contains("run has trace format 2.0, this version reads up to 1.x"),
+        error.contains(&format!(
+            "run has trace format {format}, this version reads up to 1.x"
+        )),
         "{error}"
     );
 }

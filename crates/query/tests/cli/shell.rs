@@ -84,7 +84,7 @@ fn a_shell_tells_what_there_is() {
         assert!(help.contains(&format!("\n{command} ")), "{help}");
     }
     let tables = told(".tables\n");
-    let names: Vec<&str> = tables.lines().take(8).collect();
+    let names: Vec<&str> = tables.lines().take(11).collect();
     assert_eq!(
         names,
         [
@@ -92,6 +92,9 @@ fn a_shell_tells_what_there_is() {
             "activations",
             "classifications",
             "metrics",
+            "histograms",
+            "gradients",
+            "moments",
             "layers",
             "neurons",
             "commits",
