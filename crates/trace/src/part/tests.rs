@@ -33,7 +33,7 @@ fn other_spellings_are_refused_with_a_reason() {
         ("metrics/epoch=5/step-1-r0-g0-0.parquet", "would be spelled"),
         ("metrics/epoch=5/layer=a/step-1-r0-g0.parquet", ".parquet"),
         ("weights/epoch=5/step-1-r0-g0.parquet", "layer="),
-        ("gradients/epoch=5/layer=a/step-1-r0-g0.parquet", "no table"),
+        ("gradient/epoch=5/layer=a/step-1-r0-g0.parquet", "no table"),
         ("metrics/epoch=x/step-1-r0-g0.parquet", "no number"),
         ("../metrics/epoch=1/step-1-r0-g0.parquet", "no table"),
     ] {
