@@ -325,6 +325,17 @@ fn idx_files_as_mnist_has_them_are_learned() {
     );
     assert!(replayed(&scratch, "traces/bars").contains("12 of 12"));
 
+    // What image they are is said by the files.
+    let cnn = ["--dataset", "idx:bars", "--model", "cnn", "--out", "cnn"];
+    let (stdout, _) = train(&scratch, &cnn);
+    assert!(stdout.contains("accuracy 100.0%"), "{stdout}");
+    let image = json!({"channels": 1, "height": 3, "width": 3});
+    assert_eq!(
+        identity(&scratch, "cnn")["model"]["convolutions"]["image"],
+        image
+    );
+    assert!(replayed(&scratch, "cnn").contains("12 of 12"));
+
     // The same files by their own names, and a split of them as numbers.
     let explicit = [
         "--dataset",
@@ -435,6 +446,42 @@ fn a_file_says_what_the_command_line_does_not() {
     let mut after = before;
     after.remove(&scratch.path("wrong.toml"));
     assert_eq!(files(&scratch.path("")), after);
+}
+
+#[test]
+fn columns_are_an_image_if_they_are_said_to_be() {
+    let scratch = Scratch::new();
+    // A bright row of two or a bright column, and how bright.
+    let mut csv = "a,b,c,d,kind\n".to_owned();
+    for row in 1..=40 {
+        writeln!(csv, "{row},{row},0,0,row\n{row},0,{row},0,column").unwrap();
+    }
+    fs::write(scratch.path("pairs.csv"), csv).unwrap();
+    let data = [
+        "--dataset",
+        "csv:pairs.csv",
+        "--target",
+        "kind",
+        "--model",
+        "cnn",
+    ];
+    let with_image = [&data[..], &["--image", "2x2", "--out", "run"]].concat();
+    let (stdout, _) = train(&scratch, &with_image);
+    assert!(stdout.contains("accuracy 100.0%"), "{stdout}");
+    assert!(replayed(&scratch, "run").contains("16 of 16"));
+
+    let refused = |arguments: &[&str]| {
+        let arguments = [&["train", "--device", "cpu"], &data[..], arguments].concat();
+        run(&mut scratch.recorder(&arguments)).expect_failure(1)
+    };
+    let before = files(&scratch.path(""));
+    let stderr = refused(&[]);
+    let told = "the data does not say what image the 4 inputs of a sample are";
+    assert!(stderr.contains(told), "{stderr}");
+    let stderr = refused(&["--image", "3x3"]);
+    let told = "an image of 3x3 does not have the 4 inputs of a sample";
+    assert!(stderr.contains(told), "{stderr}");
+    assert_eq!(files(&scratch.path("")), before);
 }
 
 #[test]

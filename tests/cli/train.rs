@@ -192,6 +192,44 @@ fn every_named_query_answers(scratch: &Scratch, run_dir: &str) {
     }
 }
 
+#[test]
+fn a_convolutional_network_is_trained_and_asked_about() {
+    let scratch = Scratch::new();
+    let arguments = [
+        "train", "--device", "cpu", "--model", "cnn", "--epochs", "3",
+    ];
+    let arguments = [&arguments[..], &["--channels", "4,6", "--out", "run"]].concat();
+    let summary = run(&mut scratch.recorder(&arguments)).expect_success();
+    assert!(summary.contains("kept 3 captures in run"), "{summary}");
+    let layers = scratch.rows("run", "SELECT layer, kind, fan_in, num_units FROM layers");
+    let layer = |layer: &str, kind: &str, fan_in: u32, num_units: u32| {
+        serde_json::json!({
+            "layer": layer, "kind": kind, "fan_in": fan_in, "num_units": num_units
+        })
+    };
+    let expected = [
+        layer("L_conv_1", "conv2d", 9, 4),
+        layer("L_conv_2", "conv2d", 36, 6),
+        layer("L_hidden_1", "linear", 24, 64),
+        layer("L_output", "linear", 64, 10),
+    ];
+    assert_eq!(layers, expected);
+    every_named_query_answers(&scratch, "run");
+    let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    assert!(verified.contains("run: whole; 3 captures"), "{verified}");
+    let replayed = run(&mut scratch.recorder(&["replay", "run", "--epoch", "2"]));
+    assert!(replayed.expect_success().contains("bit for bit"));
+
+    // Of the hidden layer's 24 inputs, 2×2 in a row are one channel's.
+    let sources = "SELECT source, count(*) AS n FROM connections() \
+                   WHERE layer = 'L_hidden_1' AND epoch = 2 AND neuron = 10 GROUP BY source ORDER BY source";
+    let channel = |neuron: u32| serde_json::json!({"source": format!("n_{neuron}"), "n": 4});
+    assert_eq!(
+        scratch.rows("run", sources),
+        (4..10).map(channel).collect::<Vec<_>>()
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn on_a_terminal_there_is_a_bar_that_leaves_nothing_behind() {
@@ -438,6 +476,17 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--device", "tpu"], "tpu"),
         (&["train", "--epochs", "many"], "many"),
         (&["train", "--hidden", "128;64"], "128;64"),
+        (&["train", "--model", "rnn"], "mlp, cnn"),
+        (
+            &["train", "--channels", "8"],
+            "--channels needs --model cnn",
+        ),
+        (&["train", "--image", "8x8"], "--image needs --model cnn"),
+        (
+            &["train", "--model", "cnn", "--channels", "8,0"],
+            "convolution 2",
+        ),
+        (&["train", "--model", "cnn", "--image", "8"], "is no image"),
         (&["train", "--channel-bytes", "much"], "much"),
         (&["train", "--activations", "none"], "none"),
         (&["train", "--weights", "none"], "none"),
@@ -447,7 +496,11 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["train", "--histograms", "0"], "1..=65536"),
         (
             &["train", "--record", "metrics", "--histograms", "8"],
-            "--histograms needs weights or activations",
+            "--histograms needs weights or held-out activations",
+        ),
+        (
+            &["train", "--record", "weights", "--phases", "train"],
+            "--phases is of activations",
         ),
         (&["train", "--activation-samples", "0"], "1.."),
         (&["train", "--epochs", "0"], "0 epochs"),

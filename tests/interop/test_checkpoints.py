@@ -179,3 +179,48 @@ def test_an_exported_network_answers_as_the_recorded_one_did(digits_run, recorde
     last = "SELECT max(epoch) FROM classifications"
     rows = query.sql(digits_run, f"SELECT outputs FROM classifications WHERE epoch = ({last}) ORDER BY sample")
     np.testing.assert_allclose(np.array(rows["outputs"].to_pylist()), outputs, rtol=0, atol=1e-5)
+
+
+def test_an_exported_convolutional_network_answers_as_the_recorded_one_did(recorder, query, tmp_path):
+    """Conv2d(padding=1), ReLU, MaxPool2d(2), as PyTorch has them, on the held-out digits."""
+    run, exported = tmp_path / "cnn", tmp_path / "cnn.safetensors"
+    options = "--device cpu --model cnn --channels 4,6 --hidden 12 --epochs 3".split()
+    recorder("train", *options, "--out", run)
+    recorder("export", run, "--epoch", "last", "--out", exported)
+    state = load_file(exported)
+    assert {name: value.shape for name, value in state.items()} == {
+        "convolutions.0.weight": (4, 1, 3, 3),
+        "convolutions.0.bias": (4,),
+        "convolutions.1.weight": (6, 4, 3, 3),
+        "convolutions.1.bias": (6,),
+        "layers.0.weight": (12, 24),
+        "layers.0.bias": (12,),
+        "layers.1.weight": (10, 12),
+        "layers.1.bias": (10,),
+    }
+    x = np.loadtxt(DIGITS, delimiter=",", skiprows=1)[-297:, :64].reshape(-1, 1, 8, 8) / 16
+    means = []
+    for layer in range(2):
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+        x = np.einsum("nchwij,ocij->nohw", windows, state[f"convolutions.{layer}.weight"])
+        x = np.maximum(x + state[f"convolutions.{layer}.bias"][:, None, None], 0)
+        means.append(x.mean(axis=(2, 3)))
+        samples, channels, height, width = x.shape
+        x = x.reshape(samples, channels, height // 2, 2, width // 2, 2).max(axis=(3, 5))
+    x = x.reshape(len(x), -1)
+    x = np.maximum(x @ state["layers.0.weight"].T + state["layers.0.bias"], 0)
+    x = x @ state["layers.1.weight"].T + state["layers.1.bias"]
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    outputs = powers / powers.sum(axis=1, keepdims=True)
+    rows = query.sql(run, "SELECT outputs FROM classifications WHERE epoch = 2 ORDER BY sample")
+    np.testing.assert_allclose(np.array(rows["outputs"].to_pylist()), outputs, rtol=0, atol=1e-5)
+
+    # A unit's activation is its mean over the positions, before the pooling.
+    for layer, expected in enumerate(means, start=1):
+        rows = query.sql(
+            run,
+            f"SELECT activations FROM activations WHERE epoch = 2 AND layer = 'L_conv_{layer}' ORDER BY neuron",
+        )
+        found = np.array(rows["activations"].to_pylist()).T
+        np.testing.assert_allclose(found, expected[: len(found)], rtol=0, atol=1e-5)

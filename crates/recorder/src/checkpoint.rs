@@ -12,10 +12,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use burn::tensor::backend::Backend;
 use trace::Epoch;
-
-use crate::model::LayerTensors;
 
 pub use saved::ReadCheckpointError;
 pub(crate) use saved::SavedState;
@@ -133,15 +130,6 @@ impl StateTensor {
     pub(crate) fn sequence(self) -> u32 {
         self as u32
     }
-}
-
-/// What training goes on from, as handles: nothing was copied or read.
-#[derive(Debug)]
-pub struct TrainState<B: Backend> {
-    /// Each tensor of every layer, the layers in the topology's order.
-    pub(crate) tensors: Vec<(StateTensor, Vec<LayerTensors<B>>)>,
-    /// Optimizer steps that changed them: Adam's time.
-    pub(crate) updates: i64,
 }
 
 #[cfg(test)]

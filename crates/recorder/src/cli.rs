@@ -17,9 +17,9 @@ use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
-    ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, LayerSelection,
-    Limits, MaxOverhead, OnError, Phases, Precision, Recorded, Schedule, TrainConfig, WeightDetail,
-    WhenFull,
+    ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, ImageShape,
+    LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded, Schedule,
+    TrainConfig, WeightDetail, WhenFull,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -75,8 +75,9 @@ impl Verb {
             let reached = args.every.check(config.last_epoch());
             reached.map_err(|error| error.to_string())
         });
+        let checked = checked.and_then(|()| args.check_model());
         let checked = checked.and_then(|()| args.check_ranks());
-        let checked = checked.and_then(|()| args.check_histograms());
+        let checked = checked.and_then(|()| args.check_values());
         checked.map_err(|error| {
             let mut command = Cli::command();
             command.build();
@@ -100,7 +101,18 @@ struct TrainArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
-    /// Units of each hidden layer [default: 128,64; notebook: 10,10]
+    /// The network: linear layers alone, or convolutions of 3x3 before them, each with the largest of
+    /// every 2x2 positions going on
+    #[arg(long, value_enum, default_value_t, value_name = "mlp|cnn")]
+    model: Model,
+    /// Of a cnn, the channels of each convolution [default: 8,16]
+    #[arg(long, value_delimiter = ',', value_name = "CHANNELS,...")]
+    channels: Option<Vec<usize>>,
+    /// Of a cnn, what image the inputs of a sample are, as 28x28, or 3x32x32 with channels before
+    /// [default: what digits and idx data say]
+    #[arg(long, value_name = "[CHANNELSx]HEIGHTxWIDTH")]
+    image: Option<ImageShape>,
+    /// Units of each hidden layer [default: 128,64; cnn: 64; notebook: 10,10]
     #[arg(long, value_delimiter = ',', value_name = "UNITS,...")]
     hidden: Option<Vec<usize>>,
     /// How often to go through the training samples [default: 20; notebook: 100]
@@ -223,6 +235,19 @@ const MAX_WORLD_SIZE: i64 = 1 << 20;
 /// The most bins of a histogram: more would be as long as the values themselves.
 const MAX_BINS: i64 = 1 << 16;
 
+/// The channels of a network's convolutions, unless told otherwise.
+const DEFAULT_CHANNELS: [usize; 2] = [8, 16];
+
+/// The units of the hidden layer behind them, unless told otherwise.
+const DEFAULT_CNN_HIDDEN: usize = 64;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Model {
+    #[default]
+    Mlp,
+    Cnn,
+}
+
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Detail {
     Raw,
@@ -278,8 +303,14 @@ impl RecordedTables {
 
 impl TrainArgs {
     fn train_config(&self) -> TrainConfig {
-        let default = TrainConfig::default_for(self.data.trained_as());
+        let mut default = TrainConfig::default_for(self.data.trained_as());
+        if self.model == Model::Cnn {
+            default.channels = DEFAULT_CHANNELS.to_vec();
+            default.hidden = vec![DEFAULT_CNN_HIDDEN];
+        }
         TrainConfig {
+            channels: self.channels.clone().unwrap_or(default.channels),
+            image: self.image,
             hidden: self.hidden.clone().unwrap_or(default.hidden),
             activation: default.activation,
             epochs: self.epochs.unwrap_or(default.epochs),
@@ -287,6 +318,19 @@ impl TrainArgs {
             learning_rate: self.lr.unwrap_or(default.learning_rate),
             seed: self.seed.unwrap_or(default.seed),
         }
+    }
+
+    fn check_model(&self) -> Result<(), String> {
+        if self.model == Model::Mlp {
+            let given = [
+                ("--channels", self.channels.is_some()),
+                ("--image", self.image.is_some()),
+            ];
+            if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
+                return Err(format!("{option} needs --model cnn"));
+            }
+        }
+        Ok(())
     }
 
     /// Checks what ranks and resuming need.
@@ -327,7 +371,11 @@ impl TrainArgs {
         }
     }
 
-    fn check_histograms(&self) -> Result<(), String> {
+    /// Checks that what is said of values is said of some that are recorded.
+    fn check_values(&self) -> Result<(), String> {
+        if self.phases != Phases::default() && !self.record.activations {
+            return Err("--phases is of activations, which are not in --record".to_owned());
+        }
         let has_values = self.record.weights || (self.record.activations && self.phases.eval);
         if self.histograms.is_some() && !has_values {
             let needed = "--histograms needs weights or held-out activations in --record";

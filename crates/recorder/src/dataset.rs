@@ -17,6 +17,7 @@ use std::str::FromStr;
 
 use trace::{Crc32c, DatasetInfo, Epoch};
 
+use crate::model::ImageShape;
 use crate::random::{HostRng, Purpose};
 
 pub use error::{DatasetError, Place};
@@ -273,6 +274,8 @@ pub struct Dataset {
     class_names: Vec<String>,
     /// Names of what is predicted; empty where there are none.
     target_names: Vec<String>,
+    /// What image the inputs of a sample are, where that is known.
+    image: Option<ImageShape>,
 }
 
 impl Dataset {
@@ -397,6 +400,11 @@ impl Dataset {
     /// Number of inputs of a sample.
     pub fn num_inputs(&self) -> usize {
         self.held_out.num_inputs
+    }
+
+    /// What image the inputs of a sample are; none where that is not known.
+    pub fn image(&self) -> Option<ImageShape> {
+        self.image
     }
 
     /// Number of outputs that a network for it has.

@@ -6,7 +6,7 @@ use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::dataset::{Samples, Targets};
-use crate::model::{Loss, Mlp};
+use crate::model::{LayerOutput, Loss, Network};
 use crate::read_back::rows_to_vec;
 
 pub(crate) use classify::check;
@@ -28,9 +28,8 @@ pub struct HeldOut<B: Backend> {
 /// One pass over the held-out samples.
 #[derive(Debug)]
 pub struct Evaluation<B: Backend> {
-    /// What each layer made of them, by layer, then batch: `[num_samples, num_units]`; the last
-    /// layer's are the logits. Handles only, still on the device.
-    pub activations: Vec<Vec<Tensor<B, 2>>>,
+    /// What each layer made of them, by layer, then batch.
+    pub activations: Vec<Vec<LayerOutput<B>>>,
     /// What follows from the logits, on the host.
     pub classifications: Classifications,
 }
@@ -68,16 +67,22 @@ impl<B: Backend> HeldOut<B> {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn evaluate(&self, model: &Mlp<B>, loss: Loss) -> Result<Evaluation<B>, ExecutionError> {
-        let mut activations: Vec<Vec<Tensor<B, 2>>> = Vec::new();
+    pub fn evaluate(
+        &self,
+        model: &Network<B>,
+        loss: Loss,
+    ) -> Result<Evaluation<B>, ExecutionError> {
+        let mut activations: Vec<Vec<LayerOutput<B>>> = Vec::new();
+        let mut logits = Vec::with_capacity(self.batches.len());
         for batch in &self.batches {
-            let traced = model.forward_traced(batch.clone());
+            let (traced, of_batch) = model.forward_traced(batch.clone());
+            logits.push(of_batch);
             activations.resize_with(traced.len(), Vec::new);
-            for (layer, tensor) in activations.iter_mut().zip(traced) {
-                layer.push(tensor);
+            for (layer, output) in activations.iter_mut().zip(traced) {
+                layer.push(output);
             }
         }
-        let logits = rows_to_vec(activations.last().cloned().unwrap_or_default())?;
+        let logits = rows_to_vec(logits)?;
         Ok(Evaluation {
             activations,
             classifications: classify(loss, &logits, &self.targets),

@@ -56,17 +56,17 @@ pub use interchange::{
 #[cfg(feature = "burn-train")]
 pub use learner::LearnerMetrics;
 pub use model::{
-    Activation, LayerParameters, LayerTensors, Loss, Mlp, MlpConfig, MlpParameters, ModelError,
-    to_rows,
+    Activation, Convolutions, ImageShape, LayerOutput, LayerParameters, Loss, ModelError, Network,
+    NetworkConfig, NetworkParameters, ParseImageShapeError, to_rows,
 };
 pub use optimizer::{RecordedOptimizer, SharedRecorder};
 pub use precision::Precision;
 pub use recording::{
-    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, DEFAULT_MAX_OVERHEAD,
-    KeepsMoments, LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead, ModuleError, OnError,
-    OtherModuleError, ParseMaxOverheadError, ParsePhasesError, Phases, RecordError, RecordSummary,
-    Recorded, SelectLayersError, StartError, TooManyActivationsError, TraceRecorder,
-    TraceRecorderBuilder, WeightDetail, WhenFull,
+    ActivationDetail, AdamMoments, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES,
+    DEFAULT_MAX_OVERHEAD, KeepsMoments, LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead,
+    ModuleError, OnError, OtherModuleError, ParseMaxOverheadError, ParsePhasesError, Phases,
+    RecordError, RecordSummary, Recorded, SelectLayersError, StartError, TooManyActivationsError,
+    TraceRecorder, TraceRecorderBuilder, WeightDetail, WhenFull,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay};
 pub use resume::{JOIN_TIMEOUT, ResumeError};

@@ -1,150 +1,184 @@
-//! The built-in network: linear layers with a non-linearity between them.
+//! The built-in networks: convolutions, where there are any, then linear layers, with a
+//! non-linearity between them.
 
 mod config;
+mod image;
 mod parameters;
 
-use burn::module::{Module, Param, ParamId};
-use burn::nn::Linear;
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::{Backend, ExecutionError};
+use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, TensorData};
 
-pub use config::{Activation, Loss, MlpConfig, ModelError};
-use parameters::to_columns;
-pub use parameters::{LayerParameters, MlpParameters, to_rows};
+pub use config::{Activation, Convolutions, Loss, ModelError, NetworkConfig};
+pub use image::{ImageShape, ParseImageShapeError};
+pub use parameters::{LayerParameters, NetworkParameters, to_rows};
 
 use crate::read_back::to_vec;
 
-/// A multi-layer perceptron.
+/// Rows and columns of a convolution's kernel; as many positions are added around an image as it
+/// takes for the result to be as large.
+const KERNEL: usize = 3;
+
+/// What rows and columns of a convolution's result are divided by: of so many each the largest
+/// value goes on.
+const POOL: usize = 2;
+
+/// A multi-layer perceptron, or a small convolutional network.
 ///
-/// Its parameters come from the host, see [`Mlp::from_parameters`]: the same seed makes the same
+/// Its parameters come from the host, see [`Network::from_parameters`]: the same seed makes the same
 /// network on every device, and a recorded network is rebuilt the same way.
 #[derive(Module, Debug)]
-pub struct Mlp<B: Backend> {
+pub struct Network<B: Backend> {
+    convolutions: Vec<Conv2d<B>>,
     layers: Vec<Linear<B>>,
     #[module(skip)]
     activation: Activation,
+    /// What the inputs are to the first convolution, if there is one.
+    #[module(skip)]
+    image: Option<ImageShape>,
 }
 
-/// Handles of a linear layer's parameters on the device.
-///
-/// Tensors are copy-on-write: the handles stay what they were when they were taken, whatever the
-/// optimizer does to the network afterwards.
+/// What a layer made of a batch of samples, after its non-linearity: a handle, still on the device.
 #[derive(Debug, Clone)]
-pub struct LayerTensors<B: Backend> {
-    /// Burn's layout, `[fan_in, num_units]`; [`to_rows`] makes it a trace's.
-    pub weight: Tensor<B, 2>,
-    /// `[num_units]`.
-    pub bias: Tensor<B, 1>,
+pub enum LayerOutput<B: Backend> {
+    /// A convolution's `[num_samples, num_units, height, width]`.
+    Image(Tensor<B, 4>),
+    /// A linear layer's `[num_samples, num_units]`.
+    Flat(Tensor<B, 2>),
 }
 
-impl<B: Backend> Mlp<B> {
+impl<B: Backend> Network<B> {
     /// Builds the network that `config` describes with the given weights and biases.
     ///
     /// # Errors
     /// If `config` describes no network, or the parameters are not of its shape.
     pub fn from_parameters(
-        config: &MlpConfig,
-        parameters: &MlpParameters,
+        config: &NetworkConfig,
+        parameters: &NetworkParameters,
         device: &B::Device,
     ) -> Result<Self, ModelError> {
-        parameters.check(config)?;
-        let layers = parameters
-            .layers
-            .iter()
-            .map(|layer| {
-                let num_units = layer.bias.len();
-                let fan_in = layer.weights.len() / num_units;
-                let weight = to_columns(&layer.weights, num_units, fan_in);
-                let weight = TensorData::new(weight, [fan_in, num_units]);
-                let bias = TensorData::new(layer.bias.clone(), [num_units]);
-                Linear {
+        let mut tensors = parameters.tensors(config)?;
+        let linear = tensors.split_off(config.num_convolutions());
+        let channels = config.convolution_shapes();
+        let convolutions = channels.zip(tensors);
+        Ok(Self {
+            convolutions: convolutions
+                .map(|(channels, tensors)| convolution(channels, tensors, device))
+                .collect(),
+            layers: linear
+                .into_iter()
+                .map(|[weight, bias]| Linear {
                     weight: Param::from_data(weight, device),
                     bias: Some(Param::from_data(bias, device)),
-                }
-            })
-            .collect();
-        Ok(Self {
-            layers,
+                })
+                .collect(),
             activation: config.activation,
+            image: config.convolutions.as_ref().map(|c| c.image),
         })
     }
 
     /// The logits `[num_samples, num_outputs]` of inputs `[num_samples, num_inputs]`.
-    pub fn forward(&self, input: Tensor<B, 2>) -> Tensor<B, 2> {
-        (0..self.layers.len()).fold(input, |x, index| self.activations(index, x))
+    pub fn forward(&self, inputs: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.forward_with(inputs, |_| ())
     }
 
-    /// What every layer makes of inputs `[num_samples, num_inputs]`: `[num_samples, num_units]`
-    /// each, after the non-linearity; the last are the logits.
+    /// What every layer makes of inputs `[num_samples, num_inputs]`, in the topology's order, and
+    /// the logits `[num_samples, num_outputs]`, which are what the last layer makes.
     ///
-    /// The operations are those of [`Mlp::forward`], so the logits are the same bit for bit.
-    pub fn forward_traced(&self, input: Tensor<B, 2>) -> Vec<Tensor<B, 2>> {
-        let mut x = input;
-        (0..self.layers.len())
-            .map(|index| {
-                x = self.activations(index, x.clone());
-                x.clone()
-            })
-            .collect()
+    /// The operations are those of [`Network::forward`], so the logits are the same bit for bit.
+    pub fn forward_traced(&self, inputs: Tensor<B, 2>) -> (Vec<LayerOutput<B>>, Tensor<B, 2>) {
+        let mut outputs = Vec::with_capacity(self.convolutions.len() + self.layers.len());
+        let logits = self.forward_with(inputs, |output| outputs.push(output));
+        (outputs, logits)
     }
 
-    fn activations(&self, index: usize, input: Tensor<B, 2>) -> Tensor<B, 2> {
-        let x = self.layers[index].forward(input);
-        if index + 1 == self.layers.len() {
-            return x;
+    fn forward_with(
+        &self,
+        inputs: Tensor<B, 2>,
+        mut see: impl FnMut(LayerOutput<B>),
+    ) -> Tensor<B, 2> {
+        let mut x = match self.image {
+            None => inputs,
+            Some(shape) => {
+                let mut image = inputs.reshape(shape.of_batch());
+                for convolution in &self.convolutions {
+                    image = self.activate(convolution.forward(image));
+                    see(LayerOutput::Image(image.clone()));
+                    image = pool(image);
+                }
+                image.flatten(1, 3)
+            }
+        };
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(x);
+            if index + 1 < self.layers.len() {
+                x = self.activate(x);
+            }
+            see(LayerOutput::Flat(x.clone()));
         }
+        x
+    }
+
+    fn activate<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         match self.activation {
             Activation::Relu => relu(x),
             Activation::Sigmoid => sigmoid(x),
         }
     }
 
-    /// Handles of every layer's parameters, in the topology's order. Nothing is copied or read.
-    pub fn layer_tensors(&self) -> Vec<LayerTensors<B>> {
-        self.layers
-            .iter()
-            .map(|layer| LayerTensors {
-                weight: layer.weight.val(),
-                bias: layer
-                    .bias
-                    .as_ref()
-                    .expect("every layer is built with a bias")
-                    .val(),
-            })
-            .collect()
-    }
-
-    /// The ids of every layer's weight and bias, in the topology's order.
-    pub(crate) fn layer_ids(&self) -> Vec<(ParamId, ParamId)> {
-        self.layers
-            .iter()
-            .map(|layer| {
-                let bias = layer.bias.as_ref();
-                let bias = bias.expect("every layer is built with a bias");
-                (layer.weight.id, bias.id)
-            })
-            .collect()
-    }
-
     /// Reads all parameters from the device, and waits for it.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn read_parameters(&self) -> Result<MlpParameters, ExecutionError> {
-        let layers = self
-            .layer_tensors()
-            .into_iter()
-            .map(|LayerTensors { weight, bias }| {
-                let [fan_in, num_units] = weight.dims();
-                Ok(LayerParameters {
-                    weights: to_rows(&to_vec(weight)?, fan_in, num_units),
-                    bias: to_vec(bias)?,
-                })
+    pub fn read_parameters(&self) -> Result<NetworkParameters, ExecutionError> {
+        let convolutions = self.convolutions.iter().map(|layer| {
+            Ok(LayerParameters {
+                weights: to_vec(layer.weight.val())?,
+                bias: read_bias(&layer.bias)?,
             })
-            .collect::<Result<_, _>>()?;
-        Ok(MlpParameters { layers })
+        });
+        let layers = self.layers.iter().map(|layer| {
+            let [fan_in, num_units] = layer.weight.dims();
+            Ok(LayerParameters {
+                weights: to_rows(&to_vec(layer.weight.val())?, fan_in, num_units),
+                bias: read_bias(&layer.bias)?,
+            })
+        });
+        Ok(NetworkParameters {
+            layers: convolutions.chain(layers).collect::<Result<_, _>>()?,
+        })
     }
+}
+
+fn convolution<B: Backend>(
+    channels: [usize; 2],
+    [weight, bias]: [TensorData; 2],
+    device: &B::Device,
+) -> Conv2d<B> {
+    let side = KERNEL / 2;
+    Conv2d {
+        weight: Param::from_data(weight, device),
+        bias: Some(Param::from_data(bias, device)),
+        // Its parameters aside, which Burn draws only where they are looked at.
+        ..Conv2dConfig::new(channels, [KERNEL; 2])
+            .with_padding(PaddingConfig2d::Explicit(side, side, side, side))
+            .init(device)
+    }
+}
+
+fn pool<B: Backend>(image: Tensor<B, 4>) -> Tensor<B, 4> {
+    let [_, _, height, width] = image.dims();
+    let window = [POOL.min(height), POOL.min(width)];
+    max_pool2d(image, window, window, [0, 0], [1, 1], false)
+}
+
+fn read_bias<B: Backend>(bias: &Option<Param<Tensor<B, 1>>>) -> Result<Vec<f32>, ExecutionError> {
+    let bias = bias.as_ref();
+    to_vec(bias.expect("every layer is built with a bias").val())
 }
 
 #[cfg(test)]

@@ -49,7 +49,6 @@ use serde::Serialize;
 use sink::{Sink, SinkError, SinkOptions, SinkStats, StartSinkError};
 use trace::{CaptureId, Epoch, Generation, LayerLabel, Rank, RunDir, Step, Topology};
 
-use crate::checkpoint::TrainState;
 use crate::dataset::Targets;
 use crate::evaluation::Classifications;
 use crate::model::Loss;
@@ -66,8 +65,8 @@ pub use limits::{Limits, OnError, WhenFull};
 use module::LayerHandles;
 pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
-pub use optimizer::KeepsMoments;
-use optimizer::{AdamMoment, Gradients};
+use optimizer::{AdamMoment, Gradients, OptimizerState, TrainState};
+pub use optimizer::{AdamMoments, KeepsMoments};
 use outputs::Outputs;
 pub use phases::{ParsePhasesError, Phases};
 pub(crate) use selection::choose_units;
@@ -904,19 +903,39 @@ impl<B: Backend> TraceRecorder<B> {
         if !self.recorded.moments {
             return Ok(());
         }
-        let record = optimizer.to_record();
-        for (index, kind) in [TensorKind::Moment1, TensorKind::Moment2]
-            .into_iter()
-            .enumerate()
-        {
-            let lookup = AdamMoment::<O, M, A> {
-                record: &record,
-                index,
-            };
-            let handles = self.layers.handles_of(model, &lookup, &self.selected)?;
-            self.note_tensors(kind, handles);
-        }
+        let [first, second] = self
+            .optimizer_state(model, optimizer, &self.selected)?
+            .moments;
+        self.note_tensors(TensorKind::Moment1, first);
+        self.note_tensors(TensorKind::Moment2, second);
         Ok(())
+    }
+
+    /// What the optimizer keeps of the selected layers.
+    fn optimizer_state<A, M, O>(
+        &self,
+        model: &M,
+        optimizer: &O,
+        selected: &[bool],
+    ) -> Result<OptimizerState<B>, RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: KeepsMoments<M, A>,
+    {
+        let record = optimizer.to_record();
+        let mut lookup = AdamMoment::<O, M, A> {
+            record: &record,
+            is_second: false,
+            num_updates: Cell::default(),
+        };
+        let first = self.layers.handles_of(model, &lookup, selected)?;
+        lookup.is_second = true;
+        let second = self.layers.handles_of(model, &lookup, selected)?;
+        Ok(OptimizerState {
+            moments: [first, second],
+            num_updates: lookup.num_updates.get() as i64,
+        })
     }
 
     fn note_tensors(&mut self, kind: TensorKind, handles: Vec<LayerHandles<B>>) {
@@ -1244,20 +1263,50 @@ impl<B: Backend> TraceRecorder<B> {
     }
 
     /// Hands over what training can go on from, in full, whatever is recorded of the network, and
-    /// retires what it could go on from before; `None` does only that. Waits for room, whatever
-    /// becomes of a capture that finds none.
+    /// retires what it could go on from before. Waits for room, whatever becomes of a capture that
+    /// finds none.
     ///
     /// # Errors
     /// Why recording stopped, if it has. With [`OnError::Continue`] that is no error.
-    pub(crate) fn checkpoint(
+    pub(crate) fn checkpoint<A, M, O>(
+        &mut self,
+        id: CaptureId,
+        model: &M,
+        optimizer: &O,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: KeepsMoments<M, A>,
+    {
+        let start = Instant::now();
+        let all = vec![true; self.selected.len()];
+        self.layers.check(model)?;
+        let parameters = self.layers.handles(&model.valid(), &all)?;
+        let state = TrainState {
+            parameters,
+            optimizer: self.optimizer_state(model, optimizer, &all)?,
+        };
+        self.hand_over_state(id, Some(state), start)
+    }
+
+    /// Retires what training could go on from: there is nothing left to do.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::checkpoint`].
+    pub(crate) fn retire_checkpoint(&mut self, id: CaptureId) -> Result<(), RecordError> {
+        self.hand_over_state(id, None, Instant::now())
+    }
+
+    fn hand_over_state(
         &mut self,
         id: CaptureId,
         state: Option<TrainState<B>>,
+        start: Instant,
     ) -> Result<(), RecordError> {
         if self.failure.is_some() {
             return Ok(());
         }
-        let start = Instant::now();
         let stream = StreamId::current();
         let work = Work::Checkpoint(Checkpoint { id, stream, state });
         let handed_over = self.hand_over(work, start);

@@ -8,7 +8,7 @@ use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
 use crate::dataset::{Dataset, DatasetError};
 use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
 use crate::evaluation::{Evaluation, HeldOut, Score};
-use crate::model::{LayerParameters, Mlp, MlpConfig, MlpParameters, ModelError};
+use crate::model::{LayerParameters, ModelError, Network, NetworkConfig, NetworkParameters};
 use crate::precision::Precision;
 use crate::rows::{self, RowKey};
 use crate::session::model_from_json;
@@ -141,8 +141,8 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
 }
 
 struct Rebuilt<'a> {
-    config: &'a MlpConfig,
-    parameters: &'a MlpParameters,
+    config: &'a NetworkConfig,
+    parameters: &'a NetworkParameters,
     dataset: &'a Dataset,
     batch_size: usize,
 }
@@ -153,7 +153,7 @@ fn evaluate<B: Backend>(
     rebuilt: &Rebuilt<'_>,
     key: RowKey,
 ) -> Result<(RecordBatch, Score), ReplayError> {
-    let model = Mlp::<B>::from_parameters(rebuilt.config, rebuilt.parameters, device)?;
+    let model = Network::<B>::from_parameters(rebuilt.config, rebuilt.parameters, device)?;
     let held_out = HeldOut::new(rebuilt.dataset.held_out(), rebuilt.batch_size, device);
     let Evaluation {
         classifications, ..
@@ -165,7 +165,10 @@ fn evaluate<B: Backend>(
 }
 
 /// The weights and biases of every layer.
-fn parameters(run: &RunDir, capture: &CaptureFiles<'_>) -> Result<MlpParameters, ReadCaptureError> {
+fn parameters(
+    run: &RunDir,
+    capture: &CaptureFiles<'_>,
+) -> Result<NetworkParameters, ReadCaptureError> {
     let layers = run.info().layers.layers().iter().map(|layer| {
         let column = |name: &str| {
             let mut values = Vec::new();
@@ -188,7 +191,7 @@ fn parameters(run: &RunDir, capture: &CaptureFiles<'_>) -> Result<MlpParameters,
             bias: column("bias")?,
         })
     });
-    Ok(MlpParameters {
+    Ok(NetworkParameters {
         layers: layers.collect::<Result<_, ReadCaptureError>>()?,
     })
 }

@@ -16,7 +16,7 @@ use crate::checkpoint::{Cadence, CheckpointEvery};
 use crate::dataset::{Dataset, DatasetError, DatasetSpec};
 use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
 use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
-use crate::model::{Mlp, MlpConfig};
+use crate::model::{LayerOutput, Network, NetworkConfig};
 use crate::recording::{
     LayerSelection, Limits, ModuleLayers, Origin, Plan, RecordError, RecordSummary, Recorded,
     SelectLayersError, TooManyActivationsError, TraceRecorder, choose_units,
@@ -436,11 +436,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 .recorded
                 .is_some_and(|recorded| recorded.metrics)
                 || recorder.is_end_captured(id));
-        let state = match is_last && is_recorded {
-            true => None,
-            false => self.trainer.state(),
+        let handed_over = match is_last && is_recorded {
+            true => recorder.retire_checkpoint(id),
+            false => recorder.checkpoint(id, self.trainer.trained(), self.trainer.optimizer()),
         };
-        let handed_over = recorder.checkpoint(id, state);
         handed_over.map_err(|source| record_error(run, source))
     }
 
@@ -468,7 +467,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
 
     fn evaluate(
         &self,
-        model: &Mlp<B::InnerBackend>,
+        model: &Network<B::InnerBackend>,
     ) -> Result<Evaluation<B::InnerBackend>, SessionError> {
         let loss = self.trainer.model_config().loss;
         let evaluation = self.held_out.evaluate(model, loss);
@@ -630,32 +629,33 @@ fn finish_recording<T, B: Backend>(
     }
 }
 
-/// The word for the built-in network in `run.json`.
-const MODEL_KIND: &str = "mlp";
+/// The words for the built-in networks in `run.json`: without convolutions, and with them.
+const MODEL_KINDS: [&str; 2] = ["mlp", "cnn"];
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct ModelJson<'a> {
     kind: std::borrow::Cow<'a, str>,
     #[serde(flatten)]
-    config: std::borrow::Cow<'a, MlpConfig>,
+    config: std::borrow::Cow<'a, NetworkConfig>,
 }
 
-fn model_json(config: &MlpConfig) -> serde_json::Value {
+fn model_json(config: &NetworkConfig) -> serde_json::Value {
     serde_json::to_value(ModelJson {
-        kind: MODEL_KIND.into(),
+        kind: MODEL_KINDS[usize::from(config.convolutions.is_some())].into(),
         config: std::borrow::Cow::Borrowed(config),
     })
     .expect("plain fields")
 }
 
 /// The network that `run.json` describes; an error says what is wrong with the description.
-pub(crate) fn model_from_json(model: &serde_json::Value) -> Result<MlpConfig, String> {
+pub(crate) fn model_from_json(model: &serde_json::Value) -> Result<NetworkConfig, String> {
     let json = ModelJson::deserialize(model).map_err(|e| e.to_string())?;
-    if json.kind == MODEL_KIND {
+    if MODEL_KINDS.contains(&&*json.kind) {
         Ok(json.config.into_owned())
     } else {
+        let [mlp, cnn] = MODEL_KINDS;
         Err(format!(
-            "it is of kind {:?}, only {MODEL_KIND:?} can be rebuilt",
+            "it is of kind {:?}, only {mlp:?} and {cnn:?} can be rebuilt",
             json.kind
         ))
     }
@@ -730,7 +730,10 @@ fn note<B: Backend>(
         .zip(evaluation.activations)
     {
         for batch in batches {
-            recorder.activations(label, batch)?;
+            match batch {
+                LayerOutput::Image(batch) => recorder.activations(label, batch)?,
+                LayerOutput::Flat(batch) => recorder.activations(label, batch)?,
+            }
         }
     }
     recorder.classified(evaluation.classifications);
@@ -749,8 +752,11 @@ fn note_first_batch<B: AutodiffBackend>(
     }
     let start = Instant::now();
     let traced = trainer.trace_first_batch(epoch);
-    for (label, tensor) in labels(recorder.topology()).iter().zip(traced) {
-        recorder.train_activations(label, 0, tensor)?;
+    for (label, output) in labels(recorder.topology()).iter().zip(traced) {
+        match output {
+            LayerOutput::Image(output) => recorder.train_activations(label, 0, output)?,
+            LayerOutput::Flat(output) => recorder.train_activations(label, 0, output)?,
+        }
     }
     recorder.spent(start.elapsed());
     Ok(())

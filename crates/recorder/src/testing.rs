@@ -4,8 +4,23 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, RunDir, Table};
+
+use crate::model::LayerOutput;
+
+/// A linear layer's `[num_samples, num_units]`.
+///
+/// # Panics
+/// If it is a convolution's.
+pub(crate) fn flat<B: Backend>(output: &LayerOutput<B>) -> Tensor<B, 2> {
+    match output {
+        LayerOutput::Flat(output) => output.clone(),
+        LayerOutput::Image(_) => panic!("a linear layer's output is no image"),
+    }
+}
 
 /// The rows of each of a table's part files at an epoch, and of a layer.
 ///

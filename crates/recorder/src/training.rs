@@ -17,10 +17,13 @@ use trace::{Epoch, Step};
 
 use crate::dataset::{Dataset, Samples, TargetRows, Targets};
 use crate::evaluation::{Score, classify};
-use crate::model::{Loss, Mlp, MlpConfig, MlpParameters, ModelError};
+use crate::model::{LayerOutput, Loss, ModelError, Network, NetworkConfig, NetworkParameters};
 use crate::read_back::rows_to_vec;
 
 pub use config::{MAX_BATCH_SIZE, TrainConfig, TrainConfigError};
+
+/// The optimizer.
+type NetworkAdam<B> = OptimizerAdaptor<Adam, Network<B>, B>;
 
 /// Trains a network, one epoch a call.
 ///
@@ -30,12 +33,12 @@ pub use config::{MAX_BATCH_SIZE, TrainConfig, TrainConfigError};
 /// and the data set.
 pub struct Trainer<B: AutodiffBackend> {
     config: TrainConfig,
-    model_config: MlpConfig,
+    model_config: NetworkConfig,
     dataset: Arc<Dataset>,
     device: B::Device,
     /// None only while the optimizer has it.
-    model: Option<Mlp<B>>,
-    optimizer: OptimizerAdaptor<Adam, Mlp<B>, B>,
+    model: Option<Network<B>>,
+    optimizer: NetworkAdam<B>,
     cross_entropy: CrossEntropyLoss<B>,
     step: Step,
     /// Gradients of the last step, where somebody asked for them.
@@ -109,10 +112,10 @@ impl<B: AutodiffBackend> Trainer<B> {
         cancel: CancelToken,
     ) -> Result<Self, TrainError> {
         config.validate()?;
-        let model_config = config.model(&dataset);
+        let model_config = config.model(&dataset)?;
         model_config.topology()?;
-        let initial = MlpParameters::initial(&model_config, config.seed);
-        let model = Mlp::from_parameters(&model_config, &initial, &device)?;
+        let initial = NetworkParameters::initial(&model_config, config.seed);
+        let model = Network::from_parameters(&model_config, &initial, &device)?;
         Ok(Self {
             optimizer: adam(),
             cross_entropy: CrossEntropyLossConfig::new().init(&device),
@@ -222,19 +225,19 @@ impl<B: AutodiffBackend> Trainer<B> {
     }
 
     /// The network as it is now, without what backpropagation needs: handles, no copies.
-    pub fn model(&self) -> Mlp<B::InnerBackend> {
+    pub fn model(&self) -> Network<B::InnerBackend> {
         self.trained().valid()
     }
 
     /// The network as it is trained.
-    pub(crate) fn trained(&self) -> &Mlp<B> {
+    pub(crate) fn trained(&self) -> &Network<B> {
         self.model
             .as_ref()
             .expect("it is put back after every step")
     }
 
     /// The optimizer, with what it keeps of the gradients.
-    pub(crate) fn optimizer(&self) -> &OptimizerAdaptor<Adam, Mlp<B>, B> {
+    pub(crate) fn optimizer(&self) -> &NetworkAdam<B> {
         &self.optimizer
     }
 
@@ -248,9 +251,8 @@ impl<B: AutodiffBackend> Trainer<B> {
         self.gradients.as_ref()
     }
 
-    /// What every layer of the network as it is now makes of an epoch's first batch: `[num_samples,
-    /// num_units]` each. Handles, still on the device.
-    pub(crate) fn trace_first_batch(&self, epoch: Epoch) -> Vec<Tensor<B::InnerBackend, 2>> {
+    /// What every layer of the network as it is now makes of an epoch's first batch.
+    pub(crate) fn trace_first_batch(&self, epoch: Epoch) -> Vec<LayerOutput<B::InnerBackend>> {
         let (seed, batch_size) = (self.config.seed, self.config.batch_size);
         let mut batches = self.dataset.train_batches(seed, epoch, batch_size);
         let Some(batch) = batches.next() else {
@@ -259,11 +261,11 @@ impl<B: AutodiffBackend> Trainer<B> {
         let shape = [batch.len(), batch.num_inputs()];
         let (inputs, _) = batch.into_parts();
         let inputs = Tensor::from_data(TensorData::new(inputs, shape), &self.device);
-        self.model().forward_traced(inputs)
+        self.model().forward_traced(inputs).0
     }
 
     /// What the network looks like.
-    pub fn model_config(&self) -> &MlpConfig {
+    pub fn model_config(&self) -> &NetworkConfig {
         &self.model_config
     }
 
@@ -282,7 +284,7 @@ fn binary_cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 2>)
 }
 
 /// The optimizer, before its first step.
-fn adam<B: AutodiffBackend>() -> OptimizerAdaptor<Adam, Mlp<B>, B> {
+fn adam<B: AutodiffBackend>() -> NetworkAdam<B> {
     AdamConfig::new().init()
 }
 

@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, CommittedFile, Crc32c, Epoch, Layer, PartPath, Rank, RunDir, Step, Table};
 
 use super::StateTensor;
-use crate::model::{LayerParameters, MlpParameters};
+use crate::model::{LayerParameters, NetworkParameters};
 
 /// What training goes on from, on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,9 +20,9 @@ pub(crate) struct SavedState {
     pub(crate) step: Step,
     /// Adam's time.
     pub(crate) updates: i64,
-    pub(crate) parameters: MlpParameters,
-    pub(crate) moment_1: MlpParameters,
-    pub(crate) moment_2: MlpParameters,
+    pub(crate) parameters: NetworkParameters,
+    pub(crate) moment_1: NetworkParameters,
+    pub(crate) moment_2: NetworkParameters,
 }
 
 /// Why a committed checkpoint cannot be gone on from.
@@ -97,7 +97,7 @@ impl SavedState {
                 Ok(values)
             });
             let layers = layers.collect::<Result<_, ReadCheckpointError>>()?;
-            Ok::<_, ReadCheckpointError>(MlpParameters { layers })
+            Ok::<_, ReadCheckpointError>(NetworkParameters { layers })
         };
         let [parameters, moment_1, moment_2] = StateTensor::ALL.map(&mut read);
         Ok(Some(Self {

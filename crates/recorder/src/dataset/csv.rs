@@ -37,6 +37,7 @@ pub(super) fn read(file: &Path, bytes: &[u8], spec: &FileSpec) -> Result<RawTabl
         target_file: None,
         lines: Vec::new(),
         num_inputs: input_names.len(),
+        image: None,
         input_names,
         inputs: Vec::new(),
         targets: spec

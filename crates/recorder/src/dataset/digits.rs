@@ -2,12 +2,17 @@
 
 use trace::{Crc32c, DatasetInfo};
 
-use super::{Dataset, DatasetError, DatasetKind, Samples, Targets, Training};
+use super::{Dataset, DatasetError, DatasetKind, ImageShape, Samples, Targets, Training};
 
 const FILE: &str = "data/digits.csv";
 const CSV: &str = include_str!("../../data/digits.csv");
 
-const NUM_PIXELS: usize = 64;
+const IMAGE: ImageShape = ImageShape {
+    channels: 1,
+    height: 8,
+    width: 8,
+};
+const NUM_PIXELS: usize = IMAGE.height * IMAGE.width;
 const NUM_CLASSES: i32 = 10;
 /// Pixels are whole numbers from 0 to this.
 const MAX_PIXEL: u8 = 16;
@@ -31,6 +36,7 @@ pub(super) fn load() -> Result<Dataset, DatasetError> {
         held_out,
         class_names: (0..NUM_CLASSES).map(|class| class.to_string()).collect(),
         target_names: Vec::new(),
+        image: Some(IMAGE),
     })
 }
 

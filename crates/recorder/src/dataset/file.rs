@@ -70,6 +70,8 @@ pub(super) fn load(spec: &FileSpec, seed: u64) -> Result<Dataset, DatasetError> 
     let (input_names, target_names): (_, Vec<String>) =
         (train.input_names.clone(), names(&train.targets));
 
+    let image = train.image;
+
     let (mut train, mut held_out, rule) = match held_out {
         Some(held_out) => {
             same_columns(&train, &held_out)?;
@@ -132,6 +134,7 @@ pub(super) fn load(spec: &FileSpec, seed: u64) -> Result<Dataset, DatasetError> 
         held_out,
         class_names: scheme.class_names(),
         target_names,
+        image,
     })
 }
 

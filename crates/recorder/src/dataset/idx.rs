@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::raw::{RawTable, TargetColumn, not_finite, refuse};
-use super::{DatasetError, FileSpec, HeldOutRule, Place};
+use super::{DatasetError, FileSpec, HeldOutRule, ImageShape, Place};
 
 /// What MNIST calls the file of images and that of labels; the separator before `idx` may be a dot.
 const IMAGES: [&str; 2] = ["images-idx3-ubyte", "images.idx3-ubyte"];
@@ -88,6 +88,20 @@ fn labels_of(images: &Path) -> Option<PathBuf> {
     files.into_iter().find(|file| file.is_file())
 }
 
+/// What image the dimensions behind the samples' are.
+fn image(sizes: &[usize]) -> Option<ImageShape> {
+    let (channels, height, width) = match *sizes {
+        [height, width] => (1, height, width),
+        [channels, height, width] => (channels, height, width),
+        _ => return None,
+    };
+    Some(ImageShape {
+        channels,
+        height,
+        width,
+    })
+}
+
 /// Reads images and labels from their bytes: a sample an image, whose values are taken as they are.
 ///
 /// # Errors
@@ -124,6 +138,7 @@ pub(super) fn read(pair: &Pair, images: &[u8], labels: &[u8]) -> Result<RawTable
         lines: Vec::new(),
         input_names: Vec::new(),
         num_inputs: decoded.sizes[1..].iter().product(),
+        image: image(&decoded.sizes[1..]),
         inputs: decoded.values,
         targets: vec![target],
     })

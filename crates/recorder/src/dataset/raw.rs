@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{DatasetError, Place};
+use super::{DatasetError, ImageShape, Place};
 
 /// How many columns an error lists.
 const MAX_LISTED: usize = 20;
@@ -19,6 +19,8 @@ pub(super) struct RawTable {
     /// Names of the inputs; empty where they have none.
     pub(super) input_names: Vec<String>,
     pub(super) num_inputs: usize,
+    /// What image the inputs of a row are, where the file says it.
+    pub(super) image: Option<ImageShape>,
     /// Row-major `[num_rows, num_inputs]`.
     pub(super) inputs: Vec<f32>,
     /// In the order in which they were asked for; at least one.

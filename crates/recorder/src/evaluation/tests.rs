@@ -2,7 +2,8 @@ use burn::backend::Flex;
 
 use super::*;
 use crate::dataset::{Dataset, DatasetKind, TargetRows};
-use crate::model::{Activation, LayerParameters, MlpConfig, MlpParameters};
+use crate::model::{Activation, LayerParameters, NetworkConfig, NetworkParameters};
+use crate::testing::flat;
 
 fn softmax(logits: &[f32], classes: &[i32]) -> Classifications {
     classify(
@@ -181,22 +182,24 @@ fn no_samples_are_no_rows() {
 
 #[test]
 fn an_evaluation_keeps_the_samples_in_order_whatever_the_batch_size() {
-    let config = MlpConfig {
+    let config = NetworkConfig {
         num_inputs: 64,
         hidden: vec![2],
         num_outputs: 10,
         activation: Activation::Relu,
         loss: Loss::SoftmaxCrossEntropy,
+        convolutions: None,
     };
-    let parameters = MlpParameters::initial(&config, 1);
-    let model = Mlp::<Flex>::from_parameters(&config, &parameters, &Default::default()).unwrap();
+    let parameters = NetworkParameters::initial(&config, 1);
+    let model =
+        Network::<Flex>::from_parameters(&config, &parameters, &Default::default()).unwrap();
     let digits = Dataset::load(DatasetKind::Digits, 0, 64).unwrap();
     for (batch_size, expected_rows) in [(512, vec![297]), (100, vec![100, 100, 97])] {
         let held_out = HeldOut::new(digits.held_out(), batch_size, &Default::default());
         let evaluation = held_out.evaluate(&model, config.loss).unwrap();
         assert_eq!(evaluation.activations.len(), 2);
         for (layer, num_units) in evaluation.activations.iter().zip([2, 10]) {
-            let dims: Vec<_> = layer.iter().map(Tensor::dims).collect();
+            let dims: Vec<_> = layer.iter().map(|output| flat(output).dims()).collect();
             let expected: Vec<_> = expected_rows
                 .iter()
                 .map(|&rows| [rows, num_units])
@@ -227,7 +230,7 @@ fn assert_close_to_host(
             })
             .collect()
     };
-    let hidden = rows_to_vec(evaluation.activations[0].clone()).unwrap();
+    let hidden = rows_to_vec(evaluation.activations[0].iter().map(flat).collect()).unwrap();
     for (sample, pixels) in samples.inputs().chunks(64).enumerate() {
         let x: Vec<f64> = pixels.iter().map(|&p| f64::from(p)).collect();
         let h: Vec<f64> = dense(&layers[0], &x)

@@ -1,14 +1,17 @@
 //! Weights and biases on the host, in a trace's layout.
 
+use burn::tensor::TensorData;
+
 use crate::layout::transpose;
 use crate::random::{HostRng, Purpose};
 
-use super::config::{MlpConfig, ModelError};
+use super::config::{ModelError, NetworkConfig};
 
-/// Weights and biases of a linear layer.
+/// Weights and biases of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerParameters {
-    /// Row-major `[num_units, fan_in]`: a row is what one unit weighs its inputs with.
+    /// Row-major `[num_units, fan_in]`: a row is what one unit weighs its inputs with; of a
+    /// convolution its kernel, channel by channel.
     pub weights: Vec<f32>,
     /// One value a unit.
     pub bias: Vec<f32>,
@@ -16,18 +19,19 @@ pub struct LayerParameters {
 
 /// Weights and biases of a whole network, layer by layer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MlpParameters {
+pub struct NetworkParameters {
     /// The layers, in the topology's order.
     pub layers: Vec<LayerParameters>,
 }
 
-impl MlpParameters {
+impl NetworkParameters {
     /// Draws what a network starts from: uniform within ±1/√fan_in, weights and biases alike, as
-    /// PyTorch's and Burn's linear layers do by default. It depends on the seed alone.
-    pub fn initial(config: &MlpConfig, seed: u64) -> Self {
+    /// PyTorch's and Burn's linear layers and convolutions do by default. It depends on the seed
+    /// alone.
+    pub fn initial(config: &NetworkConfig, seed: u64) -> Self {
         let mut rng = HostRng::for_run(seed, Purpose::InitialWeights);
         let layers = config
-            .shapes()
+            .sizes()
             .map(|(fan_in, num_units)| {
                 let bound = 1.0 / (fan_in as f32).sqrt();
                 let mut draw = |len: usize| (0..len).map(|_| rng.uniform_within(bound)).collect();
@@ -40,8 +44,14 @@ impl MlpParameters {
         Self { layers }
     }
 
-    /// Checks that the parameters are those of a network that `config` describes.
-    pub(super) fn check(&self, config: &MlpConfig) -> Result<(), ModelError> {
+    /// Weight and bias of every layer as Burn has them, in the topology's order.
+    ///
+    /// # Errors
+    /// If `config` describes no network, or the parameters are not of its shape.
+    pub(crate) fn tensors(
+        &self,
+        config: &NetworkConfig,
+    ) -> Result<Vec<[TensorData; 2]>, ModelError> {
         let topology = config.topology()?;
         let expected = topology.layers();
         if expected.len() != self.layers.len() {
@@ -50,11 +60,12 @@ impl MlpParameters {
                 found: self.layers.len(),
             });
         }
-        for (layer, parameters) in expected.iter().zip(&self.layers) {
+        let layers = expected.iter().zip(&self.layers);
+        let tensors = layers.map(|(layer, LayerParameters { weights, bias })| {
             let (num_units, fan_in) = (layer.num_units as usize, layer.fan_in as usize);
             for (what, expected, found) in [
-                ("weights", num_units * fan_in, parameters.weights.len()),
-                ("biases", num_units, parameters.bias.len()),
+                ("weights", num_units * fan_in, weights.len()),
+                ("biases", num_units, bias.len()),
             ] {
                 if expected != found {
                     return Err(ModelError::NumValues {
@@ -65,8 +76,18 @@ impl MlpParameters {
                     });
                 }
             }
-        }
-        Ok(())
+            let weight = match layer.shape[..] {
+                [_, _] => {
+                    TensorData::new(transpose(weights, num_units, fan_in), [fan_in, num_units])
+                }
+                _ => {
+                    let shape = layer.shape.iter().map(|&size| size as usize);
+                    TensorData::new(weights.clone(), shape.collect::<Vec<_>>())
+                }
+            };
+            Ok([weight, TensorData::new(bias.clone(), [num_units])])
+        });
+        tensors.collect()
     }
 }
 
@@ -76,9 +97,4 @@ impl MlpParameters {
 /// If `weight` has not `fan_in * num_units` values.
 pub fn to_rows(weight: &[f32], fan_in: usize, num_units: usize) -> Vec<f32> {
     transpose(weight, fan_in, num_units)
-}
-
-/// Turns a weight from a trace's `[num_units, fan_in]` into Burn's `[fan_in, num_units]`.
-pub(super) fn to_columns(weights: &[f32], num_units: usize, fan_in: usize) -> Vec<f32> {
-    transpose(weights, num_units, fan_in)
 }

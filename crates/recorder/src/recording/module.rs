@@ -325,7 +325,7 @@ struct Visited {
     /// The module's path, without the field.
     module: String,
     field: String,
-    /// The types that it stands in, from the outermost: `Mlp`, `Linear`.
+    /// The types that it stands in, from the outermost: `Network`, `Linear`.
     containers: Vec<String>,
     shape: Vec<usize>,
     requires_grad: bool,

@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use super::*;
 use crate::device::on_device;
 use crate::device::testing::resolved_devices;
-use crate::model::{Activation, LayerTensors, Mlp, MlpConfig, MlpParameters, to_rows};
+use crate::model::{Activation, Network, NetworkConfig, NetworkParameters, to_rows};
 use crate::read_back::to_vec;
-use crate::testing::{read_part, read_parts};
+use crate::testing::{flat, read_part, read_parts};
 
 /// One layer.
 fn topology(num_units: u32, fan_in: u32) -> Topology {
@@ -82,28 +82,35 @@ fn more_activations_than_a_list_array_can_hold_are_refused() {
 /// asked for them.
 struct Steps<B: Backend> {
     /// None only while the optimizer has it.
-    model: Option<Mlp<Autodiff<B>>>,
-    optimizer: OptimizerAdaptor<Adam, Mlp<Autodiff<B>>, Autodiff<B>>,
+    model: Option<Network<Autodiff<B>>>,
+    optimizer: OptimizerAdaptor<Adam, Network<Autodiff<B>>, Autodiff<B>>,
     inputs: Tensor<B, 2>,
 }
 
 /// 5 inputs, layers of 7 and 3 units.
-fn network() -> MlpConfig {
-    MlpConfig {
+fn network() -> NetworkConfig {
+    NetworkConfig {
         num_inputs: 5,
         hidden: vec![7],
         num_outputs: 3,
         activation: Activation::Sigmoid,
         loss: Loss::SoftmaxCrossEntropy,
+        convolutions: None,
     }
+}
+
+/// What every layer makes of the inputs.
+fn outputs<B: Backend>(model: &Network<B>, inputs: &Tensor<B, 2>) -> Vec<Tensor<B, 2>> {
+    let (outputs, _) = model.forward_traced(inputs.clone());
+    outputs.iter().map(flat).collect()
 }
 
 impl<B: Backend> Steps<B> {
     fn new(device: &B::Device) -> Self {
-        let parameters = MlpParameters::initial(&network(), 1);
+        let parameters = NetworkParameters::initial(&network(), 1);
         let inputs: Vec<f32> = (0..20).map(|i| i as f32 / 10.0 - 1.0).collect();
         Self {
-            model: Some(Mlp::from_parameters(&network(), &parameters, device).unwrap()),
+            model: Some(Network::from_parameters(&network(), &parameters, device).unwrap()),
             optimizer: AdamConfig::new().init(),
             inputs: Tensor::from_data(TensorData::new(inputs, [4, 5]), device),
         }
@@ -122,7 +129,7 @@ impl<B: Backend> Steps<B> {
     /// Hands over the network as it is now, and its activations.
     fn capture(&self, recorder: &mut TraceRecorder<B>, step: i64) {
         let model = self.model.as_ref().unwrap();
-        let activations = model.valid().forward_traced(self.inputs.clone());
+        let activations = outputs(&model.valid(), &self.inputs);
         for (label, activations) in ["L_input", "L_output"].iter().zip(activations) {
             recorder.activations(label, activations).unwrap();
         }
@@ -132,14 +139,15 @@ impl<B: Backend> Steps<B> {
     /// Reads weights and activations of every layer now, as rows of a unit each.
     fn read(&self) -> Vec<[Vec<f32>; 2]> {
         let model = self.model.as_ref().unwrap().valid();
-        let activations = model.forward_traced(self.inputs.clone());
-        let layers = model.layer_tensors().into_iter().zip(activations);
-        let layers = layers.map(|(LayerTensors { weight, .. }, activations)| {
-            let [fan_in, num_units] = weight.dims();
-            [
-                to_rows(&to_vec(weight).unwrap(), fan_in, num_units),
-                to_rows(&to_vec(activations).unwrap(), 4, num_units),
-            ]
+        let parameters = model.read_parameters().unwrap();
+        let layers = parameters
+            .layers
+            .into_iter()
+            .zip(outputs(&model, &self.inputs));
+        let layers = layers.map(|(layer, activations)| {
+            let [num_samples, num_units] = activations.dims();
+            let activations = to_vec(activations).unwrap();
+            [layer.weights, to_rows(&activations, num_samples, num_units)]
         });
         layers.collect()
     }

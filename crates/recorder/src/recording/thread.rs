@@ -15,14 +15,14 @@ use trace::{CaptureId, Generation, Layer, PartPath, Rank, Table};
 
 use super::cost::Reported;
 use super::disk::{self, DiskBudget};
-use super::handle::TensorHandle;
 use super::in_flight::InFlight;
-use super::module::LayerHandles;
 use super::module::ModuleLayers;
+use super::optimizer::TrainState;
 use super::unread::{Handles, TensorKind, Unread, Values};
 use super::{
     ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, WeightDetail, Work,
 };
+use crate::checkpoint::StateTensor;
 use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
 use crate::precision::Precision;
 use crate::rows::{self, Metric, RowKey, SampleSet};
@@ -225,18 +225,25 @@ impl<B: Backend> CaptureThread<B> {
             generation: self.generation,
             in_flight: &mut self.in_flight,
         };
-        let (tensors, updates) = state.map_or((Vec::new(), 0), |s| (s.tensors, s.updates));
+        let mut updates = 0;
+        let tensors = state.map(
+            |TrainState {
+                 parameters,
+                 optimizer,
+             }| {
+                updates = optimizer.num_updates;
+                let [first, second] = optimizer.moments;
+                [
+                    (StateTensor::Parameter, parameters),
+                    (StateTensor::Moment1, first),
+                    (StateTensor::Moment2, second),
+                ]
+            },
+        );
         let mut paths = Vec::new();
-        for (tensor, layers) in tensors {
-            let layers = layers.into_iter().enumerate();
-            let handles = layers.map(|(layer, tensors)| {
-                let handles = LayerHandles {
-                    layer,
-                    weight: TensorHandle::new(tensors.weight),
-                    bias: Some(TensorHandle::new(tensors.bias)),
-                };
-                Handles::Parameters(TensorKind::Weights, handles)
-            });
+        for (tensor, layers) in tensors.into_iter().flatten() {
+            let layers = layers.into_iter();
+            let handles = layers.map(|layer| Handles::Parameters(TensorKind::Weights, layer));
             let mut unread = Unread::<B>::new(stream, handles.collect());
             while !unread.is_empty() {
                 let trip = Instant::now();

@@ -189,6 +189,33 @@ fn an_interrupted_and_resumed_trace_is_that_of_an_uninterrupted_one() {
 }
 
 #[test]
+fn so_is_that_of_a_convolutional_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let convolutional = |mut options: SessionOptions| {
+        options.train.channels = vec![3, 4];
+        options
+    };
+    let [whole, interrupted] = ["whole", "interrupted"].map(|name| dir.path().join(name));
+    session(&convolutional(options(&whole)), None).unwrap();
+    let expected = trace(&whole);
+    // As that of three linear layers, with two more.
+    assert_eq!(expected.len(), 7 * 12 + 6 * 15);
+
+    session(&convolutional(options(&interrupted)), Some(2)).unwrap();
+    let (_, from) = session(&convolutional(resuming(&interrupted)), None).unwrap();
+    assert_eq!(from, Some((2, 1)));
+    let found = trace(&interrupted);
+    assert!(found.keys().eq(expected.keys()));
+    for (key, rows) in &found {
+        assert!(*rows == expected[key], "{key} differs");
+    }
+
+    let error = session(&resuming(&whole), None).unwrap_err().to_string();
+    let told = "config.train.channels is [3,4] there, and null here";
+    assert!(error.contains(told), "{error}");
+}
+
+#[test]
 fn only_the_newest_checkpoint_is_there_and_none_of_a_finished_run() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");

@@ -12,7 +12,7 @@ use crate::capture_files::CaptureChoice;
 use crate::dataset::DatasetKind;
 use crate::device::testing::devices;
 use crate::interchange::export;
-use crate::model::MlpParameters;
+use crate::model::NetworkParameters;
 use crate::precision::Precision;
 use crate::recording::{ActivationDetail, Phases, WeightDetail};
 use crate::replay::replay;
@@ -54,7 +54,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
 }
 
 /// Runs a session and returns the network as it was at the end, and the summary.
-fn final_parameters(options: &SessionOptions) -> (MlpParameters, SessionSummary) {
+fn final_parameters(options: &SessionOptions) -> (NetworkParameters, SessionSummary) {
     let resolution = options.device.resolve().unwrap();
     on_device!(resolution.device, final_parameters_on(options, &resolution))
 }
@@ -63,7 +63,7 @@ fn final_parameters_on<B: Backend>(
     device: &B::Device,
     options: &SessionOptions,
     resolution: &Resolution,
-) -> (MlpParameters, SessionSummary) {
+) -> (NetworkParameters, SessionSummary) {
     let cancel = CancelToken::default();
     let mut session =
         Session::<Autodiff<B>>::try_new(options, resolution, device.clone(), &cancel).unwrap();
@@ -75,7 +75,7 @@ fn final_parameters_on<B: Backend>(
 fn parameters_by_epoch<B: Backend>(
     device: &B::Device,
     options: &SessionOptions,
-) -> Vec<MlpParameters> {
+) -> Vec<NetworkParameters> {
     let TrainConfig {
         seed, batch_size, ..
     } = options.train;
@@ -95,7 +95,7 @@ fn parameters_by_epoch<B: Backend>(
     after.collect()
 }
 
-fn bits(parameters: &MlpParameters) -> Vec<u32> {
+fn bits(parameters: &NetworkParameters) -> Vec<u32> {
     let values = |l: &crate::model::LayerParameters| [l.weights.clone(), l.bias.clone()].concat();
     parameters
         .layers
@@ -157,8 +157,63 @@ fn the_recorded_weights_are_the_networks_own() {
     }
 }
 
+#[test]
+fn a_convolutional_network_is_recorded_and_rebuilt_as_it_was() {
+    for device in devices() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = |name: &str, recorded| {
+            let path = dir.path().join(name);
+            let mut options = options(&path, recorded);
+            options.device = device;
+            options.train.channels = vec![3, 5];
+            options.train.epochs = 2;
+            (path, options)
+        };
+        let (path, options) = session("on", Some(EVERYTHING));
+        let (on, _) = final_parameters(&options);
+        let (_, without) = session("off", None);
+        let (off, _) = final_parameters(&without);
+        assert_eq!(bits(&on), bits(&off), "{device}");
+
+        let run = RunDir::open(&path).unwrap();
+        let resolution = device.resolve().unwrap();
+        let by_epoch = on_device!(resolution.device, parameters_by_epoch(&options));
+        for (epoch, parameters) in by_epoch.iter().enumerate() {
+            let recorded = recorded_parameters(&run, epoch as i32);
+            assert_eq!(bits(&recorded), bits(parameters), "{device}, epoch {epoch}");
+            let report = replay(&run, Epoch(epoch as i32)).unwrap();
+            assert_eq!(report.different, [], "{device}, epoch {epoch}");
+        }
+
+        // A unit's activation is its mean over the positions.
+        let dataset = Dataset::load(DatasetKind::Digits, 42, 64).unwrap();
+        let config = options.train.model(&dataset).unwrap();
+        let model = Network::<Flex>::from_parameters(&config, &on, &Default::default()).unwrap();
+        let pixels = dataset.held_out().inputs_of(0..100).to_vec();
+        let pixels = burn::tensor::TensorData::new(pixels, [100, 64]);
+        let inputs = burn::tensor::Tensor::from_data(pixels, &Default::default());
+        let (outputs, _) = model.forward_traced(inputs);
+        let LayerOutput::Image(output) = &outputs[1] else {
+            panic!("the second layer is a convolution");
+        };
+        assert_eq!(output.dims(), [100, 5, 4, 4]);
+        let values: Vec<f32> = output.clone().into_data().into_vec().unwrap();
+        let rows = read_part(&path, Table::Activations, 1, Some("L_conv_2")).unwrap();
+        for unit in 0..5 {
+            let list = rows["activations"].as_list::<i32>().value(unit);
+            let list = list.as_primitive::<Float32Type>().values();
+            assert_eq!(list.len(), 100);
+            for (sample, found) in list.iter().enumerate() {
+                let positions = &values[(sample * 5 + unit) * 16..][..16];
+                let mean = positions.iter().sum::<f32>() / 16.0;
+                assert!((found - mean).abs() < 1e-5, "{device}: {found} {mean}");
+            }
+        }
+    }
+}
+
 /// Weights and biases as an epoch's files have them.
-fn recorded_parameters(run: &RunDir, epoch: i32) -> MlpParameters {
+fn recorded_parameters(run: &RunDir, epoch: i32) -> NetworkParameters {
     let layers = run.info().layers.layers().iter().map(|layer| {
         let label = Some(layer.layer.as_str());
         let rows = read_part(run.path(), Table::Weights, epoch, label).unwrap();
@@ -168,7 +223,7 @@ fn recorded_parameters(run: &RunDir, epoch: i32) -> MlpParameters {
             bias: rows["bias"].as_primitive::<Float32Type>().values().to_vec(),
         }
     });
-    MlpParameters {
+    NetworkParameters {
         layers: layers.collect(),
     }
 }
@@ -303,7 +358,7 @@ fn the_untrained_network_is_epoch_minus_one() {
     let weights = rows["weights"].as_list::<i32>().values();
     let weights = weights.as_primitive::<Float32Type>();
     let dataset = Dataset::load(DatasetKind::Digits, 42, 64).unwrap();
-    let initial = MlpParameters::initial(&options.train.model(&dataset), 42);
+    let initial = NetworkParameters::initial(&options.train.model(&dataset).unwrap(), 42);
     assert_eq!(weights.values()[..], initial.layers[0].weights[..]);
 }
 
@@ -517,9 +572,9 @@ fn a_training_batch_is_recorded_as_the_captured_network_sees_it() {
         .train_batches(options.train.seed, Epoch(2), 64)
         .next()
         .unwrap();
-    let config = options.train.model(&dataset);
+    let config = options.train.model(&dataset).unwrap();
     let device = Default::default();
-    let model = Mlp::<Flex>::from_parameters(&config, &parameters, &device).unwrap();
+    let model = Network::<Flex>::from_parameters(&config, &parameters, &device).unwrap();
     let inputs = burn::tensor::TensorData::new(batch.inputs_of(0..64).to_vec(), [64, 64]);
     let logits = model.forward(burn::tensor::Tensor::from_data(inputs, &device));
     let logits: Vec<f32> = logits.into_data().into_vec().unwrap();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use trace::Epoch;
 
 use crate::dataset::{Dataset, DatasetKind, Targets};
-use crate::model::{Activation, Loss, MlpConfig};
+use crate::model::{Activation, Convolutions, ImageShape, Loss, ModelError, NetworkConfig};
 
 /// The most samples of an optimizer step: they are put together in memory, with room to spare for
 /// what the network makes of them.
@@ -13,7 +13,15 @@ pub const MAX_BATCH_SIZE: usize = 1 << 20;
 /// What a training run is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
-    /// Number of units of each hidden layer; without any, the network is one linear layer.
+    /// Number of units of each convolution before the hidden layers; without any, the network is a
+    /// multi-layer perceptron.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<usize>,
+    /// What image the inputs of a sample are to convolutions, where the data set does not say, or
+    /// says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageShape>,
+    /// Number of units of each hidden layer; without any, there is one linear layer.
     pub hidden: Vec<usize>,
     /// The non-linearity of the hidden layers.
     pub activation: Activation,
@@ -42,6 +50,9 @@ pub enum TrainConfigError {
     /// A step's samples would not fit into memory.
     #[error("a batch size of {0} is more than a step can take, at most {MAX_BATCH_SIZE}")]
     LargeBatch(usize),
+    /// A convolution would have no units.
+    #[error("convolution {0} has no channels: give every one a number above 0")]
+    EmptyConvolution(usize),
     /// A hidden layer would have no units.
     #[error("hidden layer {0} has no units: give every one a size above 0")]
     EmptyLayer(usize),
@@ -55,6 +66,8 @@ impl TrainConfig {
     pub fn default_for(kind: DatasetKind) -> Self {
         match kind {
             DatasetKind::Digits => Self {
+                channels: Vec::new(),
+                image: None,
                 hidden: vec![128, 64],
                 activation: Activation::Relu,
                 epochs: 20,
@@ -63,6 +76,8 @@ impl TrainConfig {
                 seed: 42,
             },
             DatasetKind::Notebook => Self {
+                channels: Vec::new(),
+                image: None,
                 hidden: vec![10, 10],
                 activation: Activation::Sigmoid,
                 epochs: 100,
@@ -90,6 +105,9 @@ impl TrainConfig {
         if self.batch_size > MAX_BATCH_SIZE {
             return Err(TrainConfigError::LargeBatch(self.batch_size));
         }
+        if let Some(empty) = self.channels.iter().position(|&channels| channels == 0) {
+            return Err(TrainConfigError::EmptyConvolution(empty + 1));
+        }
         if let Some(empty) = self.hidden.iter().position(|&units| units == 0) {
             return Err(TrainConfigError::EmptyLayer(empty + 1));
         }
@@ -105,8 +123,20 @@ impl TrainConfig {
     }
 
     /// The network for a data set: its targets choose the loss.
-    pub fn model(&self, dataset: &Dataset) -> MlpConfig {
-        MlpConfig {
+    ///
+    /// # Errors
+    /// If there are convolutions, and nobody says what image the inputs are.
+    pub fn model(&self, dataset: &Dataset) -> Result<NetworkConfig, ModelError> {
+        let convolutions = match self.channels.as_slice() {
+            [] => None,
+            channels => Some(Convolutions {
+                image: self.image.or(dataset.image()).ok_or(ModelError::NoImage {
+                    num_inputs: dataset.num_inputs(),
+                })?,
+                channels: channels.to_vec(),
+            }),
+        };
+        Ok(NetworkConfig {
             num_inputs: dataset.num_inputs(),
             hidden: self.hidden.clone(),
             num_outputs: dataset.num_outputs(),
@@ -117,6 +147,7 @@ impl TrainConfig {
                 Targets::Labels(_) => Loss::MultiLabelCrossEntropy,
                 Targets::Values(_) => Loss::MeanSquaredError,
             },
-        }
+            convolutions,
+        })
     }
 }

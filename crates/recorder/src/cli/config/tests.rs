@@ -43,6 +43,7 @@ fn sample(name: &str) -> &'static str {
         "scale" => "none",
         "channel-bytes" => "64MiB",
         "layers" => "L_*",
+        "image" => "28x28",
         "max-overhead" => "2%",
         "max-disk" => "20GB",
         _ => panic!("tell here what --{name} could be in a file"),
