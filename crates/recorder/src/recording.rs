@@ -24,15 +24,16 @@ mod in_flight;
 mod limits;
 mod module;
 mod optimizer;
+mod outcome;
 mod outputs;
 mod phases;
+mod recorded;
 mod selection;
 mod thread;
 mod unread;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -42,17 +43,15 @@ use std::time::{Duration, Instant};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use burn::tensor::backend::{AutodiffBackend, Backend, ExecutionError};
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn_std::stream_id::StreamId;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use serde::Serialize;
-use sink::{Sink, SinkError, SinkOptions, SinkStats, StartSinkError};
-use trace::{CaptureId, Epoch, Generation, LayerLabel, Rank, RunDir, Step, Topology};
+use sink::{Sink, SinkOptions, SinkStats};
+use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
 
 use crate::dataset::Targets;
 use crate::evaluation::Classifications;
 use crate::model::Loss;
-use crate::precision::Precision;
 use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN, RowKey, SampleSet};
 use crate::schedule::Schedule;
 
@@ -67,8 +66,13 @@ pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
 use optimizer::{AdamMoment, Gradients, OptimizerState, TrainState};
 pub use optimizer::{AdamMoments, KeepsMoments};
+pub use outcome::{RecordError, RecordSummary};
 use outputs::Outputs;
 pub use phases::{ParsePhasesError, Phases};
+pub use recorded::{
+    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, MIN_CHANNEL_BYTES, Recorded,
+    TooManyActivationsError, WeightDetail,
+};
 pub(crate) use selection::choose_units;
 pub use selection::{LayerSelection, SelectLayersError};
 use thread::Ended;
@@ -87,171 +91,8 @@ fn capture_id(epoch: i32, step: i64) -> CaptureId {
     }
 }
 
-/// How many held-out samples' activations are recorded unless told otherwise.
-pub const DEFAULT_ACTIVATION_SAMPLES: usize = 512;
-
-/// What of each capture is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Recorded {
-    /// Weights, biases and their statistics; none where they are not recorded.
-    pub weights: Option<WeightDetail>,
-    /// What the network makes of each held-out sample.
-    pub classifications: bool,
-    /// Held-out activations; none where they are not recorded.
-    pub activations: Option<ActivationDetail>,
-    /// Loss, accuracy, learning rate and what recording costs.
-    pub metrics: bool,
-    /// Gradients of the loss, of the last step before a capture.
-    pub gradients: bool,
-    /// What an optimizer keeps of the gradients: Adam's two moments.
-    pub moments: bool,
-    /// Of layers with more units than this, so many are recorded, drawn with the run's seed (0
-    /// where it has none); none for all units of every layer. `run.json` says which.
-    pub units: Option<NonZeroU32>,
-    /// Of which samples activations are recorded.
-    pub phases: Phases,
-    /// In how many bits the values of weights and activations are kept.
-    pub precision: Precision,
-    /// In how many bins the weights and held-out activations of each layer are counted, of all of
-    /// its units; none for no histograms.
-    pub histograms: Option<NonZeroU32>,
-}
-
-impl Recorded {
-    /// What is recorded unless something else is said: weights, classifications, activations and metrics,
-    /// with their values.
-    pub const DEFAULT: Self = Self {
-        weights: Some(WeightDetail::Raw),
-        classifications: true,
-        activations: Some(ActivationDetail::Raw {
-            samples: DEFAULT_ACTIVATION_SAMPLES,
-        }),
-        metrics: true,
-        gradients: false,
-        moments: false,
-        units: None,
-        phases: Phases::EVAL,
-        precision: Precision::F32,
-        histograms: None,
-    };
-}
-
-impl Default for Recorded {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// How much of the weights is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WeightDetail {
-    /// The values, and statistics.
-    Raw,
-    /// Statistics alone: such a network cannot be rebuilt.
-    Statistics,
-}
-
-/// How much of the held-out activations is recorded. Statistics always cover every sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActivationDetail {
-    /// The values of up to so many samples, and statistics.
-    Raw {
-        /// The first samples, in the order of the held-out set.
-        samples: usize,
-    },
-    /// Statistics alone.
-    Statistics,
-}
-
-impl ActivationDetail {
-    /// Of how many samples the values are kept.
-    fn num_kept(self, num_samples: usize) -> usize {
-        match self {
-            Self::Raw { samples } => samples.min(num_samples),
-            Self::Statistics => 0,
-        }
-    }
-}
-
 /// Which file of metrics of its moment says what was lost: one more than there can be else.
 const LOST_SEQUENCE: u32 = 9;
-
-/// For how many captures the channel has room by default.
-pub const CHANNEL_CAPTURES: u64 = 4;
-
-/// The least budget of the channel by default.
-pub const MIN_CHANNEL_BYTES: u64 = 1 << 20;
-
-/// A layer has more activations than a capture can keep: they are one list array, whose offsets are
-/// 32-bit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "layer {layer} has {num_units} units, and {num_samples} samples of each would be kept: a trace \
-     can hold {} values of a layer; keep fewer samples, or statistics alone",
-    i32::MAX
-)]
-pub struct TooManyActivationsError {
-    /// The layer.
-    pub layer: LayerLabel,
-    /// How many units it has.
-    pub num_units: u32,
-    /// How many samples of each would be kept.
-    pub num_samples: usize,
-}
-
-impl Recorded {
-    /// Memory for rows that wait to be written, where nothing else is said: room for
-    /// [`CHANNEL_CAPTURES`] captures, within [`MIN_CHANNEL_BYTES`] and
-    /// [`sink::DEFAULT_CHANNEL_BYTES`].
-    ///
-    /// Small networks would else fill any budget with what a slow moment of the disk leaves
-    /// waiting, and a recording's memory would depend on how long it runs.
-    pub fn default_channel_bytes(&self, topology: &Topology, num_held_out: usize) -> u64 {
-        let num_kept = self.activations.map_or(0, |a| a.num_kept(num_held_out)) as u64;
-        let values_of = |layer: &trace::Layer| {
-            let weights = self.weights == Some(WeightDetail::Raw);
-            let tensors = [weights, self.gradients, self.moments, self.moments];
-            let num_tensors = tensors.into_iter().filter(|recorded| *recorded).count() as u64;
-            let num_values = num_tensors * u64::from(layer.fan_in) + num_kept;
-            u64::from(layer.num_recorded_units()) * num_values
-        };
-        let num_values: u64 = topology.layers().iter().map(values_of).sum();
-        let capture_bytes = num_values * size_of::<f32>() as u64;
-        (CHANNEL_CAPTURES * capture_bytes).clamp(MIN_CHANNEL_BYTES, sink::DEFAULT_CHANNEL_BYTES)
-    }
-
-    /// Checks that the activations of every layer fit into a trace.
-    ///
-    /// # Errors
-    /// The first layer of which too many are to be kept.
-    pub fn check(
-        &self,
-        topology: &Topology,
-        num_held_out: usize,
-    ) -> Result<(), TooManyActivationsError> {
-        let mut layers = topology.layers().iter();
-        layers.try_for_each(|layer| self.check_layer(layer, num_held_out))
-    }
-
-    fn check_layer(
-        &self,
-        layer: &trace::Layer,
-        num_held_out: usize,
-    ) -> Result<(), TooManyActivationsError> {
-        let num_samples = self.activations.map_or(0, |a| a.num_kept(num_held_out));
-        let num_values = num_samples as u64 * u64::from(layer.num_recorded_units());
-        if num_values <= i32::MAX as u64 {
-            return Ok(());
-        }
-        Err(TooManyActivationsError {
-            layer: layer.layer.clone(),
-            num_units: layer.num_recorded_units(),
-            num_samples,
-        })
-    }
-}
 
 /// What the capture thread is given: only what is recorded, and on which stream it was computed.
 #[derive(Debug)]
@@ -433,122 +274,6 @@ struct Progress {
     over_disk_captures: AtomicU64,
     /// Whether there was one: nothing is captured any more.
     is_disk_full: AtomicBool,
-}
-
-/// What was recorded, and what it cost.
-#[derive(Debug, Clone)]
-pub struct RecordSummary {
-    /// Captures that are committed.
-    pub num_captures: u64,
-    /// Captures left out because recording may cost no more ([`Limits::max_overhead`]).
-    pub thinned_captures: u64,
-    /// Captures left out because the run may take no more of the disk ([`Limits::max_disk`]).
-    pub over_disk_captures: u64,
-    /// Captures left out because there was no room ([`WhenFull::Drop`]).
-    pub dropped_captures: u64,
-    /// Captures that were due and are not committed because recording failed
-    /// ([`OnError::Continue`]).
-    pub lost_captures: u64,
-    /// Why recording failed, where training went on without it ([`OnError::Continue`]).
-    pub failure: Option<Arc<RecordError>>,
-    /// What the sink did.
-    pub sink: SinkStats,
-    /// Time that the training thread spent on handing captures over.
-    pub hand_off: Duration,
-    /// Time of it spent waiting for room.
-    pub stall: Duration,
-    /// Time for which [`TraceRecorder::finish`] waited until everything was committed.
-    pub finish: Duration,
-}
-
-impl RecordSummary {
-    /// Time that the training thread spent on recording, until everything was committed.
-    pub fn training_thread(&self) -> Duration {
-        self.hand_off + self.finish
-    }
-}
-
-/// Why something was not recorded. What was committed before stays as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The sink could not be started.
-    #[error(transparent)]
-    Start(#[from] StartSinkError),
-    /// The sink failed.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// The values could not be read from the device.
-    #[error("cannot read what is to be recorded from the device")]
-    Device(#[from] ExecutionError),
-    /// The operating system gave no thread.
-    #[error("cannot start the capture thread")]
-    Spawn(#[source] std::io::Error),
-    /// The capture thread panicked.
-    #[error("the capture thread panicked, which is a bug")]
-    Panicked,
-    /// An earlier call returned the reason.
-    #[error("recording has stopped before")]
-    Stopped,
-    /// What the run takes of the disk cannot be told.
-    #[error("cannot tell how much {} takes of the disk", run.display())]
-    DiskSize {
-        /// The run.
-        run: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The module is not the one that the recorder was started with. Recording goes on.
-    #[error(transparent)]
-    OtherModule(#[from] OtherModuleError),
-    /// A capture does not come after the one before. Recording goes on.
-    #[error(
-        "epoch {} step {} was captured, epoch {} step {} does not come after it: epochs count from \
-         0 and steps from the start of training",
-        last.epoch, last.step, found.epoch, found.step
-    )]
-    Order {
-        /// The last capture.
-        last: CaptureId,
-        /// The one that was to follow.
-        found: CaptureId,
-    },
-    /// There is no such layer. Recording goes on.
-    #[error("there is no layer {label:?}: there are {}", layers.join(", "))]
-    NoSuchLayer {
-        /// The label that was given.
-        label: String,
-        /// The labels that there are.
-        layers: Vec<String>,
-    },
-    /// Activations are not those of the layer. Recording goes on.
-    #[error("activations of layer {label} are [samples, ..., units] with {num_units} units{}, not {found:?}", .is_first.then_some(" on axis 1").unwrap_or_default())]
-    ActivationShape {
-        /// The layer.
-        label: String,
-        /// How many units it has.
-        num_units: u32,
-        /// Whether the units lie on axis 1, as a convolution's do, and not on the last.
-        is_first: bool,
-        /// The shape of what was handed over.
-        found: Vec<usize>,
-    },
-    /// A trace cannot hold that many activations. Recording goes on.
-    #[error(transparent)]
-    TooManyActivations(#[from] TooManyActivationsError),
-    /// Outputs and targets are not of the same samples, or not what the loss is made for. Recording
-    /// goes on.
-    #[error("{0}")]
-    Outputs(String),
-}
-
-impl RecordError {
-    /// What went wrong and why, in one line.
-    pub fn with_causes(&self) -> String {
-        let first: &dyn std::error::Error = self;
-        let causes = std::iter::successors(Some(first), |error| error.source());
-        let causes: Vec<String> = causes.map(ToString::to_string).collect();
-        causes.join(": ")
-    }
 }
 
 impl<B: Backend> TraceRecorder<B> {

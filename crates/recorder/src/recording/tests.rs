@@ -6,9 +6,10 @@ use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
 use burn::tensor::TensorData;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use trace::{FORMAT_VERSION, Layer, Nonce, RunInfo, Source, SourceRange, Table};
+use trace::{FORMAT_VERSION, Layer, LayerLabel, Nonce, RunInfo, Source, SourceRange, Table};
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use super::*;
 use crate::device::on_device;
