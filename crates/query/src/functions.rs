@@ -8,7 +8,10 @@
 //! | kind | functions |
 //! |---|---|
 //! | aggregates over rows | `vec_mean`, `vec_sum`, `vec_var`, `vec_min`, `vec_max`, `vec_collect` |
-//! | of one row | `pad`, `vec_filter`, `vec_l2_distance`, `vec_cosine`, `vec_corr`, `vec_norm` |
+//! | of one row | `pad`, `vec_filter`, `vec_l2_distance`, `vec_cosine`, `vec_corr`, `vec_norm`, `list_std`, `list_mean_by` |
+//!
+//! `list_...` reduces one list, as DataFusion's own `list_avg`, `list_sum`, `list_min` and `list_max`
+//! do, where `vec_...` of the same name would go over rows.
 //!
 //! # Rules
 //!
@@ -29,6 +32,7 @@ mod doc;
 mod filter;
 mod fold;
 mod lists;
+mod mean_by;
 mod measure;
 mod one_group;
 mod pad;
@@ -48,6 +52,7 @@ use aggregate::ListAggregate;
 use collect::VecCollect;
 use filter::VecFilter;
 use fold::Fold;
+use mean_by::ListMeanBy;
 use measure::{Measure, MeasureFunction};
 use pad::Pad;
 
@@ -69,6 +74,7 @@ pub fn all_udfs() -> Vec<Arc<ScalarUDF>> {
     let mut udfs = vec![
         ScalarUDF::new_from_impl(Pad::new(usize::MAX)),
         ScalarUDF::new_from_impl(VecFilter::new()),
+        ScalarUDF::new_from_impl(ListMeanBy::new()),
     ];
     udfs.extend(
         Measure::ALL.map(|measure| ScalarUDF::new_from_impl(MeasureFunction::new(measure))),

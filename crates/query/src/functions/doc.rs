@@ -120,4 +120,22 @@ const DOCS: &[FunctionDoc] = &[
         summary: "Euclidean length of a list",
         example: "SELECT neuron, vec_norm(weights) FROM weights",
     },
+    FunctionDoc {
+        name: "list_std",
+        kind: FunctionKind::Scalar,
+        signature: "list_std(list)",
+        summary: "standard deviation of a list's elements, of the population; NULL where there \
+                  are none",
+        example: "SELECT neuron, list_avg(activations), list_std(activations) FROM activations",
+    },
+    FunctionDoc {
+        name: "list_mean_by",
+        kind: FunctionKind::Scalar,
+        signature: "list_mean_by(list, groups)",
+        summary: "mean of a list's elements by group, at the place of the group's number; NULL \
+                  for a group without elements",
+        example: "SELECT neuron, list_mean_by(activations, targets) FROM activations a JOIN \
+                  (SELECT epoch, vec_collect(target ORDER BY sample) AS targets \
+                  FROM classifications GROUP BY epoch) c ON a.epoch = c.epoch",
+    },
 ];

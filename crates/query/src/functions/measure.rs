@@ -1,4 +1,5 @@
-//! `vec_norm`, `vec_l2_distance`, `vec_cosine`, `vec_corr`: one number from one or two lists.
+//! `vec_norm`, `list_std`, `vec_l2_distance`, `vec_cosine`, `vec_corr`: one number from one or two
+//! lists.
 
 use std::sync::Arc;
 
@@ -18,14 +19,16 @@ use super::lists::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Measure {
     Norm,
+    StandardDeviation,
     L2Distance,
     Cosine,
     Correlation,
 }
 
 impl Measure {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Norm,
+        Self::StandardDeviation,
         Self::L2Distance,
         Self::Cosine,
         Self::Correlation,
@@ -34,6 +37,7 @@ impl Measure {
     const fn name(self) -> &'static str {
         match self {
             Self::Norm => "vec_norm",
+            Self::StandardDeviation => "list_std",
             Self::L2Distance => "vec_l2_distance",
             Self::Cosine => "vec_cosine",
             Self::Correlation => "vec_corr",
@@ -42,7 +46,7 @@ impl Measure {
 
     const fn num_lists(self) -> usize {
         match self {
-            Self::Norm => 1,
+            Self::Norm | Self::StandardDeviation => 1,
             Self::L2Distance | Self::Cosine | Self::Correlation => 2,
         }
     }
@@ -52,6 +56,7 @@ impl Measure {
     fn of<V: Copy + Into<f64> + PartialEq>(self, a: &[V], b: &[V]) -> Option<f64> {
         match self {
             Self::Norm => Some(dot(a, a).sqrt()),
+            Self::StandardDeviation => standard_deviation(a),
             Self::L2Distance => Some(sum_over(a, b, |x, y| (x - y) * (x - y)).sqrt()),
             Self::Cosine => {
                 let lengths = dot(a, a).sqrt() * dot(b, b).sqrt();
@@ -175,6 +180,21 @@ fn correlation<V: Copy + Into<f64> + PartialEq>(a: &[V], b: &[V]) -> Option<f64>
     let spread_a = sum_over(a, a, |x, _| (x - mean_a) * (x - mean_a));
     let spread_b = sum_over(b, b, |y, _| (y - mean_b) * (y - mean_b));
     Some((covariance / (spread_a.sqrt() * spread_b.sqrt())).clamp(-1.0, 1.0))
+}
+
+/// The population's (divided by n); none of an empty list.
+fn standard_deviation<V: Copy + Into<f64> + PartialEq>(list: &[V]) -> Option<f64> {
+    if list.is_empty() {
+        return None;
+    }
+    // A NaN is not equal to itself, but a list of one has no neighbours to compare.
+    if list.len() > 1 && is_constant(list) {
+        return Some(0.0);
+    }
+    let num_elements = list.len() as f64;
+    let mean = sum_over(list, list, |x, _| x) / num_elements;
+    let squares = sum_over(list, list, |x, _| (x - mean) * (x - mean));
+    Some((squares / num_elements).sqrt())
 }
 
 /// Asked of the elements, since rounding of the mean can give a constant list a spread.

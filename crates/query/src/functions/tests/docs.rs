@@ -65,6 +65,7 @@ fn every_example_runs() {
         ("epoch", ints(&[0, 0, 1, 1])),
         ("sample", ints(&[0, 1, 0, 1])),
         ("correct", correct),
+        ("target", ints(&[0, 1, 1, 0])),
     ];
     ctx.register_batch("classifications", batch(&columns))
         .unwrap();

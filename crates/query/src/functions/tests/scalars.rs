@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, ListArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Int32Type};
 
 use super::{
     Layout, assert_rows, error, ints, lists, lists_with_null_element, query, session, value,
@@ -139,6 +139,8 @@ fn a_null_element_is_refused_by_name() {
         ("pad", "SELECT pad(x, 2) FROM t"),
         ("pad", "SELECT pad(x, 1) FROM t"),
         ("vec_norm", "SELECT vec_norm(x) FROM t"),
+        ("list_std", "SELECT list_std(x) FROM t"),
+        ("list_mean_by", "SELECT list_mean_by(x, [0]) FROM t"),
         ("vec_corr", "SELECT vec_corr(x, [1.0]) FROM t"),
     ] {
         let message = error(&ctx, sql);
@@ -252,6 +254,16 @@ fn measures_of_short_lists() {
         ("vec_norm([3.0, 4.0])", "5.0"),
         ("vec_norm([3, -4])", "5.0"),
         ("vec_norm(arrow_cast([], 'List(Float32)'))", "0.0"),
+        // Deviations -2, -1, 0 and 3 from 3: squares 14, a quarter of which is 3.5.
+        ("list_std([1.0, 2.0, 3.0, 6.0])", "1.8708287"),
+        ("list_std([2, 4])", "1.0"),
+        ("list_std([0.1, 0.1, 0.1])", "0.0"),
+        ("list_std([7.0])", "0.0"),
+        ("list_std(arrow_cast([], 'List(Float32)'))", "NULL"),
+        ("list_std(NULL)", "NULL"),
+        ("list_std(['NaN'::double])", "NaN"),
+        ("list_std([1.0, 'NaN'::double])", "NaN"),
+        ("list_std([1.0, 'inf'::double])", "NaN"),
         ("vec_l2_distance([1.0, 2.0], [4.0, 6.0])", "5.0"),
         ("vec_l2_distance([1, 2], [1.0, 2.0])", "0.0"),
         ("vec_cosine([1.0, 0.0], [1.0, 1.0])", "0.70710677"),
@@ -341,5 +353,106 @@ fn measures_name_unequal_lengths() {
             message.contains(&format!("1 arguments do not fit {function}(a, b)")),
             "{message}"
         );
+    }
+}
+
+/// Lists of groups, of which some are NULL.
+fn groups(rows: &[Option<&[Option<i32>]>]) -> ArrayRef {
+    Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(
+        rows.iter().map(|row| row.map(|row| row.iter().copied())),
+    ))
+}
+
+#[test]
+fn list_mean_by_has_the_mean_of_each_group_at_its_place() {
+    let x = lists(&[
+        Some(&[9.0]),
+        Some(&[1.0, 2.0, 3.0, 4.0]),
+        Some(&[1.0, 5.0]),
+        Some(&[]),
+        None,
+        Some(&[1.0]),
+    ]);
+    let g = groups(&[
+        Some(&[Some(7)]),
+        Some(&[Some(2), Some(0), Some(2), None]),
+        Some(&[None, None]),
+        Some(&[]),
+        Some(&[Some(0)]),
+        None,
+    ]);
+    let columns = [("x", x.slice(1, 5)), ("g", g.slice(1, 5))];
+    assert_eq!(
+        in_order(&columns, "list_mean_by(x, g)"),
+        ["[2.0, NULL, 2.0]", "[]", "[]", "NULL", "NULL"]
+    );
+    assert_eq!(
+        in_order(&columns, "arrow_typeof(list_mean_by(x, g))")[0],
+        "List(Float32)"
+    );
+}
+
+#[test]
+fn list_mean_by_takes_one_list_for_all_and_any_numbers() {
+    let columns = [(
+        "x",
+        lists(&[Some(&[1.0, 2.0, 4.0]), Some(&[0.0, f32::NAN, 8.0])]),
+    )];
+    assert_eq!(
+        in_order(&columns, "list_mean_by(x, [1, 1, 0])"),
+        ["[4.0, 1.5]", "[8.0, NaN]"]
+    );
+    let ctx = session(
+        &[(
+            "g",
+            groups(&[Some(&[Some(0), Some(0)]), Some(&[Some(1), Some(0)])]),
+        )],
+        Layout::Whole,
+    );
+    assert_eq!(
+        query(&ctx, "SELECT list_mean_by([2, 4], g) FROM t"),
+        ["[3.0]", "[4.0, 2.0]"]
+    );
+    // In f32, 16,777,216 + 1 is 16,777,216.
+    let large = [("x", lists(&[Some(&[16_777_216.0, 1.0, 1.0])]))];
+    assert_eq!(
+        in_order(&large, "list_mean_by(x, [0, 0, 0])"),
+        ["[5592406.0]"]
+    );
+    assert_eq!(value("list_mean_by([1.0], NULL)"), "NULL");
+    assert_eq!(value("list_mean_by(NULL, [1])"), "NULL");
+}
+
+#[test]
+fn list_mean_by_refuses_what_are_no_groups() {
+    let ctx = session(&table(), Layout::Whole);
+    for (sql, expected) in [
+        (
+            "SELECT list_mean_by(x, [0]) FROM t WHERE k = 1",
+            "list_mean_by: a list of 2 elements and groups of 1 have unequal lengths",
+        ),
+        (
+            "SELECT list_mean_by(x, [0, -1]) FROM t WHERE k = 1",
+            "list_mean_by: -1 is no group: they count from 0 to 65535",
+        ),
+        (
+            "SELECT list_mean_by(x, [0, 65536]) FROM t WHERE k = 1",
+            "list_mean_by: 65536 is no group",
+        ),
+        (
+            "SELECT list_mean_by(x, ['a']) FROM t",
+            "list_mean_by takes a list of whole numbers as its groups",
+        ),
+        (
+            "SELECT list_mean_by(k, [0]) FROM t",
+            "list_mean_by takes a list of numbers, not Int32",
+        ),
+        (
+            "SELECT list_mean_by(x) FROM t",
+            "1 arguments do not fit list_mean_by(list, groups)",
+        ),
+    ] {
+        let message = error(&ctx, sql);
+        assert!(message.contains(expected), "{sql}: {message}");
     }
 }
