@@ -96,9 +96,33 @@ async fn a_filter_on_a_named_query_prunes() -> Result<()> {
     Ok(())
 }
 
+/// More samples than neurons make no larger side of what is a list a capture.
+#[tokio::test]
+async fn what_is_collected_by_capture_is_the_side_that_is_kept() -> Result<()> {
+    let (_dir, session) = session_of(2)?;
+    let collected = "(SELECT epoch, step, vec_collect(correct ORDER BY sample) AS correct \
+                     FROM classifications GROUP BY epoch, step)";
+    for join in [
+        format!("activations AS a JOIN {collected} AS c"),
+        format!("{collected} AS c JOIN activations AS a"),
+        format!("activations AS a LEFT JOIN {collected} AS c"),
+    ] {
+        let sql = format!(
+            "SELECT a.neuron, vec_filter(a.activations, c.correct) FROM {join} \
+             ON a.epoch = c.epoch AND a.step = c.step"
+        );
+        let plan = physical_plan(&session, &sql).await?;
+        let (_, sides) = plan.split_once("LookupJoinExec").context("no look-up")?;
+        let kept = sides.find("classifications/").context("no classes")?;
+        let streamed = sides.find("activations/").context("no activations")?;
+        assert!(kept < streamed, "{plan}");
+    }
+    Ok(())
+}
+
 /// What DataFusion's own join and merge would copy is most of what a run holds.
 #[tokio::test]
-async fn padded_weights_are_joined_and_merged_without_copies() -> Result<()> {
+async fn lists_are_joined_and_merged_without_copies() -> Result<()> {
     let (_dir, session) = session_of(2)?;
     for query in ["padded", "epoch_average"] {
         let plan = physical_plan(&session, &format!("SELECT * FROM {query}")).await?;

@@ -10,6 +10,7 @@
 //! and reads nothing but the run.
 
 pub mod allocator;
+mod build_side;
 mod connections;
 mod error;
 mod facts;

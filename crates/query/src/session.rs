@@ -21,6 +21,7 @@ use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use object_store::local::LocalFileSystem;
 use trace::{RunDir, RunInfo, Table};
 
+use crate::build_side::physical_optimizer_rules;
 use crate::connections::{CONNECTIONS, ConnectionsFunction};
 use crate::error::{Known, QueryError, explain};
 use crate::facts;
@@ -155,6 +156,7 @@ impl QuerySession {
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
+            .with_physical_optimizer_rules(physical_optimizer_rules())
             .with_physical_optimizer_rule(Arc::new(ShareScans))
             .with_physical_optimizer_rule(Arc::new(JoinByLookup))
             .with_physical_optimizer_rule(Arc::new(MergeBySlices))
