@@ -6,6 +6,7 @@
 mod answers;
 mod irregular;
 mod pruning;
+mod samples;
 mod tiny;
 
 use std::fs;
@@ -38,6 +39,11 @@ fn session_with(options: SessionOptions) -> Result<(TempDir, QuerySession)> {
 fn check(file: &str) -> Result<()> {
     let (_dir, session) = match file {
         "irregular.slt" => irregular::session()?,
+        "cartography.slt"
+        | "class_selectivity.slt"
+        | "correct_vs_incorrect.slt"
+        | "dead_neurons.slt"
+        | "layer_profile.slt" => samples::session()?,
         _ => session()?,
     };
     let session = Arc::new(session);
@@ -84,12 +90,19 @@ macro_rules! slt {
 slt![
     by_layer,
     by_neuron,
+    by_neuron_activations,
     captures,
+    cartography,
+    class_selectivity,
     classification_series,
     confusion,
     connections,
+    correct_vs_incorrect,
+    dead_neurons,
     epoch_average,
+    epoch_average_activations,
     irregular,
+    layer_profile,
     learning_curve,
     mistakes,
     overhead,
@@ -97,6 +110,7 @@ slt![
     read_only,
     tables,
     views,
+    weight_drift,
 ];
 
 #[test]

@@ -129,6 +129,16 @@ async fn lists_are_joined_and_merged_without_copies() -> Result<()> {
         assert!(plan.contains("LookupJoinExec"), "{query}: {plan}");
         assert!(!plan.contains("HashJoinExec"), "{query}: {plan}");
     }
+    // What is known of an epoch's samples is brought to its activations, which stay where they are.
+    for query in [
+        "epoch_average_activations",
+        "correct_vs_incorrect",
+        "class_selectivity",
+    ] {
+        let plan = physical_plan(&session, &format!("SELECT * FROM {query}")).await?;
+        assert!(plan.contains("LookupJoinExec"), "{query}: {plan}");
+        assert!(!plan.contains("HashJoinExec"), "{query}: {plan}");
+    }
     let ordered = "SELECT * FROM weights ORDER BY epoch, step, neuron";
     let plan = physical_plan(&session, ordered).await?;
     assert!(plan.contains("SliceMergeExec"), "{plan}");

@@ -26,15 +26,23 @@ macro_rules! query_files {
     };
 }
 
-const FILES: [(&str, &str); 9] = query_files![
+const FILES: [(&str, &str); 17] = query_files![
     "classification_series",
     "padded",
     "by_layer",
     "by_neuron",
     "epoch_average",
+    "by_neuron_activations",
+    "epoch_average_activations",
     "connections",
+    "correct_vs_incorrect",
+    "class_selectivity",
+    "weight_drift",
+    "layer_profile",
+    "dead_neurons",
     "learning_curve",
     "confusion",
+    "cartography",
     "overhead",
 ];
 

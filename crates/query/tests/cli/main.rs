@@ -359,9 +359,17 @@ fn list_and_describe_tell_the_named_queries() {
             "by_layer",
             "by_neuron",
             "epoch_average",
+            "by_neuron_activations",
+            "epoch_average_activations",
             "connections",
+            "correct_vs_incorrect",
+            "class_selectivity",
+            "weight_drift",
+            "layer_profile",
+            "dead_neurons",
             "learning_curve",
             "confusion",
+            "cartography",
             "overhead"
         ]
     );
