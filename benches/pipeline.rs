@@ -87,6 +87,7 @@ fn weights_part(num_units: usize, fan_in: usize) -> Result<Part> {
             rank: Rank(0),
             generation: Generation(0),
             sequence: 0,
+            nonce: None,
         },
         rows: RecordBatch::try_new(Table::Weights.schema(), columns)?,
     })

@@ -113,6 +113,7 @@ fn part_file(table: Table) -> Result<File> {
         rank: Rank(0),
         generation: Generation(0),
         sequence: 0,
+        nonce: None,
     };
     let rows = RecordBatch::try_new(schema, values)?;
     Ok(sink::encode_part(

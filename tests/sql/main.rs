@@ -4,6 +4,7 @@
 //! record may be `run NAME [KEY=VALUE ...]`, which asks a named query.
 
 mod answers;
+mod derived;
 mod irregular;
 mod pruning;
 mod samples;
@@ -38,6 +39,7 @@ fn session_with(options: SessionOptions) -> Result<(TempDir, QuerySession)> {
 /// Asks all records of a file.
 fn check(file: &str) -> Result<()> {
     let (_dir, session) = match file {
+        "derived.slt" => derived::session()?,
         "irregular.slt" => irregular::session()?,
         "cartography.slt"
         | "class_selectivity.slt"
@@ -99,6 +101,7 @@ slt![
     connections,
     correct_vs_incorrect,
     dead_neurons,
+    derived,
     epoch_average,
     epoch_average_activations,
     irregular,

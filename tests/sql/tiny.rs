@@ -202,6 +202,7 @@ pub fn part_that_says(
         rank: Rank(0),
         generation: Generation(0),
         sequence: 0,
+        nonce: None,
     };
     let mut file = publisher.staging().create_part(path)?;
     let mut writer = ArrowWriter::try_new(&mut file, rows.schema(), None)?;

@@ -229,7 +229,7 @@ impl QuerySession {
 
     /// The names of the tables that captures, facts and named queries can be read from.
     pub fn table_names(&self) -> Vec<&'static str> {
-        let tables = Table::recorded().map(Table::name);
+        let tables = Table::shown().map(Table::name);
         tables.chain(FACTS).collect()
     }
 
@@ -331,7 +331,7 @@ impl RunSchema {
 #[async_trait]
 impl SchemaProvider for RunSchema {
     fn table_names(&self) -> Vec<String> {
-        let tables = Table::recorded().map(Table::name);
+        let tables = Table::shown().map(Table::name);
         let queries = NamedQuery::all().iter().map(NamedQuery::name);
         // Whoever lists tables plans them, so one that cannot be is not among them.
         let queries = queries.filter(|name| self.plans_at_defaults(name));

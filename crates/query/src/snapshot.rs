@@ -151,8 +151,7 @@ impl Snapshot {
         if !scope.initial && file.epoch < 0 {
             return false;
         }
-        // Metrics are figures of an epoch, not of a capture.
-        if scope.captures == Captures::All || table == Table::Metrics {
+        if scope.captures == Captures::All || !table.is_of_captures() {
             return true;
         }
         file.step == self.last_steps().get(&file.epoch).copied()
@@ -188,14 +187,12 @@ impl Snapshot {
         })
     }
 
-    /// Whether a file tells of a capture: metrics are an epoch's, and what training resumes from is
-    /// the recorder's own.
+    /// Whether a capture consists of a file and others, see [`Table::is_of_captures`].
     fn is_captured(&self, index: usize) -> bool {
         let path = self.file(index).path;
         let table = path.split_once('/').map_or(path, |(table, _)| table);
-        ![Table::Metrics, Table::Resume]
-            .map(Table::name)
-            .contains(&table)
+        // A later version of the format may have more tables.
+        table.parse().map_or(true, Table::is_of_captures)
     }
 
     /// The first and the last epoch that was captured, or of which there are metrics at least. The
@@ -240,7 +237,7 @@ fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {
 /// The part files below a run's directory, by its tables' directories.
 fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
     let mut files = Vec::new();
-    for table in Table::recorded() {
+    for table in Table::shown() {
         let dir = run.join(table.name());
         if dir.is_dir() {
             list_dir(run, &dir, &mut files)?;

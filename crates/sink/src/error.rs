@@ -4,9 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trace::{LockRunError, PublishError};
-
-use crate::encode::EncodeError;
+use trace::{EncodeError, LockRunError, PublishError};
 
 /// Why a sink could not be started.
 #[derive(Debug, thiserror::Error)]

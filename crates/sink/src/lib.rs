@@ -7,33 +7,28 @@
 //! ends the capture. [`verify`] checks what is committed, and [`run_stats`] counts it.
 
 mod budget;
-mod encode;
 mod error;
 mod files;
-mod part;
 mod publisher;
 mod run_stats;
 mod sink;
 mod stats;
 #[cfg(test)]
+#[path = "../../trace/src/testing.rs"]
 mod testing;
 mod verify;
 mod worker;
 
 pub use budget::{ByteBudget, Closed, Permit};
-pub use encode::{
-    EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
-    encode_part,
-};
 pub use error::{SinkError, StartSinkError};
 pub use files::RunFilesError;
-pub use part::Part;
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
 pub use sink::{
     CHANNEL_PARTS, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL, MAX_DEFAULT_WORKERS,
     MAX_PUBLISH_INTERVAL, OpenCapture, Resume, Sink, SinkOptions, SinkSummary, default_num_workers,
 };
 pub use stats::SinkStats;
+pub use trace::{EncodeError, Part, encode_part};
 pub use verify::{
     Check, Problem, UncommittedFile, VerifyError, VerifyProgress, VerifyReport, verify,
 };

@@ -6,11 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use trace::{CaptureId, Group, Publisher, Rank, RunDir, WriterLock};
+use trace::{CaptureId, Group, Part, Publisher, Rank, RunDir, WriterLock};
 
 use crate::budget::ByteBudget;
 use crate::error::{SinkError, StartSinkError};
-use crate::part::Part;
+
 use crate::publisher::{self, End, Event};
 use crate::stats::{Counters, SinkStats};
 use crate::worker::{self, Job};

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
-use trace::{RunDir, StagedPart, Staging};
+use trace::{Part, RunDir, StagedPart, Staging, encode_part};
 
 use crate::budget::Permit;
-use crate::encode::encode_part;
 use crate::error::SinkError;
-use crate::part::Part;
 use crate::publisher::Event;
 use crate::sink::{CaptureNumber, Shared};
 

@@ -1,7 +1,7 @@
 //! The program `sink`, as users run it.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-#[path = "../src/testing.rs"]
+#[path = "../../trace/src/testing.rs"]
 mod testing;
 
 use std::fs;

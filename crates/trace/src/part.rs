@@ -1,9 +1,11 @@
-//! Where a part file lies, as a type that builds the path and reads it back.
+//! A part file: where it lies, as a type that builds the path and reads it back, and its rows.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::id::{Epoch, Generation, LayerLabel, Rank, Step};
+use arrow::array::RecordBatch;
+
+use crate::id::{Epoch, Generation, LayerLabel, Nonce, Rank, Step};
 use crate::table::Table;
 
 /// The place of one part file in a run:
@@ -24,6 +26,26 @@ pub struct PartPath {
     pub generation: Generation,
     /// 0 for the first file of a table, partition and step; a further one appends `-1`, `-2`, ...
     pub sequence: u32,
+    /// The nonce of the commit that names it; present exactly where [`Table::is_derived`] says so:
+    /// several processes may write such a table, for one step.
+    pub nonce: Option<Nonce>,
+}
+
+/// The rows of one part file.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Where the file goes.
+    pub path: PartPath,
+    /// Its rows: exactly the columns of [`Table::schema`], ascending by [`Table::sort_columns`].
+    pub rows: RecordBatch,
+}
+
+impl Part {
+    /// Memory that the rows keep alive, in bytes. A slice of a larger array counts as the whole of
+    /// it.
+    pub fn memory_bytes(&self) -> u64 {
+        self.rows.get_array_memory_size() as u64
+    }
 }
 
 /// A text that is no part file's path.
@@ -47,6 +69,9 @@ impl fmt::Display for PartPath {
         write!(f, "step-{}-r{}-g{}", self.step, self.rank, self.generation)?;
         if self.sequence > 0 {
             write!(f, "-{}", self.sequence)?;
+        }
+        if let Some(nonce) = &self.nonce {
+            write!(f, "-{nonce}")?;
         }
         f.write_str(".parquet")
     }
@@ -90,9 +115,11 @@ fn parse(path: &str) -> Result<PartPath, String> {
         .and_then(|rest| rest.split_once("-r"))
         .ok_or("the file's name does not start with step-N-r")?;
     let (rank, rest) = rest.split_once("-g").ok_or("the generation is missing")?;
-    let (generation, sequence) = match rest.split_once('-') {
-        Some((generation, sequence)) => (generation, number(sequence)?),
-        None => (rest, 0),
+    let (generation, sequence, nonce) = match rest.split_once('-') {
+        Some((generation, nonce)) if table.is_derived() => (generation, 0, Some(nonce.parse()?)),
+        None if table.is_derived() => return Err("the commit's nonce is missing".to_owned()),
+        Some((generation, sequence)) => (generation, number(sequence)?, None),
+        None => (rest, 0, None),
     };
     let part = PartPath {
         table,
@@ -102,6 +129,7 @@ fn parse(path: &str) -> Result<PartPath, String> {
         rank: Rank(number(rank)?),
         generation: Generation(number(generation)?),
         sequence,
+        nonce,
     };
     // A second spelling (`epoch=005`, `-0`) would be a second name for the same place.
     if part.to_string() == path {

@@ -38,8 +38,11 @@ pub struct Publisher {
     /// The configuration, until a record has carried it.
     session: Option<serde_json::Value>,
     next_number: u64,
-    /// Other ranks publish into the run as well.
+    /// Others make the same directories: ranks, or writers of a derived table.
     has_company: bool,
+    /// The one commit has the nonce that its files are named by, which is that of the staging
+    /// directory: as long as that is there, they are not left over from anybody.
+    is_derived: bool,
     /// [`MAX_CHECKPOINT_RECORD_BYTES`], except in tests.
     max_checkpoint_bytes: u64,
     /// The directory of the commits could not be synced once: no record is deleted any more.
@@ -150,6 +153,23 @@ impl Publisher {
         rank: Rank,
         session: Option<serde_json::Value>,
     ) -> Result<Self, PublishError> {
+        Self::create(run, rank, session, false)
+    }
+
+    /// Makes a publisher for one commit of derived tables.
+    ///
+    /// # Errors
+    /// As [`Publisher::try_new`].
+    pub(crate) fn for_derived(run: &RunDir) -> Result<Self, PublishError> {
+        Self::create(run, Rank::default(), None, true)
+    }
+
+    fn create(
+        run: &RunDir,
+        rank: Rank,
+        session: Option<serde_json::Value>,
+        is_derived: bool,
+    ) -> Result<Self, PublishError> {
         // Opened before anything is written, so that it reports every error from here on.
         let durability = Durability::for_directory(run.path());
         let staging = Staging::create(run)
@@ -161,7 +181,8 @@ impl Publisher {
             durability,
             session,
             next_number: 0,
-            has_company: run.info().world_size > 1,
+            has_company: is_derived || run.info().world_size > 1,
+            is_derived,
             max_checkpoint_bytes: MAX_CHECKPOINT_RECORD_BYTES,
             checkpoints_in_doubt: false,
         };
@@ -197,7 +218,10 @@ impl Publisher {
         }
         let record = CommitRecord {
             number: self.next_number,
-            nonce: Nonce::draw().map_err(io_error("draw a nonce for", self.run.path()))?,
+            nonce: match self.is_derived {
+                true => self.staging.nonce().clone(),
+                false => Nonce::draw().map_err(io_error("draw a nonce for", self.run.path()))?,
+            },
             time: time::now(),
             rank: self.rank,
             session: self.session.clone(),
@@ -257,7 +281,7 @@ impl Publisher {
             placed.entries.push(part.entry().clone());
             touched.push(dir.to_owned());
             if self.has_company {
-                // Another rank may have made a directory above, and not made it durable yet.
+                // Another may have made a directory above, and not made it durable yet.
                 let above = dir.ancestors().skip(1);
                 touched.extend(
                     above

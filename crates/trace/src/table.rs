@@ -11,7 +11,7 @@ pub const EPOCH_COLUMN: &str = "epoch";
 /// The partition column `layer`, as readers see it.
 pub const LAYER_COLUMN: &str = "layer";
 
-/// A table that a recorder writes.
+/// A table of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
     /// One row a neuron a capture: bias, incoming weights and their statistics.
@@ -30,11 +30,15 @@ pub enum Table {
     Moments,
     /// One row a neuron and tensor: what training resumes from. Only the newest is kept.
     Resume,
+    /// One row a neuron of a structure: a named set of neurons that go with an output.
+    Structures,
+    /// One row a figure of an ablation: what a network loses without some of its neurons.
+    Ablations,
 }
 
 impl Table {
     /// Every table, in the order in which documents list them.
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 10] = [
         Table::Weights,
         Table::Activations,
         Table::Classifications,
@@ -43,11 +47,13 @@ impl Table {
         Table::Gradients,
         Table::Moments,
         Table::Resume,
+        Table::Structures,
+        Table::Ablations,
     ];
 
-    /// The tables that tell of training, and stay: all but [`Table::Resume`], whose files are the
-    /// recorder's own and go with the next checkpoint.
-    pub fn recorded() -> impl Iterator<Item = Table> {
+    /// The tables that queries show: all but [`Table::Resume`], whose files are the recorder's own
+    /// and go with the next checkpoint.
+    pub fn shown() -> impl Iterator<Item = Table> {
         Table::ALL
             .into_iter()
             .filter(|table| *table != Table::Resume)
@@ -64,12 +70,29 @@ impl Table {
             Table::Gradients => "gradients",
             Table::Moments => "moments",
             Table::Resume => "resume",
+            Table::Structures => "structures",
+            Table::Ablations => "ablations",
         }
     }
 
     /// Whether the table is partitioned by layer as well as by epoch.
     pub fn has_layer(self) -> bool {
-        !matches!(self, Table::Classifications | Table::Metrics)
+        !matches!(
+            self,
+            Table::Classifications | Table::Metrics | Table::Structures | Table::Ablations
+        )
+    }
+
+    /// Whether the table is worked out from captures, by whoever asks for it and perhaps while the
+    /// run is being recorded, rather than recorded: see [`DerivedWriter`](crate::DerivedWriter).
+    pub fn is_derived(self) -> bool {
+        matches!(self, Table::Structures | Table::Ablations)
+    }
+
+    /// Whether a capture consists of its rows. Metrics are an epoch's, what training resumes from is
+    /// the recorder's own, and what is derived tells of captures that were there before.
+    pub fn is_of_captures(self) -> bool {
+        !matches!(self, Table::Metrics | Table::Resume) && !self.is_derived()
     }
 
     /// The columns stored in a part file, in order.
@@ -97,7 +120,7 @@ impl Table {
             | Table::Moments
             | Table::Resume => &["step", "neuron"],
             Table::Classifications => &["step", "sample"],
-            Table::Metrics | Table::Histograms => &["step"],
+            Table::Metrics | Table::Histograms | Table::Structures | Table::Ablations => &["step"],
         }
     }
 
@@ -108,7 +131,8 @@ impl Table {
             Table::Activations => Some("activations"),
             Table::Classifications => Some("outputs"),
             Table::Histograms => Some("counts"),
-            Table::Metrics => None,
+            Table::Ablations => Some("random"),
+            Table::Metrics | Table::Structures => None,
         }
     }
 }
@@ -123,7 +147,7 @@ impl fmt::Display for Table {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no table of a trace; tables are weights, activations, classifications, metrics, \
-     histograms, gradients, moments, resume"
+     histograms, gradients, moments, resume, structures, ablations"
 )]
 pub struct ParseTableError(pub String);
 
@@ -221,6 +245,41 @@ fn file_fields(table: Table) -> Fields {
             required("updates", DataType::Int64),
             float("bias"),
             nullable("weights", float_list()),
+        ],
+        Table::Structures => vec![
+            required("name", DataType::Utf8),
+            nullable("class", DataType::Int32),
+            required("layer", DataType::Utf8),
+            required("neuron", DataType::Int32),
+            required("first_epoch", DataType::Int32),
+            required("last_epoch", DataType::Int32),
+            required("score", DataType::Float64),
+            nullable("p_value", DataType::Float64),
+            nullable("measure", DataType::Utf8),
+            nullable("half", DataType::Utf8),
+            nullable("seed", DataType::Int64),
+        ],
+        Table::Ablations => vec![
+            required("ablation", DataType::Utf8),
+            nullable("name", DataType::Utf8),
+            nullable("of_class", DataType::Int32),
+            required("neurons", DataType::Utf8),
+            required("mode", DataType::Utf8),
+            nullable("factor", DataType::Float64),
+            required("half", DataType::Utf8),
+            required("seed", DataType::Int64),
+            required("samples", DataType::Utf8),
+            nullable("class", DataType::Int32),
+            required("num_samples", DataType::Int64),
+            required("metric", DataType::Utf8),
+            required("before", DataType::Float64),
+            required("after", DataType::Float64),
+            nullable("random_mean", DataType::Float64),
+            nullable("random_std", DataType::Float64),
+            nullable("p_value", DataType::Float64),
+            nullable("random", float_list()),
+            nullable("predicted_before", float_list()),
+            nullable("predicted_after", float_list()),
         ],
     });
     fields.into()

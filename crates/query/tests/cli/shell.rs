@@ -84,7 +84,7 @@ fn a_shell_tells_what_there_is() {
         assert!(help.contains(&format!("\n{command} ")), "{help}");
     }
     let tables = told(".tables\n");
-    let names: Vec<&str> = tables.lines().take(11).collect();
+    let names: Vec<&str> = tables.lines().take(13).collect();
     assert_eq!(
         names,
         [
@@ -95,6 +95,8 @@ fn a_shell_tells_what_there_is() {
             "histograms",
             "gradients",
             "moments",
+            "structures",
+            "ablations",
             "layers",
             "neurons",
             "commits",

@@ -87,7 +87,9 @@ fn questions(table: Table) -> [Question; 2] {
                 "SELECT layer, neuron, name, avg(weight_l2) FROM moments GROUP BY 1, 2, 3 ORDER BY 4 DESC",
             ),
         ],
-        Table::Resume => unreachable!("it answers nothing, and is not in BY_INTEREST"),
+        Table::Resume | Table::Structures | Table::Ablations => {
+            unreachable!("not in BY_INTEREST: a recorder's own, or not recorded")
+        }
     }
 }
 

@@ -562,6 +562,7 @@ fn copy_layer(
         rank,
         generation: Generation::default(),
         sequence: 0,
+        nonce: None,
     };
     Ok(capture.send(Part { path, rows })?)
 }

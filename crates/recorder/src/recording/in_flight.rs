@@ -61,6 +61,7 @@ mod tests {
                 rank,
                 generation: Generation::default(),
                 sequence: 0,
+                nonce: None,
             },
             rows: rows::metrics(RowKey { id, rank }, &[]),
         }

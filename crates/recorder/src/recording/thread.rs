@@ -415,6 +415,7 @@ fn part(key: RowKey, table: Table, layer: Option<&Layer>, rows: RecordBatch) -> 
         rank: key.rank,
         generation: Generation::default(),
         sequence: 0,
+        nonce: None,
     };
     Part { path, rows }
 }

@@ -12,6 +12,7 @@ fn paths_are_spelled_as_the_format_says() {
         rank: Rank(0),
         generation: Generation(0),
         sequence: 0,
+        nonce: None,
     };
     assert_eq!(
         part.to_string(),
@@ -21,6 +22,13 @@ fn paths_are_spelled_as_the_format_says() {
     part.layer = None;
     part.sequence = 1;
     assert_eq!(part.to_string(), "metrics/epoch=3/step-96-r0-g0-1.parquet");
+    part.table = Table::Structures;
+    part.sequence = 0;
+    part.nonce = Some("0123456789abcdef".parse().unwrap());
+    assert_eq!(
+        part.to_string(),
+        "structures/epoch=3/step-96-r0-g0-0123456789abcdef.parquet"
+    );
 }
 
 #[test]
@@ -35,6 +43,19 @@ fn other_spellings_are_refused_with_a_reason() {
         ("weights/epoch=5/step-1-r0-g0.parquet", "layer="),
         ("gradient/epoch=5/layer=a/step-1-r0-g0.parquet", "no table"),
         ("metrics/epoch=x/step-1-r0-g0.parquet", "no number"),
+        (
+            "structures/epoch=1/step-1-r0-g0.parquet",
+            "nonce is missing",
+        ),
+        ("structures/epoch=1/step-1-r0-g0-1.parquet", "no nonce"),
+        (
+            "structures/epoch=1/step-1-r0-g0-0123456789ABCDEF.parquet",
+            "no nonce",
+        ),
+        (
+            "metrics/epoch=1/step-1-r0-g0-0123456789abcdef.parquet",
+            "no number",
+        ),
         ("../metrics/epoch=1/step-1-r0-g0.parquet", "no table"),
     ] {
         let error = path.parse::<PartPath>().unwrap_err().to_string();
@@ -47,12 +68,15 @@ proptest! {
     fn paths_round_trip(
         table in 0..Table::ALL.len(), epoch in -1i32..100_000, layer in "[a-z][a-z/ .%=]{0,10}",
         step in 0i64..i64::MAX, rank in 0i32..4096, generation in 0u32..100, sequence in 0u32..10,
+        nonce in "[0-9a-f]{16}",
     ) {
         let table = Table::ALL[table];
         let part = PartPath {
             table, epoch: Epoch(epoch),
             layer: table.has_layer().then(|| LayerLabel::try_new(&layer).unwrap()),
-            step: Step(step), rank: Rank(rank), generation: Generation(generation), sequence,
+            step: Step(step), rank: Rank(rank), generation: Generation(generation),
+            sequence: if table.is_derived() { 0 } else { sequence },
+            nonce: table.is_derived().then(|| nonce.parse().unwrap()),
         };
         prop_assert_eq!(part.to_string().parse::<PartPath>().unwrap(), part);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{PublishError, Publisher};
 use crate::catalog::Catalog;
 use crate::durable;
-use crate::id::Rank;
+use crate::id::{Nonce, Rank};
 use crate::part::PartPath;
 use crate::staging;
 use crate::table::Table;
@@ -53,26 +53,38 @@ impl Publisher {
     /// If the commits or a directory cannot be read.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
         staging::remove_abandoned(&self.run);
-        let catalog = Catalog::load_with_partial(&self.run)?;
-        let committed: std::collections::HashSet<&str> =
-            catalog.files().map(|file| file.path).collect();
         let mut leftover = Vec::new();
         for table in Table::ALL {
             let dir = self.run.path().join(table.name());
             let (run, rank) = (self.run.path(), self.rank);
-            list_parts(run, &dir, rank, &mut |path| {
-                if !committed.contains(path.as_str()) {
-                    leftover.push(path);
-                }
+            list_parts(run, &dir, rank, &mut |path, part| {
+                leftover.push((path, part.nonce));
             })
             .map_err(super::io_error("list", &dir))?;
         }
+        // A derived table may be published meanwhile. Its writer stages under the nonce of its files
+        // until they are committed, so that is looked for before the commits are.
+        let staging = self.run.staging_dir();
+        let is_in_hand = |nonce: &Nonce| staging.join(nonce.as_str()).exists();
+        leftover.retain(|(_, nonce)| !nonce.as_ref().is_some_and(is_in_hand));
+        let catalog = Catalog::load_with_partial(&self.run)?;
+        let committed: std::collections::HashSet<&str> =
+            catalog.files().map(|file| file.path).collect();
+        let leftover = leftover.into_iter().map(|(path, _)| path);
+        let leftover: Vec<String> = leftover
+            .filter(|path| !committed.contains(path.as_str()))
+            .collect();
         self.remove_retired(&leftover)
     }
 }
 
 /// Gives every part file of `rank` below `dir`, by its path below the run's directory.
-fn list_parts(run: &Path, dir: &Path, rank: Rank, visit: &mut dyn FnMut(String)) -> io::Result<()> {
+fn list_parts(
+    run: &Path,
+    dir: &Path,
+    rank: Rank,
+    visit: &mut dyn FnMut(String, PartPath),
+) -> io::Result<()> {
     let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let entries = match std::fs::read_dir(dir) {
         Err(error) if is_gone(&error) => return Ok(()),
@@ -89,11 +101,10 @@ fn list_parts(run: &Path, dir: &Path, rank: Rank, visit: &mut dyn FnMut(String))
         let Some(below) = segments.map(|s| s.join("/")) else {
             continue;
         };
-        if below
-            .parse::<PartPath>()
-            .is_ok_and(|part| part.rank == rank)
+        if let Ok(part) = below.parse::<PartPath>()
+            && part.rank == rank
         {
-            visit(below);
+            visit(below, part);
         }
     }
     Ok(())

@@ -20,6 +20,7 @@ pub(super) fn part(epoch: i32, table: Table) -> PartPath {
         rank: Rank(0),
         generation: Generation(0),
         sequence: 0,
+        nonce: None,
     }
 }
 

@@ -171,6 +171,7 @@ fn weights_part(layer: &Layer, id: CaptureId, rank: Rank, value: f32) -> Part {
             rank,
             generation: Generation(0),
             sequence: 0,
+            nonce: None,
         },
     }
 }

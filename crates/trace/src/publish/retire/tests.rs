@@ -57,7 +57,7 @@ fn globbed(run: &RunDir) -> Vec<String> {
     let mut paths = Vec::new();
     for table in Table::ALL {
         let dir = run.path().join(table.name());
-        list_parts(run.path(), &dir, Rank(0), &mut |path| paths.push(path)).unwrap();
+        list_parts(run.path(), &dir, Rank(0), &mut |path, _| paths.push(path)).unwrap();
     }
     paths.sort();
     paths

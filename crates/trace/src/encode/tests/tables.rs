@@ -91,6 +91,8 @@ pub(super) fn file_of(table: Table) -> (Bytes, RecordBatch) {
         Table::Gradients => weights_of(Table::Gradients, None),
         Table::Moments => weights_of(Table::Moments, Some("moment_1")),
         Table::Resume => resume_rows(3, "moment_1"),
+        Table::Structures => structures_rows(3, "ones"),
+        Table::Ablations => ablations_rows(3),
     };
     let layer = table.has_layer().then_some(HIDDEN);
     (encode(table, layer, rows.clone()).unwrap(), rows)
@@ -162,6 +164,29 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
             &["step", "rank", "neuron", "unit", "updates"],
             &["name"],
         ),
+        Table::Structures => (
+            &["score", "p_value"],
+            &["step", "rank", "neuron", "first_epoch", "last_epoch"],
+            &["name", "class", "layer", "measure", "half", "seed"],
+        ),
+        Table::Ablations => (
+            &[
+                "factor",
+                "before",
+                "after",
+                "random_mean",
+                "random_std",
+                "p_value",
+                "random.list.item",
+                "predicted_before.list.item",
+                "predicted_after.list.item",
+            ],
+            &["step", "rank", "seed", "num_samples"],
+            &[
+                "ablation", "name", "of_class", "neurons", "mode", "half", "samples", "class",
+                "metric",
+            ],
+        ),
     };
     [
         (Encoding::BYTE_STREAM_SPLIT, floats),
@@ -203,7 +228,7 @@ fn every_column_of_every_table_has_the_encoding_of_its_type() {
             | Table::Gradients
             | Table::Moments
             | Table::Resume => &[],
-            Table::Histograms => &[],
+            Table::Histograms | Table::Structures | Table::Ablations => &[],
             Table::Classifications => &["correct"],
             Table::Metrics => &["phase"],
         };
@@ -222,6 +247,8 @@ fn the_footer_of_every_table_says_how_it_is_sorted() {
         &["step", "neuron"],
         &["step", "neuron"],
         &["step", "neuron"],
+        &["step"],
+        &["step"],
     ]) {
         let metadata = metadata(&file_of(table).0);
         let row_group = metadata.row_group(0);

@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
+use super::*;
+use crate::table::float_item;
 use arrow::array::{Float32Array, ListArray};
 use arrow::buffer::OffsetBuffer;
-use trace::float_item;
-
-use super::*;
 
 fn lists(values: Vec<f32>, width: usize) -> ListArray {
     let rows = values.len() / width;

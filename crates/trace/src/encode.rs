@@ -12,6 +12,10 @@ use std::cmp::Ordering;
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock};
 
+use crate::columns::{value_bytes, write_column};
+use crate::part::Part;
+use crate::run::{FORMAT_KEY, FORMAT_VERSION};
+use crate::table::Table;
 use arrow::array::{RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Schema};
@@ -22,9 +26,6 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
-use trace::{FORMAT_KEY, FORMAT_VERSION, Table};
-
-use crate::part::Part;
 
 /// Level of the zstd compression.
 pub const ZSTD_LEVEL: i32 = 1;
@@ -117,7 +118,7 @@ pub fn encode_part<W: Write + Send>(part: &Part, mut output: W) -> Result<W, Enc
             let mut column = row_group.next_column()?.ok_or_else(|| {
                 ParquetError::General(format!("column {} has no leaf of its own", field.name()))
             })?;
-            trace::write_column(column.untyped(), array, field.is_nullable())?;
+            write_column(column.untyped(), array, field.is_nullable())?;
             column.close()?;
         }
         row_group.close()?;
@@ -156,7 +157,7 @@ fn properties(table: Table, schema: &SchemaDescriptor, rows: &RecordBatch) -> Wr
         .zip(rows.schema_ref().fields().iter().zip(rows.columns()))
     {
         let path = leaf.path().clone();
-        let bytes = trace::value_bytes(array);
+        let bytes = value_bytes(array);
         let is_list = matches!(field.data_type(), DataType::List(_));
         if bytes >= MIN_COMPRESSED_BYTES && (!is_list || probe::is_compressible(array)) {
             let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("a level that zstd has");

@@ -1,4 +1,4 @@
-//! Runs and rows for tests, made by hand; also included by `tests/cli.rs`.
+//! Runs and rows for tests, made by hand; also included by those of the crate `sink`.
 #![allow(
     dead_code,
     missing_docs,
@@ -16,7 +16,8 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use trace::{
     CaptureId, Crc32c, DatasetInfo, Epoch, FORMAT_VERSION, Generation, Layer, LayerLabel, Nonce,
-    PartPath, Rank, RunDir, RunInfo, Source, SourceRange, Step, Table, Topology, float_item,
+    PartPath, Rank, RunDir, RunInfo, Source, SourceRange, Step, Table, Topology, derived_rows,
+    float_item,
 };
 
 pub const HIDDEN: &str = "L_hidden_1";
@@ -90,6 +91,7 @@ pub fn part_path(table: Table, epoch: i32, layer: Option<&str>) -> PartPath {
         rank: Rank(0),
         generation: Generation(0),
         sequence: 0,
+        nonce: None,
     }
 }
 
@@ -181,6 +183,72 @@ pub fn histograms_rows(epoch: i32) -> RecordBatch {
         required(&counts),
     ];
     RecordBatch::try_new(Table::Histograms.schema(), columns).unwrap()
+}
+
+/// Rows of `structures`: the neurons of the layer [`HIDDEN`] as one structure.
+pub fn structures_rows(epoch: i32, name: &str) -> RecordBatch {
+    let num_rows = 4;
+    let text =
+        |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(vec![text; num_rows])) };
+    let ints = |value| -> ArrayRef { Arc::new(Int32Array::from_value(value, num_rows)) };
+    let doubles = |seed| -> ArrayRef {
+        let values = noise(seed, num_rows).into_iter().map(f64::from);
+        Arc::new(Float64Array::from_iter_values(values))
+    };
+    let columns = vec![
+        text(name),
+        ints(1),
+        text(HIDDEN),
+        Arc::new(Int32Array::from_iter_values(0..num_rows as i32)),
+        ints(0),
+        ints(epoch),
+        doubles(1),
+        doubles(2),
+        text("auc"),
+        text("first"),
+        Arc::new(Int64Array::from_value(42, num_rows)),
+    ];
+    derived_rows(Table::Structures, capture(epoch), columns).unwrap()
+}
+
+/// Rows of `ablations`: accuracy and loss over all samples.
+pub fn ablations_rows(epoch: i32) -> RecordBatch {
+    let num_rows = 2;
+    let text =
+        |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(vec![text; num_rows])) };
+    let ints = || -> ArrayRef { Arc::new(Int32Array::from_value(1, num_rows)) };
+    let longs = |value| -> ArrayRef { Arc::new(Int64Array::from_value(value, num_rows)) };
+    let doubles = |seed| -> ArrayRef {
+        let values = noise(seed, num_rows).into_iter().map(f64::from);
+        Arc::new(Float64Array::from_iter_values(values))
+    };
+    let floats = |seed| -> ArrayRef {
+        let rows: Vec<Vec<f32>> = (0..num_rows as u32).map(|i| noise(seed + i, 5)).collect();
+        Arc::new(lists(&rows, None))
+    };
+    let columns = vec![
+        text("0123456789abcdef"),
+        text("one"),
+        ints(),
+        text("0,1,2,3"),
+        text("scale"),
+        doubles(3),
+        text("second"),
+        longs(42),
+        text("all"),
+        ints(),
+        longs(149),
+        Arc::new(StringArray::from_iter_values(["accuracy", "loss"])),
+        doubles(4),
+        doubles(5),
+        doubles(6),
+        doubles(7),
+        doubles(8),
+        floats(10),
+        floats(20),
+        floats(30),
+    ];
+    derived_rows(Table::Ablations, capture(epoch), columns).unwrap()
 }
 
 /// Floats that look like weights: near 0, every bit pattern another one.

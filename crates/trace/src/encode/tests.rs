@@ -16,7 +16,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{
-    HIDDEN, histograms_rows, lists, metrics_rows, noise, part_path, resume_rows, weights_rows,
+    HIDDEN, ablations_rows, histograms_rows, lists, metrics_rows, noise, part_path, resume_rows,
+    structures_rows, weights_rows,
 };
 
 fn encode(table: Table, layer: Option<&str>, rows: RecordBatch) -> Result<Bytes, EncodeError> {
@@ -80,7 +81,7 @@ fn the_footer_says_what_the_format_specifies() {
     let keys = metadata.file_metadata().key_value_metadata().unwrap();
     assert_eq!(keys.len(), 1, "{keys:?}");
     assert_eq!(keys[0].key, "stratigraph.format");
-    assert_eq!(keys[0].value.as_deref(), Some("1.1"));
+    assert_eq!(keys[0].value.as_deref(), Some("1.2"));
     assert!(keys.iter().all(|pair| pair.key != ARROW_SCHEMA_META_KEY));
     let created_by = metadata.file_metadata().created_by().unwrap();
     assert!(
