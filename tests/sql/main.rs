@@ -4,6 +4,7 @@
 //! record may be `run NAME [KEY=VALUE ...]`, which asks a named query.
 
 mod answers;
+mod compare;
 mod derived;
 mod irregular;
 mod pruning;
@@ -97,6 +98,7 @@ slt![
     cartography,
     class_selectivity,
     classification_series,
+    coactivation,
     confusion,
     connections,
     correct_vs_incorrect,
@@ -111,6 +113,7 @@ slt![
     overhead,
     padded,
     read_only,
+    strongest_paths,
     tables,
     views,
     weight_drift,

@@ -1,6 +1,7 @@
 //! The command line: what was asked for, and how a process ends.
 
 mod answer;
+mod compare;
 mod describe;
 mod interrupt;
 mod memory;
@@ -16,7 +17,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use query::output::Format;
-use query::{QueryError, QuerySession, Run};
+use query::{Epochs, QueryError, QuerySession, Run};
 
 use answer::Destination;
 use memory::MemoryArgs;
@@ -59,6 +60,23 @@ enum Command {
         /// Write a column a list element: w_0, w_1, ... for `weights`, null past a list's end
         #[arg(long)]
         wide: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        memory: MemoryArgs,
+    },
+    /// Compare two runs by layer and epoch: what they make of the held-out samples, and weights
+    Compare {
+        /// A run's directory
+        run: PathBuf,
+        /// Another run's directory
+        other: PathBuf,
+        /// The epochs: `all`, `first`, `last` or a number, of those that both captured
+        #[arg(long, default_value = "all")]
+        epoch: Epochs,
+        /// This layer alone; `first` and `last` are understood
+        #[arg(long)]
+        layer: Option<String>,
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
@@ -216,6 +234,20 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 destination.write(rows).await
             })
         }
+        Command::Compare {
+            run,
+            other,
+            epoch,
+            layer,
+            output,
+            memory,
+        } => compare::run(
+            [&run, &other],
+            epoch,
+            layer.as_deref(),
+            memory.session_options(),
+            output.destination(),
+        ),
         Command::Shell { run, memory } => shell::run(open(&run)?, memory.session_options()),
     }
 }

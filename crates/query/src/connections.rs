@@ -11,18 +11,16 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{DFSchema, Result, plan_err};
-use datafusion::logical_expr::utils::conjunction;
+use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::filter::FilterExec;
 use trace::Table;
 
 use crate::scope::Scope;
 use crate::snapshot::SharedSnapshot;
 use crate::table::TraceTable;
 use exec::ConnectionsExec;
-use sources::Sources;
+pub(crate) use sources::{LayerSources, Sources};
 
 /// Name of the table function.
 pub(crate) const CONNECTIONS: &str = "connections";
@@ -65,12 +63,7 @@ impl TableFunctionImpl for ConnectionsFunction {
         if !args.exprs().is_empty() {
             return plan_err!("{CONNECTIONS}() takes no arguments: filter its columns with WHERE");
         }
-        // A function has no schema of its own: it shows what the tables around it show.
-        let default_schema = &args.session().config_options().catalog.default_schema;
-        let scope = Scope::ALL
-            .into_iter()
-            .find(|scope| scope.schema_name() == default_schema)
-            .unwrap_or(Scope::EVERYTHING);
+        let scope = Scope::of_function(args.session());
         let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, scope);
         Ok(Arc::new(Connections {
             sources: Arc::new(Sources::new(self.snapshot.topology())),
@@ -123,21 +116,8 @@ impl TableProvider for Connections {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let weights = self.weights.schema();
-        let columns = REPEATED.iter().chain([&LIST]);
-        let columns = columns
-            .map(|name| weights.index_of(name))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut input = self
-            .weights
-            .scan(state, Some(&columns), filters, None)
-            .await?;
-        if let Some(filter) = conjunction(filters.to_vec()) {
-            let schema = DFSchema::try_from(input.schema())?;
-            let filter = crate::table::unqualified(filter)?;
-            let filter = state.create_physical_expr(filter, &schema)?;
-            input = Arc::new(FilterExec::try_new(filter, input)?);
-        }
+        let columns: Vec<&str> = REPEATED.into_iter().chain([LIST]).collect();
+        let input = self.weights.filtered(state, &columns, filters).await?;
         let projection = match projection {
             Some(columns) => columns.clone(),
             None => (0..schema().fields().len()).collect(),

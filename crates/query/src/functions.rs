@@ -54,6 +54,7 @@ use filter::VecFilter;
 use fold::Fold;
 use mean_by::ListMeanBy;
 use measure::{Measure, MeasureFunction};
+pub(crate) use measure::{dot, is_constant, sum_over};
 use pad::Pad;
 
 /// Registers every list function with `ctx`, in place of functions of the same name.

@@ -10,24 +10,33 @@
 //! and reads nothing but the run.
 
 pub mod allocator;
+mod analysis;
 mod build_side;
+mod call;
+mod coactivation;
+mod compare;
 mod connections;
 mod error;
 mod facts;
 mod functions;
+mod layer_values;
 mod lookup;
 mod merge;
 mod named;
 pub mod output;
+mod per_capture;
 mod scope;
 mod session;
 mod snapshot;
+mod strongest_paths;
 mod table;
 
+pub use compare::{Comparison, compare};
 pub use error::QueryError;
 pub use functions::{
     FunctionDoc, FunctionKind, all_udafs, all_udfs, function_docs, register_functions,
 };
+pub use layer_values::{Epochs, ValuesOf};
 pub use named::{
     Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, type_name,
 };

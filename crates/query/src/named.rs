@@ -3,7 +3,7 @@
 mod header;
 mod parameter;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::common::ScalarValue;
 use datafusion::execution::SessionState;
@@ -13,6 +13,7 @@ use trace::closest;
 pub use header::{Column, Parameter, ParameterType, type_name};
 pub use parameter::MAX_AUTO_WIDTH;
 
+use crate::call::ParameterValues;
 use crate::error::QueryError;
 use crate::scope::{Captures, Scope};
 use crate::snapshot::Snapshot;
@@ -26,7 +27,7 @@ macro_rules! query_files {
     };
 }
 
-const FILES: [(&str, &str); 17] = query_files![
+const FILES: [(&str, &str); 19] = query_files![
     "classification_series",
     "padded",
     "by_layer",
@@ -35,6 +36,8 @@ const FILES: [(&str, &str); 17] = query_files![
     "by_neuron_activations",
     "epoch_average_activations",
     "connections",
+    "coactivation",
+    "strongest_paths",
     "correct_vs_incorrect",
     "class_selectivity",
     "weight_drift",
@@ -169,6 +172,9 @@ impl NamedQuery {
             .collect::<Result<Vec<(String, ScalarValue)>, QueryError>>()?;
         let catalog = &mut state.config_mut().options_mut().catalog;
         catalog.default_schema = scope.schema_name().to_owned();
+        state
+            .config_mut()
+            .set_extension(Arc::new(ParameterValues::new(&values)));
         let plan = state.create_logical_plan(self.sql).await?;
         Ok(plan.with_param_values(values)?)
     }

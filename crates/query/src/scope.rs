@@ -1,5 +1,7 @@
 //! Which captures a table shows: a schema of the SQL catalogue each.
 
+use datafusion::catalog::Session;
+
 /// A choice of captures, and the SQL schema that holds the tables so restricted.
 ///
 /// Named queries say `FROM weights` and are planned with one of these as the default schema, so
@@ -47,6 +49,16 @@ impl Scope {
             initial: false,
         },
     ];
+
+    /// That of a table function in a query: it has no schema of its own, and shows what the tables
+    /// around it show.
+    pub(crate) fn of_function(session: &dyn Session) -> Self {
+        let default_schema = &session.config_options().catalog.default_schema;
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.schema_name() == default_schema)
+            .unwrap_or(Self::EVERYTHING)
+    }
 
     /// The name of the SQL schema.
     pub fn schema_name(self) -> &'static str {

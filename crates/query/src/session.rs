@@ -22,6 +22,7 @@ use object_store::local::LocalFileSystem;
 use trace::{RunDir, RunInfo, Table};
 
 use crate::build_side::physical_optimizer_rules;
+use crate::coactivation::{COACTIVATION, CoactivationFunction};
 use crate::connections::{CONNECTIONS, ConnectionsFunction};
 use crate::error::{Known, QueryError, explain};
 use crate::facts;
@@ -31,6 +32,7 @@ use crate::merge::MergeBySlices;
 use crate::named::{Arguments, NamedQuery};
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
+use crate::strongest_paths::{STRONGEST_PATHS, StrongestPathsFunction};
 use crate::table::{RUN_STORE, ShareScans, TraceTable};
 
 /// Name of the SQL catalogue.
@@ -38,6 +40,9 @@ pub(crate) const CATALOG: &str = "run";
 
 /// The tables that are made of `run.json` and of the commits.
 const FACTS: [&str; 3] = ["layers", "neurons", "commits"];
+
+/// The table functions that read what was recorded.
+const TABLE_FUNCTIONS: [&str; 3] = [CONNECTIONS, COACTIVATION, STRONGEST_PATHS];
 
 /// How large a batch of rows may become by its longest list.
 pub const BATCH_BYTES: usize = 16 << 20;
@@ -171,6 +176,10 @@ impl QuerySession {
         register_functions(&context);
         let connections = ConnectionsFunction::new(Arc::clone(&snapshot));
         context.register_udtf(CONNECTIONS, Arc::new(connections));
+        let coactivation = CoactivationFunction::new(Arc::clone(&snapshot));
+        context.register_udtf(COACTIVATION, Arc::new(coactivation));
+        let strongest_paths = StrongestPathsFunction::new(Arc::clone(&snapshot));
+        context.register_udtf(STRONGEST_PATHS, Arc::new(strongest_paths));
 
         let catalog = MemoryCatalogProvider::new();
         let state = context.state_weak_ref();
@@ -212,6 +221,24 @@ impl QuerySession {
         Ok(DataFrame::new(self.context.state(), plan))
     }
 
+    /// What `run.json` says.
+    pub fn info(&self) -> &RunInfo {
+        self.snapshot.run().info()
+    }
+
+    /// The epochs that were captured, in order, the untrained network aside.
+    pub fn captured_epochs(&self) -> Vec<i32> {
+        self.snapshot.captured_epochs()
+    }
+
+    /// The name of the layer that a word stands for: a layer's own, `first` or `last`.
+    ///
+    /// # Errors
+    /// If there is no such layer.
+    pub fn known_layer(&self, word: &str) -> Result<String, QueryError> {
+        self.snapshot.known_layer(word).map(str::to_owned)
+    }
+
     /// Whether nothing was committed yet when the run was opened.
     pub fn is_empty(&self) -> bool {
         self.snapshot.is_empty()
@@ -219,8 +246,10 @@ impl QuerySession {
 
     /// Whether a query asks for anything that was recorded, and not only for what `run.json` says.
     pub fn reads_captures(&self, query: &DataFrame) -> bool {
-        let is_recorded =
-            |name: &str| recorded_table(name).is_some() || name.starts_with(CONNECTIONS);
+        let is_recorded = |name: &str| {
+            let function = name.strip_suffix("()").unwrap_or_default();
+            recorded_table(name).is_some() || TABLE_FUNCTIONS.contains(&function)
+        };
         let reads = query.logical_plan().exists(|node| {
             Ok(matches!(node, LogicalPlan::TableScan(scan) if is_recorded(scan.table_name.table())))
         });

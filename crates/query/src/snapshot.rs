@@ -6,8 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use trace::{Catalog, Crc32c, OpenRunError, PartPath, ReadCommitsError, RunDir, Table, Topology};
+use trace::{
+    Catalog, Crc32c, OpenRunError, PartPath, ReadCommitsError, RunDir, Table, Topology, closest,
+    did_you_mean,
+};
 
+use crate::error::QueryError;
 use crate::scope::{Captures, Scope};
 
 /// Why a run could not be opened for queries.
@@ -201,6 +205,36 @@ impl Snapshot {
         let captured = self.last_steps().keys().copied();
         let recorded = (0..self.num_files()).map(|index| self.file(index).epoch);
         first_and_last(captured).or_else(|| first_and_last(recorded))
+    }
+
+    /// The epochs that were captured, in order, the untrained network aside.
+    pub(crate) fn captured_epochs(&self) -> Vec<i32> {
+        let captured = self.last_steps().keys().copied();
+        let mut captured: Vec<i32> = captured.filter(|epoch| *epoch >= 0).collect();
+        captured.sort_unstable();
+        captured
+    }
+
+    /// The name of the layer that a word stands for: a layer's own, `first` or `last`.
+    pub(crate) fn known_layer(&self, word: &str) -> Result<&str, QueryError> {
+        let layers = self.topology().layers();
+        let names = || layers.iter().map(|layer| layer.layer.as_str());
+        let found = names().find(|name| *name == word).or_else(|| match word {
+            "first" => names().next(),
+            "last" => names().next_back(),
+            _ => None,
+        });
+        found.ok_or_else(|| {
+            let suggested = did_you_mean(closest(word, names()));
+            let names: Vec<&str> = names().collect();
+            QueryError::BadParameter {
+                name: "layer".to_owned(),
+                problem: format!(
+                    "is {word:?}, which is no layer of this run{suggested} (layers: {})",
+                    names.join(", ")
+                ),
+            }
+        })
     }
 
     /// The largest fan-in among the layers whose weights were recorded.

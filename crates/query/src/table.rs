@@ -11,15 +11,16 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
 use trace::Table;
 
 use crate::scope::Scope;
 use crate::snapshot::SharedSnapshot;
 
-pub(crate) use prune::unqualified;
 pub use reader::{BadFileError, WHOLE_FILE_BYTES};
 pub(crate) use scan::RUN_STORE;
 pub use shared::SHARED_BYTES;
@@ -58,6 +59,25 @@ impl TraceTable {
         let mut files = prune::select(state, &self.snapshot, self.table, &filters)?;
         files.retain(|&index| self.snapshot.shows(self.scope, self.table, index));
         Ok(files)
+    }
+
+    /// A scan of some columns, of the rows for which all `filters` hold, which speak of these
+    /// columns alone.
+    pub(crate) async fn filtered(
+        &self,
+        state: &dyn Session,
+        columns: &[&str],
+        filters: &[Expr],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = columns.iter().map(|name| self.schema.index_of(name));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let input = self.scan(state, Some(&columns), filters, None).await?;
+        let Some(filter) = conjunction(filters.to_vec()) else {
+            return Ok(input);
+        };
+        let schema = DFSchema::try_from(input.schema())?;
+        let filter = state.create_physical_expr(prune::unqualified(filter)?, &schema)?;
+        Ok(Arc::new(FilterExec::try_new(filter, input)?))
     }
 }
 

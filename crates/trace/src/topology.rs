@@ -263,6 +263,13 @@ impl Topology {
         self.layers.iter().find(|l| l.layer.as_str() == label)
     }
 
+    /// The layer that a neuron is a unit of.
+    pub fn layer_of(&self, neuron: i32) -> Option<&Layer> {
+        let after = self.layers.partition_point(|l| l.first_neuron <= neuron);
+        let layer = &self.layers[after.checked_sub(1)?];
+        (neuron < self.num_neurons()).then_some(layer)
+    }
+
     /// How many neurons the network has.
     pub fn num_neurons(&self) -> i32 {
         self.layers

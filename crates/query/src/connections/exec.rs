@@ -8,7 +8,7 @@ use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::cast::{as_list_array, as_string_array};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, exec_datafusion_err, exec_err, internal_err};
+use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{
@@ -245,13 +245,7 @@ impl Explode {
         })?;
         let lists = as_list_array(batch.column(LIST_COLUMN))?;
         for piece in chunk {
-            let len = lists.value_length(piece.row) as usize;
-            if len != sources.fan_in {
-                return exec_err!(
-                    "a neuron of layer {layer:?} has {len} weights, its fan-in in run.json is {}",
-                    sources.fan_in
-                );
-            }
+            sources.check(layer, lists.value_length(piece.row) as usize)?;
         }
 
         let rows = || {

@@ -3,25 +3,26 @@
 use std::collections::HashMap;
 
 use arrow::array::{Int32Array, StringArray};
+use datafusion::common::{Result, exec_err};
 use trace::{Layer, Source, Topology};
 
 /// The sources of every layer.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     layers: HashMap<String, LayerSources>,
 }
 
 /// One element a position. All null where the topology does not know.
 #[derive(Debug)]
-pub(super) struct LayerSources {
-    pub(super) fan_in: usize,
-    pub(super) name: StringArray,
-    pub(super) input: Int32Array,
-    pub(super) neuron: Int32Array,
+pub(crate) struct LayerSources {
+    pub(crate) fan_in: usize,
+    pub(crate) name: StringArray,
+    pub(crate) input: Int32Array,
+    pub(crate) neuron: Int32Array,
 }
 
 impl Sources {
-    pub(super) fn new(topology: &Topology) -> Self {
+    pub(crate) fn new(topology: &Topology) -> Self {
         let layers = topology.layers().iter();
         Self {
             layers: layers
@@ -30,8 +31,21 @@ impl Sources {
         }
     }
 
-    pub(super) fn layer(&self, name: &str) -> Option<&LayerSources> {
+    pub(crate) fn layer(&self, name: &str) -> Option<&LayerSources> {
         self.layers.get(name)
+    }
+}
+
+impl LayerSources {
+    /// Refuses a row of `layer` that has another number of weights than the topology says.
+    pub(crate) fn check(&self, layer: &str, num_weights: usize) -> Result<()> {
+        if num_weights == self.fan_in {
+            return Ok(());
+        }
+        exec_err!(
+            "a neuron of layer {layer:?} has {num_weights} weights, its fan-in in run.json is {}",
+            self.fan_in
+        )
     }
 }
 

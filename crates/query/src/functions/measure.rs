@@ -198,18 +198,22 @@ fn standard_deviation<V: Copy + Into<f64> + PartialEq>(list: &[V]) -> Option<f64
 }
 
 /// Asked of the elements, since rounding of the mean can give a constant list a spread.
-fn is_constant<V: Copy + PartialEq>(list: &[V]) -> bool {
+pub(crate) fn is_constant<V: Copy + PartialEq>(list: &[V]) -> bool {
     list.array_windows().all(|[a, b]| a == b)
 }
 
-fn dot<V: Copy + Into<f64>>(a: &[V], b: &[V]) -> f64 {
+pub(crate) fn dot<V: Copy + Into<f64>>(a: &[V], b: &[V]) -> f64 {
     sum_over(a, b, |x, y| x * y)
 }
 
 /// The sum of `term` over two lists of the same length. Eight sums run side by side: a single one
 /// would have to be added up in order, which no compiler may turn into vector instructions.
 #[inline]
-fn sum_over<V: Copy + Into<f64>>(a: &[V], b: &[V], term: impl Fn(f64, f64) -> f64) -> f64 {
+pub(crate) fn sum_over<V: Copy + Into<f64>>(
+    a: &[V],
+    b: &[V],
+    term: impl Fn(f64, f64) -> f64,
+) -> f64 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0; 8];
     for (a, b) in a.iter().zip(b) {

@@ -2,7 +2,6 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use trace::closest;
 
 use super::header::{Parameter, ParameterType};
 use crate::error::QueryError;
@@ -25,30 +24,40 @@ impl Parameter {
         snapshot: &Snapshot,
     ) -> Result<ScalarValue, QueryError> {
         match (self.name.as_str(), text) {
-            ("epoch", "all") => self.parse(NULL),
+            ("epoch" | "class" | "top", "all") => self.null(),
             ("epoch", "first" | "last") => {
                 let (first, last) = snapshot.epochs().ok_or(QueryError::NothingCaptured)?;
                 let epoch = if text == "first" { first } else { last };
                 Ok(ScalarValue::Int32(Some(epoch)))
             }
             ("width", "auto") => self.auto_width(snapshot),
-            ("layer", text) if text != NULL || self.default != NULL => self.layer(text, snapshot),
+            ("layer", text) if text != NULL || self.default != NULL => {
+                let layer = snapshot.known_layer(text)?;
+                Ok(ScalarValue::Utf8(Some(layer.to_owned())))
+            }
             (_, text) => self.parse(text),
         }
     }
 
-    fn parse(&self, text: &str) -> Result<ScalarValue, QueryError> {
-        let data_type = match self.data_type {
+    fn arrow_type(&self) -> DataType {
+        match self.data_type {
             ParameterType::Boolean => DataType::Boolean,
             ParameterType::Int32 => DataType::Int32,
             ParameterType::Int64 => DataType::Int64,
             ParameterType::Utf8 => DataType::Utf8,
-        };
+        }
+    }
+
+    fn null(&self) -> Result<ScalarValue, QueryError> {
+        Ok(ScalarValue::try_new_null(&self.arrow_type())?)
+    }
+
+    fn parse(&self, text: &str) -> Result<ScalarValue, QueryError> {
         // Where the filter cannot be off, NULL would leave nothing.
         if text == NULL && self.default == NULL {
-            return Ok(ScalarValue::try_new_null(&data_type)?);
+            return self.null();
         }
-        ScalarValue::try_from_string(text.to_owned(), &data_type).map_err(|_| {
+        ScalarValue::try_from_string(text.to_owned(), &self.arrow_type()).map_err(|_| {
             QueryError::BadParameter {
                 name: self.name.clone(),
                 problem: format!("is {text:?}, which is no {}", self.data_type),
@@ -67,32 +76,5 @@ impl Parameter {
             }),
             width => Ok(ScalarValue::Int64(Some(width.into()))),
         }
-    }
-
-    fn layer(&self, text: &str, snapshot: &Snapshot) -> Result<ScalarValue, QueryError> {
-        let layers = snapshot.topology().layers();
-        let names = || layers.iter().map(|layer| layer.layer.as_str());
-        let layer = names()
-            .find(|name| *name == text)
-            .or_else(|| match text {
-                "first" => names().next(),
-                "last" => names().next_back(),
-                _ => None,
-            })
-            .ok_or_else(|| {
-                let closest = match closest(text, names()) {
-                    Some(name) => format!("; did you mean {name}?"),
-                    None => String::new(),
-                };
-                let names: Vec<&str> = names().collect();
-                QueryError::BadParameter {
-                    name: self.name.clone(),
-                    problem: format!(
-                        "is {text:?}, which is no layer of this run{closest} (layers: {})",
-                        names.join(", ")
-                    ),
-                }
-            })?;
-        Ok(ScalarValue::Utf8(Some(layer.to_owned())))
     }
 }

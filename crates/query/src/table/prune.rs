@@ -107,7 +107,7 @@ pub(super) fn select(
 }
 
 /// The filter without the name or alias that the query gave the table.
-pub(crate) fn unqualified(filter: Expr) -> Result<Expr> {
+pub(super) fn unqualified(filter: Expr) -> Result<Expr> {
     let transformed = filter.transform(|expr| {
         Ok(match expr {
             Expr::Column(column) if column.relation.is_some() => {

@@ -362,6 +362,8 @@ fn list_and_describe_tell_the_named_queries() {
             "by_neuron_activations",
             "epoch_average_activations",
             "connections",
+            "coactivation",
+            "strongest_paths",
             "correct_vs_incorrect",
             "class_selectivity",
             "weight_drift",

@@ -39,6 +39,10 @@ fn neurons_are_numbered_across_layers_without_wrapping() {
     assert_eq!(topology.num_neurons(), 21);
     assert_eq!(topology.width(), 20);
     assert_eq!(topology.layer("fc3").unwrap().first_neuron, 20);
+    let layer_of = |neuron| topology.layer_of(neuron).map(|layer| layer.layer.as_str());
+    let asked = [-1, 0, 9, 10, 20, 21].map(layer_of);
+    let (a, b, c) = (Some("fc1"), Some("fc2"), Some("fc3"));
+    assert_eq!(asked, [None, a, a, b, c, None]);
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Which pairs of many series go together.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use crate::functions::{dot, is_constant, sum_over};
+
+/// How many series are held against how many at a time: two blocks of 512 values each stay in a
+/// core's second cache.
+const BLOCK: usize = 32;
+
+/// Series of one length, each moved and scaled to a mean of 0 and a length of 1, so that the dot
+/// product of two is Pearson's correlation of them.
+#[derive(Debug, Default)]
+pub(crate) struct Standardized {
+    length: usize,
+    values: Vec<f64>,
+    /// Whether each can be correlated at all: it is finite and not constant.
+    varies: Vec<bool>,
+}
+
+impl Standardized {
+    /// Adds a series, of the length of those before.
+    pub(crate) fn push(&mut self, series: &[f32]) {
+        debug_assert!(self.varies.is_empty() || self.length == series.len());
+        self.length = series.len();
+        let start = self.values.len();
+        self.values.extend(series.iter().copied().map(f64::from));
+        let added = &mut self.values[start..];
+        let varies = series.iter().all(|value| value.is_finite()) && !is_constant(series);
+        self.varies.push(varies);
+        if !varies {
+            return;
+        }
+        let mean = sum_over(added, added, |x, _| x) / added.len() as f64;
+        added.iter_mut().for_each(|value| *value -= mean);
+        let length = dot(added, added).sqrt();
+        added.iter_mut().for_each(|value| *value /= length);
+    }
+
+    /// How many series there are.
+    pub(crate) fn len(&self) -> usize {
+        self.varies.len()
+    }
+
+    /// How long they are.
+    pub(crate) fn series_len(&self) -> usize {
+        self.length
+    }
+
+    /// How much memory they take.
+    pub(crate) fn num_bytes(&self) -> usize {
+        self.values.capacity() * size_of::<f64>() + self.varies.capacity()
+    }
+
+    fn series(&self, index: usize) -> &[f64] {
+        &self.values[index * self.length..][..self.length]
+    }
+
+    /// The `top` pairs with the largest correlation by its amount, largest first; of equal ones the
+    /// pair that comes first. Pairs of which one is constant or not finite have none, and come last.
+    ///
+    /// The correlations are those of a Gram matrix of which a block at a time is made, and the best
+    /// pairs alone are kept.
+    pub(crate) fn top_pairs(&self, top: usize) -> Vec<Pair> {
+        let mut best: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();
+        let starts = || (0..self.len()).step_by(BLOCK);
+        for block_a in starts() {
+            for block_b in starts().skip(block_a / BLOCK) {
+                let end_b = self.len().min(block_b + BLOCK);
+                for a in block_a..self.len().min(block_a + BLOCK) {
+                    for b in block_b.max(a + 1)..end_b {
+                        if !self.varies[a] || !self.varies[b] {
+                            continue;
+                        }
+                        let correlation = dot(self.series(a), self.series(b)).clamp(-1.0, 1.0);
+                        keep_best(&mut best, top, Ranked { a, b, correlation });
+                    }
+                }
+            }
+        }
+        let mut best: Vec<Ranked> = best.into_iter().map(|Reverse(pair)| pair).collect();
+        best.sort_unstable_by(|a, b| b.cmp(a));
+        let mut pairs: Vec<Pair> = best.into_iter().map(Ranked::pair).collect();
+        pairs.extend(self.undefined_pairs().take(top - pairs.len()));
+        pairs
+    }
+
+    fn undefined_pairs(&self) -> impl Iterator<Item = Pair> {
+        let pairs = (0..self.len()).flat_map(|a| (a + 1..self.len()).map(move |b| (a, b)));
+        pairs
+            .filter(|&(a, b)| !self.varies[a] || !self.varies[b])
+            .map(|(a, b)| Pair {
+                a,
+                b,
+                correlation: None,
+            })
+    }
+}
+
+/// Two series by their places, the first before the second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pair {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+    /// None where one of them is constant or not finite.
+    pub(crate) correlation: Option<f64>,
+}
+
+/// A pair that is the greater the better it is.
+#[derive(Debug, Clone, Copy)]
+struct Ranked {
+    a: usize,
+    b: usize,
+    correlation: f64,
+}
+
+impl Ranked {
+    fn pair(self) -> Pair {
+        Pair {
+            a: self.a,
+            b: self.b,
+            correlation: Some(self.correlation),
+        }
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let amounts = self.correlation.abs().total_cmp(&other.correlation.abs());
+        amounts.then_with(|| (other.a, other.b).cmp(&(self.a, self.b)))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ranked {}
+
+/// Keeps `item` if it is among the `top` greatest so far.
+fn keep_best<T: Ord>(best: &mut BinaryHeap<Reverse<T>>, top: usize, item: T) {
+    if best.len() < top {
+        best.push(Reverse(item));
+    } else if let Some(mut least) = best.peek_mut()
+        && item > least.0
+    {
+        *least = Reverse(item);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Two runs side by side.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use query::{Epochs, SessionOptions};
+
+use super::answer::Destination;
+use super::{finish, open};
+
+pub(super) fn run(
+    [run, other]: [&Path; 2],
+    epochs: Epochs,
+    layer: Option<&str>,
+    options: SessionOptions,
+    destination: Destination,
+) -> anyhow::Result<ExitCode> {
+    let destination = destination.open()?;
+    let run = open(run)?.session(options.clone())?;
+    let other = open(other)?.session(options)?;
+    finish(async {
+        let comparison = query::compare(run, other, epochs, layer)?;
+        for note in &comparison.notes {
+            eprintln!("note: {note}");
+        }
+        destination.write(comparison.rows).await
+    })
+}

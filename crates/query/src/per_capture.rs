@@ -1,0 +1,144 @@
+//! Table functions whose rows are worked out from all rows of a capture together.
+//!
+//! What SQL would need a join of a table with itself for (all pairs of neurons, all chains of
+//! weights) is a walk over the rows of one capture after another, of which each is let go before the
+//! next: a [`CaptureAnalysis`] says what is made of one.
+
+mod exec;
+
+use std::fmt::Debug;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableFunctionArgs, TableProvider};
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use trace::{CaptureId, EPOCH_COLUMN};
+
+use crate::call::Call;
+use crate::table::TraceTable;
+use exec::PerCaptureExec;
+
+/// How many rows of a capture a function has unless told otherwise.
+const DEFAULT_TOP: usize = 20;
+
+/// The first argument of a call, `top`: how many rows of a capture are wanted. All of them would be
+/// more than any memory holds.
+///
+/// # Errors
+/// If it is no number from 1 on.
+pub(crate) fn top_of(call: &Call, args: &TableFunctionArgs) -> Result<usize> {
+    match call.get("top")? {
+        Some(top) => Ok(NonZeroUsize::get(top)),
+        None if args.exprs().is_empty() => Ok(DEFAULT_TOP),
+        None => plan_err!("top has to be a number from 1 on"),
+    }
+}
+
+/// What is worked out of each capture.
+pub(crate) trait CaptureAnalysis: Debug + Send + Sync {
+    /// The function's name.
+    fn name(&self) -> &'static str;
+
+    /// The columns of its rows; the first two are `epoch` and `step`.
+    fn schema(&self) -> SchemaRef;
+
+    /// Begins with a capture.
+    fn begin(&self, capture: CaptureId) -> Box<dyn CaptureRows>;
+}
+
+/// The rows of one capture, as they come: in the order of the neurons.
+pub(crate) trait CaptureRows: Send {
+    /// Takes rows of the source.
+    ///
+    /// # Errors
+    /// If the values are not what the analysis can be made of.
+    fn push(&mut self, rows: &RecordBatch) -> Result<()>;
+
+    /// How much memory is held.
+    fn num_bytes(&self) -> usize;
+
+    /// What comes of the capture.
+    ///
+    /// # Errors
+    /// If the values are not what the analysis can be made of.
+    fn finish(self: Box<Self>) -> Result<RecordBatch>;
+}
+
+/// A table whose rows are an analysis of each capture.
+#[derive(Debug)]
+pub(crate) struct PerCapture {
+    /// Where rows come from; it has neurons.
+    pub(crate) source: TraceTable,
+    /// The columns that the analysis is given, after `epoch`, `step` and `neuron`.
+    pub(crate) columns: Vec<&'static str>,
+    /// Which rows it is given.
+    pub(crate) filters: Vec<Expr>,
+    pub(crate) analysis: Arc<dyn CaptureAnalysis>,
+}
+
+/// What a capture is known by.
+const CAPTURE: [&str; 2] = [EPOCH_COLUMN, "step"];
+
+#[async_trait]
+impl TableProvider for PerCapture {
+    fn schema(&self) -> SchemaRef {
+        self.analysis.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let chooses_captures = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            columns.iter().all(|c| CAPTURE.contains(&c.name.as_str()))
+        };
+        Ok(filters
+            .iter()
+            .map(|filter| match chooses_captures(filter) {
+                true => TableProviderFilterPushDown::Exact,
+                false => TableProviderFilterPushDown::Unsupported,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns: Vec<&str> = CAPTURE
+            .into_iter()
+            .chain(["neuron"])
+            .chain(self.columns.iter().copied())
+            .collect();
+        let filters = [filters, &self.filters].concat();
+        let input = self.source.filtered(state, &columns, &filters).await?;
+        let plan = Arc::new(PerCaptureExec::try_new(input, Arc::clone(&self.analysis))?);
+        let Some(projection) = projection else {
+            return Ok(plan);
+        };
+        let schema = self.analysis.schema();
+        let kept = projection.iter().map(|&index| {
+            let name = schema.field(index).name();
+            ProjectionExpr {
+                expr: Arc::new(Column::new(name, index)),
+                alias: name.clone(),
+            }
+        });
+        Ok(Arc::new(ProjectionExec::try_new(kept, plan)?))
+    }
+}
