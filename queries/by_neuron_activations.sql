@@ -1,5 +1,5 @@
--- Each neuron's activations of the held-out samples, averaged sample by sample over all epochs. This
--- is `by_neuron` of what neurons do, in place of what they are connected by.
+-- Each neuron's activations of the held-out samples, averaged sample by sample over all epochs.
+-- This is `by_neuron` of what neurons do, in place of what they are connected by.
 --
 -- Parameters:
 --   layer Utf8 = NULL: this layer alone; `first` and `last` are understood

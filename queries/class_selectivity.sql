@@ -1,8 +1,8 @@
 -- What each neuron makes of the held-out samples of each class at every epoch, which class it
 -- prefers, and how much. The index is that of Morcos, Barrett, Rabinowitz and Botvinick, "On the
 -- importance of single directions for generalization" (ICLR 2018). Only samples whose activations
--- were kept (`recorder train --activation-samples`) count. Epochs without classifications have no
--- rows, nor have networks without classes.
+-- were kept (`recorder train --activation-samples`) count: a neuron of which only statistics were
+-- kept has nulls. Epochs without classifications have no rows, nor have networks without classes.
 --
 -- Parameters:
 --   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
@@ -16,13 +16,13 @@
 --   neuron Int32: the neuron's id across the network
 --   class_means List(Float32): mean activation over the held-out samples of class 0, 1, ..., up to
 --       the highest that there are samples of; null for a class without
---   preferred_class Int32: the class of the highest mean, the lowest on a tie; null where all are the
---       same
+--   preferred_class Int32: the class of the highest mean, the lowest on a tie; null where all are
+--       the same
 --   mean_preferred Float64: the mean of the preferred class
 --   mean_rest Float64: the mean of the other classes' means
 --   selectivity Float64: (mean_preferred - mean_rest) / (mean_preferred + mean_rest): 0 where the
---       classes are the same to it, 1 where it is silent but for one; null where mean_rest is negative,
---       as it may be without a non-linearity, and where there is no preferred class
+--       classes are the same to it, 1 where it is silent but for one; null where mean_rest is
+--       negative, as it may be without a non-linearity, and where there is no preferred class
 --   rank Int64: its rank by selectivity among the epoch's rows, from 1
 SELECT
     epoch, layer, neuron, class_means, preferred_class, mean_preferred, mean_rest, selectivity, rank
@@ -46,7 +46,8 @@ FROM (
         FROM (
             SELECT
                 epoch, step, layer, neuron, class_means,
-                CAST(CAST(array_position(class_means, highest) AS BIGINT) - 1 AS INT) AS preferred_class,
+                CAST(CAST(array_position(class_means, highest) AS BIGINT) - 1 AS INT)
+                    AS preferred_class,
                 CAST(highest AS DOUBLE) AS mean_preferred,
                 list_avg(array_remove(class_means, highest)) AS mean_rest
             FROM (

@@ -1,8 +1,8 @@
 -- How each neuron's activation differs between the held-out samples that the network was right
 -- about and those that it was wrong about, and how far apart these lie in each layer. Samples
 -- without a prediction count on neither side, and only those whose activations were kept (`recorder
--- train --activation-samples`) count at all. Epochs without classifications have no rows, nor have
--- networks without classes.
+-- train --activation-samples`) count at all: a neuron of which only statistics were kept has nulls.
+-- Epochs without classifications have no rows, nor have networks without classes.
 --
 -- Parameters:
 --   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
@@ -17,8 +17,8 @@
 --   mean_correct Float64: mean activation over the former; null where there are none
 --   mean_incorrect Float64: mean activation over the latter; null where there are none
 --   cohens_d Float64: the difference of the means, in standard deviations pooled over both sides
---       (Cohen 1988; variances divided by n - 1); null where a side is empty or no activation differs
---       from its side's mean
+--       (Cohen 1988; variances divided by n - 1); null where a side is empty or no activation
+--       differs from its side's mean
 --   layer_distance Float64: of all neurons of the layer, Euclidean distance of the vectors of their
 --       mean_correct and of their mean_incorrect; null where a side is empty
 SELECT

@@ -10,7 +10,7 @@
 --   epoch Int32: the epoch
 --   layer Utf8: the neuron's layer
 --   neuron Int32: the neuron's id across the network
---   since Int32: the first of the recorded epochs up to this one at which it has been dead throughout
+--   since Int32: the first of the recorded epochs up to this one from which on it has been dead
 SELECT epoch, layer, neuron, since
 FROM (
     SELECT

@@ -10,8 +10,8 @@
 --   epoch Int32: the epoch; null for an average
 --   layer Utf8: the neuron's layer
 --   neuron Int32: the neuron's id across the network
---   activations List(Float32): its activations of held-out samples 0, 1, ..., or their average; null
---       where only statistics were recorded
+--   activations List(Float32): its activations of held-out samples 0, 1, ..., or their average;
+--       null where only statistics were recorded
 --   final_classification_result Float32: first output of held-out sample 0 at that epoch; null for
 --       an average, and where classifications were not recorded
 SELECT kind, epoch, layer, neuron, activations, final_classification_result

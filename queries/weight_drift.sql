@@ -11,23 +11,16 @@
 --   neuron Int32: the neuron's id across the network
 --   l2_previous Float32: Euclidean distance from the recorded epoch before; null at the first
 --   l2_first Float32: Euclidean distance from the first recorded weights
---   cosine_previous Float32: cosine of the angle between the weights and those of the recorded epoch
---       before; null at the first, and where either are all 0
+--   cosine_previous Float32: cosine of the angle between the weights and those of the recorded
+--       epoch before; null at the first, and where either are all 0
 --   cosine_first Float32: cosine of the angle between the weights and the first recorded ones; null
 --       where either are all 0
 SELECT
     epoch, layer, neuron,
-    vec_l2_distance(weights, previous) AS l2_previous,
-    vec_l2_distance(weights, first) AS l2_first,
-    vec_cosine(weights, previous) AS cosine_previous,
-    vec_cosine(weights, first) AS cosine_first
-FROM (
-    SELECT
-        epoch, step, layer, neuron, weights,
-        lag(weights) OVER (PARTITION BY layer, neuron ORDER BY epoch, step) AS previous,
-        first_value(weights) OVER (PARTITION BY layer, neuron ORDER BY epoch, step) AS first
-    FROM weights
-    WHERE $layer IS NULL OR layer = $layer
-)
-WHERE $epoch IS NULL OR epoch = $epoch
+    vec_l2_distance(weights, previous_weights) AS l2_previous,
+    vec_l2_distance(weights, first_weights) AS l2_first,
+    vec_cosine(weights, previous_weights) AS cosine_previous,
+    vec_cosine(weights, first_weights) AS cosine_first
+FROM successive_weights()
+WHERE ($epoch IS NULL OR epoch = $epoch) AND ($layer IS NULL OR layer = $layer)
 ORDER BY epoch, step, neuron

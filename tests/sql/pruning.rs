@@ -96,6 +96,26 @@ async fn a_filter_on_a_named_query_prunes() -> Result<()> {
     Ok(())
 }
 
+/// An epoch's drift is told by its files, those before, and the first.
+#[tokio::test]
+async fn drift_opens_the_captures_that_it_is_told_from() -> Result<()> {
+    let (_dir, session) = session_of(2)?;
+    let sql = "SELECT * FROM successive_weights() WHERE epoch = 2 AND layer = 'L_output'";
+    assert_eq!(
+        files(&session, sql).await?,
+        [
+            "weights/epoch=-1/layer=L_output/step-0-r0-g0.parquet",
+            "weights/epoch=1/layer=L_output/step-4-r0-g0.parquet",
+            "weights/epoch=2/layer=L_output/step-6-r0-g0.parquet",
+        ]
+    );
+    let all = "SELECT * FROM weight_drift ORDER BY epoch";
+    assert_eq!(files(&session, all).await?.len(), 6);
+    let plan = physical_plan(&session, all).await?;
+    assert!(!plan.contains("SortExec"), "{plan}");
+    Ok(())
+}
+
 /// More samples than neurons make no larger side of what is a list a capture.
 #[tokio::test]
 async fn what_is_collected_by_capture_is_the_side_that_is_kept() -> Result<()> {

@@ -29,6 +29,7 @@ mod scope;
 mod session;
 mod snapshot;
 mod strongest_paths;
+mod successive;
 mod table;
 
 pub use compare::{Comparison, compare};

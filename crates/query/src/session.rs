@@ -33,6 +33,7 @@ use crate::named::{Arguments, NamedQuery};
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
 use crate::strongest_paths::{STRONGEST_PATHS, StrongestPathsFunction};
+use crate::successive::{SUCCESSIVE_WEIGHTS, SuccessiveWeightsFunction};
 use crate::table::{RUN_STORE, ShareScans, TraceTable};
 
 /// Name of the SQL catalogue.
@@ -42,7 +43,12 @@ pub(crate) const CATALOG: &str = "run";
 const FACTS: [&str; 3] = ["layers", "neurons", "commits"];
 
 /// The table functions that read what was recorded.
-const TABLE_FUNCTIONS: [&str; 3] = [CONNECTIONS, COACTIVATION, STRONGEST_PATHS];
+const TABLE_FUNCTIONS: [&str; 4] = [
+    CONNECTIONS,
+    COACTIVATION,
+    STRONGEST_PATHS,
+    SUCCESSIVE_WEIGHTS,
+];
 
 /// How large a batch of rows may become by its longest list.
 pub const BATCH_BYTES: usize = 16 << 20;
@@ -180,6 +186,8 @@ impl QuerySession {
         context.register_udtf(COACTIVATION, Arc::new(coactivation));
         let strongest_paths = StrongestPathsFunction::new(Arc::clone(&snapshot));
         context.register_udtf(STRONGEST_PATHS, Arc::new(strongest_paths));
+        let successive = SuccessiveWeightsFunction::new(Arc::clone(&snapshot));
+        context.register_udtf(SUCCESSIVE_WEIGHTS, Arc::new(successive));
 
         let catalog = MemoryCatalogProvider::new();
         let state = context.state_weak_ref();

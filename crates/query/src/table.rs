@@ -6,6 +6,7 @@ mod scan;
 mod shared;
 mod source;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -61,6 +62,12 @@ impl TraceTable {
         Ok(files)
     }
 
+    /// Where the table has these columns.
+    fn indices_of(&self, columns: &[&str]) -> Result<Vec<usize>> {
+        let indices = columns.iter().map(|name| self.schema.index_of(name));
+        Ok(indices.collect::<Result<_, _>>()?)
+    }
+
     /// A scan of some columns, of the rows for which all `filters` hold, which speak of these
     /// columns alone.
     pub(crate) async fn filtered(
@@ -69,8 +76,7 @@ impl TraceTable {
         columns: &[&str],
         filters: &[Expr],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = columns.iter().map(|name| self.schema.index_of(name));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let columns = self.indices_of(columns)?;
         let input = self.scan(state, Some(&columns), filters, None).await?;
         let Some(filter) = conjunction(filters.to_vec()) else {
             return Ok(input);
@@ -78,6 +84,51 @@ impl TraceTable {
         let schema = DFSchema::try_from(input.schema())?;
         let filter = state.create_physical_expr(prune::unqualified(filter)?, &schema)?;
         Ok(Arc::new(FilterExec::try_new(filter, input)?))
+    }
+
+    /// A scan of some columns for whoever sets captures beside those before: each layer's files are
+    /// in one partition, in order. They are those that may hold rows for which all `filters` hold,
+    /// of each of these captures the one before it, and each layer's first.
+    pub(crate) fn successive(
+        &self,
+        state: &dyn Session,
+        columns: &[&str],
+        filters: &[Expr],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted: HashSet<usize> = self.files(state, filters)?.into_iter().collect();
+        let mut of_layers = self.files(state, &prune::layer_filters(filters))?;
+        let capture = |index: &usize| {
+            let file = self.snapshot.file(*index);
+            (file.layer, file.epoch, file.step)
+        };
+        of_layers.sort_by_key(capture);
+        let mut files = Vec::new();
+        for of_layer in of_layers.chunk_by(|a, b| capture(a).0 == capture(b).0) {
+            let captures = of_layer.chunk_by(|a, b| capture(a) == capture(b));
+            let captures: Vec<&[usize]> = captures.collect();
+            let is_wanted = |at: usize| {
+                let capture = captures.get(at);
+                capture.is_some_and(|files| files.iter().any(|file| wanted.contains(file)))
+            };
+            let is_any_wanted = (0..captures.len()).any(is_wanted);
+            for (at, capture) in captures.iter().enumerate() {
+                if is_wanted(at) || is_wanted(at + 1) || (at == 0 && is_any_wanted) {
+                    files.extend_from_slice(capture);
+                }
+            }
+        }
+        let columns = self.indices_of(columns)?;
+        let dealt = scan::Dealt::ByLayer;
+        let columns = Some(&columns);
+        scan::plan(
+            state,
+            &self.snapshot,
+            self.table,
+            &files,
+            dealt,
+            columns,
+            None,
+        )
     }
 }
 
@@ -113,6 +164,15 @@ impl TableProvider for TraceTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.files(state, filters)?;
-        scan::plan(state, &self.snapshot, self.table, &files, projection, limit)
+        let dealt = scan::Dealt::Evenly;
+        scan::plan(
+            state,
+            &self.snapshot,
+            self.table,
+            &files,
+            dealt,
+            projection,
+            limit,
+        )
     }
 }

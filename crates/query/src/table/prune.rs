@@ -48,6 +48,15 @@ pub(super) fn is_partition_filter(table: Table, filter: &Expr) -> bool {
     decidable
 }
 
+/// Those of `filters` that decide about whole layers.
+pub(super) fn layer_filters(filters: &[Expr]) -> Vec<Expr> {
+    let is_of_layer = |filter: &&Expr| {
+        let columns = filter.column_refs();
+        columns.iter().all(|column| column.name == LAYER_COLUMN)
+    };
+    filters.iter().filter(is_of_layer).cloned().collect()
+}
+
 /// Those of `filters` that decide about whole files.
 pub(super) fn partition_filters(table: Table, filters: &[Expr]) -> Vec<Expr> {
     let decides = |filter: &&Expr| is_partition_filter(table, filter);

@@ -25,12 +25,22 @@ use crate::snapshot::{Snapshot, TraceFile};
 /// The URL under which a session finds the run's directory, and nothing else.
 pub(crate) const RUN_STORE: &str = "run://trace";
 
+/// How files are dealt out to partitions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Dealt {
+    /// Each by itself.
+    Evenly,
+    /// A layer's all to one.
+    ByLayer,
+}
+
 /// Makes a scan of the files at `indices`, in the order of epoch, step and topology.
 pub(super) fn plan(
     state: &dyn Session,
     snapshot: &Snapshot,
     table: Table,
     indices: &[usize],
+    dealt: Dealt,
     projection: Option<&Vec<usize>>,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -49,7 +59,7 @@ pub(super) fn plan(
     let batch_rows = state.config().batch_size();
     let source = PartSource::new(snapshot.run().path(), schema, batch_rows);
     let files = Files::new(snapshot, table).partitioned(indices)?;
-    let groups = into_groups(files, state.config().target_partitions());
+    let groups = into_groups(files, dealt, state.config().target_partitions());
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(RUN_STORE)?, Arc::new(source))
         .with_projection_indices(Some(columns))?
         .with_output_ordering(ordering(table).into_iter().collect())
@@ -105,6 +115,9 @@ fn total_statistics(snapshot: &Snapshot, indices: &[usize], schema: &Schema) -> 
     statistics.total_byte_size = inexact(files().map(|file| file.bytes).sum());
     statistics
 }
+
+/// Where a file's partition values have the layer.
+const LAYER_VALUE: usize = 1;
 
 /// Makes DataFusion's idea of a file from ours.
 struct Files<'a> {
@@ -237,13 +250,21 @@ fn bound(column: &mut ColumnStatistics, (min, max): (ScalarValue, ScalarValue)) 
 ///
 /// Neighbours go to different groups: whoever merges the groups into one order then takes from all
 /// of them in turn, so that they are read at the same time and not one after the other.
-fn into_groups(files: Vec<PartitionedFile>, num_groups: usize) -> Vec<FileGroup> {
+fn into_groups(files: Vec<PartitionedFile>, dealt: Dealt, num_groups: usize) -> Vec<FileGroup> {
     let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); num_groups.max(1)];
+    let mut group_of_layer: HashMap<ScalarValue, usize> = HashMap::new();
     for file in files {
-        let smallest = groups.iter_mut().min_by_key(|(bytes, _)| *bytes);
-        let (bytes, group) = smallest.expect("at least one group");
-        *bytes += file.object_meta.size.max(1);
-        group.push(file);
+        let layer = file.partition_values.get(LAYER_VALUE);
+        let layer = layer.filter(|_| dealt == Dealt::ByLayer).cloned();
+        let known = layer.as_ref().and_then(|layer| group_of_layer.get(layer));
+        let smallest = || (0..groups.len()).min_by_key(|&group| groups[group].0);
+        let group = known.copied().or_else(smallest);
+        let group = group.expect("at least one group");
+        if let Some(layer) = layer {
+            group_of_layer.insert(layer, group);
+        }
+        groups[group].0 += file.object_meta.size.max(1);
+        groups[group].1.push(file);
     }
     let filled = groups.into_iter().filter(|(_, group)| !group.is_empty());
     filled.map(|(_, group)| FileGroup::new(group)).collect()

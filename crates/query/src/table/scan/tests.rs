@@ -12,20 +12,42 @@ fn names(groups: &[FileGroup]) -> Vec<Vec<String>> {
 
 #[test]
 fn neighbours_go_to_different_groups_and_stay_in_order() {
-    let groups = into_groups(files(&[10, 10, 10, 10]), 2);
+    let groups = into_groups(files(&[10, 10, 10, 10]), Dealt::Evenly, 2);
     assert_eq!(names(&groups), [["0", "2"], ["1", "3"]]);
 }
 
 #[test]
 fn groups_are_of_about_the_same_size() {
-    let groups = into_groups(files(&[30, 10, 10, 10, 30]), 2);
+    let groups = into_groups(files(&[30, 10, 10, 10, 30]), Dealt::Evenly, 2);
     assert_eq!(names(&groups), [vec!["0", "4"], vec!["1", "2", "3"]]);
 }
 
 #[test]
+fn the_files_of_a_layer_stay_together_if_they_have_to() {
+    let of_layers = |layers: &str| -> Vec<PartitionedFile> {
+        let file = |(file, layer): (PartitionedFile, char)| PartitionedFile {
+            partition_values: vec![int(0), ScalarValue::from(layer.to_string())],
+            ..file
+        };
+        let sizes = vec![10; layers.len()];
+        files(&sizes)
+            .into_iter()
+            .zip(layers.chars())
+            .map(file)
+            .collect()
+    };
+    let groups = into_groups(of_layers("abcabcabc"), Dealt::ByLayer, 2);
+    assert_eq!(
+        names(&groups),
+        [vec!["0", "2", "3", "5", "6", "8"], vec!["1", "4", "7"]]
+    );
+    assert_eq!(into_groups(of_layers("aaa"), Dealt::ByLayer, 2).len(), 1);
+}
+
+#[test]
 fn there_are_no_empty_groups() {
-    assert_eq!(into_groups(files(&[1]), 4).len(), 1);
-    assert_eq!(into_groups(files(&[0, 0]), 2).len(), 2);
+    assert_eq!(into_groups(files(&[1]), Dealt::Evenly, 4).len(), 1);
+    assert_eq!(into_groups(files(&[0, 0]), Dealt::Evenly, 2).len(), 2);
 }
 
 #[test]

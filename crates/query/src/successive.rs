@@ -1,0 +1,124 @@
+//! `successive_weights()`: the rows of `weights`, each beside what the weights of its neuron were
+//! before.
+//!
+//! In SQL this is a window function, which sorts all weights of a run by neuron and boxes each
+//! list. Files come in the order of captures already: what a neuron's weights were before is in the
+//! file of its layer that was read before, and goes on as it is.
+
+mod exec;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
+
+use crate::scope::Scope;
+use crate::snapshot::SharedSnapshot;
+use crate::table::TraceTable;
+use exec::SuccessiveExec;
+
+/// Name of the table function.
+pub(crate) const SUCCESSIVE_WEIGHTS: &str = "successive_weights";
+
+/// The columns of `weights` that are shown, in order; the last is the list.
+const SHOWN: [&str; 6] = ["epoch", "layer", "step", "rank", "neuron", "weights"];
+/// The lists that are added.
+const ADDED: [&str; 2] = ["previous_weights", "first_weights"];
+
+/// The table function `successive_weights()`.
+#[derive(Debug)]
+pub(crate) struct SuccessiveWeightsFunction {
+    snapshot: SharedSnapshot,
+}
+
+impl SuccessiveWeightsFunction {
+    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
+        Self { snapshot }
+    }
+}
+
+impl TableFunctionImpl for SuccessiveWeightsFunction {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        if !args.exprs().is_empty() {
+            return plan_err!(
+                "{SUCCESSIVE_WEIGHTS}() takes no arguments: filter its columns with WHERE"
+            );
+        }
+        let scope = Scope::of_function(args.session());
+        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, scope);
+        let schema = with_added(&weights.schema())?;
+        Ok(Arc::new(SuccessiveWeights { weights, schema }))
+    }
+}
+
+#[derive(Debug)]
+struct SuccessiveWeights {
+    weights: TraceTable,
+    schema: SchemaRef,
+}
+
+/// The columns of the function, of those of `weights`.
+fn with_added(weights: &Schema) -> Result<SchemaRef> {
+    let shown = SHOWN.map(|name| weights.field_with_name(name).cloned());
+    let mut fields = shown.into_iter().collect::<Result<Vec<Field>, _>>()?;
+    let list = fields[SHOWN.len() - 1].clone().with_nullable(true);
+    fields.extend(ADDED.map(|name| list.clone().with_name(name)));
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+#[async_trait]
+impl TableProvider for SuccessiveWeights {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Files are left out by it, but of what is left rows of other captures are read as well.
+        let decides = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            let is_partition = |name: &str| name == EPOCH_COLUMN || name == LAYER_COLUMN;
+            columns.iter().all(|column| is_partition(&column.name))
+        };
+        Ok(filters
+            .iter()
+            .map(|filter| match decides(filter) {
+                true => TableProviderFilterPushDown::Inexact,
+                false => TableProviderFilterPushDown::Unsupported,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = self.weights.successive(state, &SHOWN, filters)?;
+        let projection = match projection {
+            Some(columns) => columns.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        Ok(Arc::new(SuccessiveExec::try_new(
+            input,
+            Arc::clone(&self.schema),
+            projection,
+        )?))
+    }
+}
+
+#[cfg(test)]
+mod tests;
