@@ -3,16 +3,14 @@
 //! The backends' own seeds are process globals that cannot be saved, and each device has its own
 //! generator. Everything random in a training run (initial weights, shuffles, drawn samples)
 //! comes from here instead: a number depends on the run's seed, its purpose, epoch and step, and
-//! on nothing that happened before, recording included (ARCHITECTURE.md, invariant 1). The draws are
-//! written out, not taken from `rand`, whose algorithms may change between versions.
+//! on nothing that happened before, recording included (ARCHITECTURE.md, invariant 1).
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use trace::Epoch;
+use trace::{Epoch, KeyedRng};
 
 /// What random numbers are for; each purpose has a stream of its own.
 ///
-/// The numbers are part of what a seed means: never give one another meaning.
+/// The numbers are part of what a seed means: never give one another meaning. From 16 on they are
+/// those of `trace` and `query`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Weights and biases before the first step.
@@ -31,7 +29,7 @@ pub(crate) enum Purpose {
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct HostRng(ChaCha8Rng);
+pub(crate) struct HostRng(KeyedRng);
 
 impl HostRng {
     /// The stream of one purpose, which does not depend on the epoch.
@@ -41,12 +39,8 @@ impl HostRng {
 
     /// The stream of one purpose at one step of an epoch.
     pub(crate) fn new(seed: u64, purpose: Purpose, epoch: Epoch, step_in_epoch: u64) -> Self {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&seed.to_le_bytes());
-        key[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());
-        key[16..24].copy_from_slice(&i64::from(epoch.0).to_le_bytes());
-        key[24..].copy_from_slice(&step_in_epoch.to_le_bytes());
-        Self(ChaCha8Rng::from_seed(key))
+        let epoch = i64::from(epoch.0).cast_unsigned();
+        Self(KeyedRng::new([seed, purpose as u64, epoch, step_in_epoch]))
     }
 
     /// A float in `[0, 1)`, one of 2²⁴ equally likely ones.
@@ -60,25 +54,9 @@ impl HostRng {
         (2.0 * self.uniform() - 1.0) * bound
     }
 
-    /// The numbers `0..len` in random order (Fisher and Yates; Durstenfeld, 1964).
+    /// The numbers `0..len` in random order.
     pub(crate) fn permutation(&mut self, len: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..len).collect();
-        for last in (1..len).rev() {
-            order.swap(last, self.below(last as u64 + 1) as usize);
-        }
-        order
-    }
-
-    /// A number below `bound`, all equally likely (Lemire, "Fast random integer generation in an
-    /// interval", 2019).
-    fn below(&mut self, bound: u64) -> u64 {
-        let num_biased = bound.wrapping_neg() % bound;
-        loop {
-            let product = u128::from(self.0.next_u64()) * u128::from(bound);
-            if product as u64 >= num_biased {
-                return (product >> 64) as u64;
-            }
-        }
+        self.0.permutation(len)
     }
 }
 

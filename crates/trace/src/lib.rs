@@ -26,6 +26,7 @@ mod id;
 mod log;
 mod part;
 mod publish;
+mod random;
 mod run;
 mod staging;
 mod suggest;
@@ -56,6 +57,7 @@ pub use part::{ParsePartPathError, Part, PartPath};
 pub use publish::{
     Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };
+pub use random::KeyedRng;
 pub use run::{
     COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::LayerLabel;
 
+/// The kind of a layer that holds what a replay needs besides parameters, as a running mean.
+const BUFFER: &str = "buffer";
+
 /// The layers of a network, in the order in which a forward pass visits them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Layer>", into = "Vec<Layer>")]
@@ -268,6 +271,12 @@ impl Topology {
         let after = self.layers.partition_point(|l| l.first_neuron <= neuron);
         let layer = &self.layers[after.checked_sub(1)?];
         (neuron < self.num_neurons()).then_some(layer)
+    }
+
+    /// The layer whose units are the network's outputs: the last that is no buffer.
+    pub fn output_layer(&self) -> Option<&Layer> {
+        let mut layers = self.layers.iter().rev();
+        layers.find(|layer| layer.kind != BUFFER)
     }
 
     /// How many neurons the network has.
