@@ -277,9 +277,14 @@ fn parquet_of_numbers_is_a_regression() {
     // Queries that are about classes have no rows, and none has an error.
     let of_classes = [
         "cartography",
+        "class_changes",
         "class_selectivity",
         "confusion",
         "correct_vs_incorrect",
+        "linear_probe",
+        "rank_stability",
+        "structure_onset",
+        "structure_scores",
     ];
     let list = run(&mut scratch.query(&["list"])).expect_success();
     for name in list.lines().filter_map(|line| line.split(' ').next()) {

@@ -178,7 +178,7 @@ fn what_recording_may_cost_is_kept_to_and_what_that_left_out_is_counted() {
 /// `silent` are those that have nothing to say of such a run.
 fn every_named_query_answers(scratch: &Scratch, run_dir: &str, silent: &[&str]) {
     let list = run(&mut scratch.query(&["list"])).expect_success();
-    assert_eq!(list.lines().count(), 19, "{list}");
+    assert_eq!(list.lines().count(), 24, "{list}");
     for line in list.lines() {
         let (name, purpose) = line.split_once(' ').unwrap();
         assert!(!purpose.trim().is_empty(), "{line}");
@@ -198,8 +198,15 @@ fn every_named_query_answers(scratch: &Scratch, run_dir: &str, silent: &[&str]) 
 fn the_notebooks_network_is_trained_and_asked_about() {
     let scratch = Scratch::new();
     scratch.train(&["--dataset", "notebook", "--epochs", "3", "--out", "run"]);
-    // A sigmoid is never exactly 0.
-    every_named_query_answers(&scratch, "run", &["dead_neurons"]);
+    // A sigmoid is never exactly 0, and hardly trained, the network takes all samples for one class.
+    let silent = [
+        "dead_neurons",
+        "structure_scores",
+        "structure_onset",
+        "class_changes",
+        "rank_stability",
+    ];
+    every_named_query_answers(&scratch, "run", &silent);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod answers;
 mod compare;
 mod derived;
 mod irregular;
+mod planted;
 mod pruning;
 mod samples;
 mod tiny;
@@ -47,6 +48,9 @@ fn check(file: &str) -> Result<()> {
         | "correct_vs_incorrect.slt"
         | "dead_neurons.slt"
         | "layer_profile.slt" => samples::session()?,
+        "structure_onset.slt" | "class_changes.slt" | "rank_stability.slt" | "linear_probe.slt" => {
+            planted::session()?
+        }
         _ => session()?,
     };
     let session = Arc::new(session);
@@ -97,6 +101,7 @@ slt![
     captures,
     cartography,
     class_selectivity,
+    class_changes,
     classification_series,
     coactivation,
     confusion,
@@ -109,11 +114,15 @@ slt![
     irregular,
     layer_profile,
     learning_curve,
+    linear_probe,
     mistakes,
     overhead,
     padded,
+    rank_stability,
     read_only,
     strongest_paths,
+    structure_onset,
+    structure_scores,
     tables,
     views,
     weight_drift,

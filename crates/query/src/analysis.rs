@@ -1,6 +1,20 @@
-//! What is worked out of a capture's values: plain functions of numbers, in `f64`.
+//! What is worked out of a capture's values: plain functions of numbers, in `f64`; no tables, no files,
+//! no SQL.
+//!
+//! [`Scorer`] says how strongly a neuron's activations go with the classes that a network predicts,
+//! [`NullMaxima`] which of such scores chance explains, [`Bootstrap`] whether other samples would
+//! have had other neurons first, [`joint_power`] what a group of neurons tells together.
 
+mod association;
+mod bootstrap;
 pub(crate) mod correlation;
 pub(crate) mod paths;
+mod permutation;
+mod probe;
 pub(crate) mod rows;
 pub(crate) mod similarity;
+
+pub use association::{Measure, Membership, NUM_BINS, Scorer, Scores};
+pub use bootstrap::Bootstrap;
+pub use permutation::{Candidates, NullMaxima, PValues};
+pub use probe::{INVERSE_PENALTY, JointPower, NUM_FOLDS, joint_power};

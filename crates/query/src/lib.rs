@@ -3,14 +3,15 @@
 //! [`Run`] is a run with what was committed when it was opened; [`QuerySession`] is SQL over it,
 //! by DataFusion, with the list functions that [`function_docs`] describes. What is asked often
 //! has a name: a [`NamedQuery`] is a `.sql` file with typed parameters, and a table in SQL at its
-//! defaults. [`output`] writes rows as people and programs read them.
+//! defaults. [`output`] writes rows as people and programs read them, [`analysis`] computes what SQL
+//! cannot say well.
 //!
 //! Files are known from the run's commits, never from a listing: a query sees whole captures only,
 //! and a filter on `epoch` or `layer` decides about files before any is opened. SQL only reads,
 //! and reads nothing but the run.
 
 pub mod allocator;
-mod analysis;
+pub mod analysis;
 mod build_side;
 mod call;
 mod coactivation;
@@ -19,7 +20,9 @@ mod connections;
 mod error;
 mod facts;
 mod functions;
+mod held_out;
 mod layer_values;
+mod linear_probe;
 mod lookup;
 mod merge;
 mod named;
@@ -29,6 +32,7 @@ mod scope;
 mod session;
 mod snapshot;
 mod strongest_paths;
+mod structure_scores;
 mod successive;
 mod table;
 

@@ -27,7 +27,7 @@ macro_rules! query_files {
     };
 }
 
-const FILES: [(&str, &str); 19] = query_files![
+const FILES: [(&str, &str); 24] = query_files![
     "classification_series",
     "padded",
     "by_layer",
@@ -43,6 +43,11 @@ const FILES: [(&str, &str); 19] = query_files![
     "weight_drift",
     "layer_profile",
     "dead_neurons",
+    "structure_scores",
+    "structure_onset",
+    "class_changes",
+    "rank_stability",
+    "linear_probe",
     "learning_curve",
     "confusion",
     "cartography",

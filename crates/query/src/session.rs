@@ -27,12 +27,14 @@ use crate::connections::{CONNECTIONS, ConnectionsFunction};
 use crate::error::{Known, QueryError, explain};
 use crate::facts;
 use crate::functions::register_functions;
+use crate::linear_probe::{LINEAR_PROBE, LinearProbeFunction};
 use crate::lookup::JoinByLookup;
 use crate::merge::MergeBySlices;
 use crate::named::{Arguments, NamedQuery};
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
 use crate::strongest_paths::{STRONGEST_PATHS, StrongestPathsFunction};
+use crate::structure_scores::{STRUCTURE_SCORES, StructureScoresFunction};
 use crate::successive::{SUCCESSIVE_WEIGHTS, SuccessiveWeightsFunction};
 use crate::table::{RUN_STORE, ShareScans, TraceTable};
 
@@ -43,11 +45,13 @@ pub(crate) const CATALOG: &str = "run";
 const FACTS: [&str; 3] = ["layers", "neurons", "commits"];
 
 /// The table functions that read what was recorded.
-const TABLE_FUNCTIONS: [&str; 4] = [
+const TABLE_FUNCTIONS: [&str; 6] = [
     CONNECTIONS,
     COACTIVATION,
     STRONGEST_PATHS,
     SUCCESSIVE_WEIGHTS,
+    STRUCTURE_SCORES,
+    LINEAR_PROBE,
 ];
 
 /// How large a batch of rows may become by its longest list.
@@ -188,6 +192,10 @@ impl QuerySession {
         context.register_udtf(STRONGEST_PATHS, Arc::new(strongest_paths));
         let successive = SuccessiveWeightsFunction::new(Arc::clone(&snapshot));
         context.register_udtf(SUCCESSIVE_WEIGHTS, Arc::new(successive));
+        let structure_scores = StructureScoresFunction::new(Arc::clone(&snapshot));
+        context.register_udtf(STRUCTURE_SCORES, Arc::new(structure_scores));
+        let linear_probe = LinearProbeFunction::new(Arc::clone(&snapshot));
+        context.register_udtf(LINEAR_PROBE, Arc::new(linear_probe));
 
         let catalog = MemoryCatalogProvider::new();
         let state = context.state_weak_ref();

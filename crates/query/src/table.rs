@@ -1,5 +1,6 @@
 //! A table of a run: its columns, and the files that a filter leaves.
 
+mod files;
 mod prune;
 mod reader;
 mod scan;
@@ -22,6 +23,8 @@ use trace::Table;
 use crate::scope::Scope;
 use crate::snapshot::SharedSnapshot;
 
+pub(crate) use files::TableFiles;
+pub(crate) use prune::is_partition_filter;
 pub use reader::{BadFileError, WHOLE_FILE_BYTES};
 pub(crate) use scan::RUN_STORE;
 pub use shared::SHARED_BYTES;
@@ -55,7 +58,7 @@ impl TraceTable {
     }
 
     /// The files that may hold rows for which all `filters` hold.
-    fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<usize>> {
+    pub(crate) fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<usize>> {
         let filters = prune::partition_filters(self.table, filters);
         let mut files = prune::select(state, &self.snapshot, self.table, &filters)?;
         files.retain(|&index| self.snapshot.shows(self.scope, self.table, index));

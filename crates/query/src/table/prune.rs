@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 
 /// Whether a filter speaks of nothing but partition columns, so that it holds for all rows of a
 /// file or for none.
-pub(super) fn is_partition_filter(table: Table, filter: &Expr) -> bool {
+pub(crate) fn is_partition_filter(table: Table, filter: &Expr) -> bool {
     let is_partition =
         |name: &str| name == EPOCH_COLUMN || (table.has_layer() && name == LAYER_COLUMN);
     let mut decidable = true;

@@ -1,0 +1,191 @@
+//! Table functions over captures of the held-out set: what the network took each sample for, and
+//! what the neurons made of it.
+//!
+//! Such a function reads files by itself, one layer of one capture at a time: a join of samples with
+//! neurons would have a row for every pair of them. The output layer is no candidate: its units are
+//! the outputs that neurons are compared with.
+
+mod capture;
+mod exec;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use trace::{EPOCH_COLUMN, Table};
+
+use crate::scope::Scope;
+use crate::snapshot::{SharedSnapshot, Snapshot};
+use crate::table::TraceTable;
+pub(crate) use capture::{Capture, HeldOutLists, HeldOutReader, Predictions};
+use exec::HeldOutExec;
+
+/// What is worked out from each capture.
+pub(crate) trait HeldOutAnalysis: Debug + Send + Sync {
+    /// The table function's name.
+    fn name(&self) -> &'static str;
+
+    /// What the analysis is told to do, for whoever reads the plan.
+    fn told(&self) -> String;
+
+    /// The columns of its rows, of which the first are `epoch` and `step`.
+    fn schema(&self) -> SchemaRef;
+
+    /// The columns that the rows of a capture ascend by.
+    fn order(&self) -> &'static [&'static str];
+
+    /// The rows of a capture.
+    fn rows(&self, snapshot: &Snapshot, capture: &Capture, room: &Room) -> Result<RecordBatch>;
+}
+
+/// What an analysis may use.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Rows of a file that are read at once.
+    pub(crate) batch_rows: usize,
+    pub(crate) num_threads: usize,
+    /// Holds what a capture takes while it is worked on.
+    pub(crate) memory: MemoryReservation,
+}
+
+/// The layers whose neurons are compared with the outputs.
+#[derive(Debug, Clone)]
+pub(crate) struct CandidateLayers {
+    /// Their places in the topology, by label.
+    layers: BTreeMap<String, usize>,
+}
+
+impl CandidateLayers {
+    /// All layers but the output layer, or the one that is asked for.
+    ///
+    /// # Errors
+    /// If there is no such layer, or it is the output layer.
+    pub(crate) fn of(snapshot: &Snapshot, function: &str, asked: Option<&str>) -> Result<Self> {
+        let topology = snapshot.topology();
+        let output = topology.output_layer().map(|layer| layer.layer.as_str());
+        let layers = topology.layers().iter().enumerate();
+        let layers = layers.map(|(place, layer)| (layer.layer.as_str(), place));
+        let layers = layers.filter(|(layer, _)| Some(*layer) != output);
+        let mut layers: BTreeMap<String, usize> = layers
+            .map(|(layer, place)| (layer.to_owned(), place))
+            .collect();
+        if let Some(asked) = asked {
+            let asked = snapshot.known_layer(asked);
+            let asked = asked.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            if Some(asked) == output {
+                return plan_err!(
+                    "{function}(): {asked} is the output layer: its units are the outputs that \
+                     neurons are compared with"
+                );
+            }
+            layers.retain(|name, _| name == asked);
+        }
+        Ok(Self { layers })
+    }
+}
+
+/// The rows of an analysis over all captures of a scope.
+#[derive(Debug)]
+pub(crate) struct HeldOutTable {
+    pub(crate) snapshot: SharedSnapshot,
+    pub(crate) scope: Scope,
+    pub(crate) candidates: CandidateLayers,
+    pub(crate) analysis: Arc<dyn HeldOutAnalysis>,
+}
+
+/// Whether a filter decides about whole captures: what is compared with a neuron must not follow
+/// from which of the rows somebody wants to see.
+fn is_of_epoch(filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    columns.iter().all(|column| column.name == EPOCH_COLUMN)
+        && crate::table::is_partition_filter(Table::Classifications, filter)
+}
+
+impl HeldOutTable {
+    /// The captures that a filter on the epoch leaves, in order. Those without classifications
+    /// have nothing to be compared with.
+    fn captures(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Capture>> {
+        let files = |table| {
+            TraceTable::new(Arc::clone(&self.snapshot), table, self.scope).files(state, filters)
+        };
+        let mut captures: BTreeMap<(i32, i64), Capture> = BTreeMap::new();
+        for index in files(Table::Classifications)? {
+            let file = self.snapshot.file(index);
+            if let Some(step) = file.step {
+                let capture = captures.entry((file.epoch, step));
+                let capture = capture.or_insert_with(|| Capture::new(file.epoch, step));
+                capture.classifications.push(index);
+            }
+        }
+        for index in files(Table::Activations)? {
+            let file = self.snapshot.file(index);
+            let place = file
+                .layer
+                .and_then(|layer| self.candidates.layers.get(layer));
+            if let (Some(&place), Some(step)) = (place, file.step)
+                && let Some(capture) = captures.get_mut(&(file.epoch, step))
+            {
+                capture.activations.push((place, index));
+            }
+        }
+        let mut captures: Vec<Capture> = captures.into_values().collect();
+        captures.retain(|capture| !capture.activations.is_empty());
+        for capture in &mut captures {
+            capture.activations.sort_unstable();
+        }
+        Ok(captures)
+    }
+}
+
+#[async_trait]
+impl TableProvider for HeldOutTable {
+    fn schema(&self) -> SchemaRef {
+        self.analysis.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match is_of_epoch(filter) {
+                true => TableProviderFilterPushDown::Exact,
+                false => TableProviderFilterPushDown::Unsupported,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let captures = self.captures(state, filters)?;
+        let projection = match projection {
+            Some(columns) => columns.clone(),
+            None => (0..self.schema().fields().len()).collect(),
+        };
+        Ok(Arc::new(HeldOutExec::try_new(
+            Arc::clone(&self.snapshot),
+            Arc::clone(&self.analysis),
+            captures,
+            projection,
+            state.config().target_partitions(),
+        )?))
+    }
+}

@@ -1,0 +1,135 @@
+//! `structure_scores()`: how strongly each neuron goes with each class that the network predicts,
+//! at each capture.
+//!
+//! A capture's held-out samples are told apart by what the network took them for at that capture,
+//! and each neuron's activations are scored against that (`analysis`). What is compared together,
+//! and corrected for together, is a capture's neurons and classes; a filter on `epoch` decides which
+//! captures are read.
+
+mod rows;
+mod scoring;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::Result;
+use trace::Half;
+
+use crate::analysis::Measure;
+use crate::call::Call;
+use crate::held_out::{CandidateLayers, Capture, HeldOutAnalysis, HeldOutTable, Room};
+use crate::scope::Scope;
+use crate::snapshot::{SharedSnapshot, Snapshot};
+
+/// Name of the table function, and of the named query over it.
+pub(crate) const STRUCTURE_SCORES: &str = "structure_scores";
+
+/// Its parameters, in order.
+const PARAMETERS: [&str; 7] = [
+    "layer",
+    "measure",
+    "permutations",
+    "half",
+    "seed",
+    "bootstraps",
+    "size",
+];
+
+/// Permutations behind a p-value where nobody says how many.
+const PERMUTATIONS: u32 = 1000;
+
+/// The strongest neurons of a class among which stability looks where nobody says how many.
+const SIZE: u32 = 5;
+
+/// The seed of random choices where nobody gives one.
+pub(crate) const SEED: u64 = 42;
+
+/// The table function `structure_scores(layer, measure, permutations, half, seed, bootstraps, size)`.
+#[derive(Debug)]
+pub(crate) struct StructureScoresFunction {
+    snapshot: SharedSnapshot,
+}
+
+impl StructureScoresFunction {
+    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
+        Self { snapshot }
+    }
+}
+
+impl TableFunctionImpl for StructureScoresFunction {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let call = Call::try_new(STRUCTURE_SCORES, &PARAMETERS, &args)?;
+        let layer: Option<String> = call.get("layer")?;
+        let analysis = StructureScores {
+            measure: call.get("measure")?.unwrap_or(Measure::Correlation),
+            permutations: call.get("permutations")?.unwrap_or(PERMUTATIONS),
+            half: call.get("half")?.unwrap_or_default(),
+            seed: call.get("seed")?.unwrap_or(SEED),
+            bootstraps: call.get("bootstraps")?.unwrap_or(0),
+            size: call.get("size")?.unwrap_or(SIZE),
+        };
+        Ok(Arc::new(HeldOutTable {
+            candidates: CandidateLayers::of(&self.snapshot, STRUCTURE_SCORES, layer.as_deref())?,
+            scope: Scope::of_function(args.session()),
+            snapshot: Arc::clone(&self.snapshot),
+            analysis: Arc::new(analysis),
+        }))
+    }
+}
+
+/// What a call asks for.
+#[derive(Debug)]
+struct StructureScores {
+    measure: Measure,
+    permutations: u32,
+    half: Half,
+    seed: u64,
+    /// How many times samples are drawn anew for the neurons' stability.
+    bootstraps: u32,
+    size: u32,
+}
+
+impl HeldOutAnalysis for StructureScores {
+    fn name(&self) -> &'static str {
+        STRUCTURE_SCORES
+    }
+
+    fn told(&self) -> String {
+        format!(
+            "measure={}, permutations={}, half={}, bootstraps={}",
+            self.measure.name(),
+            self.permutations,
+            self.half,
+            self.bootstraps
+        )
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let field = |name: &str, data_type, nullable| Field::new(name, data_type, nullable);
+        Arc::new(Schema::new(vec![
+            field("epoch", DataType::Int32, false),
+            field("step", DataType::Int64, false),
+            field("layer", DataType::Utf8, false),
+            field("neuron", DataType::Int32, false),
+            field("class", DataType::Int32, false),
+            field("score", DataType::Float32, true),
+            field("p_value", DataType::Float32, true),
+            field("rank", DataType::Int32, true),
+            field("correlation", DataType::Float32, true),
+            field("mutual_information", DataType::Float32, true),
+            field("auc", DataType::Float32, true),
+            field("stability", DataType::Float32, true),
+        ]))
+    }
+
+    fn order(&self) -> &'static [&'static str] {
+        &["class", "rank", "neuron"]
+    }
+
+    fn rows(&self, snapshot: &Snapshot, capture: &Capture, room: &Room) -> Result<RecordBatch> {
+        let scored = scoring::score(self, snapshot, capture, room)?;
+        rows::rows(self, snapshot, capture, &scored)
+    }
+}
