@@ -11,6 +11,7 @@ mod interrupt;
 mod memory;
 mod query;
 mod replay;
+mod structures;
 mod train;
 mod verify;
 

@@ -7,6 +7,7 @@ mod interrupt;
 mod memory;
 mod shell;
 mod statements;
+mod structures;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -89,6 +90,9 @@ enum Command {
         /// The query's name
         name: String,
     },
+    /// Find, name and show sets of neurons that go with a class, kept in the run's table `structures`
+    #[command(subcommand)]
+    Structures(structures::StructuresCommand),
     /// Ask one question after another
     Shell {
         /// The run's directory
@@ -248,6 +252,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             memory.session_options(),
             output.destination(),
         ),
+        Command::Structures(command) => structures::run(command),
         Command::Shell { run, memory } => shell::run(open(&run)?, memory.session_options()),
     }
 }

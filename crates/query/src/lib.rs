@@ -33,6 +33,7 @@ mod session;
 mod snapshot;
 mod strongest_paths;
 mod structure_scores;
+mod structures;
 mod successive;
 mod table;
 
@@ -48,4 +49,5 @@ pub use named::{
 pub use scope::{Captures, Scope};
 pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
 pub use snapshot::OpenError;
+pub use structures::{FindOptions, Structure, StructureError, StructureNeuron, StructurePower};
 pub use table::{BadFileError, SHARED_BYTES, WHOLE_FILE_BYTES};

@@ -113,6 +113,10 @@ impl Run {
         self.snapshot.run().path()
     }
 
+    pub(crate) fn dir(&self) -> &RunDir {
+        self.snapshot.run()
+    }
+
     /// Whether nothing was committed yet, so that every table of captures is empty.
     pub fn is_empty(&self) -> bool {
         self.snapshot.is_empty()
@@ -223,6 +227,10 @@ impl QuerySession {
             .with_allow_statements(false);
         let planned = self.context.sql_with_options(sql, options).await;
         planned.map_err(|error| explain(error, &self.known_names()))
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// Plans a named query.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use trace::{
-    Catalog, Crc32c, OpenRunError, PartPath, ReadCommitsError, RunDir, Table, Topology, closest,
-    did_you_mean,
+    CaptureId, Catalog, Crc32c, Epoch, OpenRunError, PartPath, ReadCommitsError, RunDir, Step,
+    Table, Topology, closest, did_you_mean,
 };
 
 use crate::error::QueryError;
@@ -197,6 +197,15 @@ impl Snapshot {
         let table = path.split_once('/').map_or(path, |(table, _)| table);
         // A later version of the format may have more tables.
         table.parse().map_or(true, Table::is_of_captures)
+    }
+
+    /// An epoch's capture: the last one that was committed.
+    pub(crate) fn capture_of(&self, epoch: i32) -> Option<CaptureId> {
+        let step = self.last_steps().get(&epoch)?;
+        Some(CaptureId {
+            epoch: Epoch(epoch),
+            step: Step(*step),
+        })
     }
 
     /// The first and the last epoch that was captured, or of which there are metrics at least. The
