@@ -4,6 +4,7 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
+mod ablate;
 mod data;
 mod disk;
 mod interchange;

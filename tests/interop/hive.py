@@ -13,7 +13,10 @@ PARTITIONS = {
     "classifications": ("epoch",),
     "metrics": ("epoch",),
     "histograms": ("epoch", "layer"),
+    "ablations": ("epoch",),
 }
+# Tables of which there are rows only where somebody asked for some.
+DERIVED = ["ablations"]
 
 
 def layers(run):

@@ -1,5 +1,6 @@
 //! The command line: arguments, printing, exit status.
 
+mod ablate;
 mod config;
 mod console;
 mod data;
@@ -56,6 +57,12 @@ enum Verb {
         #[arg(long, value_name = "N", allow_negative_numbers = true)]
         epoch: i32,
     },
+    /// Silence neurons in the network of an epoch, and measure what it loses, by class
+    ///
+    /// The network is rebuilt from its trace and runs over the held-out samples: as it was, with the
+    /// neurons silenced, and with as many random neurons of the same layers silenced instead. The
+    /// results are kept in the run, as the table ablations.
+    Ablate(ablate::AblateArgs),
     /// Make a run of a series of checkpoints, from PyTorch or any other framework
     Import(import::ImportArgs),
     /// Write an epoch's weights as a checkpoint that PyTorch's load_state_dict takes
@@ -65,8 +72,10 @@ enum Verb {
 impl Verb {
     /// Checks what clap cannot: values that belong together, or have no range of whole numbers.
     fn check(&self) -> Result<(), clap::Error> {
-        let Self::Train(args) = self else {
-            return Ok(());
+        let args = match self {
+            Self::Train(args) => args,
+            Self::Ablate(args) => return args.check(),
+            Self::Replay { .. } | Self::Import(_) | Self::Export(_) => return Ok(()),
         };
         let config = args.train_config();
         let checked = args.data.spec().map_err(|error| error.to_string());
@@ -427,6 +436,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match &cli.verb {
         Verb::Train(args) => train::run(args, &console),
         Verb::Replay { run, epoch } => replay::run(run, *epoch),
+        Verb::Ablate(args) => ablate::run(args, &console),
         Verb::Import(args) => import::run(args, &console),
         Verb::Export(args) => export::run(args),
     };

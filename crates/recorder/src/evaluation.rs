@@ -56,6 +56,11 @@ impl<B: Backend> HeldOut<B> {
         }
     }
 
+    /// The inputs, `[num_samples, num_inputs]` a batch.
+    pub(crate) fn batches(&self) -> &[Tensor<B, 2>] {
+        &self.batches
+    }
+
     /// What the network should say.
     pub fn targets(&self) -> &Targets {
         &self.targets

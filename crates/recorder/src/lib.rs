@@ -4,8 +4,10 @@
 //! any backend. [`train`] is a whole session of our own: data set, network, training loop, held-out
 //! evaluation, and a [`TraceRecorder`] that the loop hands tensor handles to. [`replay`] goes the
 //! other way: it rebuilds a network from its trace and shows that it is the one that was recorded.
+//! [`ablate`] rebuilds one to silence some of its neurons, and measures what it loses.
 //! [`import`] makes a run of other frameworks' checkpoints, and [`export`] checkpoints of any run.
 
+mod ablation;
 mod capture_files;
 mod checkpoint;
 mod dataset;
@@ -21,6 +23,7 @@ mod optimizer;
 mod precision;
 mod random;
 mod read_back;
+mod rebuild;
 mod recording;
 mod replay;
 mod resume;
@@ -32,6 +35,10 @@ mod statistics;
 mod testing;
 mod training;
 
+pub use ablation::{
+    AblateError, AblationOptions, AblationProgress, AblationReport, ChosenNeurons, DEFAULT_DRAWS,
+    Figure, LayerNeurons, Metric, NeuronsError, SampleGroup, Silencing, ablate,
+};
 pub use capture_files::{CaptureChoice, ReadCaptureError, RecordedNumbers};
 pub use checkpoint::{
     CheckpointEvery, DEFAULT_CHECKPOINT_INTERVAL, ParseCheckpointEveryError, ReadCheckpointError,
@@ -61,6 +68,7 @@ pub use model::{
 };
 pub use optimizer::{RecordedOptimizer, SharedRecorder};
 pub use precision::Precision;
+pub use rebuild::RebuildError;
 pub use recording::{
     ActivationDetail, AdamMoments, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES,
     DEFAULT_MAX_OVERHEAD, KeepsMoments, LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead,

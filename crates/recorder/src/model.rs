@@ -51,6 +51,16 @@ pub enum LayerOutput<B: Backend> {
     Flat(Tensor<B, 2>),
 }
 
+impl<B: Backend> LayerOutput<B> {
+    /// What a linear layer gets of it, `[num_samples, fan_in]`.
+    fn into_flat(self) -> Tensor<B, 2> {
+        match self {
+            Self::Image(image) => pool(image).flatten(1, 3),
+            Self::Flat(x) => x,
+        }
+    }
+}
+
 impl<B: Backend> Network<B> {
     /// Builds the network that `config` describes with the given weights and biases.
     ///
@@ -101,26 +111,38 @@ impl<B: Backend> Network<B> {
         inputs: Tensor<B, 2>,
         mut see: impl FnMut(LayerOutput<B>),
     ) -> Tensor<B, 2> {
-        let mut x = match self.image {
-            None => inputs,
-            Some(shape) => {
-                let mut image = inputs.reshape(shape.of_batch());
-                for convolution in &self.convolutions {
-                    image = self.activate(convolution.forward(image));
-                    see(LayerOutput::Image(image.clone()));
-                    image = pool(image);
-                }
-                image.flatten(1, 3)
-            }
-        };
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x);
-            if index + 1 < self.layers.len() {
-                x = self.activate(x);
-            }
-            see(LayerOutput::Flat(x.clone()));
+        let mut x = LayerOutput::Flat(inputs);
+        for index in 0..self.num_layers() {
+            x = self.layer(index, x);
+            see(x.clone());
         }
-        x
+        x.into_flat()
+    }
+
+    /// Number of layers.
+    pub(crate) fn num_layers(&self) -> usize {
+        self.convolutions.len() + self.layers.len()
+    }
+
+    /// What a layer makes of what the one before it makes: of the inputs `[num_samples, num_inputs]`
+    /// if it is the first.
+    pub(crate) fn layer(&self, index: usize, before: LayerOutput<B>) -> LayerOutput<B> {
+        if let Some(convolution) = self.convolutions.get(index) {
+            let image = match (before, self.image) {
+                (LayerOutput::Image(image), _) => pool(image),
+                (LayerOutput::Flat(inputs), Some(shape)) => inputs.reshape(shape.of_batch()),
+                (LayerOutput::Flat(_), None) => {
+                    unreachable!("a network with convolutions has an image")
+                }
+            };
+            return LayerOutput::Image(self.activate(convolution.forward(image)));
+        }
+        let linear = index - self.convolutions.len();
+        let x = self.layers[linear].forward(before.into_flat());
+        LayerOutput::Flat(match linear + 1 < self.layers.len() {
+            true => self.activate(x),
+            false => x,
+        })
     }
 
     fn activate<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {

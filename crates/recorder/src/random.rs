@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     HeldOutSplit = 5,
     /// Units of a wide layer that are recorded.
     RecordedUnits = 6,
+    /// Neurons that are silenced to compare others with.
+    SilencedUnits = 7,
 }
 
 /// A stream of random numbers.
@@ -57,6 +59,14 @@ impl HostRng {
     /// The numbers `0..len` in random order.
     pub(crate) fn permutation(&mut self, len: usize) -> Vec<usize> {
         self.0.permutation(len)
+    }
+
+    /// `count` of the numbers `0..len`, ascending, all choices being equally likely.
+    pub(crate) fn choose(&mut self, len: usize, count: usize) -> Vec<usize> {
+        let mut chosen = self.permutation(len);
+        chosen.truncate(count);
+        chosen.sort_unstable();
+        chosen
     }
 }
 

@@ -5,13 +5,12 @@ use burn::tensor::backend::Backend;
 use trace::{CaptureId, Epoch, OpenRunError, Rank, RunDir, Table};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
-use crate::dataset::{Dataset, DatasetError};
 use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
 use crate::evaluation::{Evaluation, HeldOut, Score};
-use crate::model::{LayerParameters, ModelError, Network, NetworkConfig, NetworkParameters};
+use crate::model::Network;
 use crate::precision::Precision;
+use crate::rebuild::{RebuildError, Rebuilt};
 use crate::rows::{self, RowKey};
-use crate::session::model_from_json;
 use crate::training::TrainError;
 
 /// What a replay showed.
@@ -47,15 +46,12 @@ pub enum ReplayError {
     /// There is no such run.
     #[error(transparent)]
     Open(#[from] OpenRunError),
-    /// The capture cannot be read.
+    /// The network cannot be rebuilt.
     #[error(transparent)]
-    Capture(ReadCaptureError),
+    Rebuild(RebuildError),
     /// The capture lacks what a replay needs.
     #[error("{0}: a replay needs weights and classifications")]
     NotRecorded(ReadCaptureError),
-    /// `run.json` describes a network or device that cannot be rebuilt here.
-    #[error("the network cannot be rebuilt: {0}")]
-    Unknown(String),
     /// It names no device.
     #[error(transparent)]
     ParseDevice(#[from] ParseDeviceError),
@@ -67,24 +63,19 @@ pub enum ReplayError {
         /// Why it cannot be used.
         source: DeviceError,
     },
-    /// The data set is not what it was.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// The weights are not those of the network.
-    #[error(transparent)]
-    Model(#[from] ModelError),
     /// The device failed.
     #[error(transparent)]
     Train(#[from] TrainError),
 }
 
-impl From<ReadCaptureError> for ReplayError {
-    fn from(error: ReadCaptureError) -> Self {
+impl From<RebuildError> for ReplayError {
+    fn from(error: RebuildError) -> Self {
         match error {
-            ReadCaptureError::NotRecorded { .. } | ReadCaptureError::StatisticsOnly { .. } => {
-                Self::NotRecorded(error)
-            }
-            _ => Self::Capture(error),
+            RebuildError::Capture(
+                error @ (ReadCaptureError::NotRecorded { .. }
+                | ReadCaptureError::StatisticsOnly { .. }),
+            ) => Self::NotRecorded(error),
+            _ => Self::Rebuild(error),
         }
     }
 }
@@ -96,35 +87,17 @@ impl From<ReadCaptureError> for ReplayError {
 /// # Errors
 /// If something that is needed was not recorded, or cannot be read or had.
 pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
-    let capture = CaptureFiles::find(run, CaptureChoice::epoch(epoch))?;
+    let capture = CaptureFiles::find(run, CaptureChoice::epoch(epoch));
+    let capture = capture.map_err(RebuildError::from)?;
+    let rebuilt = Rebuilt::read(run, &capture)?;
+    let recorded = capture.read(Table::Classifications, None);
+    let recorded = recorded.map_err(RebuildError::from)?;
     let info = run.info();
-    let not_said = |what: &str| ReplayError::Unknown(format!("its run.json does not say {what}"));
-    if info.model.is_null() {
-        return Err(not_said("what it is made of, as that of an imported one"));
-    }
-    let config = model_from_json(&info.model).map_err(ReplayError::Unknown)?;
-    let parameters = parameters(run, &capture)?;
-    let recorded = capture.read(Table::Classifications, None)?;
-    let samples = info.dataset.as_ref();
-    let samples = samples.ok_or_else(|| not_said("where its samples come from"))?;
-    let seed = info.seed.ok_or_else(|| not_said("its seed"))?;
-    let dataset = Dataset::from_info(samples, seed)?;
-
     let choice: DeviceChoice = info.device.parse()?;
     let resolution = choice.resolve().map_err(|source| ReplayError::Device {
         device: info.device.clone(),
         source,
     })?;
-    let rebuilt = Rebuilt {
-        config: &config,
-        parameters: &parameters,
-        dataset: &dataset,
-        batch_size: info
-            .evaluation_batch_size
-            .and_then(|size| usize::try_from(size).ok())
-            .filter(|&size| size > 0)
-            .ok_or_else(|| not_said("how large its evaluation batches are"))?,
-    };
     let key = RowKey {
         id: capture.id(),
         rank: Rank::default(),
@@ -133,27 +106,21 @@ pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
     Ok(ReplayReport {
         capture: capture.id(),
         device: resolution.device.to_string(),
-        precision: Precision::of_run(info),
+        precision: rebuilt.precision,
         num_samples: computed.num_rows(),
         different: differences(&recorded, &computed),
         score,
     })
 }
 
-struct Rebuilt<'a> {
-    config: &'a NetworkConfig,
-    parameters: &'a NetworkParameters,
-    dataset: &'a Dataset,
-    batch_size: usize,
-}
-
 /// The rows of `classifications`, and how good they are.
 fn evaluate<B: Backend>(
     device: &B::Device,
-    rebuilt: &Rebuilt<'_>,
+    rebuilt: &Rebuilt,
     key: RowKey,
 ) -> Result<(RecordBatch, Score), ReplayError> {
-    let model = Network::<B>::from_parameters(rebuilt.config, rebuilt.parameters, device)?;
+    let model = Network::<B>::from_parameters(&rebuilt.config, &rebuilt.parameters, device)
+        .map_err(RebuildError::from)?;
     let held_out = HeldOut::new(rebuilt.dataset.held_out(), rebuilt.batch_size, device);
     let Evaluation {
         classifications, ..
@@ -162,38 +129,6 @@ fn evaluate<B: Backend>(
         .map_err(TrainError::from)?;
     let score = classifications.score(rebuilt.config.loss);
     Ok((rows::classifications(key, &classifications), score))
-}
-
-/// The weights and biases of every layer.
-fn parameters(
-    run: &RunDir,
-    capture: &CaptureFiles<'_>,
-) -> Result<NetworkParameters, ReadCaptureError> {
-    let layers = run.info().layers.layers().iter().map(|layer| {
-        let column = |name: &str| {
-            let mut values = Vec::new();
-            let is_there = capture.visit_weights(layer, name, |read| {
-                values.extend_from_slice(read);
-                Ok::<(), ReadCaptureError>(())
-            })?;
-            let label = layer.layer.as_str();
-            match name {
-                _ if is_there => Ok(values),
-                "weights" => Err(ReadCaptureError::StatisticsOnly {
-                    capture: capture.id(),
-                    layer: label.to_owned(),
-                }),
-                _ => Err(capture.not_recorded(Table::Weights, Some(label))),
-            }
-        };
-        Ok(LayerParameters {
-            weights: column("weights")?,
-            bias: column("bias")?,
-        })
-    });
-    Ok(NetworkParameters {
-        layers: layers.collect::<Result<_, ReadCaptureError>>()?,
-    })
 }
 
 /// Compares row by row; a row that only one side has differs in every column.

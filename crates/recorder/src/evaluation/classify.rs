@@ -40,6 +40,28 @@ impl Classifications {
         self.loss.is_empty()
     }
 
+    /// Some of the samples.
+    pub(crate) fn select(&self, samples: &[usize]) -> Self {
+        fn of<T: Copy>(column: &[T], samples: &[usize]) -> Vec<T> {
+            samples.iter().map(|&sample| column[sample]).collect()
+        }
+        let rows = |values: &Vec<f32>| -> Vec<f32> {
+            let row = |&sample: &usize| &values[sample * self.num_outputs..][..self.num_outputs];
+            samples.iter().flat_map(row).copied().collect()
+        };
+        // Targets that are no classes have one value an output.
+        Self {
+            target: of(&self.target, samples),
+            expected: self.expected.as_ref().map(rows),
+            predicted: of(&self.predicted, samples),
+            correct: of(&self.correct, samples),
+            confidence: of(&self.confidence, samples),
+            loss: of(&self.loss, samples),
+            outputs: rows(&self.outputs),
+            num_outputs: self.num_outputs,
+        }
+    }
+
     /// The mean of `loss`; NaN where there are no samples.
     pub fn mean_loss(&self) -> f64 {
         let sum: f64 = self.loss.iter().map(|&loss| f64::from(loss)).sum();

@@ -1,0 +1,361 @@
+//! Which neurons are silenced, and what is known of them.
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Int32Type, Int64Type};
+use trace::{
+    DerivedError, Epoch, Half, Layer, RunDir, Table, Topology, closest, did_you_mean, read_derived,
+};
+
+/// What is to be silenced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChosenNeurons {
+    /// Neurons, by their ids across the network.
+    Ids(Vec<i32>),
+    /// The structure of that name in the table `structures`: its neurons at the epoch.
+    Structure(String),
+}
+
+/// Neurons of one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerNeurons {
+    /// The layer's label.
+    pub layer: String,
+    /// Its position in the topology.
+    pub layer_index: usize,
+    /// How many units it has.
+    pub num_units: usize,
+    /// The id of its first neuron.
+    pub first_neuron: i32,
+    /// Those that are meant, ascending.
+    pub units: Vec<usize>,
+}
+
+impl LayerNeurons {
+    /// Their ids across the network, ascending.
+    pub fn neurons(&self) -> impl Iterator<Item = i32> + '_ {
+        let id = |&unit: &usize| self.first_neuron + unit as i32;
+        self.units.iter().map(id)
+    }
+}
+
+/// Why neurons cannot be silenced.
+#[derive(Debug, thiserror::Error)]
+pub enum NeuronsError {
+    /// None were named.
+    #[error("no neurons were named: {0}")]
+    None(String),
+    /// The network has no such neuron.
+    #[error("there is no neuron {neuron}: {valid}")]
+    NoSuchNeuron {
+        /// The neuron.
+        neuron: i32,
+        /// Which there are.
+        valid: String,
+    },
+    /// The units of the output layer are the outputs themselves.
+    #[error(
+        "neuron {neuron} is an output of the network (layer {layer}), and silencing it says nothing: {valid}"
+    )]
+    Output {
+        /// The neuron.
+        neuron: i32,
+        /// The output layer.
+        layer: String,
+        /// Which can be silenced.
+        valid: String,
+    },
+    /// There is nothing to compare with.
+    #[error(
+        "all {num_units} neurons of layer {layer} would be silenced, which leaves no others to \
+         compare with: name fewer, or say --draws 0"
+    )]
+    WholeLayer {
+        /// The layer.
+        layer: String,
+        /// How many it has.
+        num_units: usize,
+    },
+    /// There is no such structure.
+    #[error("there is no structure {name:?}: {known}")]
+    NoSuchStructure {
+        /// The name.
+        name: String,
+        /// Which there are.
+        known: String,
+    },
+    /// The structure has no neurons at the epoch.
+    #[error(
+        "structure {name:?} has no neurons at epoch {epoch}: they belong to it at epochs {epochs}"
+    )]
+    NotThen {
+        /// The structure.
+        name: String,
+        /// The epoch.
+        epoch: Epoch,
+        /// When it has some.
+        epochs: String,
+    },
+    /// The table of structures cannot be read.
+    #[error(transparent)]
+    Structures(#[from] DerivedError),
+}
+
+/// Neurons that are to be silenced.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    /// By layer, in the topology's order.
+    pub(super) layers: Vec<LayerNeurons>,
+    pub(super) name: Option<String>,
+    pub(super) class: Option<i32>,
+    /// The samples that the structure was found on.
+    pub(super) found_on: Option<Half>,
+    pub(super) seed: Option<u64>,
+}
+
+/// Finds the neurons, and makes sure that they can be silenced and compared with others.
+pub(super) fn choose(
+    run: &RunDir,
+    epoch: Epoch,
+    neurons: &ChosenNeurons,
+    num_draws: usize,
+) -> Result<Chosen, NeuronsError> {
+    let (found, ids) = match neurons {
+        ChosenNeurons::Ids(ids) => (Found::default(), ids.clone()),
+        ChosenNeurons::Structure(name) => find_structure(run, epoch, name)?,
+    };
+    let layers = by_layer(&run.info().layers, ids)?;
+    let whole = layers
+        .iter()
+        .find(|layer| layer.units.len() == layer.num_units);
+    if let Some(layer) = whole
+        && num_draws > 0
+    {
+        return Err(NeuronsError::WholeLayer {
+            layer: layer.layer.clone(),
+            num_units: layer.num_units,
+        });
+    }
+    Ok(Chosen {
+        layers,
+        name: match neurons {
+            ChosenNeurons::Ids(_) => None,
+            ChosenNeurons::Structure(name) => Some(name.clone()),
+        },
+        class: found.class,
+        found_on: found.half,
+        seed: found.seed,
+    })
+}
+
+fn by_layer(topology: &Topology, mut ids: Vec<i32>) -> Result<Vec<LayerNeurons>, NeuronsError> {
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Err(NeuronsError::None(valid_range(topology)));
+    }
+    let mut chosen: Vec<LayerNeurons> = Vec::new();
+    let last = topology.layers().len().saturating_sub(1);
+    for neuron in ids {
+        let layers = topology.layers().iter().enumerate();
+        let mut layers = layers.filter(|(_, layer)| range(layer).contains(&neuron));
+        let Some((layer_index, layer)) = layers.next() else {
+            return Err(NeuronsError::NoSuchNeuron {
+                neuron,
+                valid: valid_range(topology),
+            });
+        };
+        if layer_index == last {
+            return Err(NeuronsError::Output {
+                neuron,
+                layer: layer.layer.to_string(),
+                valid: valid_range(topology),
+            });
+        }
+        let unit = (neuron - layer.first_neuron) as usize;
+        match chosen.last_mut() {
+            Some(last) if last.layer_index == layer_index => last.units.push(unit),
+            _ => chosen.push(LayerNeurons {
+                layer: layer.layer.to_string(),
+                layer_index,
+                num_units: layer.num_units as usize,
+                first_neuron: layer.first_neuron,
+                units: vec![unit],
+            }),
+        }
+    }
+    Ok(chosen)
+}
+
+fn range(layer: &Layer) -> std::ops::Range<i32> {
+    layer.first_neuron..layer.first_neuron + layer.num_units.cast_signed()
+}
+
+/// Which neurons can be silenced, as people read it.
+fn valid_range(topology: &Topology) -> String {
+    let layers = topology.layers();
+    let Some((_, hidden)) = layers.split_last().filter(|(_, hidden)| !hidden.is_empty()) else {
+        return "the network has no layer but its outputs, so none can be silenced".to_owned();
+    };
+    let ranges: Vec<String> = hidden
+        .iter()
+        .map(|layer| {
+            let range = range(layer);
+            format!("{} to {} ({})", range.start, range.end - 1, layer.layer)
+        })
+        .collect();
+    format!("those that can be silenced are {}", ranges.join(", "))
+}
+
+/// What the table says of a structure.
+#[derive(Debug, Default)]
+struct Found {
+    class: Option<i32>,
+    half: Option<Half>,
+    seed: Option<u64>,
+}
+
+/// The neurons of a structure at an epoch, and what is known of it.
+fn find_structure(
+    run: &RunDir,
+    epoch: Epoch,
+    name: &str,
+) -> Result<(Found, Vec<i32>), NeuronsError> {
+    let mut names: Vec<String> = Vec::new();
+    let mut epochs: Vec<(i32, i32)> = Vec::new();
+    let (mut found, mut neurons) = (Found::default(), Vec::new());
+    for part in read_derived(run, Table::Structures)? {
+        let rows = &part.rows;
+        let of_rows = rows["name"].as_string::<i32>();
+        let int = |column: &str| rows[column].as_primitive::<Int32Type>().clone();
+        let (first, last) = (int("first_epoch"), int("last_epoch"));
+        let (neuron, class) = (int("neuron"), int("class"));
+        let half = rows["half"].as_string::<i32>();
+        let seed = rows["seed"].as_primitive::<Int64Type>();
+        for row in 0..rows.num_rows() {
+            names.push(of_rows.value(row).to_owned());
+            if of_rows.value(row) != name {
+                continue;
+            }
+            epochs.push((first.value(row), last.value(row)));
+            if !(first.value(row)..=last.value(row)).contains(&epoch.0) {
+                continue;
+            }
+            neurons.push(neuron.value(row));
+            found = Found {
+                class: class.is_valid(row).then(|| class.value(row)),
+                half: half
+                    .is_valid(row)
+                    .then(|| half.value(row).parse().ok())
+                    .flatten(),
+                seed: seed.is_valid(row).then(|| seed.value(row).cast_unsigned()),
+            };
+        }
+    }
+    if epochs.is_empty() {
+        names.sort_unstable();
+        names.dedup();
+        return Err(NeuronsError::NoSuchStructure {
+            name: name.to_owned(),
+            known: known_names(name, &names),
+        });
+    }
+    if neurons.is_empty() {
+        epochs.sort_unstable();
+        epochs.dedup();
+        let ranges: Vec<String> = epochs
+            .iter()
+            .map(|(first, last)| format!("{first} to {last}"))
+            .collect();
+        return Err(NeuronsError::NotThen {
+            name: name.to_owned(),
+            epoch,
+            epochs: ranges.join(", "),
+        });
+    }
+    Ok((found, neurons))
+}
+
+/// How many names of structures an error tells.
+const MAX_NAMES: usize = 20;
+
+fn known_names(name: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        return "the run has none; `query structures find` looks for some".to_owned();
+    }
+    let more = match names.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let told = names[..names.len().min(MAX_NAMES)].join(", ");
+    let similar = did_you_mean(closest(name, names.iter().map(String::as_str)));
+    format!("there are {told}{more}{similar}")
+}
+
+#[cfg(test)]
+mod tests {
+    use trace::LayerLabel;
+
+    use super::*;
+    use crate::model::{Activation, Loss, NetworkConfig};
+
+    fn topology(hidden: &[usize]) -> Topology {
+        let config = NetworkConfig {
+            num_inputs: 3,
+            hidden: hidden.to_vec(),
+            num_outputs: 2,
+            activation: Activation::Relu,
+            loss: Loss::SoftmaxCrossEntropy,
+            convolutions: None,
+        };
+        config.topology().unwrap()
+    }
+
+    fn refused(hidden: &[usize], ids: &[i32]) -> String {
+        by_layer(&topology(hidden), ids.to_vec())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn neurons_are_found_in_their_layers() {
+        let topology = topology(&[4, 3]);
+        let chosen = by_layer(&topology, vec![5, 0, 3, 5, 4]).unwrap();
+        let told: Vec<(&str, usize, usize, &[usize])> = chosen
+            .iter()
+            .map(|l| (&*l.layer, l.layer_index, l.num_units, &l.units[..]))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("L_input", 0, 4, &[0, 3][..]),
+                ("L_hidden_1", 1, 3, &[0, 1])
+            ]
+        );
+        let ids: Vec<i32> = chosen.iter().flat_map(LayerNeurons::neurons).collect();
+        assert_eq!(ids, [0, 3, 4, 5]);
+        assert!(LayerLabel::try_new(&chosen[0].layer).is_ok());
+    }
+
+    #[test]
+    fn errors_tell_which_neurons_there_are() {
+        let valid = "those that can be silenced are 0 to 3 (L_input), 4 to 6 (L_hidden_1)";
+        for (ids, expected) in [
+            (&[9][..], format!("there is no neuron 9: {valid}")),
+            (&[2, -1], format!("there is no neuron -1: {valid}")),
+            (
+                &[2, 7],
+                format!(
+                    "neuron 7 is an output of the network (layer L_output), and silencing it says \
+                     nothing: {valid}"
+                ),
+            ),
+            (&[], format!("no neurons were named: {valid}")),
+        ] {
+            assert_eq!(refused(&[4, 3], ids), expected);
+        }
+        let told = refused(&[], &[0]);
+        assert!(
+            told.ends_with("the network has no layer but its outputs, so none can be silenced")
+        );
+    }
+}

@@ -1,0 +1,293 @@
+//! `recorder ablate`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressDrawTarget, ProgressStyle};
+use recorder::{
+    AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Precision,
+    SampleGroup, Silencing, ablate,
+};
+use trace::{Epoch, Half, RunDir};
+
+use super::console::Console;
+use super::{Cli, print};
+
+const EXAMPLES: &str = "\
+Examples:
+  recorder ablate traces/digits --epoch 19 --neurons 130,141 --class 3
+  recorder ablate traces/digits --epoch 19 --structure threes --mode mean
+
+What was measured is kept in the run:
+  query sql traces/digits \"SELECT * FROM ablations\"";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct AblateArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// The epoch, from 0; -1 is the untrained network, where it was recorded
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    epoch: i32,
+    /// The neurons to silence, by their numbers in the tables
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,...",
+        allow_negative_numbers = true,
+        required_unless_present = "structure"
+    )]
+    neurons: Vec<i32>,
+    /// The structure to silence, by its name in the table structures
+    #[arg(long, value_name = "NAME", conflicts_with = "neurons")]
+    structure: Option<String>,
+    /// What a silenced neuron says: nothing, its mean over all held-out samples, or --factor times
+    /// what it said
+    #[arg(long, value_enum, default_value_t, value_name = "zero|mean|scale")]
+    mode: Mode,
+    /// What --mode scale multiplies by
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    factor: Option<f64>,
+    /// How often as many random neurons of the same layers are silenced instead, to compare with
+    #[arg(long, default_value_t = DEFAULT_DRAWS, value_name = "N")]
+    draws: usize,
+    /// The halves and the random neurons follow from it [default: the structure's, or the run's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// On which held-out samples to judge [default: those that the structure was not found on, or
+    /// all]
+    #[arg(long, value_name = "first|second|all")]
+    half: Option<Half>,
+    /// The class that the neurons are said to go with, which is set against the others [default: the
+    /// structure's]
+    #[arg(long, value_name = "CLASS")]
+    class: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    #[default]
+    Zero,
+    Mean,
+    Scale,
+}
+
+impl AblateArgs {
+    /// Checks that a factor is given exactly where it is used.
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        let problem = match (self.mode, self.factor) {
+            (Mode::Scale, None) => "--mode scale needs --factor",
+            (Mode::Scale, Some(factor)) if !factor.is_finite() => "--factor is no finite number",
+            (Mode::Zero | Mode::Mean, Some(_)) => "--factor needs --mode scale",
+            _ => return Ok(()),
+        };
+        let mut command = Cli::command();
+        command.build();
+        let command = command.find_subcommand_mut("ablate");
+        let command = command.expect("the verb is there");
+        Err(command.error(ErrorKind::ValueValidation, problem))
+    }
+
+    fn options(&self) -> AblationOptions {
+        AblationOptions {
+            epoch: Epoch(self.epoch),
+            neurons: match &self.structure {
+                Some(name) => ChosenNeurons::Structure(name.clone()),
+                None => ChosenNeurons::Ids(self.neurons.clone()),
+            },
+            silencing: match self.mode {
+                Mode::Zero => Silencing::Zero,
+                Mode::Mean => Silencing::Mean,
+                Mode::Scale => Silencing::Scale(self.factor.unwrap_or(1.0)),
+            },
+            num_draws: self.draws,
+            seed: self.seed,
+            half: self.half,
+            class: self.class,
+        }
+    }
+}
+
+pub(super) fn run(args: &AblateArgs, console: &Console) -> Result<ExitCode> {
+    let run = RunDir::open(&args.run)?;
+    let style = ProgressStyle::with_template("{bar:24} pass {pos}/{len} eta {eta}")
+        .expect("a template that indicatif knows");
+    console.bar().set_style(style);
+    console.bar().set_draw_target(ProgressDrawTarget::stderr());
+    let report = ablate(&run, &args.options(), &mut |done, all| {
+        console.bar().set_length(all as u64);
+        console.bar().set_position(done as u64);
+    });
+    console.bar().finish_and_clear();
+    let report = report?;
+    let mut text = String::new();
+    tell_what(&mut text, &report)?;
+    tell_figures(&mut text, &report)?;
+    writeln!(
+        text,
+        "kept in the table ablations (commit {})",
+        report.commit
+    )?;
+    print(&text).context("cannot write to stdout")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
+    writeln!(
+        text,
+        "epoch {}, step {}, rebuilt on {}",
+        report.capture.epoch, report.capture.step, report.device
+    )?;
+    if let Some(reason) = &report.other_device {
+        writeln!(text, "  not on the device that was recorded on, {reason}")?;
+    }
+    if report.precision != Precision::F32 {
+        writeln!(
+            text,
+            "  its weights were rounded when they were recorded (--precision f16), so the rebuilt \
+             network is not quite the one that was trained"
+        )?;
+    }
+    if let Some(name) = &report.name {
+        writeln!(text, "structure {name}")?;
+    }
+    for layer in &report.layers {
+        let neurons: Vec<String> = layer.neurons().map(|neuron| neuron.to_string()).collect();
+        writeln!(
+            text,
+            "{} of the {} neurons of {} {}: {}",
+            neurons.len(),
+            layer.num_units,
+            layer.layer,
+            report.silencing,
+            neurons.join(", ")
+        )?;
+    }
+    let which = match report.half {
+        Half::All => String::new(),
+        half => format!(", the {half} half (seed {})", report.seed),
+    };
+    writeln!(text, "{} held-out samples{which}", report.num_samples)?;
+    match report.found_on {
+        Some(found_on) if found_on == Half::All || found_on.other() != report.half => writeln!(
+            text,
+            "  the structure was found on some of these samples ({found_on}), which flatters it"
+        )?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn tell_figures(text: &mut String, report: &AblationReport) -> std::fmt::Result {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let random = format!("{} random", report.num_draws);
+    let has_classes = !report.class_names.is_empty();
+    let mut header = vec![
+        "samples",
+        "",
+        "metric",
+        "before",
+        "after",
+        random.as_str(),
+        "p",
+    ];
+    if has_classes {
+        header.push("now taken for");
+    }
+    table.set_header(header);
+    for column in [1, 3, 4, 5, 6] {
+        let column = table.column_mut(column).expect("the table has it");
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut previous = None;
+    for figure in &report.figures {
+        let (mut samples, mut num_samples) = (String::new(), String::new());
+        if previous != Some(figure.samples) {
+            samples = group_name(report, figure.samples);
+            num_samples = figure.num_samples.to_string();
+            previous = Some(figure.samples);
+        }
+        let random = figure.random_mean_and_std();
+        let mut row = vec![
+            samples,
+            num_samples,
+            figure.metric.name().replace('_', " "),
+            value(figure.metric, figure.before),
+            value(figure.metric, figure.after),
+            random.map_or_else(String::new, |(mean, std)| {
+                let (mean, std) = (value(figure.metric, mean), value(figure.metric, std));
+                format!("{mean} ± {std}")
+            }),
+            figure
+                .p_value()
+                .map_or_else(String::new, |p| format!("{p:.4}")),
+        ];
+        if has_classes {
+            row.push(taken_for(figure));
+        }
+        table.add_row(row);
+    }
+    for line in table.lines() {
+        writeln!(text, "{}", line.trim_end())?;
+    }
+    if report.num_draws > 0 {
+        writeln!(
+            text,
+            "p: the probability that as many random neurons of the same layers do at least as much harm"
+        )?;
+    }
+    Ok(())
+}
+
+fn group_name(report: &AblationReport, group: SampleGroup) -> String {
+    let class_name = |class: i32| {
+        let name = usize::try_from(class)
+            .ok()
+            .and_then(|class| report.class_names.get(class));
+        match name {
+            Some(name) if *name != class.to_string() => format!("class {class} ({name})"),
+            _ => format!("class {class}"),
+        }
+    };
+    match group {
+        SampleGroup::All => "all".to_owned(),
+        SampleGroup::Others => {
+            let class = report.of_class.map(class_name);
+            format!("all but {}", class.unwrap_or_default())
+        }
+        SampleGroup::Class(class) => class_name(class),
+    }
+}
+
+fn value(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::Score("r2") | Metric::Loss => format!("{value:.4}"),
+        Metric::Score(_) | Metric::AccuracyGap => format!("{:.1}%", 100.0 * value),
+    }
+}
+
+/// The classes that samples of one are taken for more often than before, the most frequent first.
+fn taken_for(figure: &Figure) -> String {
+    let Some([before, after]) = &figure.predicted else {
+        return String::new();
+    };
+    let own = figure.samples.class();
+    let mut gained: Vec<(u32, usize)> = before
+        .iter()
+        .zip(after)
+        .enumerate()
+        .filter(|(class, (before, after))| Some(*class as i32) != own && after > before)
+        .map(|(class, (_, after))| (*after, class))
+        .collect();
+    gained.sort_by_key(|(count, class)| (std::cmp::Reverse(*count), *class));
+    let told = gained
+        .iter()
+        .map(|(count, class)| format!("{class} ({count})"));
+    told.collect::<Vec<_>>().join(", ")
+}
