@@ -23,7 +23,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, StringArray, new_null_array,
 };
 use arrow::datatypes::DataType;
-use query::{QuerySession, Run, SessionOptions};
+use query::{QueryError, QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use trace::{
     CaptureId, Epoch, Group, Layer, LayerLabel, Publisher, Rank, RunDir, RunInfo, Source,
@@ -170,4 +170,30 @@ fn classifications(step: i64) -> Vec<ArrayRef> {
         Arc::new(Float32Array::from(vec![0.25; SAMPLES])),
         Arc::new(tiny::nullable_lists(vec![Some(outputs); SAMPLES])),
     ]
+}
+
+#[tokio::test]
+async fn scores_that_do_not_fit_into_memory_are_an_error() -> Result<()> {
+    let dir = TempDir::new()?;
+    let run = write(&dir.path().join("run"))?;
+    for query in ["structure_scores", "linear_probe"] {
+        // A capture's lists alone are four times 32 values.
+        for (memory_bytes, fits) in [(256, false), (64 << 20, true)] {
+            let options = SessionOptions {
+                memory_bytes: Some(memory_bytes),
+                target_partitions: Some(1),
+                ..SessionOptions::default()
+            };
+            let session = Run::open(run.path())?.session(options)?;
+            let rows = session.named(query, &[]).await?.collect().await;
+            match rows.map_err(QueryError::from) {
+                Ok(_) => assert!(fits, "{query} with {memory_bytes} bytes"),
+                Err(QueryError::Resources(_)) => {
+                    assert!(!fits, "{query} with {memory_bytes} bytes")
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
 }
