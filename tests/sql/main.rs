@@ -6,6 +6,7 @@
 mod answers;
 mod compare;
 mod derived;
+mod embed;
 mod irregular;
 mod planted;
 mod pruning;

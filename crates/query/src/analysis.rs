@@ -7,7 +7,12 @@
 
 mod association;
 mod bootstrap;
+pub(crate) mod clusters;
 pub(crate) mod correlation;
+pub(crate) mod distances;
+pub(crate) mod eigen;
+pub(crate) mod embedding;
+pub(crate) mod markov;
 pub(crate) mod paths;
 mod permutation;
 mod probe;

@@ -3,8 +3,10 @@
 mod answer;
 mod compare;
 mod describe;
+mod embed;
 mod interrupt;
 mod memory;
+mod phases;
 mod shell;
 mod statements;
 mod structures;
@@ -83,6 +85,10 @@ enum Command {
         #[command(flatten)]
         memory: MemoryArgs,
     },
+    /// Place neurons in two or three dimensions, and in clusters
+    Embed(embed::EmbedArgs),
+    /// Find the phases of a training: epochs in which a layer keeps to one behaviour
+    Phases(phases::PhasesArgs),
     /// List the named queries
     List,
     /// Show what a named query answers, its parameters and its columns
@@ -253,6 +259,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             output.destination(),
         ),
         Command::Structures(command) => structures::run(command),
+        Command::Embed(asked) => embed::run(asked),
+        Command::Phases(asked) => phases::run(asked),
         Command::Shell { run, memory } => shell::run(open(&run)?, memory.session_options()),
     }
 }

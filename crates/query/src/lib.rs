@@ -17,6 +17,7 @@ mod call;
 mod coactivation;
 mod compare;
 mod connections;
+mod embed;
 mod error;
 mod facts;
 mod functions;
@@ -28,6 +29,7 @@ mod merge;
 mod named;
 pub mod output;
 mod per_capture;
+mod phases;
 mod scope;
 mod session;
 mod snapshot;
@@ -37,7 +39,12 @@ mod structures;
 mod successive;
 mod table;
 
+pub use analysis::clusters::{Linkage, Merge};
 pub use compare::{Comparison, compare};
+pub use embed::{
+    DEFAULT_PERPLEXITY, EmbedOptions, Embedder, Embedding, EmbeddingMethod, MAX_AUTO_CLUSTERS,
+    MAX_POINTS, NO_STRUCTURE, NOT_TRUSTED,
+};
 pub use error::QueryError;
 pub use functions::{
     FunctionDoc, FunctionKind, all_udafs, all_udfs, function_docs, register_functions,
@@ -46,6 +53,7 @@ pub use layer_values::{Epochs, ValuesOf};
 pub use named::{
     Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, type_name,
 };
+pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
 pub use scope::{Captures, Scope};
 pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
 pub use snapshot::OpenError;

@@ -86,7 +86,7 @@ fn schema() -> SchemaRef {
 struct Network {
     sources: Sources,
     origins: HashMap<String, Origins>,
-    /// The layer whose units are the outputs: the last of which the topology says what it sees.
+    /// The layer whose units are the outputs.
     output: Option<Layer>,
 }
 
@@ -99,11 +99,10 @@ impl Network {
             Some((name.to_owned(), origins(sources.layer(name)?)))
         });
         let origins = origins.collect();
-        let output = layers.iter().rfind(|layer| layer.source.is_some());
         Self {
             sources,
             origins,
-            output: output.cloned(),
+            output: topology.output_layer().cloned(),
         }
     }
 

@@ -1,0 +1,116 @@
+//! Neurons as points in a picture, and in clusters.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use datafusion::common::DataFusionError;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream;
+use query::{
+    EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, Linkage, QueryError, ValuesOf,
+};
+
+use super::memory::MemoryArgs;
+use super::{OutputArgs, finish, open};
+
+#[derive(Args)]
+pub(super) struct EmbedArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// What neurons are compared by
+    #[arg(long, default_value = "activations", value_parser = one_of(ValuesOf::ALL.map(ValuesOf::name), ValuesOf::ALL))]
+    of: ValuesOf,
+    /// How they are placed
+    #[arg(long, default_value = "tsne", value_parser = one_of(EmbeddingMethod::ALL.map(EmbeddingMethod::name), EmbeddingMethod::ALL))]
+    method: EmbeddingMethod,
+    /// 2 or 3
+    #[arg(long, default_value_t = 2)]
+    dimensions: usize,
+    /// Of t-SNE: about how many neighbours a neuron has; by default 30, or as many as there can be
+    #[arg(long)]
+    perplexity: Option<f64>,
+    /// Of t-SNE: the same seed gives the same picture
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// `last`, `first`, a number, or `all`, each of which begins where the one before it ended
+    #[arg(long, default_value = "last")]
+    epoch: Epochs,
+    /// The neurons of this layer alone; `first` and `last` are understood
+    #[arg(long)]
+    layer: Option<String>,
+    /// How clusters are merged
+    #[arg(long, default_value = "ward", value_parser = one_of(Linkage::ALL.map(Linkage::name), Linkage::ALL))]
+    linkage: Linkage,
+    /// How many clusters; by default the number from 2 to 10 with the largest silhouette
+    #[arg(long)]
+    clusters: Option<usize>,
+    /// What the rows are: neurons, or the merges that made the clusters
+    #[arg(long, default_value = "neurons", value_parser = one_of(["neurons", "merges"], [Rows::Neurons, Rows::Merges]))]
+    rows: Rows,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Rows {
+    Neurons,
+    Merges,
+}
+
+/// A choice of values by their names.
+fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    names: [&'static str; N],
+    values: [T; N],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(names).map(move |chosen| {
+        let place = names.iter().position(|name| *name == chosen);
+        values[place.expect("one of the possible values")]
+    })
+}
+
+pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
+    let destination = asked.output.destination().open()?;
+    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    let (dimensions, shown) = (asked.dimensions, asked.rows);
+    let embedder = Embedder::try_new(
+        session,
+        EmbedOptions {
+            of: asked.of,
+            method: asked.method,
+            dimensions,
+            perplexity: asked.perplexity,
+            seed: asked.seed,
+            epochs: asked.epoch,
+            layer: asked.layer,
+            linkage: asked.linkage,
+            clusters: asked.clusters,
+        },
+    )?;
+    let schema = match shown {
+        Rows::Neurons => Embedding::schema(dimensions),
+        Rows::Merges => Embedding::merge_schema(),
+    };
+    let rows = stream::try_unfold(embedder, move |mut embedder| async move {
+        let next = async {
+            let Some(embedding) = embedder.next().await? else {
+                return Ok(None);
+            };
+            eprintln!("{}", embedding.verdict());
+            Ok(Some(match shown {
+                Rows::Neurons => embedding.rows(dimensions)?,
+                Rows::Merges => embedding.merge_rows()?,
+            }))
+        };
+        let next: Result<_, QueryError> = next.await;
+        match next {
+            Ok(rows) => Ok(rows.map(|rows| (rows, embedder))),
+            Err(error) => Err(DataFusionError::External(Box::new(error))),
+        }
+    });
+    let rows = RecordBatchStreamAdapter::new(schema, rows);
+    finish(async { destination.write(Box::pin(rows)).await })
+}

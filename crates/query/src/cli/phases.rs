@@ -1,0 +1,44 @@
+//! Phases of a training.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream;
+use query::{phase_rows, phases};
+
+use super::memory::MemoryArgs;
+use super::{OutputArgs, finish, open};
+
+#[derive(Args)]
+pub(super) struct PhasesArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// This layer alone; `first` and `last` are understood
+    #[arg(long)]
+    layer: Option<String>,
+    /// How many phases; by default the number from 1 to 6 with the smallest Bayesian information
+    /// criterion
+    #[arg(long)]
+    phases: Option<usize>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+pub(super) fn run(asked: PhasesArgs) -> anyhow::Result<ExitCode> {
+    let destination = asked.output.destination().open()?;
+    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    finish(async {
+        let found = phases(&session, asked.layer.as_deref(), asked.phases).await?;
+        for layer in &found {
+            eprintln!("{}", layer.summary());
+        }
+        let rows = phase_rows(&found)?;
+        let schema = rows.schema();
+        let rows = RecordBatchStreamAdapter::new(schema, stream::iter([Ok(rows)]));
+        destination.write(Box::pin(rows)).await
+    })
+}
