@@ -26,25 +26,25 @@
 SELECT class, rank, layer, neuron, first_epoch, last_epoch, score, p_value
 FROM (
     SELECT
-        class, layer, neuron, first_epoch, last_epoch, score, p_value,
+        class, layer, neuron, first_epoch, epoch AS last_epoch, score, p_value,
         CAST(row_number() OVER (PARTITION BY class ORDER BY rank) AS INT) AS rank
     FROM (
         SELECT
             *,
-            -- From the first epoch on that comes after the last one at which it was not found.
-            min(CASE WHEN lost IS NULL OR epoch > lost THEN epoch END)
+            -- From the first capture on that comes after the last one at which it was not found.
+            min(CASE WHEN lost IS NULL OR step > lost THEN epoch END)
                 OVER (PARTITION BY class, neuron) AS first_epoch
         FROM (
             SELECT
-                epoch, layer, neuron, class, rank, score, p_value, correlation,
-                max(CASE WHEN p_value < $percent / 100.0 THEN NULL ELSE epoch END)
+                epoch, step, layer, neuron, class, rank, score, p_value, correlation,
+                max(CASE WHEN p_value < $percent / 100.0 THEN NULL ELSE step END)
                     OVER (PARTITION BY class, neuron) AS lost,
-                max(epoch) OVER () AS last_epoch
+                max(step) OVER () AS last_step
             FROM structure_scores($layer, $measure, $permutations, $half, $seed)
             WHERE ($epoch IS NULL OR epoch <= $epoch) AND ($class IS NULL OR class = $class)
         )
     )
-    WHERE epoch = last_epoch
+    WHERE step = last_step
         AND p_value < $percent / 100.0
         AND ($sign = 'any' OR ($sign = 'positive') = (correlation > 0))
 )
