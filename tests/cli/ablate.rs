@@ -375,3 +375,82 @@ fn networks_of_every_kind_can_be_ablated() {
         "{stderr}"
     );
 }
+
+/// The notebook's thesis: neurons that go with an output are what it is made of. Five neurons a class
+/// are chosen on one half of the held-out samples and silenced on the other; each class's are compared
+/// with as many random neurons of the same layers, and with what the other classes lose.
+#[test]
+fn what_one_half_chose_is_what_the_other_half_misses() {
+    let scratch = Scratch::new();
+    scratch.train(&["--out", "run"]);
+    let find = [
+        "structures",
+        "find",
+        "run",
+        "--half",
+        "first",
+        "--size",
+        "5",
+    ];
+    let find = [&find[..], &["--permutations", "199"]].concat();
+    run(&mut scratch.query(&find)).expect_success();
+    for class in 0..10 {
+        let name = format!("class_{class}");
+        // With 100 draws no p-value of ten would be below 0.05 once it is corrected.
+        let arguments = [
+            "run",
+            "--epoch",
+            "19",
+            "--structure",
+            &name,
+            "--draws",
+            "399",
+        ];
+        let stdout = ablate(&scratch, &arguments);
+        assert!(stdout.contains(", the second half (seed 42)\n"), "{stdout}");
+    }
+
+    let sql = "SELECT * FROM ablation_effects ORDER BY p_value, of_class";
+    let rows = scratch.rows("run", sql);
+    assert_eq!(rows.len(), 10);
+    let number = |row: &Value, column: &str| row[column].as_f64().unwrap();
+    let mut largest: f64 = 0.0;
+    for (place, row) in rows.iter().enumerate() {
+        assert_eq!(
+            (&row["half"], &row["draws"]),
+            (&"second".into(), &399.into())
+        );
+        // Holm's procedure, step by step.
+        largest = largest
+            .max((10.0 - place as f64) * number(row, "p_value"))
+            .min(1.0);
+        assert!((number(row, "p_holm") - largest).abs() < 1e-9, "{row}");
+    }
+
+    let run = run(&mut scratch.query(&[
+        "run",
+        "ablation_effects",
+        "run",
+        "--param",
+        "metric=loss",
+        "--format",
+        "json",
+    ]));
+    let rows: Vec<Value> = run
+        .expect_success()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let below = |column: &str| rows.iter().filter(|row| number(row, column) < 0.05).count();
+    // Nearly every class loses more than chance explains; the others do not.
+    assert!(below("p_holm") >= 8, "{rows:#?}");
+    assert!(below("others_p_value") <= 2, "{rows:#?}");
+    let mean = |column: &str| rows.iter().map(|row| number(row, column)).sum::<f64>() / 10.0;
+    let lost = mean("after") - mean("before");
+    let by_chance = mean("random_mean") - mean("before");
+    let others = mean("others_after") - mean("others_before");
+    assert!(
+        lost > 5.0 * by_chance && lost > 5.0 * others,
+        "{lost} {by_chance} {others}"
+    );
+}

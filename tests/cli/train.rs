@@ -47,7 +47,7 @@ fn without_options_it_leaves_a_run_that_query_opens() {
     for rows in next_commands(&scratch, &stdout) {
         assert!(rows.lines().count() > 20, "{rows}");
     }
-    every_named_query_answers(&scratch, "traces/digits", &[]);
+    every_named_query_answers(&scratch, "traces/digits", &["ablation_effects"]);
 }
 
 /// What the two commands to try next print, pasted into a shell as they stand there.
@@ -178,7 +178,7 @@ fn what_recording_may_cost_is_kept_to_and_what_that_left_out_is_counted() {
 /// `silent` are those that have nothing to say of such a run.
 fn every_named_query_answers(scratch: &Scratch, run_dir: &str, silent: &[&str]) {
     let list = run(&mut scratch.query(&["list"])).expect_success();
-    assert_eq!(list.lines().count(), 24, "{list}");
+    assert_eq!(list.lines().count(), 25, "{list}");
     for line in list.lines() {
         let (name, purpose) = line.split_once(' ').unwrap();
         assert!(!purpose.trim().is_empty(), "{line}");
@@ -205,6 +205,7 @@ fn the_notebooks_network_is_trained_and_asked_about() {
         "structure_onset",
         "class_changes",
         "rank_stability",
+        "ablation_effects",
     ];
     every_named_query_answers(&scratch, "run", &silent);
 }
@@ -231,7 +232,7 @@ fn a_convolutional_network_is_trained_and_asked_about() {
         layer("L_output", "linear", 64, 10),
     ];
     assert_eq!(layers, expected);
-    every_named_query_answers(&scratch, "run", &[]);
+    every_named_query_answers(&scratch, "run", &["ablation_effects"]);
     let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
     assert!(verified.contains("run: whole; 3 captures"), "{verified}");
     let replayed = run(&mut scratch.recorder(&["replay", "run", "--epoch", "2"]));

@@ -34,7 +34,9 @@ pub fn session() -> Result<(TempDir, QuerySession)> {
     ];
     writer.publish(BTreeMap::from(rows), old)?;
     let last = capture(2, 6);
-    publish_derived(&run, Table::Ablations, last, ablation(last)?)?;
+    for ablation in &ABLATIONS {
+        publish_derived(&run, Table::Ablations, last, ablation_rows(last, ablation)?)?;
+    }
     let session = Run::open(run.path())?.session(SessionOptions::default())?;
     Ok((dir, session))
 }
@@ -70,29 +72,105 @@ fn structure(capture: CaptureId, name: &str, neurons: &[i32]) -> Result<RecordBa
     Ok(derived_rows(Table::Structures, capture, columns)?)
 }
 
-fn ablation(capture: CaptureId) -> Result<RecordBatch> {
-    let double = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
+/// What was silenced at epoch 2.
+struct Ablation {
+    id: &'static str,
+    name: Option<&'static str>,
+    of_class: i32,
+    neurons: &'static str,
+    half: &'static str,
+    /// Whether two draws were made.
+    has_draws: bool,
+    figures: &'static [Figure],
+}
+
+/// Of which samples, how many, what, before, after and its p-value.
+type Figure = (&'static str, i64, &'static str, f64, f64, f64);
+
+const ABLATIONS: [Ablation; 4] = [
+    Ablation {
+        id: "0123456789abcdef",
+        name: Some("ones"),
+        of_class: 1,
+        neurons: "0,1",
+        half: "second",
+        has_draws: true,
+        figures: &[
+            ("class", 2, "accuracy", 1.0, 0.5, 0.5),
+            ("class", 2, "accuracy_gap", 0.25, -0.25, 0.25),
+            ("others", 1, "accuracy", 0.75, 0.75, 1.0),
+        ],
+    },
+    Ablation {
+        id: "1123456789abcdef",
+        name: None,
+        of_class: 0,
+        neurons: "0",
+        half: "second",
+        has_draws: true,
+        figures: &[
+            ("class", 1, "accuracy", 1.0, 0.0, 0.02),
+            ("others", 2, "accuracy", 0.5, 0.5, 1.0),
+        ],
+    },
+    Ablation {
+        id: "2123456789abcdef",
+        name: Some("ones"),
+        of_class: 1,
+        neurons: "1",
+        half: "first",
+        has_draws: true,
+        figures: &[("class", 1, "accuracy", 1.0, 0.25, 0.125)],
+    },
+    Ablation {
+        id: "3123456789abcdef",
+        name: None,
+        of_class: 0,
+        neurons: "1",
+        half: "first",
+        has_draws: false,
+        figures: &[
+            ("class", 1, "accuracy", 1.0, 0.0, 0.0),
+            ("others", 1, "accuracy", 0.75, 0.5, 0.0),
+        ],
+    },
+];
+
+fn ablation_rows(capture: CaptureId, ablation: &Ablation) -> Result<RecordBatch> {
+    let figures = ablation.figures;
+    let n = figures.len();
+    let doubles = |of: &dyn Fn(&Figure) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(figures.iter().map(of)))
+    };
+    let of_draws = |of: &dyn Fn(&Figure) -> f64| -> ArrayRef {
+        let value = |figure| ablation.has_draws.then(|| of(figure));
+        Arc::new(figures.iter().map(value).collect::<Float64Array>())
+    };
+    let lists = |of: &dyn Fn(&Figure) -> Option<&'static [f32]>| -> ArrayRef {
+        Arc::new(tiny::nullable_lists(figures.iter().map(of)))
+    };
+    let class = |figure: &Figure| (figure.0 == "class").then_some(ablation.of_class);
     let columns = vec![
-        texts("0123456789abcdef", 1),
-        texts("ones", 1),
-        tiny::int([1]),
-        texts("0,1", 1),
-        texts("zero", 1),
-        new_null_array(&DataType::Float64, 1),
-        texts("second", 1),
-        tiny::long([42]),
-        texts("class", 1),
-        tiny::int([1]),
-        tiny::long([2]),
-        texts("accuracy", 1),
-        double(1.0),
-        double(0.5),
-        double(0.75),
-        double(0.25),
-        double(0.5),
-        Arc::new(tiny::nullable_lists([Some(&[0.5, 1.0][..])])),
-        Arc::new(tiny::nullable_lists([Some(&[0.0, 2.0][..])])),
-        Arc::new(tiny::nullable_lists([None])),
+        texts(ablation.id, n),
+        Arc::new(StringArray::from(vec![ablation.name; n])) as ArrayRef,
+        Arc::new(Int32Array::from_value(ablation.of_class, n)),
+        texts(ablation.neurons, n),
+        texts("zero", n),
+        new_null_array(&DataType::Float64, n),
+        texts(ablation.half, n),
+        Arc::new(Int64Array::from_value(42, n)),
+        Arc::new(StringArray::from_iter_values(figures.iter().map(|f| f.0))),
+        Arc::new(figures.iter().map(class).collect::<Int32Array>()),
+        Arc::new(Int64Array::from_iter_values(figures.iter().map(|f| f.1))),
+        Arc::new(StringArray::from_iter_values(figures.iter().map(|f| f.2))),
+        doubles(&|figure| figure.3),
+        doubles(&|figure| figure.4),
+        of_draws(&|_| 0.75),
+        of_draws(&|_| 0.25),
+        of_draws(&|figure| figure.5),
+        lists(&|_| ablation.has_draws.then_some(&[0.5, 1.0])),
+        lists(&|figure| (figure.0 == "class").then_some(&[0.0, 2.0])),
+        lists(&|_| None),
     ];
     Ok(derived_rows(Table::Ablations, capture, columns)?)
 }

@@ -42,7 +42,7 @@ fn session_with(options: SessionOptions) -> Result<(TempDir, QuerySession)> {
 /// Asks all records of a file.
 fn check(file: &str) -> Result<()> {
     let (_dir, session) = match file {
-        "derived.slt" => derived::session()?,
+        "ablation_effects.slt" | "derived.slt" => derived::session()?,
         "irregular.slt" => irregular::session()?,
         "cartography.slt"
         | "class_selectivity.slt"
@@ -96,6 +96,7 @@ macro_rules! slt {
 }
 
 slt![
+    ablation_effects,
     by_layer,
     by_neuron,
     by_neuron_activations,

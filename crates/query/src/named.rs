@@ -27,7 +27,7 @@ macro_rules! query_files {
     };
 }
 
-const FILES: [(&str, &str); 24] = query_files![
+const FILES: [(&str, &str); 25] = query_files![
     "classification_series",
     "padded",
     "by_layer",
@@ -51,6 +51,7 @@ const FILES: [(&str, &str); 24] = query_files![
     "learning_curve",
     "confusion",
     "cartography",
+    "ablation_effects",
     "overhead",
 ];
 

@@ -377,6 +377,7 @@ fn list_and_describe_tell_the_named_queries() {
             "learning_curve",
             "confusion",
             "cartography",
+            "ablation_effects",
             "overhead"
         ]
     );

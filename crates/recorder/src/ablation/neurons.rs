@@ -154,7 +154,7 @@ fn by_layer(topology: &Topology, mut ids: Vec<i32>) -> Result<Vec<LayerNeurons>,
         return Err(NeuronsError::None(valid_range(topology)));
     }
     let mut chosen: Vec<LayerNeurons> = Vec::new();
-    let last = topology.layers().len().saturating_sub(1);
+    let output = topology.output_layer().map(|layer| &layer.layer);
     for neuron in ids {
         let layers = topology.layers().iter().enumerate();
         let mut layers = layers.filter(|(_, layer)| range(layer).contains(&neuron));
@@ -164,7 +164,7 @@ fn by_layer(topology: &Topology, mut ids: Vec<i32>) -> Result<Vec<LayerNeurons>,
                 valid: valid_range(topology),
             });
         };
-        if layer_index == last {
+        if Some(&layer.layer) == output {
             return Err(NeuronsError::Output {
                 neuron,
                 layer: layer.layer.to_string(),

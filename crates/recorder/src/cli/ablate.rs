@@ -53,7 +53,8 @@ pub(super) struct AblateArgs {
     /// What --mode scale multiplies by
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
     factor: Option<f64>,
-    /// How often as many random neurons of the same layers are silenced instead, to compare with
+    /// How often as many random neurons of the same layers are silenced instead, to compare with: no
+    /// p-value is below 1 / (1 + N), so several that are corrected together take more
     #[arg(long, default_value_t = DEFAULT_DRAWS, value_name = "N")]
     draws: usize,
     /// The halves and the random neurons follow from it [default: the structure's, or the run's]
