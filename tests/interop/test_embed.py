@@ -101,7 +101,9 @@ def test_tsne_is_as_good_as_scikit_learns(digits_run, embed, dimensions):
     # Pictures of fewer neurons differ by more from one seed to the next, theirs as well.
     data = values(digits_run, "activations", layer="L_input")
     rows, [said] = embed(digits_run, "--layer", "L_input", "--perplexity", 20, "--dimensions", dimensions)
-    assert said["trustworthiness"] == pytest.approx(trustworthiness(data, places(rows), n_neighbors=5), rel=1e-9)
+    # Silent neurons are in one place, and which of them is the nearer neighbour is up to the program: weights, in
+    # the test of epochs, have no such ties and agree exactly.
+    assert said["trustworthiness"] == pytest.approx(trustworthiness(data, places(rows), n_neighbors=5), rel=1e-3)
     theirs = TSNE(dimensions, perplexity=20, method="exact", init="pca", random_state=0).fit(data)
     expected = trustworthiness(data, theirs.embedding_, n_neighbors=5)
     # In three dimensions theirs is of another distribution, with two degrees of freedom.
