@@ -10,6 +10,7 @@ mod disk;
 mod interchange;
 mod interrupt;
 mod memory;
+mod plot;
 mod query;
 mod replay;
 mod structures;

@@ -7,6 +7,7 @@ mod embed;
 mod interrupt;
 mod memory;
 mod phases;
+mod plot;
 mod shell;
 mod statements;
 mod structures;
@@ -99,6 +100,8 @@ enum Command {
     /// Find, name and show sets of neurons that go with a class, kept in the run's table `structures`
     #[command(subcommand)]
     Structures(structures::StructuresCommand),
+    /// Draw a picture (`query plot --help` lists the kinds)
+    Plot(plot::PlotArgs),
     /// Ask one question after another
     Shell {
         /// The run's directory
@@ -261,6 +264,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Structures(command) => structures::run(command),
         Command::Embed(asked) => embed::run(asked),
         Command::Phases(asked) => phases::run(asked),
+        Command::Plot(asked) => plot::run(asked),
         Command::Shell { run, memory } => shell::run(open(&run)?, memory.session_options()),
     }
 }

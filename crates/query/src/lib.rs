@@ -4,7 +4,8 @@
 //! by DataFusion, with the list functions that [`function_docs`] describes. What is asked often
 //! has a name: a [`NamedQuery`] is a `.sql` file with typed parameters, and a table in SQL at its
 //! defaults. [`output`] writes rows as people and programs read them, [`analysis`] computes what SQL
-//! cannot say well.
+//! cannot say well. A [`PlotKind`] is a picture that is asked for often; it makes a [`chart::Chart`],
+//! which is drawn as SVG, PNG or a page.
 //!
 //! Files are known from the run's commits, never from a listing: a query sees whole captures only,
 //! and a filter on `epoch` or `layer` decides about files before any is opened. SQL only reads,
@@ -14,6 +15,7 @@ pub mod allocator;
 pub mod analysis;
 mod build_side;
 mod call;
+pub mod chart;
 mod coactivation;
 mod compare;
 mod connections;
@@ -30,6 +32,7 @@ mod named;
 pub mod output;
 mod per_capture;
 mod phases;
+mod plot;
 mod scope;
 mod session;
 mod snapshot;
@@ -54,6 +57,7 @@ pub use named::{
     Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, type_name,
 };
 pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
+pub use plot::{Picture, PlotError, PlotKind};
 pub use scope::{Captures, Scope};
 pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
 pub use snapshot::OpenError;

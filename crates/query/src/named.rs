@@ -10,6 +10,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use trace::closest;
 
+pub(crate) use header::parameter;
 pub use header::{Column, Parameter, ParameterType, type_name};
 pub use parameter::MAX_AUTO_WIDTH;
 
@@ -166,7 +167,7 @@ impl NamedQuery {
         snapshot: &Snapshot,
         arguments: &Arguments,
     ) -> Result<LogicalPlan, QueryError> {
-        self.check_names(arguments)?;
+        check_names(self.name, &self.parameters, arguments)?;
         let scope = self.scope(arguments)?;
         let values = self
             .own_parameters()
@@ -183,34 +184,6 @@ impl NamedQuery {
             .set_extension(Arc::new(ParameterValues::new(&values)));
         let plan = state.create_logical_plan(self.sql).await?;
         Ok(plan.with_param_values(values)?)
-    }
-
-    fn check_names(&self, arguments: &Arguments) -> Result<(), QueryError> {
-        for (position, (name, _)) in arguments.iter().enumerate() {
-            let names = || {
-                self.parameters
-                    .iter()
-                    .map(|parameter| parameter.name.as_str())
-            };
-            if !names().any(|known| known == name) {
-                return Err(QueryError::UnknownParameter {
-                    query: self.name,
-                    name: name.clone(),
-                    closest: closest(name, names()).map(str::to_owned),
-                    names: names().collect::<Vec<_>>().join(", "),
-                });
-            }
-            if arguments[..position]
-                .iter()
-                .any(|(earlier, _)| earlier == name)
-            {
-                return Err(QueryError::BadParameter {
-                    name: name.clone(),
-                    problem: "is given twice".to_owned(),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn scope(&self, arguments: &Arguments) -> Result<Scope, QueryError> {
@@ -232,11 +205,40 @@ impl NamedQuery {
     }
 }
 
+/// Whether `of`, a query or a picture, has the parameters that are given, each once.
+pub(crate) fn check_names(
+    of: &'static str,
+    parameters: &[Parameter],
+    arguments: &Arguments,
+) -> Result<(), QueryError> {
+    for (position, (name, _)) in arguments.iter().enumerate() {
+        let names = || parameters.iter().map(|parameter| parameter.name.as_str());
+        if !names().any(|known| known == name) {
+            return Err(QueryError::UnknownParameter {
+                query: of,
+                name: name.clone(),
+                closest: closest(name, names()).map(str::to_owned),
+                names: names().collect::<Vec<_>>().join(", "),
+            });
+        }
+        if arguments[..position]
+            .iter()
+            .any(|(earlier, _)| earlier == name)
+        {
+            return Err(QueryError::BadParameter {
+                name: name.clone(),
+                problem: "is given twice".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn is_common(name: &str) -> bool {
     matches!(name, "captures" | "initial")
 }
 
-fn value_of<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
+pub(crate) fn value_of<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
     let found = arguments.iter().find(|(key, _)| key == name);
     found.map(|(_, value)| value.as_str())
 }

@@ -1,8 +1,8 @@
-//! The named queries, told.
+//! The named queries and the pictures, told.
 
 use std::fmt::Write;
 
-use query::NamedQuery;
+use query::{NamedQuery, Parameter, PlotKind};
 
 /// Every named query with the first sentence of its purpose.
 pub(super) fn list() -> String {
@@ -23,15 +23,7 @@ pub(super) fn list() -> String {
 /// What a named query answers, takes and returns, and its SQL.
 pub(super) fn query(query: &NamedQuery) -> String {
     let mut text = format!("{}\n\n{}\n\nParameters\n", query.name(), query.purpose());
-    let parameters = query.parameters().iter().map(|parameter| {
-        let declared = format!("{} = {}", parameter.name, parameter.default);
-        (
-            declared,
-            parameter.data_type.to_string(),
-            parameter.meaning.as_str(),
-        )
-    });
-    table(&mut text, parameters.collect());
+    table(&mut text, parameter_rows(query.parameters()));
     text.push_str("\nColumns\n");
     let columns = query.columns().iter();
     let columns = columns.map(|c| (c.name.clone(), c.data_type.clone(), c.meaning.as_str()));
@@ -45,6 +37,30 @@ pub(super) fn query(query: &NamedQuery) -> String {
         writeln!(text, "  {line}").expect("a string takes everything");
     }
     text
+}
+
+/// What each kind of picture takes.
+pub(super) fn plots() -> String {
+    let mut text = String::from("Parameters (--param key=value)\n");
+    for kind in PlotKind::ALL {
+        let parameters = kind.parameters();
+        if !parameters.is_empty() {
+            writeln!(text, "\n{}", kind.name()).expect("a string takes everything");
+            table(&mut text, parameter_rows(&parameters));
+        }
+    }
+    text
+}
+
+fn parameter_rows(parameters: &[Parameter]) -> Vec<(String, String, &str)> {
+    let rows = parameters.iter().map(|parameter| {
+        (
+            format!("{} = {}", parameter.name, parameter.default),
+            parameter.data_type.to_string(),
+            parameter.meaning.as_str(),
+        )
+    });
+    rows.collect()
 }
 
 fn table(text: &mut String, rows: Vec<(String, String, &str)>) {

@@ -119,7 +119,7 @@ fn continued(meaning: &mut String, text: &str) {
 }
 
 /// `name Type = default: meaning`
-fn parameter(text: &str) -> Option<Parameter> {
+pub(crate) fn parameter(text: &str) -> Option<Parameter> {
     let (declared, meaning) = text.split_once(": ")?;
     let (declared, default) = declared.split_once(" = ")?;
     let (name, data_type) = declared.split_once(' ')?;

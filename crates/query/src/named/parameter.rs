@@ -18,7 +18,7 @@ impl Parameter {
     ///
     /// Words are resolved here, before planning, so that the plan has literals and files are
     /// pruned by them.
-    pub(super) fn resolve(
+    pub(crate) fn resolve(
         &self,
         text: &str,
         snapshot: &Snapshot,

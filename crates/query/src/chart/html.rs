@@ -1,0 +1,446 @@
+//! Charts in a browser, by ECharts: a page that needs no network, or figures for somebody else's page.
+//!
+//! A page has [`style`] in its head, as many [`figure`]s as it likes, and [`script`] once, behind them.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{
+    Axis, Cells, Chart, Content, Graph, Line, Panel, PointGroup, Ridge, Theme, Ticks, number,
+};
+use crate::chart::colours::text_on;
+
+/// Apache ECharts, with its licence in its first lines; `vendor/echarts` has the notices.
+const ECHARTS: &str = include_str!("../../vendor/echarts/echarts.min.js");
+
+/// Draws what figures hold, and draws it anew when they change size.
+const DRAW: &str = include_str!("draw.js");
+
+/// How many colours a colour bar goes through.
+const NUM_COLOURS: usize = 17;
+
+/// A page with one chart, complete in itself.
+pub fn page(chart: &Chart, theme: Theme) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{}</title>\n{}</head>\n<body>\n{}{}</body>\n</html>\n",
+        escaped(&chart.title),
+        style(theme),
+        figure(chart, theme),
+        script(),
+    )
+}
+
+/// The style sheet of figures, as an element.
+pub fn style(theme: Theme) -> String {
+    format!(
+        "<style>\n\
+         body {{ margin: 1.5rem auto; max-width: 60rem; padding: 0 1rem; background: {ground}; \
+         color: {text}; font-family: system-ui, 'DejaVu Sans', Verdana, sans-serif; }}\n\
+         .chart {{ margin: 0 0 2rem; }}\n\
+         .chart h2 {{ margin: 0; font-size: 1.4rem; }}\n\
+         .chart p {{ margin: 0.3rem 0; color: {muted}; font-size: 0.9rem; }}\n\
+         .chart-panel {{ width: 100%; }}\n\
+         </style>\n",
+        ground = theme.ground(),
+        text = theme.text(),
+        muted = theme.muted(),
+    )
+}
+
+/// ECharts and what draws the figures before it, as elements.
+pub fn script() -> String {
+    format!("<script>\n{ECHARTS}\n</script>\n<script>\n{DRAW}</script>\n")
+}
+
+/// A chart, as an element that [`script`] draws.
+pub fn figure(chart: &Chart, theme: Theme) -> String {
+    let mut html = format!(
+        "<figure class=\"chart\">\n<h2>{}</h2>\n<p>{}</p>\n",
+        escaped(&chart.title),
+        escaped(&chart.subtitle)
+    );
+    for panel in &chart.panels {
+        let name = panel.title.as_ref().unwrap_or(&chart.title);
+        writeln!(
+            html,
+            "<div class=\"chart-panel\" role=\"img\" aria-label=\"{}\" style=\"height: {}px\">\
+             <script type=\"application/json\">{}</script></div>",
+            escaped(name),
+            height(panel),
+            in_script(&option(panel, theme)),
+        )
+        .expect("a string takes everything");
+    }
+    for note in &chart.notes {
+        writeln!(html, "<p>{}</p>", escaped(note)).expect("a string takes everything");
+    }
+    html + "</figure>\n"
+}
+
+/// JSON that ends no element.
+fn in_script(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c")
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// In pixels.
+fn height(panel: &Panel) -> usize {
+    match &panel.content {
+        Content::Lines(_) => 340,
+        Content::Ridges(ridges) => 160 + 44 * ridges.len(),
+        Content::Cells(cells) => (150 + 40 * cells.values.len()).min(720),
+        Content::Points(_) => match &panel.y.ticks {
+            Ticks::Names(names) => 170 + 34 * names.len(),
+            _ => 600,
+        },
+        Content::Graph(graph) => 680.max(160 + 16 * graph.tallest_column()),
+    }
+}
+
+/// What ECharts is told of a panel. What it wants as functions stands in keys that `draw.js` knows.
+fn option(panel: &Panel, theme: Theme) -> Value {
+    let mut option = match &panel.content {
+        Content::Lines(lines) => of_lines(panel, lines, theme),
+        Content::Ridges(ridges) => of_ridges(panel, ridges, theme),
+        Content::Cells(cells) => of_cells(panel, cells, theme),
+        Content::Points(groups) => of_points(panel, groups, theme),
+        Content::Graph(graph) => of_graph(graph, theme),
+    };
+    option["animation"] = json!(false);
+    option["backgroundColor"] = json!("transparent");
+    option["textStyle"] = json!({"color": theme.text()});
+    if let Some(title) = &panel.title {
+        let style = json!({"color": theme.text(), "fontSize": 15, "fontWeight": "normal"});
+        option["title"] = json!({"text": title, "left": "center", "textStyle": style});
+    }
+    option
+}
+
+/// Where the axes are; above them is a legend, or nothing but perhaps the panel's title.
+fn grid(panel: &Panel, has_legend: bool) -> Value {
+    let top = match (has_legend, panel.title.is_some()) {
+        (true, _) => 70,
+        (false, true) => 40,
+        (false, false) => 16,
+    };
+    json!({"left": 70, "right": 30, "top": top, "bottom": 60})
+}
+
+fn axis(axis: &Axis, theme: Theme, gap: u32) -> Value {
+    let mut value = json!({
+        "type": "value",
+        "scale": true,
+        "name": axis.label,
+        "nameLocation": "middle",
+        "nameGap": gap,
+        "nameTextStyle": {"color": theme.text(), "fontSize": 13},
+        "axisLabel": {"color": theme.text()},
+        "axisLine": {"show": true, "lineStyle": {"color": theme.muted()}},
+        "splitLine": {"lineStyle": {"color": theme.grid()}},
+    });
+    match &axis.ticks {
+        Ticks::Numbers => {}
+        Ticks::Whole => {
+            value["minInterval"] = json!(1);
+            value["min"] = json!("dataMin");
+            value["max"] = json!("dataMax");
+            value["axisLabel"]["hideOverlap"] = json!(true);
+        }
+        Ticks::Shares => value["axisLabel"]["share"] = json!(true),
+        Ticks::Names(names) => {
+            value["type"] = json!("category");
+            value["data"] = json!(names);
+            value["splitLine"] = json!({"show": false});
+        }
+    }
+    value
+}
+
+fn legend(names: impl Iterator<Item = String>, theme: Theme) -> Value {
+    let names: Vec<String> = names.collect();
+    json!({
+        "data": names,
+        "top": 28,
+        "type": "scroll",
+        "textStyle": {"color": theme.text()},
+        "pageTextStyle": {"color": theme.text()},
+    })
+}
+
+fn tooltip(trigger: &str, theme: Theme) -> Value {
+    json!({
+        "trigger": trigger,
+        "confine": true,
+        "backgroundColor": theme.ground(),
+        "borderColor": theme.muted(),
+        "textStyle": {"color": theme.text()},
+    })
+}
+
+fn of_lines(panel: &Panel, lines: &[Line], theme: Theme) -> Value {
+    let series: Vec<Value> = lines
+        .iter()
+        .enumerate()
+        .map(|(index, line)| {
+            // Told apart without colour as well.
+            let style = ["solid", "dashed", "dotted"][index % 3];
+            json!({
+                "type": "line",
+                "name": line.name,
+                "data": line.points,
+                "color": theme.series(index),
+                "lineStyle": {"width": 2.5, "type": style},
+                "symbolSize": 5,
+                "showSymbol": line.points.len() <= 40,
+            })
+        })
+        .collect();
+    let mut tooltip = tooltip("axis", theme);
+    tooltip["share"] = json!(panel.y.ticks == Ticks::Shares);
+    json!({
+        "grid": grid(panel, true),
+        "legend": legend(lines.iter().map(|line| line.name.clone()), theme),
+        "tooltip": tooltip,
+        "xAxis": axis(&panel.x, theme, 30),
+        "yAxis": axis(&panel.y, theme, 50),
+        "series": series,
+    })
+}
+
+fn of_ridges(panel: &Panel, ridges: &[Ridge], theme: Theme) -> Value {
+    let last = ridges.len().saturating_sub(1) as f64;
+    // From the back to the front.
+    let series: Vec<Value> = ridges
+        .iter()
+        .rev()
+        .map(|ridge| {
+            let colour = super::ColourScale::Sequential.colour(ridge.base, (0.0, last), theme);
+            let points = ridge.points.iter().map(|&[x, y]| [x, ridge.base + y]);
+            json!({
+                "type": "line",
+                "name": ridge.name,
+                "data": points.collect::<Vec<_>>(),
+                "showSymbol": false,
+                "color": colour,
+                "lineStyle": {"width": 1.2, "color": theme.text()},
+                "areaStyle": {"color": colour, "opacity": 0.85, "origin": ridge.base},
+                "endLabel": {
+                    "show": ridge.remark.is_some(),
+                    "formatter": ridge.remark,
+                    "color": theme.muted(),
+                    "align": "right",
+                    "offset": [0, -8],
+                },
+            })
+        })
+        .collect();
+    let mut y_axis = named_rows(&panel.y, theme);
+    y_axis["min"] = json!(0);
+    let mut x_axis = axis(&panel.x, theme, 30);
+    x_axis["min"] = json!("dataMin");
+    x_axis["max"] = json!("dataMax");
+    // They are no round numbers.
+    x_axis["axisLabel"]["showMinLabel"] = json!(false);
+    x_axis["axisLabel"]["showMaxLabel"] = json!(false);
+    json!({"grid": grid(panel, false), "xAxis": x_axis, "yAxis": y_axis, "series": series})
+}
+
+/// An axis with numbers that has names at 0, 1, ...
+fn named_rows(of: &Axis, theme: Theme) -> Value {
+    let names = of.name_list();
+    let at: Vec<usize> = (0..names.len()).collect();
+    let mut value = axis(&Axis::numbers(of.label.clone()), theme, 40);
+    value["scale"] = json!(false);
+    value["axisLabel"]["customValues"] = json!(at);
+    value["axisLabel"]["names"] = json!(names);
+    value["axisTick"] = json!({"customValues": at});
+    value["splitLine"] = json!({"show": false});
+    value
+}
+
+fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
+    let (columns, rows) = (panel.x.name_list(), panel.y.name_list());
+    let mut data = Vec::new();
+    for (y, row) in cells.values.iter().enumerate() {
+        for (x, value) in row.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let shown = match cells.ticks {
+                Ticks::Shares => format!("{} %", number(100.0 * value)),
+                _ => number(*value),
+            };
+            let (down, across) = (&panel.y.label, &panel.x.label);
+            let mut name = format!("{down} {}, {across} {}: {shown}", rows[y], columns[x]);
+            let mut cell = json!({"value": [x, y, value]});
+            if let Some(texts) = &cells.texts {
+                if !texts[y][x].is_empty() {
+                    write!(name, " ({})", texts[y][x]).expect("a string takes everything");
+                }
+                let colour = text_on(&cells.colour(*value, theme));
+                cell["label"] = json!({"show": true, "formatter": texts[y][x], "color": colour});
+            }
+            cell["name"] = json!(name);
+            data.push(cell);
+        }
+    }
+    let mut tooltip = tooltip("item", theme);
+    tooltip["formatter"] = json!("{b}");
+    let mut y_axis = axis(&panel.y, theme, 55);
+    y_axis["inverse"] = json!(true);
+    let range = cells.range().unwrap_or((0.0, 0.0));
+    // The colour bar stands above the cells, below the title.
+    let bar_top = if panel.title.is_some() { 26 } else { 0 };
+    let mut grid = grid(panel, false);
+    grid["top"] = json!(bar_top + 62);
+    grid["show"] = json!(true);
+    grid["borderWidth"] = json!(0);
+    grid["backgroundColor"] = json!(theme.missing());
+    let mut visual_map = json!({
+        "type": "continuous",
+        "min": range.0,
+        "max": range.1,
+        "dimension": 2,
+        "calculable": true,
+        "orient": "horizontal",
+        "right": 30,
+        "top": bar_top,
+        // At its right end nothing, at its left what it means.
+        "text": ["", cells.legend],
+        "textStyle": {"color": theme.text()},
+        "inRange": {"color": cells.scale.colours(NUM_COLOURS, range, theme)},
+    });
+    visual_map["share"] = json!(cells.ticks == Ticks::Shares);
+    json!({
+        "grid": grid,
+        "tooltip": tooltip,
+        "xAxis": axis(&panel.x, theme, 35),
+        "yAxis": y_axis,
+        "visualMap": visual_map,
+        "series": [{"type": "heatmap", "data": data}],
+    })
+}
+
+fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
+    const SYMBOLS: [&str; 4] = ["circle", "triangle", "rect", "diamond"];
+    let intervals = groups.iter().enumerate().flat_map(|(index, group)| {
+        let points = group.points.iter();
+        points.filter_map(move |point| {
+            let [from, to] = point.interval?;
+            Some(json!({
+                "type": "line",
+                "data": [[from, point.y], [to, point.y]],
+                "color": theme.series(index),
+                "lineStyle": {"width": 2},
+                "showSymbol": false,
+                "silent": true,
+                "tooltip": {"show": false},
+            }))
+        })
+    });
+    let mut series: Vec<Value> = intervals.collect();
+    series.extend(groups.iter().enumerate().map(|(index, group)| {
+        let symbol = SYMBOLS[index / Theme::NUM_SERIES % SYMBOLS.len()];
+        let points = group.points.iter().map(|point| {
+            json!({
+                "value": [point.x, point.y],
+                "name": point.name,
+                "label": {"show": point.label.is_some(), "formatter": point.label},
+            })
+        });
+        json!({
+            "type": "scatter",
+            "name": group.name,
+            "data": points.collect::<Vec<_>>(),
+            "color": theme.series(index),
+            "symbol": symbol,
+            "symbolSize": 9,
+            "itemStyle": {"opacity": 0.8},
+            "label": {"position": "right", "color": theme.text()},
+            "labelLayout": {"hideOverlap": true},
+        })
+    }));
+    let y_axis = match &panel.y.ticks {
+        Ticks::Names(names) => {
+            let mut rows = named_rows(&panel.y, theme);
+            rows["min"] = json!(-0.5);
+            rows["max"] = json!(names.len() as f64 - 0.5);
+            rows
+        }
+        _ => axis(&panel.y, theme, 50),
+    };
+    let mut tooltip = tooltip("item", theme);
+    tooltip["formatter"] = json!("{a}: {b}");
+    json!({
+        "grid": grid(panel, true),
+        "legend": legend(groups.iter().map(|group| group.name.clone()), theme),
+        "tooltip": tooltip,
+        "dataZoom": [{"type": "inside"}, {"type": "inside", "orient": "vertical"}],
+        "xAxis": axis(&panel.x, theme, 30),
+        "yAxis": y_axis,
+        "series": series,
+    })
+}
+
+fn of_graph(graph: &Graph, theme: Theme) -> Value {
+    let last = graph.columns.len().saturating_sub(1);
+    let nodes = graph.nodes.iter().enumerate().map(|(index, node)| {
+        let position = if node.column == 0 { "left" } else { "right" };
+        json!({
+            "id": index.to_string(),
+            "name": node.name,
+            "across": node.column as f64 / last.max(1) as f64,
+            "down": node.place,
+            "category": node.column,
+            "label": {"position": position},
+        })
+    });
+    let [below, above] = theme.signs();
+    let links = graph.edges_by_width();
+    let links = links.iter().map(|(edge, width)| {
+        let (from, to) = (&graph.nodes[edge.from].name, &graph.nodes[edge.to].name);
+        let colour = if edge.weight < 0.0 { &below } else { &above };
+        json!({
+            "source": edge.from,
+            "target": edge.to,
+            "name": format!("{from} → {to}: {} {}", graph.legend, number(edge.weight)),
+            "lineStyle": {"width": width, "color": colour},
+        })
+    });
+    let categories =
+        graph.columns.iter().enumerate().map(
+            |(index, name)| json!({"name": name, "itemStyle": {"color": theme.series(index)}}),
+        );
+    let mut tooltip = tooltip("item", theme);
+    tooltip["linkNames"] = json!(true);
+    json!({
+        "legend": legend(graph.columns.iter().cloned(), theme),
+        "tooltip": tooltip,
+        "series": [{
+            "type": "graph",
+            "layout": "none",
+            "roam": true,
+            "left": 90,
+            "right": 90,
+            "top": 80,
+            "bottom": 30,
+            "symbolSize": 10,
+            "label": {
+                "show": true,
+                "color": theme.text(),
+                "fontSize": 11,
+                "backgroundColor": theme.ground(),
+            },
+            "lineStyle": {"opacity": 0.75},
+            "emphasis": {"focus": "adjacency"},
+            "categories": categories.collect::<Vec<_>>(),
+            "nodes": nodes.collect::<Vec<_>>(),
+            "links": links.collect::<Vec<_>>(),
+        }],
+    })
+}

@@ -1,0 +1,135 @@
+//! Charts as SVG and PNG: axes, marks, legends and text by kuva, which has a font of its own.
+
+mod graph;
+mod panel;
+
+use kuva::backend::raster::RasterBackend;
+use kuva::backend::svg::SvgBackend;
+use kuva::render::color::Color;
+use kuva::render::render::{Primitive, Scene, TextAnchor};
+
+use super::{Chart, Theme};
+
+/// A picture's width, in pixels at scale 1.
+const WIDTH: f64 = 960.0;
+
+/// Pixels of a PNG to one of a picture: sharp on today's screens and in print.
+const PNG_SCALE: f32 = 2.0;
+
+const TITLE_SIZE: u32 = 22;
+const SUBTITLE_SIZE: u32 = 14;
+const NOTE_SIZE: u32 = 13;
+const MARGIN: f64 = 24.0;
+
+/// The fonts of an SVG, of which a viewer takes the first that it has; widths are measured in the first,
+/// which is the one of PNGs.
+const FONTS: &str = "DejaVu Sans, Verdana, Liberation Sans, Arial, sans-serif";
+
+/// Why a picture could not be drawn.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot draw the picture: {0}")]
+pub struct DrawError(String);
+
+impl Chart {
+    /// The picture as an SVG document.
+    pub fn svg(&self, theme: Theme) -> String {
+        SvgBackend::new().render_scene(&scene(self, theme))
+    }
+
+    /// The picture as a PNG file, 1,920 pixels wide.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn png(&self, theme: Theme) -> Result<Vec<u8>, DrawError> {
+        let backend = RasterBackend::new().with_scale(PNG_SCALE);
+        backend.render_scene(&scene(self, theme)).map_err(DrawError)
+    }
+}
+
+fn scene(chart: &Chart, theme: Theme) -> Scene {
+    let mut scene = Scene::new(WIDTH, 0.0).with_background(Some(theme.ground()));
+    scene.text_color = Some(theme.text().to_owned());
+    scene.font_family = Some(FONTS.to_owned());
+    let mut y = MARGIN + f64::from(TITLE_SIZE) * 0.8;
+    for line in wrapped(&chart.title, TITLE_SIZE) {
+        scene.add(Primitive::Text {
+            x: MARGIN,
+            y,
+            content: plain(&line),
+            size: TITLE_SIZE,
+            anchor: TextAnchor::Start,
+            rotate: None,
+            bold: true,
+            color: None,
+        });
+        y += f64::from(TITLE_SIZE) * 1.25;
+    }
+    y = lines(&mut scene, &chart.subtitle, SUBTITLE_SIZE, theme, y);
+    for panel in &chart.panels {
+        let drawn = panel::scene(panel, theme);
+        // In the middle where it is narrower than the picture.
+        let x = ((WIDTH - drawn.width) / 2.0).max(0.0).round();
+        scene.defs.extend(drawn.defs);
+        scene.add(Primitive::GroupStart {
+            transform: Some(format!("translate({x},{})", y.round())),
+            title: None,
+            extra_attrs: None,
+        });
+        drawn.elements.into_iter().for_each(|e| scene.add(e));
+        scene.add(Primitive::GroupEnd);
+        y += drawn.height + 8.0;
+    }
+    y += f64::from(NOTE_SIZE);
+    for note in &chart.notes {
+        y = lines(&mut scene, note, NOTE_SIZE, theme, y);
+    }
+    scene.height = (y + MARGIN / 2.0).round();
+    scene
+}
+
+/// Writes a text in as many lines as it needs; returns where the next one goes.
+fn lines(scene: &mut Scene, text: &str, size: u32, theme: Theme, mut y: f64) -> f64 {
+    for line in wrapped(text, size) {
+        scene.add(Primitive::Text {
+            x: MARGIN,
+            y,
+            content: plain(&line),
+            size,
+            anchor: TextAnchor::Start,
+            rotate: None,
+            bold: false,
+            color: Some(Color::from(theme.muted())),
+        });
+        y += f64::from(size) * 1.4;
+    }
+    y
+}
+
+/// The lines of a text that fit into the picture.
+fn wrapped(text: &str, size: u32) -> Vec<String> {
+    let room = (WIDTH - 2.0 * MARGIN) / (f64::from(size) * CHARACTER_WIDTH);
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if ((line.chars().count() + 1 + word.chars().count()) as f64) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// How wide a character is on average, in parts of its font's size.
+const CHARACTER_WIDTH: f64 = 0.58;
+
+/// How wide a text is at most, in pixels.
+fn text_width(text: &str, size: u32) -> f64 {
+    text.chars().count() as f64 * f64::from(size) * (CHARACTER_WIDTH + 0.05)
+}
+
+/// A text that kuva takes as it is: what stands between dollar signs would be a formula.
+fn plain(text: &str) -> String {
+    text.replace('$', "\\$")
+}

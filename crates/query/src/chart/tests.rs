@@ -1,0 +1,391 @@
+use serde_json::Value;
+
+use super::*;
+
+fn cells() -> Chart {
+    Chart {
+        title: "Title & <more>".to_owned(),
+        subtitle: "of $this$ run".to_owned(),
+        panels: vec![Panel {
+            title: None,
+            x: Axis::names("taken for", vec!["cat".to_owned(), "dog".to_owned()]),
+            y: Axis::names("class", vec!["cat".to_owned(), "</script>".to_owned()]),
+            content: Content::Cells(Cells {
+                values: vec![vec![Some(0.75), Some(0.25)], vec![None, Some(1.0)]],
+                texts: Some(vec![
+                    vec!["33".to_owned(), "11".to_owned()],
+                    vec!["0".to_owned(), "44".to_owned()],
+                ]),
+                scale: ColourScale::Sequential,
+                legend: "share".to_owned(),
+                ticks: Ticks::Shares,
+            }),
+        }],
+        notes: vec!["a note".to_owned()],
+    }
+}
+
+fn lines() -> Chart {
+    let line = |name: &str, from: f64| Line {
+        name: name.to_owned(),
+        points: vec![[0.0, from], [1.0, from / 2.0], [2.0, from / 4.0]],
+    };
+    Chart {
+        title: "Learning".to_owned(),
+        subtitle: String::new(),
+        panels: vec![
+            Panel {
+                title: Some("Loss".to_owned()),
+                x: Axis::whole("epoch"),
+                y: Axis::numbers("mean loss"),
+                content: Content::Lines(vec![line("training", 2.0), line("held out", 3.0)]),
+            },
+            Panel {
+                title: None,
+                x: Axis::whole("epoch"),
+                y: Axis::shares("accuracy"),
+                content: Content::Lines(vec![line("training", 1.0)]),
+            },
+        ],
+        notes: Vec::new(),
+    }
+}
+
+fn ridges() -> Chart {
+    let ridge = |base: usize| Ridge {
+        name: format!("epoch {base}"),
+        base: base as f64,
+        points: vec![[-1.0, 0.0], [0.0, 2.0], [1.0, 0.5]],
+        remark: Some(format!("{base} % are 0")),
+    };
+    let names = (0..3).map(|epoch| epoch.to_string()).collect();
+    Chart {
+        title: "Spread".to_owned(),
+        subtitle: String::new(),
+        panels: vec![Panel {
+            title: None,
+            x: Axis::numbers("weight"),
+            y: Axis::names("epoch", names),
+            content: Content::Ridges((0..3).map(ridge).collect()),
+        }],
+        notes: Vec::new(),
+    }
+}
+
+fn points() -> Chart {
+    let group = |name: &str, labelled| PointGroup {
+        name: name.to_owned(),
+        points: (0..4)
+            .map(|index| Point {
+                x: f64::from(index),
+                y: f64::from(index * index),
+                name: format!("{name}-{index}"),
+                label: (labelled && index == 3).then(|| format!("the {name} one")),
+                interval: None,
+            })
+            .collect(),
+    };
+    Chart {
+        title: "Points".to_owned(),
+        subtitle: String::new(),
+        panels: vec![Panel {
+            title: None,
+            x: Axis::numbers("across"),
+            y: Axis::numbers("up"),
+            content: Content::Points(vec![group("easy", true), group("hard", false)]),
+        }],
+        notes: Vec::new(),
+    }
+}
+
+fn graph() -> Chart {
+    let node = |name: &str, column, place| Node {
+        name: name.to_owned(),
+        column,
+        place,
+    };
+    Chart {
+        title: "Graph".to_owned(),
+        subtitle: String::new(),
+        panels: vec![Panel {
+            title: None,
+            x: Axis::whole("layer"),
+            y: Axis::whole("unit"),
+            content: Content::Graph(Graph {
+                columns: vec!["inputs".to_owned(), "hidden".to_owned(), "out".to_owned()],
+                nodes: vec![
+                    node("input_0", 0, 0.25),
+                    node("n_0", 1, 0.5),
+                    node("n_1", 2, 0.5),
+                ],
+                edges: vec![
+                    Edge {
+                        from: 0,
+                        to: 1,
+                        weight: -0.5,
+                    },
+                    Edge {
+                        from: 1,
+                        to: 2,
+                        weight: 8.0,
+                    },
+                ],
+                legend: "weight".to_owned(),
+            }),
+        }],
+        notes: Vec::new(),
+    }
+}
+
+/// The texts of an SVG, in the order in which they stand in it.
+fn texts(svg: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    for part in svg.split("<text ").skip(1) {
+        let (_, rest) = part.split_once('>').unwrap();
+        let (text, _) = rest.split_once("</text>").unwrap();
+        texts.push(text.to_owned());
+    }
+    texts
+}
+
+fn has(svg: &str, expected: &[&str]) {
+    let texts = texts(svg);
+    for text in expected {
+        assert!(texts.iter().any(|t| t == text), "no {text:?} in {texts:?}");
+    }
+}
+
+/// What ECharts is told of each panel of a page.
+fn options(page: &str) -> Vec<Value> {
+    let parts = page.split("<script type=\"application/json\">").skip(1);
+    parts
+        .map(|part| {
+            let (json, _) = part.split_once("</script>").unwrap();
+            serde_json::from_str(json).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn an_svg_has_titles_axes_names_values_and_notes() {
+    let svg = cells().svg(Theme::Light);
+    has(
+        &svg,
+        &[
+            "Title &amp; &lt;more&gt;",
+            // Dollar signs make no formula.
+            "of $this$ run",
+            "taken for",
+            "class",
+            "cat",
+            "dog",
+            "&lt;/script&gt;",
+            "share",
+            "33",
+            "44",
+            "a note",
+        ],
+    );
+    // The cell without a value has a colour of its own.
+    assert!(svg.contains(Theme::Light.missing()), "{svg}");
+    let svg = lines().svg(Theme::Light);
+    has(
+        &svg,
+        &[
+            "Loss",
+            "mean loss",
+            "accuracy",
+            "epoch",
+            "training",
+            "held out",
+        ],
+    );
+    for colour in [Theme::Light.series(0), Theme::Light.series(1)] {
+        assert!(
+            svg.to_lowercase().contains(&colour.to_lowercase()),
+            "{colour}"
+        );
+    }
+    has(
+        &ridges().svg(Theme::Light),
+        &["weight", "epoch", "0", "1", "2", "2 % are 0"],
+    );
+    has(
+        &points().svg(Theme::Light),
+        &["across", "up", "easy", "hard", "the easy one"],
+    );
+    has(
+        &graph().svg(Theme::Light),
+        &[
+            "inputs",
+            "hidden",
+            "out",
+            "input_0",
+            "n_1",
+            "negative weight",
+            "positive weight",
+        ],
+    );
+}
+
+#[test]
+fn rows_of_cells_go_from_top_to_bottom() {
+    // The values 33 and 11 are those of the first row, above 0 and 44.
+    let svg = cells().svg(Theme::Light);
+    let y_of = |text: &str| -> f64 {
+        let (before, _) = svg.split_once(&format!(">{text}</text>")).unwrap();
+        let (_, attributes) = before.rsplit_once("<text ").unwrap();
+        let (_, y) = attributes.split_once(" y=\"").unwrap();
+        y.split_once('"').unwrap().0.parse().unwrap()
+    };
+    assert!(y_of("33") < y_of("44"));
+    assert_eq!(y_of("33"), y_of("11"));
+}
+
+#[test]
+fn a_dark_picture_is_light_on_dark() {
+    for chart in [cells(), lines(), ridges(), points(), graph()] {
+        let svg = chart.svg(Theme::Dark);
+        assert!(
+            svg.contains(&format!("fill=\"{}\"", Theme::Dark.text())),
+            "{svg}"
+        );
+        assert!(svg.contains(Theme::Dark.ground()), "{svg}");
+        assert!(!svg.contains("fill=\"white\""), "{svg}");
+    }
+}
+
+#[test]
+fn a_png_is_as_wide_as_it_says() {
+    for chart in [cells(), lines(), ridges(), points(), graph()] {
+        let png = chart.png(Theme::Light).unwrap();
+        assert_eq!(&png[1..4], b"PNG");
+        let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+        assert_eq!(size(16), 1920);
+        assert!(size(20) > 600);
+    }
+}
+
+#[test]
+fn a_page_needs_nothing_else_and_holds_what_the_image_shows() {
+    let page = html::page(&cells(), Theme::Dark);
+    assert!(page.starts_with("<!DOCTYPE html>"));
+    assert!(page.contains("<title>Title &amp; &lt;more&gt;</title>"));
+    for outside in ["src=", "href=", "@import"] {
+        let own = page.replace(include_str!("../../vendor/echarts/echarts.min.js"), "");
+        assert!(!own.contains(outside), "{outside}");
+    }
+    // The licence comes along.
+    assert!(page.contains("Licensed to the Apache Software Foundation"));
+
+    let options = options(&page);
+    let [option] = options.as_slice() else {
+        panic!("{options:?}")
+    };
+    assert_eq!(option["xAxis"]["name"], "taken for");
+    assert_eq!(option["xAxis"]["data"], serde_json::json!(["cat", "dog"]));
+    assert_eq!(option["yAxis"]["data"][1], "</script>");
+    assert_eq!(option["yAxis"]["inverse"], true);
+    assert_eq!(option["visualMap"]["text"][1], "share");
+    let data = option["series"][0]["data"].as_array().unwrap();
+    assert_eq!(data.len(), 3, "one of four cells has no value");
+    assert_eq!(data[2]["value"], serde_json::json!([1, 1, 1.0]));
+    assert_eq!(data[2]["label"]["formatter"], "44");
+    assert_eq!(data[0]["name"], "class cat, taken for cat: 75 % (33)");
+}
+
+#[test]
+fn a_page_has_the_series_of_each_panel() {
+    let names = |option: &Value| -> Vec<String> {
+        let series = option["series"].as_array().unwrap().iter();
+        series
+            .map(|s| s["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let found = options(&html::page(&lines(), Theme::Light));
+    assert_eq!(found.len(), 2);
+    assert_eq!(names(&found[0]), ["training", "held out"]);
+    assert_eq!(
+        found[0]["series"][1]["data"][1],
+        serde_json::json!([1.0, 1.5])
+    );
+    assert_eq!(found[0]["title"]["text"], "Loss");
+    assert_eq!(found[1]["yAxis"]["axisLabel"]["share"], true);
+
+    // From the back to the front.
+    let found = options(&html::page(&ridges(), Theme::Light));
+    assert_eq!(names(&found[0]), ["epoch 2", "epoch 1", "epoch 0"]);
+    assert_eq!(
+        found[0]["series"][0]["data"][1],
+        serde_json::json!([0.0, 4.0])
+    );
+    assert_eq!(found[0]["series"][0]["areaStyle"]["origin"], 2.0);
+
+    let found = options(&html::page(&points(), Theme::Light));
+    assert_eq!(names(&found[0]), ["easy", "hard"]);
+    assert_eq!(found[0]["series"][0]["data"][3]["label"]["show"], true);
+    assert_eq!(found[0]["series"][0]["data"][2]["label"]["show"], false);
+
+    let found = options(&html::page(&graph(), Theme::Light));
+    let series = &found[0]["series"][0];
+    assert_eq!(series["nodes"].as_array().unwrap().len(), 3);
+    assert_eq!(series["links"][0]["name"], "input_0 → n_0: weight -0.5");
+    // Each is the largest into its column.
+    assert_eq!(series["links"][0]["lineStyle"]["width"], 5.0);
+    assert_eq!(series["links"][1]["lineStyle"]["width"], 5.0);
+    assert_ne!(
+        series["links"][0]["lineStyle"]["color"],
+        series["links"][1]["lineStyle"]["color"]
+    );
+}
+
+#[test]
+fn points_may_stand_in_rows_that_have_names_and_have_intervals() {
+    let mut chart = points();
+    let names = [
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    ];
+    chart.panels[0].y = Axis::names("row", names.map(str::to_owned).to_vec());
+    let Content::Points(groups) = &mut chart.panels[0].content else {
+        panic!("{chart:?}")
+    };
+    groups[1].points[0].interval = Some([-1.0, 2.0]);
+    has(&chart.svg(Theme::Light), &["one", "ten", "row"]);
+
+    let found = options(&html::page(&chart, Theme::Light));
+    let series = found[0]["series"].as_array().unwrap();
+    assert_eq!(found[0]["yAxis"]["axisLabel"]["names"][9], "ten");
+    // The interval is a line of the group's own colour, behind the points.
+    assert_eq!(series.len(), 3);
+    assert_eq!(series[0]["type"], "line");
+    assert_eq!(
+        series[0]["data"],
+        serde_json::json!([[-1.0, 0.0], [2.0, 0.0]])
+    );
+    assert_eq!(series[0]["color"], series[2]["color"]);
+}
+
+#[test]
+fn numbers_are_short() {
+    let cases = [
+        (0.0, "0"),
+        (1.0, "1"),
+        (-0.5, "-0.5"),
+        (0.123_456, "0.1235"),
+        (1234.56, "1235"),
+        (99_999.0, "99999"),
+        (1.5e9, "1.50e9"),
+        (0.000_012_3, "1.23e-5"),
+    ];
+    for (value, text) in cases {
+        assert_eq!(number(value), text);
+    }
+}
+
+#[test]
+fn names_are_thinned_to_those_that_fit() {
+    let names: Vec<String> = (0..5).map(|index| index.to_string()).collect();
+    assert_eq!(thinned(&names, 5), names);
+    assert_eq!(thinned(&names, 3), ["0", "", "2", "", "4"]);
+    assert_eq!(thinned(&names, 0), ["0", "", "", "", ""]);
+}

@@ -1,0 +1,74 @@
+//! Pictures of a run.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use query::chart::Theme;
+use query::output::OutputFile;
+use query::{Picture, PlotKind};
+
+use super::interrupt::exit_on_ctrl_c;
+use super::memory::MemoryArgs;
+use super::{describe, finish, key_and_value, open, usage_error};
+
+#[derive(Args)]
+#[command(after_long_help = describe::plots())]
+pub(super) struct PlotArgs {
+    /// What is shown
+    #[arg(value_parser = kind_parser())]
+    kind: PlotKind,
+    /// The run's directory
+    run: PathBuf,
+    /// Write to FILE (.svg, .png or .html)
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    force: bool,
+    /// Dark on light, or light on dark
+    #[arg(long, default_value = "light", value_parser = theme_parser())]
+    theme: Theme,
+    /// Set a parameter of the picture; may be given several times
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    params: Vec<(String, String)>,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+fn kind_parser() -> impl TypedValueParser<Value = PlotKind> {
+    let kinds = PlotKind::ALL.map(|kind| PossibleValue::new(kind.name()).help(kind.purpose()));
+    PossibleValuesParser::new(kinds)
+        .map(|name| PlotKind::from_name(&name).expect("one of the possible values"))
+}
+
+fn theme_parser() -> impl TypedValueParser<Value = Theme> {
+    PossibleValuesParser::new(Theme::ALL.map(Theme::name))
+        .map(|name| Theme::from_name(&name).expect("one of the possible values"))
+}
+
+pub(super) fn run(asked: PlotArgs) -> anyhow::Result<ExitCode> {
+    let picture = Picture::from_suffix(&asked.output).unwrap_or_else(|| {
+        usage_error(format!(
+            "a picture is an .svg, a .png or an .html, which {} is not",
+            asked.output.display()
+        ))
+    });
+    let unfinished = exit_on_ctrl_c()?;
+    let mut file = OutputFile::create(&asked.output, asked.force)?;
+    unfinished.get_or_init(|| file.staged_path().to_owned());
+    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    finish(async {
+        let chart = asked.kind.chart(&session, &asked.params).await?;
+        file.write_all(&picture.draw(&chart, asked.theme)?)?;
+        file.publish()?;
+        said(&asked.output);
+        Ok(())
+    })
+}
+
+fn said(path: &Path) {
+    eprintln!("picture written to {}", path.display());
+}

@@ -1,0 +1,150 @@
+//! Which neurons go with which class.
+
+use std::collections::BTreeMap;
+
+use trace::Table;
+
+use super::rows::{floats, integers};
+use super::{Asked, PlotError};
+use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
+
+pub(super) const PARAMETERS: &[&str] = &[
+    "epoch Int32 = last: the epoch; `first` and `last` are understood",
+    "layer Utf8 = NULL: this layer alone; by default all but the output layer",
+    "top Int64 = 40: how many neurons are shown: those that go with a class most strongly",
+    "permutations Int32 = 200: how many permutations chance is judged by; with 0 it is not judged",
+];
+
+/// From which corrected p-value on a score is called chance.
+const CHANCE: f64 = 0.05;
+
+/// A neuron's scores by class; none where there is no score.
+struct Profile {
+    neuron: i64,
+    scores: Vec<Option<f64>>,
+    /// Whether chance takes a neuron that far.
+    by_chance: Vec<bool>,
+}
+
+impl Profile {
+    /// The class that it goes with most strongly, and how strongly.
+    fn best(&self) -> Option<(usize, f64)> {
+        let scores = self.scores.iter().enumerate();
+        let scores = scores.filter_map(|(class, score)| Some((class, (*score)?)));
+        scores.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn shown(self) -> Vec<Option<f64>> {
+        let scores = self.scores.into_iter().zip(self.by_chance);
+        scores
+            .map(|(score, by_chance)| score.filter(|_| !by_chance))
+            .collect()
+    }
+}
+
+pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
+    let epoch = asked.number("epoch").expect("it has a default");
+    let top = asked.count("top")?;
+    let permutations = asked.number("permutations").unwrap_or(0);
+    let mut arguments = vec![
+        ("epoch", epoch.to_string()),
+        ("top", "all".to_owned()),
+        ("permutations", permutations.to_string()),
+    ];
+    if let Some(layer) = asked.text("layer") {
+        arguments.push(("layer", layer.to_owned()));
+    }
+    let rows = asked.named("structure_scores", &arguments).await?;
+    let (neurons, classes) = (integers(&rows, "neuron"), integers(&rows, "class"));
+    if neurons.is_empty() {
+        let of_table = |table| asked.session.snapshot().select(table, |_, _| true);
+        return Err(match of_table(Table::Activations).is_empty() {
+            true => {
+                let remedy = "`recorder train --record activations --activations raw` records them";
+                asked.nothing_of(Table::Activations, "values of activations", remedy)
+            }
+            false => {
+                let remedy =
+                    "they need classes, and `classifications` in `recorder train --record`";
+                asked.nothing_of(Table::Classifications, "classifications", remedy)
+            }
+        });
+    }
+    let highest = classes.iter().copied().max().unwrap_or(0);
+    let num_classes = asked.info().class_names.len().max(highest as usize + 1);
+    let (scores, p_values) = (floats(&rows, "score"), floats(&rows, "p_value"));
+    let mut profiles: BTreeMap<i64, Profile> = BTreeMap::new();
+    for (row, &neuron) in neurons.iter().enumerate() {
+        let profile = profiles.entry(neuron).or_insert_with(|| Profile {
+            neuron,
+            scores: vec![None; num_classes],
+            by_chance: vec![false; num_classes],
+        });
+        let class = classes[row] as usize;
+        profile.scores[class] = scores[row];
+        profile.by_chance[class] = p_values[row].is_some_and(|p| p >= CHANCE);
+    }
+    let num_neurons = profiles.len();
+    let mut profiles: Vec<(Profile, (usize, f64))> = profiles
+        .into_values()
+        .filter_map(|profile| {
+            let best = profile.best()?;
+            Some((profile, best))
+        })
+        .collect();
+    let num_constant = num_neurons - profiles.len();
+    profiles.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    profiles.truncate(top);
+    // Class by class, so that what belongs together is seen together.
+    profiles.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+
+    let mut notes = vec![
+        "A cell is the correlation, over the held-out samples, of the neuron's activation with whether the \
+         network takes the sample for the class."
+            .to_owned(),
+    ];
+    if permutations > 0 {
+        notes.push(format!(
+            "Grey cells are not told from chance: p is {CHANCE} or more by {permutations} permutations, \
+             corrected for all neurons and classes."
+        ));
+    }
+    if profiles.len() + num_constant < num_neurons {
+        notes.push(format!(
+            "{} of {num_neurons} neurons: those with the highest correlations, by the class of the highest.",
+            profiles.len()
+        ));
+    }
+    if num_constant > 0 {
+        notes.push(format!(
+            "{num_constant} of {num_neurons} neurons have the same activation for every sample and are not shown."
+        ));
+    }
+    let names = profiles
+        .iter()
+        .map(|(profile, _)| asked.neuron_name(profile.neuron));
+    let names = names.collect();
+    let classes = (0..num_classes)
+        .map(|class| asked.class_name(class))
+        .collect();
+    Ok(Chart {
+        title: format!("Which neurons go with which class, epoch {epoch}"),
+        subtitle: asked.subtitle(&[]),
+        panels: vec![Panel {
+            title: None,
+            x: Axis::names("class", classes),
+            y: Axis::names("neuron", names),
+            content: Content::Cells(Cells {
+                values: profiles
+                    .into_iter()
+                    .map(|(profile, _)| profile.shown())
+                    .collect(),
+                texts: None,
+                scale: ColourScale::Diverging,
+                legend: "correlation".to_owned(),
+                ticks: Ticks::Numbers,
+            }),
+        }],
+        notes,
+    })
+}
