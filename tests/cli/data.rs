@@ -282,6 +282,7 @@ fn parquet_of_numbers_is_a_regression() {
         "confusion",
         "correct_vs_incorrect",
         "linear_probe",
+        "meta_model",
         "rank_stability",
         "structure_onset",
         "structure_scores",

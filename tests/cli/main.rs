@@ -10,6 +10,7 @@ mod disk;
 mod interchange;
 mod interrupt;
 mod memory;
+mod meta;
 mod plot;
 mod query;
 mod replay;

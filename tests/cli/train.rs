@@ -178,7 +178,7 @@ fn what_recording_may_cost_is_kept_to_and_what_that_left_out_is_counted() {
 /// `silent` are those that have nothing to say of such a run.
 fn every_named_query_answers(scratch: &Scratch, run_dir: &str, silent: &[&str]) {
     let list = run(&mut scratch.query(&["list"])).expect_success();
-    assert_eq!(list.lines().count(), 25, "{list}");
+    assert_eq!(list.lines().count(), 26, "{list}");
     for line in list.lines() {
         let (name, purpose) = line.split_once(' ').unwrap();
         assert!(!purpose.trim().is_empty(), "{line}");

@@ -49,9 +49,11 @@ fn check(file: &str) -> Result<()> {
         | "correct_vs_incorrect.slt"
         | "dead_neurons.slt"
         | "layer_profile.slt" => samples::session()?,
-        "structure_onset.slt" | "class_changes.slt" | "rank_stability.slt" | "linear_probe.slt" => {
-            planted::session()?
-        }
+        "structure_onset.slt"
+        | "class_changes.slt"
+        | "rank_stability.slt"
+        | "linear_probe.slt"
+        | "meta_model.slt" => planted::session()?,
         _ => session()?,
     };
     let session = Arc::new(session);
@@ -117,6 +119,7 @@ slt![
     layer_profile,
     learning_curve,
     linear_probe,
+    meta_model,
     mistakes,
     overhead,
     padded,

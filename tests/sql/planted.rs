@@ -2,7 +2,8 @@
 //!
 //! Four hidden neurons (0 to 3), four outputs, four epochs. Of 32 held-out samples sample `s` is
 //! taken for class `s % 4`. A neuron that follows a class is active, with 1, for its samples alone;
-//! one that follows nothing is active for one sample of class 0.
+//! one that follows nothing is active for one sample of class 0. The network is wrong about the
+//! samples that it takes for class 1, which are of class 3.
 //!
 //! | neuron | epoch 0 | 1 | 2 | 3 |
 //! |---|---|---|---|---|
@@ -156,16 +157,22 @@ fn activations(step: i64, followed: [Option<usize>; NEURONS]) -> Vec<ArrayRef> {
 
 fn classifications(step: i64) -> Vec<ArrayRef> {
     let classes = Int32Array::from_iter_values((0..SAMPLES as i32).map(|s| s % CLASSES as i32));
+    let targets = classes.iter().map(|class| match class {
+        Some(1) => Some(3),
+        class => class,
+    });
+    let targets: Int32Array = targets.collect();
+    let correct: BooleanArray = classes.iter().map(|class| Some(class != Some(1))).collect();
     let outputs: &[f32] = &[0.25, 0.25, 0.25, 0.25];
     vec![
         tiny::long([step; SAMPLES]),
         tiny::int([0; SAMPLES]),
         Arc::new(StringArray::from(vec!["eval"; SAMPLES])),
         Arc::new(Int64Array::from_iter_values(0..SAMPLES as i64)),
-        Arc::new(classes.clone()),
+        Arc::new(targets),
         new_null_array(&trace::float_list(), SAMPLES),
         Arc::new(classes),
-        Arc::new(BooleanArray::from(vec![true; SAMPLES])),
+        Arc::new(correct),
         Arc::new(Float32Array::from(vec![0.25; SAMPLES])),
         Arc::new(Float32Array::from(vec![0.25; SAMPLES])),
         Arc::new(tiny::nullable_lists(vec![Some(outputs); SAMPLES])),

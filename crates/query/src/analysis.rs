@@ -3,7 +3,8 @@
 //!
 //! [`Scorer`] says how strongly a neuron's activations go with the classes that a network predicts,
 //! [`NullMaxima`] which of such scores chance explains, [`Bootstrap`] whether other samples would
-//! have had other neurons first, [`joint_power`] what a group of neurons tells together.
+//! have had other neurons first, [`joint_power`] what a group of neurons tells together, and
+//! [`meta_model`] what all of them tell of whether the network is right.
 
 mod association;
 mod bootstrap;
@@ -13,6 +14,7 @@ pub(crate) mod distances;
 pub(crate) mod eigen;
 pub(crate) mod embedding;
 pub(crate) mod markov;
+mod meta;
 pub(crate) mod paths;
 mod permutation;
 mod probe;
@@ -21,5 +23,6 @@ pub(crate) mod similarity;
 
 pub use association::{Measure, Membership, NUM_BINS, Scorer, Scores};
 pub use bootstrap::Bootstrap;
+pub use meta::{HeldOutAuc, MetaModel, MetaModelError, NeuronImportance, held_out_auc, meta_model};
 pub use permutation::{Candidates, NullMaxima, PValues};
 pub use probe::{INVERSE_PENALTY, JointPower, NUM_FOLDS, joint_power};

@@ -6,6 +6,7 @@ mod describe;
 mod embed;
 mod interrupt;
 mod memory;
+mod meta;
 mod phases;
 mod plot;
 mod shell;
@@ -90,6 +91,9 @@ enum Command {
     Embed(embed::EmbedArgs),
     /// Find the phases of a training: epochs in which a layer keeps to one behaviour
     Phases(phases::PhasesArgs),
+    /// Learn from the neurons whether the network is right: how well that goes on samples that were
+    /// not learned from, and which neurons matter (the named query meta_model)
+    Meta(meta::MetaArgs),
     /// List the named queries
     List,
     /// Show what a named query answers, its parameters and its columns
@@ -264,6 +268,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Structures(command) => structures::run(command),
         Command::Embed(asked) => embed::run(asked),
         Command::Phases(asked) => phases::run(asked),
+        Command::Meta(asked) => meta::run(asked),
         Command::Plot(asked) => plot::run(asked),
         Command::Shell { run, memory } => shell::run(open(&run)?, memory.session_options()),
     }

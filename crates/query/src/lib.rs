@@ -28,6 +28,7 @@ mod layer_values;
 mod linear_probe;
 mod lookup;
 mod merge;
+mod meta_model;
 mod named;
 pub mod output;
 mod per_capture;

@@ -28,7 +28,7 @@ pub(crate) const LINEAR_PROBE: &str = "linear_probe";
 const PARAMETERS: [&str; 4] = ["layer", "neurons", "half", "seed"];
 
 /// The most neurons of a group: what a probe costs grows with their square.
-const MAX_NEURONS: usize = 1024;
+pub(crate) const MAX_NEURONS: usize = 1024;
 
 /// The table function `linear_probe(layer, neurons, half, seed)`.
 #[derive(Debug)]

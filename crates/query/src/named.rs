@@ -28,7 +28,7 @@ macro_rules! query_files {
     };
 }
 
-const FILES: [(&str, &str); 25] = query_files![
+const FILES: [(&str, &str); 26] = query_files![
     "classification_series",
     "padded",
     "by_layer",
@@ -49,6 +49,7 @@ const FILES: [(&str, &str); 25] = query_files![
     "class_changes",
     "rank_stability",
     "linear_probe",
+    "meta_model",
     "learning_curve",
     "confusion",
     "cartography",

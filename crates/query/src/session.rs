@@ -30,6 +30,7 @@ use crate::functions::register_functions;
 use crate::linear_probe::{LINEAR_PROBE, LinearProbeFunction};
 use crate::lookup::JoinByLookup;
 use crate::merge::MergeBySlices;
+use crate::meta_model::{META_MODEL, MetaModelFunction};
 use crate::named::{Arguments, NamedQuery};
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
@@ -45,13 +46,14 @@ pub(crate) const CATALOG: &str = "run";
 const FACTS: [&str; 3] = ["layers", "neurons", "commits"];
 
 /// The table functions that read what was recorded.
-const TABLE_FUNCTIONS: [&str; 6] = [
+const TABLE_FUNCTIONS: [&str; 7] = [
     CONNECTIONS,
     COACTIVATION,
     STRONGEST_PATHS,
     SUCCESSIVE_WEIGHTS,
     STRUCTURE_SCORES,
     LINEAR_PROBE,
+    META_MODEL,
 ];
 
 /// How large a batch of rows may become by its longest list.
@@ -200,6 +202,8 @@ impl QuerySession {
         context.register_udtf(STRUCTURE_SCORES, Arc::new(structure_scores));
         let linear_probe = LinearProbeFunction::new(Arc::clone(&snapshot));
         context.register_udtf(LINEAR_PROBE, Arc::new(linear_probe));
+        let meta_model = MetaModelFunction::new(Arc::clone(&snapshot));
+        context.register_udtf(META_MODEL, Arc::new(meta_model));
 
         let catalog = MemoryCatalogProvider::new();
         let state = context.state_weak_ref();

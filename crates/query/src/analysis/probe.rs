@@ -72,7 +72,7 @@ pub fn joint_power(neurons: &[&[f32]], is_member: &[bool]) -> Option<JointPower>
     })
 }
 
-fn auc_of(decisions: &[f64], labels: &[bool]) -> f64 {
+pub(super) fn auc_of(decisions: &[f64], labels: &[bool]) -> f64 {
     let classes: Vec<Option<u32>> = labels.iter().map(|&l| Some(u32::from(l))).collect();
     let membership = Membership::new(&classes, 2);
     let rounded: Vec<f32> = decisions.iter().map(|&decision| decision as f32).collect();
@@ -81,7 +81,7 @@ fn auc_of(decisions: &[f64], labels: &[bool]) -> f64 {
     scores.map_or(0.5, |scores| scores.auc)
 }
 
-fn folds(is_member: &[bool]) -> Vec<usize> {
+pub(super) fn folds(is_member: &[bool]) -> Vec<usize> {
     let mut next = [0; 2];
     let deal = |member: &bool| {
         let place = &mut next[usize::from(*member)];
@@ -92,12 +92,12 @@ fn folds(is_member: &[bool]) -> Vec<usize> {
 }
 
 /// Means and deviations of neurons over some samples.
-struct Scaler {
+pub(super) struct Scaler {
     mean_and_scale: Vec<(f64, f64)>,
 }
 
 impl Scaler {
-    fn of(neurons: &[&[f32]], samples: &[usize]) -> Self {
+    pub(super) fn of(neurons: &[&[f32]], samples: &[usize]) -> Self {
         let num_samples = samples.len() as f64;
         let of_neuron = |neuron: &&[f32]| {
             let values = || samples.iter().map(|&sample| f64::from(neuron[sample]));
@@ -113,7 +113,7 @@ impl Scaler {
     }
 
     /// A row a sample: its standardised activations, and a 1 for the intercept.
-    fn design(&self, neurons: &[&[f32]], samples: &[usize]) -> Vec<Vec<f64>> {
+    pub(super) fn design(&self, neurons: &[&[f32]], samples: &[usize]) -> Vec<Vec<f64>> {
         let row = |&sample: &usize| {
             let values = neurons.iter().zip(&self.mean_and_scale);
             let values =
@@ -124,14 +124,14 @@ impl Scaler {
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// The weights that minimise `inverse_penalty × Σ log(1 + exp(-y f)) + ½ |w|²` with `f` a row times
 /// the weights, of which the last is not penalised; by Newton's method, each step halved until it
 /// lowers the sum.
-fn fit(design: &[Vec<f64>], labels: &[bool], inverse_penalty: f64) -> Vec<f64> {
+pub(super) fn fit(design: &[Vec<f64>], labels: &[bool], inverse_penalty: f64) -> Vec<f64> {
     let width = design[0].len();
     let mut weights = vec![0.0; width];
     let mut loss = loss_of(design, labels, inverse_penalty, &weights);

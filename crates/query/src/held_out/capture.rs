@@ -3,7 +3,8 @@
 use arrow::array::{Array, Int32Array, ListArray, RecordBatch, StringArray};
 use arrow::buffer::ScalarBuffer;
 use datafusion::common::cast::{
-    as_float32_array, as_int32_array, as_int64_array, as_list_array, as_string_array,
+    as_boolean_array, as_float32_array, as_int32_array, as_int64_array, as_list_array,
+    as_string_array,
 };
 use datafusion::common::{Result, exec_err};
 use trace::{Half, Table};
@@ -61,7 +62,15 @@ impl<'a> HeldOutReader<'a> {
             activations: files(Table::Activations, &["phase", "neuron", "activations"])?,
             classifications: files(
                 Table::Classifications,
-                &["rank", "phase", "sample", "target", "predicted"],
+                &[
+                    "rank",
+                    "phase",
+                    "sample",
+                    "target",
+                    "predicted",
+                    "correct",
+                    "confidence",
+                ],
             )?,
         })
     }
@@ -73,10 +82,7 @@ impl<'a> HeldOutReader<'a> {
         half: Half,
         seed: u64,
     ) -> Result<Predictions> {
-        let mut rows = self.classified(capture)?;
-        // Every rank evaluates the same samples: the first to say something is believed.
-        let first = rows.iter().map(|row| row.rank).min();
-        rows.retain(|row| Some(row.rank) == first);
+        let rows = self.classified(capture)?;
         let num_samples = rows.iter().map(|row| row.sample + 1).max().unwrap_or(0);
         let mut targets = vec![None; num_samples];
         let mut predicted = vec![None; num_samples];
@@ -97,6 +103,19 @@ impl<'a> HeldOutReader<'a> {
         })
     }
 
+    /// By sample, whether the network is right and how confident it is; none where that is not known.
+    pub(crate) fn answers(&self, capture: &Capture) -> Result<Vec<Option<(bool, f32)>>> {
+        let rows = self.classified(capture)?;
+        let num_samples = rows.iter().map(|row| row.sample + 1).max().unwrap_or(0);
+        let mut answers = vec![None; num_samples];
+        for row in rows {
+            answers[row.sample] = row.correct.zip(row.confidence);
+        }
+        Ok(answers)
+    }
+
+    /// What is said of each sample. Every rank evaluates the same ones: the first to say something
+    /// is believed.
     fn classified(&self, capture: &Capture) -> Result<Vec<Classified>> {
         let mut rows = Vec::new();
         for &index in &capture.classifications {
@@ -107,6 +126,8 @@ impl<'a> HeldOutReader<'a> {
                 let samples = as_int64_array(batch.column(2))?;
                 let targets = as_int32_array(batch.column(3))?;
                 let predicted = as_int32_array(batch.column(4))?;
+                let correct = as_boolean_array(batch.column(5))?;
+                let confidence = as_float32_array(batch.column(6))?;
                 let value = |array: &Int32Array, row| array.is_valid(row).then(|| array.value(row));
                 for row in held_out_rows(phases) {
                     let sample = samples.value(row);
@@ -121,10 +142,14 @@ impl<'a> HeldOutReader<'a> {
                         sample,
                         target: value(targets, row),
                         predicted: value(predicted, row),
+                        correct: correct.is_valid(row).then(|| correct.value(row)),
+                        confidence: confidence.is_valid(row).then(|| confidence.value(row)),
                     });
                 }
             }
         }
+        let first = rows.iter().map(|row: &Classified| row.rank).min();
+        rows.retain(|row| Some(row.rank) == first);
         Ok(rows)
     }
 
@@ -153,6 +178,8 @@ struct Classified {
     sample: usize,
     target: Option<i32>,
     predicted: Option<i32>,
+    correct: Option<bool>,
+    confidence: Option<f32>,
 }
 
 fn held_out_rows(phases: &StringArray) -> impl Iterator<Item = usize> {

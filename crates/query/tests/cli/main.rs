@@ -374,6 +374,7 @@ fn list_and_describe_tell_the_named_queries() {
             "class_changes",
             "rank_stability",
             "linear_probe",
+            "meta_model",
             "learning_curve",
             "confusion",
             "cartography",
