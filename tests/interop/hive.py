@@ -17,6 +17,8 @@ PARTITIONS = {
 }
 # Tables of which there are rows only where somebody asked for some.
 DERIVED = ["ablations"]
+# Those that every run has rows of.
+RECORDED = [table for table in PARTITIONS if table not in DERIVED]
 
 
 def layers(run):
