@@ -83,9 +83,10 @@ async fn learn(session: QuerySession, asked: ModelArgs, destination: Opened) -> 
     let batches = rows.collect().await.map_err(QueryError::from)?;
     if batches.iter().all(|batch| batch.num_rows() == 0) {
         bail!(
-            "there is nothing to learn from: it takes activations and classifications, and five \
-             held-out samples at least that the network is wrong about, and five that it is right \
-             about; an earlier epoch has more mistakes (query run learning_curve says how many)"
+            "there is nothing to learn from: it takes an epoch that was captured with activations \
+             and classifications, and five held-out samples at least that the network is wrong about, \
+             and five that it is right about (query run confusion RUN says which epochs there are, and \
+             how often it is wrong: an early one has more mistakes)"
         );
     }
     for scores in batches.iter().flat_map(scores_by_epoch) {
