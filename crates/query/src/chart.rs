@@ -109,6 +109,8 @@ pub struct Cells {
     pub texts: Option<Vec<Vec<String>>>,
     /// How values become colours.
     pub scale: ColourScale,
+    /// What the colours reach over beyond the values of this grid, so that several can be compared.
+    pub beyond: Option<(f64, f64)>,
     /// What the colours mean, with the unit if there is one.
     pub legend: String,
     /// What the colour bar has at its ticks.
@@ -213,10 +215,11 @@ impl Axis {
 }
 
 impl Cells {
-    /// The smallest and the largest value; none where no cell has one.
+    /// The smallest and the largest value that the colours reach over; none where no cell has one.
     pub fn range(&self) -> Option<(f64, f64)> {
         let values = self.values.iter().flatten().flatten().copied();
-        values.fold(None, |range, value| {
+        let beyond = self.beyond.into_iter().flat_map(|(low, high)| [low, high]);
+        values.chain(beyond).fold(None, |range, value| {
             let (low, high) = range.unwrap_or((value, value));
             Some((value.min(low), value.max(high)))
         })

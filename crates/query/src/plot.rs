@@ -12,7 +12,7 @@ mod correlation;
 mod curves;
 mod distributions;
 mod network;
-mod rows;
+pub(crate) mod rows;
 mod weights;
 
 use std::ops::Range;
@@ -322,13 +322,9 @@ impl<'a> Asked<'a> {
 
     /// What is drawn, of what: a run, and what else there is to say.
     fn subtitle(&self, parts: &[String]) -> String {
-        let run = self.session.snapshot().run().path();
-        let mut said = vec![format!("run {}", run.display())];
-        if let Some(dataset) = &self.info().dataset {
-            said.push(format!("data set {}", dataset.kind));
-        }
-        said.extend(parts.iter().cloned());
-        said.join(" · ")
+        let of_run = std::iter::once(of_run(self.session));
+        let said: Vec<String> = of_run.chain(parts.iter().cloned()).collect();
+        said.join(BETWEEN)
     }
 
     /// The name of a class, or its number.
@@ -427,7 +423,19 @@ impl<'a> Asked<'a> {
     }
 }
 
-async fn collected(rows: DataFrame) -> Result<RecordBatch, PlotError> {
+/// What stands between the parts of a subtitle.
+pub(crate) const BETWEEN: &str = " · ";
+
+/// What a subtitle begins with: which run it is, and its data.
+pub(crate) fn of_run(session: &QuerySession) -> String {
+    let run = format!("run {}", session.snapshot().run().path().display());
+    match &session.info().dataset {
+        Some(dataset) => format!("{run}{BETWEEN}data set {}", dataset.kind),
+        None => run,
+    }
+}
+
+pub(crate) async fn collected(rows: DataFrame) -> Result<RecordBatch, PlotError> {
     let schema = rows.schema().inner().clone();
     let batches = rows.collect().await.map_err(QueryError::from)?;
     let schema = batches.first().map_or(schema, RecordBatch::schema);

@@ -343,3 +343,11 @@ async fn an_ablation_has_before_after_and_random_neurons_by_class() {
         assert!(error.to_string().contains(said), "{error}");
     }
 }
+
+#[tokio::test]
+async fn another_epoch_may_choose_the_neurons_of_an_association() {
+    let parameters = [("epoch", "0"), ("permutations", "0"), ("chosen", "1")];
+    let drawn = chart(PlotKind::Association, &parameters).await.unwrap();
+    assert_eq!(names(&drawn.panels[0].y.ticks), ["n_0"]);
+    assert!(drawn.title.ends_with("epoch 0"), "{}", drawn.title);
+}

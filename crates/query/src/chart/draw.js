@@ -17,8 +17,7 @@
     }
     return option;
   };
-  for (const panel of document.querySelectorAll('.chart-panel')) {
-    const option = JSON.parse(panel.querySelector('script').textContent);
+  const ready = (option) => {
     for (const axis of [option.xAxis, option.yAxis]) {
       const label = axis?.axisLabel;
       if (label?.share) label.formatter = share;
@@ -28,13 +27,51 @@
     const tooltip = option.tooltip;
     if (tooltip?.trigger === 'axis') tooltip.valueFormatter = tooltip.share ? share : rounded;
     if (tooltip?.linkNames) tooltip.formatter = (hovered) => escaped(hovered.data.name);
+    return option;
+  };
+  // A panel holds one option, or one a frame.
+  const charts = new Map();
+  for (const panel of document.querySelectorAll('.chart-panel')) {
+    const held = JSON.parse(panel.querySelector('script').textContent);
+    const frames = (Array.isArray(held) ? held : [held]).map(ready);
+    const marks = ({ series }) => series.reduce((sum, { data, links }) => sum + (data ?? links).length, 0);
     // Below this many marks a vector image is as fast, and its text can be selected and searched.
-    const marks = option.series.reduce((sum, { data, links }) => sum + (data ?? links).length, 0);
-    const chart = echarts.init(panel, null, { renderer: marks < 3000 ? 'svg' : 'canvas' });
-    chart.setOption(placed(option, panel));
+    const renderer = Math.max(...frames.map(marks)) < 3000 ? 'svg' : 'canvas';
+    const chart = echarts.init(panel, null, { renderer });
+    let option = frames.at(-1);
+    const draw = (index) => {
+      const isAnother = frames[index] && frames[index] !== option;
+      if (isAnother) option = frames[index];
+      chart.setOption(placed(option, panel), isAnother);
+    };
+    draw();
     new ResizeObserver(() => {
       chart.resize();
-      chart.setOption(placed(option, panel));
+      draw();
     }).observe(panel);
+    charts.set(panel, draw);
+  }
+
+  // Sliders of the same quantity move together, each to its last frame up to that moment.
+  const sliders = [...document.querySelectorAll('.chart-slider input')];
+  const move = (slider, moment) => {
+    const moments = JSON.parse(slider.dataset.moments);
+    const index = Math.max(0, moments.findLastIndex((at) => at <= moment));
+    slider.value = index;
+    slider.setAttribute('aria-valuetext', `${slider.dataset.of} ${moments[index]}`);
+    slider.parentElement.querySelector('output').value = moments[index];
+    const figure = slider.closest('.chart');
+    for (const text of figure.querySelectorAll('[data-texts]')) {
+      text.textContent = JSON.parse(text.dataset.texts)[index];
+    }
+    for (const panel of figure.querySelectorAll('.chart-panel')) charts.get(panel)(index);
+  };
+  for (const slider of sliders) {
+    slider.addEventListener('input', () => {
+      const moment = JSON.parse(slider.dataset.moments)[slider.value];
+      for (const other of sliders.filter(({ dataset }) => dataset.of === slider.dataset.of)) {
+        move(other, moment);
+      }
+    });
   }
 })();

@@ -1,6 +1,7 @@
 //! Charts in a browser, by ECharts: a page that needs no network, or figures for somebody else's page.
 //!
-//! A page has [`style`] in its head, as many [`figure`]s as it likes, and [`script`] once, behind them.
+//! A page has [`style`] in its head, as many [`figure`]s and [`film`]s as it likes, and [`script`] once,
+//! behind them.
 
 use std::fmt::Write as _;
 
@@ -13,6 +14,9 @@ use crate::chart::colours::text_on;
 
 /// Apache ECharts, with its licence in its first lines; `vendor/echarts` has the notices.
 const ECHARTS: &str = include_str!("../../vendor/echarts/echarts.min.js");
+
+/// What figures look like, in the theme's colours.
+const STYLE: &str = include_str!("figure.css");
 
 /// Draws what figures hold, and draws it anew when they change size.
 const DRAW: &str = include_str!("draw.js");
@@ -33,20 +37,19 @@ pub fn page(chart: &Chart, theme: Theme) -> String {
     )
 }
 
-/// The style sheet of figures, as an element.
+/// The style sheet of figures, as an element, with the theme's colours as `--ground`, `--text`, `--muted`,
+/// `--grid`, `--missing` and `--accent`.
 pub fn style(theme: Theme) -> String {
     format!(
         "<style>\n\
-         body {{ margin: 1.5rem auto; max-width: 60rem; padding: 0 1rem; background: {ground}; \
-         color: {text}; font-family: system-ui, 'DejaVu Sans', Verdana, sans-serif; }}\n\
-         .chart {{ margin: 0 0 2rem; }}\n\
-         .chart h2 {{ margin: 0; font-size: 1.4rem; }}\n\
-         .chart p {{ margin: 0.3rem 0; color: {muted}; font-size: 0.9rem; }}\n\
-         .chart-panel {{ width: 100%; }}\n\
-         </style>\n",
-        ground = theme.ground(),
-        text = theme.text(),
-        muted = theme.muted(),
+         :root {{ --ground: {}; --text: {}; --muted: {}; --grid: {}; --missing: {}; --accent: {}; }}\n\
+         {STYLE}</style>\n",
+        theme.ground(),
+        theme.text(),
+        theme.muted(),
+        theme.grid(),
+        theme.missing(),
+        theme.series(0),
     )
 }
 
@@ -55,29 +58,139 @@ pub fn script() -> String {
     format!("<script>\n{ECHARTS}\n</script>\n<script>\n{DRAW}</script>\n")
 }
 
+/// A chart at one of several moments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// The moment, as an epoch; they ascend.
+    pub at: i64,
+    /// What is shown then; the charts of a film have as many panels as each other.
+    pub chart: Chart,
+}
+
 /// A chart, as an element that [`script`] draws.
 pub fn figure(chart: &Chart, theme: Theme) -> String {
+    element("h2", &[chart], "", theme)
+}
+
+/// Charts of the same at several moments, as an element in which a slider chooses one; at first it is the
+/// last. The sliders of a page move together: each shows what there is of the moment that another one was
+/// moved to, or of the last before it. Colours mean the same in all frames, and axes of numbers reach
+/// equally far, so that what moves has changed. Of no frames it is nothing.
+pub fn film(of: &str, frames: &[Frame], theme: Theme) -> String {
+    let mut charts: Vec<Chart> = frames.iter().map(|frame| frame.chart.clone()).collect();
+    let num_panels = charts.first().map_or(0, |chart| chart.panels.len());
+    for panel in 0..num_panels {
+        let grids = charts
+            .iter_mut()
+            .filter_map(|chart| match &mut chart.panels[panel].content {
+                Content::Cells(cells) => Some(cells),
+                _ => None,
+            });
+        let mut grids: Vec<&mut Cells> = grids.collect();
+        let ranges = grids.iter().filter_map(|cells| cells.range());
+        let all = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        grids.iter_mut().for_each(|cells| cells.beyond = all);
+    }
+    let slider = match frames {
+        [_, .., last] => {
+            let moments: Vec<i64> = frames.iter().map(|frame| frame.at).collect();
+            format!(
+                "<label class=\"chart-slider\">{of} <output>{at}</output> <input type=\"range\" autocomplete=\"off\" \
+                 min=\"0\" max=\"{end}\" value=\"{end}\" aria-valuetext=\"{of} {at}\" \
+                 data-of=\"{of}\" data-moments=\"{moments}\"></label>\n",
+                of = escaped(of),
+                at = last.at,
+                end = frames.len() - 1,
+                moments = escaped(&json!(moments).to_string()),
+            )
+        }
+        _ => String::new(),
+    };
+    let charts: Vec<&Chart> = charts.iter().collect();
+    element("h3", &charts, &slider, theme)
+}
+
+/// The last of several charts, as an element that holds the others too.
+fn element(heading: &str, charts: &[&Chart], slider: &str, theme: Theme) -> String {
+    let Some(last) = charts.last() else {
+        return String::new();
+    };
+    let texts = |of: &dyn Fn(&Chart) -> String| {
+        let texts: Vec<String> = charts.iter().map(|chart| of(chart)).collect();
+        let shown = escaped(texts.last().map_or("", String::as_str));
+        match texts.iter().all(|text| Some(text) == texts.last()) {
+            true => format!(">{shown}"),
+            false => {
+                let all = escaped(&json!(texts).to_string());
+                format!(" data-texts=\"{all}\">{shown}")
+            }
+        }
+    };
     let mut html = format!(
-        "<figure class=\"chart\">\n<h2>{}</h2>\n<p>{}</p>\n",
-        escaped(&chart.title),
-        escaped(&chart.subtitle)
+        "<figure class=\"chart\">\n<{heading}{}</{heading}>\n<p{}</p>\n{slider}",
+        texts(&|chart| chart.title.clone()),
+        texts(&|chart| chart.subtitle.clone()),
     );
-    for panel in &chart.panels {
-        let name = panel.title.as_ref().unwrap_or(&chart.title);
+    for (index, panel) in last.panels.iter().enumerate() {
+        let name = panel.title.as_ref().unwrap_or(&last.title);
+        let panels: Vec<&Panel> = charts.iter().map(|chart| &chart.panels[index]).collect();
+        let height = panels.iter().map(|panel| height(panel)).max().unwrap_or(0);
         writeln!(
             html,
-            "<div class=\"chart-panel\" role=\"img\" aria-label=\"{}\" style=\"height: {}px\">\
+            "<div class=\"chart-panel\" role=\"img\" aria-label=\"{}\" style=\"height: {height}px\">\
              <script type=\"application/json\">{}</script></div>",
             escaped(name),
-            height(panel),
-            in_script(&option(panel, theme)),
+            in_script(&options(&panels, theme)),
         )
         .expect("a string takes everything");
     }
-    for note in &chart.notes {
-        writeln!(html, "<p>{}</p>", escaped(note)).expect("a string takes everything");
+    let num_notes = charts.iter().map(|chart| chart.notes.len()).max();
+    for index in 0..num_notes.unwrap_or(0) {
+        let note = texts(&|chart| chart.notes.get(index).cloned().unwrap_or_default());
+        writeln!(html, "<p{note}</p>").expect("a string takes everything");
     }
     html + "</figure>\n"
+}
+
+/// What ECharts is told of a panel; of several, of each, with axes of numbers that reach equally far.
+fn options(panels: &[&Panel], theme: Theme) -> Value {
+    if let [panel] = panels {
+        return option(panel, theme);
+    }
+    let mut options: Vec<Value> = panels.iter().map(|panel| option(panel, theme)).collect();
+    if let Some([x, y]) = reach(panels) {
+        for option in &mut options {
+            for (axis, (low, high)) in [("xAxis", x), ("yAxis", y)] {
+                option[axis]["min"] = json!(low);
+                option[axis]["max"] = json!(high);
+            }
+        }
+    }
+    Value::from(options)
+}
+
+/// How far points reach in any of several panels, and a little more; none where not all have points among
+/// numbers.
+fn reach(panels: &[&Panel]) -> Option<[(f64, f64); 2]> {
+    let mut of_axes = [(f64::INFINITY, f64::NEG_INFINITY); 2];
+    for panel in panels {
+        let Content::Points(groups) = &panel.content else {
+            return None;
+        };
+        if panel.x.ticks != Ticks::Numbers || panel.y.ticks != Ticks::Numbers {
+            return None;
+        }
+        for point in groups.iter().flat_map(|group| &group.points) {
+            for ((low, high), value) in of_axes.iter_mut().zip([point.x, point.y]) {
+                *low = low.min(value);
+                *high = high.max(value);
+            }
+        }
+    }
+    Some(of_axes.map(|(low, high)| {
+        let margin = 0.05 * (high - low).max(f64::MIN_POSITIVE);
+        (low - margin, high + margin)
+    }))
 }
 
 /// JSON that ends no element.
@@ -85,7 +198,8 @@ fn in_script(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
 
-fn escaped(text: &str) -> String {
+/// Text, as a page holds it.
+pub(crate) fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     text.replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -17,6 +17,7 @@ fn cells() -> Chart {
                     vec!["0".to_owned(), "44".to_owned()],
                 ]),
                 scale: ColourScale::Sequential,
+                beyond: None,
                 legend: "share".to_owned(),
                 ticks: Ticks::Shares,
             }),
@@ -388,4 +389,62 @@ fn names_are_thinned_to_those_that_fit() {
     assert_eq!(thinned(&names, 5), names);
     assert_eq!(thinned(&names, 3), ["0", "", "2", "", "4"]);
     assert_eq!(thinned(&names, 0), ["0", "", "", "", ""]);
+}
+
+#[test]
+fn a_film_holds_every_frame_and_shows_the_last() {
+    let frame = |at: i64, largest: f64| {
+        let mut chart = cells();
+        chart.subtitle = format!("epoch {at}");
+        let Content::Cells(cells) = &mut chart.panels[0].content else {
+            panic!("{chart:?}")
+        };
+        cells.values[1][1] = Some(largest);
+        html::Frame { at, chart }
+    };
+    let film = html::film("epoch", &[frame(0, 0.5), frame(7, 2.0)], Theme::Light);
+    let [frames] = options(&film).try_into().unwrap();
+    let frames = frames.as_array().unwrap();
+    assert_eq!(frames[0]["series"][0]["data"][2]["value"][2], 0.5);
+    assert_eq!(frames[1]["series"][0]["data"][2]["value"][2], 2.0);
+    for frame in frames {
+        assert_eq!(
+            (&frame["visualMap"]["min"], &frame["visualMap"]["max"]),
+            (&Value::from(0.25), &Value::from(2.0)),
+            "colours mean the same in each"
+        );
+    }
+    for told in [
+        "<p data-texts=\"[&quot;epoch 0&quot;,&quot;epoch 7&quot;]\">epoch 7</p>",
+        "<h3>Title &amp; &lt;more&gt;</h3>",
+        "<p>a note</p>",
+        "<output>7</output>",
+        "max=\"1\" value=\"1\"",
+        "data-moments=\"[0,7]\"",
+    ] {
+        assert!(film.contains(told), "{told}: {film}");
+    }
+
+    let one = html::film("epoch", &[frame(7, 2.0)], Theme::Light);
+    assert!(options(&one)[0].is_object());
+    assert!(!one.contains("<input"));
+    assert_eq!(html::film("epoch", &[], Theme::Light), "");
+}
+
+#[test]
+fn points_of_a_film_stand_between_the_same_axes() {
+    let frame = |at: i64, by: f64| {
+        let mut chart = points();
+        let Content::Points(groups) = &mut chart.panels[0].content else {
+            panic!("{chart:?}")
+        };
+        for point in groups.iter_mut().flat_map(|group| &mut group.points) {
+            point.x *= by;
+        }
+        html::Frame { at, chart }
+    };
+    let film = html::film("epoch", &[frame(0, 1.0), frame(1, 10.0)], Theme::Light);
+    let [frames] = options(&film).try_into().unwrap();
+    assert_eq!(frames[0]["xAxis"]["max"], frames[1]["xAxis"]["max"]);
+    assert!(frames[0]["xAxis"]["max"].as_f64().unwrap() > 30.0);
 }

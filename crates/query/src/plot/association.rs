@@ -12,6 +12,7 @@ pub(super) const PARAMETERS: &[&str] = &[
     "epoch Int32 = last: the epoch; `first` and `last` are understood",
     "layer Utf8 = NULL: this layer alone; by default all but the output layer",
     "top Int64 = 40: how many neurons are shown: those that go with a class most strongly",
+    "chosen Int32 = NULL: the epoch that says which neurons are shown; by default the epoch itself",
     "permutations Int32 = 200: how many permutations chance is judged by; with 0 it is not judged",
 ];
 
@@ -46,6 +47,86 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     let epoch = asked.number("epoch").expect("it has a default");
     let top = asked.count("top")?;
     let permutations = asked.number("permutations").unwrap_or(0);
+    let mut profiles = profiles(asked, epoch, permutations).await?;
+    let num_neurons = profiles.len();
+    let num_constant = profiles
+        .values()
+        .filter(|profile| profile.best().is_none())
+        .count();
+    let shown: Vec<i64> = match asked.number("chosen").filter(|&chosen| chosen != epoch) {
+        None => strongest(&profiles, top),
+        Some(chosen) => strongest(&self::profiles(asked, chosen, 0).await?, top),
+    };
+    let profiles: Vec<Profile> = shown
+        .iter()
+        .filter_map(|neuron| profiles.remove(neuron))
+        .collect();
+    let num_classes = profiles
+        .first()
+        .map_or(asked.info().class_names.len(), |profile| {
+            profile.scores.len()
+        });
+
+    let mut notes = vec![
+        "A cell is the correlation, over the held-out samples, of the neuron's activation with whether the \
+         network takes the sample for the class."
+            .to_owned(),
+    ];
+    if permutations > 0 {
+        notes.push(format!(
+            "Grey cells are not told from chance: p is {CHANCE} or more by {permutations} permutations, \
+             corrected for all neurons and classes."
+        ));
+    }
+    if profiles.len() + num_constant < num_neurons {
+        let of_epoch = match asked.number("chosen") {
+            Some(chosen) if chosen != epoch => format!(" of epoch {chosen}"),
+            _ => String::new(),
+        };
+        notes.push(format!(
+            "{} of {num_neurons} neurons: those with the highest correlations{of_epoch}, by the class of the \
+             highest.",
+            profiles.len()
+        ));
+    }
+    if num_constant > 0 {
+        notes.push(format!(
+            "{num_constant} of {num_neurons} neurons have the same activation for every sample and are not shown."
+        ));
+    }
+    let names = profiles
+        .iter()
+        .map(|profile| asked.neuron_name(profile.neuron));
+    let names = names.collect();
+    let classes = (0..num_classes)
+        .map(|class| asked.class_name(class))
+        .collect();
+    Ok(Chart {
+        title: format!("Which neurons go with which class, epoch {epoch}"),
+        subtitle: asked.subtitle(&[]),
+        panels: vec![Panel {
+            title: None,
+            x: Axis::names("class", classes),
+            y: Axis::names("neuron", names),
+            content: Content::Cells(Cells {
+                values: profiles.into_iter().map(Profile::shown).collect(),
+                texts: None,
+                scale: ColourScale::Diverging,
+                beyond: None,
+                legend: "correlation".to_owned(),
+                ticks: Ticks::Numbers,
+            }),
+        }],
+        notes,
+    })
+}
+
+/// The scores of every neuron at an epoch.
+async fn profiles(
+    asked: &Asked<'_>,
+    epoch: i64,
+    permutations: i64,
+) -> Result<BTreeMap<i64, Profile>, PlotError> {
     let mut arguments = vec![
         ("epoch", epoch.to_string()),
         ("top", "all".to_owned()),
@@ -84,67 +165,18 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         profile.scores[class] = scores[row];
         profile.by_chance[class] = p_values[row].is_some_and(|p| p >= CHANCE);
     }
-    let num_neurons = profiles.len();
-    let mut profiles: Vec<(Profile, (usize, f64))> = profiles
-        .into_values()
-        .filter_map(|profile| {
-            let best = profile.best()?;
-            Some((profile, best))
-        })
-        .collect();
-    let num_constant = num_neurons - profiles.len();
-    profiles.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
-    profiles.truncate(top);
-    // Class by class, so that what belongs together is seen together.
-    profiles.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    Ok(profiles)
+}
 
-    let mut notes = vec![
-        "A cell is the correlation, over the held-out samples, of the neuron's activation with whether the \
-         network takes the sample for the class."
-            .to_owned(),
-    ];
-    if permutations > 0 {
-        notes.push(format!(
-            "Grey cells are not told from chance: p is {CHANCE} or more by {permutations} permutations, \
-             corrected for all neurons and classes."
-        ));
-    }
-    if profiles.len() + num_constant < num_neurons {
-        notes.push(format!(
-            "{} of {num_neurons} neurons: those with the highest correlations, by the class of the highest.",
-            profiles.len()
-        ));
-    }
-    if num_constant > 0 {
-        notes.push(format!(
-            "{num_constant} of {num_neurons} neurons have the same activation for every sample and are not shown."
-        ));
-    }
-    let names = profiles
-        .iter()
-        .map(|(profile, _)| asked.neuron_name(profile.neuron));
-    let names = names.collect();
-    let classes = (0..num_classes)
-        .map(|class| asked.class_name(class))
-        .collect();
-    Ok(Chart {
-        title: format!("Which neurons go with which class, epoch {epoch}"),
-        subtitle: asked.subtitle(&[]),
-        panels: vec![Panel {
-            title: None,
-            x: Axis::names("class", classes),
-            y: Axis::names("neuron", names),
-            content: Content::Cells(Cells {
-                values: profiles
-                    .into_iter()
-                    .map(|(profile, _)| profile.shown())
-                    .collect(),
-                texts: None,
-                scale: ColourScale::Diverging,
-                legend: "correlation".to_owned(),
-                ticks: Ticks::Numbers,
-            }),
-        }],
-        notes,
-    })
+/// The `top` neurons that go with a class most strongly, class by class, so that what belongs together is
+/// seen together.
+fn strongest(profiles: &BTreeMap<i64, Profile>, top: usize) -> Vec<i64> {
+    let best = profiles
+        .values()
+        .filter_map(|profile| Some((profile.neuron, profile.best()?)));
+    let mut best: Vec<(i64, (usize, f64))> = best.collect();
+    best.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    best.truncate(top);
+    best.sort_by(|(_, a), (_, b)| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    best.into_iter().map(|(neuron, _)| neuron).collect()
 }

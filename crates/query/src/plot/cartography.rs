@@ -155,6 +155,7 @@ fn counted(samples: &[Sample], x: &str, y: &str) -> Panel {
             values: values.collect(),
             texts: None,
             scale: ColourScale::Sequential,
+            beyond: None,
             legend: "log10 of the samples".to_owned(),
             ticks: Ticks::Numbers,
         }),

@@ -77,6 +77,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
                 values: values.collect(),
                 texts: (groups.len() <= MAX_WRITTEN).then(|| texts.collect()),
                 scale: ColourScale::Sequential,
+                beyond: None,
                 legend: "share of the class".to_owned(),
                 ticks: Ticks::Shares,
             }),

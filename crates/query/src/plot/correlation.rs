@@ -102,6 +102,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
                 values: values.collect(),
                 texts: None,
                 scale: ColourScale::Diverging,
+                beyond: None,
                 legend: "correlation".to_owned(),
                 ticks: Ticks::Numbers,
             }),

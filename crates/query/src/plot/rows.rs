@@ -10,7 +10,7 @@ fn column<'a>(rows: &'a RecordBatch, name: &str) -> &'a dyn Array {
 }
 
 /// Whole numbers, -1 where there is none.
-pub(super) fn integers(rows: &RecordBatch, name: &str) -> Vec<i64> {
+pub(crate) fn integers(rows: &RecordBatch, name: &str) -> Vec<i64> {
     let column = column(rows, name);
     match column.data_type() {
         DataType::Int32 => {
@@ -25,7 +25,7 @@ pub(super) fn integers(rows: &RecordBatch, name: &str) -> Vec<i64> {
 }
 
 /// Numbers that are finite; none where there is no such number.
-pub(super) fn floats(rows: &RecordBatch, name: &str) -> Vec<Option<f64>> {
+pub(crate) fn floats(rows: &RecordBatch, name: &str) -> Vec<Option<f64>> {
     let column = column(rows, name);
     let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
     match column.data_type() {
@@ -41,7 +41,7 @@ pub(super) fn floats(rows: &RecordBatch, name: &str) -> Vec<Option<f64>> {
 }
 
 /// Texts; empty where there is none.
-pub(super) fn texts(rows: &RecordBatch, name: &str) -> Vec<String> {
+pub(crate) fn texts(rows: &RecordBatch, name: &str) -> Vec<String> {
     let column = column(rows, name);
     let text = |value: Option<&str>| value.unwrap_or("").to_owned();
     match column.data_type() {
@@ -51,7 +51,7 @@ pub(super) fn texts(rows: &RecordBatch, name: &str) -> Vec<String> {
 }
 
 /// Lists of 32-bit floats; none where there is none.
-pub(super) fn lists(rows: &RecordBatch, name: &str) -> Vec<Option<Vec<f32>>> {
+pub(crate) fn lists(rows: &RecordBatch, name: &str) -> Vec<Option<Vec<f32>>> {
     let lists = column(rows, name).as_list::<i32>();
     lists
         .iter()

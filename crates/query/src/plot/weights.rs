@@ -113,6 +113,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
                 values: values.collect(),
                 texts: None,
                 scale,
+                beyond: None,
                 legend: meaning.to_owned(),
                 ticks: Ticks::Numbers,
             }),
