@@ -53,7 +53,7 @@ step cargo test --release -p recorder "${features[@]}" --lib --locked
 # What is read in the wrong order is wrong only now and then.
 for round in $(seq 20); do
   step cargo test --release --quiet -p recorder "${features[@]}" --lib --locked -- \
-    training_goes_on_before the_recorded_weights_are recording_changes_nothing ||
+    training_goes_on_before what_is_read_is_what the_recorded_weights_are recording_changes_nothing ||
     fail "round $round of 20"
 done
 

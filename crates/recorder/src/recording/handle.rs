@@ -8,7 +8,9 @@ use burn::tensor::{Tensor, Transaction};
 /// Handle of a float tensor of any rank.
 ///
 /// Tensors are copy-on-write: the handle stays what it was when it was taken, whatever the
-/// optimizer does to the network afterwards.
+/// optimizer does to the network afterwards, for as long as it is held. CubeCL changes a tensor where
+/// it is once nobody else holds it, and whoever gives one away to be read holds it no more, though the
+/// device has not been told of the read yet. So handles are read by reference, and let go after it.
 #[derive(Debug, Clone)]
 pub(super) struct TensorHandle<B: Backend>(
     /// Of the rank that its shape says, whatever the type says: handles of every rank go into one
@@ -26,8 +28,8 @@ impl<B: Backend> TensorHandle<B> {
     }
 
     /// What is read from it are 32-bit floats, also of a quantized tensor.
-    pub(super) fn register(self, trip: Transaction<B>) -> Transaction<B> {
-        trip.register(self.0.dequantize())
+    pub(super) fn register(&self, trip: Transaction<B>) -> Transaction<B> {
+        trip.register(self.0.clone().dequantize())
     }
 }
 
@@ -36,7 +38,7 @@ impl<B: Backend> TensorHandle<B> {
 pub(super) struct BatchHandle<B: Backend> {
     pub(super) num_samples: usize,
     num_units: usize,
-    into_matrix: Box<dyn FnOnce() -> Tensor<B, 2> + Send>,
+    to_matrix: Box<dyn Fn() -> Tensor<B, 2> + Send>,
 }
 
 impl<B: Backend> fmt::Debug for BatchHandle<B> {
@@ -75,13 +77,15 @@ impl<B: Backend> BatchHandle<B> {
         }
         let num_samples = shape[0];
         let num_positions: usize = shape[1..].iter().product::<usize>() / num_units.max(1);
-        let into_matrix = move || match axis {
-            _ if D == 2 => tensor.reshape([num_samples, num_units]),
+        let to_matrix = move || match axis {
+            _ if D == 2 => tensor.clone().reshape([num_samples, num_units]),
             UnitAxis::First => tensor
+                .clone()
                 .reshape([num_samples, num_units, num_positions])
                 .mean_dim(2)
                 .reshape([num_samples, num_units]),
             UnitAxis::Last => tensor
+                .clone()
                 .reshape([num_samples, num_positions, num_units])
                 .mean_dim(1)
                 .reshape([num_samples, num_units]),
@@ -89,7 +93,7 @@ impl<B: Backend> BatchHandle<B> {
         Ok(Self {
             num_samples,
             num_units,
-            into_matrix: Box::new(into_matrix),
+            to_matrix: Box::new(to_matrix),
         })
     }
 
@@ -98,7 +102,7 @@ impl<B: Backend> BatchHandle<B> {
     }
 
     /// Averages the further axes, which is a computation on the device, and registers what is left.
-    pub(super) fn register(self, trip: Transaction<B>) -> Transaction<B> {
-        trip.register((self.into_matrix)())
+    pub(super) fn register(&self, trip: Transaction<B>) -> Transaction<B> {
+        trip.register((self.to_matrix)())
     }
 }

@@ -52,29 +52,16 @@ impl<B: Backend> Outputs<B> {
         self.logits.len()
     }
 
-    /// Gives what makes rows of the logits once they are read.
-    pub(super) fn register(self, trip: Transaction<B>) -> (Transaction<B>, UnreadOutputs) {
-        let unread = UnreadOutputs {
-            loss: self.loss,
-            targets: Targets::concat(self.targets).expect("there is a batch at least"),
-        };
-        let trip = self
-            .logits
-            .into_iter()
-            .fold(trip, |trip, l| l.register(trip));
-        (trip, unread)
+    pub(super) fn register(&self, trip: Transaction<B>) -> Transaction<B> {
+        self.logits.iter().fold(trip, |trip, l| l.register(trip))
     }
-}
 
-/// What makes rows of logits.
-#[derive(Debug, PartialEq)]
-pub(super) struct UnreadOutputs {
-    loss: Loss,
-    targets: Targets,
-}
-
-impl UnreadOutputs {
-    pub(super) fn classify(&self, logits: &[f32]) -> Classifications {
-        classify(self.loss, logits, &self.targets)
+    /// Makes rows of the logits, once they are read.
+    ///
+    /// # Panics
+    /// If there is no batch.
+    pub(super) fn classify(self, logits: &[f32]) -> Classifications {
+        let targets = Targets::concat(self.targets).expect("there is a batch at least");
+        classify(self.loss, logits, &targets)
     }
 }

@@ -8,7 +8,7 @@ use burn_std::stream_id::StreamId;
 
 use super::handle::BatchHandle;
 use super::module::LayerHandles;
-use super::outputs::{Outputs, UnreadOutputs};
+use super::outputs::Outputs;
 use crate::evaluation::Classifications;
 use crate::read_back::floats;
 use crate::rows::SampleSet;
@@ -77,22 +77,6 @@ pub(super) enum Values {
     Classifications(Classifications),
 }
 
-/// What a handle's values will be, once they are read.
-enum Expected {
-    Parameters {
-        kind: TensorKind,
-        layer: usize,
-        has_bias: bool,
-    },
-    Activations {
-        layer: usize,
-        samples: SampleSet,
-        sequence: u32,
-        num_batches: usize,
-    },
-    Outputs(UnreadOutputs, usize),
-}
-
 impl<B: Backend> Unread<B> {
     pub(super) fn new(stream: StreamId, handles: Vec<Handles<B>>) -> Self {
         Self {
@@ -106,8 +90,8 @@ impl<B: Backend> Unread<B> {
         self.handles.is_empty()
     }
 
-    /// Reads the next parts in one trip, as many as `max_bytes` allow and at least one, and lets go
-    /// of their handles.
+    /// Reads the next parts in one trip, as many as `max_bytes` allow and at least one, and then lets
+    /// go of their handles.
     pub(super) fn read(&mut self, max_bytes: u64) -> Result<Vec<Values>, ExecutionError> {
         let mut trip_bytes = 0;
         let mut parts = Vec::new();
@@ -122,18 +106,15 @@ impl<B: Backend> Unread<B> {
             return Ok(Vec::new());
         }
         // Averages over positions are computed here, so on that stream, too.
-        let (expected, read) = self.stream.executes(|| {
-            let mut trip = Transaction::default();
-            let mut expected = Vec::with_capacity(parts.len());
-            for handles in parts {
-                let registered = handles.register(trip);
-                trip = registered.0;
-                expected.push(registered.1);
-            }
-            trip.try_execute().map(|read| (expected, read))
+        let read = self.stream.executes(|| {
+            let trip = Transaction::default();
+            let trip = parts.iter().fold(trip, |trip, part| part.register(trip));
+            trip.try_execute()
         })?;
         let mut read = read.into_iter();
-        Ok(expected.into_iter().map(|e| e.values(&mut read)).collect())
+        // Only now are the handles let go: the values are on the host.
+        let values = parts.into_iter().map(|part| part.values(&mut read));
+        Ok(values.collect())
     }
 }
 
@@ -150,81 +131,43 @@ impl<B: Backend> Handles<B> {
         4 * num_values as u64
     }
 
-    fn register(self, trip: Transaction<B>) -> (Transaction<B>, Expected) {
+    fn register(&self, trip: Transaction<B>) -> Transaction<B> {
         match self {
-            Self::Parameters(
-                kind,
-                LayerHandles {
-                    layer,
-                    weight,
-                    bias,
-                },
-            ) => {
-                let has_bias = bias.is_some();
+            Self::Parameters(_, LayerHandles { weight, bias, .. }) => {
                 let trip = weight.register(trip);
-                let trip = bias
-                    .into_iter()
-                    .fold(trip, |trip, bias| bias.register(trip));
-                let expected = Expected::Parameters {
-                    kind,
-                    layer,
-                    has_bias,
-                };
-                (trip, expected)
+                bias.iter().fold(trip, |trip, bias| bias.register(trip))
             }
+            Self::Activations { batches, .. } => {
+                batches.iter().fold(trip, |trip, b| b.register(trip))
+            }
+            Self::Outputs(outputs) => outputs.register(trip),
+        }
+    }
+
+    /// Takes its values from what a trip brought.
+    fn values(self, read: &mut impl Iterator<Item = TensorData>) -> Values {
+        let mut next = || read.next().map(floats).expect("every tensor was read");
+        match self {
+            Self::Parameters(kind, LayerHandles { layer, bias, .. }) => Values::Parameters {
+                kind,
+                layer,
+                weight: next(),
+                bias: bias.map(|_| next()),
+            },
             Self::Activations {
                 layer,
                 samples,
                 sequence,
                 batches,
-            } => {
-                let num_batches = batches.len();
-                let trip = batches.into_iter().fold(trip, |trip, b| b.register(trip));
-                let expected = Expected::Activations {
-                    layer,
-                    samples,
-                    sequence,
-                    num_batches,
-                };
-                (trip, expected)
-            }
-            Self::Outputs(outputs) => {
-                let num_batches = outputs.num_batches();
-                let (trip, unread) = outputs.register(trip);
-                (trip, Expected::Outputs(unread, num_batches))
-            }
-        }
-    }
-}
-
-impl Expected {
-    /// Takes its values from what a trip brought.
-    fn values(self, read: &mut impl Iterator<Item = TensorData>) -> Values {
-        let mut next = || read.next().map(floats).expect("every tensor was read");
-        match self {
-            Self::Parameters {
-                kind,
-                layer,
-                has_bias,
-            } => Values::Parameters {
-                kind,
-                layer,
-                weight: next(),
-                bias: has_bias.then(next),
-            },
-            Self::Activations {
-                layer,
-                samples,
-                sequence,
-                num_batches,
             } => Values::Activations {
                 layer,
                 samples,
                 sequence,
-                values: concat(read.take(num_batches)),
+                values: concat(read.take(batches.len())),
             },
-            Self::Outputs(unread, num_batches) => {
-                Values::Classifications(unread.classify(&concat(read.take(num_batches))))
+            Self::Outputs(outputs) => {
+                let logits = concat(read.take(outputs.num_batches()));
+                Values::Classifications(outputs.classify(&logits))
             }
         }
     }
@@ -245,10 +188,13 @@ fn concat(batches: impl Iterator<Item = TensorData>) -> Vec<f32> {
 mod tests {
     use burn::backend::Flex;
     use burn::tensor::Tensor;
+    use crossbeam_channel::bounded;
 
     use super::super::handle::{TensorHandle, UnitAxis};
     use super::*;
     use crate::dataset::Targets;
+    use crate::device::on_device;
+    use crate::device::testing::resolved_devices;
     use crate::model::Loss;
 
     fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<Flex, D> {
@@ -259,17 +205,22 @@ mod tests {
         BatchHandle::new(tensor(values, shape), UnitAxis::Last, shape[D - 1]).unwrap()
     }
 
+    fn weights<B: Backend, const D: usize>(
+        layer: usize,
+        weight: Tensor<B, D>,
+        bias: Option<Tensor<B, 1>>,
+    ) -> Handles<B> {
+        let handles = LayerHandles {
+            layer,
+            weight: TensorHandle::new(weight),
+            bias: bias.map(TensorHandle::new),
+        };
+        Handles::Parameters(TensorKind::Weights, handles)
+    }
+
     /// A layer of 3 units with 2 weights each (36 bytes), one of 1 unit with 3 weights and no bias
     /// (12 bytes), and 3 and 1 samples of the first's activations (48 bytes).
     fn unread() -> Unread<Flex> {
-        let weights = |layer, weight, bias: Option<_>| {
-            let handles = LayerHandles {
-                layer,
-                weight: TensorHandle::new(weight),
-                bias: bias.map(TensorHandle::new),
-            };
-            Handles::Parameters(TensorKind::Weights, handles)
-        };
         let first = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]);
         let bias = tensor(&[7.0, 8.0, 9.0], [3]);
         let batches = vec![
@@ -365,6 +316,58 @@ mod tests {
         match read.pop() {
             Some(Values::Activations { values, .. }) => values,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Hands over a layer's weights and what it makes of a sample at 8 positions, all of them
+    /// `value`, then lets the device change them where they are, as fast as it can be told to, while
+    /// another thread reads them.
+    fn reads_while_tensors_change<B: Backend>(device: &B::Device, name: &str) {
+        let (hand_over, handed_over) = bounded::<(f32, Unread<B>)>(0);
+        let reader = std::thread::spawn(move || {
+            let is_wrong = |value: f32, mut unread: Unread<B>| {
+                let read = unread.read(u64::MAX).unwrap();
+                let values = read.iter().flat_map(|part| match part {
+                    Values::Parameters { weight, .. } => weight,
+                    Values::Activations { values, .. } => values,
+                    Values::Classifications(_) => unreachable!("none was put in"),
+                });
+                values.copied().any(|read| read != value)
+            };
+            let handed_over = handed_over.into_iter();
+            let wrong = handed_over.filter_map(|(v, unread)| is_wrong(v, unread).then_some(v));
+            wrong.collect::<Vec<_>>()
+        });
+        let mut layers: Vec<_> = (0..6)
+            .map(|_| Tensor::<B, 1>::zeros([64], device))
+            .collect();
+        let mut activations = Tensor::<B, 3>::zeros([1, 8, 8], device);
+        for value in (0..800).step_by(8) {
+            let mut handles: Vec<_> = layers.iter().map(|l| weights(0, l.clone(), None)).collect();
+            handles.push(Handles::Activations {
+                layer: 0,
+                samples: SampleSet::HELD_OUT,
+                sequence: 0,
+                batches: vec![BatchHandle::new(activations.clone(), UnitAxis::First, 8).unwrap()],
+            });
+            let unread = Unread::new(StreamId::current(), handles);
+            hand_over.send((value as f32, unread)).unwrap();
+            for _ in 0..8 {
+                for layer in &mut layers {
+                    layer.inplace(|layer| layer.add_scalar(1));
+                }
+                activations.inplace(|activations| activations.add_scalar(1));
+            }
+        }
+        drop(hand_over);
+        assert_eq!(reader.join().unwrap(), [0.0; 0], "{name}");
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_handed_over_while_it_is_changed() {
+        for device in resolved_devices() {
+            let name = device.to_string();
+            on_device!(device, reads_while_tensors_change(&name));
         }
     }
 
