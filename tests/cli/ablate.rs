@@ -87,11 +87,12 @@ fn figures_are_kept_in_the_run_and_agree_with_what_was_recorded() {
     let gap = "SELECT class, of_class FROM ablations WHERE metric = 'accuracy_gap'";
     assert_eq!(scratch.rows("run", gap).len(), 1);
 
-    // Asked again it is the same, and takes the place of what there was.
+    // Asked again it is the same, and takes the place of what there was; epoch 2 is the last.
     let figures = "SELECT samples, class, metric, before, after, random, p_value FROM ablations \
                    ORDER BY samples, class, metric";
     let before = scratch.rows("run", figures);
-    ablate(&scratch, &arguments);
+    let again = arguments.map(|argument| if argument == "2" { "last" } else { argument });
+    ablate(&scratch, &again);
     assert_eq!(scratch.rows("run", figures), before);
     // Asked otherwise it is another.
     ablate(
@@ -225,6 +226,9 @@ fn a_structure_is_judged_on_the_samples_that_did_not_choose_it() {
 #[test]
 fn what_cannot_be_silenced_is_told_with_what_can() {
     let scratch = digits();
+    let word = ["run", "--epoch", "first", "--neurons", "3"];
+    let stderr = refused(&scratch, &word, 2);
+    assert!(stderr.contains("an epoch is a number, or last"), "{stderr}");
     let ablate = |more: &[&str], status| {
         refused(&scratch, &[&["run", "--epoch", "2"], more].concat(), status)
     };

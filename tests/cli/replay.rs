@@ -2,10 +2,11 @@
 
 use stratigraph::{Scratch, run};
 
+/// The last epoch by its name.
 fn reproduces(scratch: &Scratch, run_dir: &str, epochs: [i32; 3], num_samples: u32) {
-    for epoch in epochs {
-        let number = epoch.to_string();
-        let replayed = run(&mut scratch.recorder(&["replay", run_dir, "--epoch", &number]));
+    let asked = [epochs[0].to_string(), epochs[1].to_string(), "last".into()];
+    for (epoch, asked) in epochs.iter().zip(&asked) {
+        let replayed = run(&mut scratch.recorder(&["replay", run_dir, "--epoch", asked]));
         let stdout = replayed.expect_success();
         assert!(stdout.starts_with(&format!("epoch {epoch}, ")), "{stdout}");
         let all = format!("{num_samples} of {num_samples} held-out samples reproduced bit for bit");

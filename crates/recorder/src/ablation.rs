@@ -14,7 +14,7 @@ mod silence;
 use std::path::PathBuf;
 
 use burn::tensor::backend::ExecutionError;
-use trace::{CaptureId, DerivedError, Epoch, Half, Nonce, RunDir};
+use trace::{CaptureId, DerivedError, Half, Nonce, RunDir};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles};
 use crate::device::{DeviceChoice, ParseDeviceError, ResolvedDevice, on_device};
@@ -35,8 +35,8 @@ pub const DEFAULT_DRAWS: usize = 100;
 /// What is silenced, and how it is judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AblationOptions {
-    /// The epoch whose capture is rebuilt.
-    pub epoch: Epoch,
+    /// The capture that is rebuilt.
+    pub capture: CaptureChoice,
     /// What is silenced.
     pub neurons: ChosenNeurons,
     /// What a silenced neuron's value is.
@@ -53,10 +53,10 @@ pub struct AblationOptions {
 }
 
 impl AblationOptions {
-    /// Sets these neurons to zero at an epoch, and judges it on all held-out samples.
-    pub fn new(epoch: Epoch, neurons: ChosenNeurons) -> Self {
+    /// Sets these neurons of a capture to zero, and judges it on all held-out samples.
+    pub fn new(capture: CaptureChoice, neurons: ChosenNeurons) -> Self {
         Self {
-            epoch,
+            capture,
             neurons,
             silencing: Silencing::Zero,
             num_draws: DEFAULT_DRAWS,
@@ -194,9 +194,9 @@ pub fn ablate(
     options: &AblationOptions,
     progress: AblationProgress<'_>,
 ) -> Result<AblationReport, AblateError> {
-    let capture = CaptureFiles::find(run, CaptureChoice::epoch(options.epoch));
-    let capture = capture.map_err(RebuildError::from)?;
-    let chosen = neurons::choose(run, options.epoch, &options.neurons, options.num_draws)?;
+    let capture = CaptureFiles::find(run, options.capture).map_err(RebuildError::from)?;
+    let epoch = capture.id().epoch;
+    let chosen = neurons::choose(run, epoch, &options.neurons, options.num_draws)?;
     let rebuilt = Rebuilt::read(run, &capture)?;
     let seed = options.seed.or(chosen.seed).unwrap_or(rebuilt.seed);
     let not_found_on = chosen.found_on.map(Half::other);
@@ -210,7 +210,6 @@ pub fn ablate(
     }
 
     let mut sets = vec![Vec::new(), units_by_layer(&chosen.layers)];
-    let epoch = capture.id().epoch;
     for draw in 0..options.num_draws {
         let mut rng = HostRng::new(seed, Purpose::SilencedUnits, epoch, draw as u64);
         let instead = |layer: &LayerNeurons| {

@@ -4,6 +4,7 @@ mod ablate;
 mod config;
 mod console;
 mod data;
+mod epoch;
 mod export;
 mod import;
 mod next;
@@ -26,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 
 use console::Console;
 use data::DataArgs;
+use epoch::ChosenEpoch;
 
 /// Exit status after Ctrl-C, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -53,9 +55,8 @@ enum Verb {
     Replay {
         /// The run's directory
         run: PathBuf,
-        /// The epoch, from 0; -1 is the untrained network, where it was recorded
-        #[arg(long, value_name = "N", allow_negative_numbers = true)]
-        epoch: i32,
+        #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
+        epoch: ChosenEpoch,
     },
     /// Silence neurons in the network of an epoch, and measure what it loses, by class
     ///

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array as _, RecordBatch};
 use burn::tensor::backend::Backend;
-use trace::{CaptureId, Epoch, OpenRunError, Rank, RunDir, Table};
+use trace::{CaptureId, OpenRunError, Rank, RunDir, Table};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
 use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
@@ -80,14 +80,14 @@ impl From<RebuildError> for ReplayError {
     }
 }
 
-/// Rebuilds the network of an epoch's capture from weights and topology in the trace, evaluates
+/// Rebuilds the network of a capture from weights and topology in the trace, evaluates
 /// it, split and batched as it was recorded, and compares every column of `classifications` bit
 /// for bit.
 ///
 /// # Errors
 /// If something that is needed was not recorded, or cannot be read or had.
-pub fn replay(run: &RunDir, epoch: Epoch) -> Result<ReplayReport, ReplayError> {
-    let capture = CaptureFiles::find(run, CaptureChoice::epoch(epoch));
+pub fn replay(run: &RunDir, choice: CaptureChoice) -> Result<ReplayReport, ReplayError> {
+    let capture = CaptureFiles::find(run, choice);
     let capture = capture.map_err(RebuildError::from)?;
     let rebuilt = Rebuilt::read(run, &capture)?;
     let recorded = capture.read(Table::Classifications, None);

@@ -1,4 +1,5 @@
 use burn::backend::Flex;
+use trace::Epoch;
 
 use super::silence::UnitSet;
 use super::*;

@@ -13,15 +13,16 @@ use recorder::{
     AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Precision,
     SampleGroup, Silencing, ablate,
 };
-use trace::{Epoch, Half, RunDir};
+use trace::{Half, RunDir};
 
 use super::console::Console;
+use super::epoch::{self, ChosenEpoch};
 use super::{Cli, print};
 
 const EXAMPLES: &str = "\
 Examples:
   recorder ablate traces/digits --epoch 19 --neurons 130,141 --class 3
-  recorder ablate traces/digits --epoch 19 --structure threes --mode mean
+  recorder ablate traces/digits --epoch last --structure threes --mode mean
 
 What was measured is kept in the run:
   query sql traces/digits \"SELECT * FROM ablations\"";
@@ -31,9 +32,8 @@ What was measured is kept in the run:
 pub(super) struct AblateArgs {
     /// The run's directory
     run: PathBuf,
-    /// The epoch, from 0; -1 is the untrained network, where it was recorded
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    epoch: i32,
+    #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
+    epoch: ChosenEpoch,
     /// The neurons to silence, by their numbers in the tables
     #[arg(
         long,
@@ -96,7 +96,7 @@ impl AblateArgs {
 
     fn options(&self) -> AblationOptions {
         AblationOptions {
-            epoch: Epoch(self.epoch),
+            capture: self.epoch.choice(),
             neurons: match &self.structure {
                 Some(name) => ChosenNeurons::Structure(name.clone()),
                 None => ChosenNeurons::Ids(self.neurons.clone()),

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use indicatif::HumanBytes;
 use recorder::{CaptureChoice, Precision, export};
-use trace::{Epoch, RunDir, Step};
+use trace::{RunDir, Step};
 
+use super::epoch::{self, ChosenEpoch};
 use super::print;
 
 const EXAMPLES: &str = "\
@@ -25,9 +25,9 @@ In PyTorch:
 pub(super) struct ExportArgs {
     /// The run's directory
     run: PathBuf,
-    /// The epoch, from 0, or last; -1 is the untrained network, where it was recorded
     #[arg(
         long,
+        help = epoch::HELP,
         value_name = "N|last",
         allow_negative_numbers = true,
         required_unless_present = "step"
@@ -44,32 +44,11 @@ pub(super) struct ExportArgs {
     force: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ChosenEpoch {
-    Last,
-    Number(Epoch),
-}
-
-impl FromStr for ChosenEpoch {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.parse()) {
-            ("last", _) => Ok(Self::Last),
-            (_, Ok(number)) => Ok(Self::Number(Epoch(number))),
-            _ => Err("an epoch is a number, or last".to_owned()),
-        }
-    }
-}
-
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let run = RunDir::open(&args.run)?;
     let choice = CaptureChoice {
-        epoch: args.epoch.and_then(|epoch| match epoch {
-            ChosenEpoch::Last => None,
-            ChosenEpoch::Number(epoch) => Some(epoch),
-        }),
         step: args.step.map(Step),
+        ..args.epoch.map(ChosenEpoch::choice).unwrap_or_default()
     };
     let report = export(&run, choice, &args.out, args.force)?;
     let rounded = match report.precision {

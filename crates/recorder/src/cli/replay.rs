@@ -6,16 +6,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use recorder::{Precision, ReplayError, replay};
-use trace::{Epoch, RunDir};
+use trace::RunDir;
 
+use super::epoch::ChosenEpoch;
 use super::print;
 
 /// How many samples that differ are named.
 const MAX_NAMED: usize = 5;
 
-pub(super) fn run(run: &Path, epoch: i32) -> Result<ExitCode> {
+pub(super) fn run(run: &Path, epoch: ChosenEpoch) -> Result<ExitCode> {
     let run = RunDir::open(run).map_err(ReplayError::from)?;
-    let report = replay(&run, Epoch(epoch))?;
+    let report = replay(&run, epoch.choice())?;
     let mut text = String::new();
     writeln!(
         text,

@@ -181,7 +181,7 @@ fn a_convolutional_network_is_recorded_and_rebuilt_as_it_was() {
         for (epoch, parameters) in by_epoch.iter().enumerate() {
             let recorded = recorded_parameters(&run, epoch as i32);
             assert_eq!(bits(&recorded), bits(parameters), "{device}, epoch {epoch}");
-            let report = replay(&run, Epoch(epoch as i32)).unwrap();
+            let report = replay(&run, CaptureChoice::epoch(Epoch(epoch as i32))).unwrap();
             assert_eq!(report.different, [], "{device}, epoch {epoch}");
         }
 
@@ -261,8 +261,15 @@ fn a_schedule_leaves_captures_out_and_changes_nothing_else() {
     );
     assert_eq!(epochs(&path, Table::Metrics), (vec![0, 2, 4, 5], every));
     let run = RunDir::open(&path).unwrap();
-    assert!(replay(&run, Epoch(5)).unwrap().different.is_empty());
-    let error = replay(&run, Epoch(3)).unwrap_err().to_string();
+    assert!(
+        replay(&run, CaptureChoice::epoch(Epoch(5)))
+            .unwrap()
+            .different
+            .is_empty()
+    );
+    let error = replay(&run, CaptureChoice::epoch(Epoch(3)))
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         error,
         "epoch 3 was not recorded: there are epochs 0, 2, 4, 5"
@@ -291,7 +298,7 @@ fn steps_inside_of_epochs_are_captured_and_change_nothing() {
         let steps = [(0, 20), (1, 40), (1, 48), (2, 60), (2, 72)];
         assert_eq!(captures, steps, "{device}");
         for (epoch, step) in [(0, 20), (1, 48), (2, 72)] {
-            let report = replay(&run, Epoch(epoch)).unwrap();
+            let report = replay(&run, CaptureChoice::epoch(Epoch(epoch))).unwrap();
             assert_eq!(report.capture.step.0, step);
             assert!(report.different.is_empty(), "{device}: {report:?}");
         }
@@ -343,7 +350,7 @@ fn the_untrained_network_is_epoch_minus_one() {
     assert_eq!((captures, weights), (vec![-1, 0, 1, 2], vec![-1, 0, 1, 2]));
 
     let run = RunDir::open(&path).unwrap();
-    let report = replay(&run, Epoch(-1)).unwrap();
+    let report = replay(&run, CaptureChoice::epoch(Epoch(-1))).unwrap();
     assert_eq!(report.capture.step.0, 0);
     assert!(report.different.is_empty(), "{report:?}");
     // Ten classes, and nothing learned.
@@ -381,14 +388,16 @@ fn an_epoch_is_rebuilt_from_the_trace_alone() {
         train(&options, &CancelToken::default(), &mut Silent).unwrap();
         let run = RunDir::open(&path).unwrap();
         for epoch in [0, 2] {
-            let report = replay(&run, Epoch(epoch)).unwrap();
+            let report = replay(&run, CaptureChoice::epoch(Epoch(epoch))).unwrap();
             assert!(report.num_samples >= 100, "{report:?}");
             assert!(
                 report.different.is_empty(),
                 "{device}, {dataset}, epoch {epoch}: {report:?}"
             );
         }
-        let error = replay(&run, Epoch(3)).unwrap_err().to_string();
+        let error = replay(&run, CaptureChoice::epoch(Epoch(3)))
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "epoch 3 was not recorded: there are epochs 0 to 2");
     }
 }
@@ -405,7 +414,11 @@ fn a_replay_notices_a_row_that_is_not_the_networks() {
         ))
     };
     std::fs::copy(weights(1, 48), weights(0, 24)).unwrap();
-    let report = replay(&RunDir::open(&path).unwrap(), Epoch(0)).unwrap();
+    let report = replay(
+        &RunDir::open(&path).unwrap(),
+        CaptureChoice::epoch(Epoch(0)),
+    )
+    .unwrap();
     assert_eq!(report.different.len(), report.num_samples);
     assert!(report.different[0].columns.contains(&"outputs".to_owned()));
 }
@@ -432,7 +445,9 @@ fn statistics_of_weights_make_no_network() {
     assert_eq!(found.values(), &expected[..]);
 
     let missing = "epoch 2 has no weights of layer L_input, only statistics of them";
-    let error = replay(&run, Epoch(2)).unwrap_err().to_string();
+    let error = replay(&run, CaptureChoice::epoch(Epoch(2)))
+        .unwrap_err()
+        .to_string();
     let needs = ": a replay needs weights and classifications";
     assert_eq!(error, format!("{missing}{needs}"));
     let out = dir.path().join("out.safetensors");
@@ -488,7 +503,7 @@ fn half_precision_takes_less_room() {
         trained[..128].iter().copied().fold(f32::MIN, f32::max)
     );
 
-    let replayed = replay(&run, Epoch(2)).unwrap();
+    let replayed = replay(&run, CaptureChoice::epoch(Epoch(2))).unwrap();
     assert_eq!(replayed.precision, Precision::F16);
     assert!(!replayed.different.is_empty());
 }
@@ -621,7 +636,9 @@ fn of_wide_layers_some_units_are_recorded() {
 
     let partial =
         "layer L_input was recorded in part: 11 of its 24 units, as the run was told (--units)";
-    let error = replay(&run, Epoch(2)).unwrap_err().to_string();
+    let error = replay(&run, CaptureChoice::epoch(Epoch(2)))
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, partial);
     let out = dir.path().join("out.safetensors");
     let error = export(&run, CaptureChoice::epoch(Epoch(2)), &out, false).unwrap_err();
@@ -639,9 +656,12 @@ fn what_is_missing_for_a_replay_is_named() {
         ..Recorded::DEFAULT
     };
     final_parameters(&options(&path, Some(only_metrics)));
-    let error = replay(&RunDir::open(&path).unwrap(), Epoch(1))
-        .unwrap_err()
-        .to_string();
+    let error = replay(
+        &RunDir::open(&path).unwrap(),
+        CaptureChoice::epoch(Epoch(1)),
+    )
+    .unwrap_err()
+    .to_string();
     assert_eq!(
         error,
         "epoch 1 has no weights of layer L_input: a replay needs weights and classifications"
