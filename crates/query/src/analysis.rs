@@ -20,6 +20,7 @@ mod permutation;
 mod probe;
 pub(crate) mod rows;
 pub(crate) mod similarity;
+pub(crate) mod spread;
 
 pub use association::{Measure, Membership, NUM_BINS, Scorer, Scores};
 pub use bootstrap::Bootstrap;

@@ -283,6 +283,17 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The epoch that is shown.
+    fn epoch(&self) -> Result<i64, PlotError> {
+        let epoch = self.number("epoch");
+        epoch.ok_or_else(|| {
+            self.bad(
+                "epoch",
+                "is one epoch: the picture shows no more".to_owned(),
+            )
+        })
+    }
+
     /// A parameter that says how many, from 1 on.
     fn count(&self, name: &str) -> Result<usize, PlotError> {
         let value = self.number(name).unwrap_or(0);
@@ -315,11 +326,6 @@ impl<'a> Asked<'a> {
         self.info().layers.layer(self.text("layer")?)
     }
 
-    /// The layer that the network's outputs come from.
-    fn output_layer(&self) -> Option<&'a Layer> {
-        self.info().layers.layers().last()
-    }
-
     /// What is drawn, of what: a run, and what else there is to say.
     fn subtitle(&self, parts: &[String]) -> String {
         let of_run = std::iter::once(of_run(self.session));
@@ -339,16 +345,18 @@ impl<'a> Asked<'a> {
     /// What a neuron is called: `n_7`, and for an output the class it stands for.
     fn neuron_name(&self, neuron: i64) -> String {
         let names = &self.info().class_names;
-        let output = self.output_layer();
-        let class = output.filter(|layer| layer.num_units as usize == names.len());
-        let class = class.and_then(|layer| {
-            let unit = usize::try_from(neuron - i64::from(layer.first_neuron)).ok()?;
-            names.get(unit)
-        });
-        match class {
-            Some(class) => format!("n_{neuron}: {class}"),
+        match self.class_of_output(neuron) {
+            Some(class) => format!("n_{neuron}: {}", names[class]),
             None => format!("n_{neuron}"),
         }
+    }
+
+    /// The class that a neuron stands for, if it is an output of which there is one a class.
+    fn class_of_output(&self, neuron: i64) -> Option<usize> {
+        let num_classes = self.info().class_names.len();
+        let output = self.info().layers.output_layer()?;
+        let unit = usize::try_from(neuron - i64::from(output.first_neuron)).ok()?;
+        (output.num_units as usize == num_classes && unit < num_classes).then_some(unit)
     }
 
     /// Plans SQL, in which the picture's parameters are `$name`s.
@@ -459,17 +467,6 @@ fn bin_name(bin: &Range<usize>, name: impl Fn(usize) -> String) -> String {
     }
 }
 
-/// At most `most` of several things, the first and the last among them, as evenly as can be.
-fn spread<T: Copy>(things: &[T], most: usize) -> Vec<T> {
-    if things.len() <= most {
-        return things.to_vec();
-    }
-    let last = most.saturating_sub(1).max(1);
-    (0..most)
-        .map(|index| things[index * (things.len() - 1) / last])
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -495,12 +492,5 @@ mod tests {
         assert_eq!(bins(0, 3), Vec::<Range<usize>>::new());
         assert_eq!(bin_name(&(4..7), |unit| unit.to_string()), "4–6");
         assert_eq!(bin_name(&(4..5), |unit| unit.to_string()), "4");
-    }
-
-    #[test]
-    fn few_of_many_keep_the_first_and_the_last() {
-        assert_eq!(spread(&[1, 2, 3], 5), [1, 2, 3]);
-        assert_eq!(spread(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 4), [0, 3, 6, 9]);
-        assert_eq!(spread(&[4, 5], 1), [4]);
     }
 }

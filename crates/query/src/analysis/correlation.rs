@@ -53,6 +53,16 @@ impl Standardized {
         self.values.capacity() * size_of::<f64>() + self.varies.capacity()
     }
 
+    /// Whether a series can be correlated at all: it is finite and not constant.
+    pub(crate) fn varies(&self, index: usize) -> bool {
+        self.varies[index]
+    }
+
+    /// Pearson's correlation of two series that can be correlated.
+    pub(crate) fn correlation(&self, a: usize, b: usize) -> f64 {
+        dot(self.series(a), self.series(b)).clamp(-1.0, 1.0)
+    }
+
     fn series(&self, index: usize) -> &[f64] {
         &self.values[index * self.length..][..self.length]
     }
@@ -73,7 +83,7 @@ impl Standardized {
                         if !self.varies[a] || !self.varies[b] {
                             continue;
                         }
-                        let correlation = dot(self.series(a), self.series(b)).clamp(-1.0, 1.0);
+                        let correlation = self.correlation(a, b);
                         keep_best(&mut best, top, Ranked { a, b, correlation });
                     }
                 }

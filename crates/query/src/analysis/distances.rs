@@ -3,7 +3,7 @@
 use super::rows::Rows;
 use crate::functions::sum_over;
 
-/// The Euclidean distances of all pairs of points.
+/// The distances of all pairs of points.
 #[derive(Debug, Clone)]
 pub(crate) struct Distances {
     num_points: usize,
@@ -12,7 +12,19 @@ pub(crate) struct Distances {
 }
 
 impl Distances {
-    /// Those of the rows.
+    /// Those of pairs, in the order of [`condensed`](Self::condensed).
+    pub(crate) fn new(num_points: usize, condensed: Vec<f64>) -> Self {
+        debug_assert_eq!(
+            condensed.len(),
+            num_points * num_points.saturating_sub(1) / 2
+        );
+        Self {
+            num_points,
+            condensed,
+        }
+    }
+
+    /// The Euclidean ones of the rows.
     pub(crate) fn of(points: &Rows) -> Self {
         let num_points = points.len();
         let mut condensed = Vec::with_capacity(num_points * num_points.saturating_sub(1) / 2);
@@ -23,10 +35,7 @@ impl Distances {
                 }),
             );
         }
-        Self {
-            num_points,
-            condensed,
-        }
+        Self::new(num_points, condensed)
     }
 
     /// How many points there are.

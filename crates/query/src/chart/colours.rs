@@ -18,6 +18,9 @@ pub enum ColourScale {
     /// From the smallest to the largest: viridis, which grows lighter evenly for every kind of colour
     /// vision and in grey.
     Sequential,
+    /// From zero, the ground's grey, to the largest, blue; as the square root, so that little is told from
+    /// nothing.
+    Amount,
     /// Blue below zero, orange above it, the ground's grey at zero; as far to both sides as the value
     /// that is farthest from it.
     Diverging,
@@ -84,8 +87,8 @@ impl Theme {
     /// A cell without a value.
     pub(super) fn missing(self) -> &'static str {
         match self {
-            Theme::Light => "#c8c8c8",
-            Theme::Dark => "#55585e",
+            Theme::Light => "#dcdcdc",
+            Theme::Dark => "#45484e",
         }
     }
 
@@ -137,6 +140,11 @@ impl ColourScale {
                     0.5
                 };
                 ColorMap::Viridis.map(part)
+            }
+            ColourScale::Amount => {
+                let part = if high > 0.0 { value / high } else { 0.0 };
+                let [full, _] = theme.ends();
+                hex(mixed(theme.middle(), full, part.clamp(0.0, 1.0).sqrt()))
             }
             ColourScale::Diverging => {
                 let reach = low.abs().max(high.abs());
@@ -220,6 +228,17 @@ mod tests {
             alike,
             ColourScale::Sequential.colour(4.0, (2.0, 6.0), Theme::Light)
         );
+    }
+
+    #[test]
+    fn an_amount_of_nothing_is_the_ground_and_little_is_seen() {
+        let colour = |value| ColourScale::Amount.colour(value, (0.0, 4.0), Theme::Light);
+        assert_eq!(colour(0.0), "#f4f4f4");
+        assert_eq!(colour(4.0), "#005a8d");
+        // A quarter goes half of the way: (f4 + 00) / 2, (f4 + 5a) / 2, (f4 + 8d) / 2.
+        assert_eq!(colour(1.0), "#7aa7c1");
+        let nothing = ColourScale::Amount.colour(0.0, (0.0, 0.0), Theme::Dark);
+        assert_eq!(nothing, "#26282d");
     }
 
     #[test]

@@ -1,21 +1,46 @@
 // Draws each `.chart-panel` from the ECharts option that it holds as JSON. Functions are not JSON, so
 // what needs one is marked there: `share` (0.25 is 25 %), `names` (of 0, 1, ...), `linkNames`. Nodes of a
 // graph say where they are in parts of its width and height (`across`, `down`).
+//
+// A legend has as many rows as its names take, up to `maxLegendRows`, beyond which it is leafed through;
+// the panel grows by them.
 (() => {
+  const maxLegendRows = 8;
+  const legendRow = 24;
   const rounded = (value) => (typeof value === 'number' ? +value.toPrecision(4) : value ?? '');
   const share = (value) => (typeof value === 'number' ? +(100 * value).toPrecision(4) + ' %' : '');
   const escaped = (text) => echarts.format.encodeHTML(text);
+  const legendRows = ({ data }, width) => {
+    let [rows, used] = [1, 0];
+    for (const name of data) {
+      const needed = echarts.format.getTextRect(name, '12px sans-serif').width + 50;
+      if (used > 0 && used + needed > width) [rows, used] = [rows + 1, 0];
+      used += needed;
+    }
+    return rows;
+  };
+  const withLegend = (option, panel, height) => {
+    if (!option.legend) return;
+    const rows = legendRows(option.legend, panel.clientWidth);
+    const fits = rows <= maxLegendRows;
+    const more = fits ? (rows - 1) * legendRow : 0;
+    option.legend.type = fits ? 'plain' : 'scroll';
+    const below = option.grid ?? option.series[0];
+    option.legend.roomBelow ??= below.top;
+    below.top = option.legend.roomBelow + more;
+    panel.style.height = `${height + more}px`;
+  };
   // As wide and as high as the panel, so that nodes are round.
-  const placed = (option, panel) => {
+  const placed = (option, panel, height) => {
+    withLegend(option, panel, height);
     for (const series of option.series.filter(({ type }) => type === 'graph')) {
       const width = panel.clientWidth - series.left - series.right;
-      const height = panel.clientHeight - series.top - series.bottom;
+      const high = panel.clientHeight - series.top - series.bottom;
       for (const node of series.nodes) {
         node.x = node.across * width;
-        node.y = node.down * height;
+        node.y = node.down * high;
       }
     }
-    return option;
   };
   const ready = (option) => {
     for (const axis of [option.xAxis, option.yAxis]) {
@@ -37,18 +62,18 @@
     const marks = ({ series }) => series.reduce((sum, { data, links }) => sum + (data ?? links).length, 0);
     // Below this many marks a vector image is as fast, and its text can be selected and searched.
     const renderer = Math.max(...frames.map(marks)) < 3000 ? 'svg' : 'canvas';
+    const height = panel.clientHeight;
     const chart = echarts.init(panel, null, { renderer });
     let option = frames.at(-1);
     const draw = (index) => {
       const isAnother = frames[index] && frames[index] !== option;
       if (isAnother) option = frames[index];
-      chart.setOption(placed(option, panel), isAnother);
+      placed(option, panel, height);
+      chart.resize();
+      chart.setOption(option, isAnother);
     };
     draw();
-    new ResizeObserver(() => {
-      chart.resize();
-      draw();
-    }).observe(panel);
+    new ResizeObserver(() => draw()).observe(panel);
     charts.set(panel, draw);
   }
 

@@ -21,6 +21,13 @@ const STYLE: &str = include_str!("figure.css");
 /// Draws what figures hold, and draws it anew when they change size.
 const DRAW: &str = include_str!("draw.js");
 
+/// What is to be said of points with labels.
+const HIDDEN_LABELS: &str =
+    "Labels that would overlap are hidden: zoom in, or rest the pointer on a point.";
+
+/// More rows or columns than this have no rims around their cells, and smaller names.
+const MAX_RIMMED: usize = 40;
+
 /// How many colours a colour bar goes through.
 const NUM_COLOURS: usize = 17;
 
@@ -149,7 +156,19 @@ fn element(heading: &str, charts: &[&Chart], slider: &str, theme: Theme) -> Stri
         let note = texts(&|chart| chart.notes.get(index).cloned().unwrap_or_default());
         writeln!(html, "<p{note}</p>").expect("a string takes everything");
     }
+    if last.panels.iter().any(has_labels) {
+        writeln!(html, "<p>{HIDDEN_LABELS}</p>").expect("a string takes everything");
+    }
     html + "</figure>\n"
+}
+
+/// Whether it has points among numbers with labels, of which some may have no room.
+fn has_labels(panel: &Panel) -> bool {
+    let Content::Points(groups) = &panel.content else {
+        return false;
+    };
+    let mut points = groups.iter().flat_map(|group| &group.points);
+    panel.y.name_list().is_empty() && points.any(|point| point.label.is_some())
 }
 
 /// What ECharts is told of a panel; of several, of each, with axes of numbers that reach equally far.
@@ -211,7 +230,7 @@ fn height(panel: &Panel) -> usize {
         Content::Ridges(ridges) => 160 + 44 * ridges.len(),
         Content::Cells(cells) => (150 + 40 * cells.values.len()).min(720),
         Content::Points(_) => match &panel.y.ticks {
-            Ticks::Names(names) => 170 + 34 * names.len(),
+            Ticks::Names(names) => 170 + 46 * names.len(),
             _ => 600,
         },
         Content::Graph(graph) => 680.max(160 + 16 * graph.tallest_column()),
@@ -255,8 +274,8 @@ fn axis(axis: &Axis, theme: Theme, gap: u32) -> Value {
         "nameLocation": "middle",
         "nameGap": gap,
         "nameTextStyle": {"color": theme.text(), "fontSize": 13},
-        "axisLabel": {"color": theme.text()},
-        "axisLine": {"show": true, "lineStyle": {"color": theme.muted()}},
+        "axisLabel": {"color": theme.text(), "hideOverlap": true},
+        "axisLine": {"show": true, "onZero": false, "lineStyle": {"color": theme.muted()}},
         "splitLine": {"lineStyle": {"color": theme.grid()}},
     });
     match &axis.ticks {
@@ -265,12 +284,14 @@ fn axis(axis: &Axis, theme: Theme, gap: u32) -> Value {
             value["minInterval"] = json!(1);
             value["min"] = json!("dataMin");
             value["max"] = json!("dataMax");
-            value["axisLabel"]["hideOverlap"] = json!(true);
         }
         Ticks::Shares => value["axisLabel"]["share"] = json!(true),
         Ticks::Names(names) => {
             value["type"] = json!("category");
             value["data"] = json!(names);
+            if names.len() > MAX_RIMMED {
+                value["axisLabel"]["fontSize"] = json!(10);
+            }
             value["splitLine"] = json!({"show": false});
         }
     }
@@ -429,6 +450,12 @@ fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
         "textStyle": {"color": theme.text()},
         "inRange": {"color": cells.scale.colours(NUM_COLOURS, range, theme)},
     });
+    // Few cells are told apart by more than their colours.
+    let rim = if rows.len().max(columns.len()) <= MAX_RIMMED {
+        1
+    } else {
+        0
+    };
     visual_map["share"] = json!(cells.ticks == Ticks::Shares);
     json!({
         "grid": grid,
@@ -436,7 +463,13 @@ fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
         "xAxis": axis(&panel.x, theme, 35),
         "yAxis": y_axis,
         "visualMap": visual_map,
-        "series": [{"type": "heatmap", "data": data}],
+        "series": [{
+            "type": "heatmap",
+            "data": data,
+            // All at once, whoever looks or prints when.
+            "progressive": 0,
+            "itemStyle": {"borderWidth": rim, "borderColor": theme.ground()},
+        }],
     })
 }
 
@@ -475,7 +508,15 @@ fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
             "symbol": symbol,
             "symbolSize": 9,
             "itemStyle": {"opacity": 0.8},
-            "label": {"position": "right", "color": theme.text()},
+            // A rim, where it lies over points.
+            "label": {
+                "position": "right",
+                "color": theme.text(),
+                "fontSize": 11,
+                "textBorderColor": theme.ground(),
+                "textBorderWidth": 2.5,
+                "minMargin": 5,
+            },
             "labelLayout": {"hideOverlap": true},
         })
     }));
@@ -490,8 +531,13 @@ fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
     };
     let mut tooltip = tooltip("item", theme);
     tooltip["formatter"] = json!("{a}: {b}");
+    let mut grid = grid(panel, true);
+    if !panel.y.name_list().is_empty() {
+        // For labels of points at the right end.
+        grid["right"] = json!(80);
+    }
     json!({
-        "grid": grid(panel, true),
+        "grid": grid,
         "legend": legend(groups.iter().map(|group| group.name.clone()), theme),
         "tooltip": tooltip,
         "dataZoom": [{"type": "inside"}, {"type": "inside", "orient": "vertical"}],

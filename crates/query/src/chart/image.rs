@@ -1,5 +1,6 @@
 //! Charts as SVG and PNG: axes, marks, legends and text by kuva, which has a font of its own.
 
+mod dashes;
 mod graph;
 mod panel;
 
@@ -42,7 +43,8 @@ impl Chart {
     /// If it cannot be encoded.
     pub fn png(&self, theme: Theme) -> Result<Vec<u8>, DrawError> {
         let backend = RasterBackend::new().with_scale(PNG_SCALE);
-        backend.render_scene(&scene(self, theme)).map_err(DrawError)
+        let scene = dashes::as_lines(scene(self, theme));
+        backend.render_scene(&scene).map_err(DrawError)
     }
 }
 
@@ -65,8 +67,10 @@ fn scene(chart: &Chart, theme: Theme) -> Scene {
         y += f64::from(TITLE_SIZE) * 1.25;
     }
     y = lines(&mut scene, &chart.subtitle, SUBTITLE_SIZE, theme, y);
+    let mut notes = chart.notes.clone();
     for panel in &chart.panels {
-        let drawn = panel::scene(panel, theme);
+        let (drawn, note) = panel::scene(panel, theme);
+        notes.extend(note);
         // In the middle where it is narrower than the picture.
         let x = ((WIDTH - drawn.width) / 2.0).max(0.0).round();
         scene.defs.extend(drawn.defs);
@@ -80,7 +84,7 @@ fn scene(chart: &Chart, theme: Theme) -> Scene {
         y += drawn.height + 8.0;
     }
     y += f64::from(NOTE_SIZE);
-    for note in &chart.notes {
+    for note in &notes {
         y = lines(&mut scene, note, NOTE_SIZE, theme, y);
     }
     scene.height = (y + MARGIN / 2.0).round();

@@ -448,3 +448,82 @@ fn points_of_a_film_stand_between_the_same_axes() {
     assert_eq!(frames[0]["xAxis"]["max"], frames[1]["xAxis"]["max"]);
     assert!(frames[0]["xAxis"]["max"].as_f64().unwrap() > 30.0);
 }
+
+#[test]
+fn labels_without_room_are_counted_below_the_picture() {
+    let mut chart = points();
+    let Content::Points(groups) = &mut chart.panels[0].content else {
+        panic!("{chart:?}")
+    };
+    let crowd = (0..100).map(|index| Point {
+        x: 1.0 + f64::from(index) / 1e6,
+        y: 4.0,
+        name: format!("point {index}"),
+        label: Some(format!("label {index}")),
+        interval: None,
+    });
+    groups[1].points = crowd.collect();
+    let svg = chart.svg(Theme::Light);
+    let note = texts(&svg)
+        .into_iter()
+        .find(|text| text.ends_with("left out."));
+    let note = note.unwrap();
+    let written = texts(&svg)
+        .iter()
+        .filter(|text| text.starts_with("label "))
+        .count();
+    // And that of another group.
+    assert!(
+        note.starts_with(&format!("{} of 101 labels", 100 - written)),
+        "{note}"
+    );
+    assert!(written > 0);
+    has(&svg, &["the easy one"]);
+
+    let page = html::page(&chart, Theme::Light);
+    assert!(page.contains("Labels that would overlap are hidden"));
+    let series = &options(&page)[0]["series"];
+    assert_eq!(series[1]["labelLayout"]["hideOverlap"], true);
+    assert_eq!(series[1]["data"][7]["label"]["formatter"], "label 7");
+    assert_eq!(series[1]["data"][7]["name"], "point 7");
+}
+
+/// In how many pieces a colour is in the row of an image that has most of them.
+fn pieces(png: &[u8], colour: &str) -> usize {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png))
+        .read_info()
+        .unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut pixels).unwrap();
+    let num_channels = frame.color_type.samples();
+    let channel = |at: usize| u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
+    let colour = [channel(1), channel(3), channel(5)];
+    let rows = pixels[..frame.buffer_size()].chunks_exact(frame.line_size);
+    let in_row = |row: &[u8]| {
+        let has: Vec<bool> = row
+            .chunks_exact(num_channels)
+            .map(|pixel| pixel[..3] == colour)
+            .collect();
+        let begins = |pair: &[bool]| !pair[0] && pair[1];
+        has.windows(2).filter(|pair| begins(pair)).count()
+    };
+    rows.map(in_row).max().unwrap()
+}
+
+#[test]
+fn the_second_line_is_dashed_in_a_png_too() {
+    let mut chart = lines();
+    chart.panels.truncate(1);
+    let Content::Lines(lines) = &mut chart.panels[0].content else {
+        panic!("{chart:?}")
+    };
+    for (line, y) in lines.iter_mut().zip([1.0, 2.0]) {
+        line.points = (0..60).map(|epoch| [f64::from(epoch), y]).collect();
+    }
+    let png = chart.png(Theme::Light).unwrap();
+    // Across 800 pixels, a dash and a gap take 12; beside each line is its place in the legend.
+    assert!(pieces(&png, Theme::Light.series(0)) <= 2);
+    let dashes = pieces(&png, Theme::Light.series(1));
+    assert!((50..=70).contains(&dashes), "{dashes}");
+    assert!(chart.svg(Theme::Light).contains("stroke-dasharray"));
+}

@@ -12,6 +12,9 @@ pub(super) const PARAMETERS: &[&str] = &[
     "metric Utf8 = accuracy: `accuracy`, `loss`, `label_accuracy` or `r2`",
 ];
 
+/// How far the marks of a row are from each other, in distances between rows.
+const APART: f64 = 0.27;
+
 /// Longer lists of neurons are cut off in names.
 const MAX_NEURONS_SHOWN: usize = 24;
 
@@ -128,6 +131,7 @@ fn of_class(asked: &Asked<'_>, figure: Figure) -> Row {
 
 fn drawn(asked: &Asked<'_>, rows: Vec<Row>, metric: &str, wanted: &str, chosen: &Figure) -> Chart {
     let last = rows.len() - 1;
+    let is_share = metric.ends_with("accuracy");
     let group = |name: &str, point: &dyn Fn(&Row, f64) -> Option<Point>| PointGroup {
         name: name.to_owned(),
         points: rows
@@ -143,8 +147,9 @@ fn drawn(asked: &Asked<'_>, rows: Vec<Row>, metric: &str, wanted: &str, chosen: 
         label: None,
         interval: None,
     };
+    // One below the other, so that none hides another.
     let before = group("as it was", &|row, y| {
-        Some(point(row, row.figure.before, y))
+        Some(point(row, row.figure.before, y + APART))
     });
     let after = group("silenced", &|row, y| {
         let p_value = row.figure.p_value;
@@ -155,9 +160,13 @@ fn drawn(asked: &Asked<'_>, rows: Vec<Row>, metric: &str, wanted: &str, chosen: 
     });
     let random = group("random neurons silenced", &|row, y| {
         let (mean, deviation) = row.figure.random?;
+        let mut interval = [mean - deviation, mean + deviation];
+        if is_share {
+            interval = interval.map(|end| end.clamp(0.0, 1.0));
+        }
         Some(Point {
-            interval: Some([mean - deviation, mean + deviation]),
-            ..point(row, mean, y)
+            interval: Some(interval),
+            ..point(row, mean, y - APART)
         })
     });
     let has_random = !random.points.is_empty();
@@ -174,7 +183,7 @@ fn drawn(asked: &Asked<'_>, rows: Vec<Row>, metric: &str, wanted: &str, chosen: 
     let mut names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
     names.reverse();
     let x = match metric {
-        "accuracy" | "label_accuracy" => Axis::shares("accuracy on held-out samples"),
+        _ if is_share => Axis::shares("accuracy on held-out samples"),
         "loss" => Axis::numbers("mean loss on held-out samples"),
         other => Axis::numbers(other),
     };
@@ -191,8 +200,11 @@ fn drawn(asked: &Asked<'_>, rows: Vec<Row>, metric: &str, wanted: &str, chosen: 
             ),
             vec![
                 format!("mode {}", chosen.mode),
-                format!("held-out samples: {}", chosen.half),
-                format!("neurons {}", chosen.neurons),
+                match chosen.half.as_str() {
+                    "all" => "all held-out samples".to_owned(),
+                    half => format!("the {half} half of the held-out samples"),
+                },
+                format!("neurons {}", chosen.neurons.replace(',', ", ")),
             ],
         ),
     };

@@ -52,14 +52,21 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     }
     let x = "variability (standard deviation over the epochs)";
     let y = "confidence in its class (mean over the epochs)";
-    let panel = match samples.len() <= MAX_POINTS {
-        true => Panel {
-            title: None,
-            x: Axis::numbers(x),
-            y: Axis::shares(y),
-            content: Content::Points(groups(asked, &samples)),
-        },
-        false => counted(&samples, x, y),
+    let (panel, note) = match samples.len() <= MAX_POINTS {
+        true => (
+            Panel {
+                title: None,
+                x: Axis::numbers(x),
+                y: Axis::shares(y),
+                content: Content::Points(groups(asked, &samples)),
+            },
+            "Colours tell at how many of the epochs the class was predicted. Labels name a sample and its class.",
+        ),
+        false => (
+            counted(&samples, x, y),
+            "Samples are too many to be drawn one by one: a cell is how many have about these values, named by \
+             its middle.",
+        ),
     };
     Ok(Chart {
         title: "Which samples were easy, hard or ambiguous".to_owned(),
@@ -69,8 +76,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
             "Top left: easy, the network was sure of the class from early on. Bottom left: hard, it never \
              was. Right: ambiguous, it changed its mind (Swayamdipta et al., 2020)."
                 .to_owned(),
-            "Colours tell at how many of the epochs the class was predicted. Labels name a sample and its class."
-                .to_owned(),
+            note.to_owned(),
         ],
     })
 }

@@ -16,7 +16,7 @@ const MAX_CLASSES: usize = 100;
 const MAX_WRITTEN: usize = 20;
 
 pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
-    let epoch = asked.number("epoch").expect("it has a default");
+    let epoch = asked.epoch()?;
     let rows = asked
         .named("confusion", &[("epoch", epoch.to_string())])
         .await?;
@@ -76,7 +76,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
             content: Content::Cells(Cells {
                 values: values.collect(),
                 texts: (groups.len() <= MAX_WRITTEN).then(|| texts.collect()),
-                scale: ColourScale::Sequential,
+                scale: ColourScale::Amount,
                 beyond: None,
                 legend: "share of the class".to_owned(),
                 ticks: Ticks::Shares,

@@ -1,10 +1,12 @@
 //! Which neurons of a layer respond alike.
 
-use kodama::{Method, linkage};
 use trace::Table;
 
 use super::rows::{integers, lists};
 use super::{Asked, PlotError, bins};
+use crate::analysis::clusters::{Dendrogram, Linkage};
+use crate::analysis::correlation::Standardized;
+use crate::analysis::distances::Distances;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[
@@ -19,7 +21,7 @@ const MAX_ROWS: usize = 128;
 const MAX_NEURONS: usize = 4096;
 
 pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
-    let epoch = asked.number("epoch").expect("it has a default");
+    let epoch = asked.epoch()?;
     let layer = asked.layer().expect("it has a default");
     let rows = asked
         .rows(
@@ -32,23 +34,26 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         let remedy = "`recorder train --record activations --activations raw` records them";
         return Err(asked.nothing_of(Table::Activations, "values of activations", remedy));
     }
-    let neurons = integers(&rows, "neuron").into_iter();
-    let standardised = neurons.zip(lists(&rows, "activations").into_iter().flatten());
-    let (neurons, values): (Vec<i64>, Vec<Vec<f64>>) = standardised
-        .filter_map(|(neuron, values)| Some((neuron, standardised_values(&values)?)))
-        .unzip();
-    let num_constant = rows.num_rows() - neurons.len();
-    if neurons.len() < 2 || neurons.len() > MAX_NEURONS {
+    let mut series = Standardized::default();
+    let mut neurons = Vec::new();
+    let lists = lists(&rows, "activations").into_iter().flatten();
+    for (neuron, values) in integers(&rows, "neuron").into_iter().zip(lists) {
+        series.push(&values);
+        neurons.push(neuron);
+    }
+    let varying: Vec<usize> = (0..series.len()).filter(|&of| series.varies(of)).collect();
+    let num_constant = series.len() - varying.len();
+    if varying.len() < 2 || varying.len() > MAX_NEURONS {
         return Err(PlotError::NotRecorded {
             kind: asked.kind.name(),
             what: format!(
                 "correlations of 2 to {MAX_NEURONS} neurons whose activations differ from sample to sample",
             ),
-            remedy: format!("{} has {} such neurons", layer.layer, neurons.len()),
+            remedy: format!("{} has {} such neurons", layer.layer, varying.len()),
         });
     }
-    let matrix = correlations(&values);
-    let order = clustered(&matrix);
+    let apart = distances(&series, &varying);
+    let order = Dendrogram::of(&apart, Linkage::Average).leaves();
     let groups = bins(order.len(), MAX_ROWS);
     let cell = |rows: &std::ops::Range<usize>, columns: &std::ops::Range<usize>| {
         let pairs = rows
@@ -56,7 +61,9 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
             .flat_map(|row| columns.clone().map(move |column| (row, column)));
         // A neuron's correlation with itself is no news, unless it is alone.
         let pairs = pairs.filter(|(row, column)| row != column || rows.len() == 1);
-        let pairs: Vec<f64> = pairs.map(|(a, b)| matrix[order[a]][order[b]]).collect();
+        let pairs: Vec<f64> = pairs
+            .map(|(a, b)| 1.0 - apart.between(order[a], order[b]))
+            .collect();
         Some(pairs.iter().sum::<f64>() / pairs.len() as f64)
     };
     let values = groups
@@ -65,8 +72,8 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     let names: Vec<String> = groups
         .iter()
         .map(|group| match group.len() {
-            1 => neurons[order[group.start]].to_string(),
-            others => format!("{} +{}", neurons[order[group.start]], others - 1),
+            1 => neurons[varying[order[group.start]]].to_string(),
+            others => format!("{} +{}", neurons[varying[order[group.start]]], others - 1),
         })
         .collect();
     let mut notes = vec![
@@ -111,58 +118,13 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     })
 }
 
-/// Values less their mean, as a vector of length 1; none where they are all alike or not all finite.
-fn standardised_values(values: &[f32]) -> Option<Vec<f64>> {
-    let count = values.len() as f64;
-    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
-    let centred: Vec<f64> = values
-        .iter()
-        .map(|value| f64::from(*value) - mean)
-        .collect();
-    let norm = centred
-        .iter()
-        .map(|value| value * value)
-        .sum::<f64>()
-        .sqrt();
-    // Not so for NaN, either.
-    let differs = norm > 1e-12 * (mean.abs() * count.sqrt()).max(f64::MIN_POSITIVE);
-    differs.then(|| centred.iter().map(|value| value / norm).collect())
-}
-
-/// Pearson's correlations of standardised values.
-fn correlations(values: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let mut matrix = vec![vec![1.0; values.len()]; values.len()];
-    for row in 0..values.len() {
-        for column in 0..row {
-            let correlation = dot(&values[row], &values[column]).clamp(-1.0, 1.0);
-            matrix[row][column] = correlation;
-            matrix[column][row] = correlation;
-        }
-    }
-    matrix
-}
-
-/// The order of the leaves of an average-linkage dendrogram by 1 - correlation.
-fn clustered(matrix: &[Vec<f64>]) -> Vec<usize> {
-    let count = matrix.len();
-    let mut distances = Vec::with_capacity(count * (count - 1) / 2);
-    for (row, correlations) in matrix.iter().enumerate() {
-        let later = &correlations[row + 1..];
-        distances.extend(later.iter().map(|correlation| 1.0 - correlation));
-    }
-    let dendrogram = linkage(&mut distances, count, Method::Average);
-    let steps = dendrogram.steps();
-    // Clusters are numbered after the leaves, in the order of the steps; the last holds all.
-    let mut order = Vec::with_capacity(count);
-    let mut open = vec![count + steps.len() - 1];
-    while let Some(cluster) = open.pop() {
-        match cluster.checked_sub(count) {
-            None => order.push(cluster),
-            Some(step) => open.extend([steps[step].cluster2, steps[step].cluster1]),
-        }
-    }
-    order
+/// How far series are apart: 1 less their correlation.
+fn distances(series: &Standardized, varying: &[usize]) -> Distances {
+    let pairs = varying.iter().enumerate().flat_map(|(place, &a)| {
+        let later = varying[place + 1..].iter();
+        later.map(move |&b| 1.0 - series.correlation(a, b))
+    });
+    Distances::new(varying.len(), pairs.collect())
 }
 
 #[cfg(test)]
@@ -171,26 +133,27 @@ mod tests {
 
     #[test]
     fn neurons_that_respond_alike_stand_beside_each_other() {
-        let values = [
+        let mut series = Standardized::default();
+        for values in [
             [1.0, 2.0, 3.0, 4.0],
+            [3.0, 3.0, 3.0, 3.0],
             [1.0, -1.0, -1.0, 1.0],
             [2.0, 4.0, 6.0, 8.1],
             [1.0, -1.0, -1.1, 1.0],
-        ];
-        let values: Vec<Vec<f64>> = values
-            .iter()
-            .map(|values| standardised_values(values).unwrap())
-            .collect();
-        let matrix = correlations(&values);
-        assert!(matrix[0][2] > 0.999 && matrix[1][3] > 0.99);
-        let mut order = clustered(&matrix);
+        ] {
+            series.push(&values);
+        }
+        let varying = [0, 2, 3, 4];
+        let apart = distances(&series, &varying);
+        assert!(apart.between(0, 2) < 0.001 && apart.between(1, 3) < 0.01);
+        let order = Dendrogram::of(&apart, Linkage::Average).leaves();
+        let mut order: Vec<usize> = order.into_iter().map(|place| varying[place]).collect();
         // Either pair first, each within either way.
-        if [1, 3].contains(&order[0]) {
+        if [2, 4].contains(&order[0]) {
             order.rotate_left(2);
         }
         order[..2].sort_unstable();
         order[2..].sort_unstable();
-        assert_eq!(order, [0, 2, 1, 3]);
-        assert_eq!(standardised_values(&[3.0, 3.0]), None);
+        assert_eq!(order, [0, 3, 2, 4]);
     }
 }

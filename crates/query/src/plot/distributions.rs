@@ -5,7 +5,8 @@ use futures::StreamExt;
 use trace::{Layer, Table};
 
 use super::rows::{floats, integers, lists};
-use super::{Asked, PlotError, spread};
+use super::{Asked, PlotError};
+use crate::analysis::spread::spread;
 use crate::chart::{Axis, Chart, Content, Panel, Ridge};
 use crate::error::QueryError;
 

@@ -33,7 +33,7 @@ struct Connection {
 }
 
 pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
-    let epoch = asked.number("epoch").expect("it has a default");
+    let epoch = asked.epoch()?;
     let top = asked.count("top")?;
     let layers = asked.info().layers.layers();
     let mut connections = Vec::new();

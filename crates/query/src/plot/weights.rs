@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use trace::Table;
 
 use super::rows::{floats, integers};
-use super::{Asked, PlotError, bin_name, bins, spread};
+use super::{Asked, PlotError, bin_name, bins};
+use crate::analysis::spread::spread;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[

@@ -21,20 +21,25 @@ const LABEL_SIZE: u32 = 14;
 /// Of what a colour bar and its labels take beside a grid.
 const COLOUR_BAR_WIDTH: f64 = 110.0;
 
-/// Above a grid of cells, where its legend is written.
-const CELLS_TOP: f64 = 40.0;
+/// Above the axes, where it is written what goes up and down: kuva's raster backend blurs turned text.
+const TOP: f64 = 36.0;
+
+/// What a panel's title takes above that.
+const TITLE_HEIGHT: f64 = 26.0;
 
 /// The most points of a line that are marked.
 const MAX_MARKED: usize = 40;
 
-pub(super) fn scene(panel: &Panel, theme: Theme) -> Scene {
-    match &panel.content {
+/// A panel, and what has to be said below the picture of how it came out.
+pub(super) fn scene(panel: &Panel, theme: Theme) -> (Scene, Option<String>) {
+    let scene = match &panel.content {
         Content::Lines(lines) => draw_lines(panel, lines, theme),
         Content::Ridges(ridges) => draw_ridges(panel, ridges, theme),
         Content::Cells(cells) => draw_cells(panel, cells, theme),
-        Content::Points(groups) => draw_points(panel, groups, theme),
+        Content::Points(groups) => return draw_points(panel, groups, theme),
         Content::Graph(graph) => graph::scene(graph, theme),
-    }
+    };
+    (scene, None)
 }
 
 /// A layout with what all panels have in common.
@@ -48,10 +53,12 @@ fn layout(panel: &Panel, plots: &[Plot], size: (f64, f64), theme: Theme) -> Layo
         .with_tick_size(TICK_SIZE)
         .with_body_size(TICK_SIZE)
         .with_legend_box(false)
-        .with_x_label(plain(&panel.x.label))
-        .with_y_label(plain(&panel.y.label));
+        .with_x_label(plain(&panel.x.label));
+    layout.force_margin_top = Some(TOP);
     if let Some(title) = &panel.title {
         layout = layout.with_title(plain(title));
+        layout.height = layout.height.map(|height| height + TITLE_HEIGHT);
+        layout.force_margin_top = Some(TOP + TITLE_HEIGHT);
     }
     if let Some(format) = tick_format(&panel.x.ticks) {
         layout = layout.with_x_tick_format(format);
@@ -60,6 +67,33 @@ fn layout(panel: &Panel, plots: &[Plot], size: (f64, f64), theme: Theme) -> Layo
         layout = layout.with_y_tick_format(format);
     }
     layout
+}
+
+/// Draws plots, and above the axes what goes up and down.
+fn rendered(panel: &Panel, plots: Vec<Plot>, layout: Layout) -> (Scene, ComputedLayout) {
+    let computed = ComputedLayout::from_layout(&layout);
+    let mut scene = render_multiple(plots, layout);
+    // Above the ticks' labels, as a table's head; a longer one begins with them.
+    let axis = computed.margin_left - computed.tick_label_margin;
+    let room = axis - 4.0;
+    let (x, anchor) = match text_width(&panel.y.label, LABEL_SIZE) <= room {
+        true => (axis, TextAnchor::End),
+        false => (
+            4.0_f64.max(axis - computed.y_tick_label_px),
+            TextAnchor::Start,
+        ),
+    };
+    scene.add(Primitive::Text {
+        x,
+        y: computed.margin_top - 14.0,
+        content: plain(&panel.y.label),
+        size: LABEL_SIZE,
+        anchor,
+        rotate: None,
+        bold: false,
+        color: None,
+    });
+    (scene, computed)
 }
 
 fn kuva_theme(theme: Theme) -> KuvaTheme {
@@ -81,8 +115,12 @@ fn tick_format(ticks: &Ticks) -> Option<TickFormat> {
     match ticks {
         Ticks::Numbers => Some(TickFormat::Custom(Arc::new(number))),
         Ticks::Whole => Some(TickFormat::Integer),
+        // There is no more than all.
         Ticks::Shares => Some(TickFormat::Custom(Arc::new(|value| {
-            format!("{} %", number(100.0 * value))
+            match value > 1.0 + 1e-9 {
+                true => String::new(),
+                false => format!("{} %", number(100.0 * value)),
+            }
         }))),
         Ticks::Names(_) => None,
     }
@@ -117,7 +155,7 @@ fn draw_lines(panel: &Panel, lines: &[Line], theme: Theme) -> Scene {
             plots.push(Plot::Scatter(marks.with_color(colour).with_size(3.5)));
         }
     }
-    let mut layout = layout(panel, &plots, (WIDTH, 330.0), theme);
+    let mut layout = layout(panel, &plots, (WIDTH, 350.0), theme);
     if panel.x.ticks == Ticks::Whole
         && let Some((low, high)) = span(lines.iter().flat_map(|line| &line.points), 0)
     {
@@ -131,7 +169,7 @@ fn draw_lines(panel: &Panel, lines: &[Line], theme: Theme) -> Scene {
     if panel.y.ticks == Ticks::Shares {
         layout = layout.with_clamp_y_axis();
     }
-    render_multiple(plots, layout)
+    rendered(panel, plots, layout).0
 }
 
 /// The smallest and the largest of one coordinate.
@@ -166,7 +204,7 @@ fn draw_ridges(panel: &Panel, ridges: &[Ridge], theme: Theme) -> Scene {
         heights.map(|height| ridge.base + 1.0 + height)
     });
     let top = top.fold(bases.1 + 1.0, f64::max);
-    let height = 120.0 + 44.0 * (top - 1.0);
+    let height = 135.0 + 44.0 * (top - 1.0);
     let mut layout = layout(panel, &plots, (WIDTH, height), theme)
         .with_y_categories(panel.y.name_list().iter().map(|name| plain(name)).collect())
         .with_y_axis_min(0.8)
@@ -175,8 +213,7 @@ fn draw_ridges(panel: &Panel, ridges: &[Ridge], theme: Theme) -> Scene {
     if let Some((low, high)) = span(points, 0).filter(|(low, high)| high > low) {
         layout = layout.with_x_axis_min(low).with_x_axis_max(high);
     }
-    let computed = ComputedLayout::from_layout(&layout);
-    let mut scene = render_multiple(plots, layout);
+    let (mut scene, computed) = rendered(panel, plots, layout);
     for ridge in ridges {
         let Some(remark) = &ridge.remark else {
             continue;
@@ -239,7 +276,7 @@ fn draw_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Scene {
     } else {
         60.0
     };
-    let height = CELLS_TOP + below + row_height * rows.len() as f64;
+    let height = TOP + below + row_height * rows.len() as f64;
     let names = |names: &[String], room: usize| -> Vec<String> {
         let names = thinned(names, room);
         names.iter().map(|name| plain(name)).collect()
@@ -256,13 +293,11 @@ fn draw_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Scene {
     if let Some(format) = tick_format(&cells.ticks) {
         layout = layout.with_colorbar_tick_format(format);
     }
-    layout.force_margin_top = Some(CELLS_TOP);
-    let computed = ComputedLayout::from_layout(&layout);
-    let mut scene = render_multiple(plots, layout);
+    let (mut scene, computed) = rendered(panel, plots, layout);
     write_into_cells(&mut scene, cells, &computed, theme);
     scene.add(Primitive::Text {
         x: computed.width - 6.0,
-        y: CELLS_TOP - 12.0,
+        y: computed.margin_top - 14.0,
         content: plain(&cells.legend),
         size: TICK_SIZE,
         anchor: TextAnchor::End,
@@ -294,7 +329,7 @@ fn write_into_cells(scene: &mut Scene, cells: &Cells, computed: &ComputedLayout,
     }
 }
 
-fn draw_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Scene {
+fn draw_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> (Scene, Option<String>) {
     const SHAPES: [MarkerShape; 4] = [
         MarkerShape::Circle,
         MarkerShape::Triangle,
@@ -330,12 +365,18 @@ fn draw_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Scene {
         })
         .collect();
     let height = match rows.len() {
-        0 => 600.0,
-        count => 110.0 + 34.0 * count as f64,
+        0 => 620.0,
+        count => 130.0 + 46.0 * count as f64,
     };
     let mut layout = layout(panel, &plots, (WIDTH, height), theme);
     if panel.y.ticks == Ticks::Shares {
         layout = layout.with_clamp_y_axis();
+    }
+    if panel.x.ticks == Ticks::Shares
+        && let Some((low, high)) = span(reach(groups).iter(), 0)
+    {
+        // Room for a mark and its label at 100 %.
+        layout = layout.with_x_axis_max(high + 0.12 * (high - low).max(0.1));
     }
     if !rows.is_empty() {
         layout = layout
@@ -343,18 +384,18 @@ fn draw_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Scene {
             .with_y_axis_min(0.5)
             .with_y_axis_max(rows.len() as f64 + 0.5);
     }
-    let computed = ComputedLayout::from_layout(&layout);
-    let mut scene = render_multiple(plots, layout);
-    let points: Vec<(f64, f64, Option<&str>)> = groups
+    let (mut scene, computed) = rendered(panel, plots, layout);
+    let marks: Vec<Mark<'_>> = groups
         .iter()
         .flat_map(|group| &group.points)
-        .map(|point| {
-            let label = point.label.as_deref();
-            (
-                computed.map_x(point.x),
-                computed.map_y(point.y + first),
-                label,
-            )
+        .map(|point| Mark {
+            x: computed.map_x(point.x),
+            y: computed.map_y(point.y + first),
+            reach: point
+                .interval
+                .unwrap_or([point.x; 2])
+                .map(|x| computed.map_x(x)),
+            label: point.label.as_deref(),
         })
         .collect();
     let plot = Area {
@@ -363,11 +404,28 @@ fn draw_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Scene {
         right: computed.width - computed.margin_right,
         bottom: computed.height - computed.margin_bottom,
     };
-    for (area, label) in labels(&points, size, plot) {
+    let written = labels(&marks, size, plot);
+    let num_labels = marks.iter().filter(|mark| mark.label.is_some()).count();
+    let note = (written.len() < num_labels).then(|| {
+        let left_out = num_labels - written.len();
+        format!("{left_out} of {num_labels} labels would meet others or points, and are left out.")
+    });
+    for label in written {
+        if let Some([from, to]) = label.leader {
+            scene.add(Primitive::Line {
+                x1: from.0,
+                y1: from.1,
+                x2: to.0,
+                y2: to.1,
+                stroke: Color::from(theme.muted()),
+                stroke_width: 0.8,
+                stroke_dasharray: None,
+            });
+        }
         scene.add(Primitive::Text {
-            x: area.left,
-            y: area.bottom - 3.0,
-            content: plain(label),
+            x: label.area.left,
+            y: label.area.bottom - 3.0,
+            content: plain(label.text),
             size: POINT_LABEL_SIZE,
             anchor: TextAnchor::Start,
             rotate: None,
@@ -375,7 +433,17 @@ fn draw_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Scene {
             color: None,
         });
     }
-    scene
+    (scene, note)
+}
+
+/// The points, and the ends of the intervals around them.
+fn reach(groups: &[PointGroup]) -> Vec<[f64; 2]> {
+    let points = groups.iter().flat_map(|group| &group.points);
+    let all = points.flat_map(|point| {
+        let [from, to] = point.interval.unwrap_or([point.x; 2]);
+        [from, point.x, to].map(|x| [x, point.y])
+    });
+    all.collect()
 }
 
 const POINT_LABEL_SIZE: u32 = 11;
@@ -401,83 +469,176 @@ impl Area {
     }
 }
 
-/// Where labels of points go: beside, above or below them, where no point and no other label is. What
-/// has no such place is left out.
-fn labels<'a>(
-    points: &[(f64, f64, Option<&'a str>)],
-    radius: f64,
-    plot: Area,
-) -> Vec<(Area, &'a str)> {
-    let around = |x: f64, y: f64| Area {
-        left: x - radius,
-        top: y - radius,
-        right: x + radius,
-        bottom: y + radius,
+/// A point with a label, or another that labels keep away from, in pixels.
+#[derive(Debug, Clone, Copy)]
+struct Mark<'a> {
+    x: f64,
+    y: f64,
+    /// What a line through it reaches from and to.
+    reach: [f64; 2],
+    label: Option<&'a str>,
+}
+
+impl Mark<'_> {
+    fn is_met_by(&self, area: &Area, radius: f64) -> bool {
+        let around = |[from, to]: [f64; 2], half: f64| Area {
+            left: from,
+            top: self.y - half,
+            right: to,
+            bottom: self.y + half,
+        };
+        let point = around([self.x - radius, self.x + radius], radius);
+        area.meets(&point) || area.meets(&around(self.reach, 1.0))
+    }
+}
+
+/// A label where there is room for it.
+#[derive(Debug, Clone, PartialEq)]
+struct Label<'a> {
+    area: Area,
+    text: &'a str,
+    /// The line from the point to a label that is not beside it.
+    leader: Option<[(f64, f64); 2]>,
+}
+
+/// So many labels may stand at some distance, with lines to their points.
+const MAX_LEADERS: usize = 24;
+
+/// How far such a label is, in pixels.
+const LEADER_LENGTHS: [f64; 3] = [14.0, 26.0, 40.0];
+
+/// Where labels of points go: beside, above or below them, where no point and no other label is, and if
+/// they are few, farther away with a line to the point. What has no such place is left out.
+fn labels<'a>(marks: &[Mark<'a>], radius: f64, plot: Area) -> Vec<Label<'a>> {
+    let num_labels = marks.iter().filter(|mark| mark.label.is_some()).count();
+    let leaders: &[f64] = match num_labels <= MAX_LEADERS {
+        true => &LEADER_LENGTHS,
+        false => &[],
     };
-    let mut placed: Vec<(Area, &str)> = Vec::new();
-    for &(x, y, label) in points {
-        let Some(label) = label else { continue };
-        let (width, height) = (
-            text_width(label, POINT_LABEL_SIZE),
-            f64::from(POINT_LABEL_SIZE) + 3.0,
-        );
-        let at = |left: f64, top: f64| Area {
-            left,
-            top,
-            right: left + width,
-            bottom: top + height,
-        };
-        let gap = radius + 2.0;
-        let places = [
-            at(x + gap, y - height / 2.0),
-            at(x - gap - width, y - height / 2.0),
-            at(x - width / 2.0, y - gap - height),
-            at(x - width / 2.0, y + gap),
-        ];
-        let free = |area: &Area| {
+    let mut placed: Vec<Label<'a>> = Vec::new();
+    for mark in marks {
+        let Some(text) = mark.label else { continue };
+        let near = places(mark, text, radius + 2.0).map(|area| (area, false));
+        let far = leaders.iter().flat_map(|length| {
+            let places = places(mark, text, radius + length);
+            places.map(|area| (area, true))
+        });
+        let free = |(area, _): &(Area, bool)| {
             plot.holds(area)
-                && placed.iter().all(|(other, _)| !area.meets(other))
-                && points.iter().all(|&(x, y, _)| !area.meets(&around(x, y)))
+                && placed.iter().all(|other| !area.meets(&other.area))
+                && marks.iter().all(|mark| !mark.is_met_by(area, radius))
         };
-        if let Some(area) = places.into_iter().find(free) {
-            placed.push((area, label));
+        if let Some((area, is_far)) = near.into_iter().chain(far).find(free) {
+            let nearest = (
+                mark.x.clamp(area.left, area.right),
+                mark.y.clamp(area.top, area.bottom),
+            );
+            placed.push(Label {
+                area,
+                text,
+                leader: is_far.then_some([(mark.x, mark.y), nearest]),
+            });
         }
     }
     placed
 }
 
+/// The areas that a label may take: at some distance to each side, then at as much across.
+fn places(mark: &Mark<'_>, text: &str, gap: f64) -> [Area; 8] {
+    let (x, y) = (mark.x, mark.y);
+    let (width, height) = (
+        text_width(text, POINT_LABEL_SIZE),
+        f64::from(POINT_LABEL_SIZE) + 3.0,
+    );
+    let at = |left: f64, top: f64| Area {
+        left,
+        top,
+        right: left + width,
+        bottom: top + height,
+    };
+    let slant = std::f64::consts::FRAC_1_SQRT_2 * gap;
+    [
+        at(x + gap, y - height / 2.0),
+        at(x - gap - width, y - height / 2.0),
+        at(x - width / 2.0, y - gap - height),
+        at(x - width / 2.0, y + gap),
+        at(x + slant, y - slant - height),
+        at(x + slant, y + slant),
+        at(x - slant - width, y - slant - height),
+        at(x - slant - width, y + slant),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Area, labels, whole_step};
+    use super::{Area, Label, Mark, labels, whole_step};
+
+    const PLOT: Area = Area {
+        left: 0.0,
+        top: 0.0,
+        right: 200.0,
+        bottom: 200.0,
+    };
+
+    fn mark(x: f64, y: f64, label: Option<&str>) -> Mark<'_> {
+        let reach = [x, x];
+        Mark { x, y, reach, label }
+    }
+
+    fn placed<'a>(marks: &[Mark<'a>]) -> Vec<Label<'a>> {
+        labels(marks, 3.0, PLOT)
+    }
 
     #[test]
     fn labels_meet_neither_points_nor_each_other() {
-        let plot = Area {
-            left: 0.0,
-            top: 0.0,
-            right: 200.0,
-            bottom: 200.0,
-        };
-        let placed = |points: &[(f64, f64, Option<&'static str>)]| -> Vec<(Area, &str)> {
-            labels(points, 3.0, plot)
-        };
         // Beside the point where that is free, else on its other side.
-        let alone = placed(&[(50.0, 50.0, Some("a"))]);
-        assert!(alone[0].0.left > 50.0);
-        let beside = placed(&[(50.0, 50.0, Some("a")), (60.0, 50.0, None)]);
-        assert!(beside[0].0.right < 50.0);
+        let alone = placed(&[mark(50.0, 50.0, Some("a"))]);
+        assert!(alone[0].area.left > 50.0);
+        let beside = placed(&[mark(50.0, 50.0, Some("a")), mark(60.0, 50.0, None)]);
+        assert!(beside[0].area.right < 50.0);
         // Not out of the plot.
-        let at_the_edge = placed(&[(199.0, 50.0, Some("a"))]);
-        assert!(at_the_edge[0].0.right < 199.0);
+        let at_the_edge = placed(&[mark(199.0, 50.0, Some("a"))]);
+        assert!(at_the_edge[0].area.right < 199.0);
+        // Nor over a line through another point.
+        let reach = [10.0, 190.0];
+        let line = Mark {
+            reach,
+            ..mark(150.0, 50.0, None)
+        };
+        let away = placed(&[mark(50.0, 50.0, Some("a")), line]);
+        assert!(
+            away[0].area.bottom < 50.0 || away[0].area.top > 50.0,
+            "{away:?}"
+        );
         // Of many in one place not all are written.
-        let crowd: Vec<_> = (0..20)
-            .map(|i| (50.0 + f64::from(i % 5), 50.0, Some("label")))
+        let crowd: Vec<_> = (0..40)
+            .map(|i| mark(50.0 + f64::from(i % 5), 50.0, Some("label")))
             .collect();
         let written = placed(&crowd);
         assert!(!written.is_empty() && written.len() < 20, "{written:?}");
-        for (index, (area, _)) in written.iter().enumerate() {
-            assert!(written[..index].iter().all(|(other, _)| !area.meets(other)));
+        for (index, label) in written.iter().enumerate() {
+            let before = &written[..index];
+            assert!(before.iter().all(|other| !label.area.meets(&other.area)));
         }
+    }
+
+    #[test]
+    fn few_labels_that_have_no_room_beside_their_points_have_lines_to_them() {
+        let mut crowd: Vec<Mark<'_>> = (0..49)
+            .map(|i| {
+                let (column, row) = (f64::from(i % 7), f64::from(i / 7));
+                mark(80.0 + 6.0 * column, 80.0 + 6.0 * row, None)
+            })
+            .collect();
+        crowd[23].label = Some("in the midst");
+        let written = placed(&crowd);
+        let [label] = written.as_slice() else {
+            panic!("{written:?}")
+        };
+        let [from, to] = label.leader.unwrap();
+        assert_eq!(from, (crowd[23].x, crowd[23].y));
+        assert!(crowd.iter().all(|mark| !mark.is_met_by(&label.area, 3.0)));
+        assert!(to.0 >= label.area.left && to.0 <= label.area.right);
     }
 
     #[test]
