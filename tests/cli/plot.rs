@@ -12,13 +12,14 @@ fn digits() -> Scratch {
     scratch
 }
 
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "curves",
     "confusion",
     "weights",
     "distributions",
     "association",
     "correlation",
+    "embedding",
     "network",
     "cartography",
 ];
@@ -269,6 +270,7 @@ fn a_browser_draws_every_page() {
         ("distributions", "weight"),
         ("association", "neuron"),
         ("correlation", "neuron"),
+        ("embedding", "t-SNE 1"),
         ("network", "input_"),
         ("cartography", "never right"),
     ] {

@@ -17,8 +17,10 @@ fn options(method: EmbeddingMethod) -> EmbedOptions {
         seed: 0,
         epochs: Epochs::All,
         layer: Some("L_hidden".to_owned()),
+        outputs: true,
         linkage: Linkage::Average,
         clusters: None,
+        at_most: None,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::analysis::embedding::{
     Start, Tsne, divergence, largest_perplexity, principal_components, trustworthiness,
 };
 use crate::analysis::rows::Rows;
+use crate::analysis::spread::spread;
 use crate::error::QueryError;
 use crate::layer_values::{Epochs, LayerValues, ValuesOf};
 use crate::session::QuerySession;
@@ -75,11 +76,15 @@ pub struct EmbedOptions {
     pub epochs: Epochs,
     /// The neurons of this layer alone; all if not given.
     pub layer: Option<String>,
+    /// Whether the network's outputs are among them, unless a layer is given.
+    pub outputs: bool,
     /// How clusters are merged.
     pub linkage: Linkage,
     /// How many there are; the number of 2 to [`MAX_AUTO_CLUSTERS`] with the largest silhouette if
     /// not given.
     pub clusters: Option<usize>,
+    /// The most neurons that are placed, of which there are more evenly spread ones; all if not given.
+    pub at_most: Option<usize>,
 }
 
 /// The neurons of an epoch as points.
@@ -101,6 +106,10 @@ pub struct Embedding {
     pub merges: Vec<Merge>,
     /// How many neurons were left out, because a value of theirs is not finite.
     pub num_left_out: usize,
+    /// How many more were passed over, because only some were to be placed.
+    pub num_passed_over: usize,
+    /// Of principal components: how much of the neurons' variance each axis has, from 0 to 1.
+    pub variance_shares: Option<Vec<f64>>,
     /// Of t-SNE: what is left of the Kullback-Leibler divergence that it makes small.
     pub divergence: Option<f64>,
     /// How far neighbours in the picture are neighbours in the data, at most 1; none of very few
@@ -164,9 +173,17 @@ impl Embedder {
         let of = self.options.of;
         for epoch in self.epochs.by_ref() {
             let layer = self.options.layer.as_deref();
-            let values = self.session.layer_values(of, epoch, layer).await?;
+            let mut values = self.session.layer_values(of, epoch, layer).await?;
+            if layer.is_none() && !self.options.outputs {
+                let output = self.session.snapshot().topology().output_layer();
+                let output = output.map(|layer| layer.layer.as_str());
+                values.retain(|of_layer| Some(of_layer.layer.as_str()) != output);
+            }
             if values.iter().any(|layer| layer.rows.len() > 0) {
-                let points = Points::try_new(values, of)?;
+                let mut points = Points::try_new(values, of)?;
+                if let Some(at_most) = self.options.at_most {
+                    points.keep(at_most);
+                }
                 return self.place(epoch, points).map(Some);
             }
         }
@@ -184,6 +201,10 @@ impl Embedder {
         self.check(num_points)?;
         let distances = Distances::of(&points.rows);
         let (picture, divergence) = self.picture(&points, &distances);
+        let variance_shares = match self.options.method {
+            EmbeddingMethod::Pca => variance_shares(&points.rows, &picture),
+            EmbeddingMethod::Tsne => None,
+        };
         self.before = points
             .neurons
             .iter()
@@ -209,6 +230,8 @@ impl Embedder {
             leaves,
             merges: dendrogram.merges().to_vec(),
             num_left_out: points.num_left_out,
+            num_passed_over: points.num_passed_over,
+            variance_shares,
             divergence,
             silhouette,
             neurons: points.neurons,
@@ -328,6 +351,19 @@ fn with_signs_of(components: &Rows, before: &Rows) -> Rows {
     Rows::new(components.len(), num_columns, values)
 }
 
+/// How much of the points' variance each of some components has; none where points do not vary.
+fn variance_shares(points: &Rows, components: &Rows) -> Option<Vec<f64>> {
+    let squares = |rows: &Rows| -> Vec<f64> {
+        let mut columns = rows.transposed();
+        columns.center_rows();
+        let of = |column: usize| columns.row(column).iter().map(|x| x * x).sum();
+        (0..columns.len()).map(of).collect()
+    };
+    let total: f64 = squares(points).iter().sum();
+    let shares = squares(components).into_iter().map(|part| part / total);
+    (total > 0.0).then(|| shares.collect())
+}
+
 /// Neurons whose values are all finite.
 #[derive(Debug)]
 struct Points {
@@ -335,6 +371,7 @@ struct Points {
     layers: Vec<String>,
     rows: Rows,
     num_left_out: usize,
+    num_passed_over: usize,
 }
 
 impl Points {
@@ -355,6 +392,7 @@ impl Points {
             layers: Vec::new(),
             rows: Rows::default(),
             num_left_out: 0,
+            num_passed_over: 0,
         };
         let mut values = Vec::new();
         for layer in &layers {
@@ -371,6 +409,21 @@ impl Points {
         }
         points.rows = Rows::new(points.neurons.len(), num_columns, values);
         Ok(points)
+    }
+
+    /// Keeps so many of them, evenly spread, so that each layer has its share.
+    fn keep(&mut self, at_most: usize) {
+        let all: Vec<usize> = (0..self.neurons.len()).collect();
+        let kept = spread(&all, at_most);
+        self.num_passed_over = all.len() - kept.len();
+        self.neurons = kept.iter().map(|&place| self.neurons[place]).collect();
+        self.layers = kept
+            .iter()
+            .map(|&place| self.layers[place].clone())
+            .collect();
+        let rows = kept.iter().flat_map(|&place| self.rows.row(place));
+        let values = rows.copied().collect();
+        self.rows = Rows::new(kept.len(), self.rows.num_columns(), values);
     }
 }
 
@@ -454,12 +507,25 @@ impl Embedding {
 
     /// What the picture is worth, in a line.
     pub fn verdict(&self) -> String {
-        let mut words = vec![format!("{} neurons", self.neurons.len())];
+        let findings = self.findings(|value| value.to_string()).join("; ");
+        format!("epoch {}: {findings}", self.epoch)
+    }
+
+    /// What the picture is worth, its figures written by `number`.
+    pub(crate) fn findings(&self, number: impl Fn(f64) -> String) -> Vec<String> {
+        let num_neurons = self.neurons.len();
+        let mut words = vec![match self.num_passed_over {
+            0 => format!("{num_neurons} neurons"),
+            more => format!(
+                "{num_neurons} of {} neurons, evenly spread",
+                num_neurons + more
+            ),
+        }];
         if self.num_left_out > 0 {
             words.push(format!("{} left out, not finite", self.num_left_out));
         }
         if let Some(divergence) = self.divergence {
-            words.push(format!("KL divergence {divergence}"));
+            words.push(format!("KL divergence {}", number(divergence)));
         }
         if let Some(trustworthiness) = self.trustworthiness {
             let verdict = match trustworthiness < NOT_TRUSTED {
@@ -468,7 +534,8 @@ impl Embedding {
             };
             let num_neighbours = self.num_neighbours;
             words.push(format!(
-                "trustworthiness of {num_neighbours} neighbours {trustworthiness}{verdict}"
+                "trustworthiness of {num_neighbours} neighbours {}{verdict}",
+                number(trustworthiness)
             ));
         }
         let num_clusters = self.clusters.iter().max().map_or(0, |last| last + 1);
@@ -476,11 +543,17 @@ impl Embedding {
             None => format!("{num_clusters} clusters"),
             Some(silhouette) if silhouette <= NO_STRUCTURE => {
                 format!(
-                    "{num_clusters} clusters, silhouette {silhouette} (no substantial structure)"
+                    "{num_clusters} clusters, silhouette {} (no substantial structure)",
+                    number(silhouette)
                 )
             }
-            Some(silhouette) => format!("{num_clusters} clusters, silhouette {silhouette}"),
+            Some(silhouette) => {
+                format!("{num_clusters} clusters, silhouette {}", number(silhouette))
+            }
         });
-        format!("epoch {}: {}", self.epoch, words.join("; "))
+        words
     }
 }
+
+#[cfg(test)]
+mod tests;

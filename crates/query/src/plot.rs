@@ -11,6 +11,7 @@ mod confusion;
 mod correlation;
 mod curves;
 mod distributions;
+mod embedding;
 mod network;
 pub(crate) mod rows;
 mod weights;
@@ -44,6 +45,8 @@ pub enum PlotKind {
     Association,
     /// Which neurons of a layer respond alike.
     Correlation,
+    /// Neurons as points, near each other where they are alike.
+    Embedding,
     /// The strongest connections.
     Network,
     /// Which samples were easy, hard or ambiguous.
@@ -129,13 +132,14 @@ impl Picture {
 
 impl PlotKind {
     /// Every kind, in the order in which documents list them.
-    pub const ALL: [PlotKind; 9] = [
+    pub const ALL: [PlotKind; 10] = [
         PlotKind::Curves,
         PlotKind::Confusion,
         PlotKind::Weights,
         PlotKind::Distributions,
         PlotKind::Association,
         PlotKind::Correlation,
+        PlotKind::Embedding,
         PlotKind::Network,
         PlotKind::Cartography,
         PlotKind::Ablation,
@@ -150,6 +154,7 @@ impl PlotKind {
             PlotKind::Distributions => "distributions",
             PlotKind::Association => "association",
             PlotKind::Correlation => "correlation",
+            PlotKind::Embedding => "embedding",
             PlotKind::Network => "network",
             PlotKind::Cartography => "cartography",
             PlotKind::Ablation => "ablation",
@@ -176,6 +181,9 @@ impl PlotKind {
             PlotKind::Correlation => {
                 "which neurons of a layer respond alike, those that do beside each other"
             }
+            PlotKind::Embedding => {
+                "neurons as points, near each other where they are alike (in 3-D as rows: `query embed`)"
+            }
             PlotKind::Network => "the strongest connections, from the inputs to the outputs",
             PlotKind::Cartography => {
                 "which held-out samples were easy, hard or ambiguous while the network learned"
@@ -193,6 +201,7 @@ impl PlotKind {
             PlotKind::Distributions => distributions::PARAMETERS,
             PlotKind::Association => association::PARAMETERS,
             PlotKind::Correlation => correlation::PARAMETERS,
+            PlotKind::Embedding => embedding::PARAMETERS,
             PlotKind::Network => network::PARAMETERS,
             PlotKind::Cartography => cartography::PARAMETERS,
             PlotKind::Ablation => ablation::PARAMETERS,
@@ -224,6 +233,7 @@ impl PlotKind {
             PlotKind::Distributions => distributions::chart(&asked).await,
             PlotKind::Association => association::chart(&asked).await,
             PlotKind::Correlation => correlation::chart(&asked).await,
+            PlotKind::Embedding => embedding::chart(&asked).await,
             PlotKind::Network => network::chart(&asked).await,
             PlotKind::Cartography => cartography::chart(&asked).await,
             PlotKind::Ablation => ablation::chart(&asked),

@@ -141,6 +141,7 @@ impl Run {
 
 /// SQL over one run. It reads, and reads nothing but the run: statements that would change
 /// something are refused, and no other file can be named.
+#[derive(Clone)]
 pub struct QuerySession {
     context: SessionContext,
     snapshot: SharedSnapshot,

@@ -10,12 +10,18 @@ mod tiny;
 
 use std::sync::Arc;
 
-use arrow::array::{Float64Array, Int32Array, Int64Array, StringArray, new_null_array};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
+    new_null_array,
+};
 use arrow::datatypes::DataType;
 use query::chart::{Cells, Chart, Content, Edge, Line, PointGroup, Ticks};
 use query::{PlotKind, QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
-use trace::{CaptureId, Epoch, Step, Table, derived_rows, publish_derived};
+use trace::{
+    CaptureId, Epoch, Group, Publisher, Rank, RunInfo, Step, Table, Topology, derived_rows,
+    publish_derived,
+};
 
 fn session() -> (TempDir, QuerySession) {
     let dir = TempDir::new().unwrap();
@@ -33,6 +39,104 @@ async fn chart(kind: PlotKind, parameters: &[(&str, &str)]) -> Result<Chart, Str
         .collect();
     let chart = kind.chart(&session, &parameters).await;
     chart.map_err(|error| error.to_string())
+}
+
+/// A table, its layer, and rows of it.
+type Part<'a> = (Table, Option<&'a str>, Vec<ArrayRef>);
+
+/// A run of class names and layers of one's own, with parts of epochs 0, 1, ... at steps 1, 2, ...
+fn session_of(
+    change: impl FnOnce(&mut RunInfo),
+    epochs: Vec<Vec<Part<'_>>>,
+) -> (TempDir, QuerySession) {
+    let dir = TempDir::new().unwrap();
+    let mut info = tiny::info().unwrap();
+    change(&mut info);
+    let run = trace::RunDir::create(&dir.path().join("run"), info).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    for (epoch, parts) in (0..).zip(epochs) {
+        let step = i64::from(epoch) + 1;
+        let parts = parts.into_iter().map(|(table, layer, columns)| {
+            tiny::part(&publisher, table, epoch, step, layer, columns).unwrap()
+        });
+        let parts = parts.collect();
+        let captures = vec![CaptureId {
+            epoch: Epoch(epoch),
+            step: Step(step),
+        }];
+        publisher
+            .publish(Group {
+                captures,
+                parts,
+                ..Group::default()
+            })
+            .unwrap();
+    }
+    drop(publisher);
+    let run = Run::open(run.path()).unwrap();
+    let session = run.session(SessionOptions::default()).unwrap();
+    (dir, session)
+}
+
+/// Rows of classifications: of each sample its class, the one it is taken for, and the probabilities.
+fn classifications(step: i64, samples: &[(i32, i32, Vec<f32>)]) -> Vec<ArrayRef> {
+    let count = samples.len();
+    let correct = samples
+        .iter()
+        .map(|(target, predicted, _)| Some(target == predicted));
+    let outputs = samples
+        .iter()
+        .map(|(_, _, outputs)| Some(outputs.as_slice()));
+    vec![
+        Arc::new(Int64Array::from(vec![step; count])),
+        Arc::new(Int32Array::from(vec![0; count])),
+        Arc::new(StringArray::from(vec!["eval"; count])),
+        Arc::new(Int64Array::from_iter_values(0..count as i64)),
+        Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| s.0))),
+        new_null_array(&trace::float_list(), count),
+        Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| s.1))),
+        Arc::new(BooleanArray::from_iter(correct)),
+        Arc::new(Float32Array::from(vec![1.0; count])),
+        Arc::new(Float32Array::from(vec![0.0; count])),
+        Arc::new(tiny::nullable_lists(outputs)),
+    ]
+}
+
+/// Rows of held-out activations, a list a neuron.
+fn activations(step: i64, lists: &[Vec<f32>]) -> Vec<ArrayRef> {
+    let count = lists.len();
+    let absent = || new_null_array(&DataType::Float32, count);
+    let numbers = || Arc::new(Int32Array::from_iter_values(0..count as i32));
+    let num_samples = lists[0].len() as i64;
+    let values = lists.iter().map(|list| Some(list.as_slice()));
+    vec![
+        Arc::new(Int64Array::from(vec![step; count])),
+        Arc::new(Int32Array::from(vec![0; count])),
+        Arc::new(StringArray::from(vec!["eval"; count])),
+        Arc::new(Int32Array::from(vec![0; count])),
+        numbers(),
+        numbers(),
+        Arc::new(Int64Array::from(vec![num_samples; count])),
+        Arc::new(tiny::nullable_lists(values)),
+        absent(),
+        absent(),
+        absent(),
+        absent(),
+        absent(),
+        absent(),
+        absent(),
+        Arc::new(Int64Array::from(vec![0; count])),
+        Arc::new(Int64Array::from(vec![0; count])),
+    ]
+}
+
+/// What ECharts is told of the only panel of a chart's page.
+fn option(chart: &Chart) -> serde_json::Value {
+    let page = query::chart::html::page(chart, query::chart::Theme::Light);
+    let (_, rest) = page
+        .split_once("<script type=\"application/json\">")
+        .unwrap();
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
 fn cells(chart: &Chart) -> &Cells {
@@ -203,6 +307,276 @@ async fn a_map_of_samples_has_them_by_how_often_they_were_right() {
 }
 
 #[tokio::test]
+async fn more_samples_than_can_be_drawn_are_counted_by_place() {
+    // Of 3,002 samples every second one is sure of its class at both epochs, the others have 1/4 and 3/4:
+    // a mean of 1/2, a standard deviation of 1/4.
+    let epoch = |step: i64, unsure: f32| {
+        let sample = |index: usize| match index % 2 {
+            0 => (0, 0, vec![1.0, 0.0]),
+            _ => (1, i32::from(unsure >= 0.5), vec![1.0 - unsure, unsure]),
+        };
+        let samples: Vec<_> = (0..3002).map(sample).collect();
+        vec![(
+            Table::Classifications,
+            None,
+            classifications(step, &samples),
+        )]
+    };
+    let (_dir, session) = session_of(|_| {}, vec![epoch(1, 0.25), epoch(2, 0.75)]);
+    let chart = PlotKind::Cartography.chart(&session, &[]).await.unwrap();
+    let cells = cells(&chart);
+    let found: Vec<(usize, usize, f64)> = (0..cells.values.len())
+        .flat_map(|row| (0..cells.values[row].len()).map(move |column| (row, column)))
+        .filter_map(|(row, column)| Some((row, column, cells.values[row][column]?)))
+        .collect();
+    // 32 rows from the top, 40 columns up to the largest standard deviation that there can be, 1/2.
+    let count = 1501.0_f64.log10();
+    assert_eq!(found, [(0, 0, count), (15, 20, count)]);
+    assert_eq!(names(&chart.panels[0].y.ticks)[15], "0.52");
+    assert_eq!(names(&chart.panels[0].x.ticks)[20], "0.26");
+    assert!(chart.subtitle.ends_with("3002 held-out samples"));
+    assert!(
+        chart.notes[1].starts_with("Samples are too many"),
+        "{:?}",
+        chart.notes
+    );
+    // Cells without samples are no cells.
+    assert_eq!(
+        option(&chart)["series"][0]["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn more_classes_than_can_be_drawn_are_put_together() {
+    // 150 classes in 100 groups: 0, 1–2, 3, 4–5, ...; all samples are taken for what they are, but the first.
+    let sample = |class: i32| (class, if class == 0 { 2 } else { class }, vec![1.0]);
+    let samples: Vec<_> = (0..150).map(sample).collect();
+    let rows = (Table::Classifications, None, classifications(1, &samples));
+    let called = |info: &mut RunInfo| {
+        info.class_names = (0..150).map(|class| format!("c{class}")).collect();
+    };
+    let (_dir, session) = session_of(called, vec![vec![rows]]);
+    let chart = PlotKind::Confusion.chart(&session, &[]).await.unwrap();
+    let of_classes = names(&chart.panels[0].y.ticks);
+    assert_eq!(of_classes.len(), 100);
+    assert_eq!(of_classes[..3], ["c0", "c1–c2", "c3"]);
+    assert_eq!(of_classes[99], "c148–c149");
+    let cells = cells(&chart);
+    assert!(cells.texts.is_none(), "they would not fit");
+    assert_eq!(cells.values[0][..3], [Some(0.0), Some(1.0), Some(0.0)]);
+    for group in 1..100 {
+        assert_eq!(cells.values[group][group], Some(1.0));
+    }
+    assert_eq!(
+        chart.notes,
+        ["150 classes in 100 groups, in the order of their numbers."]
+    );
+}
+
+/// A hidden layer of as many neurons as there are lists, and the classes that the network predicts.
+fn hidden(lists: &[Vec<f32>], predicted: &[i32]) -> (TempDir, QuerySession) {
+    let num_neurons = lists.len() as u32;
+    let layers = |info: &mut RunInfo| {
+        let mut layers = info.layers.layers().to_vec();
+        layers[0].num_units = num_neurons;
+        layers[0].shape = vec![num_neurons.into(), 3];
+        layers[1].first_neuron = num_neurons as i32;
+        layers[1].source = None;
+        info.layers = Topology::try_new(layers).unwrap();
+    };
+    let samples = predicted
+        .iter()
+        .map(|&class| (class, class, vec![0.5, 0.5]));
+    let samples: Vec<_> = samples.collect();
+    let parts = vec![
+        (
+            Table::Activations,
+            Some(tiny::HIDDEN),
+            activations(1, lists),
+        ),
+        (Table::Classifications, None, classifications(1, &samples)),
+    ];
+    session_of(layers, vec![parts])
+}
+
+async fn embedded(session: &QuerySession, parameters: &[(&str, &str)]) -> (Chart, Vec<PointGroup>) {
+    let parameters = parameters
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let parameters: Vec<(String, String)> = parameters.collect();
+    let chart = PlotKind::Embedding
+        .chart(session, &parameters)
+        .await
+        .unwrap();
+    let Content::Points(groups) = chart.panels[0].content.clone() else {
+        panic!("{chart:?}")
+    };
+    (chart, groups)
+}
+
+#[tokio::test]
+async fn neurons_that_respond_alike_are_beside_each_other_and_have_the_colour_of_their_class() {
+    // 24 samples; five neurons respond to those of class 0, three to those of class 1, each a little
+    // differently, and two to every third, whatever it is.
+    let predicted: Vec<i32> = (0..24).map(|sample| sample / 12).collect();
+    let list = |neuron: usize| -> Vec<f32> {
+        let value = |sample: usize| match neuron {
+            0..5 => 1.0 - predicted[sample] as f32,
+            5..8 => predicted[sample] as f32,
+            _ => f32::from(u8::from(sample.is_multiple_of(3))),
+        };
+        let own = |sample: usize| ((neuron * 7 + sample * 5) % 11) as f32 / 100.0;
+        (0..24).map(|sample| value(sample) + own(sample)).collect()
+    };
+    let lists: Vec<Vec<f32>> = (0..10).map(list).collect();
+    let (_dir, session) = hidden(&lists, &predicted);
+    let of = |groups: &[PointGroup]| -> Vec<(String, Vec<String>)> {
+        let names = |group: &PointGroup| {
+            group
+                .points
+                .iter()
+                .map(|p| p.label.clone().unwrap())
+                .collect()
+        };
+        groups
+            .iter()
+            .map(|group| (group.name.clone(), names(group)))
+            .collect()
+    };
+    let neurons =
+        |range: std::ops::Range<usize>| range.map(|n| format!("n_{n}")).collect::<Vec<_>>();
+
+    let parameters = [("method", "pca"), ("colour", "class")];
+    let (chart, groups) = embedded(&session, &parameters).await;
+    assert_eq!(
+        of(&groups),
+        [
+            ("class no (5)".to_owned(), neurons(0..5)),
+            ("class yes (3)".to_owned(), neurons(5..8)),
+            ("no class (2)".to_owned(), neurons(8..10)),
+        ]
+    );
+    // Who responds alike is nearer than who does not.
+    let at =
+        |group: usize, point: usize| [groups[group].points[point].x, groups[group].points[point].y];
+    let apart = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    assert!(10.0 * apart(at(0, 0), at(0, 4)) < apart(at(0, 0), at(1, 0)));
+    assert!(
+        chart.panels[0].x.label.starts_with("component 1 ("),
+        "{chart:?}"
+    );
+    assert!(chart.subtitle.contains("10 neurons"), "{}", chart.subtitle);
+    assert!(
+        chart.subtitle.contains("3 clusters, silhouette 0.9"),
+        "{}",
+        chart.subtitle
+    );
+
+    let (chart, groups) = embedded(&session, &[("colour", "cluster")]).await;
+    assert_eq!(
+        chart.title,
+        "Which neurons respond alike, by t-SNE, epoch 0"
+    );
+    let clusters = ["cluster 0 (5)", "cluster 1 (3)", "cluster 2 (2)"];
+    assert_eq!(
+        groups
+            .iter()
+            .map(|group| group.name.as_str())
+            .collect::<Vec<_>>(),
+        clusters
+    );
+    assert_eq!(groups[1].points[0].name, "n_5, L_hidden, cluster 1");
+    assert!(
+        chart.subtitle.contains("trustworthiness of 4 neighbours"),
+        "{}",
+        chart.subtitle
+    );
+    let drawn = option(&chart);
+    assert_eq!(drawn["xAxis"]["name"], "t-SNE 1");
+    assert_eq!(drawn["legend"]["data"], serde_json::json!(clusters));
+    assert_eq!(drawn["series"][2]["data"][1]["label"]["formatter"], "n_9");
+    let svg = chart.svg(query::chart::Theme::Light);
+    for text in ["t-SNE 2", "cluster 2 (2)", "n_9"] {
+        assert!(svg.contains(&format!(">{text}</text>")), "{text}");
+    }
+
+    let (_, groups) = embedded(&session, &[("method", "pca"), ("clusters", "2")]).await;
+    assert_eq!(groups.len(), 1, "by layer, unless told otherwise");
+    assert_eq!(groups[0].name, "L_hidden (10)");
+    assert!(
+        groups[0]
+            .points
+            .iter()
+            .all(|point| !point.name.ends_with("cluster 2"))
+    );
+}
+
+#[tokio::test]
+async fn a_picture_of_noise_says_that_it_shows_nothing() {
+    let mut random = trace::KeyedRng::new([1, 2, 3, 4]);
+    let mut list = || {
+        (0..40)
+            .map(|_| random.below(1000) as f32)
+            .collect::<Vec<f32>>()
+    };
+    let lists: Vec<Vec<f32>> = (0..60).map(|_| list()).collect();
+    let (_dir, session) = hidden(&lists, &[0; 40]);
+    let (chart, _) = embedded(&session, &[("method", "pca")]).await;
+    assert!(
+        chart.subtitle.contains("(no substantial structure)"),
+        "{}",
+        chart.subtitle
+    );
+    assert!(
+        chart
+            .subtitle
+            .contains("(neighbours in the picture are often none in the data)")
+    );
+    assert!(
+        chart.notes[0].starts_with("This picture shows nothing to rely on"),
+        "{:?}",
+        chart.notes
+    );
+}
+
+#[tokio::test]
+async fn neurons_that_cannot_be_placed_are_told() {
+    for (parameters, said) in [
+        (
+            [("layer", "L_output"), ("of", "activations")],
+            "embedding draws activations of L_output, of which this run has none",
+        ),
+        (
+            [("epoch", "9"), ("of", "weights")],
+            "of epochs 0 to 2, not of 9",
+        ),
+        (
+            [("epoch", "all"), ("of", "weights")],
+            "parameter epoch is one epoch",
+        ),
+        (
+            [("colour", "unit"), ("of", "weights")],
+            "it can be layer, class, cluster",
+        ),
+        (
+            [("perplexity", "0"), ("of", "weights")],
+            "parameter perplexity is 0",
+        ),
+        (
+            [("method", "tsne"), ("of", "activations")],
+            "t-SNE needs 4 neurons at least, here are 2",
+        ),
+    ] {
+        let error = chart(PlotKind::Embedding, &parameters).await.unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn neurons_that_never_change_are_not_correlated() {
     let error = chart(PlotKind::Correlation, &[]).await.unwrap_err();
     assert!(error.ends_with("L_hidden has 1 such neurons"), "{error}");
@@ -321,6 +695,8 @@ async fn an_ablation_has_before_after_and_random_neurons_by_class() {
     );
     assert_eq!(groups[1].points[2].label.as_deref(), Some("p = 0.01"));
     assert_eq!(groups[2].points[0].interval, Some([0.625, 0.875]));
+    // The marks of a row stand one below the other.
+    assert!(groups[0].points[2].y > 0.0 && groups[2].points[2].y < 0.0);
 
     // By its name or its digits; of all, what became of the class that was meant.
     assert_eq!(drawn("yes_1").await.2, drawn("0000000000000001").await.2);
@@ -330,6 +706,32 @@ async fn an_ablation_has_before_after_and_random_neurons_by_class() {
         "yes_2, epoch 1, class yes; yes_1, epoch 1, class yes"
     );
     assert_eq!(x(&groups[1]), [0.25, 0.5]);
+
+    // A page has the intervals as lines behind the marks.
+    let drawn = PlotKind::Ablation.chart(&session, &[]).await.unwrap();
+    let drawn = option(&drawn);
+    assert_eq!(
+        drawn["yAxis"]["axisLabel"]["names"],
+        serde_json::json!(["class yes", "class no", "all samples"])
+    );
+    assert_eq!(drawn["xAxis"]["axisLabel"]["share"], true);
+    let series = drawn["series"].as_array().unwrap();
+    let types: Vec<&str> = series.iter().map(|s| s["type"].as_str().unwrap()).collect();
+    assert_eq!(
+        types,
+        ["line", "line", "line", "scatter", "scatter", "scatter"]
+    );
+    let of: Vec<&str> = series[3..]
+        .iter()
+        .map(|s| s["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(of, ["as it was", "silenced", "random neurons silenced"]);
+    assert_eq!(series[0]["data"][0][0], 0.625);
+    assert_eq!(
+        series[4]["data"][0]["value"],
+        serde_json::json!([0.75, 2.0])
+    );
+    assert_eq!(series[4]["data"][2]["label"]["formatter"], "p = 0.01");
 
     for (key, value, said) in [
         ("ablation", "yes_3", "ablations named \"yes_3\""),

@@ -86,8 +86,10 @@ pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
             seed: asked.seed,
             epochs: asked.epoch,
             layer: asked.layer,
+            outputs: true,
             linkage: asked.linkage,
             clusters: asked.clusters,
+            at_most: None,
         },
     )?;
     let schema = match shown {

@@ -19,8 +19,11 @@ pub(super) const PARAMETERS: &[&str] = &[
 /// From which corrected p-value on a score is called chance.
 const CHANCE: f64 = 0.05;
 
+/// How many permutations chance is judged by unless told otherwise.
+pub(super) const NUM_PERMUTATIONS: i64 = 200;
+
 /// A neuron's scores by class; none where there is no score.
-struct Profile {
+pub(super) struct Profile {
     neuron: i64,
     scores: Vec<Option<f64>>,
     /// Whether chance takes a neuron that far.
@@ -35,6 +38,12 @@ impl Profile {
         scores.max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
+    /// The class that it goes with most strongly, unless chance takes a neuron that far.
+    pub(super) fn class(&self) -> Option<usize> {
+        let (class, _) = self.best()?;
+        (!self.by_chance[class]).then_some(class)
+    }
+
     fn shown(self) -> Vec<Option<f64>> {
         let scores = self.scores.into_iter().zip(self.by_chance);
         scores
@@ -44,7 +53,7 @@ impl Profile {
 }
 
 pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
-    let epoch = asked.number("epoch").expect("it has a default");
+    let epoch = asked.epoch()?;
     let top = asked.count("top")?;
     let permutations = asked.number("permutations").unwrap_or(0);
     let mut profiles = profiles(asked, epoch, permutations).await?;
@@ -121,8 +130,11 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     })
 }
 
-/// The scores of every neuron at an epoch.
-async fn profiles(
+/// The scores at an epoch of every neuron of the parameter `layer`, or of all that are no outputs.
+///
+/// # Errors
+/// If there are no values of activations, or no classes.
+pub(super) async fn profiles(
     asked: &Asked<'_>,
     epoch: i64,
     permutations: i64,
