@@ -39,17 +39,66 @@ fn what_neurons_tell_of_mistakes_is_told() {
 }
 
 #[test]
-fn without_mistakes_there_is_nothing_to_learn() {
+fn why_there_is_nothing_to_learn_from_is_told() {
     let scratch = Scratch::new();
-    let weights = ["--record", "weights,classifications", "--epochs", "1"];
-    scratch.train(&[&weights[..], &["--out", "run"]].concat());
-    let stderr = run(&mut scratch.query(&["meta", "run"])).expect_failure(1);
-    assert!(
-        stderr.contains("there is nothing to learn from"),
-        "{stderr}"
+    let train = |record: &str, more: &[&str]| {
+        let always = ["--hidden", "12", "--record", record, "--out", "run"];
+        std::fs::remove_dir_all(scratch.path("run")).ok();
+        scratch.train(&[&always, more].concat());
+    };
+    let refused = |arguments: &[&str]| {
+        run(&mut scratch.query(&[&["meta", "run"], arguments].concat())).expect_failure(1)
+    };
+    train("weights,classifications", &["--epochs", "1"]);
+    assert_eq!(
+        refused(&[]),
+        "error: epoch 0 was captured without activations of held-out samples, which are what is learned \
+         from (statistics of them tell nothing of a sample): `recorder train --record \
+         activations,classifications` records both\n"
     );
-    assert!(
-        stderr.contains("five held-out samples at least"),
-        "{stderr}"
+    train("activations", &["--epochs", "2"]);
+    assert!(refused(&["--epoch", "all"]).starts_with(
+        "error: every epoch was captured without classifications of held-out samples, which say"
+    ));
+    assert_eq!(
+        refused(&["--epoch", "7"]),
+        "error: epoch 7 was not captured: 2 epochs from 0 to 1 were\n"
+    );
+
+    // Of the 14 samples that activations were kept of, a trained network is right about most; of the
+    // first epochs' it is not.
+    let few = [
+        "--epochs",
+        "40",
+        "--activation-samples",
+        "14",
+        "--lr",
+        "3e-3",
+    ];
+    train("activations,classifications", &few);
+    let count = "SELECT epoch, count(*) FILTER (WHERE NOT correct) AS wrong FROM classifications
+        WHERE sample < 14 GROUP BY epoch ORDER BY epoch";
+    let wrong: Vec<u64> = scratch
+        .rows("run", count)
+        .iter()
+        .map(|r| r["wrong"].as_u64().unwrap())
+        .collect();
+    let last = wrong[39];
+    assert!(last < 5, "{wrong:?}");
+    let enough = wrong.iter().rposition(|wrong| (5..=9).contains(wrong));
+    let advice = match enough {
+        Some(epoch) => format!(
+            "epoch {epoch} has enough, with {} mistakes (--epoch {epoch})",
+            wrong[epoch]
+        ),
+        None => "no epoch that was captured has enough".to_owned(),
+    };
+    assert_eq!(
+        refused(&[]),
+        format!(
+            "error: at epoch 39 the network is right about {} of 14 samples and wrong about {last}, and 5 \
+             of either are the least that can be learned from; {advice}\n",
+            14 - last
+        )
     );
 }

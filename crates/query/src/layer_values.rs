@@ -66,7 +66,7 @@ impl Epochs {
     ///
     /// # Errors
     /// If there is none.
-    pub(crate) fn among(self, captured: &[i32]) -> Result<Vec<i32>, QueryError> {
+    pub fn among(self, captured: &[i32]) -> Result<Vec<i32>, QueryError> {
         let (Some(first), Some(last)) = (captured.first(), captured.last()) else {
             return Err(QueryError::NothingCaptured);
         };

@@ -64,7 +64,7 @@ pub enum MetaModelError {
     /// The network is right, or wrong, too seldom.
     #[error(
         "the network is right about {num_right} of {num_samples} samples and wrong about {}, and {NUM_FOLDS} \
-         of either are the least that can be learned from: an earlier epoch has more mistakes",
+         of either are the least that can be learned from",
         num_samples - num_right
     )]
     TooFew {

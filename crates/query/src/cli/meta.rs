@@ -8,7 +8,8 @@ use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
 use clap::Args;
 use datafusion::physical_plan::memory::MemoryStream;
-use query::{QueryError, QuerySession};
+use query::analysis::{MetaModelError, NUM_FOLDS};
+use query::{Epochs, QueryError, QuerySession};
 
 use super::answer::Opened;
 use super::memory::MemoryArgs;
@@ -34,7 +35,7 @@ pub(super) struct MetaArgs {
 struct ModelArgs {
     /// The epoch; first and last are understood, and all
     #[arg(long, default_value = "last", allow_hyphen_values = true)]
-    epoch: String,
+    epoch: Epochs,
     /// Learn from the neurons of this layer alone
     #[arg(long)]
     layer: Option<String>,
@@ -67,9 +68,16 @@ async fn learn(session: QuerySession, asked: ModelArgs, destination: Opened) -> 
         trees,
         seed,
     } = asked;
+    let epochs = epoch.among(&session.captured_epochs())?;
+    let known_layer = layer.as_deref().map(|layer| session.known_layer(layer));
+    let layer = known_layer.transpose()?;
+    let one_epoch = match epochs[..] {
+        [epoch] => epoch.to_string(),
+        _ => "all".to_owned(),
+    };
     let given = [
-        ("epoch", Some(epoch)),
-        ("layer", layer),
+        ("epoch", Some(one_epoch)),
+        ("layer", layer.clone()),
         ("top", Some(top)),
         ("trees", Some(trees)),
         ("seed", Some(seed)),
@@ -82,18 +90,115 @@ async fn learn(session: QuerySession, asked: ModelArgs, destination: Opened) -> 
     let schema = rows.schema().as_arrow().clone().into();
     let batches = rows.collect().await.map_err(QueryError::from)?;
     if batches.iter().all(|batch| batch.num_rows() == 0) {
-        bail!(
-            "there is nothing to learn from: it takes an epoch that was captured with activations \
-             and classifications, and five held-out samples at least that the network is wrong about, \
-             and five that it is right about (query run confusion RUN says which epochs there are, and \
-             how often it is wrong: an early one has more mistakes)"
-        );
+        bail!(why_nothing(&session, &epochs, layer.as_deref()).await?);
     }
     for scores in batches.iter().flat_map(scores_by_epoch) {
         eprintln!("{scores}");
     }
     let rows = MemoryStream::try_new(batches, schema, None).map_err(QueryError::from)?;
     destination.write(Box::pin(rows)).await
+}
+
+/// What an epoch has to learn from.
+struct Material {
+    epoch: i32,
+    has_activations: bool,
+    num_right: usize,
+    num_wrong: usize,
+}
+
+impl Material {
+    fn is_enough(&self) -> bool {
+        self.has_activations && self.num_right.min(self.num_wrong) >= NUM_FOLDS
+    }
+}
+
+/// Why nothing can be learned at these epochs, and what to do.
+async fn why_nothing(
+    session: &QuerySession,
+    epochs: &[i32],
+    layer: Option<&str>,
+) -> Result<String, QueryError> {
+    const RECORD: &str = "`recorder train --record activations,classifications` records both";
+    let there = materials(session, layer).await?;
+    let of_epochs = match epochs {
+        [epoch] => format!("epoch {epoch} was captured"),
+        _ => "every epoch was captured".to_owned(),
+    };
+    let asked: Vec<&Material> = there.iter().filter(|m| epochs.contains(&m.epoch)).collect();
+    if asked.is_empty() {
+        return Ok(format!(
+            "{of_epochs} without classifications of held-out samples, which say what the network is \
+             right about: {RECORD}"
+        ));
+    }
+    let with_activations = asked.iter().filter(|m| m.has_activations);
+    // Of those that were asked for, the one that comes closest.
+    let Some(best) = with_activations.max_by_key(|m| m.num_right.min(m.num_wrong)) else {
+        let of_layer = layer.map_or(String::new(), |layer| format!(" of layer {layer}"));
+        return Ok(format!(
+            "{of_epochs} without activations{of_layer} of held-out samples, which are what is learned \
+             from (statistics of them tell nothing of a sample): {RECORD}"
+        ));
+    };
+    let epoch = best.epoch;
+    if best.is_enough() {
+        return Ok(format!(
+            "at epoch {epoch} every neuron has activations that are not finite"
+        ));
+    }
+    let too_few = MetaModelError::TooFew {
+        num_right: best.num_right,
+        num_samples: best.num_right + best.num_wrong,
+    };
+    // The last is nearest to the network that training ended with.
+    let advice = match there.iter().rev().find(|other| other.is_enough()) {
+        Some(other) => format!(
+            "epoch {} has enough, with {} mistakes (--epoch {0})",
+            other.epoch, other.num_wrong
+        ),
+        None => "no epoch that was captured has enough".to_owned(),
+    };
+    Ok(format!("at epoch {epoch} {too_few}; {advice}"))
+}
+
+/// What the epochs have that were captured with classifications, in order. Samples of which no
+/// activations were kept do not count where others have some.
+async fn materials(
+    session: &QuerySession,
+    layer: Option<&str>,
+) -> Result<Vec<Material>, QueryError> {
+    let of_layer = layer.map_or(String::new(), |layer| {
+        format!("AND layer = '{}'", layer.replace('\'', "''"))
+    });
+    let sql = format!(
+        "SELECT c.epoch, max(kept.samples) IS NOT NULL AS has_activations,
+            count(*) FILTER (WHERE c.correct) AS num_right,
+            count(*) FILTER (WHERE NOT c.correct) AS num_wrong
+        FROM epochs.classifications c
+        LEFT JOIN (
+            SELECT epoch, min(array_length(activations)) AS samples FROM epochs.activations
+            WHERE phase = 'eval' AND activations IS NOT NULL {of_layer}
+            GROUP BY epoch
+        ) kept ON kept.epoch = c.epoch
+        WHERE c.phase = 'eval' AND c.correct IS NOT NULL AND coalesce(c.sample < kept.samples, true)
+        GROUP BY c.epoch ORDER BY c.epoch"
+    );
+    let rows = session.sql(&sql).await?;
+    let batches = rows.collect().await.map_err(QueryError::from)?;
+    let of_batch = batches.iter().flat_map(|batch| {
+        let count = |name: &str, row| {
+            let count = batch[name].as_primitive::<Int64Type>().value(row);
+            usize::try_from(count).unwrap_or(0)
+        };
+        (0..batch.num_rows()).map(move |row| Material {
+            epoch: batch["epoch"].as_primitive::<Int32Type>().value(row),
+            has_activations: batch["has_activations"].as_boolean().value(row),
+            num_right: count("num_right", row),
+            num_wrong: count("num_wrong", row),
+        })
+    });
+    Ok(of_batch.collect())
 }
 
 /// What is said of each epoch, from the first row that it has in the batch.
