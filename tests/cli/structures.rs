@@ -3,6 +3,119 @@
 use stratigraph::{Scratch, run};
 
 #[test]
+fn neurons_that_somebody_names_are_a_structure_as_well() {
+    let scratch = Scratch::new();
+    scratch.train(&["--epochs", "4", "--hidden", "16,8", "--out", "run"]);
+    let query = |arguments: &[&str]| run(&mut scratch.query(arguments));
+    let label = |more: &[&str]| query(&[&["structures", "label", "run"], more].concat());
+    let neurons = ["mine", "--neurons", "17,L_input:3,3"];
+    let told = label(&[&neurons[..], &["--class", "4", "--epochs", "1..3"]].concat());
+    assert_eq!(
+        told.expect_success(),
+        "mine: neurons 3, 17 (L_hidden_1, L_input), epochs 1 to 2\n"
+    );
+    let kept = "SELECT epoch, step, name, class, layer, neuron, first_epoch, last_epoch,
+        coalesce(CAST(score AS text), CAST(p_value AS text), measure, half, CAST(seed AS text)) AS found
+        FROM structures ORDER BY neuron";
+    let row = |layer: &str, neuron: i32| {
+        serde_json::json!({
+            "epoch": 2, "step": 72, "name": "mine", "class": 4, "layer": layer, "neuron": neuron,
+            "first_epoch": 1, "last_epoch": 2, "found": null
+        })
+    };
+    assert_eq!(
+        scratch.rows("run", kept),
+        [row("L_input", 3), row("L_hidden_1", 17)]
+    );
+
+    // How well they tell the class is worked out as of any structure, and so is what they are for.
+    let show = query(&["structures", "show", "run", "mine", "--format", "csv"]);
+    assert!(
+        show.stderr
+            .contains("together, at epoch 2 on all held-out samples: "),
+        "{show}"
+    );
+    assert_eq!(show.expect_success().lines().count(), 3);
+    let ablate = |epoch| {
+        let arguments = ["ablate", "run", "--epoch", epoch, "--structure", "mine"];
+        run(&mut scratch.recorder(&arguments))
+    };
+    let silenced = ablate("2").expect_success();
+    assert!(
+        silenced.contains("1 of the 8 neurons of L_hidden_1 set to zero: 17\n"),
+        "{silenced}"
+    );
+    assert!(silenced.contains("all but class 4"), "{silenced}");
+    assert!(!silenced.contains("flatters"), "{silenced}");
+    assert!(
+        ablate("last")
+            .expect_failure(1)
+            .contains("at epochs 1 to 2")
+    );
+
+    let taken = label(&neurons).expect_failure(1);
+    assert!(
+        taken.contains("there is a structure \"mine\" already"),
+        "{taken}"
+    );
+    let told = label(&[&neurons[..], &["--force"]].concat()).expect_success();
+    assert_eq!(
+        told,
+        "mine: neurons 3, 17 (L_hidden_1, L_input), epochs 0 to 3\n"
+    );
+    let list = query(&["structures", "list", "run", "--format", "csv"]).expect_success();
+    let list: Vec<&str> = list.lines().skip(1).collect();
+    assert_eq!(list, ["mine,,3,2,0,3,,,,"]);
+
+    let valid = "0 to 15 (L_input), 16 to 23 (L_hidden_1), 24 to 33 (L_output)";
+    for (arguments, status, expected) in [
+        (
+            &["--neurons", "34"][..],
+            1,
+            &format!("there is no neuron 34: there are {valid}")[..],
+        ),
+        (
+            &["--neurons", "3,L_inptu:3"],
+            1,
+            "no layer \"L_inptu\"; did you mean L_input?: there are 0 to",
+        ),
+        (
+            &["--neurons", "L_output:3"],
+            1,
+            "neuron 3 is of layer L_input, not of L_output: there are",
+        ),
+        (
+            &["--neurons", "n_3"],
+            2,
+            "\"n_3\" is no neuron: give its number in the tables",
+        ),
+        (
+            &["--neurons", "3", "--class", "10"],
+            1,
+            "there is no class 10: there are 0 to 9",
+        ),
+        (
+            &["--neurons", "3", "--epochs", "4.."],
+            1,
+            "no epoch from 4 on was captured: 4 epochs from 0 to 3 were",
+        ),
+        (
+            &["--neurons", "3", "--epochs", "3..3"],
+            2,
+            "expected epochs as 5..20",
+        ),
+        (&["--class", "3"], 2, "--neurons"),
+        (&[], 2, "label <RUN> <NAME> --neurons <"),
+        (&["other", "--neurons", "3"], 2, "cannot be used with"),
+    ] {
+        let stderr = label(&[&["fresh"], arguments].concat()).expect_failure(status);
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+    let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    assert!(verified.contains("run: whole; 4 captures"), "{verified}");
+}
+
+#[test]
 fn structures_are_found_named_and_shown() {
     let scratch = Scratch::new();
     scratch.train(&["--epochs", "6", "--out", "run"]);

@@ -76,12 +76,21 @@ impl Epochs {
             Self::Last => vec![*last],
             Self::Number(epoch) if captured.contains(&epoch) => vec![epoch],
             Self::Number(epoch) => {
+                let captured = told_captured(captured);
                 return Err(QueryError::Mistake(format!(
-                    "epoch {epoch} was not captured: {} epochs from {first} to {last} were",
-                    captured.len()
+                    "epoch {epoch} was not captured: {captured}"
                 )));
             }
         })
+    }
+}
+
+/// Which epochs were captured, as people read it; they ascend.
+pub(crate) fn told_captured(captured: &[i32]) -> String {
+    match captured {
+        [] => "none was".to_owned(),
+        [only] => format!("only epoch {only} was"),
+        [first, .., last] => format!("{} epochs from {first} to {last} were", captured.len()),
     }
 }
 

@@ -62,5 +62,7 @@ pub use plot::{Picture, PlotError, PlotKind};
 pub use scope::{Captures, Scope};
 pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
 pub use snapshot::OpenError;
-pub use structures::{FindOptions, Structure, StructureError, StructureNeuron, StructurePower};
+pub use structures::{
+    FindOptions, FoundBy, LabelOptions, Structure, StructureError, StructureNeuron, StructurePower,
+};
 pub use table::{BadFileError, SHARED_BYTES, WHOLE_FILE_BYTES};

@@ -119,6 +119,10 @@ impl Run {
         self.snapshot.run()
     }
 
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// Whether nothing was committed yet, so that every table of captures is empty.
     pub fn is_empty(&self) -> bool {
         self.snapshot.is_empty()

@@ -1,7 +1,10 @@
 //! Structures: named sets of neurons that go with an output, kept in the run.
 //!
 //! They are found by the named query `structure_onset`, and are rows of the derived table
-//! `structures` from then on: SQL, other engines and `recorder ablate` know them by name.
+//! `structures` from then on: SQL, other engines and `recorder ablate` know them by name. Others are
+//! neurons that somebody names.
+
+mod by_hand;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,13 +17,15 @@ use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
 use trace::{
-    CaptureId, DerivedError, DerivedWriter, Half, Table, closest, derived_rows, did_you_mean,
-    read_derived,
+    CaptureId, DerivedError, DerivedWriter, Half, Table, UnknownNeuronError, closest, derived_rows,
+    did_you_mean, read_derived,
 };
 
 use crate::analysis::{JointPower, Measure};
 use crate::error::QueryError;
 use crate::session::{QuerySession, Run};
+
+pub use by_hand::LabelOptions;
 
 /// Why structures cannot be found or kept.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +55,40 @@ pub enum StructureError {
     /// The epoch has no capture.
     #[error("epoch {0} has no capture")]
     NoCapture(i32),
+    /// A neuron that was named is none of the network's.
+    #[error("{source}: there are {valid}")]
+    UnknownNeuron {
+        /// What is wrong with its name.
+        source: UnknownNeuronError,
+        /// Which neurons there are.
+        valid: String,
+    },
+    /// The network knows no such class.
+    #[error("there is no class {class}: {}", told_classes(*num_classes))]
+    NoSuchClass {
+        /// The class.
+        class: i32,
+        /// How many there are; 0 where that is not known.
+        num_classes: usize,
+    },
+    /// No epoch that the neurons are to belong to was captured.
+    #[error("no epoch {epochs} was captured: {captured}")]
+    NotCaptured {
+        /// Those epochs, as `from 5 to 7`.
+        epochs: String,
+        /// Which were.
+        captured: String,
+    },
     /// The run is a copy without commits: with the first one, all else would be no part of it.
     #[error("the run has no commits/, so that nothing can be kept in it: it is no whole copy")]
     NoCommits,
+}
+
+fn told_classes(num_classes: usize) -> String {
+    match num_classes {
+        0 => "classes count from 0".to_owned(),
+        n => format!("there are 0 to {}", n - 1),
+    }
 }
 
 /// What is looked for, and where.
@@ -85,12 +121,19 @@ pub struct FindOptions {
 pub struct Structure {
     /// Its name.
     pub name: String,
-    /// The class whose prediction the neurons go with.
-    pub class: i32,
-    /// The capture that they were found at.
+    /// The class whose prediction the neurons go with; none where that was not said.
+    pub class: Option<i32>,
+    /// The capture that they were found at, or the last of those that they were named for.
     pub capture: CaptureId,
     /// Its neurons, the strongest first.
     pub neurons: Vec<StructureNeuron>,
+    /// How they were found; none where somebody named them.
+    pub found: Option<FoundBy>,
+}
+
+/// How the neurons of a structure were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundBy {
     /// What `score` is.
     pub measure: Measure,
     /// The samples that they were found on.
@@ -106,14 +149,14 @@ pub struct StructureNeuron {
     pub layer: String,
     /// Its id across the network.
     pub neuron: i32,
-    /// From when on it went with the class.
+    /// The first epoch for which it belongs to the structure: from when on it went with the class.
     pub first_epoch: i32,
-    /// The epoch at which it was found.
+    /// The last one: the epoch at which it was found.
     pub last_epoch: i32,
-    /// How strongly it goes with the class.
-    pub score: f64,
-    /// How likely chance takes any neuron that far.
-    pub p_value: f64,
+    /// How strongly it goes with the class; none where that was not measured.
+    pub score: Option<f64>,
+    /// How likely chance takes any neuron that far; none where that was not worked out.
+    pub p_value: Option<f64>,
 }
 
 /// How well a structure's neurons tell its class together.
@@ -180,20 +223,22 @@ impl QuerySession {
                     .ok_or(StructureError::NoCapture(epoch))?;
                 let structure = found.entry(class).or_insert_with(|| Structure {
                     name: format!("{}{}", options.prefix, self.class_name(class)),
-                    class,
+                    class: Some(class),
                     capture,
                     neurons: Vec::new(),
-                    measure: options.measure,
-                    half: options.half,
-                    seed: options.seed,
+                    found: Some(FoundBy {
+                        measure: options.measure,
+                        half: options.half,
+                        seed: options.seed,
+                    }),
                 });
                 structure.neurons.push(StructureNeuron {
                     layer: layers.value(row).to_owned(),
                     neuron: neurons.value(row),
                     first_epoch: first.value(row),
                     last_epoch: epoch,
-                    score: scores.value(row),
-                    p_value: p_values.value(row),
+                    score: Some(scores.value(row)),
+                    p_value: Some(p_values.value(row)),
                 });
             }
         }
@@ -414,26 +459,31 @@ fn rows_of(structure: &Structure) -> Result<RecordBatch, ArrowError> {
     let int = |of: fn(&StructureNeuron) -> i32| -> ArrayRef {
         Arc::new(Int32Array::from_iter_values(neurons.iter().map(of)))
     };
-    let float = |of: fn(&StructureNeuron) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(neurons.iter().map(of)))
+    let float = |of: fn(&StructureNeuron) -> Option<f64>| -> ArrayRef {
+        Arc::new(Float64Array::from_iter(neurons.iter().map(of)))
+    };
+    let found = structure.found;
+    let text_of_found = |of: fn(FoundBy) -> &'static str| -> ArrayRef {
+        Arc::new(StringArray::from(vec![found.map(of); num_rows]))
     };
     // Of all samples there is nothing to draw.
-    let seed = (structure.half != Half::All).then_some(structure.seed);
+    let drawn = found.filter(|found| found.half != Half::All);
+    let seed = drawn.map(|found| found.seed);
     let layers: Vec<&str> = neurons.iter().map(|neuron| neuron.layer.as_str()).collect();
     derived_rows(
         Table::Structures,
         structure.capture,
         vec![
             text(&structure.name),
-            Arc::new(Int32Array::from_value(structure.class, num_rows)),
+            Arc::new(Int32Array::from(vec![structure.class; num_rows])),
             Arc::new(StringArray::from(layers)),
             int(|neuron| neuron.neuron),
             int(|neuron| neuron.first_epoch),
             int(|neuron| neuron.last_epoch),
             float(|neuron| neuron.score),
             float(|neuron| neuron.p_value),
-            text(structure.measure.name()),
-            text(structure.half.name()),
+            text_of_found(|found| found.measure.name()),
+            text_of_found(|found| found.half.name()),
             Arc::new(Int64Array::from(vec![seed; num_rows])),
         ],
     )

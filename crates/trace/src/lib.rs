@@ -24,6 +24,7 @@ mod fault;
 mod halves;
 mod id;
 mod log;
+mod neuron;
 mod part;
 mod publish;
 mod random;
@@ -53,6 +54,7 @@ pub use id::{
     Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
 };
 pub use log::ReadCommitsError;
+pub use neuron::{NeuronName, ParseNeuronError, UnknownNeuronError, told_neurons};
 pub use part::{ParsePartPathError, Part, PartPath};
 pub use publish::{
     Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,

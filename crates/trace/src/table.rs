@@ -253,7 +253,7 @@ fn file_fields(table: Table) -> Fields {
             required("neuron", DataType::Int32),
             required("first_epoch", DataType::Int32),
             required("last_epoch", DataType::Int32),
-            required("score", DataType::Float64),
+            nullable("score", DataType::Float64),
             nullable("p_value", DataType::Float64),
             nullable("measure", DataType::Utf8),
             nullable("half", DataType::Utf8),

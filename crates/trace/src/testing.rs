@@ -27,8 +27,8 @@ pub fn label(text: &str) -> LayerLabel {
     LayerLabel::try_new(text).unwrap()
 }
 
-/// A run of a network with 3 inputs, 4 hidden units and 2 outputs.
-pub fn create_run(path: &Path) -> RunDir {
+/// A network with 3 inputs, 4 hidden units and 2 outputs.
+pub fn topology() -> Topology {
     let layer = |index, name, from, fan_in, num_units, first_neuron| Layer {
         layer_index: index,
         layer: label(name),
@@ -48,6 +48,11 @@ pub fn create_run(path: &Path) -> RunDir {
         layer(0, HIDDEN, Source::Input, 3, 4, 0),
         layer(1, OUTPUT, Source::Layer(label(HIDDEN)), 4, 2, 4),
     ];
+    Topology::try_new(layers).unwrap()
+}
+
+/// A run of that network.
+pub fn create_run(path: &Path) -> RunDir {
     let info = RunInfo {
         format: FORMAT_VERSION,
         run_id: Nonce::draw().unwrap(),
@@ -68,7 +73,7 @@ pub fn create_run(path: &Path) -> RunDir {
         }),
         evaluation_batch_size: Some(512),
         class_names: vec!["a".to_owned(), "b".to_owned()],
-        layers: Topology::try_new(layers).unwrap(),
+        layers: topology(),
         config: serde_json::json!({"epochs": 1}),
     };
     RunDir::create(path, info).unwrap()

@@ -1,6 +1,8 @@
 //! What a network is made of: the single source of truth for layers, neurons and connections
 //! (`ARCHITECTURE.md`, invariant 10).
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::LayerLabel;
@@ -61,6 +63,11 @@ impl Layer {
             None => self.num_units,
             Some(units) => units.len() as u32,
         }
+    }
+
+    /// The ids of its units across the network.
+    pub fn neurons(&self) -> Range<i32> {
+        self.first_neuron..self.first_neuron + self.num_units.cast_signed()
     }
 
     /// The units of which there are rows, ascending.
@@ -281,9 +288,7 @@ impl Topology {
 
     /// How many neurons the network has.
     pub fn num_neurons(&self) -> i32 {
-        self.layers
-            .last()
-            .map_or(0, |l| l.first_neuron + l.num_units.cast_signed())
+        self.layers.last().map_or(0, |l| l.neurons().end)
     }
 
     /// The largest fan-in of the layers: the width that rows of `weights` are padded to.

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use datafusion::logical_expr::{col, lit};
 use query::analysis::Measure;
-use query::{FindOptions, QueryError, Structure, StructurePower};
-use trace::Half;
+use query::{FindOptions, LabelOptions, QueryError, Structure, StructureNeuron, StructurePower};
+use trace::{Half, NeuronName};
 
 use super::memory::MemoryArgs;
 use super::{OutputArgs, answer, finish, open};
@@ -18,15 +19,10 @@ use super::{OutputArgs, answer, finish, open};
 pub(super) enum StructuresCommand {
     /// Find the neurons that go with each class more than chance explains, and keep them
     Find(Box<FindArgs>),
-    /// Give a structure another name
-    Label {
-        /// The run's directory
-        run: PathBuf,
-        /// The structure's name
-        name: String,
-        /// The name that it gets
-        label: String,
-    },
+    /// Give a structure another name, or name neurons of your own choice
+    #[command(override_usage = "query structures label <RUN> <NAME> <LABEL>
+       query structures label <RUN> <NAME> --neurons <[LAYER:]N,...> [OPTIONS]")]
+    Label(LabelArgs),
     /// List the run's structures
     List {
         /// The run's directory
@@ -94,14 +90,67 @@ pub(super) struct FindArgs {
     memory: MemoryArgs,
 }
 
+#[derive(Args)]
+pub(super) struct LabelArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// The structure's name
+    name: String,
+    /// The name that it gets
+    #[arg(required_unless_present = "neurons", conflicts_with = "neurons")]
+    label: Option<String>,
+    /// Make a structure of these neurons: each by its number in the tables, as 17, or with its layer,
+    /// as L_hidden_1:17
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "[LAYER:]N,...",
+        allow_negative_numbers = true
+    )]
+    neurons: Vec<NeuronName>,
+    /// The class that they go with
+    #[arg(long, requires = "neurons")]
+    class: Option<i32>,
+    /// The epochs for which they belong to it, up to B and without it; either can be left out
+    /// [default: all that were captured]
+    #[arg(long, value_name = "A..B", requires = "neurons")]
+    epochs: Option<EpochRange>,
+    /// Replace a structure of the same name
+    #[arg(long, requires = "neurons")]
+    force: bool,
+}
+
+/// Epochs in a row; without a bound on either side where it is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct EpochRange {
+    first: Option<i32>,
+    last: Option<i32>,
+}
+
+impl FromStr for EpochRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bound = |text: &str| match text {
+            "" => Some(None),
+            number => number.parse::<i32>().ok().map(Some),
+        };
+        let bounds = text.split_once("..");
+        let bounds = bounds.and_then(|(first, until)| bound(first).zip(bound(until)));
+        match bounds {
+            Some((first, until)) if first.zip(until).is_none_or(|(a, b)| a < b) => Ok(Self {
+                first,
+                last: until.map(|until| until.saturating_sub(1)),
+            }),
+            _ => Err("expected epochs as 5..20, the second above the first".to_owned()),
+        }
+    }
+}
+
 pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
     match command {
         StructuresCommand::Find(args) => find(*args),
-        StructuresCommand::Label { run, name, label } => {
-            open(&run)?.label_structure(&name, &label)?;
-            eprintln!("{name} is {label} now");
-            Ok(ExitCode::SUCCESS)
-        }
+        StructuresCommand::Label(args) => label(args),
         StructuresCommand::List {
             run,
             output,
@@ -149,6 +198,26 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
+fn label(args: LabelArgs) -> anyhow::Result<ExitCode> {
+    let run = open(&args.run)?;
+    if let Some(label) = args.label {
+        run.label_structure(&args.name, &label)?;
+        eprintln!("{} is {label} now", args.name);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let epochs = args.epochs.unwrap_or_default();
+    let structure = run.named_structure(&LabelOptions {
+        name: args.name,
+        neurons: args.neurons,
+        class: args.class,
+        first_epoch: epochs.first,
+        last_epoch: epochs.last,
+    })?;
+    run.keep_structures(std::slice::from_ref(&structure), args.force)?;
+    answer::print(&line(&structure))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
     let run = open(&args.run)?;
     let session = run.session(args.memory.session_options())?;
@@ -181,23 +250,33 @@ fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// `class_3: neurons 12, 140 (L_hidden_1, L_input), the first from epoch 2 on, score 0.81 to 0.55`
+/// `class_3: neurons 12, 140 (L_hidden_1, L_input), the first from epoch 2 on, auc 0.981 to 0.955`, or,
+/// of neurons that somebody named, `mine: neurons 12, 140 (L_hidden_1, L_input), epochs 0 to 19`
 fn line(structure: &Structure) -> String {
     let neurons = &structure.neurons;
     let ids: Vec<String> = neurons.iter().map(|n| n.neuron.to_string()).collect();
     let layers: BTreeSet<&str> = neurons.iter().map(|n| n.layer.as_str()).collect();
     let layers: Vec<&str> = layers.into_iter().collect();
     let first = neurons.iter().map(|neuron| neuron.first_epoch).min();
-    let score = |neuron: Option<&query::StructureNeuron>| neuron.map_or(0.0, |n| n.score);
+    let first = first.unwrap_or(0);
+    let score = |neuron: Option<&StructureNeuron>| neuron.and_then(|n| n.score).unwrap_or(0.0);
+    let told = match structure.found {
+        Some(found) => format!(
+            "the first from epoch {first} on, {} {:.3} to {:.3}",
+            found.measure.name(),
+            score(neurons.first()),
+            score(neurons.last()),
+        ),
+        None => {
+            let last = neurons.last().map_or(first, |neuron| neuron.last_epoch);
+            format!("epochs {first} to {last}")
+        }
+    };
     format!(
-        "{}: neurons {} ({}), the first from epoch {} on, {} {:.3} to {:.3}\n",
+        "{}: neurons {} ({}), {told}\n",
         structure.name,
         ids.join(", "),
         layers.join(", "),
-        first.unwrap_or(0),
-        structure.measure.name(),
-        score(neurons.first()),
-        score(neurons.last()),
     )
 }
 

@@ -142,9 +142,9 @@ impl<'a> Files<'a> {
         let stored = table.schema();
         let layers = snapshot.topology().layers().iter().enumerate();
         let layers = layers.map(|(position, layer)| {
-            let last = layer.first_neuron + layer.num_units.cast_signed() - 1;
-            let neurons = (int(layer.first_neuron), int(last));
-            let statistics = bounded(&stored, "neuron", neurons);
+            let neurons = layer.neurons();
+            let bounds = (int(neurons.start), int(neurons.end - 1));
+            let statistics = bounded(&stored, "neuron", bounds);
             let files = LayerFiles {
                 position,
                 statistics,

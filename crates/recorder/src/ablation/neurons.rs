@@ -3,14 +3,15 @@
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use trace::{
-    DerivedError, Epoch, Half, Layer, RunDir, Table, Topology, closest, did_you_mean, read_derived,
+    DerivedError, Epoch, Half, NeuronName, RunDir, Table, Topology, UnknownNeuronError, closest,
+    did_you_mean, read_derived, told_neurons,
 };
 
 /// What is to be silenced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChosenNeurons {
-    /// Neurons, by their ids across the network.
-    Ids(Vec<i32>),
+    /// Neurons by their names.
+    Named(Vec<NeuronName>),
     /// The structure of that name in the table `structures`: its neurons at the epoch.
     Structure(String),
 }
@@ -45,11 +46,11 @@ pub enum NeuronsError {
     #[error("no neurons were named: {0}")]
     None(String),
     /// The network has no such neuron.
-    #[error("there is no neuron {neuron}: {valid}")]
-    NoSuchNeuron {
-        /// The neuron.
-        neuron: i32,
-        /// Which there are.
+    #[error("{source}: {valid}")]
+    Unknown {
+        /// What is wrong with its name.
+        source: UnknownNeuronError,
+        /// Which can be silenced.
         valid: String,
     },
     /// The units of the output layer are the outputs themselves.
@@ -119,11 +120,11 @@ pub(super) fn choose(
     neurons: &ChosenNeurons,
     num_draws: usize,
 ) -> Result<Chosen, NeuronsError> {
-    let (found, ids) = match neurons {
-        ChosenNeurons::Ids(ids) => (Found::default(), ids.clone()),
+    let (found, names) = match neurons {
+        ChosenNeurons::Named(names) => (Found::default(), names.clone()),
         ChosenNeurons::Structure(name) => find_structure(run, epoch, name)?,
     };
-    let layers = by_layer(&run.info().layers, ids)?;
+    let layers = by_layer(&run.info().layers, names)?;
     let whole = layers
         .iter()
         .find(|layer| layer.units.len() == layer.num_units);
@@ -138,7 +139,7 @@ pub(super) fn choose(
     Ok(Chosen {
         layers,
         name: match neurons {
-            ChosenNeurons::Ids(_) => None,
+            ChosenNeurons::Named(_) => None,
             ChosenNeurons::Structure(name) => Some(name.clone()),
         },
         class: found.class,
@@ -147,23 +148,25 @@ pub(super) fn choose(
     })
 }
 
-fn by_layer(topology: &Topology, mut ids: Vec<i32>) -> Result<Vec<LayerNeurons>, NeuronsError> {
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() {
+fn by_layer(
+    topology: &Topology,
+    mut names: Vec<NeuronName>,
+) -> Result<Vec<LayerNeurons>, NeuronsError> {
+    if names.is_empty() {
         return Err(NeuronsError::None(valid_range(topology)));
     }
+    names.sort_by_key(|name| name.neuron);
     let mut chosen: Vec<LayerNeurons> = Vec::new();
     let output = topology.output_layer().map(|layer| &layer.layer);
-    for neuron in ids {
-        let layers = topology.layers().iter().enumerate();
-        let mut layers = layers.filter(|(_, layer)| range(layer).contains(&neuron));
-        let Some((layer_index, layer)) = layers.next() else {
-            return Err(NeuronsError::NoSuchNeuron {
-                neuron,
+    for name in names {
+        let layer = name
+            .find(topology)
+            .map_err(|source| NeuronsError::Unknown {
+                source,
                 valid: valid_range(topology),
-            });
-        };
+            })?;
+        let neuron = name.neuron;
+        let layer_index = layer.layer_index as usize;
         if Some(&layer.layer) == output {
             return Err(NeuronsError::Output {
                 neuron,
@@ -173,7 +176,12 @@ fn by_layer(topology: &Topology, mut ids: Vec<i32>) -> Result<Vec<LayerNeurons>,
         }
         let unit = (neuron - layer.first_neuron) as usize;
         match chosen.last_mut() {
-            Some(last) if last.layer_index == layer_index => last.units.push(unit),
+            // It may have been named twice.
+            Some(last) if last.layer_index == layer_index => {
+                if last.units.last() != Some(&unit) {
+                    last.units.push(unit);
+                }
+            }
             _ => chosen.push(LayerNeurons {
                 layer: layer.layer.to_string(),
                 layer_index,
@@ -186,24 +194,13 @@ fn by_layer(topology: &Topology, mut ids: Vec<i32>) -> Result<Vec<LayerNeurons>,
     Ok(chosen)
 }
 
-fn range(layer: &Layer) -> std::ops::Range<i32> {
-    layer.first_neuron..layer.first_neuron + layer.num_units.cast_signed()
-}
-
 /// Which neurons can be silenced, as people read it.
 fn valid_range(topology: &Topology) -> String {
     let layers = topology.layers();
     let Some((_, hidden)) = layers.split_last().filter(|(_, hidden)| !hidden.is_empty()) else {
         return "the network has no layer but its outputs, so none can be silenced".to_owned();
     };
-    let ranges: Vec<String> = hidden
-        .iter()
-        .map(|layer| {
-            let range = range(layer);
-            format!("{} to {} ({})", range.start, range.end - 1, layer.layer)
-        })
-        .collect();
-    format!("those that can be silenced are {}", ranges.join(", "))
+    format!("those that can be silenced are {}", told_neurons(hidden))
 }
 
 /// What the table says of a structure.
@@ -219,7 +216,7 @@ fn find_structure(
     run: &RunDir,
     epoch: Epoch,
     name: &str,
-) -> Result<(Found, Vec<i32>), NeuronsError> {
+) -> Result<(Found, Vec<NeuronName>), NeuronsError> {
     let mut names: Vec<String> = Vec::new();
     let mut epochs: Vec<(i32, i32)> = Vec::new();
     let (mut found, mut neurons) = (Found::default(), Vec::new());
@@ -229,6 +226,7 @@ fn find_structure(
         let int = |column: &str| rows[column].as_primitive::<Int32Type>().clone();
         let (first, last) = (int("first_epoch"), int("last_epoch"));
         let (neuron, class) = (int("neuron"), int("class"));
+        let layer = rows["layer"].as_string::<i32>();
         let half = rows["half"].as_string::<i32>();
         let seed = rows["seed"].as_primitive::<Int64Type>();
         for row in 0..rows.num_rows() {
@@ -240,7 +238,10 @@ fn find_structure(
             if !(first.value(row)..=last.value(row)).contains(&epoch.0) {
                 continue;
             }
-            neurons.push(neuron.value(row));
+            neurons.push(NeuronName {
+                layer: Some(layer.value(row).to_owned()),
+                neuron: neuron.value(row),
+            });
             found = Found {
                 class: class.is_valid(row).then(|| class.value(row)),
                 half: half
@@ -310,8 +311,12 @@ mod tests {
         config.topology().unwrap()
     }
 
-    fn refused(hidden: &[usize], ids: &[i32]) -> String {
-        by_layer(&topology(hidden), ids.to_vec())
+    fn names(names: &[&str]) -> Vec<NeuronName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn refused(hidden: &[usize], neurons: &[&str]) -> String {
+        by_layer(&topology(hidden), names(neurons))
             .unwrap_err()
             .to_string()
     }
@@ -319,7 +324,11 @@ mod tests {
     #[test]
     fn neurons_are_found_in_their_layers() {
         let topology = topology(&[4, 3]);
-        let chosen = by_layer(&topology, vec![5, 0, 3, 5, 4]).unwrap();
+        let chosen = by_layer(
+            &topology,
+            names(&["5", "0", "L_input:3", "L_hidden_1:5", "4"]),
+        )
+        .unwrap();
         let told: Vec<(&str, usize, usize, &[usize])> = chosen
             .iter()
             .map(|l| (&*l.layer, l.layer_index, l.num_units, &l.units[..]))
@@ -339,11 +348,15 @@ mod tests {
     #[test]
     fn errors_tell_which_neurons_there_are() {
         let valid = "those that can be silenced are 0 to 3 (L_input), 4 to 6 (L_hidden_1)";
-        for (ids, expected) in [
-            (&[9][..], format!("there is no neuron 9: {valid}")),
-            (&[2, -1], format!("there is no neuron -1: {valid}")),
+        for (neurons, expected) in [
+            (&["9"][..], format!("there is no neuron 9: {valid}")),
+            (&["2", "-1"], format!("there is no neuron -1: {valid}")),
             (
-                &[2, 7],
+                &["2", "L_input:5"],
+                format!("neuron 5 is of layer L_hidden_1, not of L_input: {valid}"),
+            ),
+            (
+                &["2", "7"],
                 format!(
                     "neuron 7 is an output of the network (layer L_output), and silencing it says \
                      nothing: {valid}"
@@ -351,9 +364,9 @@ mod tests {
             ),
             (&[], format!("no neurons were named: {valid}")),
         ] {
-            assert_eq!(refused(&[4, 3], ids), expected);
+            assert_eq!(refused(&[4, 3], neurons), expected);
         }
-        let told = refused(&[], &[0]);
+        let told = refused(&[], &["0"]);
         assert!(
             told.ends_with("the network has no layer but its outputs, so none can be silenced")
         );

@@ -13,7 +13,7 @@ use recorder::{
     AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Precision,
     SampleGroup, Silencing, ablate,
 };
-use trace::{Half, RunDir};
+use trace::{Half, NeuronName, RunDir};
 
 use super::console::Console;
 use super::epoch::{self, ChosenEpoch};
@@ -34,15 +34,16 @@ pub(super) struct AblateArgs {
     run: PathBuf,
     #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
     epoch: ChosenEpoch,
-    /// The neurons to silence, by their numbers in the tables
+    /// The neurons to silence: each by its number in the tables, as 17, or with its layer, as
+    /// L_hidden_1:17
     #[arg(
         long,
         value_delimiter = ',',
-        value_name = "N,...",
+        value_name = "[LAYER:]N,...",
         allow_negative_numbers = true,
         required_unless_present = "structure"
     )]
-    neurons: Vec<i32>,
+    neurons: Vec<NeuronName>,
     /// The structure to silence, by its name in the table structures
     #[arg(long, value_name = "NAME", conflicts_with = "neurons")]
     structure: Option<String>,
@@ -99,7 +100,7 @@ impl AblateArgs {
             capture: self.epoch.choice(),
             neurons: match &self.structure {
                 Some(name) => ChosenNeurons::Structure(name.clone()),
-                None => ChosenNeurons::Ids(self.neurons.clone()),
+                None => ChosenNeurons::Named(self.neurons.clone()),
             },
             silencing: match self.mode {
                 Mode::Zero => Silencing::Zero,

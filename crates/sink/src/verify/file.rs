@@ -125,7 +125,7 @@ fn minor(format: &str) -> Option<u32> {
 }
 
 /// Every column of the table is there with its type; a later minor version may have more, all
-/// nullable, and an earlier one may lack such. Else what is expected and what was found.
+/// nullable, and an earlier one may lack such, or have them as never null. Else what is expected and what was found.
 fn check_columns(table: Table, found: &Schema, is_earlier: bool) -> Result<(), (String, String)> {
     let schema = table.schema();
     for expected in schema.fields() {
@@ -136,7 +136,8 @@ fn check_columns(table: Table, found: &Schema, is_earlier: bool) -> Result<(), (
         match found.field_with_name(expected.name()) {
             Ok(field)
                 if field.data_type() == expected.data_type()
-                    && field.is_nullable() == expected.is_nullable() => {}
+                    && (field.is_nullable() == expected.is_nullable()
+                        || is_earlier && expected.is_nullable()) => {}
             Ok(field) => return Err((describe(expected), describe(field))),
             Err(_) if is_earlier && expected.is_nullable() => {}
             Err(_) => return Err((describe(expected), "no such column".to_owned())),

@@ -203,6 +203,7 @@ mod committed_but_wrong {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
+    use arrow::datatypes::Schema;
     use parquet::arrow::ArrowWriter;
     use parquet::file::metadata::KeyValue;
     use parquet::file::properties::WriterProperties;
@@ -299,6 +300,27 @@ mod committed_but_wrong {
         let this = FORMAT_VERSION.to_string();
         let problem = problem(&publish(dir.path(), &parquet(&rows, Some(&this)), 4));
         assert_eq!(problem.expected, "column weight_median Float32");
+    }
+
+    #[test]
+    fn a_column_that_was_never_null_in_an_earlier_minor_version_is_no_problem() {
+        let (_, rows) = layer_weights(1, HIDDEN);
+        let schema = rows.schema();
+        let fields = schema.fields().iter().map(|field| {
+            let is_nullable = field.is_nullable() && field.name() != "weight_mean";
+            field.as_ref().clone().with_nullable(is_nullable)
+        });
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        let rows = RecordBatch::try_new(Arc::new(schema), rows.columns().to_vec()).unwrap();
+        let published = |format: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            report(&publish(dir.path(), &parquet(&rows, Some(format)), 4)).problems
+        };
+        assert_eq!(published("1.0"), []);
+        let [problem] = &published(&FORMAT_VERSION.to_string())[..] else {
+            panic!("one problem");
+        };
+        assert_eq!(problem.found, "column weight_mean Float32 not null");
     }
 
     #[test]
