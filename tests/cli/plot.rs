@@ -54,10 +54,8 @@ fn every_kind_is_drawn_in_every_way() {
         for theme in ["light", "dark"] {
             let file = |suffix: &str| format!("{kind}-{theme}.{suffix}");
             for suffix in ["svg", "png", "html"] {
-                plot(
-                    &scratch,
-                    &[kind, "run", "--theme", theme, "-o", &file(suffix)],
-                );
+                let arguments = [kind, "run", "--theme", theme, "--scale", "1"];
+                plot(&scratch, &[&arguments[..], &["-o", &file(suffix)]].concat());
             }
             let svg = fs::read_to_string(scratch.path(&file("svg"))).unwrap();
             let page = fs::read_to_string(scratch.path(&file("html"))).unwrap();

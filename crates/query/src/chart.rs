@@ -12,7 +12,7 @@ mod image;
 mod tests;
 
 pub use colours::{ColourScale, Theme};
-pub use image::DrawError;
+pub use image::{DEFAULT_SCALE, DrawError, MAX_SCALE};
 
 /// A picture: a title, and one panel below the other.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +58,8 @@ pub enum Ticks {
     Whole,
     /// Percentages of values from 0 to 1.
     Shares,
+    /// Whole numbers, of which the values are the decimal logarithms.
+    Powers,
     /// A name at each of 0, 1, 2, ...
     Names(Vec<String>),
 }
@@ -210,6 +212,17 @@ impl Axis {
         match &self.ticks {
             Ticks::Names(names) => names,
             _ => &[],
+        }
+    }
+}
+
+impl Ticks {
+    /// A value as a reader is told it.
+    fn told(&self, value: f64) -> String {
+        match self {
+            Ticks::Shares => format!("{} %", number(100.0 * value)),
+            Ticks::Powers => format!("{:.0}", 10.0_f64.powf(value)),
+            Ticks::Numbers | Ticks::Whole | Ticks::Names(_) => number(value),
         }
     }
 }

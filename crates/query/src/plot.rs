@@ -117,14 +117,15 @@ impl Picture {
         )
     }
 
-    /// The bytes of a file with a chart.
+    /// The bytes of a file with a chart; `scale` is how many pixels a raster image has to one of the
+    /// picture's 960 across.
     ///
     /// # Errors
     /// If it cannot be drawn.
-    pub fn draw(self, chart: &Chart, theme: Theme) -> Result<Vec<u8>, PlotError> {
+    pub fn draw(self, chart: &Chart, theme: Theme, scale: u8) -> Result<Vec<u8>, PlotError> {
         Ok(match self {
             Picture::Svg => chart.svg(theme).into_bytes(),
-            Picture::Png => chart.png(theme)?,
+            Picture::Png => chart.png(theme, scale)?,
             Picture::Html => html::page(chart, theme).into_bytes(),
         })
     }

@@ -329,17 +329,21 @@ async fn more_samples_than_can_be_drawn_are_counted_by_place() {
         .flat_map(|row| (0..cells.values[row].len()).map(move |column| (row, column)))
         .filter_map(|(row, column)| Some((row, column, cells.values[row][column]?)))
         .collect();
-    // 32 rows from the top, 40 columns up to the largest standard deviation that there can be, 1/2.
+    // 50 rows from the top, 50 columns up to the largest standard deviation that there can be, 1/2.
     let count = 1501.0_f64.log10();
-    assert_eq!(found, [(0, 0, count), (15, 20, count)]);
-    assert_eq!(names(&chart.panels[0].y.ticks)[15], "0.52");
-    assert_eq!(names(&chart.panels[0].x.ticks)[20], "0.26");
+    assert_eq!(found, [(0, 0, count), (24, 25, count)]);
+    assert_eq!(names(&chart.panels[0].y.ticks)[24], "50 %");
+    assert_eq!(names(&chart.panels[0].x.ticks)[25], "0.25");
     assert!(chart.subtitle.ends_with("3002 held-out samples"));
     assert!(
         chart.notes[1].starts_with("Samples are too many"),
         "{:?}",
         chart.notes
     );
+    let drawn = option(&chart);
+    assert_eq!(drawn["visualMap"]["powers"], true);
+    let told = drawn["series"][0]["data"][1]["name"].as_str().unwrap();
+    assert!(told.ends_with(": 1501"), "{told}");
     // Cells without samples are no cells.
     assert_eq!(
         option(&chart)["series"][0]["data"]

@@ -1,5 +1,5 @@
 // Draws each `.chart-panel` from the ECharts option that it holds as JSON. Functions are not JSON, so
-// what needs one is marked there: `share` (0.25 is 25 %), `names` (of 0, 1, ...), `linkNames`. Nodes of a
+// what needs one is marked there: `share` (0.25 is 25 %), `powers` (2 is 100), `names` (of 0, 1, ...), `linkNames`. Nodes of a
 // graph say where they are in parts of its width and height (`across`, `down`).
 //
 // A legend has as many rows as its names take, up to `maxLegendRows`, beyond which it is leafed through;
@@ -9,6 +9,7 @@
   const legendRow = 24;
   const rounded = (value) => (typeof value === 'number' ? +value.toPrecision(4) : value ?? '');
   const share = (value) => (typeof value === 'number' ? +(100 * value).toPrecision(4) + ' %' : '');
+  const power = (value) => Math.round(10 ** value);
   const escaped = (text) => echarts.format.encodeHTML(text);
   const legendRows = ({ data }, width) => {
     let [rows, used] = [1, 0];
@@ -48,7 +49,10 @@
       if (label?.share) label.formatter = share;
       if (label?.names) label.formatter = (value) => label.names[value] ?? '';
     }
-    if (option.visualMap) option.visualMap.formatter = option.visualMap.share ? share : rounded;
+    if (option.visualMap) {
+      const { share: isShare, powers } = option.visualMap;
+      option.visualMap.formatter = isShare ? share : powers ? power : rounded;
+    }
     const tooltip = option.tooltip;
     if (tooltip?.trigger === 'axis') tooltip.valueFormatter = tooltip.share ? share : rounded;
     if (tooltip?.linkNames) tooltip.formatter = (hovered) => escaped(hovered.data.name);

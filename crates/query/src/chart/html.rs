@@ -25,7 +25,13 @@ const DRAW: &str = include_str!("draw.js");
 const HIDDEN_LABELS: &str =
     "Labels that would overlap are hidden: zoom in, or rest the pointer on a point.";
 
-/// More rows or columns than this have no rims around their cells, and smaller names.
+/// What a grid of cells leaves of its panel's height, in pixels.
+const AROUND_CELLS: usize = 150;
+
+/// From one name of a row to the next, in pixels.
+const NAME_PITCH: usize = 14;
+
+/// More rows or columns than this have no rims around their cells.
 const MAX_RIMMED: usize = 40;
 
 /// How many colours a colour bar goes through.
@@ -228,7 +234,7 @@ fn height(panel: &Panel) -> usize {
     match &panel.content {
         Content::Lines(_) => 340,
         Content::Ridges(ridges) => 160 + 44 * ridges.len(),
-        Content::Cells(cells) => (150 + 40 * cells.values.len()).min(720),
+        Content::Cells(cells) => (AROUND_CELLS + 40 * cells.values.len()).min(720),
         Content::Points(_) => match &panel.y.ticks {
             Ticks::Names(names) => 170 + 46 * names.len(),
             _ => 600,
@@ -279,7 +285,7 @@ fn axis(axis: &Axis, theme: Theme, gap: u32) -> Value {
         "splitLine": {"lineStyle": {"color": theme.grid()}},
     });
     match &axis.ticks {
-        Ticks::Numbers => {}
+        Ticks::Numbers | Ticks::Powers => {}
         Ticks::Whole => {
             value["minInterval"] = json!(1);
             value["min"] = json!("dataMin");
@@ -289,9 +295,6 @@ fn axis(axis: &Axis, theme: Theme, gap: u32) -> Value {
         Ticks::Names(names) => {
             value["type"] = json!("category");
             value["data"] = json!(names);
-            if names.len() > MAX_RIMMED {
-                value["axisLabel"]["fontSize"] = json!(10);
-            }
             value["splitLine"] = json!({"show": false});
         }
     }
@@ -406,10 +409,7 @@ fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
     for (y, row) in cells.values.iter().enumerate() {
         for (x, value) in row.iter().enumerate() {
             let Some(value) = value else { continue };
-            let shown = match cells.ticks {
-                Ticks::Shares => format!("{} %", number(100.0 * value)),
-                _ => number(*value),
-            };
+            let shown = cells.ticks.told(*value);
             let (down, across) = (&panel.y.label, &panel.x.label);
             let mut name = format!("{down} {}, {across} {}: {shown}", rows[y], columns[x]);
             let mut cell = json!({"value": [x, y, value]});
@@ -428,6 +428,10 @@ fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
     tooltip["formatter"] = json!("{b}");
     let mut y_axis = axis(&panel.y, theme, 55);
     y_axis["inverse"] = json!(true);
+    let stride = rows
+        .len()
+        .div_ceil((height(panel) - AROUND_CELLS) / NAME_PITCH);
+    y_axis["axisLabel"]["interval"] = json!(stride.saturating_sub(1));
     let range = cells.range().unwrap_or((0.0, 0.0));
     // The colour bar stands above the cells, below the title.
     let bar_top = if panel.title.is_some() { 26 } else { 0 };
@@ -457,6 +461,7 @@ fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
         0
     };
     visual_map["share"] = json!(cells.ticks == Ticks::Shares);
+    visual_map["powers"] = json!(cells.ticks == Ticks::Powers);
     json!({
         "grid": grid,
         "tooltip": tooltip,
@@ -529,6 +534,9 @@ fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
         }
         _ => axis(&panel.y, theme, 50),
     };
+    let mut legend = legend(groups.iter().map(|group| group.name.clone()), theme);
+    // As wide as high, as the marks are.
+    legend["itemWidth"] = json!(14);
     let mut tooltip = tooltip("item", theme);
     tooltip["formatter"] = json!("{a}: {b}");
     let mut grid = grid(panel, true);
@@ -538,7 +546,7 @@ fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
     }
     json!({
         "grid": grid,
-        "legend": legend(groups.iter().map(|group| group.name.clone()), theme),
+        "legend": legend,
         "tooltip": tooltip,
         "dataZoom": [{"type": "inside"}, {"type": "inside", "orient": "vertical"}],
         "xAxis": axis(&panel.x, theme, 30),

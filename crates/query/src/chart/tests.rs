@@ -259,11 +259,17 @@ fn a_dark_picture_is_light_on_dark() {
 #[test]
 fn a_png_is_as_wide_as_it_says() {
     for chart in [cells(), lines(), ridges(), points(), graph()] {
-        let png = chart.png(Theme::Light).unwrap();
+        let png = chart.png(Theme::Light, 1).unwrap();
         assert_eq!(&png[1..4], b"PNG");
-        let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
-        assert_eq!(size(16), 1920);
-        assert!(size(20) > 600);
+        let size = |png: &[u8], at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+        assert_eq!(size(&png, 16), 960);
+        assert!(size(&png, 20) > 300);
+        if chart == cells() {
+            let twice = chart.png(Theme::Light, 2).unwrap();
+            for side in [16, 20] {
+                assert_eq!(size(&twice, side), 2 * size(&png, side));
+            }
+        }
     }
 }
 
@@ -520,7 +526,7 @@ fn the_second_line_is_dashed_in_a_png_too() {
     for (line, y) in lines.iter_mut().zip([1.0, 2.0]) {
         line.points = (0..60).map(|epoch| [f64::from(epoch), y]).collect();
     }
-    let png = chart.png(Theme::Light).unwrap();
+    let png = chart.png(Theme::Light, 2).unwrap();
     // Across 800 pixels, a dash and a gap take 12; beside each line is its place in the legend.
     assert!(pieces(&png, Theme::Light.series(0)) <= 2);
     let dashes = pieces(&png, Theme::Light.series(1));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use query::chart::Theme;
+use query::chart::{DEFAULT_SCALE, MAX_SCALE, Theme};
 use query::output::OutputFile;
 use query::{Picture, PlotKind};
 
@@ -31,6 +31,9 @@ pub(super) struct PlotArgs {
     /// Dark on light, or light on dark
     #[arg(long, default_value = "light", value_parser = theme_parser())]
     theme: Theme,
+    /// Of a .png: how many pixels it has to one of 960 across, 1 to 4
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SCALE, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_SCALE)))]
+    scale: u8,
     /// Set a parameter of the picture; may be given several times
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_and_value)]
     params: Vec<(String, String)>,
@@ -62,7 +65,7 @@ pub(super) fn run(asked: PlotArgs) -> anyhow::Result<ExitCode> {
     let session = open(&asked.run)?.session(asked.memory.session_options())?;
     finish(async {
         let chart = asked.kind.chart(&session, &asked.params).await?;
-        file.write_all(&picture.draw(&chart, asked.theme)?)?;
+        file.write_all(&picture.draw(&chart, asked.theme, asked.scale)?)?;
         file.publish()?;
         said(&asked.output);
         Ok(())

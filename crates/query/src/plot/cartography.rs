@@ -17,7 +17,7 @@ const MAX_POINTS: usize = 3000;
 const NUM_LABELLED: usize = 6;
 
 /// How many places a count has room for, across and up.
-const PLACES: (usize, usize) = (40, 32);
+const PLACES: (usize, usize) = (50, 50);
 
 /// The largest standard deviation that values from 0 to 1 can have.
 const MAX_VARIABILITY: f64 = 0.5;
@@ -64,8 +64,8 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         ),
         false => (
             counted(&samples, x, y),
-            "Samples are too many to be drawn one by one: a cell is how many have about these values, named by \
-             its middle.",
+            "Samples are too many to be drawn one by one: a cell is how many have about these values, from those \
+             at its ticks on.",
         ),
     };
     Ok(Chart {
@@ -142,12 +142,11 @@ fn counted(samples: &[Sample], x: &str, y: &str) -> Panel {
         let row = up - 1 - place(sample.confidence, up);
         counts[row][place(sample.variability / MAX_VARIABILITY, across)] += 1;
     }
-    let names = |places: usize, width: f64| -> Vec<String> {
-        let middles = (0..places).map(|place| (place as f64 + 0.5) * width);
-        middles.map(|middle| format!("{middle:.2}")).collect()
-    };
-    let mut rows = names(up, 1.0 / up as f64);
-    rows.reverse();
+    let part = |place: usize, places: usize| place as f64 / places as f64;
+    let columns = (0..across).map(|place| number(MAX_VARIABILITY * part(place, across)));
+    let rows = (0..up)
+        .rev()
+        .map(|place| format!("{} %", number(100.0 * part(place, up))));
     let values = counts.iter().map(|row| {
         // So that few stand out from none.
         let value = |count: &u32| (*count > 0).then(|| f64::from(*count).log10());
@@ -155,15 +154,15 @@ fn counted(samples: &[Sample], x: &str, y: &str) -> Panel {
     });
     Panel {
         title: None,
-        x: Axis::names(x, names(across, MAX_VARIABILITY / across as f64)),
-        y: Axis::names(y, rows),
+        x: Axis::names(x, columns.collect()),
+        y: Axis::names(y, rows.collect()),
         content: Content::Cells(Cells {
             values: values.collect(),
             texts: None,
             scale: ColourScale::Sequential,
             beyond: None,
-            legend: "log10 of the samples".to_owned(),
-            ticks: Ticks::Numbers,
+            legend: "samples".to_owned(),
+            ticks: Ticks::Powers,
         }),
     }
 }

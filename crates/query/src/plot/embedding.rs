@@ -257,7 +257,7 @@ fn notes(embedding: &Embedding, method: EmbeddingMethod, colour: Colour) -> Vec<
     if matches!(colour, Colour::Class) {
         notes.push(format!(
             "A class is the one with whose prediction the activation is correlated most, unless {NUM_PERMUTATIONS} \
-             permutations say that chance goes as far; an output is of its own class."
+             permutations say that chance goes as far."
         ));
     }
     notes

@@ -47,6 +47,10 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         };
         return Err(asked.nothing_of(Table::Weights, "connections", remedy));
     }
+    // Of several weights between the same two, as a kernel has, the largest comes first.
+    let num_weights = connections.len();
+    let mut joined = BTreeSet::new();
+    connections.retain(|connection| joined.insert((connection.from, connection.to)));
     let shown: BTreeSet<End> = connections.iter().flat_map(|c| [c.from, c.to]).collect();
     let mut columns: Vec<(String, Vec<End>)> = Vec::new();
     let inputs: Vec<End> = shown
@@ -69,6 +73,17 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         }
     }
     untangle(&mut columns, &connections);
+    let mut notes = vec![
+        "Orange lines are positive weights, blue ones negative. A line's width is the weight's size in comparison with the largest into the same layer; inputs and \
+         neurons without a line are not shown."
+            .to_owned(),
+    ];
+    if connections.len() < num_weights {
+        notes.push(format!(
+            "{} more of these weights, as of a kernel, go from where to where a larger one goes, which is drawn alone.",
+            num_weights - connections.len()
+        ));
+    }
     let graph = graph(asked, columns, &connections);
     Ok(Chart {
         title: format!("The strongest connections, epoch {epoch}"),
@@ -79,11 +94,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
             y: Axis::whole("unit"),
             content: Content::Graph(graph),
         }],
-        notes: vec![
-            "Orange lines are positive weights, blue ones negative. A line's width is the weight's size in comparison with the largest into the same layer; inputs and \
-             neurons without a line are not shown."
-                .to_owned(),
-        ],
+        notes,
     })
 }
 

@@ -114,12 +114,15 @@ fn kuva_theme(theme: Theme) -> KuvaTheme {
 fn tick_format(ticks: &Ticks) -> Option<TickFormat> {
     match ticks {
         Ticks::Numbers => Some(TickFormat::Custom(Arc::new(number))),
+        Ticks::Powers => Some(TickFormat::Custom(Arc::new(|value| {
+            Ticks::Powers.told(value)
+        }))),
         Ticks::Whole => Some(TickFormat::Integer),
         // There is no more than all.
         Ticks::Shares => Some(TickFormat::Custom(Arc::new(|value| {
             match value > 1.0 + 1e-9 {
                 true => String::new(),
-                false => format!("{} %", number(100.0 * value)),
+                false => Ticks::Shares.told(value),
             }
         }))),
         Ticks::Names(_) => None,
@@ -242,9 +245,10 @@ fn draw_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Scene {
     let room = WIDTH - margin - COLOUR_BAR_WIDTH;
     let column_width = (room / columns.len() as f64).min(64.0);
     let row_height = (560.0 / rows.len() as f64).clamp(3.0, 40.0);
-    // Names that do not fit beside each other are turned, or, where there are many, left out in part.
+    // Of names that do not fit beside each other every second one is written, longer ones are turned, and
+    // where there are many, more are left out.
     let longest_column = longest(columns) + 8.0;
-    let turned = longest_column > column_width && columns.len() <= 40;
+    let turned = longest_column > 2.0 * column_width && columns.len() <= 40;
     let per_column = if turned {
         f64::from(TICK_SIZE) + 4.0
     } else {
@@ -372,11 +376,12 @@ fn draw_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> (Scene, Op
     if panel.y.ticks == Ticks::Shares {
         layout = layout.with_clamp_y_axis();
     }
-    if panel.x.ticks == Ticks::Shares
+    let mut points = groups.iter().flat_map(|group| &group.points);
+    if points.any(|point| point.label.is_some())
         && let Some((low, high)) = span(reach(groups).iter(), 0)
     {
-        // Room for a mark and its label at 100 %.
-        layout = layout.with_x_axis_max(high + 0.12 * (high - low).max(0.1));
+        // Room for the labels of what is at the right end.
+        layout = layout.with_x_axis_max(high + 0.12 * (high - low).max(1e-9));
     }
     if !rows.is_empty() {
         layout = layout
@@ -463,6 +468,28 @@ impl Area {
         across && self.top < other.bottom && other.top < self.bottom
     }
 
+    /// Whether a line goes through it (Liang and Barsky, 1984).
+    fn is_crossed_by(&self, [from, to]: [(f64, f64); 2]) -> bool {
+        let (across, down) = (to.0 - from.0, to.1 - from.1);
+        let sides = [
+            (-across, from.0 - self.left),
+            (across, self.right - from.0),
+            (-down, from.1 - self.top),
+            (down, self.bottom - from.1),
+        ];
+        let (mut enters, mut leaves) = (0.0_f64, 1.0_f64);
+        for (direction, distance) in sides {
+            if direction < 0.0 {
+                enters = enters.max(distance / direction);
+            } else if direction > 0.0 {
+                leaves = leaves.min(distance / direction);
+            } else if distance < 0.0 {
+                return false;
+            }
+        }
+        enters <= leaves
+    }
+
     fn holds(&self, other: &Area) -> bool {
         let across = self.left <= other.left && other.right <= self.right;
         across && self.top <= other.top && other.bottom <= self.bottom
@@ -523,20 +550,26 @@ fn labels<'a>(marks: &[Mark<'a>], radius: f64, plot: Area) -> Vec<Label<'a>> {
             let places = places(mark, text, radius + length);
             places.map(|area| (area, true))
         });
-        let free = |(area, _): &(Area, bool)| {
+        let leader = |area: &Area| {
+            let x = mark.x.clamp(area.left, area.right);
+            let y = mark.y.clamp(area.top, area.bottom);
+            [(mark.x, mark.y), (x, y)]
+        };
+        let free = |(area, is_far): &(Area, bool)| {
+            let of_others = |other: &Label<'_>| {
+                area.meets(&other.area)
+                    || other.leader.is_some_and(|line| area.is_crossed_by(line))
+                    || (*is_far && other.area.is_crossed_by(leader(area)))
+            };
             plot.holds(area)
-                && placed.iter().all(|other| !area.meets(&other.area))
+                && !placed.iter().any(of_others)
                 && marks.iter().all(|mark| !mark.is_met_by(area, radius))
         };
         if let Some((area, is_far)) = near.into_iter().chain(far).find(free) {
-            let nearest = (
-                mark.x.clamp(area.left, area.right),
-                mark.y.clamp(area.top, area.bottom),
-            );
             placed.push(Label {
                 area,
                 text,
-                leader: is_far.then_some([(mark.x, mark.y), nearest]),
+                leader: is_far.then(|| leader(&area)),
             });
         }
     }
@@ -620,6 +653,22 @@ mod tests {
             let before = &written[..index];
             assert!(before.iter().all(|other| !label.area.meets(&other.area)));
         }
+    }
+
+    #[test]
+    fn a_line_crosses_an_area_that_it_goes_through() {
+        let area = Area {
+            left: 10.0,
+            top: 10.0,
+            right: 20.0,
+            bottom: 20.0,
+        };
+        assert!(area.is_crossed_by([(0.0, 15.0), (30.0, 15.0)]));
+        assert!(area.is_crossed_by([(5.0, 5.0), (12.0, 12.0)]));
+        assert!(area.is_crossed_by([(15.0, 0.0), (15.0, 11.0)]));
+        assert!(!area.is_crossed_by([(0.0, 15.0), (9.0, 15.0)]));
+        assert!(!area.is_crossed_by([(0.0, 15.0), (15.0, 31.0)]));
+        assert!(!area.is_crossed_by([(21.0, 0.0), (21.0, 30.0)]));
     }
 
     #[test]
