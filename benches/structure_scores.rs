@@ -1,18 +1,31 @@
 //! `structure_scores` over a run of the size that it was made for: 100 epochs, 384 neurons in two
 //! hidden layers, 297 held-out samples, 10 classes. From the run's files to all rows.
+//!
+//! `cargo bench --bench structure_scores -- memory` measures the memory that it takes instead, of runs
+//! of that size and of 10 times as many epochs; `memory 100` of 10 times wider layers as well, which
+//! takes 5 GB of disk and some minutes. Without `--bench`, as `cargo test` runs it, the runs are small.
+#![allow(clippy::print_stdout, reason = "a program: results on stdout")]
+
+#[expect(dead_code, reason = "side_by_side uses the rest")]
+#[path = "support/report.rs"]
+mod report;
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch,
     StringArray, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use criterion::Criterion;
+use futures::StreamExt as _;
 use query::analysis::{Membership, Scorer};
 use query::{QuerySession, Run, SessionOptions};
+use report::{mebibytes, print_table};
 use sink::{Part, Sink, SinkOptions};
 use trace::{
     CaptureId, Crc32c, DatasetInfo, Epoch, FORMAT_VERSION, Generation, KeyedRng, Layer, LayerLabel,
@@ -20,31 +33,183 @@ use trace::{
     float_list,
 };
 
-const EPOCHS: i32 = 100;
-const LAYERS: [(&str, usize, u32); 3] = [
-    ("L_hidden_1", 256, 64),
-    ("L_hidden_2", 128, 256),
-    ("L_output", 10, 128),
-];
 const SAMPLES: usize = 297;
 const CLASSES: usize = 10;
 
+/// The queries of a program of ours have its allocator, of which each process has one.
+#[global_allocator]
+static ALLOCATOR: query::allocator::Allocator = query::allocator::Allocator;
+
+/// The first argument of the process whose memory is measured.
+const MEASURE_MEMORY: &str = "measure-memory";
+
+/// What a query may hold where its memory is measured, as `query --memory` says it.
+const QUERY_BYTES: usize = 256 << 20;
+
+/// How much more a process may take for 10 and 100 times as much as for a run of the first size.
+const MAX_EXTRA_BYTES: u64 = 128 << 20;
+
+/// How long a query may take whose memory is measured.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// How large a run is.
+#[derive(Clone, Copy)]
+struct Size {
+    epochs: i32,
+    hidden: [usize; 2],
+}
+
+const SIZE: Size = Size {
+    epochs: 100,
+    hidden: [256, 128],
+};
+
+/// For a benchmark that only has to work.
+const QUICK: Size = Size {
+    epochs: 3,
+    hidden: [16, 8],
+};
+
+impl Size {
+    /// So many times as many activations: 10 times as many epochs first, then wider layers.
+    fn times(self, scale: usize) -> Self {
+        let epochs = scale.min(10);
+        Self {
+            epochs: self.epochs * epochs as i32,
+            hidden: self.hidden.map(|units| units * (scale / epochs)),
+        }
+    }
+
+    /// Name, units and fan-in of each layer.
+    fn layers(self) -> [(&'static str, usize, u32); 3] {
+        let [first, second] = self.hidden;
+        [
+            ("L_hidden_1", first, 64),
+            ("L_hidden_2", second, first as u32),
+            ("L_output", CLASSES, second as u32),
+        ]
+    }
+
+    fn num_rows(self) -> usize {
+        self.epochs as usize * self.hidden.iter().sum::<usize>() * CLASSES
+    }
+}
+
 fn main() -> Result<()> {
-    let mut criterion = Criterion::default().configure_from_args();
+    query::allocator::keep_freed_memory();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, run] = &arguments[..]
+        && first == MEASURE_MEMORY
+    {
+        return print_peak(Path::new(run));
+    }
+    let is_bench = arguments.iter().any(|argument| argument == "--bench");
+    let size = if is_bench { SIZE } else { QUICK };
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let words: Vec<&str> = words
+        .into_iter()
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    match words[..] {
+        ["memory", ref scales @ ..] => {
+            let asked = scales.iter().map(|scale| Ok(scale.parse()?));
+            let scales = [Ok(1), Ok(10)].into_iter().chain(asked);
+            return memory(
+                scratch.path(),
+                size,
+                &scales.collect::<Result<Vec<usize>>>()?,
+            );
+        }
+        // It has to work, which costs little of runs that are small.
+        _ if !is_bench => memory(scratch.path(), size, &[1, 10])?,
+        _ => {}
+    }
+    let mut criterion = Criterion::default().configure_from_args();
     let path = scratch.path().join("run");
-    record(&path)?;
+    record(&path, size)?;
     scores(&mut criterion);
     queries(&mut criterion, &path)?;
     criterion.final_summary();
     Ok(())
 }
 
+/// The peaks of processes that score every neuron at every epoch, of runs of several sizes.
+fn memory(scratch: &Path, size: Size, scales: &[usize]) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut peaks = Vec::new();
+    for &scale in scales {
+        let size = size.times(scale);
+        let run = scratch.join("memory");
+        record(&run, size)?;
+        let mut program = Command::new(std::env::current_exe()?);
+        program.arg(MEASURE_MEMORY).arg(&run);
+        let start = Instant::now();
+        let told = stratigraph::spawn(&mut program)
+            .wait_within(PATIENCE)
+            .expect_success();
+        let elapsed = start.elapsed();
+        std::fs::remove_dir_all(&run)?;
+        let told = told.trim().split_once(' ').context("rows and bytes")?;
+        let (num_rows, peak): (usize, u64) = (told.0.parse()?, told.1.parse()?);
+        ensure!(
+            num_rows == size.num_rows(),
+            "{num_rows} rows of {}",
+            size.num_rows()
+        );
+        peaks.push(peak);
+        rows.push(vec![
+            format!("{scale}×"),
+            size.epochs.to_string(),
+            size.hidden.iter().sum::<usize>().to_string(),
+            num_rows.to_string(),
+            format!("{:.1} s", elapsed.as_secs_f64()),
+            mebibytes(peak as f64),
+        ]);
+    }
+    print_table(
+        &format!(
+            "structure_scores, all rows, queries held to {}",
+            mebibytes(QUERY_BYTES as f64)
+        ),
+        &["size", "epochs", "neurons", "rows", "time", "peak"],
+        &rows,
+    );
+    let most = peaks.iter().copied().max().unwrap_or(0);
+    let allowed = peaks[0] + MAX_EXTRA_BYTES;
+    ensure!(
+        most <= allowed,
+        "a process took {}, and may take {}",
+        mebibytes(most as f64),
+        mebibytes(allowed as f64)
+    );
+    Ok(())
+}
+
+/// Scores a run, and prints how many rows that gave and the most bytes that were resident.
+fn print_peak(run: &Path) -> Result<()> {
+    let session = Run::open(run)?.session(SessionOptions {
+        memory_bytes: Some(QUERY_BYTES),
+        ..SessionOptions::default()
+    })?;
+    let all = [("epoch", "all"), ("top", "all"), ("permutations", "0")];
+    let num_rows = runtime()?.block_on(num_rows(&session, &all))?;
+    let kib = stratigraph::peak_memory_kib(std::process::id());
+    let kib = kib.context("the system does not tell a process's peak memory in /proc")?;
+    println!("{num_rows} {}", 1024 * kib);
+    Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    Ok(runtime.enable_all().build()?)
+}
+
 /// One layer of one epoch, without a file or a row.
 fn scores(criterion: &mut Criterion) {
     let classes = classes_at(0).map(|class| Some(class as u32));
     let membership = Membership::new(&classes, CLASSES);
-    let values = activations(0, 0, LAYERS[0].1);
+    let values = activations(0, 0, SIZE.hidden[0]);
     criterion.bench_function("score 256 neurons", |bencher| {
         bencher.iter(|| {
             let mut scorer = Scorer::new(&membership);
@@ -58,9 +223,7 @@ fn scores(criterion: &mut Criterion) {
 }
 
 fn queries(criterion: &mut Criterion, path: &Path) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     let session = Run::open(path)?.session(SessionOptions::default())?;
     let mut group = criterion.benchmark_group("structure_scores");
     group.sample_size(10);
@@ -94,22 +257,26 @@ async fn num_rows(session: &QuerySession, parameters: &[(&str, &str)]) -> Result
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     let rows = session.named("structure_scores", &owned).await?;
-    let batches = rows.collect().await?;
-    Ok(batches.iter().map(RecordBatch::num_rows).sum())
+    let mut batches = rows.execute_stream().await?;
+    let mut num_rows = 0;
+    while let Some(batch) = batches.next().await {
+        num_rows += batch?.num_rows();
+    }
+    Ok(num_rows)
 }
 
 /// Writes the run: ReLUs that are silent half of the time, and predictions that some of them follow.
-fn record(path: &Path) -> Result<()> {
-    let run = RunDir::create(path, info()?)?;
+fn record(path: &Path, size: Size) -> Result<()> {
+    let run = RunDir::create(path, info(size)?)?;
     let sink = Sink::start(&run, SinkOptions::default())?;
-    for epoch in 0..EPOCHS {
+    for epoch in 0..size.epochs {
         let id = CaptureId {
             epoch: Epoch(epoch),
             step: Step(24 * (i64::from(epoch) + 1)),
         };
         let mut capture = sink.begin(Some(id));
         let mut first_neuron = 0;
-        for (layer, num_units, _) in LAYERS {
+        for (layer, num_units, _) in size.layers() {
             let rows = activation_rows(id.step, first_neuron, epoch, num_units)?;
             capture.send(part(Table::Activations, id, Some(layer), rows)?)?;
             first_neuron += num_units as i32;
@@ -122,11 +289,11 @@ fn record(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn info() -> Result<RunInfo> {
+fn info(size: Size) -> Result<RunInfo> {
     let mut first_neuron = 0;
     let mut before = Source::Input;
     let mut layers = Vec::new();
-    for (index, (name, num_units, fan_in)) in LAYERS.into_iter().enumerate() {
+    for (index, (name, num_units, fan_in)) in size.layers().into_iter().enumerate() {
         let label = LayerLabel::try_new(name)?;
         layers.push(Layer {
             layer_index: index as u32,
