@@ -65,7 +65,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         false => (
             counted(&samples, x, y),
             "Samples are too many to be drawn one by one: a cell is how many have about these values, from those \
-             at its ticks on.",
+             at its ticks on; grey is none.",
         ),
     };
     Ok(Chart {
