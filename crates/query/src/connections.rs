@@ -18,8 +18,9 @@ use trace::Table;
 
 use crate::scope::Scope;
 use crate::snapshot::SharedSnapshot;
+use crate::step::{StepExec, pushdown, shown};
 use crate::table::TraceTable;
-use exec::ConnectionsExec;
+use exec::TakeApart;
 pub(crate) use sources::{LayerSources, Sources};
 
 /// Name of the table function.
@@ -100,13 +101,8 @@ impl TableProvider for Connections {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(filters
-            .iter()
-            .map(|filter| match is_of_neuron(filter) {
-                true => TableProviderFilterPushDown::Exact,
-                false => TableProviderFilterPushDown::Unsupported,
-            })
-            .collect())
+        let exact = TableProviderFilterPushDown::Exact;
+        Ok(pushdown(filters, is_of_neuron, exact))
     }
 
     async fn scan(
@@ -118,15 +114,11 @@ impl TableProvider for Connections {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns: Vec<&str> = REPEATED.into_iter().chain([LIST]).collect();
         let input = self.weights.filtered(state, &columns, filters).await?;
-        let projection = match projection {
-            Some(columns) => columns.clone(),
-            None => (0..schema().fields().len()).collect(),
+        let step = TakeApart {
+            sources: Arc::clone(&self.sources),
+            projection: shown(projection, &schema()),
         };
-        Ok(Arc::new(ConnectionsExec::try_new(
-            input,
-            Arc::clone(&self.sources),
-            projection,
-        )?))
+        Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
     }
 }
 

@@ -24,9 +24,10 @@ use trace::{EPOCH_COLUMN, Table};
 
 use crate::scope::Scope;
 use crate::snapshot::{SharedSnapshot, Snapshot};
+use crate::step::{StepExec, pushdown, shown};
 use crate::table::TraceTable;
 pub(crate) use capture::{Capture, HeldOutLists, HeldOutReader, Predictions};
-use exec::HeldOutExec;
+use exec::WorkOut;
 
 /// What is worked out from each capture.
 pub(crate) trait HeldOutAnalysis: Debug + Send + Sync {
@@ -159,13 +160,8 @@ impl TableProvider for HeldOutTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(filters
-            .iter()
-            .map(|filter| match is_of_epoch(filter) {
-                true => TableProviderFilterPushDown::Exact,
-                false => TableProviderFilterPushDown::Unsupported,
-            })
-            .collect())
+        let exact = TableProviderFilterPushDown::Exact;
+        Ok(pushdown(filters, is_of_epoch, exact))
     }
 
     async fn scan(
@@ -176,16 +172,13 @@ impl TableProvider for HeldOutTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let captures = self.captures(state, filters)?;
-        let projection = match projection {
-            Some(columns) => columns.clone(),
-            None => (0..self.schema().fields().len()).collect(),
-        };
-        Ok(Arc::new(HeldOutExec::try_new(
+        let step = WorkOut::new(
             Arc::clone(&self.snapshot),
             Arc::clone(&self.analysis),
             captures,
-            projection,
+            shown(projection, &self.schema()),
             state.config().target_partitions(),
-        )?))
+        );
+        Ok(Arc::new(StepExec::try_new(Arc::new(step), None)?))
     }
 }

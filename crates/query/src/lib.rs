@@ -37,6 +37,7 @@ mod plot;
 mod scope;
 mod session;
 mod snapshot;
+mod step;
 mod strongest_paths;
 mod structure_scores;
 mod structures;

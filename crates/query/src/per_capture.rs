@@ -22,8 +22,9 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use trace::{CaptureId, EPOCH_COLUMN};
 
 use crate::call::Call;
+use crate::step::{StepExec, pushdown};
 use crate::table::TraceTable;
-use exec::PerCaptureExec;
+use exec::Analyse;
 
 /// How many rows of a capture a function has unless told otherwise.
 const DEFAULT_TOP: usize = 20;
@@ -100,17 +101,12 @@ impl TableProvider for PerCapture {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let chooses_captures = |filter: &&Expr| {
+        let chooses_captures = |filter: &Expr| {
             let columns = filter.column_refs();
             columns.iter().all(|c| CAPTURE.contains(&c.name.as_str()))
         };
-        Ok(filters
-            .iter()
-            .map(|filter| match chooses_captures(filter) {
-                true => TableProviderFilterPushDown::Exact,
-                false => TableProviderFilterPushDown::Unsupported,
-            })
-            .collect())
+        let exact = TableProviderFilterPushDown::Exact;
+        Ok(pushdown(filters, chooses_captures, exact))
     }
 
     async fn scan(
@@ -127,7 +123,8 @@ impl TableProvider for PerCapture {
             .collect();
         let filters = [filters, &self.filters].concat();
         let input = self.source.filtered(state, &columns, &filters).await?;
-        let plan = Arc::new(PerCaptureExec::try_new(input, Arc::clone(&self.analysis))?);
+        let step = Analyse(Arc::clone(&self.analysis));
+        let plan = Arc::new(StepExec::try_new(Arc::new(step), Some(input))?);
         let Some(projection) = projection else {
             return Ok(plan);
         };

@@ -19,8 +19,9 @@ use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 
 use crate::scope::Scope;
 use crate::snapshot::SharedSnapshot;
+use crate::step::{StepExec, pushdown, shown};
 use crate::table::TraceTable;
-use exec::SuccessiveExec;
+use exec::AddLists;
 
 /// Name of the table function.
 pub(crate) const SUCCESSIVE_WEIGHTS: &str = "successive_weights";
@@ -86,18 +87,13 @@ impl TableProvider for SuccessiveWeights {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         // Files are left out by it, but of what is left rows of other captures are read as well.
-        let decides = |filter: &&Expr| {
+        let decides = |filter: &Expr| {
             let columns = filter.column_refs();
             let is_partition = |name: &str| name == EPOCH_COLUMN || name == LAYER_COLUMN;
             columns.iter().all(|column| is_partition(&column.name))
         };
-        Ok(filters
-            .iter()
-            .map(|filter| match decides(filter) {
-                true => TableProviderFilterPushDown::Inexact,
-                false => TableProviderFilterPushDown::Unsupported,
-            })
-            .collect())
+        let inexact = TableProviderFilterPushDown::Inexact;
+        Ok(pushdown(filters, decides, inexact))
     }
 
     async fn scan(
@@ -108,15 +104,11 @@ impl TableProvider for SuccessiveWeights {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = self.weights.successive(state, &SHOWN, filters)?;
-        let projection = match projection {
-            Some(columns) => columns.clone(),
-            None => (0..self.schema.fields().len()).collect(),
+        let step = AddLists {
+            columns: Arc::clone(&self.schema),
+            projection: shown(projection, &self.schema),
         };
-        Ok(Arc::new(SuccessiveExec::try_new(
-            input,
-            Arc::clone(&self.schema),
-            projection,
-        )?))
+        Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
     }
 }
 

@@ -1,173 +1,68 @@
 //! The plan that takes rows of `weights` apart.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::cast::{as_list_array, as_string_array};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, exec_datafusion_err, internal_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{
-    EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr,
-};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
-};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-};
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 
 use super::sources::Sources;
 use super::{REPEATED, schema};
+use crate::step::{Step, Work, ordered_if};
 
 /// Position of the list among the input's columns.
 const LIST_COLUMN: usize = REPEATED.len();
 /// Position of the layer among the input's columns.
 const LAYER_COLUMN: usize = 1;
 
+/// What rows ascend by, if the neurons come ordered.
+const KEY: [&str; 4] = ["epoch", "step", "neuron", "position"];
+
 /// Turns a batch of neurons into batches of connections, in the same order.
 #[derive(Debug)]
-pub(super) struct ConnectionsExec {
-    input: Arc<dyn ExecutionPlan>,
-    sources: Arc<Sources>,
-    projection: Vec<usize>,
-    properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
+pub(super) struct TakeApart {
+    pub(super) sources: Arc<Sources>,
+    pub(super) projection: Vec<usize>,
 }
 
-impl ConnectionsExec {
-    pub(super) fn try_new(
-        input: Arc<dyn ExecutionPlan>,
-        sources: Arc<Sources>,
-        projection: Vec<usize>,
-    ) -> Result<Self> {
-        let schema = Arc::new(schema().project(&projection)?);
-        let partitions = input.output_partitioning().partition_count();
-        let properties = PlanProperties::new(
-            equivalences(&input, &schema)?,
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Ok(Self {
-            input,
-            sources,
-            projection,
-            properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-        })
-    }
-}
-
-/// Ordered by epoch, step, neuron and position, if the neurons come ordered.
-fn equivalences(
-    input: &Arc<dyn ExecutionPlan>,
-    schema: &SchemaRef,
-) -> Result<EquivalenceProperties> {
-    const KEY: [&str; 4] = ["epoch", "step", "neuron", "position"];
-    let ascending = |schema: &Schema, names: &[&str]| {
-        let columns = names
-            .iter()
-            .map(|name| Column::new_with_schema(name, schema));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let ascending = columns.into_iter().map(|column| {
-            PhysicalSortExpr::new_default(Arc::new(column))
-                .asc()
-                .nulls_last()
-        });
-        Ok::<_, datafusion::error::DataFusionError>(ascending.collect::<Vec<_>>())
-    };
-    let neurons = ascending(&input.schema(), &KEY[..3])?;
-    let mut properties = EquivalenceProperties::new(Arc::clone(schema));
-    if input.equivalence_properties().ordering_satisfy(neurons)?
-        && let Ok(connections) = ascending(schema, &KEY)
-    {
-        properties.add_orderings(LexOrdering::new(connections));
-    }
-    Ok(properties)
-}
-
-impl DisplayAs for ConnectionsExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let schema = self.schema();
-        let names: Vec<&str> = schema
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str())
-            .collect();
-        write!(f, "ConnectionsExec: projection=[{}]", names.join(", "))
-    }
-}
-
-impl ExecutionPlan for ConnectionsExec {
-    fn name(&self) -> &str {
+impl Step for TakeApart {
+    fn name(&self) -> &'static str {
         "ConnectionsExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn told(&self) -> String {
+        let schema = schema();
+        let shown = self.projection.iter();
+        let names: Vec<&str> = shown.map(|&i| schema.field(i).name().as_str()).collect();
+        format!("projection=[{}]", names.join(", "))
     }
 
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
+    fn output(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties> {
+        let schema = Arc::new(schema().project(&self.projection)?);
+        ordered_if(input, &KEY[..3], schema, &KEY)
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
+    fn num_partitions(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> usize {
+        input.map_or(1, |input| input.output_partitioning().partition_count())
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([input]) = <[_; 1]>::try_from(children) else {
-            return internal_err!("ConnectionsExec has one child");
-        };
-        let sources = Arc::clone(&self.sources);
-        Ok(Arc::new(Self::try_new(
-            input,
-            sources,
-            self.projection.clone(),
-        )?))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
+    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let explode = Arc::new(Explode {
             sources: Arc::clone(&self.sources),
             projection: self.projection.clone(),
-            schema: self.schema(),
-            max_rows: context.session_config().batch_size(),
-            metrics,
+            schema: work.schema,
+            max_rows: work.context.session_config().batch_size(),
+            metrics: work.metrics,
         });
-        let input = self.input.execute(partition, context)?;
-        let batches = input.flat_map(move |batch| Explode::batches(&explode, batch));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.schema(),
-            batches,
-        )))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let batches = move |batch| Explode::batches(&explode, batch);
+        Ok(work.input.flat_map(batches).boxed())
     }
 }
 

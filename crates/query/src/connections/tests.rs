@@ -80,9 +80,11 @@ fn neurons(rows: &[(&str, i32, Option<&[f32]>)]) -> RecordBatch {
 /// The connections of `neurons`, in batches of at most `batch_rows`.
 async fn exploded(neurons: RecordBatch, batch_rows: usize) -> Result<Vec<RecordBatch>> {
     let input = MemorySourceConfig::try_new_exec(&[vec![neurons.clone()]], neurons.schema(), None)?;
-    let sources = Arc::new(Sources::new(&topology()));
-    let all = (0..schema().fields().len()).collect();
-    let plan = ConnectionsExec::try_new(input, sources, all)?;
+    let step = TakeApart {
+        sources: Arc::new(Sources::new(&topology())),
+        projection: shown(None, &schema()),
+    };
+    let plan = StepExec::try_new(Arc::new(step), Some(input))?;
     let config = SessionConfig::new().with_batch_size(batch_rows);
     let context = SessionContext::new_with_config(config);
     collect(Arc::new(plan), context.task_ctx()).await

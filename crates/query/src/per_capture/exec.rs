@@ -1,145 +1,60 @@
 //! The plan that goes through a table capture by capture.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Int32Array, Int64Array, RecordBatch};
+use datafusion::common::Result;
 use datafusion::common::cast::{as_int32_array, as_int64_array};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{
-    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning,
-    PhysicalExpr, PhysicalSortExpr,
-};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
-};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::{StreamExt, stream};
-use trace::{CaptureId, Epoch, Step};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use trace::{CaptureId, Epoch, Step as StepNumber};
 
 use super::{CaptureAnalysis, CaptureRows};
+use crate::step::{Step, Work};
 
-/// Makes the rows of each capture from its input, which it wants in the order of epoch, step and
-/// neuron.
+/// Makes the rows of each capture from the input's, whose first three columns are `epoch`, `step` and
+/// `neuron`.
 #[derive(Debug)]
-pub(super) struct PerCaptureExec {
-    input: Arc<dyn ExecutionPlan>,
-    analysis: Arc<dyn CaptureAnalysis>,
-    order: LexOrdering,
-    properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
-}
+pub(super) struct Analyse(pub(super) Arc<dyn CaptureAnalysis>);
 
-impl PerCaptureExec {
-    /// The first three columns of `input` are `epoch`, `step` and `neuron`.
-    pub(super) fn try_new(
-        input: Arc<dyn ExecutionPlan>,
-        analysis: Arc<dyn CaptureAnalysis>,
-    ) -> Result<Self> {
-        let schema = input.schema();
-        let ascending = ["epoch", "step", "neuron"].map(|name| {
-            let column = Column::new_with_schema(name, &schema);
-            Ok(PhysicalSortExpr::new_default(Arc::new(column?))
-                .asc()
-                .nulls_last())
-        });
-        let ascending = ascending.into_iter().collect::<Result<Vec<_>>>()?;
-        let Some(order) = LexOrdering::new(ascending) else {
-            return internal_err!("three columns are an order");
-        };
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(analysis.schema()),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Ok(Self {
-            input,
-            analysis,
-            order,
-            properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-        })
-    }
-}
-
-impl DisplayAs for PerCaptureExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "PerCaptureExec: {}", self.analysis.name())
-    }
-}
-
-impl ExecutionPlan for PerCaptureExec {
-    fn name(&self) -> &str {
+impl Step for Analyse {
+    fn name(&self) -> &'static str {
         "PerCaptureExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn told(&self) -> String {
+        self.0.name().to_owned()
     }
 
-    fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![Distribution::SinglePartition]
+    fn output(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties> {
+        Ok(EquivalenceProperties::new(self.0.schema()))
     }
 
-    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![Some(OrderingRequirements::from(self.order.clone()))]
+    fn num_partitions(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> usize {
+        1
     }
 
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
+    fn required_order(&self) -> &'static [&'static str] {
+        &["epoch", "step", "neuron"]
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([input]) = <[_; 1]>::try_from(children) else {
-            return internal_err!("PerCaptureExec has one child");
-        };
-        let analysis = Arc::clone(&self.analysis);
-        Ok(Arc::new(Self::try_new(input, analysis)?))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let name = self.analysis.name();
+    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let memory = MemoryConsumer::new(self.0.name());
         let captures = Captures {
-            memory: MemoryConsumer::new(name).register(context.memory_pool()),
-            input: self.input.execute(partition, context)?,
-            analysis: Arc::clone(&self.analysis),
+            memory: memory.register(work.context.memory_pool()),
+            input: work.input,
+            analysis: Arc::clone(&self.0),
             open: None,
             done: VecDeque::new(),
-            metrics: BaselineMetrics::new(&self.metrics, partition),
+            metrics: work.metrics,
         };
-        let rows = stream::try_unfold(captures, Captures::next);
-        let schema = self.analysis.schema();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        Ok(stream::try_unfold(captures, Captures::next).boxed())
     }
 }
 
@@ -211,6 +126,6 @@ impl Captures {
 fn capture_at(epochs: &Int32Array, steps: &Int64Array, row: usize) -> CaptureId {
     CaptureId {
         epoch: Epoch(epochs.value(row)),
-        step: Step(steps.value(row)),
+        step: StepNumber(steps.value(row)),
     }
 }

@@ -1,32 +1,22 @@
 //! The plan that puts rows of `weights` beside those of the captures before.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{concat_batches, interleave};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use datafusion::common::cast::{as_primitive_array, as_string_array};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{
-    EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr,
-};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
-};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::metrics::RecordOutput;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 
 use super::SHOWN;
+use crate::step::{Step, Work, ordered_if};
 
 /// Where the input has its columns.
 const EPOCH: usize = 0;
@@ -41,138 +31,48 @@ const KEY: [&str; 3] = ["epoch", "step", "neuron"];
 /// Adds to the rows of each layer's captures the lists of the one before and of the first. Each
 /// partition of the input has whole layers, in the order of captures.
 #[derive(Debug)]
-pub(super) struct SuccessiveExec {
-    input: Arc<dyn ExecutionPlan>,
+pub(super) struct AddLists {
     /// All columns, of which `projection` are shown.
-    columns: SchemaRef,
-    projection: Vec<usize>,
-    properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
+    pub(super) columns: SchemaRef,
+    pub(super) projection: Vec<usize>,
 }
 
-impl SuccessiveExec {
-    pub(super) fn try_new(
-        input: Arc<dyn ExecutionPlan>,
-        columns: SchemaRef,
-        projection: Vec<usize>,
-    ) -> Result<Self> {
-        let schema = Arc::new(columns.project(&projection)?);
-        let partitions = input.output_partitioning().partition_count();
-        let properties = PlanProperties::new(
-            equivalences(&input, &schema)?,
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Ok(Self {
-            input,
-            columns,
-            projection,
-            properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-        })
-    }
-}
-
-/// Ordered as the input is, as far as the columns are shown.
-fn equivalences(
-    input: &Arc<dyn ExecutionPlan>,
-    schema: &SchemaRef,
-) -> Result<EquivalenceProperties> {
-    let ascending = |schema: &SchemaRef| -> Vec<PhysicalSortExpr> {
-        let shown = KEY
-            .iter()
-            .map_while(|name| Column::new_with_schema(name, schema).ok());
-        let ascending = shown.map(|column| {
-            PhysicalSortExpr::new_default(Arc::new(column))
-                .asc()
-                .nulls_last()
-        });
-        ascending.collect()
-    };
-    let mut properties = EquivalenceProperties::new(Arc::clone(schema));
-    let known = input.equivalence_properties();
-    if known.ordering_satisfy(ascending(&input.schema()))? {
-        properties.add_orderings(LexOrdering::new(ascending(schema)));
-    }
-    Ok(properties)
-}
-
-impl DisplayAs for SuccessiveExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "SuccessiveExec")
-    }
-}
-
-impl ExecutionPlan for SuccessiveExec {
-    fn name(&self) -> &str {
+impl Step for AddLists {
+    fn name(&self) -> &'static str {
         "SuccessiveExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn told(&self) -> String {
+        String::new()
     }
 
-    // Another partitioning would tear layers apart.
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
+    fn output(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties> {
+        let schema = Arc::new(self.columns.project(&self.projection)?);
+        ordered_if(input, &KEY, schema, &KEY)
     }
 
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+    fn num_partitions(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> usize {
+        input.map_or(1, |input| input.output_partitioning().partition_count())
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
+    fn keeps_order(&self) -> bool {
+        true
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([input]) = <[_; 1]>::try_from(children) else {
-            return internal_err!("SuccessiveExec has one child");
-        };
-        Ok(Arc::new(Self::try_new(
-            input,
-            Arc::clone(&self.columns),
-            self.projection.clone(),
-        )?))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
+    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let memory = MemoryConsumer::new(self.name());
         let mut layers = Layers {
             columns: Arc::clone(&self.columns),
             by_name: HashMap::new(),
-            memory: MemoryConsumer::new("SuccessiveExec").register(context.memory_pool()),
+            memory: memory.register(work.context.memory_pool()),
         };
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let projection = self.projection.clone();
-        let input = self.input.execute(partition, context)?;
-        let batches = input.map(move |rows| -> Result<RecordBatch> {
+        let (metrics, projection) = (work.metrics, self.projection.clone());
+        let batches = work.input.map(move |rows| -> Result<RecordBatch> {
             let _timer = metrics.elapsed_compute().timer();
             let rows = layers.add(&rows?)?.project(&projection)?;
             Ok(rows.record_output(&metrics))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.schema(),
-            batches,
-        )))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        Ok(batches.boxed())
     }
 }
 

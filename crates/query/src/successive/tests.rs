@@ -43,8 +43,12 @@ fn capture(layer: &str, step: i32, rows: &[(i32, Option<f32>)]) -> RecordBatch {
 async fn run(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     let input = MemorySourceConfig::try_new_exec(&[batches.to_vec()], weights(), None)?;
     let columns = with_added(&weights())?;
-    let all = (0..columns.fields().len()).collect();
-    let plan = SuccessiveExec::try_new(input, columns, all)?;
+    let projection = shown(None, &columns);
+    let step = Arc::new(AddLists {
+        columns,
+        projection,
+    });
+    let plan = StepExec::try_new(step, Some(input))?;
     collect(Arc::new(plan), SessionContext::new().task_ctx()).await
 }
 
