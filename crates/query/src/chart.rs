@@ -14,6 +14,9 @@ mod tests;
 pub use colours::{ColourScale, Theme};
 pub use image::{DEFAULT_SCALE, DrawError, MAX_SCALE};
 
+/// What stands between the parts of a subtitle; lines are broken there rather than elsewhere.
+pub(crate) const BETWEEN: &str = " · ";
+
 /// A picture: a title, and one panel below the other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {

@@ -25,6 +25,7 @@ use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::prelude::DataFrame;
 use trace::{DerivedError, Layer, RunInfo, Table};
 
+pub(crate) use crate::chart::BETWEEN;
 use crate::chart::{Chart, DrawError, Theme, html};
 use crate::error::QueryError;
 use crate::named::{Arguments, Parameter, check_names, parameter, value_of};
@@ -441,9 +442,6 @@ impl<'a> Asked<'a> {
         }
     }
 }
-
-/// What stands between the parts of a subtitle.
-pub(crate) const BETWEEN: &str = " · ";
 
 /// What a subtitle begins with: which run it is, and its data.
 pub(crate) fn of_run(session: &QuerySession) -> String {

@@ -11,7 +11,7 @@ use kuva::backend::svg::SvgBackend;
 use kuva::render::color::Color;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
-use super::{Chart, Theme};
+use super::{BETWEEN, Chart, Theme};
 
 /// A picture's width, in pixels at scale 1.
 const WIDTH: f64 = 960.0;
@@ -139,17 +139,26 @@ fn lines(scene: &mut Scene, text: &str, size: u32, theme: Theme, mut y: f64) -> 
     y
 }
 
-/// The lines of a text that fit into the picture.
+/// The lines of a text that fit into the picture; parts of a subtitle stay whole where they can.
 fn wrapped(text: &str, size: u32) -> Vec<String> {
     let room = (WIDTH - 2.0 * MARGIN) / (f64::from(size) * CHARACTER_WIDTH);
+    let length = |text: &str| text.chars().count() as f64;
+    let last = text.split(BETWEEN).count() - 1;
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if ((line.chars().count() + 1 + word.chars().count()) as f64) <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
+    let mut add = |piece: &str| match lines.last_mut() {
+        Some(line) if length(line) + 1.0 + length(piece) <= room => {
+            line.push(' ');
+            line.push_str(piece);
+        }
+        _ => lines.push(piece.to_owned()),
+    };
+    for (index, part) in text.split(BETWEEN).enumerate() {
+        let between = if index < last { BETWEEN.trim_end() } else { "" };
+        let part = format!("{part}{between}");
+        match length(&part) <= room {
+            true if part.is_empty() => {}
+            true => add(&part),
+            false => part.split_whitespace().for_each(&mut add),
         }
     }
     lines

@@ -533,3 +533,20 @@ fn the_second_line_is_dashed_in_a_png_too() {
     assert!((50..=70).contains(&dashes), "{dashes}");
     assert!(chart.svg(Theme::Light).contains("stroke-dasharray"));
 }
+
+#[test]
+fn a_subtitle_is_broken_between_its_parts() {
+    let mut chart = cells();
+    let part = "a part of about forty characters or so";
+    chart.subtitle = [part, "brief", part, part].join(BETWEEN);
+    let svg = chart.svg(Theme::Light);
+    let first = format!("{part} · brief · {part} ·");
+    has(&svg, &[first.as_str(), part]);
+    // A part that is longer than a line is broken between words.
+    chart.subtitle = [part; 5].join(" ");
+    let lines = texts(&chart.svg(Theme::Light));
+    let lines: Vec<&String> = lines.iter().filter(|line| line.contains("part")).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let words = lines.iter().flat_map(|line| line.split(' '));
+    assert_eq!(words.collect::<Vec<_>>().join(" "), chart.subtitle);
+}
