@@ -165,6 +165,13 @@ impl Embedder {
         })
     }
 
+    /// At these of the epochs alone.
+    pub(crate) fn at(mut self, epochs: &[i32]) -> Self {
+        let epochs: Vec<i32> = self.epochs.filter(|epoch| epochs.contains(epoch)).collect();
+        self.epochs = epochs.into_iter();
+        self
+    }
+
     /// The next epoch; none after the last. Epochs without any values are passed over.
     ///
     /// # Errors

@@ -25,8 +25,8 @@ use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::prelude::DataFrame;
 use trace::{DerivedError, Layer, RunInfo, Table};
 
-pub(crate) use crate::chart::BETWEEN;
-use crate::chart::{Chart, DrawError, Theme, html};
+use crate::chart::html::{self, Frame};
+use crate::chart::{BETWEEN, Chart, DrawError, Theme};
 use crate::error::QueryError;
 use crate::named::{Arguments, Parameter, check_names, parameter, value_of};
 use crate::session::QuerySession;
@@ -239,6 +239,48 @@ impl PlotKind {
             PlotKind::Network => network::chart(&asked).await,
             PlotKind::Cartography => cartography::chart(&asked).await,
             PlotKind::Ablation => ablation::chart(&asked),
+        }
+    }
+
+    /// Asks a run for what the picture shows at each of several epochs, which ascend: of those of which
+    /// there is one. Of an embedding each begins where the one before it ended.
+    ///
+    /// # Errors
+    /// As [`PlotKind::chart`], or if there is a picture of none of the epochs.
+    pub async fn film(
+        self,
+        session: &QuerySession,
+        arguments: &Arguments,
+        epochs: &[i32],
+    ) -> Result<Vec<Frame>, PlotError> {
+        if self == PlotKind::Embedding && !epochs.is_empty() {
+            let asked = Asked::try_new(self, session, arguments)?;
+            let frames = embedding::film(&asked, epochs).await?.into_iter();
+            let frames = frames.map(|(epoch, chart)| Frame {
+                at: epoch.into(),
+                chart,
+            });
+            return Ok(frames.collect());
+        }
+        let mut frames = Vec::new();
+        let mut missing = None;
+        for &epoch in epochs {
+            let of_epoch = ("epoch".to_owned(), epoch.to_string());
+            let arguments = [&[of_epoch], arguments].concat();
+            match self.chart(session, &arguments).await {
+                Ok(chart) => frames.push(Frame {
+                    at: epoch.into(),
+                    chart,
+                }),
+                Err(error @ (PlotError::NotRecorded { .. } | PlotError::NotOfEpoch { .. })) => {
+                    missing = Some(error)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match missing {
+            Some(error) if frames.is_empty() => Err(error),
+            _ => Ok(frames),
         }
     }
 }

@@ -58,16 +58,26 @@
     if (tooltip?.linkNames) tooltip.formatter = (hovered) => escaped(hovered.data.name);
     return option;
   };
+  // A finger that moves over a picture scrolls the page, as the wheel does without Ctrl.
+  const isTouched = matchMedia('(pointer: coarse)').matches;
+  const unmoved = (option) => {
+    if (isTouched) {
+      delete option.dataZoom;
+      for (const series of option.series) series.roam = false;
+    }
+    return option;
+  };
   // A panel holds one option, or one a frame.
   const charts = new Map();
   for (const panel of document.querySelectorAll('.chart-panel')) {
     const held = JSON.parse(panel.querySelector('script').textContent);
-    const frames = (Array.isArray(held) ? held : [held]).map(ready);
+    const frames = (Array.isArray(held) ? held : [held]).map(ready).map(unmoved);
     const marks = ({ series }) => series.reduce((sum, { data, links }) => sum + (data ?? links).length, 0);
     // Below this many marks a vector image is as fast, and its text can be selected and searched.
     const renderer = Math.max(...frames.map(marks)) < 3000 ? 'svg' : 'canvas';
     const height = panel.clientHeight;
     const chart = echarts.init(panel, null, { renderer });
+    panel.addEventListener('wheel', (event) => event.ctrlKey || event.stopPropagation(), { capture: true });
     let option = frames.at(-1);
     const draw = (index) => {
       const isAnother = frames[index] && frames[index] !== option;

@@ -194,7 +194,7 @@ fn options(panels: &[&Panel], theme: Theme) -> Value {
     Value::from(options)
 }
 
-/// How far points reach in any of several panels, and a little more; none where not all have points among
+/// How far points reach in any of several panels, and a little more, to a round number; none where not all have points among
 /// numbers.
 fn reach(panels: &[&Panel]) -> Option<[(f64, f64); 2]> {
     let mut of_axes = [(f64::INFINITY, f64::NEG_INFINITY); 2];
@@ -214,7 +214,9 @@ fn reach(panels: &[&Panel]) -> Option<[(f64, f64); 2]> {
     }
     Some(of_axes.map(|(low, high)| {
         let margin = 0.05 * (high - low).max(f64::MIN_POSITIVE);
-        (low - margin, high + margin)
+        let step = 10.0_f64.powf((high - low).max(f64::MIN_POSITIVE).log10().floor()) / 2.0;
+        let (low, high) = (low - margin, high + margin);
+        ((low / step).floor() * step, (high / step).ceil() * step)
     }))
 }
 
@@ -257,7 +259,7 @@ fn option(panel: &Panel, theme: Theme) -> Value {
     option["textStyle"] = json!({"color": theme.text()});
     if let Some(title) = &panel.title {
         let style = json!({"color": theme.text(), "fontSize": 15, "fontWeight": "normal"});
-        option["title"] = json!({"text": title, "left": "center", "textStyle": style});
+        option["title"] = json!({"text": title, "left": "center", "top": 0, "textStyle": style});
     }
     option
 }
@@ -265,7 +267,7 @@ fn option(panel: &Panel, theme: Theme) -> Value {
 /// Where the axes are; above them is a legend, or nothing but perhaps the panel's title.
 fn grid(panel: &Panel, has_legend: bool) -> Value {
     let top = match (has_legend, panel.title.is_some()) {
-        (true, _) => 70,
+        (true, _) => 72,
         (false, true) => 40,
         (false, false) => 16,
     };
@@ -305,10 +307,22 @@ fn legend(names: impl Iterator<Item = String>, theme: Theme) -> Value {
     let names: Vec<String> = names.collect();
     json!({
         "data": names,
-        "top": 28,
+        "top": 32,
         "type": "scroll",
         "textStyle": {"color": theme.text()},
         "pageTextStyle": {"color": theme.text()},
+    })
+}
+
+/// Buttons that zoom into a rectangle, and back.
+fn toolbox(theme: Theme) -> Value {
+    let zoom = json!({"title": {"zoom": "Zoom into a rectangle", "back": "Zoom back"}});
+    let icons = json!({"borderColor": theme.muted()});
+    json!({
+        "feature": {"dataZoom": zoom, "restore": {"title": "Show all"}},
+        "iconStyle": icons,
+        "top": 0,
+        "right": 0,
     })
 }
 
@@ -345,6 +359,7 @@ fn of_lines(panel: &Panel, lines: &[Line], theme: Theme) -> Value {
     json!({
         "grid": grid(panel, true),
         "legend": legend(lines.iter().map(|line| line.name.clone()), theme),
+        "toolbox": toolbox(theme),
         "tooltip": tooltip,
         "xAxis": axis(&panel.x, theme, 30),
         "yAxis": axis(&panel.y, theme, 50),
@@ -547,6 +562,7 @@ fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
     json!({
         "grid": grid,
         "legend": legend,
+        "toolbox": toolbox(theme),
         "tooltip": tooltip,
         "dataZoom": [{"type": "inside"}, {"type": "inside", "orient": "vertical"}],
         "xAxis": axis(&panel.x, theme, 30),

@@ -150,16 +150,23 @@ pub(super) async fn profiles(
     let rows = asked.named("structure_scores", &arguments).await?;
     let (neurons, classes) = (integers(&rows, "neuron"), integers(&rows, "class"));
     if neurons.is_empty() {
-        let of_table = |table| asked.session.snapshot().select(table, |_, _| true);
-        return Err(match of_table(Table::Activations).is_empty() {
+        let has = |table| {
+            !asked
+                .session
+                .snapshot()
+                .select(table, |_, _| true)
+                .is_empty()
+        };
+        let has_classes = has(Table::Classifications) && !asked.info().class_names.is_empty();
+        return Err(match has(Table::Activations) && !has_classes {
             true => {
-                let remedy = "`recorder train --record activations --activations raw` records them";
-                asked.nothing_of(Table::Activations, "values of activations", remedy)
-            }
-            false => {
                 let remedy =
                     "they need classes, and `classifications` in `recorder train --record`";
                 asked.nothing_of(Table::Classifications, "classifications", remedy)
+            }
+            false => {
+                let remedy = "`recorder train --record activations --activations raw` records them";
+                asked.nothing_of(Table::Activations, "values of activations", remedy)
             }
         });
     }

@@ -1,6 +1,6 @@
 //! Neurons as points, near each other where they are alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use trace::Table;
 
@@ -38,7 +38,18 @@ enum Colour {
 }
 
 pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
-    let epoch = asked.epoch()?;
+    let epoch = asked.epoch()? as i32;
+    let mut frames = film(asked, &[epoch]).await?;
+    let (_, chart) = frames.pop().expect("there is an epoch, or an error");
+    Ok(chart)
+}
+
+/// The picture at each of several epochs that ascend, each of which begins where the one before it ended.
+/// Those of which there are no values are passed over.
+pub(super) async fn film(
+    asked: &Asked<'_>,
+    epochs: &[i32],
+) -> Result<Vec<(i32, Chart)>, PlotError> {
     let of = asked.choice("of", &ValuesOf::ALL.map(|of| (of.name(), of)))?;
     let methods = EmbeddingMethod::ALL.map(|method| (method.name(), method));
     let method = asked.choice("method", &methods)?;
@@ -60,7 +71,7 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         ),
     };
     let recorded = asked.session.snapshot().select(table, |of_epoch, of| {
-        i64::from(of_epoch) == epoch && (layer.is_none() || layer == of)
+        epochs.contains(&of_epoch) && (layer.is_none() || layer == of)
     });
     if recorded.is_empty() {
         return Err(asked.nothing_of(table, of.name(), remedy));
@@ -75,26 +86,40 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         dimensions: 2,
         perplexity: optional_count("perplexity")?.map(|count| count as f64),
         seed: asked.number("seed").unwrap_or(0).cast_unsigned(),
-        epochs: Epochs::Number(epoch as i32),
+        epochs: Epochs::All,
         layer: layer.map(str::to_owned),
         outputs: false,
         linkage: Linkage::Ward,
         clusters: optional_count("clusters")?,
         at_most: Some(MAX_SHOWN),
     };
-    let mut embedder = Embedder::try_new(asked.session.clone(), options)?;
-    let embedding = embedder.next().await?;
-    let embedding = embedding.ok_or_else(|| asked.nothing_of(table, of.name(), remedy))?;
-    let names = names(asked, &embedding, colour).await?;
-    Ok(drawn(asked, &embedding, of, method, colour, &names))
+    let mut embedder = Embedder::try_new(asked.session.clone(), options)?.at(epochs);
+    let mut placed = Vec::new();
+    while let Some(embedding) = embedder.next().await? {
+        let names = names(asked, &embedding, colour).await?;
+        placed.push((embedding, names));
+    }
+    // A group has the same colour at every epoch, also where it has no neurons.
+    let groups: BTreeSet<Group> = placed
+        .iter()
+        .flat_map(|(_, names)| names.iter().cloned())
+        .collect();
+    let frames = placed.iter().map(|(embedding, names)| {
+        let chart = drawn(asked, embedding, (of, method, colour), &groups, names);
+        (embedding.epoch, chart)
+    });
+    Ok(frames.collect())
 }
 
-/// The group that each neuron belongs to: its place in the legend, and its name there.
+/// What has a colour: its place in the legend, and its name there.
+type Group = (usize, String);
+
+/// The group that each neuron belongs to.
 async fn names(
     asked: &Asked<'_>,
     embedding: &Embedding,
     colour: Colour,
-) -> Result<Vec<(usize, String)>, PlotError> {
+) -> Result<Vec<Group>, PlotError> {
     let neurons = embedding.neurons.iter();
     Ok(match colour {
         Colour::Layer => {
@@ -143,17 +168,17 @@ async fn classes(
 fn drawn(
     asked: &Asked<'_>,
     embedding: &Embedding,
-    of: ValuesOf,
-    method: EmbeddingMethod,
-    colour: Colour,
-    names: &[(usize, String)],
+    (of, method, colour): (ValuesOf, EmbeddingMethod, Colour),
+    groups: &BTreeSet<Group>,
+    names: &[Group],
 ) -> Chart {
-    let mut groups: BTreeMap<(usize, &str), Vec<Point>> = BTreeMap::new();
+    let groups = groups.iter().map(|group| (group, Vec::new()));
+    let mut groups: BTreeMap<&Group, Vec<Point>> = groups.collect();
     for (place, &neuron) in embedding.neurons.iter().enumerate() {
-        let (rank, group) = &names[place];
         let name = asked.neuron_name(i64::from(neuron));
         let cluster = embedding.clusters[place];
-        groups.entry((*rank, group)).or_default().push(Point {
+        let of_group = groups.get_mut(&names[place]).expect("all are listed");
+        of_group.push(Point {
             x: embedding.points[place][0],
             y: embedding.points[place][1],
             name: format!("{name}, {}, cluster {cluster}", embedding.layers[place]),
