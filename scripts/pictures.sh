@@ -12,7 +12,8 @@ if [ -z "$bin" ]; then
     bin=${CARGO_TARGET_DIR:-target}/release
 fi
 bin=$(realpath "$bin")
-pictures=$(realpath docs/pictures)
+root=$PWD
+pictures=$root/docs/pictures
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # A picture says which run it is of, by the path that it was given.
@@ -38,3 +39,8 @@ picture embedding --param colour=class
 picture network --param top=15
 picture cartography
 picture ablation
+
+# The report's, by the browser that its tests use.
+cd "$root"
+STRATIGRAPH_PICTURES=$pictures cargo test --workspace --features vulkan,burn-train --locked --test cli -- \
+    --ignored report::pictures_for_the_documentation

@@ -14,6 +14,7 @@ mod meta;
 mod plot;
 mod query;
 mod replay;
+mod report;
 mod structures;
 mod train;
 mod verify;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use stratigraph::{Scratch, announce, run};
+use stratigraph::{Browser, Scratch, run};
 
 /// Two hidden layers of 12 and 6 units, 4 epochs of the digits.
 fn digits() -> Scratch {
@@ -249,19 +249,21 @@ fn mistakes_are_told_and_leave_no_file() {
 #[test]
 fn a_browser_draws_every_page() {
     let scratch = digits();
-    let browser = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .flat_map(|name| {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let dirs: Vec<_> = std::env::split_paths(&path).collect();
-            dirs.into_iter().map(move |dir| dir.join(name))
-        })
-        .find(|path| path.is_file());
-    let Some(browser) = browser else {
-        announce("pages of `query plot` were drawn by no browser: there is no chromium here");
+    let Some(mut browser) = Browser::start(&scratch, "pages of `query plot`") else {
         return;
     };
-    for (kind, axis) in [
+    let ablate = [
+        "ablate",
+        "run",
+        "--epoch",
+        "last",
+        "--neurons",
+        "0,1",
+        "--draws",
+        "9",
+    ];
+    run(&mut scratch.recorder(&ablate)).expect_success();
+    for (kind, told) in [
         ("curves", "epoch"),
         ("confusion", "taken for"),
         ("weights", "unit"),
@@ -271,45 +273,27 @@ fn a_browser_draws_every_page() {
         ("embedding", "t-SNE 1"),
         ("network", "input_"),
         ("cartography", "never right"),
+        ("ablation", "random neurons silenced"),
     ] {
         let page = format!("{kind}.html");
         plot(&scratch, &[kind, "run", "-o", &page]);
-        let profile = format!("--user-data-dir={}", scratch.path("profile").display());
-        let address = format!("file://{}", scratch.path(&page).display());
-        for window in ["--window-size=1000,800", "--window-size=390,844"] {
-            let drawn = run(&mut scratch.command(
-                &browser,
-                &[
-                    "--headless",
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--no-first-run",
-                    "--disable-background-networking",
-                    "--disable-component-update",
-                    // Nothing but the page itself.
-                    "--host-resolver-rules=MAP * ~NOTFOUND",
-                    "--enable-logging=stderr",
-                    &profile,
-                    window,
-                    "--virtual-time-budget=5000",
-                    "--dump-dom",
-                    &address,
-                ],
-            ));
-            assert!(
-                !drawn.stderr.contains("CONSOLE"),
-                "{kind}: {}",
-                drawn.stderr
-            );
-            let dom = drawn.expect_success();
-            let (_, figure) = dom.split_once("<figure").unwrap();
-            let (figure, _) = figure.split_once("</figure>").unwrap();
-            assert!(figure.contains("<svg"), "{kind}: {figure}");
-            assert!(figure.contains(&format!(">{axis}")), "{kind}: {figure}");
+        for size in [[1000, 800], [390, 844]] {
+            browser.show(&scratch.path(&page), size);
+            let drawn = "[...document.querySelectorAll('.chart-panel svg')].map((s) => s.textContent).join()";
+            let drawn = browser.value_of(drawn);
+            assert!(drawn.as_str().unwrap().contains(told), "{kind}: {drawn}");
+            let width = browser.value_of("document.documentElement.scrollWidth");
+            assert_eq!(width, size[0], "{kind}");
+            assert_eq!(browser.complaints(), [""; 0], "{kind}");
             if kind == "cartography" {
                 // On a phone the legend takes more rows than one, and the figure grows by them.
-                let grown = !figure.contains("height: 600px");
-                assert_eq!(grown, window.contains("390"), "{window}: {figure}");
+                let height =
+                    browser.value_of("document.querySelector('.chart-panel').clientHeight");
+                assert_eq!(
+                    height.as_u64() > Some(600),
+                    size[0] < 600,
+                    "{size:?}: {height}"
+                );
             }
         }
     }

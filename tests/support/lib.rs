@@ -2,10 +2,12 @@
 //! ways to run them that always end.
 
 mod binaries;
+mod browser;
 mod command;
 mod scratch;
 
 pub use binaries::{Binaries, binaries};
+pub use browser::Browser;
 pub use command::{Finished, Running, TIMEOUT, peak_memory_kib, run, spawn, wait_until};
 pub use scratch::Scratch;
 

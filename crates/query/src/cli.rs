@@ -9,6 +9,7 @@ mod memory;
 mod meta;
 mod phases;
 mod plot;
+mod report;
 mod shell;
 mod statements;
 mod structures;
@@ -106,6 +107,9 @@ enum Command {
     Structures(structures::StructuresCommand),
     /// Draw a picture (`query plot --help` lists the kinds)
     Plot(plot::PlotArgs),
+    /// Tell a whole run on one page: what was trained, how it learned, which neurons became what and
+    /// when, what silencing them does, what recording cost
+    Report(report::ReportArgs),
     /// Ask one question after another
     Shell {
         /// The run's directory
@@ -270,6 +274,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Phases(asked) => phases::run(asked),
         Command::Meta(asked) => meta::run(asked),
         Command::Plot(asked) => plot::run(asked),
+        Command::Report(asked) => report::run(asked),
         Command::Shell { run, memory } => shell::run(open(&run)?, memory.session_options()),
     }
 }

@@ -5,7 +5,7 @@
 //! has a name: a [`NamedQuery`] is a `.sql` file with typed parameters, and a table in SQL at its
 //! defaults. [`output`] writes rows as people and programs read them, [`analysis`] computes what SQL
 //! cannot say well. A [`PlotKind`] is a picture that is asked for often; it makes a [`chart::Chart`],
-//! which is drawn as SVG, PNG or a page.
+//! which is drawn as SVG, PNG or a page. A [`Report`] tells a whole run on one page.
 //!
 //! Files are known from the run's commits, never from a listing: a query sees whole captures only,
 //! and a filter on `epoch` or `layer` decides about files before any is opened. SQL only reads,
@@ -34,6 +34,7 @@ pub mod output;
 mod per_capture;
 mod phases;
 mod plot;
+mod report;
 mod scope;
 mod session;
 mod snapshot;
@@ -60,6 +61,7 @@ pub use named::{
 };
 pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
 pub use plot::{Picture, PlotError, PlotKind};
+pub use report::{Grid, Part, Reload, Report, ReportError, ReportOptions, Section};
 pub use scope::{Captures, Scope};
 pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
 pub use snapshot::OpenError;

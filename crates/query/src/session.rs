@@ -134,6 +134,22 @@ impl Run {
         self.snapshot.catalog().is_some()
     }
 
+    /// The epochs that were captured, in order, the untrained network aside.
+    pub fn captured_epochs(&self) -> Vec<i32> {
+        self.snapshot.captured_epochs()
+    }
+
+    /// How many commits it was opened with; 0 of a copy without `commits/`.
+    pub fn num_commits(&self) -> usize {
+        let catalog = self.snapshot.catalog();
+        catalog.map_or(0, |catalog| catalog.commits().len())
+    }
+
+    /// Whether a process records the run just now.
+    pub fn is_being_recorded(&self) -> bool {
+        self.snapshot.run().is_being_recorded()
+    }
+
     /// Makes a SQL session over the run.
     ///
     /// # Errors

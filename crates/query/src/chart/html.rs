@@ -445,7 +445,7 @@ fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
     y_axis["inverse"] = json!(true);
     let stride = rows
         .len()
-        .div_ceil((height(panel) - AROUND_CELLS) / NAME_PITCH);
+        .div_ceil(((height(panel) - AROUND_CELLS) / NAME_PITCH).max(1));
     y_axis["axisLabel"]["interval"] = json!(stride.saturating_sub(1));
     let range = cells.range().unwrap_or((0.0, 0.0));
     // The colour bar stands above the cells, below the title.

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::memory::remove_spilled;
 
 /// What a shell makes of a process that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
+pub(super) const INTERRUPTED: i32 = 130;
 /// The same of SIGTERM.
 const TERMINATED: i32 = 143;
 

@@ -47,7 +47,7 @@ fn kind_parser() -> impl TypedValueParser<Value = PlotKind> {
         .map(|name| PlotKind::from_name(&name).expect("one of the possible values"))
 }
 
-fn theme_parser() -> impl TypedValueParser<Value = Theme> {
+pub(super) fn theme_parser() -> impl TypedValueParser<Value = Theme> {
     PossibleValuesParser::new(Theme::ALL.map(Theme::name))
         .map(|name| Theme::from_name(&name).expect("one of the possible values"))
 }

@@ -70,11 +70,17 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         .iter()
         .filter_map(|neuron| profiles.remove(neuron))
         .collect();
-    let num_classes = profiles
-        .first()
-        .map_or(asked.info().class_names.len(), |profile| {
-            profile.scores.len()
+    if profiles.is_empty() {
+        return Err(PlotError::NotRecorded {
+            kind: asked.kind.name(),
+            what: format!("neurons that can go with a class at epoch {epoch}"),
+            remedy: format!(
+                "each of {num_neurons} has the same activation for every sample, or the network takes all samples \
+                 for one class; look at another epoch"
+            ),
         });
+    }
+    let num_classes = profiles[0].scores.len();
 
     let mut notes = vec![
         "A cell is the correlation, over the held-out samples, of the neuron's activation with whether the \

@@ -1,0 +1,156 @@
+//! What was trained.
+
+use serde_json::Value;
+use trace::Layer;
+
+use super::learned::Curve;
+use super::{Part, Section, Source, counted, grouped, percent};
+use crate::chart::number;
+
+pub(super) const HEADING: &str = "What was trained";
+
+/// Configuration that the text tells, or that is about recording rather than the network.
+const TOLD: [&str; 3] = ["dataset", "device", "checkpoint_every"];
+
+/// The run in a few sentences.
+pub(super) fn lead(source: &Source<'_>, curve: &Curve) -> String {
+    let info = source.session.info();
+    let layers = info.layers.layers();
+    let num_neurons: u64 = layers.iter().map(|layer| u64::from(layer.num_units)).sum();
+    let mut lead = format!(
+        "A network of {} with {} ({} weights)",
+        counted(layers.len() as u64, "layer"),
+        counted(num_neurons, "neuron"),
+        grouped(layers.iter().map(num_weights).sum()),
+    );
+    match &info.dataset {
+        Some(data) => {
+            lead += &format!(
+                " learned from {} of the data set {}; {} were held out to judge it by.",
+                counted(data.num_train, "sample"),
+                data.kind,
+                counted(data.num_held_out, "other"),
+            );
+        }
+        None => lead += " was recorded while it learned.",
+    }
+    lead + &curve.told()
+}
+
+/// The run in a few figures.
+pub(super) fn figures(
+    source: &Source<'_>,
+    curve: &Curve,
+    on_disk: Option<u64>,
+) -> Vec<(String, String)> {
+    let layers = source.session.info().layers.layers();
+    let num_neurons: u64 = layers.iter().map(|layer| u64::from(layer.num_units)).sum();
+    let num_captured = source.session.captured_epochs().len() as u64;
+    let mut figures = Vec::new();
+    let mut add = |what: &str, figure: String| figures.push((what.to_owned(), figure));
+    if let Some((name, score)) = curve.last_score() {
+        let score = match name {
+            "r2" => number(score),
+            _ => percent(score),
+        };
+        add(&format!("{}, held out", Curve::score_name(name)), score);
+    }
+    if let Some(loss) = curve.last_loss() {
+        add("loss, held out", number(loss));
+    }
+    add("neurons", grouped(num_neurons));
+    add("epochs recorded", grouped(num_captured));
+    if let Some(bytes) = on_disk {
+        add("on disk", bytesize::ByteSize(bytes).to_string());
+    }
+    figures
+}
+
+pub(super) fn section(source: &Source<'_>) -> Section {
+    let info = source.session.info();
+    let layers = info.layers.layers();
+    let mut parts = vec![Part::text(
+        "A network is a chain of layers, and a layer is a row of neurons. A neuron multiplies what comes into \
+         it by weights, adds them up and hands one number on, its activation. Learning changes the weights, a \
+         little at each step; an epoch is one pass over all samples.",
+    )];
+    let rows = layers.iter().map(|layer| {
+        let last = layer.first_neuron + layer.num_units.cast_signed() - 1;
+        vec![
+            layer.layer.to_string(),
+            layer.kind.clone(),
+            grouped(u64::from(layer.fan_in)),
+            grouped(u64::from(layer.num_units)),
+            format!("n_{} … n_{last}", layer.first_neuron),
+            layer.activation.clone().unwrap_or_else(|| "–".to_owned()),
+            grouped(num_weights(layer)),
+        ]
+    });
+    let columns = [
+        "layer",
+        "kind",
+        "inputs of a neuron",
+        "neurons",
+        "called",
+        "activation function",
+        "weights",
+    ];
+    parts.push(Part::grid("Layers", &columns, rows.collect()));
+
+    let mut facts: Vec<Vec<String>> = Vec::new();
+    let mut add = |what: &str, fact: String| facts.push(vec![what.to_owned(), fact]);
+    if let Some(data) = &info.dataset {
+        add("data set", format!("{} ({})", data.kind, data.source));
+        add(
+            "samples",
+            format!(
+                "{} learned from, {} held out ({})",
+                grouped(data.num_train),
+                grouped(data.num_held_out),
+                data.held_out
+            ),
+        );
+    }
+    if !info.class_names.is_empty() {
+        add("classes", shortened(&info.class_names.join(", ")));
+    }
+    add("trained on", info.device.clone());
+    if let Some(seed) = info.seed {
+        add("seed", seed.to_string());
+    }
+    add("began", info.created.clone());
+    add("recorded by", info.created_by.clone());
+    // How it was trained, where the recorder says so.
+    if let Some(settings) = info.config.as_object() {
+        let train = settings.get("train").and_then(Value::as_object);
+        let settings = train.unwrap_or(settings);
+        for (name, value) in settings {
+            if !TOLD.contains(&name.as_str()) && name != "seed" && !value.is_null() {
+                let text = match value {
+                    Value::String(text) => text.clone(),
+                    value => value.to_string(),
+                };
+                add(&name.replace('_', " "), shortened(&text));
+            }
+        }
+    }
+    parts.push(Part::grid("How", &["what", "value"], facts));
+    Section {
+        heading: HEADING,
+        parts,
+        commands: vec!["sql RUN \"SELECT * FROM layers\""],
+    }
+}
+
+fn num_weights(layer: &Layer) -> u64 {
+    u64::from(layer.fan_in) * u64::from(layer.num_units)
+}
+
+/// A text that a cell of a table has room for.
+fn shortened(text: &str) -> String {
+    const ROOM: usize = 200;
+    match text.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
