@@ -4,7 +4,7 @@
 //! `cargo bench --bench structure_scores -- memory` measures the memory that it takes instead, of runs
 //! of that size and of 10 times as many epochs; `memory 100` of 10 times wider layers as well, which
 //! takes 5 GB of disk and some minutes. A capture is let go before the next, so that it is bounded: on
-//! two cores, held to 256 MiB, the peaks were
+//! two cores, held to 256 MiB, the peaks were (of a development build, our own crates optimised)
 //!
 //! | size | epochs | neurons | rows | peak |
 //! |------|-------:|--------:|-----:|-----:|
