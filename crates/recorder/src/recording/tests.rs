@@ -1,20 +1,22 @@
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type};
 use burn::backend::{Autodiff, Flex};
-use burn::module::AutodiffModule as _;
+use burn::module::{AutodiffModule as _, Module};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{FORMAT_VERSION, Layer, LayerLabel, Nonce, RunInfo, Source, SourceRange, Table};
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
+use super::unread::TensorKind;
 use super::*;
+use crate::dataset::Targets;
 use crate::device::on_device;
 use crate::device::testing::resolved_devices;
-use crate::model::{Activation, Network, NetworkConfig, NetworkParameters, to_rows};
+use crate::model::{Activation, Loss, Network, NetworkConfig, NetworkParameters, to_rows};
 use crate::read_back::to_vec;
 use crate::testing::{flat, read_part, read_parts};
 

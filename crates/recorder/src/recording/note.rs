@@ -1,0 +1,311 @@
+//! What is noted for the next capture: activations, outputs, gradients, metrics.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use burn::module::AutodiffModule;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+
+use super::handle::{BatchHandle, UnitAxis};
+use super::module::LayerHandles;
+use super::optimizer::{AdamMoment, Gradients, KeepsMoments, OptimizerState};
+use super::outcome::RecordError;
+use super::outputs::Outputs;
+use super::recorded::TooManyActivationsError;
+use super::unread::TensorKind;
+use super::{TraceRecorder, capture_id};
+use crate::dataset::Targets;
+use crate::evaluation::Classifications;
+use crate::model::Loss;
+use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
+
+/// What was handed over since the last capture, and waits for the next.
+#[derive(Debug)]
+pub(super) struct Pending<B: Backend> {
+    /// Held-out batches, by layer.
+    pub(super) activations: Vec<Vec<BatchHandle<B>>>,
+    /// Training batches by their number, by layer.
+    pub(super) train_activations: Vec<BTreeMap<i32, Vec<BatchHandle<B>>>>,
+    /// Gradients and moments, by layer.
+    pub(super) optimizer: Vec<(TensorKind, LayerHandles<B>)>,
+    pub(super) outputs: Option<Outputs<B>>,
+    pub(super) classifications: Option<Classifications>,
+    pub(super) metrics: Vec<Metric>,
+}
+
+impl<B: Backend> Pending<B> {
+    pub(super) fn new(num_layers: usize) -> Self {
+        Self {
+            activations: (0..num_layers).map(|_| Vec::new()).collect(),
+            train_activations: (0..num_layers).map(|_| BTreeMap::new()).collect(),
+            optimizer: Vec::new(),
+            outputs: None,
+            classifications: None,
+            metrics: Vec::new(),
+        }
+    }
+}
+
+impl<B: Backend> TraceRecorder<B> {
+    /// Notes what a batch of held-out samples made of a layer, for the next capture: the value
+    /// after the layer's non-linearity, of the output layer its logits.
+    ///
+    /// `activations` is `[num_samples, num_units]`. Further axes are averaged: of a layer whose
+    /// units lie on axis 1 (convolutions and what normalises them) those behind it, of any other
+    /// those between the first and the last. Batches of one layer follow each other.
+    ///
+    /// Nothing is copied or read. Without activations among what is recorded, or of a layer that is
+    /// not, it does nothing.
+    ///
+    /// # Errors
+    /// If there is no such layer, or it has another number of units.
+    pub fn activations<const D: usize>(
+        &mut self,
+        label: &str,
+        activations: Tensor<B, D>,
+    ) -> Result<(), RecordError> {
+        let is_asked_for = self.recorded.phases.eval;
+        let Some((layer, batch)) = self.batch(label, activations, is_asked_for)? else {
+            return Ok(());
+        };
+        self.check_batches(layer, &self.pending.activations[layer], &batch)?;
+        self.pending.activations[layer].push(batch);
+        Ok(())
+    }
+
+    /// As [`TraceRecorder::activations`], of a batch of training samples, which has the number
+    /// `batch` in its epoch: rows with the phase `train`.
+    ///
+    /// Rows carry the step of the capture, so the values should be those of the network that is
+    /// captured: of a pass over the batch after the optimizer's step. Tensors of one batch and
+    /// layer follow each other. Without [`Phases::train`](super::Phases::train) among what is
+    /// recorded, it does nothing.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::activations`].
+    pub fn train_activations<const D: usize>(
+        &mut self,
+        label: &str,
+        batch: i32,
+        activations: Tensor<B, D>,
+    ) -> Result<(), RecordError> {
+        let is_asked_for = self.recorded.phases.train;
+        let Some((layer, handle)) = self.batch(label, activations, is_asked_for)? else {
+            return Ok(());
+        };
+        let before = self.pending.train_activations[layer].get(&batch);
+        let before = before.map_or(&[][..], Vec::as_slice);
+        self.check_batches(layer, before, &handle)?;
+        let batches = &mut self.pending.train_activations[layer];
+        batches.entry(batch).or_default().push(handle);
+        Ok(())
+    }
+
+    /// The layer and the handle of its activations; none where they are not recorded.
+    fn batch<const D: usize>(
+        &self,
+        label: &str,
+        activations: Tensor<B, D>,
+        is_asked_for: bool,
+    ) -> Result<Option<(usize, BatchHandle<B>)>, RecordError> {
+        let layer = self.layer(label)?;
+        let is_recorded = self.recorded.activations.is_some() && self.selected[layer];
+        if !is_recorded || !is_asked_for {
+            return Ok(None);
+        }
+        let axis = self.layers.unit_axis(layer);
+        let num_units = self.topology().layers()[layer].num_units;
+        let batch = BatchHandle::new(activations, axis, num_units as usize);
+        let batch = batch.map_err(|found| RecordError::ActivationShape {
+            label: label.to_owned(),
+            num_units,
+            is_first: axis == UnitAxis::First,
+            found,
+        })?;
+        Ok(Some((layer, batch)))
+    }
+
+    fn check_batches(
+        &self,
+        layer: usize,
+        before: &[BatchHandle<B>],
+        batch: &BatchHandle<B>,
+    ) -> Result<(), TooManyActivationsError> {
+        let num_samples = before.iter().map(|b| b.num_samples).sum::<usize>() + batch.num_samples;
+        let layer = &self.topology().layers()[layer];
+        self.recorded.check_layer(layer, num_samples)
+    }
+
+    /// Whether [`TraceRecorder::train_activations`] would note anything for a capture.
+    pub(crate) fn wants_train_activations(&self) -> bool {
+        self.recorded.activations.is_some() && self.recorded.phases.train
+    }
+
+    fn layer(&self, label: &str) -> Result<usize, RecordError> {
+        let layers = self.topology().layers();
+        let found = layers
+            .iter()
+            .position(|layer| layer.layer.as_str() == label);
+        found.ok_or_else(|| RecordError::NoSuchLayer {
+            label: label.to_owned(),
+            layers: layers.iter().map(|l| l.layer.as_str().to_owned()).collect(),
+        })
+    }
+
+    /// Notes what the network said of a batch of held-out samples, for the next capture.
+    ///
+    /// `logits` is `[num_samples, num_outputs]`, `targets` as many, and `loss` says what the logits
+    /// mean. Batches follow each other. Nothing is copied or read; without classifications among
+    /// what is recorded, it does nothing.
+    ///
+    /// # Errors
+    /// If there are not as many targets as logits, or not of the loss's kind.
+    pub fn classifications(
+        &mut self,
+        loss: Loss,
+        logits: Tensor<B, 2>,
+        targets: Targets,
+    ) -> Result<(), RecordError> {
+        if !self.recorded.classifications {
+            return Ok(());
+        }
+        let batch = Outputs::new(loss, logits, targets).map_err(RecordError::Outputs)?;
+        match &mut self.pending.outputs {
+            None => self.pending.outputs = Some(batch),
+            Some(outputs) => outputs.append(batch).map_err(RecordError::Outputs)?,
+        }
+        Ok(())
+    }
+
+    /// Notes the gradients of a step, for the next capture: call it between the backward pass and
+    /// the optimizer's step. Of several steps before a capture the last counts.
+    ///
+    /// Rows carry the capture's step, as all of a capture do: the gradients are those of the step that
+    /// led to its weights, so they were computed with the weights of one step before. A parameter without a gradient has no rows. Nothing is copied or read; without
+    /// gradients among what is recorded, it does nothing.
+    ///
+    /// # Errors
+    /// If the module is not the one that the recorder was started with.
+    pub fn gradients<A, M>(
+        &mut self,
+        model: &M,
+        gradients: &GradientsParams,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        if !self.recorded.gradients {
+            return Ok(());
+        }
+        let lookup = Gradients(gradients);
+        let handles = self.layers.handles_of(model, &lookup, &self.selected)?;
+        self.note_tensors(TensorKind::Gradients, handles);
+        Ok(())
+    }
+
+    /// Notes what the optimizer keeps of the gradients, for the next capture: call it after the
+    /// optimizer's step.
+    ///
+    /// Nothing is copied or read; without moments among what is recorded, it does nothing.
+    ///
+    /// # Errors
+    /// If the module is not the one that the recorder was started with.
+    pub fn moments<A, M, O>(&mut self, model: &M, optimizer: &O) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: KeepsMoments<M, A>,
+    {
+        if !self.recorded.moments {
+            return Ok(());
+        }
+        let [first, second] = self
+            .optimizer_state(model, optimizer, &self.selected)?
+            .moments;
+        self.note_tensors(TensorKind::Moment1, first);
+        self.note_tensors(TensorKind::Moment2, second);
+        Ok(())
+    }
+
+    /// What the optimizer keeps of the selected layers.
+    pub(super) fn optimizer_state<A, M, O>(
+        &self,
+        model: &M,
+        optimizer: &O,
+        selected: &[bool],
+    ) -> Result<OptimizerState<B>, RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: KeepsMoments<M, A>,
+    {
+        let record = optimizer.to_record();
+        let mut lookup = AdamMoment::<O, M, A> {
+            record: &record,
+            is_second: false,
+            num_updates: Cell::default(),
+        };
+        let first = self.layers.handles_of(model, &lookup, selected)?;
+        lookup.is_second = true;
+        let second = self.layers.handles_of(model, &lookup, selected)?;
+        Ok(OptimizerState {
+            moments: [first, second],
+            num_updates: lookup.num_updates.get() as i64,
+        })
+    }
+
+    fn note_tensors(&mut self, kind: TensorKind, handles: Vec<LayerHandles<B>>) {
+        let noted = &mut self.pending.optimizer;
+        noted.retain(|(other, _)| *other != kind);
+        noted.extend(handles.into_iter().map(|layer| (kind, layer)));
+    }
+
+    /// Notes what the network said of all held-out samples, where that was worked out already.
+    pub(crate) fn classified(&mut self, rows: Classifications) {
+        if self.recorded.classifications {
+            self.pending.classifications = Some(rows);
+        }
+    }
+
+    /// Notes a figure of the epoch that is neither of training nor of held-out samples, as
+    /// `learning_rate`.
+    pub fn metric(&mut self, name: &str, value: f64) {
+        self.note(None, name, value);
+    }
+
+    /// Notes a figure of the samples trained on, as `loss`.
+    pub fn train_metric(&mut self, name: &str, value: f64) {
+        self.note(Some(PHASE_TRAIN), name, value);
+    }
+
+    /// Notes a figure of the held-out samples, as `accuracy`.
+    pub fn eval_metric(&mut self, name: &str, value: f64) {
+        self.note(Some(PHASE_EVAL), name, value);
+    }
+
+    fn note(&mut self, phase: Option<&'static str>, name: &str, value: f64) {
+        if self.recorded.metrics {
+            self.pending.metrics.push(Metric {
+                phase,
+                name: name.to_owned(),
+                value,
+            });
+        }
+    }
+
+    /// Notes figures of an epoch that has ended, where they are known only later. They are recorded
+    /// with the next capture, or when the recorder is finished.
+    #[cfg(feature = "burn-train")]
+    pub(crate) fn late_metrics(&mut self, epoch: i32, metrics: Vec<Metric>) {
+        if self.recorded.metrics {
+            // Files of metrics are told apart by epoch, step, and their order in a row: the last
+            // capture's step comes after every file that the epoch has.
+            let step = self.last.map_or(0, |last| last.step.0);
+            self.waiting_metrics
+                .push((capture_id(epoch, step), metrics));
+        }
+    }
+}
