@@ -6,7 +6,7 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use stratigraph::{Scratch, binaries, run};
+use stratigraph::{Scratch, binaries, run, spawn};
 
 /// 21 neurons, the widest of 20 weights, 3 epochs.
 fn notebook() -> Scratch {
@@ -231,4 +231,55 @@ fn wrong_usage_exits_2() {
         let stderr = run(&mut scratch.query(arguments)).expect_failure(2);
         assert!(stderr.starts_with("error: "), "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn info_says_what_a_run_is_and_how_far_it_has_come() {
+    let scratch = Scratch::new();
+    scratch.train(&["--hidden", "8", "--epochs", "2", "--out", "run"]);
+    let told = run(&mut scratch.query(&["info", "run"])).expect_success();
+    assert!(
+        told.starts_with("run: 2 epochs captured, 0 to 1\n"),
+        "{told}"
+    );
+    let cells: Vec<Vec<&str>> = told
+        .lines()
+        .map(|line| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        })
+        .collect();
+    let layer = ["L_input", "linear", "64", "8", "n_0 … n_7", "relu", "512"];
+    for line in [
+        &layer[..],
+        &["data set", "digits (built-in)"],
+        &["seed", "42"],
+    ] {
+        assert!(cells.iter().any(|cells| cells == line), "{line:?}: {told}");
+    }
+    let none = run(&mut scratch.query(&["info", "runn"])).expect_failure(1);
+    assert!(none.contains("there is no run at runn"), "{none}");
+
+    let train = [
+        "train",
+        "--device",
+        "cpu",
+        "--hidden",
+        "8",
+        "--every",
+        "1000epochs",
+    ];
+    let more = ["--epochs", "1000000", "--out", "long"];
+    let mut recorder = spawn(&mut scratch.recorder(&[&train[..], &more].concat()));
+    scratch.wait_for_commit("long", &mut recorder);
+    let told = run(&mut scratch.query(&["info", "long"])).expect_success();
+    let first = told.lines().next().unwrap();
+    assert!(
+        first.starts_with("long: ") && first.ends_with("; it is being recorded"),
+        "{first}"
+    );
+    recorder.interrupt();
+    recorder.wait();
 }

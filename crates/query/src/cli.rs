@@ -4,6 +4,7 @@ mod answer;
 mod compare;
 mod describe;
 mod embed;
+mod info;
 mod interrupt;
 mod memory;
 mod meta;
@@ -53,6 +54,11 @@ enum Command {
         output: OutputArgs,
         #[command(flatten)]
         memory: MemoryArgs,
+    },
+    /// Say what a run is: its layers, data and settings, and how far it has come
+    Info {
+        /// The run's directory
+        run: PathBuf,
     },
     /// Run a named query (`query list` shows them)
     Run {
@@ -269,6 +275,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             memory.session_options(),
             output.destination(),
         ),
+        Command::Info { run } => info::run(&run),
         Command::Structures(command) => structures::run(command),
         Command::Embed(asked) => embed::run(asked),
         Command::Phases(asked) => phases::run(asked),

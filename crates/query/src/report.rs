@@ -15,6 +15,7 @@ mod silenced;
 mod trained;
 
 use arrow::array::RecordBatch;
+use trace::RunInfo;
 
 use crate::chart::{BETWEEN, Chart, html::Frame};
 use crate::error::QueryError;
@@ -121,6 +122,13 @@ impl Part {
     }
 }
 
+impl Section {
+    /// What was trained, as `run.json` tells it.
+    pub fn what_was_trained(info: &RunInfo) -> Self {
+        trained::section(info)
+    }
+}
+
 impl Report {
     /// Asks a run for everything that its report says. `at` is told each section as it begins.
     ///
@@ -145,7 +153,7 @@ impl Report {
         let curve = learned::Curve::of(&source).await?;
         let mut sections = Vec::new();
         at(trained::HEADING);
-        sections.push(trained::section(&source));
+        sections.push(trained::section(session.info()));
         at(learned::HEADING);
         sections.push(learned::section(&source).await?);
         at(layers::HEADING);

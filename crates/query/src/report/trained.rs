@@ -1,7 +1,7 @@
 //! What was trained.
 
 use serde_json::Value;
-use trace::Layer;
+use trace::{Layer, RunInfo};
 
 use super::learned::Curve;
 use super::{Part, Section, Source, counted, grouped, percent};
@@ -66,8 +66,7 @@ pub(super) fn figures(
     figures
 }
 
-pub(super) fn section(source: &Source<'_>) -> Section {
-    let info = source.session.info();
+pub(super) fn section(info: &RunInfo) -> Section {
     let layers = info.layers.layers();
     let mut parts = vec![Part::text(
         "A network is a chain of layers, and a layer is a row of neurons. A neuron multiplies what comes into \
