@@ -95,9 +95,9 @@ fn a_heat_map_shows_the_statistics_of_each_unit_and_epoch() {
     let cells = option["series"][0]["data"].as_array().unwrap();
     assert_eq!(cells.len(), expected.len());
     for (cell, row) in cells.iter().zip(&expected) {
-        assert_eq!(cell["value"][0], row["epoch"]);
-        assert_eq!(cell["value"][1], row["unit"]);
-        let (drawn, recorded) = (&cell["value"][2], &row["weight_l2"]);
+        assert_eq!(cell[0], row["epoch"]);
+        assert_eq!(cell[1], row["unit"]);
+        let (drawn, recorded) = (&cell[2], &row["weight_l2"]);
         let distance = drawn.as_f64().unwrap() - recorded.as_f64().unwrap();
         assert!(distance.abs() < 1e-6, "{cell} {row}");
     }
@@ -130,7 +130,7 @@ fn ridges_have_all_values_but_zeros() {
     let low = scratch.rows("run", sql);
     for (index, ridge) in series.iter().enumerate() {
         let said = format!("{:.0} % are 0", zeros[index]["zeros"].as_f64().unwrap());
-        assert_eq!(ridge["endLabel"]["formatter"], said.as_str());
+        assert_eq!(ridge["endLabel"]["text"], said.as_str());
         let base = ridge["areaStyle"]["origin"].as_f64().unwrap();
         let points = ridge["data"].as_array().unwrap().iter();
         let heights: Vec<f64> = points.map(|p| p[1].as_f64().unwrap() - base).collect();
@@ -170,8 +170,8 @@ fn correlations_are_symmetric_and_one_on_the_diagonal() {
     let neurons = texts(option["xAxis"]["data"].as_array().unwrap());
     let mut value = std::collections::BTreeMap::new();
     for cell in option["series"][0]["data"].as_array().unwrap() {
-        let place = |axis: usize| cell["value"][axis].as_u64().unwrap() as usize;
-        value.insert((place(0), place(1)), cell["value"][2].as_f64().unwrap());
+        let place = |axis: usize| cell[axis].as_u64().unwrap() as usize;
+        value.insert((place(0), place(1)), cell[2].as_f64().unwrap());
     }
     // As SQL has it, for a pair.
     let sql = format!(

@@ -1,8 +1,11 @@
 //! `query report` on real runs, and what a browser makes of it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
+use query::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Theme, Ticks, html};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use stratigraph::{Browser, Scratch, run, spawn, wait_until};
 
@@ -303,40 +306,78 @@ fn a_live_report_follows_the_run_and_ends_with_it() {
         "19",
     ];
     let follow = |file: &str| spawn(&mut scratch.query(&[&live[..], &["-o", file]].concat()));
-    let (mut followed, stopped) = (follow("live.html"), follow("stopped.html"));
+    let mut followed = follow("live.html");
     let page = scratch.path("live.html");
     let first = wait_until("a report", || {
         assert!(followed.is_running(), "the report ended by itself");
         last_epoch(&page)
     });
-    let is_live =
-        |page: &str| own(page).contains("class=\"live\" role=\"status\" data-every-ms=\"1000\"");
+    let is_live = |page: &str| own(page).contains("class=\"live\" data-every-ms=\"1000\"");
     assert!(is_live(&fs::read_to_string(&page).unwrap()));
     wait_until("a later one", || {
         last_epoch(&page).filter(|&last| last > first)
     });
 
-    // Ctrl-C leaves a page that waits for nobody.
+    // Stopped, it leaves a page that waits for nobody.
     let other = scratch.path("stopped.html");
-    wait_until("the other report", || last_epoch(&other));
-    stopped.interrupt();
-    let done = stopped.wait();
-    assert_eq!(done.code(), Some(130), "{done}");
-    assert!(!is_live(&fs::read_to_string(&other).unwrap()));
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let stopped = follow("stopped.html");
+        wait_until("the other report", || last_epoch(&other));
+        let id = Pid::from_raw(stopped.id().cast_signed()).unwrap();
+        kill_process(id, signal).unwrap();
+        let done = stopped.wait();
+        assert_eq!(done.code(), Some(code), "{done}");
+        assert!(!is_live(&fs::read_to_string(&other).unwrap()));
+        fs::remove_file(&other).unwrap();
+    }
+    // The one that waits has nothing staged meanwhile either.
+    let names = || fs::read_dir(scratch.path("")).unwrap();
+    let staged = |name: &OsStr| name.to_string_lossy().starts_with(".query-");
+    wait_until("no staged file", || {
+        let mut names = names().map(|entry| entry.unwrap().file_name());
+        (!names.any(|name| staged(&name))).then_some(())
+    });
 
     if let Some(mut browser) = Browser::start(&scratch, "a page that follows a run") {
         browser.show(&page, [1000, 800]);
         let shown = "document.querySelector('.figures').innerText";
         let before = browser.value_of(shown);
-        // The page comes back by itself, with the epoch that was looked at.
+        // The page comes back by itself, with the epoch that was looked at, and with what was open.
+        browser.value_of("document.querySelector('details').open = true");
         browser.value_of("document.querySelector('.chart-slider input').focus()");
-        browser.press("Home");
+        browser.press("ArrowLeft");
+        let looked = "document.querySelector('.chart-slider output').value";
+        let chosen: u64 = browser.value_of(looked).as_str().unwrap().parse().unwrap();
+        assert!(chosen > 0, "the middle one of three");
         wait_until("the page to come back", || {
             browser.wait_for_load();
             (browser.value_of(shown) != before).then_some(())
         });
-        let looked = "document.querySelector('.chart-slider output').value";
-        assert_eq!(browser.value_of(looked), "0");
+        // Of the epochs that the slider has by now, it is the last one up to it.
+        let moments =
+            browser.value_of("document.querySelector('.chart-slider input').dataset.moments");
+        let moments: Vec<u64> = serde_json::from_str(moments.as_str().unwrap()).unwrap();
+        let expected = moments.into_iter().rfind(|&at| at <= chosen).unwrap();
+        assert_eq!(browser.value_of(looked), expected.to_string());
+        let open = "[...document.querySelectorAll('details')].map((d) => d.open)";
+        let open = browser.value_of(open);
+        assert_eq!(open[0], true);
+        assert_eq!(open[1], false);
+
+        // Paused, it stays, and says so; it goes on when it is told to.
+        let button = "document.querySelector('.live button')";
+        browser.value_of(&format!("{button}.click()"));
+        assert_eq!(browser.value_of(&format!("{button}.innerText")), "Go on");
+        let said = browser.value_of("document.querySelector('.live [role=status]').innerText");
+        assert!(said.as_str().unwrap().starts_with("Paused"), "{said}");
+        browser.value_of("globalThis.isStill = true");
+        let known = last_epoch(&page);
+        wait_until("two more reports", || {
+            last_epoch(&page).filter(|&last| Some(last) > known.map(|epoch| epoch + 2))
+        });
+        assert_eq!(browser.value_of("isStill"), true);
+        browser.value_of(&format!("{button}.click()"));
+        browser.wait_for("globalThis.isStill === undefined");
         assert_eq!(browser.complaints(), [""; 0]);
     }
 
@@ -359,15 +400,36 @@ fn a_live_report_follows_the_run_and_ends_with_it() {
     );
 }
 
-/// Whether a panel shows something: marks, not only a frame.
+/// Which panels do not show what the page holds of them: in each series as many values as it has at the moment
+/// that the slider says, some of them in all, and of a series that has some, a mark among what is painted.
 const ARE_DRAWN: &str = "[...document.querySelectorAll('.chart-panel')].map((panel) => {
-  const title = panel.getAttribute('aria-label');
+  const held = JSON.parse(panel.querySelector('script').textContent);
+  const slider = panel.closest('.chart').querySelector('.chart-slider input');
+  const option = Array.isArray(held) ? held[slider?.value ?? held.length - 1] : held;
+  const expected = option.series.map(({ data, nodes }) => (data ?? nodes).length);
   const chart = echarts.getInstanceByDom(panel);
-  const marks = panel.querySelectorAll('svg path, svg circle, svg rect').length;
-  const canvas = panel.querySelector('canvas');
-  const isDrawn = chart && (marks > 10 || canvas?.width > 0) && panel.clientHeight > 100;
-  return isDrawn ? '' : title;
-}).filter((title) => title)";
+  const painted = new Set(chart.getZr().storage.getDisplayList(true));
+  const isMark = (element) => {
+    const box = element.isGroup ? null : element.getBoundingRect();
+    return box && (box.width > 0 || box.height > 0) && !element.invisible && painted.has(element);
+  };
+  const series = chart.getModel().getSeries().map((series) => {
+    let marks = 0;
+    chart.getViewOfSeriesModel(series).group.traverse((element) => void (marks += isMark(element) ? 1 : 0));
+    return { count: series.getData().count(), marks };
+  });
+  const image = panel.querySelector('svg, canvas').getBoundingClientRect();
+  const isDrawn = image.width > 100 && image.height > 100 && Math.max(...expected) > 0
+    && series.map(({ count }) => count).join() === expected.join()
+    && series.every(({ count, marks }) => marks > 0 || count === 0);
+  return isDrawn ? '' : `${panel.getAttribute('aria-label')}: ${JSON.stringify({ expected, series })}`;
+}).filter((told) => told)";
+
+/// Takes the values out of every series.
+const EMPTY: &str = "for (const panel of document.querySelectorAll('.chart-panel')) {
+  const chart = echarts.getInstanceByDom(panel);
+  chart.setOption({ series: chart.getOption().series.map(() => ({ data: [], links: [] })) });
+}";
 
 #[test]
 fn a_browser_draws_every_figure_and_moves_the_slider() {
@@ -458,6 +520,50 @@ fn a_browser_draws_every_figure_and_moves_the_slider() {
     let widest = "Math.max(...[...document.querySelectorAll('.chart-panel svg, .chart-panel canvas')].map((e) => \
                   e.getBoundingClientRect().right))";
     assert!(browser.value_of(widest).as_f64().unwrap() <= 390.0);
+    assert_eq!(browser.complaints(), [""; 0]);
+
+    // What has nothing but axes is not drawn.
+    browser.value_of(EMPTY);
+    let told = browser.value_of(ARE_DRAWN);
+    assert_eq!(told.as_array().unwrap().len(), num_panels, "{told}");
+
+    // A name is told as it is, whatever it would mean elsewhere.
+    let names = ["{b} & {a}", "<i>{value}"].map(str::to_owned).to_vec();
+    let chart = Chart {
+        title: "Names".to_owned(),
+        subtitle: String::new(),
+        panels: vec![Panel {
+            title: None,
+            x: Axis::names("taken for", names.clone()),
+            y: Axis::names("class", names),
+            content: Content::Cells(Cells {
+                values: vec![vec![Some(0.75), Some(0.25)]; 2],
+                texts: Some(vec![vec!["{c}".to_owned(), String::new()]; 2]),
+                scale: ColourScale::Amount,
+                beyond: None,
+                legend: "share".to_owned(),
+                ticks: Ticks::Shares,
+            }),
+        }],
+        notes: Vec::new(),
+    };
+    let file = scratch.path("names.html");
+    fs::write(&file, html::page(&chart, Theme::Light)).unwrap();
+    browser.show(&file, [1200, 900]);
+    assert_eq!(browser.value_of(ARE_DRAWN), Value::Array(Vec::new()));
+    let written = browser.value_of("document.querySelector('.chart-panel svg').textContent");
+    let written = written.as_str().unwrap();
+    assert_eq!(written.matches("{c}").count(), 2, "{written}");
+    let place = browser.value_of(
+        "(() => { const panel = document.querySelector('.chart-panel'); const box = panel.getBoundingClientRect();
+           const [x, y] = echarts.getInstanceByDom(panel).convertToPixel({ xAxisIndex: 0, yAxisIndex: 0 }, [0, 1]);
+           return [box.x + x, box.y + y + 15]; })()",
+    );
+    browser.point_at(place[0].as_f64().unwrap(), place[1].as_f64().unwrap());
+    browser.wait_for(
+        "[...document.querySelectorAll('.chart-panel div')].some((div) => div.textContent === \
+           'class <i>{value}, taken for {b} & {a}: 75 % ({c})')",
+    );
     assert_eq!(browser.complaints(), [""; 0]);
 }
 

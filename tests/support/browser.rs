@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -29,6 +30,8 @@ const ON_PIPES: &str = r#"exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null"#;
 pub struct Browser {
     child: Child,
     input: Option<ChildStdin>,
+    /// Until what the browser says ends.
+    reader: Option<JoinHandle<()>>,
     messages: Receiver<Value>,
     num_calls: u64,
     /// Of the page; none before there is one.
@@ -77,7 +80,7 @@ impl Browser {
         let input = child.stdin.take();
         let mut output = child.stdout.take().expect("it is piped");
         let (sender, messages) = channel();
-        std::thread::spawn(move || {
+        let read = move || {
             let mut pending = Vec::new();
             let mut bytes = [0; 1 << 16];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
@@ -90,10 +93,13 @@ impl Browser {
                     }
                 }
             }
-        });
+        };
+        let reader = std::thread::Builder::new().name("browser".to_owned());
+        let reader = reader.spawn(read).expect("a thread starts");
         let mut browser = Self {
             child,
             input,
+            reader: Some(reader),
             messages,
             num_calls: 0,
             session: None,
@@ -198,7 +204,7 @@ impl Browser {
         self.call("Input.dispatchMouseEvent", event);
     }
 
-    /// Turns the wheel down where the pointer is, perhaps with Ctrl.
+    /// Turns the wheel up where the pointer is, perhaps with Ctrl.
     pub fn turn_wheel(&mut self, x: f64, y: f64, with_ctrl: bool) {
         let modifiers = if with_ctrl { 2 } else { 0 };
         let event = json!({
@@ -264,16 +270,29 @@ impl Drop for Browser {
         const GRACE: Duration = Duration::from_secs(10);
         // It ends when nobody tells it anything any more.
         drop(self.input.take());
-        let began = Instant::now();
-        while began.elapsed() < GRACE {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        if !within(GRACE, || !matches!(self.child.try_wait(), Ok(None))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let reader = self.reader.take().expect("it is joined once");
+        // A process of a killed browser may hold the pipe for longer.
+        if within(GRACE, || reader.is_finished()) {
+            let read = reader.join();
+            assert!(read.is_ok() || std::thread::panicking(), "reading panicked");
+        }
     }
+}
+
+/// Whether it is done before a time is over.
+fn within(time: Duration, mut is_done: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while !is_done() {
+        if began.elapsed() > time {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
 
 /// The first browser on the path.

@@ -1,6 +1,7 @@
 // Draws each `.chart-panel` from the ECharts option that it holds as JSON. Functions are not JSON, so
-// what needs one is marked there: `share` (0.25 is 25 %), `powers` (2 is 100), `names` (of 0, 1, ...), `linkNames`. Nodes of a
-// graph say where they are in parts of its width and height (`across`, `down`).
+// what needs one is marked there: `share` (0.25 is 25 %), `powers` (2 is 100), `names` (of 0, 1, ...), `told` (what
+// a tooltip tells of: a cell, a point or a name), `text` (of a label). A formatter is never a string: ECharts would
+// look for `{a}` in it. Nodes of a graph say where they are in parts of its width and height (`across`, `down`).
 //
 // A legend has as many rows as its names take, up to `maxLegendRows`, beyond which it is leafed through;
 // the panel grows by them.
@@ -49,13 +50,28 @@
       if (label?.share) label.formatter = share;
       if (label?.names) label.formatter = (value) => label.names[value] ?? '';
     }
-    if (option.visualMap) {
-      const { share: isShare, powers } = option.visualMap;
-      option.visualMap.formatter = isShare ? share : powers ? power : rounded;
+    const { share: isShare, powers } = option.visualMap ?? {};
+    const value = isShare ? share : powers ? power : rounded;
+    if (option.visualMap) option.visualMap.formatter = value;
+    for (const series of option.series) {
+      series.label = { ...series.label, formatter: ({ data, name }) => data.text ?? name };
+      const remark = series.endLabel?.text;
+      if (remark) series.endLabel.formatter = () => remark;
     }
     const tooltip = option.tooltip;
     if (tooltip?.trigger === 'axis') tooltip.valueFormatter = tooltip.share ? share : rounded;
-    if (tooltip?.linkNames) tooltip.formatter = (hovered) => escaped(hovered.data.name);
+    const cell = ({ data }) => {
+      const [x, y, shown] = data.value ?? data;
+      const text = data.text ? ` (${data.text})` : '';
+      const { xAxis, yAxis } = option;
+      return `${yAxis.name} ${yAxis.data[y]}, ${xAxis.name} ${xAxis.data[x]}: ${value(shown)}${text}`;
+    };
+    const told = {
+      cell,
+      point: ({ seriesName, name }) => `${seriesName}: ${name}`,
+      name: ({ data }) => data.name,
+    }[tooltip?.told];
+    if (told) tooltip.formatter = (hovered) => escaped(told(hovered));
     return option;
   };
   // A finger that moves over a picture scrolls the page, as the wheel does without Ctrl.

@@ -107,11 +107,15 @@ pub fn film(of: &str, frames: &[Frame], theme: Theme) -> String {
     let slider = match frames {
         [_, .., last] => {
             let moments: Vec<i64> = frames.iter().map(|frame| frame.at).collect();
+            // Without the moment, which changes.
+            let title = &last.chart.title;
+            let title = title.strip_suffix(&format!(", {of} {}", last.at));
             format!(
                 "<label class=\"chart-slider\">{of} <output>{at}</output> <input type=\"range\" autocomplete=\"off\" \
-                 min=\"0\" max=\"{end}\" value=\"{end}\" aria-valuetext=\"{of} {at}\" \
+                 min=\"0\" max=\"{end}\" value=\"{end}\" aria-label=\"{of}: {title}\" aria-valuetext=\"{of} {at}\" \
                  data-of=\"{of}\" data-moments=\"{moments}\"></label>\n",
                 of = escaped(of),
+                title = escaped(title.unwrap_or(&last.chart.title)),
                 at = last.at,
                 end = frames.len() - 1,
                 moments = escaped(&json!(moments).to_string()),
@@ -213,8 +217,12 @@ fn reach(panels: &[&Panel]) -> Option<[(f64, f64); 2]> {
         }
     }
     Some(of_axes.map(|(low, high)| {
-        let margin = 0.05 * (high - low).max(f64::MIN_POSITIVE);
-        let step = 10.0_f64.powf((high - low).max(f64::MIN_POSITIVE).log10().floor()) / 2.0;
+        let width = match high > low {
+            true => high - low,
+            false => low.abs().max(1.0),
+        };
+        let margin = 0.05 * width;
+        let step = 10.0_f64.powf(width.log10().floor()) / 10.0;
         let (low, high) = (low - margin, high + margin);
         ((low / step).floor() * step, (high / step).ceil() * step)
     }))
@@ -245,7 +253,8 @@ fn height(panel: &Panel) -> usize {
     }
 }
 
-/// What ECharts is told of a panel. What it wants as functions stands in keys that `draw.js` knows.
+/// What ECharts is told of a panel. What it wants as functions stands in keys that `draw.js` knows, and so
+/// does every text that it would take for a template, in which `{a}` stands for something else.
 fn option(panel: &Panel, theme: Theme) -> Value {
     let mut option = match &panel.content {
         Content::Lines(lines) => of_lines(panel, lines, theme),
@@ -386,7 +395,7 @@ fn of_ridges(panel: &Panel, ridges: &[Ridge], theme: Theme) -> Value {
                 "areaStyle": {"color": colour, "opacity": 0.85, "origin": ridge.base},
                 "endLabel": {
                     "show": ridge.remark.is_some(),
-                    "formatter": ridge.remark,
+                    "text": ridge.remark,
                     "color": theme.muted(),
                     "align": "right",
                     "offset": [0, -8],
@@ -424,23 +433,20 @@ fn of_cells(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
     for (y, row) in cells.values.iter().enumerate() {
         for (x, value) in row.iter().enumerate() {
             let Some(value) = value else { continue };
-            let shown = cells.ticks.told(*value);
-            let (down, across) = (&panel.y.label, &panel.x.label);
-            let mut name = format!("{down} {}, {across} {}: {shown}", rows[y], columns[x]);
-            let mut cell = json!({"value": [x, y, value]});
-            if let Some(texts) = &cells.texts {
-                if !texts[y][x].is_empty() {
-                    write!(name, " ({})", texts[y][x]).expect("a string takes everything");
+            let text = cells.texts.as_ref().map(|texts| texts[y][x].as_str());
+            let cell = json!([x, y, value]);
+            // Most cells of many have no text, and are not to be larger than they need.
+            data.push(match text {
+                None | Some("") => cell,
+                Some(text) => {
+                    let colour = text_on(&cells.colour(*value, theme));
+                    json!({"value": cell, "text": text, "label": {"show": true, "color": colour}})
                 }
-                let colour = text_on(&cells.colour(*value, theme));
-                cell["label"] = json!({"show": true, "formatter": texts[y][x], "color": colour});
-            }
-            cell["name"] = json!(name);
-            data.push(cell);
+            });
         }
     }
     let mut tooltip = tooltip("item", theme);
-    tooltip["formatter"] = json!("{b}");
+    tooltip["told"] = json!("cell");
     let mut y_axis = axis(&panel.y, theme, 55);
     y_axis["inverse"] = json!(true);
     let stride = rows
@@ -514,11 +520,12 @@ fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
     series.extend(groups.iter().enumerate().map(|(index, group)| {
         let symbol = SYMBOLS[index / Theme::NUM_SERIES % SYMBOLS.len()];
         let points = group.points.iter().map(|point| {
-            json!({
-                "value": [point.x, point.y],
-                "name": point.name,
-                "label": {"show": point.label.is_some(), "formatter": point.label},
-            })
+            let mut told = json!({"value": [point.x, point.y], "name": point.name});
+            if let Some(label) = &point.label {
+                told["text"] = json!(label);
+                told["label"] = json!({"show": true});
+            }
+            told
         });
         json!({
             "type": "scatter",
@@ -553,7 +560,7 @@ fn of_points(panel: &Panel, groups: &[PointGroup], theme: Theme) -> Value {
     // As wide as high, as the marks are.
     legend["itemWidth"] = json!(14);
     let mut tooltip = tooltip("item", theme);
-    tooltip["formatter"] = json!("{a}: {b}");
+    tooltip["told"] = json!("point");
     let mut grid = grid(panel, true);
     if !panel.y.name_list().is_empty() {
         // For labels of points at the right end.
@@ -601,7 +608,7 @@ fn of_graph(graph: &Graph, theme: Theme) -> Value {
             |(index, name)| json!({"name": name, "itemStyle": {"color": theme.series(index)}}),
         );
     let mut tooltip = tooltip("item", theme);
-    tooltip["linkNames"] = json!(true);
+    tooltip["told"] = json!("name");
     json!({
         "legend": legend(graph.columns.iter().cloned(), theme),
         "tooltip": tooltip,

@@ -297,8 +297,7 @@ fn a_page_needs_nothing_else_and_holds_what_the_image_shows() {
     let data = option["series"][0]["data"].as_array().unwrap();
     assert_eq!(data.len(), 3, "one of four cells has no value");
     assert_eq!(data[2]["value"], serde_json::json!([1, 1, 1.0]));
-    assert_eq!(data[2]["label"]["formatter"], "44");
-    assert_eq!(data[0]["name"], "class cat, taken for cat: 75 % (33)");
+    assert_eq!(data[2]["text"], "44");
 }
 
 #[test]
@@ -331,7 +330,7 @@ fn a_page_has_the_series_of_each_panel() {
     let found = options(&html::page(&points(), Theme::Light));
     assert_eq!(names(&found[0]), ["easy", "hard"]);
     assert_eq!(found[0]["series"][0]["data"][3]["label"]["show"], true);
-    assert_eq!(found[0]["series"][0]["data"][2]["label"]["show"], false);
+    assert_eq!(found[0]["series"][0]["data"][2]["label"], Value::Null);
 
     let found = options(&html::page(&graph(), Theme::Light));
     let series = &found[0]["series"][0];
@@ -370,6 +369,38 @@ fn points_may_stand_in_rows_that_have_names_and_have_intervals() {
         serde_json::json!([[-1.0, 0.0], [2.0, 0.0]])
     );
     assert_eq!(series[0]["color"], series[2]["color"]);
+}
+
+#[test]
+fn no_text_is_a_template() {
+    // ECharts looks for `{a}`, `{b}` and `{value}` in formatters that are strings.
+    fn has_formatter(value: &Value) -> bool {
+        match value {
+            Value::Object(entries) => {
+                entries.contains_key("formatter") || entries.values().any(has_formatter)
+            }
+            Value::Array(values) => values.iter().any(has_formatter),
+            _ => false,
+        }
+    }
+    for chart in [cells(), lines(), ridges(), points(), graph()] {
+        for option in options(&html::page(&chart, Theme::Light)) {
+            assert!(!has_formatter(&option), "{option}");
+        }
+    }
+}
+
+#[test]
+fn a_cell_without_text_is_no_larger_than_its_value() {
+    let mut chart = cells();
+    let Content::Cells(cells) = &mut chart.panels[0].content else {
+        panic!("{chart:?}")
+    };
+    cells.texts.as_mut().unwrap()[0][1] = String::new();
+    let found = options(&html::page(&chart, Theme::Light));
+    let data = &found[0]["series"][0]["data"];
+    assert_eq!(data[1], serde_json::json!([1, 0, 0.25]));
+    assert_eq!(data[0]["text"], "33");
 }
 
 #[test]
@@ -425,6 +456,7 @@ fn a_film_holds_every_frame_and_shows_the_last() {
         "<h3>Title &amp; &lt;more&gt;</h3>",
         "<p>a note</p>",
         "<output>7</output>",
+        "aria-label=\"epoch: Title &amp; &lt;more&gt;\"",
         "max=\"1\" value=\"1\"",
         "data-moments=\"[0,7]\"",
     ] {
@@ -451,8 +483,44 @@ fn points_of_a_film_stand_between_the_same_axes() {
     };
     let film = html::film("epoch", &[frame(0, 1.0), frame(1, 10.0)], Theme::Light);
     let [frames] = options(&film).try_into().unwrap();
-    assert_eq!(frames[0]["xAxis"]["max"], frames[1]["xAxis"]["max"]);
-    assert!(frames[0]["xAxis"]["max"].as_f64().unwrap() > 30.0);
+    // From 0 to 30, and to 9, with a twentieth more to a tenth of the range's power of ten.
+    for frame in frames.as_array().unwrap() {
+        for (axis, ends) in [("xAxis", [-2.0, 32.0]), ("yAxis", [-0.5, 9.5])] {
+            for (end, expected) in ["min", "max"].into_iter().zip(ends) {
+                let found = frame[axis][end].as_f64().unwrap();
+                assert!((found - expected).abs() < 1e-9, "{axis} {end}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
+fn axes_of_a_film_leave_little_room_beside_its_points() {
+    let frame = |at: i64, ends: [f64; 2]| {
+        let mut chart = points();
+        let Content::Points(groups) = &mut chart.panels[0].content else {
+            panic!("{chart:?}")
+        };
+        for group in groups {
+            group.points.truncate(2);
+            for (point, x) in group.points.iter_mut().zip(ends) {
+                (point.x, point.y) = (x, 7.0);
+            }
+        }
+        html::Frame { at, chart }
+    };
+    let frames = [frame(0, [10.0, 12.0]), frame(1, [15.0, 20.0])];
+    let [frames] = options(&html::film("epoch", &frames, Theme::Light))
+        .try_into()
+        .unwrap();
+    let ends = |axis: &str| ["min", "max"].map(|end| frames[0][axis][end].as_f64().unwrap());
+    assert_eq!(ends("xAxis"), [9.0, 21.0]);
+    // All at one place have some room as well.
+    let [low, high] = ends("yAxis");
+    assert!(
+        6.0 < low && low < 7.0 && 7.0 < high && high < 8.0,
+        "{low} {high}"
+    );
 }
 
 #[test]
@@ -490,7 +558,7 @@ fn labels_without_room_are_counted_below_the_picture() {
     assert!(page.contains("Labels that would overlap are hidden"));
     let series = &options(&page)[0]["series"];
     assert_eq!(series[1]["labelLayout"]["hideOverlap"], true);
-    assert_eq!(series[1]["data"][7]["label"]["formatter"], "label 7");
+    assert_eq!(series[1]["data"][7]["text"], "label 7");
     assert_eq!(series[1]["data"][7]["name"], "point 7");
 }
 

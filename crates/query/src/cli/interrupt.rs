@@ -1,9 +1,9 @@
 //! Ctrl-C and SIGTERM. A query that computes does not look up, so nothing here waits for one to
 //! end.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{fs, io, thread};
 
 use anyhow::Context;
@@ -22,29 +22,27 @@ pub(super) fn exit_on_ctrl_c() -> anyhow::Result<Arc<OnceLock<PathBuf>>> {
     let staged: Arc<OnceLock<PathBuf>> = Arc::default();
     let end = |status| {
         let unfinished = Arc::clone(&staged);
-        move || {
-            if let Some(path) = unfinished.get() {
-                // It is gone if it was finished a moment ago.
-                let _ = fs::remove_file(path);
-            }
-            exit(status)
-        }
+        move || exit(unfinished.get().map(PathBuf::as_path), status)
     };
     ctrlc::set_handler(end(INTERRUPTED)).context("cannot listen to Ctrl-C")?;
     on_termination(end(TERMINATED)).context("cannot listen to SIGTERM")?;
     Ok(staged)
 }
 
-fn exit(status: i32) -> ! {
+fn exit(unfinished: Option<&Path>, status: i32) -> ! {
+    if let Some(path) = unfinished {
+        // It is gone if it was finished a moment ago.
+        let _ = fs::remove_file(path);
+    }
     remove_spilled();
     eprintln!("interrupted");
     std::process::exit(status)
 }
 
-/// Does `act` on a thread of its own once SIGTERM comes. The `termination` feature of `ctrlc` would
+/// Does `act` on a thread of its own whenever SIGTERM comes. The `termination` feature of `ctrlc` would
 /// take SIGHUP as well, and from every program of the workspace: `nohup` would not work any more.
 #[cfg(unix)]
-fn on_termination(act: impl FnOnce() + Send + 'static) -> io::Result<()> {
+fn on_termination(mut act: impl FnMut() + Send + 'static) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -55,7 +53,7 @@ fn on_termination(act: impl FnOnce() + Send + 'static) -> io::Result<()> {
         signal(SignalKind::terminate())?
     };
     let wait = move || {
-        if runtime.block_on(terminations.recv()).is_some() {
+        while runtime.block_on(terminations.recv()).is_some() {
             act();
         }
     };
@@ -67,41 +65,69 @@ fn on_termination(act: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn on_termination(_: impl FnOnce() + Send + 'static) -> io::Result<()> {
+fn on_termination(_: impl FnMut() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-/// Ctrl-C as somebody at a prompt means it: it stops what runs, and the process if that does not
-/// stop.
+/// A signal that stops what runs, and ends the process if that does not stop.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stop(Arc<Asked>);
 
 #[derive(Debug, Default)]
 struct Asked {
-    already: AtomicBool,
+    /// What the process that was asked to stop ends with; 0 where nobody asked yet.
+    status: AtomicI32,
     notify: Notify,
+    /// What is being written just now, and is not to stay as it is.
+    unfinished: Mutex<Option<PathBuf>>,
+}
+
+impl Asked {
+    fn ask(&self, status: i32) {
+        if self.status.swap(status, Ordering::Relaxed) != 0 {
+            self.exit(status);
+        }
+        self.notify.notify_waiters();
+    }
+
+    fn exit(&self, status: i32) -> ! {
+        let unfinished = self.unfinished.lock();
+        let unfinished = unfinished.unwrap_or_else(PoisonError::into_inner);
+        exit(unfinished.as_deref(), status)
+    }
 }
 
 impl Stop {
-    /// Listens from now on.
+    /// Listens from now on to Ctrl-C, as somebody at a prompt means it. SIGTERM ends the process at once.
     pub(super) fn on_ctrl_c() -> anyhow::Result<Self> {
+        Self::listen(|asked| asked.exit(TERMINATED))
+    }
+
+    /// Listens from now on to Ctrl-C and to SIGTERM.
+    pub(super) fn on_any_signal() -> anyhow::Result<Self> {
+        Self::listen(|asked| asked.ask(TERMINATED))
+    }
+
+    fn listen(terminated: impl Fn(&Asked) + Send + 'static) -> anyhow::Result<Self> {
         let stop = Self::default();
         let asked = Arc::clone(&stop.0);
-        ctrlc::set_handler(move || {
-            if asked.already.swap(true, Ordering::Relaxed) {
-                exit(INTERRUPTED);
-            }
-            asked.notify.notify_waiters();
-        })
-        .context("cannot listen to Ctrl-C")?;
-        on_termination(|| exit(TERMINATED)).context("cannot listen to SIGTERM")?;
+        ctrlc::set_handler(move || asked.ask(INTERRUPTED)).context("cannot listen to Ctrl-C")?;
+        let asked = Arc::clone(&stop.0);
+        on_termination(move || terminated(&asked)).context("cannot listen to SIGTERM")?;
         Ok(stop)
     }
 
-    /// Returns once somebody wants what begins now to stop.
-    pub(super) async fn asked(&self) {
+    /// Returns once somebody wants what begins now to stop: with what the process ends with, if it does.
+    pub(super) async fn asked(&self) -> i32 {
         let notified = self.0.notify.notified();
-        self.0.already.store(false, Ordering::Relaxed);
+        self.0.status.store(0, Ordering::Relaxed);
         notified.await;
+        self.0.status.load(Ordering::Relaxed)
+    }
+
+    /// A second signal removes this file, if it is there.
+    pub(super) fn leaves_no(&self, unfinished: &Path) {
+        let held = self.0.unfinished.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = Some(unfinished.to_owned());
     }
 }

@@ -1,19 +1,21 @@
 //! `query report`: a whole run on one page.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
 use futures::future::{Either, select};
 use query::chart::Theme;
 use query::output::OutputFile;
 use query::{Reload, Report, ReportOptions, Run};
+use tokio::task::JoinSet;
 
-use super::interrupt::{INTERRUPTED, Stop, exit_on_ctrl_c};
-use super::memory::MemoryArgs;
+use super::interrupt::{Stop, exit_on_ctrl_c};
+use super::memory::{MemoryArgs, remove_spilled};
 use super::plot::theme_parser;
 use super::{finish, open, runtime, usage_error};
 
@@ -69,28 +71,24 @@ fn once(asked: &ReportArgs) -> anyhow::Result<ExitCode> {
     let run = open(&asked.run)?;
     finish(async {
         let said = io::stderr().is_terminal();
-        let report = report(asked, &run, |section| {
+        let at = |section| {
             if said {
                 eprintln!("{section} ...");
             }
-        });
-        write(file, &report.await?, asked, None)?;
+        };
+        let session = run.session(asked.memory.session_options())?;
+        let report = Report::of(&session, &options(asked), at).await?;
+        write(file, &report, asked, None)?;
         eprintln!("report written to {}", asked.output.display());
         Ok(())
     })
 }
 
-async fn report(
-    asked: &ReportArgs,
-    run: &Run,
-    at: impl FnMut(&'static str),
-) -> anyhow::Result<Report> {
-    let options = ReportOptions {
+fn options(asked: &ReportArgs) -> ReportOptions {
+    ReportOptions {
         epochs: asked.epochs.into(),
         permutations: asked.permutations,
-    };
-    let session = run.session(asked.memory.session_options())?;
-    Ok(Report::of(&session, &options, at).await?)
+    }
 }
 
 fn write(
@@ -106,70 +104,131 @@ fn write(
 
 /// Writes the report anew whenever something was committed, until nobody records the run any more.
 fn follow(asked: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let stop = Stop::on_ctrl_c()?;
+    let stop = Stop::on_any_signal()?;
     let runtime = runtime()?;
     let done = runtime.block_on(async {
-        let mut last = None;
+        let mut following = Following {
+            asked,
+            stop: &stop,
+            last: None,
+        };
         let ended = {
-            let following = pin!(written_anew(asked, &mut last));
-            match select(following, pin!(stop.asked())).await {
-                Either::Left((done, _)) => Some(done),
-                Either::Right(_) => None,
+            let stopped = pin!(stop.asked());
+            // A signal is listened to before anything is done.
+            match select(stopped, pin!(following.until_it_ends())).await {
+                Either::Left((status, _)) => Ok(Some(status)),
+                Either::Right((done, _)) => done.map(|()| None),
             }
         };
-        match ended {
-            Some(done) => done.map(|()| ExitCode::SUCCESS),
-            None => {
-                // Nobody writes the page anew any more, so that it is not to wait for it either.
-                if let Some(report) = &last {
-                    write(replacing(&asked.output)?, report, asked, None)?;
-                }
-                eprintln!("interrupted");
-                Ok(ExitCode::from(INTERRUPTED as u8))
+        if !matches!(ended, Ok(None)) {
+            // Nobody writes the page anew any more, so that it is not to wait for it either.
+            let at_rest = following.leave_at_rest();
+            if ended.is_ok() {
+                at_rest?;
+            } else if let Err(error) = at_rest {
+                tracing::warn!(%error, "the last page still waits for the run");
             }
         }
+        ended
     });
+    // A report that is being made is not waited for.
     runtime.shutdown_background();
-    done
-}
-
-async fn written_anew(asked: &ReportArgs, last: &mut Option<Report>) -> anyhow::Result<()> {
-    let every = Duration::from_secs(asked.every);
-    let mut run = open(&asked.run)?;
-    // Whether the name is free is known before anybody waits.
-    let mut first = Some(OutputFile::create(&asked.output, asked.force)?);
-    let mut num_commits = None;
-    loop {
-        // Asked before what was committed is: what comes in between is part of the last report.
-        let goes_on = run.is_being_recorded();
-        run = run.reload()?;
-        let began = Instant::now();
-        if run.is_empty() && goes_on {
-            if num_commits.is_none() {
-                eprintln!("{}: waits for the first capture", asked.run.display());
-                num_commits = Some(0);
-            }
-        } else if !goes_on || num_commits != Some(run.num_commits()) {
-            num_commits = Some(run.num_commits());
-            let report = report(asked, &run, |_| ()).await?;
-            let file = match first.take() {
-                Some(file) => file,
-                None => replacing(&asked.output)?,
-            };
-            write(file, &report, asked, goes_on.then_some(Reload { every }))?;
-            *last = Some(report);
-            eprintln!("{}: {}", asked.output.display(), reach(&run, goes_on));
+    match done? {
+        None => Ok(ExitCode::SUCCESS),
+        Some(status) => {
+            remove_spilled();
+            eprintln!("interrupted");
+            Ok(ExitCode::from(status as u8))
         }
-        if !goes_on {
-            return Ok(());
-        }
-        // A report of a large run takes a while: it has at most half of the time.
-        tokio::time::sleep(every.max(began.elapsed())).await;
     }
 }
 
-fn replacing(path: &Path) -> anyhow::Result<OutputFile> {
-    Ok(OutputFile::create(path, true)?)
+/// A report that is written anew while a run goes on.
+struct Following<'a> {
+    asked: &'a ReportArgs,
+    stop: &'a Stop,
+    /// What was written last.
+    last: Option<Report>,
+}
+
+impl Following<'_> {
+    async fn until_it_ends(&mut self) -> anyhow::Result<()> {
+        let asked = self.asked;
+        let every = Duration::from_secs(asked.every);
+        let mut run = open(&asked.run)?;
+        // Whether the name is free is known before anybody waits.
+        drop(OutputFile::create(&asked.output, asked.force)?);
+        let mut num_commits = None;
+        let mut failed = false;
+        loop {
+            let began = Instant::now();
+            // Asked before what was committed is: what comes in between is part of the last report.
+            let goes_on = run.is_being_recorded();
+            match self.read(&mut run, goes_on, &mut num_commits).await {
+                Ok(report) => {
+                    failed = false;
+                    if let Some(report) = report {
+                        self.write(&report, goes_on.then_some(Reload { every }))?;
+                        self.last = Some(report);
+                        eprintln!("{}: {}", asked.output.display(), reach(&run, goes_on));
+                    }
+                    if !goes_on {
+                        return Ok(());
+                    }
+                }
+                // What was read may have been retired meanwhile, as `structures find --force` and a resumed
+                // recorder do: what is committed by the next turn can be read, or the run is damaged.
+                Err(error) if !failed => {
+                    tracing::warn!(%error, "the run is read again");
+                    failed = true;
+                    num_commits = None;
+                }
+                Err(error) => return Err(error),
+            }
+            // A report of a large run takes a while: it has at most half of the time.
+            tokio::time::sleep(every.max(began.elapsed())).await;
+        }
+    }
+
+    /// The report of what is committed by now; none if that was reported already, or is nothing.
+    async fn read(
+        &self,
+        run: &mut Run,
+        goes_on: bool,
+        num_commits: &mut Option<usize>,
+    ) -> anyhow::Result<Option<Report>> {
+        *run = run.reload()?;
+        if run.is_empty() && goes_on {
+            if num_commits.is_none() {
+                eprintln!("{}: waits for the first capture", self.asked.run.display());
+                *num_commits = Some(0);
+            }
+            return Ok(None);
+        }
+        if goes_on && *num_commits == Some(run.num_commits()) {
+            return Ok(None);
+        }
+        *num_commits = Some(run.num_commits());
+        let session = run.session(self.asked.memory.session_options())?;
+        let options = options(self.asked);
+        // It computes for long without looking up, and a signal is to be noticed meanwhile.
+        let mut made = JoinSet::new();
+        made.spawn(async move { Report::of(&session, &options, |_| ()).await });
+        let report = made.join_next().await.expect("it has one task");
+        Ok(Some(report.context("making the report failed")??))
+    }
+
+    fn write(&self, report: &Report, reload: Option<Reload>) -> anyhow::Result<()> {
+        let asked = self.asked;
+        let file = OutputFile::create(&asked.output, asked.force || self.last.is_some())?;
+        self.stop.leaves_no(file.staged_path());
+        write(file, report, asked, reload)
+    }
+
+    /// Writes the last report as one that is not written anew.
+    fn leave_at_rest(&self) -> anyhow::Result<()> {
+        self.last.iter().try_for_each(|last| self.write(last, None))
+    }
 }
 
 /// What a report that was just written reaches over.

@@ -8,6 +8,9 @@ use super::{Grid, Part, Report, Section};
 use crate::chart::Theme;
 use crate::chart::html::{self, escaped};
 
+#[cfg(test)]
+mod tests;
+
 /// Longer texts are broken into lines.
 const LONG_CELL: usize = 48;
 
@@ -41,8 +44,9 @@ impl Report {
             put(
                 &mut html,
                 format_args!(
-                    "<p class=\"live\" role=\"status\" data-every-ms=\"{}\">The run goes on: this page comes back \
-                 with what was recorded since, every {} s.</p>\n",
+                    "<div class=\"live\" data-every-ms=\"{}\"><p role=\"status\">The run goes on: this page comes \
+                     back with what was recorded since, every {} s.</p> <button type=\"button\" hidden>Pause\
+                     </button></div>\n",
                     reload.every.as_millis(),
                     reload.every.as_secs_f64(),
                 ),
@@ -76,10 +80,12 @@ impl Report {
             );
         }
         html += "</ol></nav>\n<p class=\"hint\">A slider chooses the epoch of every picture that has one. Values are told \
-                 where the pointer rests; Ctrl and the wheel, or the buttons at the top right of a picture, zoom.</p>\n\
+                 where the pointer rests; the buttons at the top right of a picture<span class=\"by-wheel\">, and Ctrl \
+                 and the wheel,</span> zoom.</p>\n\
                  </header>\n<main>\n";
+        let run = in_shell(run);
         for (index, section) in self.sections.iter().enumerate() {
-            put_section(&mut html, index, section, run, theme);
+            put_section(&mut html, index, section, &run, theme);
         }
         html += "</main>\n<footer><p>Made by Stratigraph from the run's own files; pictures drawn by Apache ECharts, \
                  whose licence is in this page.</p></footer>\n";
@@ -95,7 +101,8 @@ fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
     html.write_fmt(text).expect("a string takes everything");
 }
 
-fn put_section(html: &mut String, index: usize, section: &Section, run: &Path, theme: Theme) {
+/// `run` is what a shell is to be told.
+fn put_section(html: &mut String, index: usize, section: &Section, run: &str, theme: Theme) {
     put(
         html,
         format_args!(
@@ -103,24 +110,23 @@ fn put_section(html: &mut String, index: usize, section: &Section, run: &Path, t
             section.heading
         ),
     );
-    for part in &section.parts {
+    for (place, part) in section.parts.iter().enumerate() {
         match part {
-            Part::Text(text) => put(html, format_args!("<p>{}</p>\n", with_code(text))),
+            Part::Text(text) => put(html, format_args!("<p>{}</p>\n", with_code(text, run))),
             Part::Missing(text) => put(
                 html,
-                format_args!("<p class=\"missing\">{}</p>\n", with_code(text)),
+                format_args!("<p class=\"missing\">{}</p>\n", with_code(text, run)),
             ),
-            Part::Grid(grid) => put_grid(html, grid),
+            Part::Grid(grid) => put_grid(html, &format!("table-{index}-{place}"), grid),
             Part::Film(frames) => *html += &html::film("epoch", frames, theme),
         }
     }
     if !section.commands.is_empty() {
         *html += "<details><summary>To know more</summary>\n<pre>";
-        let run = run.display().to_string();
         for command in &section.commands {
             put(
                 html,
-                format_args!("query {}\n", escaped(&command.replace("RUN", &run))),
+                format_args!("query {}\n", escaped(&of_run(command, run))),
             );
         }
         *html += "</pre></details>\n";
@@ -128,11 +134,14 @@ fn put_section(html: &mut String, index: usize, section: &Section, run: &Path, t
     *html += "</section>\n";
 }
 
-fn put_grid(html: &mut String, grid: &Grid) {
+/// A table that may be wider than the page, below its caption, which has the given id. It can be scrolled
+/// with keys.
+fn put_grid(html: &mut String, id: &str, grid: &Grid) {
     put(
         html,
         format_args!(
-            "<p class=\"caption\">{caption}</p>\n<div class=\"grid\"><table aria-label=\"{caption}\">\n<thead><tr>",
+            "<p class=\"caption\" id=\"{id}\">{caption}</p>\n<div class=\"grid\" tabindex=\"0\" role=\"region\" \
+             aria-label=\"{caption}\"><table aria-labelledby=\"{id}\">\n<thead><tr>",
             caption = escaped(&grid.caption)
         ),
     );
@@ -170,14 +179,31 @@ fn reads_as_number(cell: &str) -> bool {
     !cell.is_empty() && cell.chars().all(is_part)
 }
 
-/// Text in which what stands between backticks is code.
-fn with_code(text: &str) -> String {
+/// Text in which what stands between backticks is code, and `RUN` in it is the run.
+fn with_code(text: &str, run: &str) -> String {
     let parts = text
         .split('`')
         .enumerate()
         .map(|(index, part)| match index % 2 {
             0 => escaped(part),
-            _ => format!("<code>{}</code>", escaped(part)),
+            _ => format!("<code>{}</code>", escaped(&of_run(part, run))),
         });
     parts.collect()
+}
+
+/// A command with the run in place of the word `RUN`.
+fn of_run(command: &str, run: &str) -> String {
+    let words = command.split(' ');
+    let words = words.map(|word| if word == "RUN" { run } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A path as a word of a POSIX shell.
+fn in_shell(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_./-".contains(letter);
+    match !path.is_empty() && path.chars().all(is_plain) {
+        true => path.into_owned(),
+        false => format!("'{}'", path.replace('\'', r"'\''")),
+    }
 }
