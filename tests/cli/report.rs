@@ -400,6 +400,43 @@ fn a_live_report_follows_the_run_and_ends_with_it() {
     );
 }
 
+#[test]
+fn a_live_report_reads_once_more_before_it_gives_up() {
+    let scratch = Scratch::new();
+    let train = ["train", "--device", "cpu", "--hidden", "8", "--out", "run"];
+    let more = ["--every", "100epochs", "--epochs", ENDLESS];
+    let mut recorder = spawn(&mut scratch.recorder(&[&train[..], &more].concat()));
+    scratch.wait_for_commit("run", &mut recorder);
+    let follow = ["report", "run", "--live", "--every", "3", "-o", "live.html"];
+    let few = ["--epochs", "2", "--permutations", "19"];
+    let followed = spawn(&mut scratch.query(&[&follow[..], &few].concat()));
+    let page = scratch.path("live.html");
+    wait_until("a report", || last_epoch(&page));
+
+    // A file that is gone, and is back by the next turn, as where others stand for it.
+    let first = "SELECT path FROM commits WHERE \"table\" = 'weights' AND epoch = 0";
+    let first = &scratch.rows("run", first)[0]["path"];
+    let file = scratch.path("run").join(first.as_str().unwrap());
+    let aside = scratch.path("aside");
+    fs::rename(&file, &aside).unwrap();
+    followed.wait_for_stderr("the run is read again");
+    fs::rename(&aside, &file).unwrap();
+    let known = last_epoch(&page);
+    wait_until("a later report", || {
+        last_epoch(&page).filter(|&last| Some(last) > known)
+    });
+
+    // Gone for good: it says so, and its page waits for nobody.
+    fs::remove_file(&file).unwrap();
+    let told = followed.wait().expect_failure(1);
+    assert!(told.contains(first.as_str().unwrap()), "{told}");
+    let left = fs::read_to_string(&page).unwrap();
+    assert!(!own(&left).contains("class=\"live\""));
+    assert!(last_epoch(&page) > known);
+    recorder.interrupt();
+    recorder.wait();
+}
+
 /// Which panels do not show what the page holds of them: in each series as many values as it has at the moment
 /// that the slider says, some of them in all, and of a series that has some, a mark among what is painted.
 const ARE_DRAWN: &str = "[...document.querySelectorAll('.chart-panel')].map((panel) => {
