@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use query::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Theme, Ticks, html};
+use query::chart::{
+    Axis, Cells, Chart, ColourScale, Content, Line, Panel, Point, PointGroup, Theme, Ticks, html,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use stratigraph::{Browser, Scratch, run, spawn, wait_until};
@@ -563,44 +565,110 @@ fn a_browser_draws_every_figure_and_moves_the_slider() {
     browser.value_of(EMPTY);
     let told = browser.value_of(ARE_DRAWN);
     assert_eq!(told.as_array().unwrap().len(), num_panels, "{told}");
+}
 
-    // A name is told as it is, whatever it would mean elsewhere.
+/// Panels whose names a page, or ECharts, would take for something else.
+fn strange_names() -> Vec<Panel> {
     let names = ["{b} & {a}", "<i>{value}"].map(str::to_owned).to_vec();
+    let panel = |x: Axis, y: Axis, content: Content| Panel {
+        title: None,
+        x,
+        y,
+        content,
+    };
+    let cells = Cells {
+        values: vec![vec![Some(0.75), Some(0.25)]; 2],
+        texts: Some(vec![vec!["{c}".to_owned(), String::new()]; 2]),
+        scale: ColourScale::Amount,
+        beyond: None,
+        legend: "share".to_owned(),
+        ticks: Ticks::Shares,
+    };
+    let point = |x: f64, label: Option<&str>| Point {
+        x,
+        y: x,
+        name: "{a} & <b>$&".to_owned(),
+        label: label.map(str::to_owned),
+        interval: None,
+    };
+    let group = PointGroup {
+        name: "{b}".to_owned(),
+        points: vec![point(0.0, None), point(1.0, Some("{d}")), point(2.0, None)],
+    };
+    let line = Line {
+        name: "{c} & <i>".to_owned(),
+        points: vec![[0.0, 1.0], [1.0, 2.0], [2.0, 4.0]],
+    };
+    vec![
+        panel(
+            Axis::names("taken for", names.clone()),
+            Axis::names("class", names),
+            Content::Cells(cells),
+        ),
+        panel(
+            Axis::numbers("across"),
+            Axis::numbers("up"),
+            Content::Points(vec![group]),
+        ),
+        panel(
+            Axis::numbers("epoch"),
+            Axis::numbers("loss"),
+            Content::Lines(vec![line]),
+        ),
+    ]
+}
+
+#[test]
+fn a_browser_draws_names_as_they_are() {
+    let scratch = Scratch::new();
+    let Some(mut browser) = Browser::start(&scratch, "names in tooltips and labels") else {
+        return;
+    };
     let chart = Chart {
         title: "Names".to_owned(),
         subtitle: String::new(),
-        panels: vec![Panel {
-            title: None,
-            x: Axis::names("taken for", names.clone()),
-            y: Axis::names("class", names),
-            content: Content::Cells(Cells {
-                values: vec![vec![Some(0.75), Some(0.25)]; 2],
-                texts: Some(vec![vec!["{c}".to_owned(), String::new()]; 2]),
-                scale: ColourScale::Amount,
-                beyond: None,
-                legend: "share".to_owned(),
-                ticks: Ticks::Shares,
-            }),
-        }],
+        panels: strange_names(),
         notes: Vec::new(),
     };
     let file = scratch.path("names.html");
     fs::write(&file, html::page(&chart, Theme::Light)).unwrap();
     browser.show(&file, [1200, 900]);
     assert_eq!(browser.value_of(ARE_DRAWN), Value::Array(Vec::new()));
-    let written = browser.value_of("document.querySelector('.chart-panel svg').textContent");
-    let written = written.as_str().unwrap();
-    assert_eq!(written.matches("{c}").count(), 2, "{written}");
-    let place = browser.value_of(
-        "(() => { const panel = document.querySelector('.chart-panel'); const box = panel.getBoundingClientRect();
-           const [x, y] = echarts.getInstanceByDom(panel).convertToPixel({ xAxisIndex: 0, yAxisIndex: 0 }, [0, 1]);
-           return [box.x + x, box.y + y + 15]; })()",
-    );
-    browser.point_at(place[0].as_f64().unwrap(), place[1].as_f64().unwrap());
-    browser.wait_for(
-        "[...document.querySelectorAll('.chart-panel div')].some((div) => div.textContent === \
-           'class <i>{value}, taken for {b} & {a}: 75 % ({c})')",
-    );
+    for (panel, at, below, written, told) in [
+        (
+            0,
+            "[0, 1]",
+            15.0,
+            ["{c}", "{b} & {a}", "<i>{value}"],
+            "class <i>{value}, taken for {b} & {a}: 75 % ({c})",
+        ),
+        (1, "[2, 2]", 0.0, ["{d}", "{b}", "up"], "{b}: {a} & <b>$&"),
+        (
+            2,
+            "[1, 2]",
+            0.0,
+            ["{c} & <i>", "epoch", "loss"],
+            "{c} & <i>2",
+        ),
+    ] {
+        let panel = format!("document.querySelectorAll('.chart-panel')[{panel}]");
+        let drawn = browser.value_of(&format!("{panel}.querySelector('svg').textContent"));
+        for text in written {
+            assert!(drawn.as_str().unwrap().contains(text), "{text}: {drawn}");
+        }
+        let place = browser.value_of(&format!(
+            "(() => {{ {panel}.scrollIntoView({{ block: 'center' }}); const box = {panel}.getBoundingClientRect();
+               const axes = {{ xAxisIndex: 0, yAxisIndex: 0 }};
+               const [x, y] = echarts.getInstanceByDom({panel}).convertToPixel(axes, {at});
+               return [box.x + x, box.y + y]; }})()"
+        ));
+        let [x, y] = [0, 1].map(|side: usize| place[side].as_f64().unwrap());
+        browser.point_at(x, y + below);
+        browser.wait_for(&format!(
+            "[...{panel}.querySelectorAll('div')].some((div) => div.textContent.includes({}))",
+            Value::from(told)
+        ));
+    }
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
