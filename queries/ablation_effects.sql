@@ -27,13 +27,15 @@
 --   others_after Float64: of all other classes, with the neurons silenced
 --   others_random_mean Float64: of all other classes, with random neurons silenced
 --   others_p_value Float64: the probability that random neurons do them at least as much harm
+--   seed Int64: of the draws, and of the half
+--   num_tests Int64: for how many ablations with a p-value it is corrected
 SELECT
     epoch, of_class, name, neurons, mode, factor, half, draws, num_samples,
     before, after, random_mean, p_value,
     CASE WHEN p_value IS NOT NULL THEN max(stepped) OVER (
         PARTITION BY epoch, step, mode, factor, half, seed, draws ORDER BY place
     ) END AS p_holm,
-    others_before, others_after, others_random_mean, others_p_value
+    others_before, others_after, others_random_mean, others_p_value, seed, num_tests
 FROM (
     SELECT
         *,

@@ -140,8 +140,8 @@ fn a_report_tells_a_run_from_top_to_bottom() {
         let (_, row) = silenced.split_once(&row).unwrap();
         assert!(row.split_once("</tr>").unwrap().0.contains(&p), "{p} {row}");
     }
-    assert!(silenced.contains("of 2 structures"), "{silenced}");
-    assert!(silenced.contains("the second half of the held-out samples, which did not choose"));
+    assert!(silenced.contains("of 2 ablations"), "{silenced}");
+    assert!(silenced.contains("None of these samples chose the neurons."));
 
     // A slider an epoch's picture, of all six epochs.
     assert_eq!(page.matches("data-moments=\"[0,1,2,3,4,5]\"").count(), 4);
@@ -149,7 +149,7 @@ fn a_report_tells_a_run_from_top_to_bottom() {
         &scratch,
         &["run", "--epochs", "3", "--theme", "dark", "-o", "few.html"],
     );
-    assert_eq!(few.matches("data-moments=\"[0,3,5]\"").count(), 4);
+    assert_eq!(few.matches("data-moments=\"[0,2,5]\"").count(), 4);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn too_few_draws_show_nothing_and_the_report_says_so() {
     let scratch = digits("9");
     let page = report(&scratch, &["run", "-o", "report.html"]);
     let silenced = section(&page, SECTIONS[4]);
-    let told = "with 2 structures and 9 draws no corrected p-value can be below 0.200";
+    let told = "with 2 ablations and 9 draws no corrected p-value can be below 0.200";
     assert!(silenced.contains(told), "{silenced}");
     assert!(
         silenced.contains("<code>recorder ablate --draws 40</code>"),
@@ -305,7 +305,7 @@ fn a_live_report_follows_the_run_and_ends_with_it() {
         "--epochs",
         "3",
         "--permutations",
-        "19",
+        "99",
     ];
     let follow = |file: &str| spawn(&mut scratch.query(&[&live[..], &["-o", file]].concat()));
     let mut followed = follow("live.html");
@@ -702,4 +702,53 @@ fn pictures_for_the_documentation() {
     browser.show(&file, [390, 844]);
     browser.value_of("document.querySelector('#section-3 .chart').scrollIntoView()");
     keep(browser.picture(), "report-phone.png");
+}
+
+#[test]
+fn what_is_too_much_or_too_little_for_one_part_leaves_the_others() {
+    let scratch = Scratch::new();
+    let page = |run_dir: &str| {
+        report(
+            &scratch,
+            &[run_dir, "--epochs", "2", "-o", &format!("{run_dir}.html")],
+        )
+    };
+    // Too few neurons for a picture of them.
+    scratch.train(&["--hidden", "3", "--epochs", "2", "--out", "tiny"]);
+    let tiny = page("tiny");
+    assert!(section(&tiny, SECTIONS[3]).contains("t-SNE needs 4 neurons at least"));
+    assert!(section(&tiny, SECTIONS[6]).contains("training thread"));
+
+    // Too many for a model of them, but for one layer's.
+    scratch.train(&["--hidden", "1030,6", "--epochs", "2", "--out", "wide"]);
+    let wide = page("wide");
+    let mistakes = section(&wide, SECTIONS[5]);
+    assert!(
+        mistakes.contains("It looks at L_hidden_1 alone"),
+        "{mistakes}"
+    );
+    assert!(section(&wide, SECTIONS[3]).contains("it is the last epoch alone"));
+
+    // Neurons that have a name, and no activations; a name that is no HTML.
+    scratch.train(&[
+        "--hidden", "8,6", "--epochs", "2", "--layers", "L_input", "--out", "part",
+    ]);
+    let name = "<b>&\"mine\"";
+    let label = [
+        "structures",
+        "label",
+        "part",
+        name,
+        "--neurons",
+        "9,10",
+        "--class",
+        "3",
+    ];
+    run(&mut scratch.query(&label)).expect_success();
+    let part = page("part");
+    let neurons = section(&part, SECTIONS[3]);
+    let row =
+        "<td>&lt;b&gt;&amp;&quot;mine&quot;</td><td class=\"number\">3</td><td>n_9, n_10</td>";
+    assert!(neurons.contains(row), "{neurons}");
+    assert!(neurons.contains("<td>by hand</td>"), "{neurons}");
 }

@@ -80,6 +80,11 @@ fn neurons_that_somebody_names_are_a_structure_as_well() {
             "no layer \"L_inptu\"; did you mean L_input?: there are 0 to",
         ),
         (
+            &["--neurons", "3,24"],
+            1,
+            "neuron 24 is an output of the network",
+        ),
+        (
             &["--neurons", "L_output:3"],
             1,
             "neuron 3 is of layer L_input, not of L_output: there are",
@@ -155,6 +160,12 @@ fn structures_are_found_named_and_shown() {
     // The output layer's units are no neurons that go with an output.
     let outputs = "SELECT count(*) AS n FROM structures WHERE layer = 'L_output'";
     assert_eq!(scratch.rows("run", outputs), [serde_json::json!({"n": 0})]);
+
+    let never = query(&["structures", "find", "run", "--epoch", "40"]).expect_failure(1);
+    assert!(
+        never.contains("epoch 40 was not captured: 6 epochs from 0 to 5"),
+        "{never}"
+    );
 
     // A name is not taken twice, unless that is meant.
     let all = "SELECT * FROM structures ORDER BY name, neuron";

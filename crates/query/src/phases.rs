@@ -74,9 +74,20 @@ impl LayerPhases {
             .collect()
     }
 
+    /// How many phases there are.
+    pub fn num_phases(&self) -> usize {
+        self.phases.iter().max().map_or(0, |last| last + 1)
+    }
+
+    /// Whether there are as many phases as were tried, as of a steady change, which has none.
+    pub fn is_perhaps_steady(&self) -> bool {
+        let num_phases = self.num_phases();
+        num_phases > 1 && self.most_tried == Some(num_phases)
+    }
+
     /// The phases in a line: `L_input: 2 phases: epochs 0 to 4, 5 to 19; ...`.
     pub fn summary(&self) -> String {
-        let num_phases = self.phases.iter().max().map_or(0, |last| last + 1);
+        let num_phases = self.num_phases();
         let begins = self.begins();
         let firsts: Vec<usize> = (0..begins.len()).filter(|&at| begins[at]).collect();
         let ends = firsts.iter().skip(1).copied().chain([begins.len()]);
@@ -88,7 +99,7 @@ impl LayerPhases {
         });
         let noun = match num_phases {
             1 => "phase",
-            most if self.most_tried == Some(most) => {
+            _ if self.is_perhaps_steady() => {
                 "phases (as many as were tried: perhaps a steady change)"
             }
             _ => "phases",

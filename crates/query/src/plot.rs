@@ -5,7 +5,7 @@
 //! one over the other, and the chart's notes say so.
 
 mod ablation;
-mod association;
+pub(crate) mod association;
 mod cartography;
 mod confusion;
 mod correlation;
@@ -389,11 +389,7 @@ impl<'a> Asked<'a> {
 
     /// The name of a class, or its number.
     fn class_name(&self, class: usize) -> String {
-        let names = &self.info().class_names;
-        names
-            .get(class)
-            .cloned()
-            .unwrap_or_else(|| class.to_string())
+        self.info().class_name(class as i64)
     }
 
     /// What a neuron is called: `n_7`, and for an output the class it stands for.

@@ -17,6 +17,7 @@ mod trained;
 use arrow::array::RecordBatch;
 use trace::RunInfo;
 
+use crate::analysis::spread::spread;
 use crate::chart::{BETWEEN, Chart, html::Frame};
 use crate::error::QueryError;
 use crate::plot::{self, PlotError, PlotKind};
@@ -223,20 +224,53 @@ impl Source<'_> {
                 }
                 Ok(Part::Film(frames))
             }
-            Err(error @ (PlotError::NotRecorded { .. } | PlotError::NotOfEpoch { .. })) => {
-                Ok(Part::Missing(error.to_string()))
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => refused(error.into()),
         }
     }
 
     /// The name of a class, or its number.
     fn class_name(&self, class: i64) -> String {
-        let names = &self.session.info().class_names;
-        let name = usize::try_from(class)
-            .ok()
-            .and_then(|class| names.get(class));
-        name.cloned().unwrap_or_else(|| class.to_string())
+        self.session.info().class_name(class)
+    }
+}
+
+/// What stands in place of a part that cannot be had of this run, as of too few or too many neurons.
+///
+/// # Errors
+/// The error, if it is another one: what cannot be read ends a report.
+fn refused(error: ReportError) -> Result<Part> {
+    let query = match &error {
+        ReportError::Plot(PlotError::NotRecorded { .. } | PlotError::NotOfEpoch { .. }) => None,
+        ReportError::Query(query)
+        | ReportError::Plot(PlotError::Query(query))
+        | ReportError::Structures(StructureError::Query(query)) => Some(query),
+        _ => return Err(error),
+    };
+    match query {
+        None
+        | Some(
+            QueryError::BadParameter { .. }
+            | QueryError::Mistake(_)
+            | QueryError::Execution(_)
+            | QueryError::Resources(_),
+        ) => Ok(Part::Missing(error.to_string())),
+        Some(_) => Err(error),
+    }
+}
+
+/// Parts, or what stands in their place.
+fn or_missing(parts: Result<impl IntoIterator<Item = Part>>) -> Result<Vec<Part>> {
+    match parts {
+        Ok(parts) => Ok(parts.into_iter().collect()),
+        Err(error) => Ok(vec![refused(error)?]),
+    }
+}
+
+/// A picture with what introduces it, which stands beside nothing else.
+fn introduced(text: impl Into<String>, picture: Part) -> Vec<Part> {
+    match picture {
+        Part::Film(_) => vec![Part::text(text), picture],
+        picture => vec![picture],
     }
 }
 
@@ -250,19 +284,6 @@ fn owned(arguments: &[(&str, &str)]) -> Vec<(String, String)> {
 /// A picture that does not change with the epoch.
 fn still(chart: Chart) -> Part {
     Part::Film(vec![Frame { at: 0, chart }])
-}
-
-/// At most `count` of them, evenly, the first and the last always.
-fn spread(epochs: &[i32], count: usize) -> Vec<i32> {
-    let Some(last) = epochs.len().checked_sub(1) else {
-        return Vec::new();
-    };
-    let count = count.clamp(2, epochs.len().max(2));
-    let mut chosen: Vec<i32> = (0..count)
-        .map(|index| epochs[(index * last + (count - 1) / 2) / (count - 1)])
-        .collect();
-    chosen.dedup();
-    chosen
 }
 
 /// `1 epoch`, `2 epochs`.

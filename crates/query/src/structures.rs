@@ -23,6 +23,7 @@ use trace::{
 
 use crate::analysis::{JointPower, Measure};
 use crate::error::QueryError;
+use crate::layer_values::Epochs;
 use crate::session::{QuerySession, Run};
 
 pub use by_hand::LabelOptions;
@@ -55,11 +56,14 @@ pub enum StructureError {
     /// The epoch has no capture.
     #[error("epoch {0} has no capture")]
     NoCapture(i32),
+    /// A unit of the output layer was named.
+    #[error("neuron {0} is an output of the network: structures are what goes with its outputs")]
+    Output(i32),
     /// A neuron that was named is none of the network's.
-    #[error("{source}: there are {valid}")]
+    #[error("{problem}: there are {valid}")]
     UnknownNeuron {
         /// What is wrong with its name.
-        source: UnknownNeuronError,
+        problem: UnknownNeuronError,
         /// Which neurons there are.
         valid: String,
     },
@@ -179,6 +183,10 @@ impl QuerySession {
         &self,
         options: &FindOptions,
     ) -> Result<Vec<Structure>, StructureError> {
+        // Else the epoch before would be looked at.
+        if let Ok(epoch) = options.epoch.parse::<i32>() {
+            Epochs::Number(epoch).among(&self.captured_epochs())?;
+        }
         let class = options.class.map_or("all".to_owned(), |c| c.to_string());
         let mut arguments = vec![
             ("epoch", options.epoch.clone()),
@@ -222,7 +230,7 @@ impl QuerySession {
                     .capture_of(epoch)
                     .ok_or(StructureError::NoCapture(epoch))?;
                 let structure = found.entry(class).or_insert_with(|| Structure {
-                    name: format!("{}{}", options.prefix, self.class_name(class)),
+                    name: format!("{}{}", options.prefix, self.info().class_name(class.into())),
                     class: Some(class),
                     capture,
                     neurons: Vec::new(),
@@ -312,14 +320,6 @@ impl QuerySession {
                 majority,
             },
         }))
-    }
-
-    fn class_name(&self, class: i32) -> String {
-        let names = &self.snapshot().run().info().class_names;
-        let name = usize::try_from(class)
-            .ok()
-            .and_then(|class| names.get(class));
-        name.cloned().unwrap_or_else(|| class.to_string())
     }
 }
 

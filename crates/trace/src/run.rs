@@ -73,6 +73,15 @@ pub struct RunInfo {
     pub config: serde_json::Value,
 }
 
+impl RunInfo {
+    /// The name of a class, or its number where it has none.
+    pub fn class_name(&self, class: i64) -> String {
+        let index = usize::try_from(class).ok();
+        let name = index.and_then(|index| self.class_names.get(index));
+        name.cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
 /// A run that does not say by how many processes it is recorded is recorded by one.
 fn one_process() -> u32 {
     1

@@ -222,7 +222,9 @@ impl HiddenMarkov {
         let probabilities = path
             .iter()
             .enumerate()
-            .map(|(at, &state)| (forward[at][state] + backward[at][state] - log_likelihood).exp());
+            .map(|(at, &state)| (forward[at][state] + backward[at][state] - log_likelihood).exp())
+            // Of sums of logarithms the last bits are rounding.
+            .map(|probability| probability.min(1.0));
         Decoded {
             probabilities: probabilities.collect(),
             states: in_order_of_appearance(&path),

@@ -36,7 +36,7 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(2..=200))]
     epochs: u16,
     /// How many permutations chance is judged by
-    #[arg(long, value_name = "N", default_value_t = 199, value_parser = clap::value_parser!(u32).range(19..))]
+    #[arg(long, value_name = "N", default_value_t = 199, value_parser = clap::value_parser!(u32).range(99..))]
     permutations: u32,
     /// Write FILE anew while the run goes on; the page follows by itself. Ends with the run, or on
     /// Ctrl-C

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand};
 use datafusion::logical_expr::{col, lit};
 use query::analysis::Measure;
@@ -95,9 +95,10 @@ pub(super) struct LabelArgs {
     /// The run's directory
     run: PathBuf,
     /// The structure's name
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// The name that it gets
-    #[arg(required_unless_present = "neurons", conflicts_with = "neurons")]
+    #[arg(required_unless_present = "neurons", conflicts_with = "neurons", value_parser = NonEmptyStringValueParser::new())]
     label: Option<String>,
     /// Make a structure of these neurons: each by its number in the tables, as 17, or with its layer,
     /// as L_hidden_1:17
@@ -185,12 +186,17 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
                 let rows = session.sql(SHOW).await?;
                 let rows = rows.filter(col("name").eq(lit(name.as_str())));
                 let rows = rows.map_err(QueryError::from)?;
-                let power = session.structure_power(&name).await?;
+                let power = session.structure_power(&name).await;
                 destination
                     .write(rows.execute_stream().await.map_err(QueryError::from)?)
                     .await?;
-                if let Some(power) = power {
-                    eprintln!("{}", told(&power));
+                match power {
+                    Ok(Some(power)) => eprintln!("{}", told(&power)),
+                    Ok(None) => {}
+                    // What is kept of it is shown all the same.
+                    Err(error) => {
+                        eprintln!("how well they tell their class cannot be said: {error}")
+                    }
                 }
                 Ok(())
             })

@@ -189,7 +189,7 @@ fn drawn(asked: &Asked<'_>, rows: Vec<Row>, metric: &str, wanted: &str, chosen: 
     };
     let (title, parts) = match wanted {
         "all" => (
-            "What silencing neurons costs".to_owned(),
+            format!("What silencing neurons costs: {metric}"),
             vec!["of the class that they go with, or of all samples".to_owned()],
         ),
         _ => (

@@ -16,11 +16,8 @@ pub(super) const PARAMETERS: &[&str] = &[
     "permutations Int32 = 200: how many permutations chance is judged by; with 0 it is not judged",
 ];
 
-/// From which corrected p-value on a score is called chance.
-const CHANCE: f64 = 0.05;
-
-/// How many permutations chance is judged by unless told otherwise.
-pub(super) const NUM_PERMUTATIONS: i64 = 200;
+/// From which corrected p-value on something is called chance.
+pub(crate) const CHANCE: f64 = 0.05;
 
 /// A neuron's scores by class; none where there is no score.
 pub(super) struct Profile {
@@ -62,10 +59,16 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         .values()
         .filter(|profile| profile.best().is_none())
         .count();
-    let shown: Vec<i64> = match asked.number("chosen").filter(|&chosen| chosen != epoch) {
-        None => strongest(&profiles, top),
+    let mut chosen = asked.number("chosen").filter(|&chosen| chosen != epoch);
+    let mut shown = match chosen {
+        None => Vec::new(),
         Some(chosen) => strongest(&self::profiles(asked, chosen, 0).await?, top),
     };
+    // Where nothing has a score there, as where the network takes all samples for one class.
+    if shown.is_empty() {
+        chosen = None;
+        shown = strongest(&profiles, top);
+    }
     let profiles: Vec<Profile> = shown
         .iter()
         .filter_map(|neuron| profiles.remove(neuron))
@@ -90,14 +93,15 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     if permutations > 0 {
         notes.push(format!(
             "Grey cells are not told from chance: p is {CHANCE} or more by {permutations} permutations, \
-             corrected for all neurons and classes."
+             corrected for all neurons and classes; or the neuron has the same activation for every sample."
         ));
     }
-    if profiles.len() + num_constant < num_neurons {
-        let of_epoch = match asked.number("chosen") {
-            Some(chosen) if chosen != epoch => format!(" of epoch {chosen}"),
-            _ => String::new(),
-        };
+    let num_left = match chosen {
+        None => num_neurons - num_constant,
+        Some(_) => num_neurons,
+    };
+    if profiles.len() < num_left {
+        let of_epoch = chosen.map_or_else(String::new, |chosen| format!(" of epoch {chosen}"));
         notes.push(format!(
             "{} of {num_neurons} neurons: those with the highest correlations{of_epoch}, by the class of the \
              highest.",
@@ -106,7 +110,12 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     }
     if num_constant > 0 {
         notes.push(format!(
-            "{num_constant} of {num_neurons} neurons have the same activation for every sample and are not shown."
+            "{num_constant} of {num_neurons} neurons have the same activation for every sample{}.",
+            if chosen.is_none() {
+                " and are not shown"
+            } else {
+                ""
+            }
         ));
     }
     let names = profiles

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trace::Table;
 
-use super::association::{NUM_PERMUTATIONS, profiles};
+use super::association::profiles;
 use super::{Asked, PlotError};
 use crate::analysis::clusters::Linkage;
 use crate::chart::{Axis, Chart, Content, Panel, Point, PointGroup, number};
@@ -22,6 +22,7 @@ pub(super) const PARAMETERS: &[&str] = &[
     "perplexity Int64 = NULL: of t-SNE, about how many neighbours a neuron has; by default 30, or as many as \
      there can be",
     "seed Int64 = 0: of t-SNE: the same seed gives the same picture",
+    "permutations Int32 = 200: with `colour=class`, how many permutations chance is judged by",
 ];
 
 /// Of more neurons than this, so many are shown.
@@ -157,7 +158,8 @@ async fn classes(
     let mut classes: BTreeMap<i64, usize> = outputs.collect();
     // What is left has to be compared with the outputs.
     if classes.len() < embedding.neurons.len() {
-        let profiles = profiles(asked, i64::from(embedding.epoch), NUM_PERMUTATIONS).await?;
+        let permutations = asked.number("permutations").unwrap_or(0);
+        let profiles = profiles(asked, i64::from(embedding.epoch), permutations).await?;
         let found = profiles.into_iter();
         let found = found.filter_map(|(neuron, profile)| Some((neuron, profile.class()?)));
         classes.extend(found);
@@ -226,6 +228,11 @@ fn drawn(
         ValuesOf::Weights => "have weights alike",
         ValuesOf::Activations => "respond alike",
     };
+    // How classes were told from chance, if colours tell classes.
+    let permutations = match colour {
+        Colour::Class => asked.number("permutations"),
+        Colour::Layer | Colour::Cluster => None,
+    };
     Chart {
         title: format!(
             "Which neurons {compared}, by {by}, epoch {}",
@@ -238,12 +245,12 @@ fn drawn(
             y: axis(1),
             content: Content::Points(shown),
         }],
-        notes: notes(embedding, method, colour),
+        notes: notes(embedding, method, permutations),
     }
 }
 
 /// What the picture is worth, and how it is read.
-fn notes(embedding: &Embedding, method: EmbeddingMethod, colour: Colour) -> Vec<String> {
+fn notes(embedding: &Embedding, method: EmbeddingMethod, permutations: Option<i64>) -> Vec<String> {
     let mut notes = Vec::new();
     let no_structure = embedding.silhouette.is_none_or(|s| s <= NO_STRUCTURE);
     let not_trusted = embedding.trustworthiness.is_some_and(|t| t < NOT_TRUSTED);
@@ -279,9 +286,9 @@ fn notes(embedding: &Embedding, method: EmbeddingMethod, colour: Colour) -> Vec<
          -1 to 1, is how much nearer a neuron is to its own cluster (Ward's) than to the next."
             .to_owned(),
     );
-    if matches!(colour, Colour::Class) {
+    if let Some(permutations) = permutations {
         notes.push(format!(
-            "A class is the one with whose prediction the activation is correlated most, unless {NUM_PERMUTATIONS} \
+            "A class is the one with whose prediction the activation is correlated most, unless {permutations} \
              permutations say that chance goes as far."
         ));
     }

@@ -26,8 +26,9 @@ const TIMES: [(&str, &[&str]); 3] = [
 /// The section, and how many bytes the run takes on disk, where that is known.
 pub(super) async fn section(source: &Source<'_>) -> Result<(Section, Option<u64>)> {
     let mut parts = vec![Part::text(
-        "Recording takes a copy of the network and hands it over; all else is done by other threads while \
-         training goes on. What the training thread spent on it is what training lost.",
+        "Recording hands a snapshot of the network over; all else is done by other threads while training goes on. \
+         Training lost what its thread spent on it, and, where it trains on the same processor, what the others \
+         took from it.",
     )];
     let (disk, on_disk) = disk(source).await?;
     let times = times(source).await?;
@@ -83,14 +84,14 @@ async fn disk(source: &Source<'_>) -> Result<(Part, Option<u64>)> {
     Ok((part, Some(all.unsigned_abs())))
 }
 
-/// A figure of what recording cost, by epoch.
+/// A figure of what recording cost, by epoch; of several processes the mean.
 type Times = BTreeMap<String, BTreeMap<i64, f64>>;
 
 async fn times(source: &Source<'_>) -> Result<Times> {
     let rows = source
         .sql(
-            "SELECT name, epoch, CASE WHEN name LIKE '%_high_water_bytes' THEN max(value) ELSE sum(value) END AS value \
-             FROM metrics WHERE name LIKE 'recorder.%' OR name LIKE 'sink.%' GROUP BY name, epoch",
+            "SELECT name, epoch, CASE WHEN name LIKE '%_high_water_bytes' THEN max(value) \
+             ELSE sum(value) / count(DISTINCT rank) END AS value FROM metrics WHERE name LIKE 'recorder.%' OR name LIKE 'sink.%' GROUP BY name, epoch",
         )
         .await?;
     let (names, epochs) = (texts(&rows, "name"), integers(&rows, "epoch"));
@@ -109,6 +110,13 @@ async fn summary(source: &Source<'_>, times: &Times) -> Result<Vec<Vec<String>>>
     let captures = total("sink.num_captures").filter(|count| *count > 0.0);
     let mut rows = Vec::new();
     let mut add = |what: &str, told: String| rows.push(vec![what.to_owned(), told]);
+    let ranks = source.session.info().world_size;
+    if ranks > 1 {
+        add(
+            "processes",
+            format!("{ranks}; what follows is the mean of them"),
+        );
+    }
     let ms = |value: f64| format!("{} ms", number(value));
     if let Some(captures) = captures {
         add("captures", grouped(captures as u64));
@@ -176,10 +184,10 @@ async fn summary(source: &Source<'_>, times: &Times) -> Result<Vec<Vec<String>>>
 
 /// Milliseconds from the run's creation to its last capture's commit.
 async fn wall_ms(source: &Source<'_>) -> Result<Option<f64>> {
-    let created = source.session.info().created.replace('\'', "");
+    let created = source.session.info().created.replace('\'', "''");
     let rows = source
         .sql(&format!(
-            "SELECT CAST(max(time) AS BIGINT) - CAST(CAST('{created}' AS TIMESTAMP(3)) AS BIGINT) AS ms \
+            "SELECT CAST(max(time) AS BIGINT) - CAST(TRY_CAST('{created}' AS TIMESTAMP(3)) AS BIGINT) AS ms \
              FROM commits WHERE \"table\" IN ('weights', 'activations', 'classifications', 'metrics')"
         ))
         .await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 
-use super::{Part, Result, Section, Source, still};
+use super::{Part, Result, Section, Source, introduced, still};
 use crate::chart::{Axis, Chart, Content, Line, Panel};
 use crate::plot::PlotKind;
 use crate::plot::rows::{floats, integers, texts};
@@ -28,16 +28,15 @@ pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
         )),
     }
     let layers = source.session.info().layers.layers();
+    let told = "Of each neuron, by epoch, how large its weights are: rows that brighten are neurons that learning \
+                leans on.";
+    if let [first, .., _] = layers {
+        let arguments = [("layer", first.layer.as_str())];
+        let picture = source.picture(PlotKind::Weights, &arguments).await?;
+        parts.extend(introduced(told, picture));
+    }
     if let Some(last) = layers.last() {
-        parts.push(Part::text(
-            "Of each neuron, by epoch, how large its weights are: rows that brighten are neurons that learning \
-             leans on.",
-        ));
         let arguments = [("layer", last.layer.as_str())];
-        if layers.len() > 1 {
-            let first = [("layer", layers[0].layer.as_str())];
-            parts.push(source.picture(PlotKind::Weights, &first).await?);
-        }
         parts.push(source.picture(PlotKind::Weights, &arguments).await?);
     }
     // The last layer before the outputs, whose activations the outputs are made of.

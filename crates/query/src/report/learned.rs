@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Part, Result, Section, Source, counted, listed, percent};
+use super::{Part, Result, Section, Source, counted, introduced, listed, or_missing, percent};
 use crate::chart::number;
 use crate::phases::phases;
 use crate::plot::PlotKind;
@@ -13,12 +13,15 @@ pub(super) const HEADING: &str = "How it learned";
 /// What may say how good a network is, the first of them that was recorded.
 const SCORES: [&str; 3] = ["accuracy", "label_accuracy", "r2"];
 
-/// What the held-out samples said of the network, epoch after epoch.
+/// What the held-out samples said of the network.
 #[derive(Debug, Default)]
 pub(super) struct Curve {
-    loss: Vec<(i64, f64)>,
-    score: Option<(&'static str, Vec<(i64, f64)>)>,
+    loss: ByEpoch,
+    score: Option<(&'static str, ByEpoch)>,
 }
+
+/// A figure by epoch; none where it is not a number.
+type ByEpoch = Vec<(i64, Option<f64>)>;
 
 impl Curve {
     pub(super) async fn of(source: &Source<'_>) -> Result<Self> {
@@ -30,10 +33,9 @@ impl Curve {
             .await?;
         let (epochs, names) = (integers(&rows, "epoch"), texts(&rows, "name"));
         let values = floats(&rows, "value");
-        let of = |name: &str| -> Vec<(i64, f64)> {
+        let of = |name: &str| -> ByEpoch {
             let rows = (0..rows.num_rows()).filter(|&row| names[row] == name);
-            rows.filter_map(|row| Some((epochs[row], values[row]?)))
-                .collect()
+            rows.map(|row| (epochs[row], values[row])).collect()
         };
         let score = SCORES
             .into_iter()
@@ -54,11 +56,22 @@ impl Curve {
         }
     }
 
-    pub(super) fn last_loss(&self) -> Option<f64> {
+    /// A score as it is told.
+    pub(super) fn score(name: &str, score: Option<f64>) -> String {
+        match (name, score) {
+            (_, None) => "not a number".to_owned(),
+            ("r2", Some(score)) => number(score),
+            (_, Some(score)) => percent(score),
+        }
+    }
+
+    /// The loss at the last epoch; none where there is no loss.
+    pub(super) fn last_loss(&self) -> Option<Option<f64>> {
         self.loss.last().map(|(_, loss)| *loss)
     }
 
-    pub(super) fn last_score(&self) -> Option<(&'static str, f64)> {
+    /// What the score is, and at the last epoch.
+    pub(super) fn last_score(&self) -> Option<(&'static str, Option<f64>)> {
         let (name, curve) = self.score.as_ref()?;
         Some((name, curve.last()?.1))
     }
@@ -69,28 +82,52 @@ impl Curve {
         if let Some((name, curve)) = &self.score
             && let (Some(first), Some(last)) = (curve.first(), curve.last())
         {
-            told += &match *name {
-                "accuracy" => format!(
+            let of = |at: &(i64, Option<f64>)| Self::score(name, at.1);
+            told += &match (*name, first.0 == last.0) {
+                ("accuracy", true) => {
+                    format!(
+                        " After epoch {} it was right about {} of them.",
+                        last.0,
+                        of(last)
+                    )
+                }
+                ("accuracy", false) => format!(
                     " After epoch {} it was right about {} of them, after epoch {} about {}.",
                     first.0,
-                    percent(first.1),
+                    of(first),
                     last.0,
-                    percent(last.1)
+                    of(last)
                 ),
-                name => format!(
-                    " Its {} on them went from {} after epoch {} to {} after epoch {}.",
+                (name, true) => {
+                    let name = Self::score_name(name);
+                    format!(" {name} on them, after epoch {}: {}.", last.0, of(last))
+                }
+                (name, false) => format!(
+                    " {} on them: {} after epoch {}, {} after epoch {}.",
                     Self::score_name(name),
-                    number(first.1),
+                    of(first),
                     first.0,
-                    number(last.1),
+                    of(last),
                     last.0
                 ),
             };
         }
-        let best = self.loss.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-        if let (Some(best), Some(last)) = (best, self.loss.last()) {
+        if let Some((broken, _)) = self.loss.iter().find(|(_, loss)| loss.is_none()) {
+            return told
+                + &format!(" From epoch {broken} on its loss on them was not always a number.");
+        }
+        let finite = self
+            .loss
+            .iter()
+            .filter_map(|&(epoch, loss)| Some((epoch, loss?)));
+        let finite: Vec<(i64, f64)> = finite.collect();
+        let best = finite.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        if let (Some(best), [_, .., last]) = (best, finite.as_slice()) {
             told += &match best.0 == last.0 {
-                true => " Its loss on them was still falling at the last epoch.".to_owned(),
+                true => format!(
+                    " Its loss on them was lowest at the end ({}).",
+                    number(last.1)
+                ),
                 false => format!(
                     " Its loss on them was lowest after epoch {} ({}) and is {} at the end.",
                     best.0,
@@ -113,14 +150,14 @@ pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
     if !source.session.info().class_names.is_empty() {
         parts.push(source.film(PlotKind::Confusion, &[]).await?);
         parts.extend(classes(source).await?);
-        parts.push(Part::text(
+        parts.extend(introduced(
             "Some samples are easy from the start, some are learned late, some never. Those to the right are \
              ones that the network wavered about; those at the bottom it kept getting wrong, which is also \
              where wrongly labelled samples end up.",
+            source.picture(PlotKind::Cartography, &[]).await?,
         ));
-        parts.push(source.picture(PlotKind::Cartography, &[]).await?);
     }
-    parts.extend(stretches(source).await?);
+    parts.extend(or_missing(stretches(source).await)?);
     Ok(Section {
         heading: HEADING,
         parts,
@@ -182,9 +219,10 @@ async fn stretches(source: &Source<'_>) -> Result<Vec<Part>> {
         let begins = layer.begins();
         let firsts = (0..begins.len()).filter(|&at| begins[at]);
         let firsts: Vec<String> = firsts.map(|at| layer.epochs[at].to_string()).collect();
-        let steady = match layer.most_tried {
-            Some(most) if firsts.len() >= most => "perhaps one steady change",
-            _ => "",
+        let note = match (layer.measures.is_empty(), layer.is_perhaps_steady()) {
+            (true, _) => "nothing that changes",
+            (false, true) => "perhaps one steady change",
+            (false, false) => "",
         };
         vec![
             layer.layer.clone(),
@@ -197,7 +235,7 @@ async fn stretches(source: &Source<'_>) -> Result<Vec<Part>> {
                     .map(|m| m.replace('_', " "))
                     .collect::<Vec<_>>(),
             ),
-            steady.to_owned(),
+            note.to_owned(),
         ]
     });
     let rows: Vec<Vec<String>> = rows.collect();
@@ -210,4 +248,47 @@ async fn stretches(source: &Source<'_>) -> Result<Vec<Part>> {
         )),
         Part::grid("Stretches of training", &columns, rows),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(score: &'static str, scores: &[f64], losses: &[f64]) -> String {
+        let curve = |values: &[f64]| -> ByEpoch {
+            let values = values
+                .iter()
+                .map(|&value| value.is_finite().then_some(value));
+            (0..).zip(values).collect()
+        };
+        let score = (!scores.is_empty()).then(|| (score, curve(scores)));
+        Curve {
+            loss: curve(losses),
+            score,
+        }
+        .told()
+    }
+
+    #[test]
+    fn a_curve_is_told_as_it_went() {
+        assert_eq!(
+            told("accuracy", &[0.5, 0.9], &[1.0, 0.25]),
+            " After epoch 0 it was right about 50.0 % of them, after epoch 1 about 90.0 %. Its loss on them was \
+             lowest at the end (0.25)."
+        );
+        assert_eq!(
+            told("r2", &[-0.5, 0.75], &[0.5, 0.25, 0.75]),
+            " R² on them: -0.5 after epoch 0, 0.75 after epoch 1. Its loss on them was lowest after epoch 1 (0.25) \
+             and is 0.75 at the end."
+        );
+        assert_eq!(
+            told("accuracy", &[0.5], &[1.0]),
+            " After epoch 0 it was right about 50.0 % of them."
+        );
+        assert_eq!(
+            told("accuracy", &[], &[1.0, f64::NAN, 0.5]),
+            " From epoch 1 on its loss on them was not always a number."
+        );
+        assert_eq!(told("accuracy", &[], &[]), "");
+    }
 }

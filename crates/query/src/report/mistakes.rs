@@ -1,7 +1,11 @@
 //! Whether its neurons tell when it is wrong.
 
-use super::{Part, Result, Section, Source, counted};
+use arrow::array::RecordBatch;
+use trace::Layer;
+
+use super::{Part, Result, Section, Source, counted, or_missing};
 use crate::chart::number;
+use crate::linear_probe::MAX_NEURONS;
 use crate::plot::rows::{floats, integers, texts};
 
 pub(super) const HEADING: &str = "Do its neurons tell when it is wrong?";
@@ -10,13 +14,35 @@ pub(super) const HEADING: &str = "Do its neurons tell when it is wrong?";
 const TOP: &str = "10";
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    let rows = source.named("meta_model", &[("top", TOP)]).await?;
+    let parts = match source.session.info().class_names.is_empty() {
+        true => vec![Part::Missing(
+            "It is neither right nor wrong where it predicts no classes.".to_owned(),
+        )],
+        false => or_missing(parts(source).await)?,
+    };
+    Ok(Section {
+        heading: HEADING,
+        parts,
+        commands: vec!["meta RUN"],
+    })
+}
+
+async fn parts(source: &Source<'_>) -> Result<Vec<Part>> {
+    let layer = learned_from(source);
+    let mut arguments = vec![("top", TOP)];
+    arguments.extend(layer.map(|layer| ("layer", layer)));
+    let rows = source.named("meta_model", &arguments).await?;
     let mut parts = vec![Part::text(
         "A second model looks at the activations of the first: can it tell from the neurons alone whether the \
          network is right about a sample? It is judged on samples that it has not learned from. The score is the \
          probability that a sample that the network is right about comes out above one that it is wrong \
          about: 0.5 is guessing, 1 is certainty.",
     )];
+    if let Some(layer) = layer {
+        parts.push(Part::text(format!(
+            "It looks at {layer} alone: it learns from {MAX_NEURONS} neurons at most."
+        )));
+    }
     if rows.num_rows() == 0 {
         parts.push(Part::Missing(
             "That takes activations, classifications, and five samples at least that the network is wrong about, \
@@ -50,30 +76,75 @@ pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
             count("mistakes")
         );
         parts.push(Part::grid(caption, &["told by", "score"], scores.to_vec()));
-        let best = models
-            .iter()
-            .filter_map(|(name, score, _)| Some((name, first(score)?)))
-            .max_by(|a, b| a.1.total_cmp(&b.1));
-        if let Some((name, _)) = best {
-            parts.push(Part::text(format!("Here {name} tells mistakes best.")));
+        parts.extend(best(models.map(|(name, score, spread)| {
+            (name, first(score), spread.and_then(first))
+        })));
+        // What matters to a forest that guesses is chance.
+        let spread = first("forest_auc_std").unwrap_or(0.0);
+        if first("forest_auc").is_some_and(|score| score - spread > 0.5) {
+            parts.push(mattering(&rows));
         }
-        let (neurons, layers) = (integers(&rows, "neuron"), texts(&rows, "layer"));
-        let (importances, spreads) = (floats(&rows, "importance"), floats(&rows, "importance_std"));
-        let grid = (0..rows.num_rows()).map(|row| {
-            let told = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
-            vec![
-                format!("n_{}", neurons[row]),
-                layers[row].clone(),
-                format!("{} ± {}", told(importances[row]), told(spreads[row])),
-            ]
-        });
-        let columns = ["neuron", "layer", "the score falls by, without it"];
-        let caption = "The neurons that matter most to the forest";
-        parts.push(Part::grid(caption, &columns, grid.collect()));
     }
-    Ok(Section {
-        heading: HEADING,
-        parts,
-        commands: vec!["meta RUN"],
-    })
+    Ok(parts)
+}
+
+/// The neurons that the forest relies on.
+fn mattering(rows: &RecordBatch) -> Part {
+    let (neurons, layers) = (integers(rows, "neuron"), texts(rows, "layer"));
+    let (importances, spreads) = (floats(rows, "importance"), floats(rows, "importance_std"));
+    let mattering = (0..rows.num_rows()).filter(|&row| importances[row].is_some_and(|i| i > 0.0));
+    let grid = mattering.map(|row| {
+        let told = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
+        vec![
+            format!("n_{}", neurons[row]),
+            layers[row].clone(),
+            format!("{} ± {}", told(importances[row]), told(spreads[row])),
+        ]
+    });
+    let columns = ["neuron", "layer", "the score falls by, without it"];
+    let caption = "The neurons that matter most to the forest";
+    let grid: Vec<Vec<String>> = grid.collect();
+    match grid.is_empty() {
+        true => Part::text("No neuron alone matters to the forest."),
+        false => Part::grid(caption, &columns, grid),
+    }
+}
+
+/// The layer that is learned from where all are too many: the last that is not, before the outputs.
+fn learned_from<'a>(source: &Source<'a>) -> Option<&'a str> {
+    let num_units = |layer: &Layer| layer.num_recorded_units() as usize;
+    let (_, hidden) = source.session.info().layers.layers().split_last()?;
+    if hidden.iter().map(num_units).sum::<usize>() <= MAX_NEURONS {
+        return None;
+    }
+    let last = hidden
+        .iter()
+        .rev()
+        .find(|layer| num_units(layer) <= MAX_NEURONS);
+    last.map(|layer| layer.layer.as_str())
+}
+
+/// Which of several models tells mistakes best, if one does: by more than its score differs from fold to fold.
+fn best(models: [(&str, Option<f64>, Option<f64>); 3]) -> Option<Part> {
+    let scored = models
+        .into_iter()
+        .filter_map(|(name, score, spread)| Some((name, score?, spread)));
+    let mut scored: Vec<(&str, f64, Option<f64>)> = scored.collect();
+    scored.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let [first, second, ..] = scored.as_slice() else {
+        return None;
+    };
+    let spread = [first.2, second.2]
+        .into_iter()
+        .flatten()
+        .fold(0.0, f64::max);
+    if first.1 - spread <= 0.5 {
+        let told = "None of them tells mistakes from the rest better than guessing.";
+        return Some(Part::text(told));
+    }
+    Some(Part::text(match first.1 - second.1 > spread {
+        true => format!("Here {} tells mistakes best.", first.0),
+        false => "The best two differ by less than their scores do from fold to fold: neither is clearly better."
+            .to_owned(),
+    }))
 }

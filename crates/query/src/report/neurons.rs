@@ -2,21 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Part, Result, Section, Source, counted, p_value, percent, still};
+use super::{
+    Part, Result, Section, Source, counted, introduced, or_missing, p_value, percent, refused,
+    still,
+};
+use crate::analysis::JointPower;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks, number};
 use crate::plot::PlotKind;
+use crate::plot::association::CHANCE;
 use crate::plot::rows::{floats, integers, texts};
 
 pub(super) const HEADING: &str = "Which neurons became what, and when";
-
-/// From which corrected p-value on an association is called chance.
-const CHANCE: f64 = 0.05;
 
 /// How many neurons of each class the table has.
 const PER_CLASS: usize = 3;
 
 /// How many changes and chains of weights their tables have.
 const MAX_ROWS: usize = 10;
+
+/// More neurons than this are placed at the last epoch alone: it takes seconds an epoch.
+const MAX_FILMED: u32 = 1000;
 
 /// How many structures their table has.
 const MAX_STRUCTURES: usize = 40;
@@ -28,8 +33,8 @@ pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
             "Neurons are told apart by the classes that they go with, and this run has no classes."
                 .to_owned(),
         ));
-        parts.extend(connections(source).await?);
-        return Ok(section_of(parts));
+        parts.extend(or_missing(connections(source).await)?);
+        return Ok(section_of(parts, &[]));
     }
     parts.push(Part::text(format!(
         "A neuron goes with a class where it is active for the samples that the network takes for that class, and \
@@ -48,36 +53,31 @@ pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
     let is_known = matches!(film, Part::Film(_));
     parts.push(film);
     if is_known {
-        parts.extend(onset(source, &permutations).await?);
-        parts.extend(counts(source, &permutations).await?);
-        parts.extend(steadiness(source).await?);
-        parts.extend(changes(source, &permutations).await?);
+        parts.extend(or_missing(onset(source, &permutations).await)?);
+        parts.extend(or_missing(counts(source, &permutations).await)?);
+        parts.extend(or_missing(steadiness(source).await)?);
+        parts.extend(or_missing(changes(source, &permutations).await)?);
+        parts.extend(alike(source, &permutations).await?);
     }
-    if is_known {
-        parts.push(Part::text(
-            "Neurons that respond alike stand beside each other, coloured by the class that they go with. Each epoch \
-             begins where the one before it ended, so that what moves has changed.",
-        ));
-        let arguments = [("colour", "class")];
-        parts.push(source.film(PlotKind::Embedding, &arguments).await?);
-    }
-    parts.extend(structures(source).await?);
-    parts.extend(connections(source).await?);
-    Ok(section_of(parts))
+    parts.extend(or_missing(structures(source).await)?);
+    parts.extend(or_missing(connections(source).await)?);
+    Ok(section_of(parts, CLASS_COMMANDS))
 }
 
-fn section_of(parts: Vec<Part>) -> Section {
+/// What else can be asked where there are classes.
+const CLASS_COMMANDS: &[&str] = &[
+    "run structure_onset RUN --param class=1",
+    "run class_changes RUN",
+    "structures find RUN",
+    "structures list RUN",
+];
+
+fn section_of(parts: Vec<Part>, commands: &[&'static str]) -> Section {
+    let always = ["embed RUN --epoch all", "run strongest_paths RUN"];
     Section {
         heading: HEADING,
         parts,
-        commands: vec![
-            "run structure_onset RUN --param class=3",
-            "run class_changes RUN",
-            "structures find RUN",
-            "structures list RUN",
-            "embed RUN --epoch all",
-            "run strongest_paths RUN",
-        ],
+        commands: [commands, &always].concat(),
     }
 }
 
@@ -174,32 +174,42 @@ async fn counts(source: &Source<'_>, permutations: &str) -> Result<Option<Part>>
     }))
 }
 
-/// How far the strongest neurons of a class are those of the epoch before.
+/// How far the strongest neurons of a class are those of the capture before.
 async fn steadiness(source: &Source<'_>) -> Result<Option<Part>> {
-    const TOP: &str = "5";
-    let rows = source.named("rank_stability", &[("top", TOP)]).await?;
+    const TOP: f64 = 5.0;
+    let rows = source
+        .named("rank_stability", &[("top", &TOP.to_string())])
+        .await?;
     let (epochs, kept) = (integers(&rows, "epoch"), integers(&rows, "kept"));
-    let mean = |of: i64| -> Option<f64> {
-        let kept = epochs.iter().zip(&kept).filter(|&(&epoch, _)| epoch == of);
-        let kept: Vec<f64> = kept.map(|(_, &kept)| kept as f64).collect();
-        (!kept.is_empty()).then(|| kept.iter().sum::<f64>() / kept.len() as f64)
-    };
-    let one_decimal = |value: f64| number((10.0 * value).round() / 10.0);
     let (Some(&first), Some(&last)) = (epochs.first(), epochs.last()) else {
         return Ok(None);
     };
-    Ok(mean(first).zip(mean(last)).map(|(at_first, at_last)| {
-        Part::text(format!(
-            "Of the {TOP} strongest neurons of a class, {} had been among them at the epoch before, on the mean \
-             over the classes, at epoch {first}, and {} at epoch {last}.",
-            one_decimal(at_first),
-            one_decimal(at_last)
-        ))
-    }))
+    let mean = |of: i64, values: &[i64]| -> f64 {
+        let of_epoch = epochs.iter().zip(values).filter(|&(&epoch, _)| epoch == of);
+        let values: Vec<f64> = of_epoch.map(|(_, &value)| value as f64).collect();
+        values.iter().sum::<f64>() / values.len().max(1) as f64
+    };
+    let ranked = mean(last, &integers(&rows, "neurons"));
+    // Of few neurons chance keeps most.
+    if first == last || ranked < 4.0 * TOP {
+        return Ok(None);
+    }
+    let one_decimal = |value: f64| number((10.0 * value).round() / 10.0);
+    Ok(Some(Part::text(format!(
+        "Of the {TOP} strongest neurons of a class, {} had been among them at the capture before, on the mean over \
+         the classes, at epoch {first}, and {} at epoch {last}; with {} neurons chance would have kept {}.",
+        one_decimal(mean(first, &kept)),
+        one_decimal(mean(last, &kept)),
+        one_decimal(ranked),
+        one_decimal(TOP * TOP / ranked),
+    ))))
 }
 
 /// Neurons that went over to another class.
 async fn changes(source: &Source<'_>, permutations: &str) -> Result<Option<Part>> {
+    if source.session.captured_epochs().len() < 2 {
+        return Ok(None);
+    }
     let arguments = [("permutations", permutations)];
     let rows = source.named("class_changes", &arguments).await?;
     let (epochs, neurons) = (integers(&rows, "epoch"), integers(&rows, "neuron"));
@@ -234,11 +244,34 @@ async fn changes(source: &Source<'_>, permutations: &str) -> Result<Option<Part>
         "correlation",
     ];
     let caption = format!(
-        "{} went over to another class; the latest {}",
+        "{} went over from one class to another, some of them back; the latest {}",
         counted(num_changed, "neuron"),
         counted(rows.len() as u64, "change")
     );
     Ok(Some(Part::grid(caption, &columns, rows)))
+}
+
+/// Neurons as points, near each other where they respond alike.
+async fn alike(source: &Source<'_>, permutations: &str) -> Result<Vec<Part>> {
+    let arguments = [("colour", "class"), ("permutations", permutations)];
+    let layers = source.session.info().layers.layers();
+    let hidden = layers.split_last().map_or(layers, |(_, hidden)| hidden);
+    let num_hidden: u32 = hidden.iter().map(|layer| layer.num_recorded_units()).sum();
+    let told = "Neurons that respond alike stand beside each other, coloured by the class that they go with.";
+    Ok(match num_hidden <= MAX_FILMED {
+        true => introduced(
+            format!(
+                "{told} Each epoch begins where the one before it ended, so that what moves has changed."
+            ),
+            source.film(PlotKind::Embedding, &arguments).await?,
+        ),
+        false => introduced(
+            format!(
+                "{told} Of so many neurons it is the last epoch alone; `query embed --epoch all` follows them."
+            ),
+            source.picture(PlotKind::Embedding, &arguments).await?,
+        ),
+    })
 }
 
 /// The named sets of neurons that the run keeps.
@@ -278,7 +311,15 @@ async fn structures(source: &Source<'_>) -> Result<Vec<Part>> {
         let reach = |values: &[Option<f64>], pick: fn(f64, f64) -> f64| {
             rows.iter().filter_map(|&row| values[row]).reduce(pick)
         };
-        let power = source.session.structure_power(name).await?;
+        // None of neurons without activations, or of too many.
+        let power = match source.session.structure_power(name).await {
+            Ok(power) => power,
+            Err(error) => refused(error.into()).map(|_| None)?,
+        };
+        let power = |of: &dyn Fn(&JointPower) -> String| {
+            let power = power.as_ref().map(|found| of(&found.power));
+            power.unwrap_or_else(|| "–".to_owned())
+        };
         let since = rows.iter().map(|&row| firsts[row]).min().unwrap_or(-1);
         // Of neurons that somebody chose by hand.
         let none = || "–".to_owned();
@@ -291,21 +332,15 @@ async fn structures(source: &Source<'_>) -> Result<Vec<Part>> {
             epochs[first].to_string(),
             known(since).map_or_else(none, |epoch| epoch.to_string()),
             match halves[first].as_str() {
-                "" => "all".to_owned(),
-                half => half.to_owned(),
+                "" => "by hand".to_owned(),
+                "all" => "all".to_owned(),
+                half => format!("the {half} half"),
             },
             told(reach(&scores, f64::max)),
             p_value(reach(&p_values, f64::max)),
-            power.map_or_else(
-                || "–".to_owned(),
-                |power| {
-                    format!(
-                        "{} ({})",
-                        number(power.power.auc),
-                        percent(power.power.accuracy)
-                    )
-                },
-            ),
+            power(&|power| number(power.auc)),
+            power(&|power| percent(power.accuracy)),
+            power(&|power| percent(power.majority)),
         ]);
     }
     let caption = match num_kept as usize > MAX_STRUCTURES {
@@ -314,9 +349,10 @@ async fn structures(source: &Source<'_>) -> Result<Vec<Part>> {
     };
     Ok(vec![
         Part::text(
-            "A structure is a set of neurons with a name, as regions of a brain have. Its joint power is how well a \
-             linear probe tells the class from the rest by those neurons alone, on held-out samples that did not \
-             choose them: the AUC, and the share of right answers.",
+            "A structure is a set of neurons with a name, as regions of a brain have. How well they tell their class \
+             from the rest together is judged by a linear probe: on the half of the held-out samples that did not \
+             choose them, if one half chose them, else on all. Beside its share of right answers stands what saying \
+             \"not this class\", or always this class, would have been right about.",
         ),
         Part::grid(
             caption,
@@ -326,10 +362,12 @@ async fn structures(source: &Source<'_>) -> Result<Vec<Part>> {
                 "neurons",
                 "at epoch",
                 "since",
-                "chosen on half",
+                "chosen by",
                 "highest score",
                 "largest p",
-                "joint power",
+                "AUC together",
+                "right",
+                "right without them",
             ],
             grid,
         ),
@@ -347,9 +385,16 @@ async fn connections(source: &Source<'_>) -> Result<Vec<Part>> {
         .await?;
     let (ranks, classes) = (integers(&rows, "rank"), integers(&rows, "class"));
     let (strengths, paths) = (floats(&rows, "strength"), texts(&rows, "path"));
-    let has_classes = !source.session.info().class_names.is_empty();
+    // A single output tells the second of two classes, or a number.
+    let info = source.session.info();
+    let outputs = info
+        .layers
+        .layers()
+        .last()
+        .map(|layer| layer.num_units as usize);
+    let has_names = outputs == Some(info.class_names.len());
     let grid = (0..rows.num_rows().min(MAX_ROWS)).map(|row| {
-        let output = match has_classes {
+        let output = match has_names {
             true => source.class_name(classes[row]),
             false => classes[row].to_string(),
         };

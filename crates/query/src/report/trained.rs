@@ -1,16 +1,18 @@
 //! What was trained.
 
+use std::path::Path;
+
 use serde_json::Value;
-use trace::{Layer, RunInfo};
+use trace::{DatasetInfo, Layer, RunInfo};
 
 use super::learned::Curve;
-use super::{Part, Section, Source, counted, grouped, percent};
+use super::{Part, Section, Source, counted, grouped};
 use crate::chart::number;
 
 pub(super) const HEADING: &str = "What was trained";
 
 /// Configuration that the text tells, or that is about recording rather than the network.
-const TOLD: [&str; 3] = ["dataset", "device", "checkpoint_every"];
+const TOLD: [&str; 4] = ["dataset", "device", "checkpoint_every", "seed"];
 
 /// The run in a few sentences.
 pub(super) fn lead(source: &Source<'_>, curve: &Curve) -> String {
@@ -26,15 +28,29 @@ pub(super) fn lead(source: &Source<'_>, curve: &Curve) -> String {
     match &info.dataset {
         Some(data) => {
             lead += &format!(
-                " learned from {} of the data set {}; {} were held out to judge it by.",
+                " learned from {} of the data set {}; {} held out to judge it by.",
                 counted(data.num_train, "sample"),
-                data.kind,
-                counted(data.num_held_out, "other"),
+                data_name(data),
+                match data.num_held_out {
+                    1 => "1 other was".to_owned(),
+                    others => format!("{} others were", grouped(others)),
+                },
             );
         }
-        None => lead += " was recorded while it learned.",
+        None => lead += ", as it was recorded.",
     }
     lead + &curve.told()
+}
+
+/// What a data set is called: files by their names.
+fn data_name(data: &DatasetInfo) -> &str {
+    let file = Path::new(&data.source)
+        .file_name()
+        .and_then(|name| name.to_str());
+    match data.source.as_str() {
+        "built-in" => &data.kind,
+        _ => file.unwrap_or(&data.kind),
+    }
 }
 
 /// The run in a few figures.
@@ -49,19 +65,17 @@ pub(super) fn figures(
     let mut figures = Vec::new();
     let mut add = |what: &str, figure: String| figures.push((what.to_owned(), figure));
     if let Some((name, score)) = curve.last_score() {
-        let score = match name {
-            "r2" => number(score),
-            _ => percent(score),
-        };
-        add(&format!("{}, held out", Curve::score_name(name)), score);
+        let told = Curve::score(name, score);
+        add(&format!("{}, held out", Curve::score_name(name)), told);
     }
     if let Some(loss) = curve.last_loss() {
-        add("loss, held out", number(loss));
+        let loss = loss.map_or_else(|| "not a number".to_owned(), number);
+        add("loss, held out", loss);
     }
     add("neurons", grouped(num_neurons));
     add("epochs recorded", grouped(num_captured));
     if let Some(bytes) = on_disk {
-        add("on disk", bytesize::ByteSize(bytes).to_string());
+        add("recorded data", bytesize::ByteSize(bytes).to_string());
     }
     figures
 }
@@ -113,7 +127,9 @@ pub(super) fn section(info: &RunInfo) -> Section {
     if !info.class_names.is_empty() {
         add("classes", shortened(&info.class_names.join(", ")));
     }
-    add("trained on", info.device.clone());
+    if info.device != "unknown" {
+        add("trained on", info.device.clone());
+    }
     if let Some(seed) = info.seed {
         add("seed", seed.to_string());
     }
@@ -124,11 +140,12 @@ pub(super) fn section(info: &RunInfo) -> Section {
         let train = settings.get("train").and_then(Value::as_object);
         let settings = train.unwrap_or(settings);
         for (name, value) in settings {
-            if !TOLD.contains(&name.as_str()) && name != "seed" && !value.is_null() {
-                let text = match value {
-                    Value::String(text) => text.clone(),
-                    value => value.to_string(),
-                };
+            let text = match value {
+                Value::Null | Value::Object(_) => continue,
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            if !TOLD.contains(&name.as_str()) {
                 add(&name.replace('_', " "), shortened(&text));
             }
         }

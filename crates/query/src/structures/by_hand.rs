@@ -58,10 +58,14 @@ impl Run {
         })?;
         let neurons = options.neurons.iter().map(|name| {
             let layer = name.find(&info.layers);
-            let layer = layer.map_err(|source| StructureError::UnknownNeuron {
-                source,
+            let layer = layer.map_err(|problem| StructureError::UnknownNeuron {
+                problem,
                 valid: told_neurons(info.layers.layers()),
             })?;
+            let output = info.layers.output_layer();
+            if output.is_some_and(|output| output.layer_index == layer.layer_index) {
+                return Err(StructureError::Output(name.neuron));
+            }
             Ok(StructureNeuron {
                 layer: layer.layer.to_string(),
                 neuron: name.neuron,

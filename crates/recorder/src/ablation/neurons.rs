@@ -46,10 +46,10 @@ pub enum NeuronsError {
     #[error("no neurons were named: {0}")]
     None(String),
     /// The network has no such neuron.
-    #[error("{source}: {valid}")]
+    #[error("{problem}: {valid}")]
     Unknown {
         /// What is wrong with its name.
-        source: UnknownNeuronError,
+        problem: UnknownNeuronError,
         /// Which can be silenced.
         valid: String,
     },
@@ -161,8 +161,8 @@ fn by_layer(
     for name in names {
         let layer = name
             .find(topology)
-            .map_err(|source| NeuronsError::Unknown {
-                source,
+            .map_err(|problem| NeuronsError::Unknown {
+                problem,
                 valid: valid_range(topology),
             })?;
         let neuron = name.neuron;
