@@ -31,6 +31,6 @@ step cargo run "${features[@]}" --locked --bin sink -- verify "$run/learner"
 
 step cargo test --workspace "${features[@]}" --doc --locked
 # Every benchmark once, to see that it works.
-step cargo test --workspace "${features[@]}" --bench capture --bench pipeline --locked
+step cargo test --workspace "${features[@]}" --bench capture --bench pipeline --bench structure_scores --locked
 # Last, so that the run ends with a test runner's own summary.
 step cargo test --workspace "${features[@]}" --lib --bins --tests --locked

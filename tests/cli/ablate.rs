@@ -67,8 +67,8 @@ fn figures_are_kept_in_the_run_and_agree_with_what_was_recorded() {
     }
     let rows = scratch.rows(
         "run",
-        "SELECT class, num_samples, predicted_before, predicted_after FROM ablations \
-         WHERE samples = 'class' AND metric = 'accuracy' ORDER BY class",
+        "SELECT class, num_samples, predicted_before, predicted_after, predicted_random, random_mean \
+         FROM ablations WHERE samples = 'class' AND metric = 'accuracy' ORDER BY class",
     );
     let confusion = scratch.rows(
         "run",
@@ -83,6 +83,15 @@ fn figures_are_kept_in_the_run_and_agree_with_what_was_recorded() {
         assert_eq!(numbers(&row["predicted_before"]), counts, "class {class}");
         let after: f64 = numbers(&row["predicted_after"]).iter().sum();
         assert_eq!(Some(after), row["num_samples"].as_f64());
+        // Of the mean over the draws the accuracy is the mean over the draws.
+        let random = numbers(&row["predicted_random"]);
+        let accuracy = random[class] / after;
+        let mean = row["random_mean"].as_f64().unwrap();
+        assert!(
+            (accuracy - mean).abs() < 1e-6,
+            "class {class}: {accuracy} {mean}"
+        );
+        assert!((random.iter().sum::<f64>() - after).abs() < 1e-3);
     }
     let gap = "SELECT class, of_class FROM ablations WHERE metric = 'accuracy_gap'";
     assert_eq!(scratch.rows("run", gap).len(), 1);

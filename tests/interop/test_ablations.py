@@ -112,6 +112,8 @@ def test_agrees_with_numpy(ablated, query, mode, half):
             if key[0] == "class":
                 counts = np.bincount(logits[of].argmax(axis=1), minlength=10)
                 assert figures[f"predicted_{column}"]["accuracy"].tolist() == counts.tolist(), key
+                # A row of a confusion matrix has as many samples, whichever neurons were silenced.
+                assert figures["predicted_random"]["accuracy"].sum() == pytest.approx(of.sum(), rel=1e-6), key
             if key == ("class", OF_CLASS):
                 others = expected["others", -1]
                 gap = right.mean() - (logits[others].argmax(axis=1) == targets[others]).mean()

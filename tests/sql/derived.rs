@@ -171,6 +171,7 @@ fn ablation_rows(capture: CaptureId, ablation: &Ablation) -> Result<RecordBatch>
         lists(&|_| ablation.has_draws.then_some(&[0.5, 1.0])),
         lists(&|figure| (figure.0 == "class").then_some(&[0.0, 2.0])),
         lists(&|_| None),
+        lists(&|figure| (ablation.has_draws && figure.0 == "class").then_some(&[0.25, 1.75])),
     ];
     Ok(derived_rows(Table::Ablations, capture, columns)?)
 }

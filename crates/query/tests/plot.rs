@@ -651,6 +651,7 @@ fn ablate(path: &std::path::Path, digits: &str, name: &str, after: [f64; 3]) {
             no_list(),
             no_list(),
             no_list(),
+            no_list(),
         ],
     );
     publish_derived(&run, Table::Ablations, capture, rows.unwrap()).unwrap();

@@ -24,7 +24,7 @@ use crate::random::{HostRng, Purpose};
 use crate::rebuild::{RebuildError, Rebuilt};
 use crate::training::TrainError;
 
-pub use figures::{Figure, Metric, SampleGroup};
+pub use figures::{Figure, Metric, Predicted, SampleGroup};
 pub use neurons::{ChosenNeurons, LayerNeurons, NeuronsError};
 pub use silence::Silencing;
 use silence::{UnitSet, run_silenced};

@@ -37,7 +37,7 @@ mod training;
 
 pub use ablation::{
     AblateError, AblationOptions, AblationProgress, AblationReport, ChosenNeurons, DEFAULT_DRAWS,
-    Figure, LayerNeurons, Metric, NeuronsError, SampleGroup, Silencing, ablate,
+    Figure, LayerNeurons, Metric, NeuronsError, Predicted, SampleGroup, Silencing, ablate,
 };
 pub use capture_files::{CaptureChoice, ReadCaptureError, RecordedNumbers};
 pub use checkpoint::{

@@ -280,6 +280,7 @@ fn file_fields(table: Table) -> Fields {
             nullable("random", float_list()),
             nullable("predicted_before", float_list()),
             nullable("predicted_after", float_list()),
+            nullable("predicted_random", float_list()),
         ],
     });
     fields.into()

@@ -79,9 +79,19 @@ pub struct Figure {
     pub after: f64,
     /// With random neurons silenced, draw by draw.
     pub random: Vec<f64>,
-    /// How many of the samples were predicted to be of class 0, 1, ..., before and after; of the
-    /// accuracy of a class alone.
-    pub predicted: Option<[Vec<u32>; 2]>,
+    /// How many of the samples were predicted to be of which class; of the accuracy of a class alone.
+    pub predicted: Option<Predicted>,
+}
+
+/// How many samples are predicted to be of class 0, 1, ...
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// By the network as it was.
+    pub before: Vec<f64>,
+    /// With the neurons silenced.
+    pub after: Vec<f64>,
+    /// With random neurons silenced: the mean over the draws; none without draws.
+    pub random: Option<Vec<f64>>,
 }
 
 impl Figure {
@@ -160,7 +170,7 @@ pub(super) fn measure(
                 after: values[1],
                 random: values[2..].to_vec(),
                 predicted: (group.class().is_some() && matches!(metric, Metric::Score(_)))
-                    .then(|| [0, 1].map(|nth: usize| predicted(&selected[nth], num_classes))),
+                    .then(|| predicted(&selected, num_classes)),
             });
         };
         let scores = selected.iter().map(|rows| rows.score(loss).value());
@@ -178,13 +188,25 @@ pub(super) fn measure(
     figures
 }
 
-/// How many of the samples are predicted to be of each class.
-fn predicted(rows: &Classifications, num_classes: usize) -> Vec<u32> {
-    let mut counts = vec![0; num_classes];
-    for class in rows.predicted.iter().flatten() {
-        counts[*class as usize] += 1;
+/// How many of the samples are predicted to be of each class, by the outcomes of [`measure`].
+fn predicted(outcomes: &[Classifications], num_classes: usize) -> Predicted {
+    let mean = |outcomes: &[Classifications]| -> Vec<f64> {
+        let mut counts = vec![0_u32; num_classes];
+        for class in outcomes.iter().flat_map(|rows| &rows.predicted).flatten() {
+            counts[*class as usize] += 1;
+        }
+        let num_outcomes = outcomes.len() as f64;
+        counts
+            .into_iter()
+            .map(|count| f64::from(count) / num_outcomes)
+            .collect()
+    };
+    let random = &outcomes[2..];
+    Predicted {
+        before: mean(&outcomes[..1]),
+        after: mean(&outcomes[1..2]),
+        random: (!random.is_empty()).then(|| mean(random)),
     }
-    counts
 }
 
 #[cfg(test)]
@@ -241,7 +263,13 @@ mod tests {
         );
         assert_eq!(class.random, [1.0, 0.5, 0.5]);
         assert_eq!(class.p_value(), Some(0.25));
-        assert_eq!(class.predicted, Some([vec![0, 2, 0], vec![1, 0, 1]]));
+        // The draws take two, one and one of the two for class 1, the others for class 0.
+        let predicted = Predicted {
+            before: vec![0.0, 2.0, 0.0],
+            after: vec![1.0, 0.0, 1.0],
+            random: Some([2.0, 4.0, 0.0].map(|count: f64| count / 3.0).to_vec()),
+        };
+        assert_eq!(class.predicted, Some(predicted));
 
         let others = find(&figures, SampleGroup::Others, "accuracy");
         assert_eq!(

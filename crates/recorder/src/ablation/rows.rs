@@ -11,6 +11,7 @@ use trace::{
     DerivedError, DerivedPart, DerivedWriter, Nonce, RunDir, Table, derived_rows, float_item,
 };
 
+use super::figures::Predicted;
 use super::{AblationReport, Figure, Silencing};
 
 /// What an ablation asked: two with the same of these, of one capture, give the same figures.
@@ -71,10 +72,10 @@ fn rows(report: &AblationReport, id: &Nonce) -> RecordBatch {
         }
         Arc::new(lists.finish())
     };
-    let counts = |nth: usize| {
+    let counts = |of: fn(&Predicted) -> Option<&Vec<f64>>| {
         lists(&|figure| {
-            let predicted = figure.predicted.as_ref()?;
-            Some(predicted[nth].iter().map(|&count| count as f32).collect())
+            let counts = of(figure.predicted.as_ref()?)?;
+            Some(counts.iter().map(|&count| count as f32).collect())
         })
     };
     let columns = vec![
@@ -106,8 +107,9 @@ fn rows(report: &AblationReport, id: &Nonce) -> RecordBatch {
             let values = figure.random.iter().map(|&value| value as f32);
             (!figure.random.is_empty()).then(|| values.collect())
         }),
-        counts(0),
-        counts(1),
+        counts(|predicted| Some(&predicted.before)),
+        counts(|predicted| Some(&predicted.after)),
+        counts(|predicted| predicted.random.as_ref()),
     ];
     derived_rows(Table::Ablations, report.capture, columns)
         .expect("the columns are those of the table")

@@ -11,7 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 use recorder::{
     AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Precision,
-    SampleGroup, Silencing, ablate,
+    Predicted, SampleGroup, Silencing, ablate,
 };
 use trace::{Half, NeuronName, RunDir};
 
@@ -276,18 +276,18 @@ fn value(metric: Metric, value: f64) -> String {
 
 /// The classes that samples of one are taken for more often than before, the most frequent first.
 fn taken_for(figure: &Figure) -> String {
-    let Some([before, after]) = &figure.predicted else {
+    let Some(Predicted { before, after, .. }) = &figure.predicted else {
         return String::new();
     };
     let own = figure.samples.class();
-    let mut gained: Vec<(u32, usize)> = before
+    let mut gained: Vec<(f64, usize)> = before
         .iter()
         .zip(after)
         .enumerate()
         .filter(|(class, (before, after))| Some(*class as i32) != own && after > before)
         .map(|(class, (_, after))| (*after, class))
         .collect();
-    gained.sort_by_key(|(count, class)| (std::cmp::Reverse(*count), *class));
+    gained.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let told = gained
         .iter()
         .map(|(count, class)| format!("{class} ({count})"));

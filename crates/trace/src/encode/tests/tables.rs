@@ -180,6 +180,7 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
                 "random.list.item",
                 "predicted_before.list.item",
                 "predicted_after.list.item",
+                "predicted_random.list.item",
             ],
             &["step", "rank", "seed", "num_samples"],
             &[
