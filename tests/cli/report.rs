@@ -410,7 +410,7 @@ fn a_live_report_reads_once_more_before_it_gives_up() {
     let mut recorder = spawn(&mut scratch.recorder(&[&train[..], &more].concat()));
     scratch.wait_for_commit("run", &mut recorder);
     let follow = ["report", "run", "--live", "--every", "3", "-o", "live.html"];
-    let few = ["--epochs", "2", "--permutations", "19"];
+    let few = ["--epochs", "2", "--permutations", "99"];
     let followed = spawn(&mut scratch.query(&[&follow[..], &few].concat()));
     let page = scratch.path("live.html");
     wait_until("a report", || last_epoch(&page));
