@@ -8,6 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
+use super::TraceRecorder;
 use super::handle::{BatchHandle, UnitAxis};
 use super::module::LayerHandles;
 use super::optimizer::{AdamMoment, Gradients, KeepsMoments, OptimizerState};
@@ -15,7 +16,6 @@ use super::outcome::RecordError;
 use super::outputs::Outputs;
 use super::recorded::TooManyActivationsError;
 use super::unread::TensorKind;
-use super::{TraceRecorder, capture_id};
 use crate::dataset::Targets;
 use crate::evaluation::Classifications;
 use crate::model::Loss;
@@ -305,7 +305,7 @@ impl<B: Backend> TraceRecorder<B> {
             // capture's step comes after every file that the epoch has.
             let step = self.last.map_or(0, |last| last.step.0);
             self.waiting_metrics
-                .push((capture_id(epoch, step), metrics));
+                .push((super::capture_id(epoch, step), metrics));
         }
     }
 }
