@@ -74,10 +74,9 @@ pub struct EmbedOptions {
     pub seed: u64,
     /// Which epochs; each begins where the one before it ended.
     pub epochs: Epochs,
-    /// The neurons of this layer alone; all if not given.
+    /// The neurons of this layer alone; all but the network's outputs, which lie far from all else, if not
+    /// given.
     pub layer: Option<String>,
-    /// Whether the network's outputs are among them, unless a layer is given.
-    pub outputs: bool,
     /// How clusters are merged.
     pub linkage: Linkage,
     /// How many there are; the number of 2 to [`MAX_AUTO_CLUSTERS`] with the largest silhouette if
@@ -181,7 +180,7 @@ impl Embedder {
         for epoch in self.epochs.by_ref() {
             let layer = self.options.layer.as_deref();
             let mut values = self.session.layer_values(of, epoch, layer).await?;
-            if layer.is_none() && !self.options.outputs {
+            if layer.is_none() {
                 let output = self.session.snapshot().topology().output_layer();
                 let output = output.map(|layer| layer.layer.as_str());
                 values.retain(|of_layer| Some(of_layer.layer.as_str()) != output);

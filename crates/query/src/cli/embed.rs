@@ -37,7 +37,8 @@ pub(super) struct EmbedArgs {
     /// `last`, `first`, a number, or `all`, each of which begins where the one before it ended
     #[arg(long, default_value = "last")]
     epoch: Epochs,
-    /// The neurons of this layer alone; `first` and `last` are understood
+    /// The neurons of this layer alone, by default of all but the output layer; `first` and `last` are
+    /// understood
     #[arg(long)]
     layer: Option<String>,
     /// How clusters are merged
@@ -86,7 +87,6 @@ pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
             seed: asked.seed,
             epochs: asked.epoch,
             layer: asked.layer,
-            outputs: true,
             linkage: asked.linkage,
             clusters: asked.clusters,
             at_most: None,

@@ -89,7 +89,6 @@ pub(super) async fn film(
         seed: asked.number("seed").unwrap_or(0).cast_unsigned(),
         epochs: Epochs::All,
         layer: layer.map(str::to_owned),
-        outputs: false,
         linkage: Linkage::Ward,
         clusters: optional_count("clusters")?,
         at_most: Some(MAX_SHOWN),
