@@ -224,6 +224,18 @@ fn mistakes_are_told_and_leave_no_file() {
     assert!(told.contains("of epochs 0 to 3, not of 9"), "{told}");
     assert!(!scratch.path("x.svg").exists());
 
+    let told = failed(
+        &["embedding", "run", "--param", "of=weights", "-o", "x.svg"],
+        1,
+    );
+    assert!(
+        told.contains(
+            "layers whose neurons have different numbers of weights are not drawn together: choose a layer \
+             (L_input, L_hidden_1)"
+        ),
+        "{told}"
+    );
+
     fs::write(scratch.path("mine.png"), "mine").unwrap();
     let told = failed(&["curves", "run", "-o", "mine.png"], 1);
     assert!(

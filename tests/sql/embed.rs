@@ -17,7 +17,6 @@ fn options(method: EmbeddingMethod) -> EmbedOptions {
         seed: 0,
         epochs: Epochs::All,
         layer: Some("L_hidden".to_owned()),
-        outputs: true,
         linkage: Linkage::Average,
         clusters: None,
         at_most: None,
@@ -76,14 +75,6 @@ async fn what_cannot_be_drawn_is_told() -> Result<()> {
         (
             options(EmbeddingMethod::Tsne),
             "t-SNE needs 4 neurons at least, here are 2 with finite values",
-        ),
-        (
-            EmbedOptions {
-                layer: None,
-                ..pca()
-            },
-            "layers whose neurons have different numbers of weights are not drawn together: choose \
-             a layer (L_hidden, L_output)",
         ),
         (
             EmbedOptions {
