@@ -252,6 +252,7 @@ pub fn ablations_rows(epoch: i32) -> RecordBatch {
         floats(10),
         floats(20),
         floats(30),
+        floats(40),
     ];
     derived_rows(Table::Ablations, capture(epoch), columns).unwrap()
 }
