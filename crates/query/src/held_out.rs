@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::{Session, TableFunctionArgs, TableProvider};
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -96,10 +96,10 @@ impl CandidateLayers {
 /// The rows of an analysis over all captures of a scope.
 #[derive(Debug)]
 pub(crate) struct HeldOutTable {
-    pub(crate) snapshot: SharedSnapshot,
-    pub(crate) scope: Scope,
-    pub(crate) candidates: CandidateLayers,
-    pub(crate) analysis: Arc<dyn HeldOutAnalysis>,
+    snapshot: SharedSnapshot,
+    scope: Scope,
+    candidates: CandidateLayers,
+    analysis: Arc<dyn HeldOutAnalysis>,
 }
 
 /// Whether a filter decides about whole captures: what is compared with a neuron must not follow
@@ -111,6 +111,22 @@ fn is_of_epoch(filter: &Expr) -> bool {
 }
 
 impl HeldOutTable {
+    /// The table that a call of an analysis's function is, over the layers before the output or one of
+    /// them.
+    pub(crate) fn of_call(
+        snapshot: &SharedSnapshot,
+        args: &TableFunctionArgs,
+        layer: Option<&str>,
+        analysis: impl HeldOutAnalysis + 'static,
+    ) -> Result<Arc<dyn TableProvider>> {
+        Ok(Arc::new(Self {
+            candidates: CandidateLayers::of(snapshot, analysis.name(), layer)?,
+            scope: Scope::of_function(args.session()),
+            snapshot: Arc::clone(snapshot),
+            analysis: Arc::new(analysis),
+        }))
+    }
+
     /// The captures that a filter on the epoch leaves, in order. Those without classifications
     /// have nothing to be compared with.
     fn captures(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Capture>> {

@@ -14,10 +14,7 @@ use trace::Half;
 
 use crate::analysis::{JointPower, Membership, joint_power};
 use crate::call::Call;
-use crate::held_out::{
-    CandidateLayers, Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Room,
-};
-use crate::scope::Scope;
+use crate::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Room};
 use crate::snapshot::{SharedSnapshot, Snapshot};
 use crate::structure_scores::SEED;
 
@@ -51,12 +48,7 @@ impl TableFunctionImpl for LinearProbeFunction {
             half: call.get("half")?.unwrap_or_default(),
             seed: call.get("seed")?.unwrap_or(SEED),
         };
-        Ok(Arc::new(HeldOutTable {
-            candidates: CandidateLayers::of(&self.snapshot, LINEAR_PROBE, layer.as_deref())?,
-            scope: Scope::of_function(args.session()),
-            snapshot: Arc::clone(&self.snapshot),
-            analysis: Arc::new(analysis),
-        }))
+        HeldOutTable::of_call(&self.snapshot, &args, layer.as_deref(), analysis)
     }
 }
 

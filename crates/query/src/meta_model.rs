@@ -9,11 +9,8 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err};
 
 use crate::analysis::{HeldOutAuc, MetaModelError, NeuronImportance, held_out_auc, meta_model};
 use crate::call::Call;
-use crate::held_out::{
-    CandidateLayers, Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Room,
-};
+use crate::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Room};
 use crate::linear_probe::MAX_NEURONS;
-use crate::scope::Scope;
 use crate::snapshot::{SharedSnapshot, Snapshot};
 use crate::structure_scores::SEED;
 
@@ -49,12 +46,7 @@ impl TableFunctionImpl for MetaModelFunction {
         if analysis.num_trees == 0 {
             return exec_err!("{META_MODEL}(): a forest of 0 trees tells nothing");
         }
-        Ok(Arc::new(HeldOutTable {
-            candidates: CandidateLayers::of(&self.snapshot, META_MODEL, layer.as_deref())?,
-            scope: Scope::of_function(args.session()),
-            snapshot: Arc::clone(&self.snapshot),
-            analysis: Arc::new(analysis),
-        }))
+        HeldOutTable::of_call(&self.snapshot, &args, layer.as_deref(), analysis)
     }
 }
 

@@ -19,8 +19,7 @@ use trace::Half;
 
 use crate::analysis::Measure;
 use crate::call::Call;
-use crate::held_out::{CandidateLayers, Capture, HeldOutAnalysis, HeldOutTable, Room};
-use crate::scope::Scope;
+use crate::held_out::{Capture, HeldOutAnalysis, HeldOutTable, Room};
 use crate::snapshot::{SharedSnapshot, Snapshot};
 
 /// Name of the table function, and of the named query over it.
@@ -70,12 +69,7 @@ impl TableFunctionImpl for StructureScoresFunction {
             bootstraps: call.get("bootstraps")?.unwrap_or(0),
             size: call.get("size")?.unwrap_or(SIZE),
         };
-        Ok(Arc::new(HeldOutTable {
-            candidates: CandidateLayers::of(&self.snapshot, STRUCTURE_SCORES, layer.as_deref())?,
-            scope: Scope::of_function(args.session()),
-            snapshot: Arc::clone(&self.snapshot),
-            analysis: Arc::new(analysis),
-        }))
+        HeldOutTable::of_call(&self.snapshot, &args, layer.as_deref(), analysis)
     }
 }
 
