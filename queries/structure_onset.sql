@@ -45,8 +45,14 @@ FROM (
         )
     )
     WHERE step = last_step
+        -- An epoch that was not captured has no neurons, nor those of the one before it.
+        AND ($epoch IS NULL OR epoch = $epoch)
         AND p_value < $percent / 100.0
-        AND ($sign = 'any' OR ($sign = 'positive') = (correlation > 0))
+        AND (
+            $sign = 'any'
+            OR $sign = 'positive' AND correlation > 0
+            OR $sign = 'negative' AND correlation < 0
+        )
 )
 WHERE $top IS NULL OR rank <= $top
 ORDER BY class, rank
