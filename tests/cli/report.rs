@@ -243,7 +243,8 @@ fn what_was_not_recorded_is_said_in_its_place() {
         "--out",
         "notebook",
     ]);
-    missing("notebook");
+    let (_, page) = missing("notebook");
+    assert!(section(&page, SECTIONS[3]).contains("The strongest connections"));
 }
 
 #[test]

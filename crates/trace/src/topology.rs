@@ -286,6 +286,13 @@ impl Topology {
         layers.find(|layer| layer.kind != BUFFER)
     }
 
+    /// The layers before the outputs that are no buffers, in their order.
+    pub fn hidden_layers(&self) -> impl DoubleEndedIterator<Item = &Layer> {
+        let output = self.output_layer().map(|layer| layer.layer_index);
+        let layers = self.layers.iter();
+        layers.filter(move |layer| layer.kind != BUFFER && Some(layer.layer_index) != output)
+    }
+
     /// How many neurons the network has.
     pub fn num_neurons(&self) -> i32 {
         self.layers.last().map_or(0, |l| l.neurons().end)

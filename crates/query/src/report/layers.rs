@@ -27,21 +27,21 @@ pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
                 .to_owned(),
         )),
     }
-    let layers = source.session.info().layers.layers();
+    let topology = &source.session.info().layers;
     let told = "Of each neuron, by epoch, how large its weights are: rows that brighten are neurons that learning \
                 leans on.";
-    if let [first, .., _] = layers {
+    if let Some(first) = topology.hidden_layers().next() {
         let arguments = [("layer", first.layer.as_str())];
         let picture = source.picture(PlotKind::Weights, &arguments).await?;
         parts.extend(introduced(told, picture));
     }
-    if let Some(last) = layers.last() {
-        let arguments = [("layer", last.layer.as_str())];
+    if let Some(output) = topology.output_layer() {
+        let arguments = [("layer", output.layer.as_str())];
         parts.push(source.picture(PlotKind::Weights, &arguments).await?);
     }
     // The last layer before the outputs, whose activations the outputs are made of.
-    if let [.., hidden, _] = layers {
-        let arguments = [("layer", hidden.layer.as_str()), ("of", "activations")];
+    if let Some(last) = topology.hidden_layers().next_back() {
+        let arguments = [("layer", last.layer.as_str()), ("of", "activations")];
         parts.push(source.picture(PlotKind::Distributions, &arguments).await?);
     }
     Ok(Section {

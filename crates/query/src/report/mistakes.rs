@@ -113,14 +113,12 @@ fn mattering(rows: &RecordBatch) -> Part {
 /// The layer that is learned from where all are too many: the last that is not, before the outputs.
 fn learned_from<'a>(source: &Source<'a>) -> Option<&'a str> {
     let num_units = |layer: &Layer| layer.num_recorded_units() as usize;
-    let (_, hidden) = source.session.info().layers.layers().split_last()?;
-    if hidden.iter().map(num_units).sum::<usize>() <= MAX_NEURONS {
+    let topology = &source.session.info().layers;
+    if topology.hidden_layers().map(num_units).sum::<usize>() <= MAX_NEURONS {
         return None;
     }
-    let last = hidden
-        .iter()
-        .rev()
-        .find(|layer| num_units(layer) <= MAX_NEURONS);
+    let mut from_the_last = topology.hidden_layers().rev();
+    let last = from_the_last.find(|layer| num_units(layer) <= MAX_NEURONS);
     last.map(|layer| layer.layer.as_str())
 }
 

@@ -254,9 +254,8 @@ async fn changes(source: &Source<'_>, permutations: &str) -> Result<Option<Part>
 /// Neurons as points, near each other where they respond alike.
 async fn alike(source: &Source<'_>, permutations: &str) -> Result<Vec<Part>> {
     let arguments = [("colour", "class"), ("permutations", permutations)];
-    let layers = source.session.info().layers.layers();
-    let hidden = layers.split_last().map_or(layers, |(_, hidden)| hidden);
-    let num_hidden: u32 = hidden.iter().map(|layer| layer.num_recorded_units()).sum();
+    let hidden = source.session.info().layers.hidden_layers();
+    let num_hidden: u32 = hidden.map(|layer| layer.num_recorded_units()).sum();
     let told = "Neurons that respond alike stand beside each other, coloured by the class that they go with.";
     Ok(match num_hidden <= MAX_FILMED {
         true => introduced(
@@ -389,8 +388,7 @@ async fn connections(source: &Source<'_>) -> Result<Vec<Part>> {
     let info = source.session.info();
     let outputs = info
         .layers
-        .layers()
-        .last()
+        .output_layer()
         .map(|layer| layer.num_units as usize);
     let has_names = outputs == Some(info.class_names.len());
     let grid = (0..rows.num_rows().min(MAX_ROWS)).map(|row| {

@@ -17,13 +17,16 @@ const TOLD: [&str; 4] = ["dataset", "device", "checkpoint_every", "seed"];
 /// The run in a few sentences.
 pub(super) fn lead(source: &Source<'_>, curve: &Curve) -> String {
     let info = source.session.info();
-    let layers = info.layers.layers();
-    let num_neurons: u64 = layers.iter().map(|layer| u64::from(layer.num_units)).sum();
+    let layers = || {
+        info.layers
+            .hidden_layers()
+            .chain(info.layers.output_layer())
+    };
     let mut lead = format!(
         "A network of {} with {} ({} weights)",
-        counted(layers.len() as u64, "layer"),
-        counted(num_neurons, "neuron"),
-        grouped(layers.iter().map(num_weights).sum()),
+        counted(layers().count() as u64, "layer"),
+        counted(num_neurons(info), "neuron"),
+        grouped(layers().map(num_weights).sum()),
     );
     match &info.dataset {
         Some(data) => {
@@ -59,8 +62,6 @@ pub(super) fn figures(
     curve: &Curve,
     on_disk: Option<u64>,
 ) -> Vec<(String, String)> {
-    let layers = source.session.info().layers.layers();
-    let num_neurons: u64 = layers.iter().map(|layer| u64::from(layer.num_units)).sum();
     let num_captured = source.session.captured_epochs().len() as u64;
     let mut figures = Vec::new();
     let mut add = |what: &str, figure: String| figures.push((what.to_owned(), figure));
@@ -72,7 +73,7 @@ pub(super) fn figures(
         let loss = loss.map_or_else(|| "not a number".to_owned(), number);
         add("loss, held out", loss);
     }
-    add("neurons", grouped(num_neurons));
+    add("neurons", grouped(num_neurons(source.session.info())));
     add("epochs recorded", grouped(num_captured));
     if let Some(bytes) = on_disk {
         add("recorded data", bytesize::ByteSize(bytes).to_string());
@@ -156,6 +157,15 @@ pub(super) fn section(info: &RunInfo) -> Section {
         parts,
         commands: vec!["sql RUN \"SELECT * FROM layers\""],
     }
+}
+
+/// How many neurons the network has; what buffers count has none.
+fn num_neurons(info: &RunInfo) -> u64 {
+    let layers = info
+        .layers
+        .hidden_layers()
+        .chain(info.layers.output_layer());
+    layers.map(|layer| u64::from(layer.num_units)).sum()
 }
 
 fn num_weights(layer: &Layer) -> u64 {
