@@ -447,7 +447,7 @@ fn what_one_half_chose_is_what_the_other_half_misses() {
         "--param",
         "metric=loss",
         "--format",
-        "json",
+        "jsonl",
     ]));
     let rows: Vec<Value> = run
         .expect_success()

@@ -118,6 +118,7 @@ fn every_format_has_every_row() {
     for name in [
         "rows.csv",
         "rows.json",
+        "rows.jsonl",
         "rows.txt",
         "rows.parquet",
         "rows.arrow",
@@ -144,10 +145,12 @@ fn every_format_has_every_row() {
     assert_eq!(parquet.num_rows(), NUM_ROWS);
     assert_eq!(parquet, arrow);
 
-    let objects: Vec<serde_json::Value> = read("rows.json")
+    let array: Vec<serde_json::Value> = serde_json::from_str(&read("rows.json")).unwrap();
+    let objects: Vec<serde_json::Value> = read("rows.jsonl")
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    assert_eq!(array, objects);
     assert_eq!(objects.len(), NUM_ROWS);
     for object in objects {
         let weights = object["weights"].as_array().unwrap();

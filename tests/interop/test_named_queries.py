@@ -74,13 +74,14 @@ def test_csv_writes_a_list_as_json_text(real_run, query, reference):
     assert_agrees(arrow(rows.assign(weights=rows["weights"].map(json.loads))), reference["by_neuron"])
 
 
-def test_json_is_one_object_a_line(real_run, query, reference):
+def test_json_is_one_array_and_jsonl_an_object_a_line(real_run, query, reference):
     expected = reference["epoch_average"]
-    lines = query.write("run", "epoch_average", real_run, format="json").read_text().splitlines()
-    objects = [json.loads(line) for line in lines]
-    assert set(objects[0]) == set(expected.columns)
-    rows = pd.DataFrame(objects, columns=expected.columns)
-    assert_agrees(arrow(rows.astype({"epoch": "Int32", "final_classification_result": "float32"})), expected)
+    lines = query.write("run", "epoch_average", real_run, format="jsonl").read_text().splitlines()
+    array = query.write("run", "epoch_average", real_run, format="json").read_text()
+    for objects in ([json.loads(line) for line in lines], json.loads(array)):
+        assert set(objects[0]) == set(expected.columns)
+        rows = pd.DataFrame(objects, columns=expected.columns)
+        assert_agrees(arrow(rows.astype({"epoch": "Int32", "final_classification_result": "float32"})), expected)
 
 
 def arrow(rows):

@@ -78,7 +78,7 @@ impl Scratch {
     /// # Panics
     /// If the query fails.
     pub fn rows(&self, run_dir: &str, sql: &str) -> Vec<Value> {
-        let output = run(&mut self.query(&["sql", run_dir, sql, "--format", "json"]));
+        let output = run(&mut self.query(&["sql", run_dir, sql, "--format", "jsonl"]));
         output
             .expect_success()
             .lines()

@@ -26,7 +26,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use query::output::Format;
 use query::{Epochs, QueryError, QuerySession, Run};
 
-use answer::Destination;
+use answer::{Destination, say};
 use memory::MemoryArgs;
 
 /// Ask a run of a neural network's training questions in SQL.
@@ -191,7 +191,7 @@ pub(crate) fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -289,7 +289,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn open(path: &std::path::Path) -> anyhow::Result<Run> {
     let run = Run::open(path)?;
     if !run.has_commits() {
-        eprintln!(
+        say!(
             "note: {} has no commits/, so its directories were listed: captures may not be whole",
             path.display()
         );

@@ -3,6 +3,7 @@
 //! Rows are written as they come: but for the first of a table, none are kept.
 
 mod file;
+mod json;
 mod parquet_file;
 mod table;
 mod text;
@@ -20,7 +21,7 @@ use arrow::csv::WriterBuilder as CsvBuilder;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use arrow::json::writer::{LineDelimited, Writer as JsonWriter};
+use arrow::json::writer::LineDelimited;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use parquet::errors::ParquetError;
@@ -36,10 +37,13 @@ use crate::error::QueryError;
 pub enum Format {
     /// Columns side by side, for people.
     Table,
-    /// Comma-separated, with a line of names; a list is JSON text.
+    /// Comma-separated, with a line of names; a list is JSON text, with `NaN`, `Infinity` and
+    /// `-Infinity` among its numbers.
     Csv,
-    /// One JSON object a line; a number that is not finite is null.
+    /// One JSON array of objects; a number that is not finite is null, since JSON has none.
     Json,
+    /// One JSON object a line; a number that is not finite is null.
+    JsonLines,
     /// A Parquet file.
     Parquet,
     /// An Arrow IPC stream.
@@ -48,10 +52,11 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 5] = [
+    pub const ALL: [Format; 6] = [
         Format::Table,
         Format::Csv,
         Format::Json,
+        Format::JsonLines,
         Format::Parquet,
         Format::Arrow,
     ];
@@ -62,6 +67,7 @@ impl Format {
             Format::Table => "table",
             Format::Csv => "csv",
             Format::Json => "json",
+            Format::JsonLines => "jsonl",
             Format::Parquet => "parquet",
             Format::Arrow => "arrow",
         }
@@ -78,7 +84,8 @@ impl Format {
             match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
                 "txt" => Format::Table,
                 "csv" => Format::Csv,
-                "json" | "jsonl" | "ndjson" => Format::Json,
+                "json" => Format::Json,
+                "jsonl" | "ndjson" => Format::JsonLines,
                 "parquet" => Format::Parquet,
                 "arrow" | "arrows" => Format::Arrow,
                 _ => return None,
@@ -133,7 +140,16 @@ trait BatchWriter {
     fn finish(self: Box<Self>) -> Result<(), WriteRowsError>;
 }
 
-/// Writes all rows of a query to `out`; returns how many there were.
+/// What was written of a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// How many rows.
+    pub num_rows: u64,
+    /// How many numbers became null because the format has none that are not finite.
+    pub num_nonfinite: u64,
+}
+
+/// Writes all rows of a query to `out`; returns what was written.
 ///
 /// # Errors
 /// If the query fails on its way, the rows have a type that the format does not have or columns
@@ -143,17 +159,20 @@ pub async fn write_rows(
     format: Format,
     style: TableStyle,
     out: &mut (dyn Write + Send),
-) -> Result<u64, WriteRowsError> {
-    let mut num_rows = 0;
+) -> Result<Written, WriteRowsError> {
+    let mut written = Written::default();
     let mut writer = writer(format, style, rows.schema(), out)?;
     while let Some(batch) = rows.next().await {
         let batch = batch.map_err(QueryError::from)?;
-        num_rows += batch.num_rows() as u64;
+        written.num_rows += batch.num_rows() as u64;
+        if matches!(format, Format::Json | Format::JsonLines) {
+            written.num_nonfinite += json::num_nonfinite(&batch);
+        }
         writer.write(&batch)?;
     }
     writer.finish()?;
     out.flush()?;
-    Ok(num_rows)
+    Ok(written)
 }
 
 fn writer<'a>(
@@ -163,7 +182,7 @@ fn writer<'a>(
     out: &'a mut (dyn Write + Send),
 ) -> Result<Box<dyn BatchWriter + 'a>, WriteRowsError> {
     let encode = |source| WriteRowsError::Encode { format, source };
-    if matches!(format, Format::Json | Format::Parquet)
+    if matches!(format, Format::Json | Format::JsonLines | Format::Parquet)
         && let Some(name) = repeated_name(&schema)
     {
         let name = name.to_owned();
@@ -179,11 +198,8 @@ fn writer<'a>(
                 .map_err(encode)?;
             Box::new(csv)
         }
-        Format::Json => Box::new(
-            arrow::json::WriterBuilder::new()
-                .with_explicit_nulls(true)
-                .build::<_, LineDelimited>(out),
-        ),
+        Format::Json => Box::new(json::JsonRows::<json::RowArray>::new(format, out)),
+        Format::JsonLines => Box::new(json::JsonRows::<LineDelimited>::new(format, out)),
         Format::Parquet => Box::new(parquet_file::ParquetWriter::try_new(schema, out)?),
         Format::Arrow => Box::new(StreamWriter::try_new(out, &schema).map_err(encode)?),
     })
@@ -209,24 +225,6 @@ impl BatchWriter for arrow::csv::Writer<&mut (dyn Write + Send)> {
 
     fn finish(self: Box<Self>) -> Result<(), WriteRowsError> {
         Ok(self.into_inner().flush()?)
-    }
-}
-
-impl BatchWriter for JsonWriter<&mut (dyn Write + Send), LineDelimited> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteRowsError> {
-        let encode = |source| WriteRowsError::Encode {
-            format: Format::Json,
-            source,
-        };
-        JsonWriter::write(self, batch).map_err(encode)
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), WriteRowsError> {
-        let encode = |source| WriteRowsError::Encode {
-            format: Format::Json,
-            source,
-        };
-        JsonWriter::finish(&mut self).map_err(encode)
     }
 }
 

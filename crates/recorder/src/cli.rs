@@ -450,7 +450,7 @@ pub(crate) fn main() -> ExitCode {
 /// Prints a result; whoever reads it, as `head`, may have had enough.
 fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match std::io::stdout().write_all(trace::printable(text).as_bytes()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "the program's last words")]
             {
-                eprintln!("error: {error:#}");
+                eprintln!("{}", trace::printable(&format!("error: {error:#}")));
             }
             ExitCode::FAILURE
         }

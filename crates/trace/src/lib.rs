@@ -26,6 +26,7 @@ mod id;
 mod log;
 mod neuron;
 mod part;
+mod printable;
 mod publish;
 mod random;
 mod run;
@@ -56,6 +57,7 @@ pub use id::{
 pub use log::ReadCommitsError;
 pub use neuron::{NeuronName, ParseNeuronError, UnknownNeuronError, told_neurons};
 pub use part::{ParsePartPathError, Part, PartPath};
+pub use printable::printable;
 pub use publish::{
     Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };

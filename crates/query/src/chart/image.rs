@@ -39,7 +39,8 @@ pub struct DrawError(String);
 impl Chart {
     /// The picture as an SVG document.
     pub fn svg(&self, theme: Theme) -> String {
-        SvgBackend::new().render_scene(&scene(self, theme))
+        let drawn = SvgBackend::new().render_scene(&scene(self, theme));
+        drawn.replace(is_no_xml, "\u{fffd}")
     }
 
     /// The picture as a PNG file, 960 pixels wide at a `scale` of 1, up to [`MAX_SCALE`].
@@ -51,6 +52,15 @@ impl Chart {
         let scene = dashes::as_lines(scene(self, theme));
         let drawn = backend.render_scene(&scene).map_err(DrawError)?;
         smaller(&drawn).map_err(|error| DrawError(error.to_string()))
+    }
+}
+
+/// Whether a document cannot hold a character in any form (XML 1.0, 2.2).
+fn is_no_xml(character: char) -> bool {
+    match character {
+        '\t' | '\n' | '\r' => false,
+        '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => true,
+        _ => false,
     }
 }
 

@@ -230,6 +230,14 @@ fn an_svg_has_titles_axes_names_values_and_notes() {
 }
 
 #[test]
+fn an_svg_holds_no_character_that_xml_cannot() {
+    let mut chart = cells();
+    chart.notes.push("a\u{1b}b\u{0}c\u{ffff}d".to_owned());
+    let svg = chart.svg(Theme::Light);
+    assert!(svg.contains(">a\u{fffd}b\u{fffd}c\u{fffd}d</text>"));
+}
+
+#[test]
 fn rows_of_cells_go_from_top_to_bottom() {
     // The values 33 and 11 are those of the first row, above 0 and 44.
     let svg = cells().svg(Theme::Light);

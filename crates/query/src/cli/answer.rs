@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::interrupt::exit_on_ctrl_c;
 use datafusion::execution::SendableRecordBatchStream;
-use query::output::{Format, OutputFile, TableStyle, write_rows};
+use query::output::{Format, OutputFile, TableStyle, Written, write_rows};
+use trace::printable;
 
 /// Where the rows of a query go, and how.
 pub(super) enum Destination {
@@ -60,10 +61,12 @@ impl Opened {
                 format,
                 mut file,
             } => {
-                let num_rows = write_rows(rows, format, TableStyle::Full, &mut file).await?;
+                let written = write_rows(rows, format, TableStyle::Full, &mut file).await?;
                 file.publish()?;
+                let num_rows = written.num_rows;
                 let noun = if num_rows == 1 { "row" } else { "rows" };
-                eprintln!("{num_rows} {noun} written to {}", path.display());
+                say!("{num_rows} {noun} written to {}", path.display());
+                note_nonfinite(written);
                 Ok(())
             }
         }
@@ -87,8 +90,22 @@ pub(super) async fn to_stdout(
     if out.closed {
         return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
     }
-    written?;
+    note_nonfinite(written?);
     Ok(())
+}
+
+/// Says what JSON could not hold.
+fn note_nonfinite(written: Written) {
+    let (values, are) = match written.num_nonfinite {
+        0 => return,
+        1 => ("value", "is"),
+        _ => ("values", "are"),
+    };
+    say!(
+        "note: {} {values} that {are} NaN or infinite {are} written as null, since JSON has no such \
+         numbers; csv, parquet and arrow keep them",
+        written.num_nonfinite
+    );
 }
 
 /// Stdout that remembers whether its reader was gone: Arrow's CSV writer keeps only the words of
@@ -119,11 +136,25 @@ impl Write for Pipe {
 /// Prints a text; a reader that has seen enough is no error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let text = printable(text);
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
 }
+
+/// Says a line to whoever watches; results go to stdout instead.
+pub(super) fn say_line(line: &str) {
+    eprintln!("{}", printable(line));
+}
+
+/// [`say_line`] of what `format!` makes.
+macro_rules! say {
+    ($($told:tt)*) => {
+        $crate::cli::answer::say_line(&format!($($told)*))
+    };
+}
+pub(super) use say;
 
 /// Whether the reader of stdout was gone, as `head` is once it has its lines.
 pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use query::{Epochs, SessionOptions};
 
-use super::answer::Destination;
+use super::answer::{Destination, say};
 use super::{finish, open};
 
 pub(super) fn run(
@@ -21,7 +21,7 @@ pub(super) fn run(
     finish(async {
         let comparison = query::compare(run, other, epochs, layer)?;
         for note in &comparison.notes {
-            eprintln!("note: {note}");
+            say!("note: {note}");
         }
         destination.write(comparison.rows).await
     })

@@ -12,6 +12,7 @@ use query::{
     EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, Linkage, QueryError, ValuesOf,
 };
 
+use super::answer::say;
 use super::memory::MemoryArgs;
 use super::{OutputArgs, finish, open};
 
@@ -101,7 +102,7 @@ pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
             let Some(embedding) = embedder.next().await? else {
                 return Ok(None);
             };
-            eprintln!("{}", embedding.verdict());
+            say!("{}", embedding.verdict());
             Ok(Some(match shown {
                 Rows::Neurons => embedding.rows(dimensions)?,
                 Rows::Merges => embedding.merge_rows()?,

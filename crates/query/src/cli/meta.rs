@@ -11,7 +11,7 @@ use datafusion::physical_plan::memory::MemoryStream;
 use query::analysis::{MetaModelError, NUM_FOLDS};
 use query::{Epochs, QueryError, QuerySession};
 
-use super::answer::Opened;
+use super::answer::{Opened, say};
 use super::memory::MemoryArgs;
 use super::{OutputArgs, finish, open};
 
@@ -93,7 +93,7 @@ async fn learn(session: QuerySession, asked: ModelArgs, destination: Opened) -> 
         bail!(why_nothing(&session, &epochs, layer.as_deref()).await?);
     }
     for scores in batches.iter().flat_map(scores_by_epoch) {
-        eprintln!("{scores}");
+        say!("{scores}");
     }
     let rows = MemoryStream::try_new(batches, schema, None).map_err(QueryError::from)?;
     destination.write(Box::pin(rows)).await

@@ -8,6 +8,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use query::{phase_rows, phases};
 
+use super::answer::say;
 use super::memory::MemoryArgs;
 use super::{OutputArgs, finish, open};
 
@@ -34,7 +35,7 @@ pub(super) fn run(asked: PhasesArgs) -> anyhow::Result<ExitCode> {
     finish(async {
         let found = phases(&session, asked.layer.as_deref(), asked.phases).await?;
         for layer in &found {
-            eprintln!("{}", layer.summary());
+            say!("{}", layer.summary());
         }
         let rows = phase_rows(&found)?;
         let schema = rows.schema();

@@ -10,6 +10,7 @@ use query::chart::{DEFAULT_SCALE, MAX_SCALE, Theme};
 use query::output::OutputFile;
 use query::{Picture, PlotKind};
 
+use super::answer::say;
 use super::interrupt::exit_on_ctrl_c;
 use super::memory::MemoryArgs;
 use super::{describe, finish, key_and_value, open, usage_error};
@@ -73,5 +74,5 @@ pub(super) fn run(asked: PlotArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn said(path: &Path) {
-    eprintln!("picture written to {}", path.display());
+    say!("picture written to {}", path.display());
 }

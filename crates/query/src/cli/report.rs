@@ -14,6 +14,7 @@ use query::output::OutputFile;
 use query::{Reload, Report, ReportOptions, Run};
 use tokio::task::JoinSet;
 
+use super::answer::say;
 use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::memory::{MemoryArgs, remove_spilled};
 use super::plot::theme_parser;
@@ -73,13 +74,13 @@ fn once(asked: &ReportArgs) -> anyhow::Result<ExitCode> {
         let said = io::stderr().is_terminal();
         let at = |section| {
             if said {
-                eprintln!("{section} ...");
+                say!("{section} ...");
             }
         };
         let session = run.session(asked.memory.session_options())?;
         let report = Report::of(&session, &options(asked), at).await?;
         write(file, &report, asked, None)?;
-        eprintln!("report written to {}", asked.output.display());
+        say!("report written to {}", asked.output.display());
         Ok(())
     })
 }
@@ -137,7 +138,7 @@ fn follow(asked: &ReportArgs) -> anyhow::Result<ExitCode> {
         None => Ok(ExitCode::SUCCESS),
         Some(status) => {
             remove_spilled();
-            eprintln!("interrupted");
+            say!("interrupted");
             Ok(ExitCode::from(status as u8))
         }
     }
@@ -170,7 +171,7 @@ impl Following<'_> {
                     if let Some(report) = report {
                         self.write(&report, goes_on.then_some(Reload { every }))?;
                         self.last = Some(report);
-                        eprintln!("{}: {}", asked.output.display(), reach(&run, goes_on));
+                        say!("{}: {}", asked.output.display(), reach(&run, goes_on));
                     }
                     if !goes_on {
                         return Ok(());
@@ -200,7 +201,7 @@ impl Following<'_> {
         *run = run.reload()?;
         if run.is_empty() && goes_on {
             if num_commits.is_none() {
-                eprintln!("{}: waits for the first capture", self.asked.run.display());
+                say!("{}: waits for the first capture", self.asked.run.display());
                 *num_commits = Some(0);
             }
             return Ok(None);

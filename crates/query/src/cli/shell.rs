@@ -12,7 +12,7 @@ use query::{NamedQuery, QueryError, Run, SessionOptions, function_docs, type_nam
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use super::answer::{is_closed_pipe, print, to_stdout};
+use super::answer::{is_closed_pipe, print, say, to_stdout};
 use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::statements::Statements;
 use super::{describe, runtime, table_lines};
@@ -149,7 +149,7 @@ impl Shell {
 
     fn fail(&mut self, message: impl std::fmt::Display) {
         self.failed = true;
-        eprintln!("error: {message}");
+        say!("error: {message}");
     }
 
     fn command(&mut self, line: &str) -> anyhow::Result<Next> {
@@ -170,7 +170,7 @@ impl Shell {
             (".format", name) if !name.is_empty() => match Format::from_name(name) {
                 Some(format) if !format.is_binary() => self.format = format,
                 _ => self.fail(format!(
-                    "{name:?} is no format of a shell: table, csv or json"
+                    "{name:?} is no format of a shell: table, csv, json or jsonl"
                 )),
             },
             _ => self.fail(format!("{line:?} is not understood; .help shows what is")),

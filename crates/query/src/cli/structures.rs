@@ -12,6 +12,7 @@ use query::analysis::Measure;
 use query::{FindOptions, LabelOptions, QueryError, Structure, StructureNeuron, StructurePower};
 use trace::{Half, NeuronName};
 
+use super::answer::say;
 use super::memory::MemoryArgs;
 use super::{OutputArgs, answer, finish, open};
 
@@ -191,11 +192,11 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
                     .write(rows.execute_stream().await.map_err(QueryError::from)?)
                     .await?;
                 match power {
-                    Ok(Some(power)) => eprintln!("{}", told(&power)),
+                    Ok(Some(power)) => say!("{}", told(&power)),
                     Ok(None) => {}
                     // What is kept of it is shown all the same.
                     Err(error) => {
-                        eprintln!("how well they tell their class cannot be said: {error}")
+                        say!("how well they tell their class cannot be said: {error}")
                     }
                 }
                 Ok(())
@@ -208,7 +209,7 @@ fn label(args: LabelArgs) -> anyhow::Result<ExitCode> {
     let run = open(&args.run)?;
     if let Some(label) = args.label {
         run.label_structure(&args.name, &label)?;
-        eprintln!("{} is {label} now", args.name);
+        say!("{} is {label} now", args.name);
         return Ok(ExitCode::SUCCESS);
     }
     let epochs = args.epochs.unwrap_or_default();
@@ -242,7 +243,7 @@ fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
     finish(async {
         let found = session.find_structures(&options).await?;
         if found.is_empty() {
-            eprintln!("no neuron goes with a class more than chance explains");
+            say!("no neuron goes with a class more than chance explains");
             return Ok(());
         }
         if !args.dry_run {
@@ -250,7 +251,7 @@ fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
         }
         answer::print(&found.iter().map(line).collect::<String>())?;
         if !args.dry_run {
-            eprintln!("kept {} structures in the table structures", found.len());
+            say!("kept {} structures in the table structures", found.len());
         }
         Ok(())
     })

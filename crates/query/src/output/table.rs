@@ -6,6 +6,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use trace::printable;
+use unicode_width::UnicodeWidthStr;
 
 use super::{BatchWriter, Format, WriteRowsError};
 
@@ -72,7 +74,7 @@ impl<'a> TableWriter<'a> {
             .schema
             .fields()
             .iter()
-            .map(|f| f.name().clone())
+            .map(|f| shown(f.name()))
             .collect();
         let widths = (0..names.len()).map(|column| {
             let cells = self
@@ -81,7 +83,7 @@ impl<'a> TableWriter<'a> {
                 .map(|row| &row[column])
                 .chain([&names[column]]);
             let lines = cells.flat_map(|cell| cell.lines());
-            lines.map(|line| line.chars().count()).max().unwrap_or(0)
+            lines.map(UnicodeWidthStr::width).max().unwrap_or(0)
         });
         let widths: Vec<usize> = widths.collect();
         self.rule(&widths)?;
@@ -108,7 +110,7 @@ impl<'a> TableWriter<'a> {
             for ((cell, width), field) in cells.iter().zip(widths).zip(self.schema.fields()) {
                 let text = cell.lines().nth(line).unwrap_or_default();
                 // A list may be longer than the 65,535 characters to which `format!` aligns.
-                let blanks = " ".repeat(width.saturating_sub(text.chars().count()));
+                let blanks = " ".repeat(width.saturating_sub(text.width()));
                 match field.data_type().is_numeric() {
                     true => write!(self.out, "| {blanks}{text} ")?,
                     false => write!(self.out, "| {text}{blanks} ")?,
@@ -167,15 +169,20 @@ fn cells(batch: &RecordBatch, style: TableStyle) -> Result<Vec<Vec<String>>, Arr
         let formatter = ArrayFormatter::try_new(column, &options)?;
         for (index, row) in rows.iter_mut().enumerate() {
             row.push(match style {
-                TableStyle::Full => formatter.value(index).try_to_string()?,
+                TableStyle::Full => shown(&formatter.value(index).try_to_string()?),
                 TableStyle::Short => match shortened_list(column, index, &options)? {
-                    Some(cell) => cell,
-                    None => shortened(&formatter.value(index).try_to_string()?),
+                    Some(cell) => shown(&cell),
+                    None => shortened(&shown(&formatter.value(index).try_to_string()?)),
                 },
             });
         }
     }
     Ok(rows)
+}
+
+/// A text whose columns are those that it is laid out by.
+fn shown(text: &str) -> String {
+    printable(text).replace('\t', "\\t")
 }
 
 /// The first elements of a list that is too long to be shown.

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float32Array, Float32Builder, Int32Array, Int32Builder, ListArray, ListBuilder,
-    StringArray,
+    ArrayRef, Float32Array, Float32Builder, Float64Array, Int32Array, Int32Builder, ListArray,
+    ListBuilder, StringArray,
 };
 use arrow::datatypes::{DataType, Field};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -45,7 +45,11 @@ async fn lists_in_csv_are_json_whatever_they_hold() {
     let rows = rows(vec![
         (
             "floats",
-            Arc::new(lists(&[Some(&[0.1, f32::NAN, 1e-30]), Some(&[]), None])),
+            Arc::new(lists(&[
+                Some(&[0.1, f32::NAN, 1e-30]),
+                Some(&[f32::INFINITY, f32::NEG_INFINITY]),
+                None,
+            ])),
         ),
         ("nested", Arc::new(nested.finish())),
         ("texts", Arc::new(texts.finish())),
@@ -59,11 +63,53 @@ async fn lists_in_csv_are_json_whatever_they_hold() {
         written(stream, Format::Csv, TableStyle::Full).await,
         "\
 floats,nested,texts,plain
-\"[0.1, null, 1e-30]\",\"[[1, null], null]\",\"[\"\"a \\\"\"b\\\"\"\"\", \"\"c, d\"\"]\",0.5
-[],,[],
+\"[0.1, NaN, 1e-30]\",\"[[1, null], null]\",\"[\"\"a \\\"\"b\\\"\"\"\", \"\"c, d\"\"]\",0.5
+\"[Infinity, -Infinity]\",,[],
 ,\"[[2, 3]]\",[null],2.0
 "
     );
+}
+
+#[tokio::test]
+async fn what_json_cannot_hold_is_null_and_counted() {
+    let rows = rows(vec![
+        (
+            "floats",
+            Arc::new(lists(&[
+                Some(&[0.5, f32::NAN, f32::INFINITY]),
+                None,
+                Some(&[f32::NEG_INFINITY]),
+            ])),
+        ),
+        (
+            "plain",
+            Arc::new(Float64Array::from(vec![Some(f64::NAN), None, Some(2.0)])),
+        ),
+    ]);
+    for (format, expected) in [
+        (
+            Format::Json,
+            "[{\"floats\":[0.5,null,null],\"plain\":null},\n\
+             {\"floats\":null,\"plain\":null},\n\
+             {\"floats\":[null],\"plain\":2.0}]\n",
+        ),
+        (
+            Format::JsonLines,
+            "{\"floats\":[0.5,null,null],\"plain\":null}\n\
+             {\"floats\":null,\"plain\":null}\n\
+             {\"floats\":[null],\"plain\":2.0}\n",
+        ),
+    ] {
+        let stream = rows.clone().execute_stream().await.unwrap();
+        let mut out = Vec::new();
+        let written = write_rows(stream, format, TableStyle::Full, &mut out).await;
+        let written = written.unwrap();
+        assert_eq!((written.num_rows, written.num_nonfinite), (3, 4));
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+    let stream = rows.execute_stream().await.unwrap();
+    let written = write_rows(stream, Format::Csv, TableStyle::Full, &mut Vec::new()).await;
+    assert_eq!(written.unwrap().num_nonfinite, 0);
 }
 
 #[tokio::test]
@@ -154,7 +200,8 @@ fn a_suffix_names_a_format() {
     for (path, format) in [
         ("a.csv", Some(Format::Csv)),
         ("a.b/c.JSON", Some(Format::Json)),
-        ("a.ndjson", Some(Format::Json)),
+        ("a.jsonl", Some(Format::JsonLines)),
+        ("a.ndjson", Some(Format::JsonLines)),
         ("a.parquet", Some(Format::Parquet)),
         ("a.arrow", Some(Format::Arrow)),
         ("a.txt", Some(Format::Table)),
@@ -176,7 +223,7 @@ async fn columns_that_a_format_cannot_tell_apart_are_refused() {
         let batches = futures::stream::iter([Ok(batch.clone())]);
         Box::pin(RecordBatchStreamAdapter::new(batch.schema(), batches))
     };
-    for format in [Format::Json, Format::Parquet] {
+    for format in [Format::Json, Format::JsonLines, Format::Parquet] {
         let mut out = Vec::new();
         let failed = write_rows(stream(), format, TableStyle::Full, &mut out).await;
         assert_eq!(
@@ -191,6 +238,28 @@ async fn columns_that_a_format_cannot_tell_apart_are_refused() {
     }
     let csv = written(stream(), Format::Csv, TableStyle::Full).await;
     assert_eq!(csv, "neuron,epoch,neuron\n1,1,1\n");
+}
+
+#[tokio::test]
+async fn a_table_shows_names_that_a_terminal_would_obey_or_draw_wider() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["猫\t", "\u{1b}[2J\r", "é"]));
+    let stream = rows(vec![("class\u{7}", texts)])
+        .execute_stream()
+        .await
+        .unwrap();
+    let table = written(stream, Format::Table, TableStyle::Full).await;
+    assert_eq!(
+        table,
+        "\
++-------------+
+| class\\u{7}  |
++-------------+
+| 猫\\t        |
+| \\u{1b}[2J\\r |
+| é           |
++-------------+
+"
+    );
 }
 
 #[tokio::test]

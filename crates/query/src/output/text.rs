@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, OffsetSizeTrait, RecordBatch, RecordBatchOptions, StringBuilder,
 };
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type, Schema};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -51,21 +51,18 @@ fn as_text(column: &ArrayRef) -> Result<arrow::array::StringArray, ArrowError> {
     Ok(texts.finish())
 }
 
-/// Appends one value as JSON.
+/// Appends one value as JSON, in which a number that is not finite is `NaN`, `Infinity` or
+/// `-Infinity`: JSON proper has none, but what reads lists out of text, as Python's `json` does,
+/// takes these.
 fn json(array: &ArrayRef, row: usize, text: &mut String) -> Result<(), ArrowError> {
-    let push = |text: &mut String, number: &dyn std::fmt::Debug| {
-        write!(text, "{number:?}").expect("a string takes everything");
-    };
     match array.data_type() {
         _ if array.is_null(row) => text.push_str("null"),
-        DataType::Float32 => match array.as_primitive::<Float32Type>().value(row) {
-            value if value.is_finite() => push(text, &value),
-            _ => text.push_str("null"),
-        },
-        DataType::Float64 => match array.as_primitive::<Float64Type>().value(row) {
-            value if value.is_finite() => push(text, &value),
-            _ => text.push_str("null"),
-        },
+        DataType::Float16 => number(
+            array.as_primitive::<Float16Type>().value(row).to_f32(),
+            text,
+        ),
+        DataType::Float32 => number(array.as_primitive::<Float32Type>().value(row), text),
+        DataType::Float64 => number(array.as_primitive::<Float64Type>().value(row), text),
         DataType::List(_) => list::<i32>(array, row, text)?,
         DataType::LargeList(_) => list::<i64>(array, row, text)?,
         other => {
@@ -73,13 +70,23 @@ fn json(array: &ArrayRef, row: usize, text: &mut String) -> Result<(), ArrowErro
             let value = ArrayFormatter::try_new(array, &options)?
                 .value(row)
                 .to_string();
-            match other.is_integer() || *other == DataType::Boolean {
+            match other.is_numeric() || *other == DataType::Boolean {
                 true => text.push_str(&value),
                 false => text.push_str(&serde_json::Value::String(value).to_string()),
             }
         }
     }
     Ok(())
+}
+
+/// Appends the shortest text that is read as the same number.
+fn number<F: Into<f64> + Copy + std::fmt::Debug>(value: F, text: &mut String) {
+    match value.into() {
+        wide if wide.is_nan() => text.push_str("NaN"),
+        wide if wide == f64::INFINITY => text.push_str("Infinity"),
+        wide if wide == f64::NEG_INFINITY => text.push_str("-Infinity"),
+        _ => write!(text, "{value:?}").expect("a string takes everything"),
+    }
 }
 
 fn list<O: OffsetSizeTrait>(

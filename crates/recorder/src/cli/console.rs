@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use indicatif::ProgressBar;
+use trace::printable;
 
 /// Standard error. Clones share the progress bar.
 #[derive(Debug, Clone)]
@@ -28,7 +29,11 @@ impl Console {
     /// Says something to whoever watches; results go to stdout instead.
     pub(super) fn say(&self, line: &str) {
         // Nobody is left to be told if this fails.
-        let _ = write_above(&self.bar, &mut io::stderr(), format!("{line}\n").as_bytes());
+        let _ = write_above(
+            &self.bar,
+            &mut io::stderr(),
+            format!("{}\n", printable(line)).as_bytes(),
+        );
     }
 }
 

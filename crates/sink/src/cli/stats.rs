@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use sink::{Amount, RunStats, run_stats};
-use trace::RunDir;
+use trace::{RunDir, printable};
 
 const HEADER: [&str; 6] = ["table", "layer", "files", "rows", "bytes", "bytes/weight"];
 
@@ -35,7 +35,7 @@ fn rows(stats: &RunStats) -> Vec<[String; HEADER.len()]> {
     let row = |table: &str, layer: &str, amount: &Amount, bytes_per_weight: Option<f64>| {
         [
             table.to_owned(),
-            layer.to_owned(),
+            printable(layer).into_owned(),
             amount.num_files.to_string(),
             amount.num_rows.to_string(),
             amount.bytes.to_string(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 use sink::{VerifyProgress, VerifyReport, verify};
-use trace::{Rank, RunDir};
+use trace::{Rank, RunDir, printable};
 
 /// How often a log is told how far it is, where there is no terminal to draw a bar on.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -70,11 +70,11 @@ fn verify_with_lines(run: &RunDir) -> Result<VerifyReport> {
 
 fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()> {
     for problem in &report.problems {
-        writeln!(
-            out,
+        let line = format!(
             "{}: {}: expected {}, found {}",
             problem.path, problem.check, problem.expected, problem.found
-        )?;
+        );
+        writeln!(out, "{}", printable(&line))?;
     }
     print_uncommitted(report, out)?;
     print_partial(run, report, out)?;
