@@ -1,7 +1,8 @@
 //! Recording by way of the optimizer: the one place in a training loop that sees the network after
 //! every step, whoever wrote the loop.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
@@ -9,7 +10,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use crate::recording::{KeepsMoments, RecordError, RecordSummary, TraceRecorder};
 
-/// A recorder that an optimizer, a metric logger and the training loop share.
+/// A recorder that optimizers, a metric logger and the training loop share.
 ///
 /// Nothing that goes wrong with recording reaches training: the first failure is logged and kept
 /// for [`SharedRecorder::finish`], and training goes on without a recorder.
@@ -22,6 +23,17 @@ struct Shared<B: Backend> {
     recorder: Option<TraceRecorder<B>>,
     failure: Option<RecordError>,
     steps_per_epoch: i64,
+    /// Steps that were made: of an optimizer and its clones each counts once.
+    num_steps: Arc<AtomicI64>,
+    /// The optimizers that were wrapped, as long as there is one of an optimizer and its clones.
+    optimizers: Vec<Weak<Lineage>>,
+}
+
+/// An optimizer and its clones.
+#[derive(Debug, Default)]
+struct Lineage {
+    /// The most steps that one of them has made.
+    num_steps: AtomicI64,
 }
 
 impl<B: Backend> Clone for SharedRecorder<B> {
@@ -32,7 +44,7 @@ impl<B: Backend> Clone for SharedRecorder<B> {
 
 impl<B: Backend> SharedRecorder<B> {
     /// Shares a recorder. An optimizer is not told when an epoch ends: it ends every
-    /// `steps_per_epoch` optimizer steps.
+    /// `steps_per_epoch` optimizer steps, of all optimizers that are wrapped together.
     ///
     /// # Panics
     /// If `steps_per_epoch` is 0.
@@ -42,19 +54,32 @@ impl<B: Backend> SharedRecorder<B> {
             recorder: Some(recorder),
             failure: None,
             steps_per_epoch: steps_per_epoch.into(),
+            num_steps: Arc::default(),
+            optimizers: Vec::new(),
         })))
     }
 
     /// Wraps an optimizer, so that each of its steps may be captured: weights, and gradients where
     /// they are recorded.
+    ///
+    /// Several optimizers that change one network, as the two of a GAN or one for the weights and one
+    /// for the biases, are wrapped one by one. Their steps count together, in the order in which they
+    /// are made, and a capture has of each optimizer the gradients and moments of its last step since
+    /// the capture before.
     pub fn optimizer<O, M, A>(&self, optimizer: O) -> RecordedOptimizer<O, M, A>
     where
         A: AutodiffBackend<InnerBackend = B>,
     {
+        let lineage = Arc::new(Lineage::default());
+        let shared = &mut *self.lock();
+        shared.optimizers.retain(|other| other.strong_count() > 0);
+        shared.optimizers.push(Arc::downgrade(&lineage));
         RecordedOptimizer {
             optimizer,
             shared: self.clone(),
-            num_steps: 0,
+            lineage,
+            num_own_steps: 0,
+            num_steps: Arc::clone(&shared.num_steps),
             moments: None,
         }
     }
@@ -109,21 +134,57 @@ impl<B: Backend> SharedRecorder<B> {
     }
 }
 
+/// The recorder of a network that is trained on a backend.
+type Recorder<A> = TraceRecorder<<A as AutodiffBackend>::InnerBackend>;
+
 /// Hands what an optimizer keeps of the gradients to a recorder.
-type NoteMoments<O, M, A> =
-    fn(&mut TraceRecorder<<A as AutodiffBackend>::InnerBackend>, &M, &O) -> Result<(), RecordError>;
+type NoteMoments<O, M, A> = fn(&mut Recorder<A>, &M, &O) -> Result<(), RecordError>;
 
 /// An optimizer whose steps a [`SharedRecorder`] captures. It changes nothing of what the optimizer
 /// does.
 ///
-/// Step n is the n-th of this optimizer; epochs count from 0. At the end of an epoch the learning
-/// rate is recorded, too.
+/// Step n is the n-th that the recorder's optimizers make; epochs count from 0. At the end of an epoch
+/// the learning rate is recorded, too, of the optimizer that makes its last step.
+///
+/// A clone that steps as well, as each worker's does where training is data-parallel, is taken for the
+/// optimizer of a replica that holds the same weights: the first of them to make a step is the one of
+/// which it is recorded, and counts.
 #[derive(Debug, Clone)]
 pub struct RecordedOptimizer<O, M, A: AutodiffBackend> {
     optimizer: O,
     shared: SharedRecorder<A::InnerBackend>,
-    num_steps: i64,
+    lineage: Arc<Lineage>,
+    /// Steps that this one has made, with those of the one that it was cloned from.
+    num_own_steps: i64,
+    /// Steps that were made of all optimizers.
+    num_steps: Arc<AtomicI64>,
     moments: Option<NoteMoments<O, M, A>>,
+}
+
+/// When an optimizer's step is made.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    epoch: i32,
+    step: i64,
+    /// Whether the epoch ends with it.
+    is_end: bool,
+}
+
+impl Moment {
+    fn of_step(step: i64, steps_per_epoch: i64) -> Self {
+        Self {
+            epoch: epoch_of(step, steps_per_epoch),
+            step,
+            is_end: step % steps_per_epoch == 0,
+        }
+    }
+
+    fn is_due<B: Backend>(self, recorder: &TraceRecorder<B>) -> bool {
+        match self.is_end {
+            true => recorder.is_end_due(self.epoch, self.step),
+            false => recorder.is_step_due(self.step),
+        }
+    }
 }
 
 impl<O, M, A> RecordedOptimizer<O, M, A>
@@ -132,44 +193,77 @@ where
     M: AutodiffModule<A>,
     O: Optimizer<M, A>,
 {
-    /// Counts a step that is about to be made.
-    fn before(&mut self, model: &M, gradients: &GradientsParams) {
-        self.num_steps += 1;
-        let step = self.num_steps;
-        let steps_per_epoch = self.shared.lock().steps_per_epoch;
+    /// Makes a step by `make`, and has it captured unless a clone has made it already; `note` hands
+    /// its gradients over.
+    fn step_with<G>(
+        &mut self,
+        learning_rate: LearningRate,
+        model: M,
+        gradients: G,
+        note: impl FnOnce(&mut Recorder<A>, &M, &G) -> Result<(), RecordError>,
+        make: impl FnOnce(&mut O, LearningRate, M, G) -> M,
+    ) -> M {
+        let is_first = self.is_first_of_step();
+        if is_first {
+            self.before(|recorder| note(recorder, &model, &gradients));
+        }
+        let model = make(&mut self.optimizer, learning_rate, model, gradients);
+        if is_first {
+            self.after(&model, learning_rate);
+        }
+        model
+    }
+
+    /// Counts a step of this optimizer; says whether it is the first of its clones to make it.
+    fn is_first_of_step(&mut self) -> bool {
+        self.num_own_steps += 1;
+        let before = self
+            .lineage
+            .num_steps
+            .fetch_max(self.num_own_steps, Ordering::Relaxed);
+        before < self.num_own_steps
+    }
+
+    /// Notes the gradients of a step that is about to be made, if it will be captured. Where other
+    /// optimizers step in between, it may be one of theirs that is.
+    fn before(&self, note: impl FnOnce(&mut Recorder<A>) -> Result<(), RecordError>) {
+        let (steps_per_epoch, is_alone) = self.surroundings();
         self.shared.with(|recorder| {
-            let is_due = match step % steps_per_epoch {
-                0 => recorder.is_end_due(epoch_of(step, steps_per_epoch), step),
-                _ => recorder.is_step_due(step),
-            };
-            match is_due {
-                true => recorder.gradients(model, gradients),
+            let step = self.num_steps.load(Ordering::Relaxed) + 1;
+            match !is_alone || Moment::of_step(step, steps_per_epoch).is_due(recorder) {
+                true => note(recorder),
                 false => Ok(()),
             }
         });
     }
 
+    /// Counts a step that was made, in the order in which the recorder sees them.
     fn after(&self, model: &M, learning_rate: LearningRate) {
-        let step = self.num_steps;
-        let steps_per_epoch = self.shared.lock().steps_per_epoch;
-        let epoch = epoch_of(step, steps_per_epoch);
-        let is_end = step % steps_per_epoch == 0;
+        let (steps_per_epoch, is_alone) = self.surroundings();
         self.shared.with(|recorder| {
-            let is_due = match is_end {
-                true => recorder.is_end_due(epoch, step),
-                false => recorder.is_step_due(step),
-            };
-            if let (true, Some(note_moments)) = (is_due, self.moments) {
+            let step = self.num_steps.fetch_add(1, Ordering::Relaxed) + 1;
+            let moment = Moment::of_step(step, steps_per_epoch);
+            if let Some(note_moments) = self.moments
+                && (!is_alone || moment.is_due(recorder))
+            {
                 note_moments(recorder, model, &self.optimizer)?;
             }
-            if is_end {
+            if moment.is_end {
                 recorder.metric("learning_rate", learning_rate);
-                recorder.capture(model, epoch, step)?;
+                recorder.capture(model, moment.epoch, step)?;
             } else {
-                recorder.capture_step(model, epoch, step)?;
+                recorder.capture_step(model, moment.epoch, step)?;
             }
             Ok(())
         });
+    }
+
+    /// How many steps an epoch has, and whether no other optimizer steps.
+    fn surroundings(&self) -> (i64, bool) {
+        let shared = self.shared.lock();
+        let others = shared.optimizers.iter();
+        let num_alive = others.filter(|other| other.strong_count() > 0).count();
+        (shared.steps_per_epoch, num_alive == 1)
     }
 }
 
@@ -187,19 +281,12 @@ where
     type Record = O::Record;
 
     fn step(&mut self, lr: LearningRate, module: M, grads: GradientsParams) -> M {
-        self.before(&module, &grads);
-        let module = self.optimizer.step(lr, module, grads);
-        self.after(&module, lr);
-        module
+        self.step_with(lr, module, grads, TraceRecorder::gradients, O::step)
     }
 
-    /// Gradients of several devices are summed inside the optimizer, where nobody sees them: they
-    /// are not recorded.
     fn step_multi(&mut self, lr: LearningRate, module: M, grads: MultiGradientsParams) -> M {
-        self.num_steps += 1;
-        let module = self.optimizer.step_multi(lr, module, grads);
-        self.after(&module, lr);
-        module
+        let note = TraceRecorder::gradients_of_devices;
+        self.step_with(lr, module, grads, note, O::step_multi)
     }
 
     fn to_record(&self) -> Self::Record {

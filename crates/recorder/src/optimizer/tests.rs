@@ -10,7 +10,9 @@ use trace::{Catalog, RunDir, Table};
 
 use super::*;
 use crate::recording::Recorded;
-use crate::testing::read_part;
+use crate::testing::{read_part, read_parts};
+
+mod several;
 
 type Trained = Autodiff<Flex>;
 

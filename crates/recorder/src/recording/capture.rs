@@ -246,7 +246,9 @@ impl<B: Backend> TraceRecorder<B> {
                 handles.extend(weights.map(|w| Handles::Parameters(TensorKind::Weights, w)));
             }
             let optimizer = pending.optimizer.into_iter();
-            handles.extend(optimizer.map(|(kind, layer)| Handles::Parameters(kind, layer)));
+            handles.extend(optimizer.filter_map(|((kind, _), tensors)| {
+                Some(Handles::Parameters(kind, tensors.into_handles()?))
+            }));
             let of_train = pending.train_activations;
             let of_layers = pending.activations.into_iter().zip(of_train).enumerate();
             for (layer, (held_out, train)) in of_layers {

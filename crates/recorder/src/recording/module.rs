@@ -92,6 +92,31 @@ pub(super) struct LayerHandles<B: Backend> {
     pub(super) bias: Option<TensorHandle<B>>,
 }
 
+/// Handles of what there is for a layer's parameters: for either there may be nothing.
+#[derive(Debug)]
+pub(super) struct LayerTensors<B: Backend> {
+    pub(super) layer: usize,
+    weight: Option<TensorHandle<B>>,
+    bias: Option<TensorHandle<B>>,
+}
+
+impl<B: Backend> LayerTensors<B> {
+    /// Takes what a later look found, and keeps what it found nothing for.
+    pub(super) fn update(&mut self, later: Self) {
+        self.weight = later.weight.or(self.weight.take());
+        self.bias = later.bias.or(self.bias.take());
+    }
+
+    /// None without a weight: a row is a unit's weights, with its bias.
+    pub(super) fn into_handles(self) -> Option<LayerHandles<B>> {
+        Some(LayerHandles {
+            layer: self.layer,
+            weight: self.weight?,
+            bias: self.bias,
+        })
+    }
+}
+
 /// A module whose parameters are not those that the recorder was started with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OtherModuleError {
@@ -248,6 +273,23 @@ impl ModuleLayers {
         M: Module<V>,
         L: Lookup<V, B>,
     {
+        let tensors = self.tensors_of(module, lookup, selected)?.into_iter();
+        Ok(tensors.filter_map(LayerTensors::into_handles).collect())
+    }
+
+    /// As [`ModuleLayers::handles_of`], with the layers for whose bias alone there is one.
+    pub(super) fn tensors_of<V, B, M, L>(
+        &self,
+        module: &M,
+        lookup: &L,
+        selected: &[bool],
+    ) -> Result<Vec<LayerTensors<B>>, OtherModuleError>
+    where
+        V: Backend,
+        B: Backend,
+        M: Module<V>,
+        L: Lookup<V, B>,
+    {
         let mut visitor = Collect {
             layers: self,
             lookup,
@@ -264,12 +306,11 @@ impl ModuleLayers {
         self.check_num_visited(visitor.num_visited)?;
         let layers = visitor.weights.into_iter().zip(visitor.biases).enumerate();
         Ok(layers
-            .filter_map(|(layer, (weight, bias))| {
-                Some(LayerHandles {
-                    layer,
-                    weight: weight?,
-                    bias,
-                })
+            .filter(|(_, (weight, bias))| weight.is_some() || bias.is_some())
+            .map(|(layer, (weight, bias))| LayerTensors {
+                layer,
+                weight,
+                bias,
             })
             .collect())
     }

@@ -2,16 +2,19 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use burn::module::AutodiffModule;
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsParams, MultiGradientsParams};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use super::TraceRecorder;
 use super::handle::{BatchHandle, UnitAxis};
-use super::module::LayerHandles;
-use super::optimizer::{AdamMoment, Gradients, KeepsMoments, OptimizerState};
+use super::module::{LayerTensors, Lookup};
+use super::optimizer::{
+    AdamMoment, Gradients, GradientsOfDevices, KeepsMoments, OptimizerState, OptimizerTensors,
+};
 use super::outcome::RecordError;
 use super::outputs::Outputs;
 use super::recorded::TooManyActivationsError;
@@ -28,8 +31,8 @@ pub(super) struct Pending<B: Backend> {
     pub(super) activations: Vec<Vec<BatchHandle<B>>>,
     /// Training batches by their number, by layer.
     pub(super) train_activations: Vec<BTreeMap<i32, Vec<BatchHandle<B>>>>,
-    /// Gradients and moments, by layer.
-    pub(super) optimizer: Vec<(TensorKind, LayerHandles<B>)>,
+    /// Gradients and moments, by what they are and their layer.
+    pub(super) optimizer: BTreeMap<(TensorKind, usize), LayerTensors<B>>,
     pub(super) outputs: Option<Outputs<B>>,
     pub(super) classifications: Option<Classifications>,
     pub(super) metrics: Vec<Metric>,
@@ -40,7 +43,7 @@ impl<B: Backend> Pending<B> {
         Self {
             activations: (0..num_layers).map(|_| Vec::new()).collect(),
             train_activations: (0..num_layers).map(|_| BTreeMap::new()).collect(),
-            optimizer: Vec::new(),
+            optimizer: BTreeMap::new(),
             outputs: None,
             classifications: None,
             metrics: Vec::new(),
@@ -180,11 +183,13 @@ impl<B: Backend> TraceRecorder<B> {
     }
 
     /// Notes the gradients of a step, for the next capture: call it between the backward pass and
-    /// the optimizer's step. Of several steps before a capture the last counts.
+    /// the optimizer's step. Of several calls before a capture the last that has a gradient of a
+    /// parameter counts for it: where several optimizers change a network, each notes its own.
     ///
     /// Rows carry the capture's step, as all of a capture do: the gradients are those of the step that
-    /// led to its weights, so they were computed with the weights of one step before. A parameter without a gradient has no rows. Nothing is copied or read; without
-    /// gradients among what is recorded, it does nothing.
+    /// led to its weights, so they were computed with the weights of one step before. A layer without a
+    /// gradient of its weight has no rows. Nothing is copied or read; without gradients among what is
+    /// recorded, it does nothing.
     ///
     /// # Errors
     /// If the module is not the one that the recorder was started with.
@@ -197,17 +202,40 @@ impl<B: Backend> TraceRecorder<B> {
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
     {
-        if !self.recorded.gradients {
-            return Ok(());
+        self.note_gradients(model, &Gradients(gradients))
+    }
+
+    /// As [`TraceRecorder::gradients`], of those of several devices, which the optimizer adds up.
+    pub(crate) fn gradients_of_devices<A, M>(
+        &mut self,
+        model: &M,
+        gradients: &MultiGradientsParams,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        self.note_gradients(model, &GradientsOfDevices(gradients))
+    }
+
+    fn note_gradients<A, M>(
+        &mut self,
+        model: &M,
+        lookup: &impl Lookup<A, B>,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        if self.recorded.gradients {
+            let tensors = self.layers.tensors_of(model, lookup, &self.selected)?;
+            self.note_tensors(TensorKind::Gradients, tensors);
         }
-        let lookup = Gradients(gradients);
-        let handles = self.layers.handles_of(model, &lookup, &self.selected)?;
-        self.note_tensors(TensorKind::Gradients, handles);
         Ok(())
     }
 
     /// Notes what the optimizer keeps of the gradients, for the next capture: call it after the
-    /// optimizer's step.
+    /// optimizer's step. Of several optimizers each is noted by a call of its own.
     ///
     /// Nothing is copied or read; without moments among what is recorded, it does nothing.
     ///
@@ -223,14 +251,14 @@ impl<B: Backend> TraceRecorder<B> {
             return Ok(());
         }
         let [first, second] = self
-            .optimizer_state(model, optimizer, &self.selected)?
+            .optimizer_tensors(model, optimizer, &self.selected)?
             .moments;
         self.note_tensors(TensorKind::Moment1, first);
         self.note_tensors(TensorKind::Moment2, second);
         Ok(())
     }
 
-    /// What the optimizer keeps of the selected layers.
+    /// What the optimizer keeps of the selected layers, for which it has to keep something.
     pub(super) fn optimizer_state<A, M, O>(
         &self,
         model: &M,
@@ -242,25 +270,55 @@ impl<B: Backend> TraceRecorder<B> {
         M: AutodiffModule<A>,
         O: KeepsMoments<M, A>,
     {
+        let OptimizerTensors {
+            moments,
+            num_updates,
+        } = self.optimizer_tensors(model, optimizer, selected)?;
+        Ok(OptimizerState {
+            moments: moments.map(|of_layers| {
+                let of_layers = of_layers.into_iter();
+                of_layers.filter_map(LayerTensors::into_handles).collect()
+            }),
+            num_updates,
+        })
+    }
+
+    /// What the optimizer keeps of the selected layers, where it keeps anything.
+    fn optimizer_tensors<A, M, O>(
+        &self,
+        model: &M,
+        optimizer: &O,
+        selected: &[bool],
+    ) -> Result<OptimizerTensors<B>, RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: KeepsMoments<M, A>,
+    {
         let record = optimizer.to_record();
         let mut lookup = AdamMoment::<O, M, A> {
             record: &record,
             is_second: false,
             num_updates: Cell::default(),
         };
-        let first = self.layers.handles_of(model, &lookup, selected)?;
+        let first = self.layers.tensors_of(model, &lookup, selected)?;
         lookup.is_second = true;
-        let second = self.layers.handles_of(model, &lookup, selected)?;
-        Ok(OptimizerState {
+        let second = self.layers.tensors_of(model, &lookup, selected)?;
+        Ok(OptimizerTensors {
             moments: [first, second],
             num_updates: lookup.num_updates.get() as i64,
         })
     }
 
-    fn note_tensors(&mut self, kind: TensorKind, handles: Vec<LayerHandles<B>>) {
-        let noted = &mut self.pending.optimizer;
-        noted.retain(|(other, _)| *other != kind);
-        noted.extend(handles.into_iter().map(|layer| (kind, layer)));
+    fn note_tensors(&mut self, kind: TensorKind, tensors: Vec<LayerTensors<B>>) {
+        for of_layer in tensors {
+            match self.pending.optimizer.entry((kind, of_layer.layer)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(of_layer);
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().update(of_layer),
+            }
+        }
     }
 
     /// Notes what the network said of all held-out samples, where that was worked out already.

@@ -4,11 +4,11 @@ use std::cell::Cell;
 
 use burn::module::{AutodiffModule, Param, ParamId};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{Adam, AdamW, GradientsParams, Optimizer};
+use burn::optim::{Adam, AdamW, GradientsParams, MultiGradientsParams, Optimizer};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-use super::module::{LayerHandles, Lookup};
+use super::module::{LayerHandles, LayerTensors, Lookup};
 
 /// Gradients by their parameter.
 pub(super) struct Gradients<'a>(pub(super) &'a GradientsParams);
@@ -19,6 +19,28 @@ impl<A: AutodiffBackend> Lookup<A, A::InnerBackend> for Gradients<'_> {
         param: &Param<Tensor<A, D>>,
     ) -> Option<Tensor<A::InnerBackend, D>> {
         self.0.get(param.id)
+    }
+}
+
+/// Gradients of several devices by their parameter: the sum, with the same bits as the one that
+/// [`MultiGradientsParams::remove`] makes for the optimizer.
+pub(super) struct GradientsOfDevices<'a>(pub(super) &'a MultiGradientsParams);
+
+impl<A: AutodiffBackend> Lookup<A, A::InnerBackend> for GradientsOfDevices<'_> {
+    fn tensor<const D: usize>(
+        &self,
+        param: &Param<Tensor<A, D>>,
+    ) -> Option<Tensor<A::InnerBackend, D>> {
+        let of_device = |index: usize| self.0.grads[index].0.get(param.id);
+        let num_devices = self.0.grads.len();
+        // Which device adds up depends on the parameter.
+        let mut first = (0..num_devices).map(|n| (param.id.val() as usize + n) % num_devices);
+        let first = first.find(|&index| of_device(index).is_some())?;
+        let others = (0..num_devices).filter(|&index| index != first);
+        let sum: Tensor<A::InnerBackend, D> = of_device(first)?;
+        let device = sum.device();
+        let others = others.filter_map(of_device);
+        Some(others.fold(sum, |sum, other| sum + other.to_device(&device)))
     }
 }
 
@@ -94,7 +116,16 @@ where
     }
 }
 
-/// What an optimizer keeps, as handles.
+/// What an optimizer keeps, wherever it keeps anything.
+#[derive(Debug)]
+pub(super) struct OptimizerTensors<B: Backend> {
+    /// Both moments of every layer.
+    pub(super) moments: [Vec<LayerTensors<B>>; 2],
+    /// Steps that changed the parameters: Adam's time.
+    pub(super) num_updates: i64,
+}
+
+/// What an optimizer keeps of whole layers, as handles.
 #[derive(Debug)]
 pub(super) struct OptimizerState<B: Backend> {
     /// Both moments of every layer.

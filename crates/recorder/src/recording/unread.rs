@@ -44,7 +44,7 @@ pub(super) enum Handles<B: Backend> {
 }
 
 /// What a layer's tensors are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TensorKind {
     /// The parameters themselves.
     Weights,
