@@ -84,3 +84,78 @@ fn a_checkpoint_is_never_in_memory_as_a_whole() {
         );
     }
 }
+
+/// Writes IDX files of images of so many rows and columns, of which one row is bright: its number is
+/// the label, below 10.
+fn write_images(scratch: &Scratch, side: u32, num_train: u32, num_held_out: u32) {
+    std::fs::create_dir(scratch.path("images")).unwrap();
+    for (set, num_images) in [("train", num_train), ("t10k", num_held_out)] {
+        let write = |name: String, sizes: &[u32], values: Vec<u8>| {
+            let mut bytes = vec![0, 0, 8, sizes.len() as u8];
+            bytes.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+            bytes.extend(values);
+            std::fs::write(scratch.path(&name), bytes).unwrap();
+        };
+        let label = |image: u32| image % 10.min(side);
+        let pixels = (0..num_images).flat_map(|image| {
+            let pixels = (0..side * side).map(move |pixel| pixel / side);
+            pixels.map(move |row| if row == label(image) { 255 } else { 0 })
+        });
+        write(
+            format!("images/{set}-images-idx3-ubyte"),
+            &[num_images, side, side],
+            pixels.collect(),
+        );
+        write(
+            format!("images/{set}-labels-idx1-ubyte"),
+            &[num_images],
+            (0..num_images).map(|image| label(image) as u8).collect(),
+        );
+    }
+}
+
+/// The most memory that training held where so many images are held out, in KiB.
+fn peak_with_images_kib(num_held_out: u32, arguments: &[&str]) -> u64 {
+    let scratch = Scratch::new();
+    write_images(&scratch, 28, 64, num_held_out);
+    let train = "train --device cpu --dataset idx:images --model cnn --channels 16,8 --hidden 16 \
+                 --epochs 1";
+    let train: Vec<&str> = train.split_whitespace().collect();
+    peak_kib(&mut scratch.recorder(&[&train[..], arguments].concat()))
+}
+
+/// 3,584 images more are 21 MiB of numbers, held twice while they are read. What the first layer
+/// makes of them are 171 MiB, 43 MiB for the second.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_layers_make_of_images_is_not_kept() {
+    for arguments in [&["--record", "none"][..], &["--out", "run"]] {
+        let [small, large] = [512, 4096].map(|num| peak_with_images_kib(num, arguments));
+        assert!(small > 0);
+        assert!(
+            large < small + 80 * 1024,
+            "{arguments:?}: 512 images took {small} KiB, 4,096 images {large} KiB"
+        );
+    }
+}
+
+/// 4,000 samples of 10 classes are some 400 KiB a draw, as logits and as rows.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_ablation_keeps_no_draw() {
+    let scratch = Scratch::new();
+    write_images(&scratch, 10, 64, 4000);
+    let train = "train --device cpu --dataset idx:images --hidden 8 --epochs 1 --out run";
+    let train: Vec<&str> = train.split_whitespace().collect();
+    stratigraph::run(&mut scratch.recorder(&train)).expect_success();
+    let peak = |draws| {
+        let ablate = ["ablate", "run", "--epoch", "0", "--neurons", "1,2"];
+        peak_kib(&mut scratch.recorder(&[&ablate[..], &["--draws", draws]].concat()))
+    };
+    let (few, many) = (peak("2"), peak("200"));
+    assert!(few > 0);
+    assert!(
+        many < few + 20 * 1024,
+        "2 draws took {few} KiB, 200 draws {many} KiB"
+    );
+}

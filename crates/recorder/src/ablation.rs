@@ -18,6 +18,7 @@ use trace::{CaptureId, DerivedError, Half, Nonce, RunDir};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles};
 use crate::device::{DeviceChoice, ParseDeviceError, ResolvedDevice, on_device};
+use crate::evaluation::target_classes;
 use crate::model::ModelError;
 use crate::precision::Precision;
 use crate::random::{HostRng, Purpose};
@@ -25,9 +26,10 @@ use crate::rebuild::{RebuildError, Rebuilt};
 use crate::training::TrainError;
 
 pub use figures::{Figure, Metric, Predicted, SampleGroup};
+use figures::{Question, Tallies};
 pub use neurons::{ChosenNeurons, LayerNeurons, NeuronsError};
 pub use silence::Silencing;
-use silence::{UnitSet, run_silenced};
+use silence::{Outcome, UnitSet, run_silenced};
 
 /// Draws of random neurons, unless told otherwise.
 pub const DEFAULT_DRAWS: usize = 100;
@@ -218,29 +220,31 @@ pub fn ablate(
         };
         sets.push(chosen.layers.iter().map(instead).collect());
     }
+    let targets = rebuilt.dataset.held_out().targets();
+    let samples = half.samples(&target_classes(targets), seed);
+    if samples.is_empty() {
+        return Err(AblateError::NoSamples {
+            half,
+            num_held_out: targets.len(),
+        });
+    }
+    let question = Question {
+        loss: rebuilt.config.loss,
+        num_classes,
+        of_class,
+    };
+    let mut tallies = Tallies::new(question, targets, &samples, sets.len());
     let recorded_on = &run.info().device;
     let (device, other_device) = match recorded_on.parse::<DeviceChoice>()?.resolve() {
         Ok(resolution) => (resolution.device, None),
         Err(error) => (ResolvedDevice::Cpu, Some(format!("{recorded_on}: {error}"))),
     };
     let device_name = device.to_string();
-    let outcomes = on_device!(
+    let mut see = |outcome: Outcome| tallies.add(&outcome);
+    on_device!(
         device,
-        run_silenced(&rebuilt, &sets, options.silencing, progress)
+        run_silenced(&rebuilt, &sets, options.silencing, &mut see, progress)
     )?;
-
-    let samples = half.samples(&outcomes[0].target, seed);
-    if samples.is_empty() {
-        return Err(AblateError::NoSamples {
-            half,
-            num_held_out: outcomes[0].len(),
-        });
-    }
-    let outcomes: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| outcome.select(&samples))
-        .collect();
-    let loss = rebuilt.config.loss;
     let mut report = AblationReport {
         capture: capture.id(),
         device: device_name,
@@ -256,7 +260,7 @@ pub fn ablate(
         num_samples: samples.len(),
         num_draws: options.num_draws,
         class_names: rebuilt.dataset.class_names().to_vec(),
-        figures: figures::measure(&outcomes, loss, num_classes, of_class),
+        figures: tallies.figures(),
         commit: 0,
     };
     let id = Nonce::draw().map_err(AblateError::NoRandomness)?;

@@ -130,7 +130,7 @@ impl Targets {
         self.len() == 0
     }
 
-    fn select(&self, rows: &[usize]) -> Self {
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
         match self {
             Self::Classes(classes) => Self::Classes(rows.iter().map(|&r| classes[r]).collect()),
             Self::Soft(soft) => Self::Soft(rows.iter().map(|&r| soft[r]).collect()),

@@ -1,6 +1,9 @@
 //! What the network makes of the held-out samples.
 
 mod classify;
+mod score;
+
+use std::ops::Range;
 
 use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::{Tensor, TensorData};
@@ -9,8 +12,10 @@ use crate::dataset::{Samples, Targets};
 use crate::model::{LayerOutput, Loss, Network};
 use crate::read_back::rows_to_vec;
 
-pub(crate) use classify::check;
-pub use classify::{Classifications, Score, classify};
+pub use classify::{Classifications, classify};
+pub(crate) use classify::{check, target_classes};
+pub use score::Score;
+pub(crate) use score::{Spread, Sums};
 
 /// Samples in one forward pass over the held-out set, unless told otherwise.
 pub const DEFAULT_EVALUATION_BATCH_SIZE: usize = 512;
@@ -23,15 +28,6 @@ pub const DEFAULT_EVALUATION_BATCH_SIZE: usize = 512;
 pub struct HeldOut<B: Backend> {
     batches: Vec<Tensor<B, 2>>,
     targets: Targets,
-}
-
-/// One pass over the held-out samples.
-#[derive(Debug)]
-pub struct Evaluation<B: Backend> {
-    /// What each layer made of them, by layer, then batch.
-    pub activations: Vec<Vec<LayerOutput<B>>>,
-    /// What follows from the logits, on the host.
-    pub classifications: Classifications,
 }
 
 impl<B: Backend> HeldOut<B> {
@@ -66,9 +62,12 @@ impl<B: Backend> HeldOut<B> {
         &self.targets
     }
 
+    /// What it should say of some of the samples.
+    pub(crate) fn targets_of(&self, samples: Range<usize>) -> Targets {
+        self.targets.select(&samples.collect::<Vec<_>>())
+    }
+
     /// Runs the network over all samples and waits for the logits.
-    ///
-    /// The pass is the same whether its activations are recorded or dropped.
     ///
     /// # Errors
     /// If the device fails.
@@ -76,22 +75,27 @@ impl<B: Backend> HeldOut<B> {
         &self,
         model: &Network<B>,
         loss: Loss,
-    ) -> Result<Evaluation<B>, ExecutionError> {
-        let mut activations: Vec<Vec<LayerOutput<B>>> = Vec::new();
-        let mut logits = Vec::with_capacity(self.batches.len());
-        for batch in &self.batches {
-            let (traced, of_batch) = model.forward_traced(batch.clone());
-            logits.push(of_batch);
-            activations.resize_with(traced.len(), Vec::new);
-            for (layer, output) in activations.iter_mut().zip(traced) {
-                layer.push(output);
-            }
-        }
-        let logits = rows_to_vec(logits)?;
-        Ok(Evaluation {
-            activations,
-            classifications: classify(loss, &logits, &self.targets),
-        })
+    ) -> Result<Classifications, ExecutionError> {
+        self.evaluate_traced(model, loss, |_, _| ())
+    }
+
+    /// As [`HeldOut::evaluate`], and shows what each layer makes of each batch, as soon as it does: by
+    /// its place in the topology. Nothing of it is kept here.
+    ///
+    /// The pass is the same whatever becomes of what is shown.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn evaluate_traced(
+        &self,
+        model: &Network<B>,
+        loss: Loss,
+        mut see: impl FnMut(usize, LayerOutput<B>),
+    ) -> Result<Classifications, ExecutionError> {
+        let batches = self.batches.iter();
+        let logits = batches.map(|batch| model.forward_with(batch.clone(), &mut see));
+        let logits = rows_to_vec(logits.collect())?;
+        Ok(classify(loss, &logits, &self.targets))
     }
 }
 

@@ -52,9 +52,7 @@ pub use device::{
     AdapterKind, CudaError, CudaPart, DeviceChoice, DeviceError, ParseDeviceError, Resolution,
     ResolvedDevice, VulkanAdapter, VulkanDevice, VulkanError,
 };
-pub use evaluation::{
-    Classifications, DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score, classify,
-};
+pub use evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut, Score, classify};
 pub use interchange::{
     CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportOptions,
     ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, ParsePatternError, export,

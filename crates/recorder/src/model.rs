@@ -93,7 +93,7 @@ impl<B: Backend> Network<B> {
 
     /// The logits `[num_samples, num_outputs]` of inputs `[num_samples, num_inputs]`.
     pub fn forward(&self, inputs: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.forward_with(inputs, |_| ())
+        self.forward_with(inputs, |_, _| ())
     }
 
     /// What every layer makes of inputs `[num_samples, num_inputs]`, in the topology's order, and
@@ -102,19 +102,21 @@ impl<B: Backend> Network<B> {
     /// The operations are those of [`Network::forward`], so the logits are the same bit for bit.
     pub fn forward_traced(&self, inputs: Tensor<B, 2>) -> (Vec<LayerOutput<B>>, Tensor<B, 2>) {
         let mut outputs = Vec::with_capacity(self.convolutions.len() + self.layers.len());
-        let logits = self.forward_with(inputs, |output| outputs.push(output));
+        let logits = self.forward_with(inputs, |_, output| outputs.push(output));
         (outputs, logits)
     }
 
-    fn forward_with(
+    /// As [`Network::forward`], and shows what every layer makes of the inputs as soon as it does, by
+    /// its place in the topology.
+    pub(crate) fn forward_with(
         &self,
         inputs: Tensor<B, 2>,
-        mut see: impl FnMut(LayerOutput<B>),
+        mut see: impl FnMut(usize, LayerOutput<B>),
     ) -> Tensor<B, 2> {
         let mut x = LayerOutput::Flat(inputs);
         for index in 0..self.num_layers() {
             x = self.layer(index, x);
-            see(x.clone());
+            see(index, x.clone());
         }
         x.into_flat()
     }

@@ -372,8 +372,7 @@ impl<B: Backend> TraceRecorder<B> {
 
     /// Whether anything that held-out samples say is recorded.
     pub(crate) fn records_evaluation(&self) -> bool {
-        self.recorded.classifications
-            || (self.recorded.activations.is_some() && self.recorded.phases.eval)
+        self.recorded.classifications || self.wants_activations()
     }
 
     /// Counts time that the caller's thread spent for the recorder alone since the last capture, as

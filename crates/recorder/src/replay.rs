@@ -6,7 +6,7 @@ use trace::{CaptureId, OpenRunError, Rank, RunDir, Table};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
 use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
-use crate::evaluation::{Evaluation, HeldOut, Score};
+use crate::evaluation::{HeldOut, Score};
 use crate::model::Network;
 use crate::precision::Precision;
 use crate::rebuild::{RebuildError, Rebuilt};
@@ -122,9 +122,7 @@ fn evaluate<B: Backend>(
     let model = Network::<B>::from_parameters(&rebuilt.config, &rebuilt.parameters, device)
         .map_err(RebuildError::from)?;
     let held_out = HeldOut::new(rebuilt.dataset.held_out(), rebuilt.batch_size, device);
-    let Evaluation {
-        classifications, ..
-    } = held_out
+    let classifications = held_out
         .evaluate(&model, rebuilt.config.loss)
         .map_err(TrainError::from)?;
     let score = classifications.score(rebuilt.config.loss);

@@ -15,8 +15,8 @@ use trace::{
 use crate::checkpoint::{Cadence, CheckpointEvery};
 use crate::dataset::{Dataset, DatasetError, DatasetSpec};
 use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
-use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, Evaluation, HeldOut, Score};
-use crate::model::{LayerOutput, Network, NetworkConfig};
+use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut, Score};
+use crate::model::{LayerOutput, Loss, Network, NetworkConfig};
 use crate::recording::{
     LayerSelection, Limits, ModuleLayers, Origin, Plan, RecordError, RecordSummary, Recorded,
     SelectLayersError, TooManyActivationsError, TraceRecorder, choose_units,
@@ -376,12 +376,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     fn end_epoch(
         &mut self,
         train: EpochReport,
-        recording: Option<&mut Recording<B::InnerBackend>>,
+        mut recording: Option<&mut Recording<B::InnerBackend>>,
     ) -> Result<EpochProgress, SessionError> {
         let model = self.trainer.model();
-        let evaluation = self.evaluate(&model)?;
-        let classifications = &evaluation.classifications;
         let loss = self.trainer.model_config().loss;
+        let is_due = recording
+            .as_ref()
+            .is_some_and(|(_, recorder)| recorder.is_end_due(train.epoch.0, train.step.0));
+        let to_record = recording.as_deref_mut().filter(|_| is_due);
+        let (classifications, noting) = evaluate(&self.held_out, &model, loss, to_record)?;
         let mut progress = EpochProgress {
             train,
             eval_loss: classifications.mean_loss(),
@@ -398,8 +401,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 recorder.metric("learning_rate", self.options.train.learning_rate);
             }
             let hand_over = || {
-                if recorder.is_end_due(train.epoch.0, train.step.0) {
-                    note(recorder, evaluation)?;
+                if is_due {
+                    recorder.spent(noting);
+                    recorder.classified(classifications);
                     note_first_batch(recorder, &self.trainer, train.epoch)?;
                     let start = Instant::now();
                     note_optimizer(recorder, &self.trainer)?;
@@ -446,32 +450,23 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     /// Captures the network as it is before its first step, and what it makes of the held-out set.
     fn capture_initial(
         &self,
-        (run, recorder): &mut Recording<B::InnerBackend>,
+        recording: &mut Recording<B::InnerBackend>,
     ) -> Result<(), SessionError> {
         let model = self.trainer.model();
-        let evaluation = self.evaluate(&model)?;
-        let score = evaluation
-            .classifications
-            .score(self.trainer.model_config().loss);
+        let loss = self.trainer.model_config().loss;
+        let (classifications, _) = evaluate(&self.held_out, &model, loss, Some(recording))?;
+        let (run, recorder) = recording;
+        let score = classifications.score(loss);
         if self.options.rank == Rank::default() {
-            recorder.eval_metric("loss", evaluation.classifications.mean_loss());
+            recorder.eval_metric("loss", classifications.mean_loss());
             recorder.eval_metric(score.name(), score.value());
         }
         let hand_over = || {
-            note(recorder, evaluation)?;
+            recorder.classified(classifications);
             note_first_batch(recorder, &self.trainer, Epoch(0))?;
             recorder.capture_initial_inner(&model)
         };
         hand_over().map_err(|source| record_error(run, source))
-    }
-
-    fn evaluate(
-        &self,
-        model: &Network<B::InnerBackend>,
-    ) -> Result<Evaluation<B::InnerBackend>, SessionError> {
-        let loss = self.trainer.model_config().loss;
-        let evaluation = self.held_out.evaluate(model, loss);
-        Ok(evaluation.map_err(TrainError::from)?)
     }
 
     fn start_recording(
@@ -690,24 +685,25 @@ fn capture_step<B: AutodiffBackend>(
     trainer: &Trainer<B>,
     held_out: &HeldOut<B::InnerBackend>,
     epoch: Epoch,
-    (run, recorder): &mut Recording<B::InnerBackend>,
+    recording: &mut Recording<B::InnerBackend>,
 ) -> Result<(), SessionError> {
     let step = trainer.step();
-    if !recorder.is_step_due(step.0) {
+    if !recording.1.is_step_due(step.0) {
         return Ok(());
     }
     let start = Instant::now();
     let model = trainer.model();
-    let evaluation = match recorder.records_evaluation() {
+    let classifications = match recording.1.records_evaluation() {
         true => {
             let loss = trainer.model_config().loss;
-            Some(held_out.evaluate(&model, loss).map_err(TrainError::from)?)
+            Some(evaluate(held_out, &model, loss, Some(recording))?.0)
         }
         false => None,
     };
+    let (run, recorder) = recording;
     let hand_over = || {
-        if let Some(evaluation) = evaluation {
-            note(recorder, evaluation)?;
+        if let Some(classifications) = classifications {
+            recorder.classified(classifications);
         }
         recorder.spent(start.elapsed());
         note_first_batch(recorder, trainer, epoch)?;
@@ -720,24 +716,36 @@ fn capture_step<B: AutodiffBackend>(
     Ok(())
 }
 
-/// Notes what the network made of the held-out set, for the next capture.
-fn note<B: Backend>(
-    recorder: &mut TraceRecorder<B>,
-    evaluation: Evaluation<B>,
-) -> Result<(), RecordError> {
-    for (label, batches) in labels(recorder.topology())
-        .iter()
-        .zip(evaluation.activations)
-    {
-        for batch in batches {
-            match batch {
-                LayerOutput::Image(batch) => recorder.activations(label, batch)?,
-                LayerOutput::Flat(batch) => recorder.activations(label, batch)?,
-            }
+/// Runs the network over the held-out samples. What its layers make of a batch is noted for the next
+/// capture of `recording`, if there is one, and kept only as it is recorded; the time that took is
+/// given back, too.
+fn evaluate<B: Backend>(
+    held_out: &HeldOut<B>,
+    model: &Network<B>,
+    loss: Loss,
+    recording: Option<&mut Recording<B>>,
+) -> Result<(Classifications, Duration), SessionError> {
+    let mut noting = Duration::ZERO;
+    let Some((run, recorder)) = recording.filter(|(_, recorder)| recorder.wants_activations())
+    else {
+        let classifications = held_out.evaluate(model, loss).map_err(TrainError::from)?;
+        return Ok((classifications, noting));
+    };
+    let labels = labels(recorder.topology());
+    let mut noted = Ok(());
+    let classifications = held_out.evaluate_traced(model, loss, |layer, output| {
+        let start = Instant::now();
+        if noted.is_ok() {
+            noted = match output {
+                LayerOutput::Image(batch) => recorder.activations(&labels[layer], batch),
+                LayerOutput::Flat(batch) => recorder.activations(&labels[layer], batch),
+            };
         }
-    }
-    recorder.classified(evaluation.classifications);
-    Ok(())
+        noting += start.elapsed();
+    });
+    let classifications = classifications.map_err(TrainError::from)?;
+    noted.map_err(|source| record_error(run, source))?;
+    Ok((classifications, noting))
 }
 
 /// Notes what the network makes of the first training batch of an epoch, for the next capture. The

@@ -1,6 +1,8 @@
 //! What is measured of a network with and without some of its neurons.
 
-use crate::evaluation::Classifications;
+use super::silence::Outcome;
+use crate::dataset::Targets;
+use crate::evaluation::{Score, Spread, Sums, target_classes};
 use crate::model::{Loss, NetworkConfig};
 
 /// Which of the samples a figure is of.
@@ -129,103 +131,211 @@ pub(super) fn num_classes(config: &NetworkConfig) -> usize {
     }
 }
 
-/// All figures of the outcomes, of which the first is the network's as it was, the second that with
-/// neurons silenced, and the others those with random ones silenced.
-pub(super) fn measure(
-    outcomes: &[Classifications],
-    loss: Loss,
-    num_classes: usize,
-    of_class: Option<i32>,
-) -> Vec<Figure> {
-    let targets = &outcomes[0].target;
-    let of = |keep: &dyn Fn(i32) -> bool| -> Vec<usize> {
-        let is_kept = |sample: &usize| targets[*sample].is_some_and(keep);
-        (0..targets.len()).filter(is_kept).collect()
-    };
-    let mut groups = vec![(SampleGroup::All, (0..targets.len()).collect())];
-    if let Some(of_class) = of_class {
-        groups.push((SampleGroup::Others, of(&|class| class != of_class)));
-    }
-    groups
-        .extend((0..num_classes as i32).map(|c| (SampleGroup::Class(c), of(&|class| class == c))));
-    groups.retain(|(_, samples)| !samples.is_empty());
-
-    let others = groups
-        .iter()
-        .find(|(group, _)| *group == SampleGroup::Others)
-        .map(|(_, samples)| samples.as_slice());
-    let mut figures = Vec::new();
-    for (group, samples) in &groups {
-        let selected: Vec<Classifications> = outcomes
-            .iter()
-            .map(|outcome| outcome.select(samples))
-            .collect();
-        let score = selected[0].score(loss).name();
-        let mut add = |metric, values: Vec<f64>| {
-            figures.push(Figure {
-                samples: *group,
-                num_samples: samples.len(),
-                metric,
-                before: values[0],
-                after: values[1],
-                random: values[2..].to_vec(),
-                predicted: (group.class().is_some() && matches!(metric, Metric::Score(_)))
-                    .then(|| predicted(&selected, num_classes)),
-            });
-        };
-        let scores = selected.iter().map(|rows| rows.score(loss).value());
-        add(Metric::Score(score), scores.collect());
-        if let (Some(others), true) = (others, group.class() == of_class && of_class.is_some()) {
-            let gap = |(outcome, rows): (&Classifications, &Classifications)| {
-                rows.accuracy() - outcome.select(others).accuracy()
-            };
-            let gaps = outcomes.iter().zip(&selected).map(gap);
-            add(Metric::AccuracyGap, gaps.collect());
-        }
-        let losses = selected.iter().map(Classifications::mean_loss);
-        add(Metric::Loss, losses.collect());
-    }
-    figures
+/// What is asked of the outcomes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    pub(super) loss: Loss,
+    pub(super) num_classes: usize,
+    /// The class that the neurons are said to go with.
+    pub(super) of_class: Option<i32>,
 }
 
-/// How many of the samples are predicted to be of each class, by the outcomes of [`measure`].
-fn predicted(outcomes: &[Classifications], num_classes: usize) -> Predicted {
-    let mean = |outcomes: &[Classifications]| -> Vec<f64> {
-        let mut counts = vec![0_u32; num_classes];
-        for class in outcomes.iter().flat_map(|rows| &rows.predicted).flatten() {
-            counts[*class as usize] += 1;
+/// What is added up of the outcomes, batch by batch: of the network as it was, with neurons silenced,
+/// and with random ones silenced, draw by draw. No outcome is kept.
+#[derive(Debug)]
+pub(super) struct Tallies {
+    question: Question,
+    groups: Vec<Group>,
+}
+
+/// What is added up of a group of samples.
+#[derive(Debug)]
+struct Group {
+    of: SampleGroup,
+    /// Ascending.
+    samples: Vec<usize>,
+    spread: Spread,
+    /// By set of silenced neurons, in the order of [`Tallies`].
+    sums: Vec<Sums>,
+    /// How many are predicted to be of each class: by the first set, by the second, and by all others
+    /// together. Of a class alone.
+    predicted: Option<[Vec<u64>; 3]>,
+}
+
+impl Tallies {
+    /// Of some of the held-out samples, and so many sets of silenced neurons.
+    pub(super) fn new(
+        question: Question,
+        targets: &Targets,
+        samples: &[usize],
+        num_sets: usize,
+    ) -> Self {
+        let classes = target_classes(targets);
+        let of = |keep: &dyn Fn(i32) -> bool| -> Vec<usize> {
+            let samples = samples.iter().copied();
+            samples.filter(|&s| classes[s].is_some_and(keep)).collect()
+        };
+        let mut groups = vec![(SampleGroup::All, samples.to_vec())];
+        if let Some(of_class) = question.of_class {
+            groups.push((SampleGroup::Others, of(&|class| class != of_class)));
         }
-        let num_outcomes = outcomes.len() as f64;
-        counts
-            .into_iter()
-            .map(|count| f64::from(count) / num_outcomes)
-            .collect()
-    };
-    let random = &outcomes[2..];
-    Predicted {
-        before: mean(&outcomes[..1]),
-        after: mean(&outcomes[1..2]),
-        random: (!random.is_empty()).then(|| mean(random)),
+        let num_classes = question.num_classes;
+        let by_class = (0..num_classes as i32)
+            .map(|class| (SampleGroup::Class(class), of(&|other| other == class)));
+        groups.extend(by_class);
+        groups.retain(|(_, samples)| !samples.is_empty());
+        let groups = groups.into_iter().map(|(of, samples)| Group {
+            of,
+            spread: Spread::of(targets, &samples),
+            samples,
+            sums: vec![Sums::default(); num_sets],
+            predicted: of.class().map(|_| [(); 3].map(|()| vec![0; num_classes])),
+        });
+        Self {
+            question,
+            groups: groups.collect(),
+        }
+    }
+
+    /// Adds what a set of silenced neurons makes of a batch.
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        let Outcome {
+            set,
+            first_sample,
+            rows,
+        } = outcome;
+        for group in &mut self.groups {
+            let from = group.samples.partition_point(|s| s < first_sample);
+            let to = group
+                .samples
+                .partition_point(|s| *s < first_sample + rows.len());
+            let samples = group.samples[from..to].iter().map(|s| s - first_sample);
+            group.sums[*set].add(rows, samples.clone());
+            if let Some(predicted) = &mut group.predicted {
+                let counts = &mut predicted[(*set).min(2)];
+                for class in samples.filter_map(|sample| rows.predicted[sample]) {
+                    counts[class as usize] += 1;
+                }
+            }
+        }
+    }
+
+    /// All figures, once every outcome was added.
+    pub(super) fn figures(&self) -> Vec<Figure> {
+        let Question { loss, of_class, .. } = self.question;
+        let others = self.groups.iter().find(|g| g.of == SampleGroup::Others);
+        let mut figures = Vec::new();
+        for group in &self.groups {
+            let mut add = |metric, values: Vec<f64>| {
+                let has_predicted = matches!(metric, Metric::Score(_));
+                figures.push(Figure {
+                    samples: group.of,
+                    num_samples: group.samples.len(),
+                    metric,
+                    before: values[0],
+                    after: values[1],
+                    random: values[2..].to_vec(),
+                    predicted: has_predicted.then(|| group.predicted()).flatten(),
+                });
+            };
+            let sums = group.sums.iter();
+            let scores = sums.clone().map(|sums| sums.score(loss, &group.spread));
+            let scores: Vec<Score> = scores.collect();
+            let values = scores.iter().map(|score| score.value()).collect();
+            add(Metric::Score(scores[0].name()), values);
+            if let (Some(others), true) =
+                (others, group.of.class() == of_class && of_class.is_some())
+            {
+                let gaps = sums.clone().zip(&others.sums);
+                let gaps = gaps.map(|(sums, others)| sums.accuracy() - others.accuracy());
+                add(Metric::AccuracyGap, gaps.collect());
+            }
+            add(Metric::Loss, sums.map(Sums::mean_loss).collect());
+        }
+        figures
+    }
+}
+
+impl Group {
+    fn predicted(&self) -> Option<Predicted> {
+        let [before, after, random] = self.predicted.as_ref()?;
+        let num_draws = self.sums.len() - 2;
+        let mean = |counts: &Vec<u64>, num_outcomes: usize| -> Vec<f64> {
+            let counts = counts.iter();
+            counts.map(|&n| n as f64 / num_outcomes as f64).collect()
+        };
+        Some(Predicted {
+            before: mean(before, 1),
+            after: mean(after, 1),
+            random: (num_draws > 0).then(|| mean(random, num_draws)),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{TargetRows, Targets};
+    use crate::dataset::TargetRows;
     use crate::evaluation::classify;
 
-    /// Outcomes of four samples of classes 0, 1, 1, 2 whose predictions are given; sure ones.
-    fn outcomes(predictions: &[[usize; 4]]) -> Vec<Classifications> {
-        let targets = Targets::Classes(vec![0, 1, 1, 2]);
+    /// The logits of a set of silenced neurons, of all samples.
+    type Logits = Vec<f32>;
+
+    /// Logits of four samples whose predictions are given; sure ones.
+    fn outcomes(predictions: &[[usize; 4]]) -> Vec<Logits> {
         let of = |predicted: &[usize; 4]| {
             let mut logits = vec![0.0; 12];
             for (sample, class) in predicted.iter().enumerate() {
                 logits[3 * sample + class] = 10.0;
             }
-            classify(Loss::SoftmaxCrossEntropy, &logits, &targets)
+            logits
         };
         predictions.iter().map(of).collect()
+    }
+
+    /// The classes of the four samples.
+    fn classes() -> Targets {
+        Targets::Classes(vec![0, 1, 1, 2])
+    }
+
+    /// The figures of some of the samples, which come in batches of `batch_size`.
+    fn figures_of(
+        question: Question,
+        targets: &Targets,
+        samples: &[usize],
+        outcomes: &[Logits],
+        batch_size: usize,
+    ) -> Vec<Figure> {
+        let mut tallies = Tallies::new(question, targets, samples, outcomes.len());
+        for first_sample in (0..targets.len()).step_by(batch_size) {
+            let batch = first_sample..targets.len().min(first_sample + batch_size);
+            let of_batch = targets.select(&batch.clone().collect::<Vec<_>>());
+            for (set, logits) in outcomes.iter().enumerate() {
+                let width = logits.len() / targets.len();
+                let logits = &logits[batch.start * width..batch.end * width];
+                tallies.add(&Outcome {
+                    set,
+                    first_sample,
+                    rows: classify(question.loss, logits, &of_batch),
+                });
+            }
+        }
+        tallies.figures()
+    }
+
+    /// The figures of [`outcomes`], whatever the batches.
+    fn measure(outcomes: &[Logits], samples: &[usize], of_class: Option<i32>) -> Vec<Figure> {
+        let question = Question {
+            loss: Loss::SoftmaxCrossEntropy,
+            num_classes: 3,
+            of_class,
+        };
+        let figures = figures_of(question, &classes(), samples, outcomes, 4);
+        for batch_size in [1, 3] {
+            let same = figures_of(question, &classes(), samples, outcomes, batch_size);
+            assert_eq!(same, figures);
+        }
+        figures
     }
 
     fn find(figures: &[Figure], samples: SampleGroup, metric: &str) -> Figure {
@@ -244,7 +354,7 @@ mod tests {
             [0, 1, 0, 2],
             [1, 0, 1, 2],
         ]);
-        let figures = measure(&outcomes, Loss::SoftmaxCrossEntropy, 3, Some(1));
+        let figures = measure(&outcomes, &[0, 1, 2, 3], Some(1));
 
         let all = find(&figures, SampleGroup::All, "accuracy");
         assert_eq!((all.before, all.after, all.num_samples), (1.0, 0.5, 4));
@@ -298,10 +408,7 @@ mod tests {
     #[test]
     fn without_a_class_or_samples_of_it_there_are_no_such_figures() {
         let outcomes = outcomes(&[[0, 1, 1, 2], [0, 1, 1, 2]]);
-        let select = |samples: &[usize]| -> Vec<Classifications> {
-            outcomes.iter().map(|o| o.select(samples)).collect()
-        };
-        let figures = measure(&select(&[0, 1]), Loss::SoftmaxCrossEntropy, 3, None);
+        let figures = measure(&outcomes, &[0, 1], None);
         let told: Vec<(SampleGroup, &str)> = figures
             .iter()
             .map(|f| (f.samples, f.metric.name()))
@@ -321,7 +428,7 @@ mod tests {
         assert_eq!(figures[0].p_value(), None);
         assert_eq!(figures[0].random_mean_and_std(), None);
         // Every sample is of the class: there are no others to set it against.
-        let figures = measure(&select(&[1, 2]), Loss::SoftmaxCrossEntropy, 3, Some(1));
+        let figures = measure(&outcomes, &[1, 2], Some(1));
         assert!(figures.iter().all(|f| f.samples != SampleGroup::Others));
         assert!(figures.iter().all(|f| f.metric != Metric::AccuracyGap));
     }
@@ -332,14 +439,18 @@ mod tests {
             values: vec![1.0, 3.0],
             width: 1,
         });
-        let of = |outputs: [f32; 2]| classify(Loss::MeanSquaredError, &outputs, &targets);
         let outcomes = [
-            of([1.0, 3.0]),
-            of([2.0, 2.0]),
-            of([1.0, 3.0]),
-            of([f32::NAN, 3.0]),
+            vec![1.0, 3.0],
+            vec![2.0, 2.0],
+            vec![1.0, 3.0],
+            vec![f32::NAN, 3.0],
         ];
-        let figures = measure(&outcomes, Loss::MeanSquaredError, 0, None);
+        let question = Question {
+            loss: Loss::MeanSquaredError,
+            num_classes: 0,
+            of_class: None,
+        };
+        let figures = figures_of(question, &targets, &[0, 1], &outcomes, 1);
         let [r2, loss] = &figures[..] else {
             panic!("{figures:?}");
         };

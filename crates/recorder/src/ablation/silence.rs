@@ -47,15 +47,27 @@ impl fmt::Display for Silencing {
 /// Units of layers, by the layers' positions, ascending.
 pub(super) type UnitSet = Vec<(usize, Vec<usize>)>;
 
-/// What the network makes of all held-out samples with each set of units silenced, one outcome a
-/// set; of an empty set what it makes of them as it is, bit for bit.
+/// What the network makes of a batch of held-out samples with a set of units silenced.
+pub(super) struct Outcome {
+    /// Which of the sets.
+    pub(super) set: usize,
+    /// The batch's first sample.
+    pub(super) first_sample: usize,
+    /// The batch's samples.
+    pub(super) rows: Classifications,
+}
+
+/// Runs the network over all held-out samples with each set of units silenced, and gives what it makes
+/// of a batch to `see`, of each set in the samples' order; of an empty set what it makes of them as it
+/// is, bit for bit. Nothing is kept: there may be many sets.
 pub(super) fn run_silenced<B: Backend>(
     device: &B::Device,
     rebuilt: &Rebuilt,
     sets: &[UnitSet],
     silencing: Silencing,
+    see: &mut dyn FnMut(Outcome),
     progress: AblationProgress<'_>,
-) -> Result<Vec<Classifications>, AblateError> {
+) -> Result<(), AblateError> {
     let model = Network::<B>::from_parameters(&rebuilt.config, &rebuilt.parameters, device)?;
     let held_out = HeldOut::new(rebuilt.dataset.held_out(), rebuilt.batch_size, device);
     let layers = sets.iter().flatten().map(|(layer, _)| *layer);
@@ -79,8 +91,11 @@ pub(super) fn run_silenced<B: Backend>(
 
     let batches = held_out.batches();
     let num_passes = batches.len() * sets.len();
-    let mut logits: Vec<Vec<f32>> = vec![Vec::new(); sets.len()];
+    let loss = rebuilt.config.loss;
+    let mut first_sample = 0;
     for (batch, inputs) in batches.iter().enumerate() {
+        let num_samples = inputs.dims()[0];
+        let targets = held_out.targets_of(first_sample..first_sample + num_samples);
         let mut shared = LayerOutput::Flat(inputs.clone());
         for layer in 0..=first {
             shared = model.layer(layer, shared);
@@ -94,15 +109,16 @@ pub(super) fn run_silenced<B: Backend>(
                 LayerOutput::Flat(logits) => logits,
                 LayerOutput::Image(_) => unreachable!("the last layer is linear"),
             };
-            logits[set].extend(to_vec(of_batch)?);
+            see(Outcome {
+                set,
+                first_sample,
+                rows: classify(loss, &to_vec(of_batch)?, &targets),
+            });
             progress(batch * sets.len() + set + 1, num_passes);
         }
+        first_sample += num_samples;
     }
-    let loss = rebuilt.config.loss;
-    let outcomes = logits.iter();
-    Ok(outcomes
-        .map(|logits| classify(loss, logits, held_out.targets()))
-        .collect())
+    Ok(())
 }
 
 /// Silences units of one layer.

@@ -41,11 +41,23 @@ fn rebuilt(hidden: &[usize], channels: &[usize]) -> Rebuilt {
 
 fn outputs(rebuilt: &Rebuilt, sets: &[UnitSet], silencing: Silencing) -> Vec<Classifications> {
     let mut passes = Vec::new();
-    let outcomes = run_silenced::<Flex>(
+    let mut outcomes: Vec<Classifications> = vec![Classifications::default(); sets.len()];
+    run_silenced::<Flex>(
         &Default::default(),
         rebuilt,
         sets,
         silencing,
+        &mut |Outcome {
+                  set,
+                  first_sample,
+                  rows,
+              }| {
+            let all = &mut outcomes[set];
+            assert_eq!(first_sample, all.len(), "batches come in order");
+            all.loss.extend(rows.loss);
+            all.outputs.extend(rows.outputs);
+            all.predicted.extend(rows.predicted);
+        },
         &mut |done, all| passes.push((done, all)),
     )
     .unwrap();

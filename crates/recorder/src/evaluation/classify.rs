@@ -1,8 +1,6 @@
 //! From logits to what is recorded of a sample: one pure function, so that a replay of the same
 //! logits gives the same rows.
 
-use std::fmt;
-
 use crate::dataset::{TargetRows, Targets};
 use crate::model::Loss;
 
@@ -38,121 +36,6 @@ impl Classifications {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.loss.is_empty()
-    }
-
-    /// Some of the samples.
-    pub(crate) fn select(&self, samples: &[usize]) -> Self {
-        fn of<T: Copy>(column: &[T], samples: &[usize]) -> Vec<T> {
-            samples.iter().map(|&sample| column[sample]).collect()
-        }
-        let rows = |values: &Vec<f32>| -> Vec<f32> {
-            let row = |&sample: &usize| &values[sample * self.num_outputs..][..self.num_outputs];
-            samples.iter().flat_map(row).copied().collect()
-        };
-        // Targets that are no classes have one value an output.
-        Self {
-            target: of(&self.target, samples),
-            expected: self.expected.as_ref().map(rows),
-            predicted: of(&self.predicted, samples),
-            correct: of(&self.correct, samples),
-            confidence: of(&self.confidence, samples),
-            loss: of(&self.loss, samples),
-            outputs: rows(&self.outputs),
-            num_outputs: self.num_outputs,
-        }
-    }
-
-    /// The mean of `loss`; NaN where there are no samples.
-    pub fn mean_loss(&self) -> f64 {
-        let sum: f64 = self.loss.iter().map(|&loss| f64::from(loss)).sum();
-        sum / self.len() as f64
-    }
-
-    /// The share of samples that were predicted correctly; NaN where there are none. A sample
-    /// without a prediction is not correct.
-    pub fn accuracy(&self) -> f64 {
-        let num_correct = self.correct.iter().filter(|&&c| c == Some(true)).count();
-        num_correct as f64 / self.len() as f64
-    }
-
-    /// How well the samples were predicted, by the figure that fits what the loss asks for.
-    pub fn score(&self, loss: Loss) -> Score {
-        match loss {
-            Loss::SoftmaxCrossEntropy | Loss::BinaryCrossEntropy => {
-                Score::Accuracy(self.accuracy())
-            }
-            Loss::MultiLabelCrossEntropy => Score::LabelAccuracy(self.label_accuracy()),
-            Loss::MeanSquaredError => Score::R2(self.r2()),
-        }
-    }
-
-    /// Outputs with what was expected of them, sample by sample.
-    fn pairs(&self) -> impl Iterator<Item = (f32, f32)> + '_ {
-        let expected = self.expected.as_deref().unwrap_or_default();
-        self.outputs.iter().copied().zip(expected.iter().copied())
-    }
-
-    fn label_accuracy(&self) -> f64 {
-        let right = |&(p, t): &(f32, f32)| p.is_finite() && (p > 0.5) == (t > 0.5);
-        self.pairs().filter(right).count() as f64 / self.outputs.len() as f64
-    }
-
-    fn r2(&self) -> f64 {
-        let num_samples = self.len() as f64;
-        let column = |output| self.pairs().skip(output).step_by(self.num_outputs);
-        let sum = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>();
-        let of_outputs: Vec<f64> = (0..self.num_outputs)
-            .filter_map(|output| {
-                let mean = sum(&mut column(output).map(|(_, t)| f64::from(t))) / num_samples;
-                let total = sum(&mut column(output).map(|(_, t)| (f64::from(t) - mean).powi(2)));
-                let left =
-                    sum(&mut column(output).map(|(y, t)| (f64::from(t) - f64::from(y)).powi(2)));
-                (total > 0.0).then(|| 1.0 - left / total)
-            })
-            .collect();
-        of_outputs.iter().sum::<f64>() / of_outputs.len() as f64
-    }
-}
-
-/// How well samples were predicted, beside the loss: the figure depends on what is predicted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Score {
-    /// The share of samples whose class was predicted.
-    Accuracy(f64),
-    /// Of samples with several labels, the share of labels whose probability is on the right side
-    /// of 0.5.
-    LabelAccuracy(f64),
-    /// Of numbers, the coefficient of determination: 1 where they are met exactly, 0 where they
-    /// are met no better than by their mean. The mean over the outputs whose targets differ at
-    /// all; NaN where there are none.
-    R2(f64),
-}
-
-impl Score {
-    /// Its name in the table `metrics`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy(_) => "accuracy",
-            Self::LabelAccuracy(_) => "label_accuracy",
-            Self::R2(_) => "r2",
-        }
-    }
-
-    /// Its value.
-    pub fn value(self) -> f64 {
-        match self {
-            Self::Accuracy(value) | Self::LabelAccuracy(value) | Self::R2(value) => value,
-        }
-    }
-}
-
-impl fmt::Display for Score {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accuracy(share) => write!(f, "accuracy {:.1}%", 100.0 * share),
-            Self::LabelAccuracy(share) => write!(f, "label accuracy {:.1}%", 100.0 * share),
-            Self::R2(value) => write!(f, "R² {value:.4}"),
-        }
     }
 }
 
@@ -253,6 +136,20 @@ pub fn classify(loss: Loss, logits: &[f32], targets: &Targets) -> Classification
     rows
 }
 
+/// The classes that samples belong to, as [`classify`] has them; none where there are no classes.
+pub(crate) fn target_classes(targets: &Targets) -> Vec<Option<i32>> {
+    match targets {
+        Targets::Classes(classes) => classes.iter().copied().map(Some).collect(),
+        Targets::Soft(soft) => soft.iter().map(|&t| Some(class_of_soft(t))).collect(),
+        Targets::Labels(rows) | Targets::Values(rows) => vec![None; rows.len()],
+    }
+}
+
+/// The class that a probability of class 1 stands for.
+fn class_of_soft(target: f32) -> i32 {
+    i32::from(target > 0.5)
+}
+
 /// Sigmoid and binary cross-entropy of a logit whose target is a probability.
 fn binary(logit: f32, target: f32) -> (f32, f64) {
     let (z, t) = (f64::from(logit), f64::from(target));
@@ -296,7 +193,7 @@ impl Classifications {
             let predicted = i32::from(probability > 0.5);
             (predicted, probability.max(1.0 - probability))
         });
-        self.push_prediction(i32::from(target > 0.5), prediction);
+        self.push_prediction(class_of_soft(target), prediction);
     }
 
     fn push_labels(&mut self, logits: &[f32], labels: &[f32]) {

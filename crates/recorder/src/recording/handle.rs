@@ -1,7 +1,5 @@
 //! Handles of tensors on the device: nothing is copied or read by making one.
 
-use std::fmt;
-
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, Transaction};
 
@@ -33,21 +31,13 @@ impl<B: Backend> TensorHandle<B> {
     }
 }
 
-/// What a batch of samples made of a layer's units, of any rank; made into `[num_samples,
-/// num_units]` where it is read.
+/// What a batch of samples made of a layer's units, averaged over every further axis: of a convolution
+/// that is a small part of its activations, which can go as soon as they are handed over.
+#[derive(Debug)]
 pub(super) struct BatchHandle<B: Backend> {
     pub(super) num_samples: usize,
-    num_units: usize,
-    to_matrix: Box<dyn Fn() -> Tensor<B, 2> + Send>,
-}
-
-impl<B: Backend> fmt::Debug for BatchHandle<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchHandle")
-            .field("num_samples", &self.num_samples)
-            .field("num_units", &self.num_units)
-            .finish_non_exhaustive()
-    }
+    /// `[num_samples, num_units]`.
+    values: TensorHandle<B>,
 }
 
 /// Along which axis of its activations a layer's units lie; axis 0 has the samples. The further
@@ -61,7 +51,8 @@ pub(super) enum UnitAxis {
 }
 
 impl<B: Backend> BatchHandle<B> {
-    /// None if the tensor, whose shape is given back, has not `num_units` units along that axis.
+    /// Averages the further axes, which is a computation on the device. An error is the tensor's shape,
+    /// where it has not `num_units` units along that axis.
     pub(super) fn new<const D: usize>(
         tensor: Tensor<B, D>,
         axis: UnitAxis,
@@ -77,32 +68,29 @@ impl<B: Backend> BatchHandle<B> {
         }
         let num_samples = shape[0];
         let num_positions: usize = shape[1..].iter().product::<usize>() / num_units.max(1);
-        let to_matrix = move || match axis {
-            _ if D == 2 => tensor.clone().reshape([num_samples, num_units]),
+        let matrix = [num_samples, num_units];
+        let values = match axis {
+            _ if D == 2 => tensor.reshape(matrix),
             UnitAxis::First => tensor
-                .clone()
                 .reshape([num_samples, num_units, num_positions])
                 .mean_dim(2)
-                .reshape([num_samples, num_units]),
+                .reshape(matrix),
             UnitAxis::Last => tensor
-                .clone()
                 .reshape([num_samples, num_positions, num_units])
                 .mean_dim(1)
-                .reshape([num_samples, num_units]),
+                .reshape(matrix),
         };
         Ok(Self {
             num_samples,
-            num_units,
-            to_matrix: Box::new(to_matrix),
+            values: TensorHandle::new(values),
         })
     }
 
     pub(super) fn num_values(&self) -> usize {
-        self.num_samples * self.num_units
+        self.values.num_values()
     }
 
-    /// Averages the further axes, which is a computation on the device, and registers what is left.
     pub(super) fn register(&self, trip: Transaction<B>) -> Transaction<B> {
-        trip.register((self.to_matrix)())
+        self.values.register(trip)
     }
 }

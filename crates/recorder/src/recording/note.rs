@@ -59,8 +59,8 @@ impl<B: Backend> TraceRecorder<B> {
     /// units lie on axis 1 (convolutions and what normalises them) those behind it, of any other
     /// those between the first and the last. Batches of one layer follow each other.
     ///
-    /// Nothing is copied or read. Without activations among what is recorded, or of a layer that is
-    /// not, it does nothing.
+    /// The averages are computed on the device, so that what was handed over need not be kept; nothing is
+    /// read. Without activations among what is recorded, or of a layer that is not, it does nothing.
     ///
     /// # Errors
     /// If there is no such layer, or it has another number of units.
@@ -139,6 +139,11 @@ impl<B: Backend> TraceRecorder<B> {
         let num_samples = before.iter().map(|b| b.num_samples).sum::<usize>() + batch.num_samples;
         let layer = &self.topology().layers()[layer];
         self.recorded.check_layer(layer, num_samples)
+    }
+
+    /// Whether [`TraceRecorder::activations`] would note anything for a capture.
+    pub(crate) fn wants_activations(&self) -> bool {
+        self.recorded.activations.is_some() && self.recorded.phases.eval
     }
 
     /// Whether [`TraceRecorder::train_activations`] would note anything for a capture.

@@ -105,7 +105,6 @@ impl<B: Backend> Unread<B> {
         if parts.is_empty() {
             return Ok(Vec::new());
         }
-        // Averages over positions are computed here, so on that stream, too.
         let read = self.stream.executes(|| {
             let trip = Transaction::default();
             let trip = parts.iter().fold(trip, |trip, part| part.register(trip));
