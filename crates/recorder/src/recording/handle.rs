@@ -1,7 +1,7 @@
 //! Handles of tensors on the device: nothing is copied or read by making one.
 
-use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, Transaction};
+use burn::tensor::backend::{Backend, ExecutionError};
+use burn::tensor::{Tensor, TensorData, Transaction};
 
 /// Handle of a float tensor of any rank.
 ///
@@ -26,8 +26,44 @@ impl<B: Backend> TensorHandle<B> {
     }
 
     /// What is read from it are 32-bit floats, also of a quantized tensor.
-    pub(super) fn register(&self, trip: Transaction<B>) -> Transaction<B> {
-        trip.register(self.0.clone().dequantize())
+    pub(super) fn register(&self, trip: &mut Trip<B>) {
+        trip.0.push(self.0.clone().dequantize());
+    }
+}
+
+/// Tensors that are read together, in one transaction for each device that they are on: a transaction
+/// is one device's, and the parameters of a network may be spread over several.
+#[derive(Debug)]
+pub(super) struct Trip<B: Backend>(Vec<Tensor<B, 1>>);
+
+impl<B: Backend> Default for Trip<B> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<B: Backend> Trip<B> {
+    /// Waits for the values, in the order in which the tensors were registered.
+    pub(super) fn read(self) -> Result<Vec<TensorData>, ExecutionError> {
+        let mut read: Vec<Option<TensorData>> = vec![None; self.0.len()];
+        let mut unread: Vec<(usize, Tensor<B, 1>)> = self.0.into_iter().enumerate().collect();
+        while let Some((_, first)) = unread.first() {
+            let device = first.device();
+            let is_here = |(_, tensor): &(usize, Tensor<B, 1>)| tensor.device() == device;
+            let (here, elsewhere) = unread.into_iter().partition(is_here);
+            unread = elsewhere;
+            let (places, tensors): (Vec<usize>, Vec<_>) = here.into_iter().unzip();
+            let transaction = tensors
+                .into_iter()
+                .fold(Transaction::default(), Transaction::register);
+            for (place, values) in places.into_iter().zip(transaction.try_execute()?) {
+                read[place] = Some(values);
+            }
+        }
+        let read = read.into_iter();
+        Ok(read
+            .map(|values| values.expect("every tensor was read"))
+            .collect())
     }
 }
 
@@ -90,7 +126,7 @@ impl<B: Backend> BatchHandle<B> {
         self.values.num_values()
     }
 
-    pub(super) fn register(&self, trip: Transaction<B>) -> Transaction<B> {
-        self.values.register(trip)
+    pub(super) fn register(&self, trip: &mut Trip<B>) {
+        self.values.register(trip);
     }
 }

@@ -1,9 +1,9 @@
 //! What the network said of held-out samples, before it is read.
 
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, Transaction};
 
-use super::handle::TensorHandle;
+use super::handle::{TensorHandle, Trip};
 use crate::dataset::Targets;
 use crate::evaluation::{Classifications, check, classify};
 use crate::model::Loss;
@@ -52,8 +52,8 @@ impl<B: Backend> Outputs<B> {
         self.logits.len()
     }
 
-    pub(super) fn register(&self, trip: Transaction<B>) -> Transaction<B> {
-        self.logits.iter().fold(trip, |trip, l| l.register(trip))
+    pub(super) fn register(&self, trip: &mut Trip<B>) {
+        self.logits.iter().for_each(|logits| logits.register(trip));
     }
 
     /// Makes rows of the logits, once they are read.

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use burn::tensor::TensorData;
 use burn::tensor::backend::{Backend, ExecutionError};
-use burn::tensor::{TensorData, Transaction};
 use burn_std::stream_id::StreamId;
 
-use super::handle::BatchHandle;
+use super::handle::{BatchHandle, Trip};
 use super::module::LayerHandles;
 use super::outputs::Outputs;
 use crate::evaluation::Classifications;
@@ -106,9 +106,9 @@ impl<B: Backend> Unread<B> {
             return Ok(Vec::new());
         }
         let read = self.stream.executes(|| {
-            let trip = Transaction::default();
-            let trip = parts.iter().fold(trip, |trip, part| part.register(trip));
-            trip.try_execute()
+            let mut trip = Trip::default();
+            parts.iter().for_each(|part| part.register(&mut trip));
+            trip.read()
         })?;
         let mut read = read.into_iter();
         // Only now are the handles let go: the values are on the host.
@@ -130,14 +130,14 @@ impl<B: Backend> Handles<B> {
         4 * num_values as u64
     }
 
-    fn register(&self, trip: Transaction<B>) -> Transaction<B> {
+    fn register(&self, trip: &mut Trip<B>) {
         match self {
             Self::Parameters(_, LayerHandles { weight, bias, .. }) => {
-                let trip = weight.register(trip);
-                bias.iter().fold(trip, |trip, bias| bias.register(trip))
+                weight.register(trip);
+                bias.iter().for_each(|bias| bias.register(trip));
             }
             Self::Activations { batches, .. } => {
-                batches.iter().fold(trip, |trip, b| b.register(trip))
+                batches.iter().for_each(|batch| batch.register(trip));
             }
             Self::Outputs(outputs) => outputs.register(trip),
         }
