@@ -13,7 +13,9 @@ use crate::recording::{KeepsMoments, RecordError, RecordSummary, TraceRecorder};
 /// A recorder that optimizers, a metric logger and the training loop share.
 ///
 /// Nothing that goes wrong with recording reaches training: the first failure is logged and kept
-/// for [`SharedRecorder::finish`], and training goes on without a recorder.
+/// for [`SharedRecorder::finish`], and training goes on without a recorder. What goes wrong with the
+/// device is training's own failure, and panics as it does where Burn reads: see
+/// [`TraceRecorder::check_device`].
 #[derive(Debug)]
 pub struct SharedRecorder<B: Backend>(Arc<Mutex<Shared<B>>>);
 
@@ -99,12 +101,19 @@ impl<B: Backend> SharedRecorder<B> {
     }
 
     /// Calls `f` with the recorder, as long as there is one; what goes wrong is kept.
+    ///
+    /// # Panics
+    /// If the device has failed.
     pub fn with(&self, f: impl FnOnce(&mut TraceRecorder<B>) -> Result<(), RecordError>) {
         let shared = &mut *self.lock();
         let Some(recorder) = &mut shared.recorder else {
             return;
         };
         if let Err(error) = f(recorder) {
+            if let RecordError::Device(_) = error {
+                shared.recorder = None;
+                panic!("{}", error.with_causes());
+            }
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 run = %recorder.run_path().display(),

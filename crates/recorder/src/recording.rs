@@ -13,7 +13,7 @@
 //! than the channel has room for, or one layer.
 //! **Shutdown.** [`TraceRecorder::finish`] waits until everything is committed. A failure anywhere
 //! is returned by the next call, or said where [`OnError`] lets training go on; what was committed
-//! before stays.
+//! before stays. A failure of the device is always returned: it is training's.
 
 mod builder;
 mod capture;
@@ -242,6 +242,19 @@ struct Progress {
     over_disk_captures: AtomicU64,
     /// Whether there was one: nothing is captured any more.
     is_disk_full: AtomicBool,
+    /// Whether a read found that the device has failed: the thread ends.
+    has_device_failed: AtomicBool,
+}
+
+impl Progress {
+    /// A read has failed, before its error is on the way.
+    fn tell_device_failed(&self) {
+        self.has_device_failed.store(true, Ordering::Release);
+    }
+
+    fn has_device_failed(&self) -> bool {
+        self.has_device_failed.load(Ordering::Acquire)
+    }
 }
 
 impl<B: Backend> TraceRecorder<B> {

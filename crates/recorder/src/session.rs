@@ -688,12 +688,15 @@ fn capture_step<B: AutodiffBackend>(
     recording: &mut Recording<B::InnerBackend>,
 ) -> Result<(), SessionError> {
     let step = trainer.step();
-    if !recording.1.is_step_due(step.0) {
+    let (run, recorder) = &mut *recording;
+    let checked = recorder.check_device();
+    checked.map_err(|source| record_error(run, source))?;
+    if !recorder.is_step_due(step.0) {
         return Ok(());
     }
     let start = Instant::now();
     let model = trainer.model();
-    let classifications = match recording.1.records_evaluation() {
+    let classifications = match recorder.records_evaluation() {
         true => {
             let loss = trainer.model_config().loss;
             Some(evaluate(held_out, &model, loss, Some(recording))?.0)

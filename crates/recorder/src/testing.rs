@@ -1,5 +1,7 @@
 //! What tests read back.
 
+pub(crate) mod failing;
+
 use std::path::Path;
 
 use arrow::array::RecordBatch;

@@ -27,7 +27,8 @@ impl<B: Backend> TraceRecorder<B> {
     /// # Errors
     /// Why recording stopped, if it has: this capture and every later one is then lost. With
     /// [`OnError::Continue`](super::OnError::Continue) that is no error, and the network is not
-    /// captured any more. If the module is not the one that the recorder was started with.
+    /// captured any more; that the device has failed always is one, also of a call that captures
+    /// nothing. If the module is not the one that the recorder was started with.
     pub fn capture<A, M>(&mut self, model: &M, epoch: i32, step: i64) -> Result<bool, RecordError>
     where
         A: AutodiffBackend<InnerBackend = B>,
@@ -97,6 +98,7 @@ impl<B: Backend> TraceRecorder<B> {
         handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
     ) -> Result<bool, RecordError> {
         let start = Instant::now();
+        self.check_device()?;
         if !is_end && !self.schedule.is_step_due(id.step) {
             return Ok(false);
         }
@@ -168,6 +170,7 @@ impl<B: Backend> TraceRecorder<B> {
         handles: Vec<LayerHandles<B>>,
         start: Instant,
     ) -> Result<(), RecordError> {
+        self.check_device()?;
         self.check_order(INITIAL, true)?;
         self.hand_over_noted(INITIAL, Some(handles), start)?;
         Ok(())

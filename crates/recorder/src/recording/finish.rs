@@ -20,6 +20,23 @@ impl<B: Backend> TraceRecorder<B> {
         self.failure.as_deref()
     }
 
+    /// Checks that no read has found the device failed.
+    ///
+    /// Devices run behind, and tell what went wrong with a kernel to whoever reads next. That may be the
+    /// recorder, and then training would never hear of it: it would go on with what kernels that never
+    /// ran have left. So such a failure is always returned, whatever
+    /// [`Limits::on_error`](super::Limits::on_error) says. Every capture that is called for checks it,
+    /// due or not; whoever makes many steps in between can ask here, which costs nothing.
+    ///
+    /// # Errors
+    /// [`RecordError::Device`]; once it was returned, [`RecordError::Stopped`].
+    pub fn check_device(&mut self) -> Result<(), RecordError> {
+        match self.progress.has_device_failed() {
+            true => Err(self.why_ended()),
+            false => Ok(()),
+        }
+    }
+
     /// Whether recording has stopped because the run may take no more of the disk
     /// ([`Limits::max_disk`](super::Limits::max_disk)).
     pub fn is_disk_full(&self) -> bool {
@@ -46,7 +63,8 @@ impl<B: Backend> TraceRecorder<B> {
     /// the recording.
     ///
     /// # Errors
-    /// Why recording stopped, if it has. With [`OnError::Continue`] the summary says it instead.
+    /// Why recording stopped, if it has. With [`OnError::Continue`] the summary says it instead, unless
+    /// the device has failed.
     pub fn finish(mut self) -> Result<RecordSummary, RecordError> {
         let start = Instant::now();
         if self.failure.is_none()
@@ -93,9 +111,10 @@ impl<B: Backend> TraceRecorder<B> {
             .unwrap_or(RecordError::Stopped)
     }
 
-    /// Where training goes on without recording, says the failure and forgets what was noted.
+    /// Where training goes on without recording, says the failure and forgets what was noted. Without
+    /// a device it does not go on.
     pub(super) fn go_on_or_stop(&mut self, error: RecordError) -> Result<(), RecordError> {
-        if self.limits.on_error == OnError::Stop {
+        if self.limits.on_error == OnError::Stop || self.progress.has_device_failed() {
             return Err(error);
         }
         if !self.owner_tells {

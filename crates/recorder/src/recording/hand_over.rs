@@ -57,6 +57,7 @@ impl<B: Backend> TraceRecorder<B> {
         state: Option<TrainState<B>>,
         start: Instant,
     ) -> Result<(), RecordError> {
+        self.check_device()?;
         if self.failure.is_some() {
             return Ok(());
         }

@@ -26,7 +26,8 @@ pub enum OnError {
     /// Training stops with the error
     #[default]
     Stop,
-    /// The error is said once, training goes on, and later captures are lost and counted
+    /// The error is said once, training goes on, and later captures are lost and counted; a failure
+    /// of the device stops training all the same
     Continue,
 }
 

@@ -57,8 +57,8 @@ pub enum RecordError {
     /// The sink failed.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The values could not be read from the device.
-    #[error("cannot read what is to be recorded from the device")]
+    /// The device failed, which was found by reading from it: training cannot go on with what is there.
+    #[error("the device failed, and nothing trained since the last capture can be relied on")]
     Device(#[from] ExecutionError),
     /// The operating system gave no thread.
     #[error("cannot start the capture thread")]

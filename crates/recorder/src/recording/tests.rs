@@ -20,6 +20,8 @@ use crate::model::{Activation, Loss, Network, NetworkConfig, NetworkParameters, 
 use crate::read_back::to_vec;
 use crate::testing::{flat, read_part, read_parts};
 
+mod device;
+
 /// One layer.
 fn topology(num_units: u32, fan_in: u32) -> Topology {
     let layer = Layer {

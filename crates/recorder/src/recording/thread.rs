@@ -170,7 +170,8 @@ impl<B: Backend> CaptureThread<B> {
         let mut read_back = Duration::ZERO;
         loop {
             let trip = Instant::now();
-            let read = unread.read(parts.in_flight.free_bytes())?;
+            let read = unread.read(parts.in_flight.free_bytes());
+            let read = read.inspect_err(|_| self.progress.tell_device_failed())?;
             read_back += trip.elapsed();
             let is_last = unread.is_empty();
             if is_last {
@@ -247,7 +248,8 @@ impl<B: Backend> CaptureThread<B> {
             let mut unread = Unread::<B>::new(stream, handles.collect());
             while !unread.is_empty() {
                 let trip = Instant::now();
-                let read = unread.read(parts.in_flight.free_bytes())?;
+                let read = unread.read(parts.in_flight.free_bytes());
+                let read = read.inspect_err(|_| self.progress.tell_device_failed())?;
                 self.reported.total_read_back += trip.elapsed();
                 for values in read {
                     let Values::Parameters {

@@ -14,8 +14,9 @@ use crate::device::testing::devices;
 use crate::interchange::export;
 use crate::model::NetworkParameters;
 use crate::precision::Precision;
-use crate::recording::{ActivationDetail, Phases, WeightDetail};
+use crate::recording::{ActivationDetail, OnError, Phases, WeightDetail};
 use crate::replay::replay;
+use crate::testing::failing::{Failing, fail};
 use crate::testing::{read_part, read_parts};
 
 const EVERYTHING: Recorded = Recorded {
@@ -132,6 +133,50 @@ fn recording_changes_nothing() {
         let (_, recorded) = summary.recorded.unwrap();
         assert!(recorded.sink.stall_ms > 0.0, "the channel did block");
     }
+}
+
+/// The device fails after an epoch.
+struct FailsAfter(i32);
+
+impl SessionObserver for FailsAfter {
+    fn started(&mut self, _: &Resolution, _: Option<&Path>) {}
+    fn epoch_done(&mut self, progress: &EpochProgress) {
+        if progress.train.epoch == Epoch(self.0) {
+            fail();
+        }
+    }
+}
+
+#[test]
+fn a_failure_of_the_device_stops_training_although_errors_of_recording_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    // Inside of an epoch nobody reads but the recorder.
+    let weights_alone = Recorded {
+        classifications: false,
+        activations: None,
+        metrics: false,
+        ..Recorded::DEFAULT
+    };
+    let mut options = options(&run, Some(weights_alone));
+    options.schedule = "1step".parse().unwrap();
+    options.limits.on_error = OnError::Continue;
+    let resolution = options.device.resolve().unwrap();
+    let cancel = CancelToken::default();
+    let session =
+        Session::<Autodiff<Failing>>::try_new(&options, &resolution, Default::default(), &cancel);
+    let error = session.unwrap().run(&mut FailsAfter(0)).unwrap_err();
+    let SessionError::Record {
+        source: RecordError::Device(_),
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    // The last step's capture may not have been read when the device failed.
+    let catalog = Catalog::load(&RunDir::open(&run).unwrap()).unwrap();
+    let num_captures = catalog.captures().len();
+    assert!(num_captures >= 23, "{num_captures}");
 }
 
 #[test]
