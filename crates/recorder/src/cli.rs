@@ -223,9 +223,8 @@ struct TrainArgs {
     /// What happens to a capture when the values of the one before are not on the host yet
     #[arg(long, value_enum, default_value_t, value_name = "block|thin|drop")]
     when_full: WhenFull,
-    /// How much of the training time recording may cost the training thread, as 2%: captures that
-    /// are due are thinned out to keep within it, the last epoch's is always taken [default: all
-    /// captures are taken]
+    /// How much of the training time recording may cost, as 2%: captures that are due are thinned out
+    /// to keep within it, the last epoch's is always taken [default: all captures are taken]
     #[arg(long, value_name = "SHARE")]
     max_overhead: Option<MaxOverhead>,
     /// How much of the disk the run may take, as 20GB: recording stops before a capture that might

@@ -24,6 +24,7 @@ mod governor;
 mod hand_over;
 mod handle;
 mod in_flight;
+mod interference;
 mod limits;
 mod module;
 mod note;
@@ -46,7 +47,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::backend::Backend;
 use burn_std::stream_id::StreamId;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use sink::{Sink, SinkOptions, SinkStats};
+use sink::{Sink, SinkMeter, SinkOptions, SinkStats};
 use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
 
 use crate::evaluation::Classifications;
@@ -178,6 +179,14 @@ pub struct TraceRecorder<B: Backend> {
     training_since: Instant,
     /// Time in it that the caller spent for the recorder.
     spent: Duration,
+    /// After which step the governor was told of training.
+    told_step: Option<Step>,
+    /// What the recorder's threads had worked by then.
+    told_work: Duration,
+    /// What they had worked when the caller's thread came into the call that it is in. What they do during
+    /// calls keeps nobody from training.
+    work_at_call: Duration,
+    meter: SinkMeter,
     /// What [`TraceRecorder::is_due`] said last, so that the capture that follows is of one mind.
     answer: Cell<Option<(Moment, bool)>>,
     /// None once finished.
@@ -232,6 +241,8 @@ struct Progress {
     hand_off_ns: AtomicU64,
     /// Nanoseconds of these for which there was no room.
     stall_ns: AtomicU64,
+    /// Nanoseconds that the capture thread worked: on reading, rows and statistics.
+    work_ns: AtomicU64,
     /// Bytes of part files written so far.
     part_bytes: AtomicU64,
     /// Captures for which there was no room.
@@ -247,6 +258,11 @@ struct Progress {
 }
 
 impl Progress {
+    fn add_work(&self, time: Duration) {
+        let time = time.as_nanos() as u64;
+        self.work_ns.fetch_add(time, Ordering::Relaxed);
+    }
+
     /// A read has failed, before its error is on the way.
     fn tell_device_failed(&self) {
         self.has_device_failed.store(true, Ordering::Release);
@@ -287,6 +303,7 @@ impl<B: Backend> TraceRecorder<B> {
         let channel_bytes = sink_options.channel_bytes;
         let max_disk = plan.limits.max_disk;
         let sink = Sink::start(run, sink_options)?;
+        let meter = sink.meter();
         let disk = max_disk.map(|max| disk::DiskBudget::new(run.path(), max));
         let disk = disk.transpose()?;
         // A token and a snapshot travel in a circle: neither channel is ever full, and there is
@@ -331,6 +348,10 @@ impl<B: Backend> TraceRecorder<B> {
             governor: plan.limits.overhead().map(Governor::new),
             training_since: Instant::now(),
             spent: Duration::ZERO,
+            told_step: None,
+            told_work: Duration::ZERO,
+            work_at_call: Duration::ZERO,
+            meter,
             answer: Cell::new(None),
             hand_off: Some(hand_off),
             room,
@@ -426,9 +447,17 @@ impl<B: Backend> TraceRecorder<B> {
             return answer;
         }
         let trained = self.training_since.elapsed().saturating_sub(self.spent);
-        let answer = governor.takes(trained);
+        let answer = governor.takes(trained, self.work().saturating_sub(self.told_work));
         self.answer.set(Some((moment, answer)));
         answer
+    }
+
+    /// How long the recorder's threads have worked, all together. What they wait for the disk is no work:
+    /// it takes nothing from training.
+    fn work(&self) -> Duration {
+        let capture_thread = self.progress.work_ns.load(Ordering::Relaxed);
+        let encode = Duration::from_secs_f64(self.meter.stats().encode_ms / 1e3);
+        Duration::from_nanos(capture_thread) + encode
     }
 
     fn is_scheduled(&self, epoch: i32) -> bool {

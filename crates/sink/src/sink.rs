@@ -175,6 +175,18 @@ impl Shared {
     }
 }
 
+/// Tells what a sink has done so far, to another thread than the one that has it.
+#[derive(Debug, Clone)]
+pub struct SinkMeter(Arc<Shared>);
+
+impl SinkMeter {
+    /// What was done so far.
+    pub fn stats(&self) -> SinkStats {
+        let high_water = self.0.budget().high_water();
+        self.0.counters.snapshot(high_water)
+    }
+}
+
 /// What a sink did, from start to finish.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SinkSummary {
@@ -248,8 +260,12 @@ impl Sink {
 
     /// What was done so far.
     pub fn stats(&self) -> SinkStats {
-        let high_water = self.shared.budget().high_water();
-        self.shared.counters.snapshot(high_water)
+        self.meter().stats()
+    }
+
+    /// Tells what is done, as long as anybody asks.
+    pub fn meter(&self) -> SinkMeter {
+        SinkMeter(Arc::clone(&self.shared))
     }
 
     /// Returns once every capture that has ended is committed. Those behind a capture that is

@@ -139,8 +139,9 @@ impl<B: Backend> TraceRecorderBuilder<B> {
         self
     }
 
-    /// What recording may cost the training thread, as a share of the training time; captures that
-    /// are due are then thinned out. All are taken unless it is said.
+    /// What recording may cost training, as a share of its time: on the thread that trains, and by what
+    /// the recorder's threads take from it. Captures that are due are then thinned out. All are taken
+    /// unless it is said.
     pub fn max_overhead(mut self, max_overhead: MaxOverhead) -> Self {
         self.limits.max_overhead = Some(max_overhead);
         self

@@ -8,6 +8,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn_std::stream_id::StreamId;
 use trace::CaptureId;
 
+use super::interference::{Shape, Span};
 use super::module::LayerHandles;
 use super::outcome::RecordError;
 use super::unread::{Handles, TensorKind};
@@ -97,7 +98,7 @@ impl<B: Backend> TraceRecorder<B> {
         is_end: bool,
         handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
     ) -> Result<bool, RecordError> {
-        let start = Instant::now();
+        let start = self.begin_call();
         self.check_device()?;
         if !is_end && !self.schedule.is_step_due(id.step) {
             return Ok(false);
@@ -110,6 +111,7 @@ impl<B: Backend> TraceRecorder<B> {
             self.pending.metrics = metrics;
             self.last = Some(id);
             self.last_is_step = true;
+            self.account(Some(id), start, false);
             return Ok(false);
         }
         let handles = match is_taken {
@@ -150,7 +152,7 @@ impl<B: Backend> TraceRecorder<B> {
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
     {
-        let start = Instant::now();
+        let start = self.begin_call();
         let handles = self.trained_handles(model)?;
         self.capture_untrained(handles, start)
     }
@@ -160,7 +162,7 @@ impl<B: Backend> TraceRecorder<B> {
     /// # Errors
     /// As for [`TraceRecorder::capture_initial`].
     pub fn capture_initial_inner<M: Module<B>>(&mut self, model: &M) -> Result<(), RecordError> {
-        let start = Instant::now();
+        let start = self.begin_call();
         let handles = self.handles(model)?;
         self.capture_untrained(handles, start)
     }
@@ -208,21 +210,47 @@ impl<B: Backend> TraceRecorder<B> {
         Ok(is_taken)
     }
 
-    /// Tells the governor what the call that began at `start` cost, and how long training took
-    /// before it.
-    pub(super) fn account(&mut self, start: Instant, is_captured: bool) {
+    /// Notes that the caller's thread comes into a call that may be accounted for; gives when.
+    pub(super) fn begin_call(&mut self) -> Instant {
+        if self.governor.is_some() {
+            self.work_at_call = self.work();
+        }
+        Instant::now()
+    }
+
+    /// Tells the governor what the call that began at `start` cost, and how long training took before
+    /// it, to the moment `id` if it is one of training's.
+    pub(super) fn account(&mut self, id: Option<CaptureId>, start: Instant, is_captured: bool) {
         let spent = std::mem::take(&mut self.spent);
-        if let Some(governor) = &mut self.governor {
+        if self.governor.is_some() {
             let since = start.saturating_duration_since(self.training_since);
-            governor.trained(since.saturating_sub(spent));
+            let span = Span {
+                time: since.saturating_sub(spent),
+                worked: self.work_at_call.saturating_sub(self.told_work),
+                shape: id.and_then(|id| self.shape_to(id)),
+            };
+            self.told_work = self.work();
             let cost = start.elapsed() + spent;
-            if is_captured {
-                governor.taken(cost);
-            } else {
-                governor.spent(cost);
+            if let Some(governor) = &mut self.governor {
+                governor.trained(&span);
+                if is_captured {
+                    governor.taken(cost);
+                } else {
+                    governor.spent(cost);
+                }
             }
         }
         self.training_since = Instant::now();
+    }
+
+    /// What the span of training to `id` is like; none of the first, in which devices and memory are made
+    /// ready.
+    fn shape_to(&mut self, id: CaptureId) -> Option<Shape> {
+        let before = self.told_step.replace(id.step)?;
+        Some(Shape {
+            num_steps: id.step.0 - before.0,
+            is_end: !self.last_is_step,
+        })
     }
 
     /// Hands over what was noted, with the network where it is captured.
@@ -239,6 +267,7 @@ impl<B: Backend> TraceRecorder<B> {
         self.tell_disk_full();
         let is_over = self.failure.is_some() || self.is_disk_full();
         if is_over || (!is_whole && !self.recorded.metrics) {
+            self.account(Some(id), start, false);
             return Ok(false);
         }
         let mut handles = Vec::new();
@@ -287,7 +316,8 @@ impl<B: Backend> TraceRecorder<B> {
         }
         let is_captured = handed_over? && is_whole;
         // What the untrained network costs says nothing of how captures and training alternate.
-        self.account(start, is_captured && id != INITIAL);
+        let is_trained = id != INITIAL;
+        self.account(is_trained.then_some(id), start, is_captured && is_trained);
         if is_captured {
             self.num_captures += 1;
             self.captured = Some(id);

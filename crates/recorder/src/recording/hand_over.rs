@@ -32,7 +32,7 @@ impl<B: Backend> TraceRecorder<B> {
         M: AutodiffModule<A>,
         O: KeepsMoments<M, A>,
     {
-        let start = Instant::now();
+        let start = self.begin_call();
         let all = vec![true; self.selected.len()];
         self.layers.check(model)?;
         let parameters = self.layers.handles(&model.valid(), &all)?;
@@ -48,7 +48,8 @@ impl<B: Backend> TraceRecorder<B> {
     /// # Errors
     /// As for [`TraceRecorder::checkpoint`].
     pub(crate) fn retire_checkpoint(&mut self, id: CaptureId) -> Result<(), RecordError> {
-        self.hand_over_state(id, None, Instant::now())
+        let start = self.begin_call();
+        self.hand_over_state(id, None, start)
     }
 
     fn hand_over_state(
@@ -64,7 +65,7 @@ impl<B: Backend> TraceRecorder<B> {
         let stream = StreamId::current();
         let work = Work::Checkpoint(Checkpoint { id, stream, state });
         let handed_over = self.hand_over(work, start);
-        self.account(start, false);
+        self.account(None, start, false);
         match handed_over {
             Err(error) if self.failure.is_none() => Err(error),
             _ => Ok(()),

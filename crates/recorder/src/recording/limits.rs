@@ -38,7 +38,7 @@ pub struct Limits {
     pub when_full: WhenFull,
     /// What happens to training where recording fails.
     pub on_error: OnError,
-    /// What recording may cost the training thread; captures are thinned out to keep within it.
+    /// What recording may cost training; captures are thinned out to keep within it.
     pub max_overhead: Option<MaxOverhead>,
     /// How many bytes the run may take; recording stops before a capture that might not fit, and
     /// training goes on.
@@ -46,7 +46,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What recording may cost the training thread, if that is limited.
+    /// What recording may cost training, if that is limited.
     pub(super) fn overhead(&self) -> Option<MaxOverhead> {
         let by_default = (self.when_full == WhenFull::Thin).then_some(DEFAULT_MAX_OVERHEAD);
         self.max_overhead.or(by_default)

@@ -172,7 +172,9 @@ impl<B: Backend> CaptureThread<B> {
             let trip = Instant::now();
             let read = unread.read(parts.in_flight.free_bytes());
             let read = read.inspect_err(|_| self.progress.tell_device_failed())?;
-            read_back += trip.elapsed();
+            let trip = trip.elapsed();
+            self.progress.add_work(trip);
+            read_back += trip;
             let is_last = unread.is_empty();
             if is_last {
                 // The handles are gone before the next snapshot is let in: no tensor has two
@@ -186,10 +188,12 @@ impl<B: Backend> CaptureThread<B> {
                 }
             }
             for values in read {
+                let start = Instant::now();
                 if let Some(num_bins) = recorded.histograms {
                     count(&values, num_bins, &mut histograms);
                 }
                 let part = values_part(key, &self.layers, values, &recorded);
+                self.progress.add_work(start.elapsed());
                 parts.send(part)?;
             }
             if is_last {
@@ -250,8 +254,11 @@ impl<B: Backend> CaptureThread<B> {
                 let trip = Instant::now();
                 let read = unread.read(parts.in_flight.free_bytes());
                 let read = read.inspect_err(|_| self.progress.tell_device_failed())?;
-                self.reported.total_read_back += trip.elapsed();
+                let trip = trip.elapsed();
+                self.progress.add_work(trip);
+                self.reported.total_read_back += trip;
                 for values in read {
+                    let start = Instant::now();
                     let Values::Parameters {
                         layer: index,
                         weight,
@@ -264,6 +271,7 @@ impl<B: Backend> CaptureThread<B> {
                     let layer = &self.layers.topology().layers()[index];
                     let weights = self.layers.rows(index).to_rows(weight);
                     let rows = rows::resume(key, layer, tensor, updates, weights, bias);
+                    self.progress.add_work(start.elapsed());
                     let mut part = part(key, Table::Resume, Some(layer), rows);
                     part.path.sequence = tensor.sequence();
                     part.path.generation = self.generation;
