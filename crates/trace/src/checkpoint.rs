@@ -387,7 +387,10 @@ fn visit_records(
             KIND_FILE => record.files.push(FileEntry {
                 table: text(8, row)?.to_owned(),
                 epoch: Epoch(int(6, row)?),
-                layer: text(9, row).map(LayerLabel::try_new).transpose().ok()?,
+                layer: text(9, row)
+                    .map(|label| LayerLabel::try_from(label.to_owned()))
+                    .transpose()
+                    .ok()?,
                 path: text(10, row)?.to_owned(),
                 rows: long(11, row)?.cast_unsigned(),
                 bytes: long(12, row)?.cast_unsigned(),

@@ -5,6 +5,8 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
+use crate::commit::Crc32c;
+
 /// An epoch, counted from 0; [`Epoch::INITIAL`] stands for the untrained network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -91,10 +93,30 @@ pub const MAX_ENCODED_LABEL_BYTES: usize = 200;
 /// Everything outside `[A-Za-z0-9_.-]` is percent-encoded in a directory's name.
 const ENCODED_IN_LABELS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-');
 
+/// What some engine reads as a value in a directory's name, in upper and lower case, with spaces
+/// around it or without: a boolean or a number (polars), a date (DuckDB, Spark), nothing at all.
+const READ_AS_VALUES: [&str; 14] = [
+    "true",
+    "false",
+    "null",
+    "none",
+    "na",
+    "nan",
+    "nat",
+    "inf",
+    "infinity",
+    "epoch",
+    "now",
+    "today",
+    "tomorrow",
+    "yesterday",
+];
+
 /// A layer's name: the value of the partition column `layer`.
 ///
-/// It starts with a letter, because engines read a directory `layer=0` as a number and
-/// `layer=2024-01-01` as a date; [`LayerLabel::try_new`] puts `L_` before a name that does not.
+/// It starts with a letter and is no word for a value, because engines read a directory `layer=0`
+/// as a number, `layer=2024-01-01` as a date and `layer=true` as a boolean; [`LayerLabel::try_new`]
+/// puts `L_` before a name that they would read so, and cuts one that is too long for a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LayerLabel(String);
@@ -105,6 +127,12 @@ pub enum LayerLabelError {
     /// The text is empty.
     #[error("a layer label cannot be empty")]
     Empty,
+    /// It starts with no letter, as every label of a trace does.
+    #[error("layer label {label:?} does not start with a letter")]
+    NoLetter {
+        /// The label as given.
+        label: String,
+    },
     /// The encoded label would not fit into a directory's name.
     #[error(
         "layer label {label:?} has {bytes} bytes once percent-encoded, at most {MAX_ENCODED_LABEL_BYTES} are allowed"
@@ -124,24 +152,42 @@ pub enum LayerLabelError {
 }
 
 impl LayerLabel {
-    /// Makes a label of any text, putting `L_` before one that does not start with a letter.
+    /// Makes a label of any text: puts `L_` before one that does not start with a letter or that an
+    /// engine would read as a value, and cuts one of more than [`MAX_ENCODED_LABEL_BYTES`] once it
+    /// is encoded, putting `-` and its CRC-32C as 8 hexadecimal digits behind.
     ///
     /// # Errors
-    /// If the text is empty or too long, see [`MAX_ENCODED_LABEL_BYTES`].
+    /// If the text is empty.
     pub fn try_new(text: &str) -> Result<Self, LayerLabelError> {
         let first = text.chars().next().ok_or(LayerLabelError::Empty)?;
-        let label = if first.is_ascii_alphabetic() {
-            text.to_owned()
-        } else {
-            format!("L_{text}")
+        let word = text.trim();
+        let is_value = READ_AS_VALUES.iter().any(|v| word.eq_ignore_ascii_case(v));
+        let label = match first.is_ascii_alphabetic() && !is_value {
+            true => text.to_owned(),
+            false => format!("L_{text}"),
         };
-        let bytes = utf8_percent_encode(&label, ENCODED_IN_LABELS)
-            .map(str::len)
-            .sum();
-        if bytes > MAX_ENCODED_LABEL_BYTES {
-            return Err(LayerLabelError::TooLong { label, bytes });
+        Ok(Self(match encoded_bytes(&label) {
+            0..=MAX_ENCODED_LABEL_BYTES => label,
+            _ => cut(&label),
+        }))
+    }
+
+    /// Reads a label that somebody else has made, as it is: earlier writers put `L_` before fewer
+    /// words.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or does not start with a letter.
+    fn read(label: String) -> Result<Self, LayerLabelError> {
+        match label.chars().next() {
+            None => return Err(LayerLabelError::Empty),
+            Some(first) if first.is_ascii_alphabetic() => {}
+            Some(_) => return Err(LayerLabelError::NoLetter { label }),
         }
-        Ok(Self(label))
+        let bytes = encoded_bytes(&label);
+        match bytes {
+            0..=MAX_ENCODED_LABEL_BYTES => Ok(Self(label)),
+            _ => Err(LayerLabelError::TooLong { label, bytes }),
+        }
     }
 
     /// The label as users write it.
@@ -165,7 +211,7 @@ impl LayerLabel {
         let text = percent_decode_str(encoded)
             .decode_utf8()
             .map_err(|_| not_encoded())?;
-        let label = Self::try_new(&text)?;
+        let label = Self::read(text.into_owned())?;
         // Only what `encoded` writes is read back: one label, one directory.
         if label.encoded() == encoded {
             Ok(label)
@@ -175,11 +221,30 @@ impl LayerLabel {
     }
 }
 
+/// How long a label is as a directory's name.
+fn encoded_bytes(label: &str) -> usize {
+    let encoded = utf8_percent_encode(label, ENCODED_IN_LABELS);
+    encoded.map(str::len).sum()
+}
+
+/// As many characters of a label as leave room for what tells it from others that begin alike.
+fn cut(label: &str) -> String {
+    let suffix = format!("-{}", Crc32c::of(label.as_bytes()));
+    let mut room = MAX_ENCODED_LABEL_BYTES - suffix.len();
+    let kept = label.chars().take_while(|c| {
+        let bytes = encoded_bytes(c.encode_utf8(&mut [0; 4]));
+        let fits = bytes <= room;
+        room = room.saturating_sub(bytes);
+        fits
+    });
+    kept.chain(suffix.chars()).collect()
+}
+
 impl TryFrom<String> for LayerLabel {
     type Error = LayerLabelError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::try_new(&text)
+        Self::read(text)
     }
 }
 

@@ -22,15 +22,61 @@ fn labels_are_percent_encoded_outside_the_plain_characters() {
 }
 
 #[test]
-fn labels_that_do_not_fit_a_directory_name_are_refused() {
+fn words_that_engines_read_as_values_get_a_letter() {
+    // polars makes a boolean of `true` and floats of `inf` and `NaN`, DuckDB dates of `inf` and
+    // `epoch`.
+    for text in [
+        "true", "False", "inf", "Infinity", "NaN", "NULL", "epoch", "inf ", "now",
+    ] {
+        let label = LayerLabel::try_new(text).unwrap();
+        assert_eq!(label.as_str(), format!("L_{text}"));
+    }
+    for text in ["trueish", "info", "epochs", "nan1", "true.weight"] {
+        assert_eq!(LayerLabel::try_new(text).unwrap().as_str(), text);
+    }
+}
+
+#[test]
+fn labels_that_do_not_fit_a_directory_name_are_cut() {
     assert_eq!(LayerLabel::try_new(""), Err(LayerLabelError::Empty));
-    assert!(LayerLabel::try_new(&"a".repeat(200)).is_ok());
+    // The checksums are by another implementation.
+    for (text, label) in [
+        ("a".repeat(200), "a".repeat(200)),
+        ("a".repeat(201), format!("{}-a348f7b7", "a".repeat(191))),
+        // Three bytes each once encoded.
+        (
+            format!("a{}", "/".repeat(67)),
+            format!("a{}-7b3a754c", "/".repeat(63)),
+        ),
+        // Six.
+        ("é".repeat(40), format!("L_{}-730dfd24", "é".repeat(31))),
+    ] {
+        let cut = LayerLabel::try_new(&text).unwrap();
+        assert_eq!(cut.as_str(), label);
+        assert!(cut.encoded().len() <= MAX_ENCODED_LABEL_BYTES);
+        assert_eq!(LayerLabel::from_encoded(&cut.encoded()), Ok(cut));
+    }
+}
+
+#[test]
+fn labels_are_read_as_they_are() {
+    // As writers that knew fewer words left them: the directory is called so.
+    for text in ["true", "inf", "conv1"] {
+        assert_eq!(LayerLabel::from_encoded(text).unwrap().as_str(), text);
+        let json = format!("{text:?}");
+        let label: LayerLabel = serde_json::from_str(&json).unwrap();
+        assert_eq!(label.as_str(), text);
+    }
+    assert_eq!(
+        LayerLabel::try_from("0".to_owned()),
+        Err(LayerLabelError::NoLetter {
+            label: "0".to_owned()
+        })
+    );
     assert!(matches!(
-        LayerLabel::try_new(&"a".repeat(201)),
+        LayerLabel::try_from("a".repeat(201)),
         Err(LayerLabelError::TooLong { bytes: 201, .. })
     ));
-    // Three bytes each once encoded.
-    assert!(LayerLabel::try_new(&format!("a{}", "/".repeat(67))).is_err());
 }
 
 #[test]

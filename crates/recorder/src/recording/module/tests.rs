@@ -209,7 +209,12 @@ fn labels_can_be_given() {
         error.to_string(),
         "there is no module \"frosen\" to label: there are encoder, decoder.bias, frozen"
     );
-    let error = ModuleLayers::of(&tied, true, &labels("frozen", &"x".repeat(300))).unwrap_err();
+    // A label that fits no directory is cut, as any is.
+    let layers = ModuleLayers::of(&tied, true, &labels("frozen", &"x".repeat(300))).unwrap();
+    let label = layers.topology().layers()[2].layer.as_str();
+    assert!(label.starts_with(&"x".repeat(191)), "{label}");
+    assert_eq!(label.len(), 200);
+    let error = ModuleLayers::of(&tied, true, &labels("frozen", "")).unwrap_err();
     assert!(
         error.to_string().starts_with("frozen needs a label"),
         "{error}"
