@@ -11,12 +11,25 @@
 -- The views read the variable when they are queried: set it again and they show another run. A view sees the finished
 -- files of every capture, also while the run is being recorded; whole captures are told apart only by commits/.
 -- DuckDB resolves a glob when it creates the view, so the tables that a run may lack come last.
+--
+-- Epoch and layer are taken from the end of a file's path: with hive_partitioning = true DuckDB would also take them from
+-- directories above the run that are called so, as epoch=7/digits. A filter on either still decides which files are read.
+
+-- A path below the run, as a glob: characters that mean something to a glob stand for themselves in the run's own path.
+CREATE OR REPLACE MACRO run_path(below) AS
+    regexp_replace(getvariable('run'), '([*?\[])', '[\1]', 'g') || '/' || below;
+
+-- The epoch and the layer that a part file is of, from its path; a label is never read as a number or a date.
+CREATE OR REPLACE MACRO path_epoch(path) AS
+    regexp_extract(path, '/epoch=(-?[0-9]+)/(layer=[^/]*/)?[^/]*$', 1)::INTEGER;
+CREATE OR REPLACE MACRO path_layer(path) AS
+    url_decode(regexp_extract(path, '/layer=([^/]*)/[^/]*$', 1));
 
 -- The network, from run.json: one row a layer, in the order in which the model visits them.
 CREATE OR REPLACE VIEW layers AS
 SELECT unnest(layers, max_depth := 2)
 FROM read_json(
-    getvariable('run') || '/run.json',
+    run_path('run.json'),
     columns = {
         'layers': 'STRUCT(
             layer_index INTEGER,
@@ -47,35 +60,18 @@ CREATE OR REPLACE MACRO pad(list, width) AS
         ELSE list_resize(list, width, 0)
     END;
 
--- Without hive_types DuckDB makes epoch a BIGINT; a label is never read as a number or a date.
 CREATE OR REPLACE VIEW metrics AS
-SELECT *
-FROM read_parquet(
-    getvariable('run') || '/metrics/**/*.parquet',
-    hive_partitioning = true,
-    hive_types = {'epoch': INTEGER}
-);
+SELECT * EXCLUDE (filename), path_epoch(filename) AS epoch
+FROM read_parquet(run_path('metrics/**/*.parquet'), hive_partitioning = false, filename = true);
 
 CREATE OR REPLACE VIEW weights AS
-SELECT *
-FROM read_parquet(
-    getvariable('run') || '/weights/**/*.parquet',
-    hive_partitioning = true,
-    hive_types = {'epoch': INTEGER, 'layer': VARCHAR}
-);
+SELECT * EXCLUDE (filename), path_epoch(filename) AS epoch, path_layer(filename) AS layer
+FROM read_parquet(run_path('weights/**/*.parquet'), hive_partitioning = false, filename = true);
 
 CREATE OR REPLACE VIEW classifications AS
-SELECT *
-FROM read_parquet(
-    getvariable('run') || '/classifications/**/*.parquet',
-    hive_partitioning = true,
-    hive_types = {'epoch': INTEGER}
-);
+SELECT * EXCLUDE (filename), path_epoch(filename) AS epoch
+FROM read_parquet(run_path('classifications/**/*.parquet'), hive_partitioning = false, filename = true);
 
 CREATE OR REPLACE VIEW activations AS
-SELECT *
-FROM read_parquet(
-    getvariable('run') || '/activations/**/*.parquet',
-    hive_partitioning = true,
-    hive_types = {'epoch': INTEGER, 'layer': VARCHAR}
-);
+SELECT * EXCLUDE (filename), path_epoch(filename) AS epoch, path_layer(filename) AS layer
+FROM read_parquet(run_path('activations/**/*.parquet'), hive_partitioning = false, filename = true);

@@ -320,6 +320,19 @@ fn a_named_directory_that_is_not_empty_is_refused_and_untouched() {
 }
 
 #[test]
+fn a_directory_that_engines_take_for_a_partition_is_told() {
+    let scratch = Scratch::new();
+    for (out, is_told) in [("lr=0.1/epoch=7/run", true), ("lr-0.1/run", false)] {
+        let trained = run(&mut scratch.recorder(&[
+            "train", "--device", "cpu", "--epochs", "1", "--hidden", "4", "--out", out,
+        ]));
+        let warning = "lies below lr=0.1 and epoch=7: engines that take partitions from the whole";
+        assert_eq!(trained.stderr.contains(warning), is_told, "{trained}");
+        trained.expect_success();
+    }
+}
+
+#[test]
 fn record_none_trains_and_writes_nothing() {
     let scratch = Scratch::new();
     let stdout = scratch.train(&["--epochs", "2", "--record", "none"]);

@@ -66,13 +66,21 @@ def facts_sql(source, walk):
 
 
 class DuckDb:
-    """DuckDB by read_parquet, or by the views of schemas/duckdb.sql."""
+    """DuckDB by read_parquet, with its own Hive partitions or with those at the end of the path, or by the views of
+    schemas/duckdb.sql."""
 
-    def __init__(self, duckdb, run, table, hive_types=False, views=False):
+    def __init__(self, duckdb, run, table, hive_types=False, views=False, by_path=False):
         self.duckdb, self.partitions, self.setup = duckdb, hive.PARTITIONS[table], []
         if views:
             self.setup = duckdb_views(run)
             self.source = table
+        elif by_path:
+            layer = "[^/]*/" if "layer" in self.partitions else ""
+            columns = [f"regexp_extract(filename, '/epoch=(-?[0-9]+)/{layer}[^/]*$', 1)::INTEGER AS epoch"]
+            if layer:
+                columns.append("url_decode(regexp_extract(filename, '/layer=([^/]*)/[^/]*$', 1)) AS layer")
+            files = f"read_parquet('{run}/{table}/**/*.parquet', hive_partitioning = false, filename = true)"
+            self.source = f"(SELECT * EXCLUDE (filename), {', '.join(columns)} FROM {files})"
         else:
             types = {"epoch": "INTEGER", "layer": "VARCHAR"}
             types = ", ".join(f"'{name}': {types[name]}" for name in self.partitions)
@@ -105,9 +113,12 @@ def duckdb_views(run):
 
 
 class Polars:
-    def __init__(self, run, table):
+    """polars by a table's directory, or by a glob."""
+
+    def __init__(self, run, table, glob=False):
         self.partitions = hive.PARTITIONS[table]
-        self.frame = pl.scan_parquet(f"{run}/{table}/**/*.parquet", hive_partitioning=True)
+        files = f"{run}/{table}/**/*.parquet" if glob else f"{run}/{table}"
+        self.frame = pl.scan_parquet(files, hive_partitioning=True)
 
     def columns(self):
         schema = self.frame.collect_schema()

@@ -1,5 +1,7 @@
 """DuckDB, polars, pandas and pyarrow read every table of a run by the README's recipes, and find what we find."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -83,8 +85,17 @@ def test_duckdb_views(duckdb, real_run, table, walk):
     assert_same(engines.DuckDb(duckdb, real_run, table, views=True), walk, PARTITION_TYPES["duckdb hive_types"])
 
 
+def test_duckdb_by_the_end_of_the_path(duckdb, real_run, table, walk):
+    engine = engines.DuckDb(duckdb, real_run, table, by_path=True)
+    assert_same(engine, walk, PARTITION_TYPES["duckdb hive_types"])
+
+
 def test_polars(real_run, table, walk):
     assert_same(engines.Polars(real_run, table), walk, PARTITION_TYPES["polars"])
+
+
+def test_polars_with_a_glob(real_run, table, walk):
+    assert_same(engines.Polars(real_run, table, glob=True), walk, PARTITION_TYPES["polars"])
 
 
 def test_pandas(real_run, table, walk):
@@ -115,6 +126,71 @@ class TestEncodedLabels:
 
     def test_pyarrow_dataset(self, synthetic_run, table, encoded):
         assert_same(engines.Dataset(synthetic_run, table), encoded, PARTITION_TYPES["dataset"])
+
+
+@pytest.fixture(scope="session")
+def below(tmp_path_factory, synthetic_run):
+    """Puts a copy of the synthetic run below directories."""
+    def place(*directories):
+        run = tmp_path_factory.mktemp("odd").joinpath(*directories, "run")
+        shutil.copytree(synthetic_run, run)
+        return run
+
+    return place
+
+
+@pytest.fixture(scope="session")
+def below_partitions(below):
+    """A run below directories that look like partitions."""
+    return below("exp", "epoch=7", "layer=zz", "lr=0.1,epoch=5")
+
+
+class TestOddPaths:
+    """Runs below directories that look like partitions themselves, or like globs."""
+
+    def test_duckdb_by_the_end_of_the_path(self, duckdb, below_partitions, table, encoded):
+        engine = engines.DuckDb(duckdb, below_partitions, table, by_path=True)
+        assert_same(engine, encoded, PARTITION_TYPES["duckdb hive_types"])
+
+    def test_duckdb_views(self, duckdb, below_partitions, table, encoded):
+        if not has_view(table):
+            return
+        engine = engines.DuckDb(duckdb, below_partitions, table, views=True)
+        assert_same(engine, encoded, PARTITION_TYPES["duckdb hive_types"])
+
+    def test_duckdb_views_below_what_looks_like_a_glob(self, duckdb, below, table, encoded):
+        if not has_view(table):
+            return
+        engine = engines.DuckDb(duckdb, below("sq[1]*", "what?"), table, views=True)
+        assert_same(engine, encoded, PARTITION_TYPES["duckdb hive_types"])
+
+    def test_a_filter_still_decides_which_files_duckdb_opens(self, duckdb, below_partitions, table, encoded):
+        if table != "weights":
+            return
+        count = "SELECT count(neuron) AS rows FROM weights WHERE epoch = 0 AND layer = 'L_a/b'"
+        parts = list(hive.part_files(below_partitions, table))
+        wanted = {"epoch": 0, "layer": "L_a/b"}
+        others = {path: path.read_bytes() for partition, path in parts[1:] if partition != wanted}
+        assert len(others) > 1
+        try:
+            # The first says which columns there are.
+            for path in others:
+                path.write_bytes(b"no Parquet file")
+            _, found = duckdb.query(count, engines.duckdb_views(below_partitions))
+        finally:
+            for path, content in others.items():
+                path.write_bytes(content)
+        keys = zip(encoded.rows["epoch"].to_pylist(), encoded.rows["layer"].to_pylist(), strict=True)
+        assert found.to_pylist() == [{"rows": list(keys).count((0, "L_a/b"))}]
+
+    def test_polars(self, below_partitions, table, encoded):
+        assert_same(engines.Polars(below_partitions, table), encoded, PARTITION_TYPES["polars"])
+
+    def test_pandas(self, below_partitions, table, encoded):
+        assert_same(engines.Pandas(below_partitions, table), encoded, PARTITION_TYPES["pandas"])
+
+    def test_pyarrow_dataset(self, below_partitions, table, encoded):
+        assert_same(engines.Dataset(below_partitions, table), encoded, PARTITION_TYPES["dataset"])
 
 
 BY_NEURON_IN_DUCKDB = """

@@ -210,6 +210,19 @@ pub enum LockRunError {
     },
 }
 
+/// The parts of a run's absolute path that read as Hive partitions, as `lr=0.1`: an engine that
+/// looks at the whole path takes them for columns of the run's tables.
+fn partition_like(path: &Path) -> Vec<String> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let parts = absolute.components().filter_map(|part| match part {
+        std::path::Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    parts
+        .filter(|name| name.find('=').is_some_and(|at| at > 0))
+        .collect()
+}
+
 /// The right to record into a run; given up when dropped, and when the process dies.
 #[derive(Debug)]
 pub struct WriterLock {
@@ -217,7 +230,9 @@ pub struct WriterLock {
 }
 
 impl RunDir {
-    /// Creates a run, with its directory and the ones above it, durably.
+    /// Creates a run, with its directory and the ones above it, durably. Warns where a part of its
+    /// path looks like a partition, as
+    /// `epoch=7`: some engines take it for one.
     ///
     /// # Errors
     /// If the directory exists and is not empty, or the file system refuses.
@@ -254,6 +269,17 @@ impl RunDir {
         }
         let commits = path.join(COMMITS_DIR);
         durable::create_dir_all(&commits).map_err(|e| io_error(&commits, e))?;
+        let partitions = partition_like(path);
+        if !partitions.is_empty() {
+            tracing::warn!(
+                "{} lies below {}: engines that take partitions from the whole path read a column \
+                 of that, and a wrong epoch or layer if it is called so (DuckDB with \
+                 hive_partitioning, polars with a glob); the views of schemas/duckdb.sql do not, nor \
+                 do polars, pandas and pyarrow if they are given a table's directory",
+                path.display(),
+                partitions.join(" and ")
+            );
+        }
         Ok(Self {
             path: path.to_owned(),
             info: std::sync::Arc::new(info),

@@ -140,3 +140,22 @@ fn a_run_that_does_not_say_is_recorded_by_one_process() {
     let info: RunInfo = serde_json::from_value(json).unwrap();
     assert_eq!(info.world_size, 1);
 }
+
+#[test]
+fn what_engines_may_take_for_a_partition_is_found_in_the_path() {
+    for (path, found) in [
+        (
+            "/data/exp/epoch=7/lr=0.1,seed=3/run",
+            &["epoch=7", "lr=0.1,seed=3"][..],
+        ),
+        ("/data/layer=", &["layer="]),
+        ("/data/=x/plain run", &[]),
+        ("/a=b/../c", &["a=b"]),
+    ] {
+        assert_eq!(partition_like(Path::new(path)), found, "{path}");
+    }
+    // A relative path is below the current directory.
+    let above = std::env::current_dir().unwrap();
+    let above = partition_like(&above).len();
+    assert_eq!(partition_like(Path::new("k=v/run")).len(), above + 1);
+}
