@@ -62,7 +62,7 @@ fn a_series_of_checkpoints_becomes_a_run() {
     assert_eq!(layers[0]["kind"], "linear");
     assert_eq!(layers[0]["source"], serde_json::Value::Null);
     // Named queries work on it as on any run.
-    let drift = run(&mut scratch.query(&["run", "by_neuron", "run", "--format", "json"]));
+    let drift = run(&mut scratch.query(&["run", "by_neuron", "run", "--format", "jsonl"]));
     let row: serde_json::Value = serde_json::from_str(&drift.expect_success()).unwrap();
     assert_eq!(row["weights"], serde_json::json!([1.0]));
 
@@ -109,6 +109,76 @@ fn what_cannot_be_imported_is_told() {
     assert!(!scratch.path("run").exists());
     let lossy = ["import", "wide-1.safetensors", "--out", "lossy", "--lossy"];
     run(&mut scratch.recorder(&lossy)).expect_success();
+}
+
+#[test]
+fn what_would_be_imported_is_shown_before_anything_is_created() {
+    let scratch = checkpoints([0, 1, 2, 3, 9]);
+    let dry = run(&mut scratch.recorder(&["import", "ckpt-*.safetensors", "--dry-run"]));
+    let expected = "\
+5 checkpoints, by the number in their names, taken as the epoch:
+  ckpt-0.safetensors is epoch 0, step 1
+  ...
+  ckpt-9.safetensors is epoch 9, step 10 (not as far from the one before as most)
+nothing was created (--dry-run)
+";
+    assert_eq!(dry.expect_success(), expected);
+    assert_eq!(std::fs::read_dir(scratch.path("")).unwrap().count(), 5);
+
+    let imported = run(&mut scratch.recorder(&["import", "ckpt-*.safetensors", "--out", "run"]));
+    assert!(
+        imported
+            .stderr
+            .starts_with("5 checkpoints, by the number in their names"),
+        "{imported}"
+    );
+    imported.expect_success();
+
+    for name in ["net_step1k.safetensors", "net_step500.safetensors"] {
+        write(&scratch.path(name), 1.0, Dtype::F32);
+    }
+    let arguments = ["import", "net_step*.safetensors", "--out", "refused"];
+    assert_eq!(
+        run(&mut scratch.recorder(&arguments)).expect_failure(1),
+        "error: net_step1k.safetensors does not say surely which epoch or step it is, 1k in it is a \
+         number with a unit, which may stand for another one: say where by --pattern, give it another \
+         name, or leave it out\n  --pattern 'net_step{step}k.safetensors' makes of them: step 1; 1 of 2 \
+         do not fit\n"
+    );
+    assert!(!scratch.path("refused").exists());
+}
+
+#[test]
+fn an_import_that_was_killed_goes_on_where_it_was() {
+    let scratch = checkpoints(0..400);
+    let command = ["import", "ckpt-*.safetensors", "-o", "run"];
+    let mut importing = spawn(&mut scratch.recorder(&command));
+    scratch.wait_for_commit("run", &mut importing);
+    importing.kill();
+    let count =
+        "SELECT count(*) AS n, count(DISTINCT epoch) AS epochs, sum(weights[1]) AS s FROM weights";
+    let before = scratch.rows("run", count)[0]["n"].as_u64().unwrap();
+    assert!(before < 400, "it was killed in time");
+
+    let again = run(&mut scratch.recorder(&[&command[..], &["--resume"]].concat()));
+    let stdout = again.expect_success();
+    assert!(
+        stdout.starts_with("imported 400 checkpoints into run\n"),
+        "{stdout}"
+    );
+    let rows = scratch.rows("run", count);
+    // 0 + 1 + ... + 399
+    assert_eq!(
+        rows[0],
+        serde_json::json!({"n": 400, "epochs": 400, "s": 79800.0})
+    );
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    let again = run(&mut scratch.recorder(&[&command[..], &["--resume"]].concat()));
+    assert!(
+        again
+            .expect_failure(1)
+            .contains("error: run is whole: all 400 checkpoints are committed"),
+    );
 }
 
 #[test]

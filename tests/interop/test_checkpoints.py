@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
 import pytest
 import safetensors
 from safetensors.numpy import load_file, save_file
@@ -140,6 +143,90 @@ def test_16_bit_floats_come_back_bit_for_bit(recorder, tmp_path):
     recorder("export", tmp_path / "run", "--step", 7, "--out", exported)
     assert raw(exported) == raw(written)
     assert {dtype for dtype, _, _ in raw(exported).values()} == {"F16", "BF16"}
+
+
+def test_8_bit_floats_come_back_bit_for_bit(recorder, query, tmp_path):
+    every = np.arange(1 << 8, dtype=np.uint8)
+    types = {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0"}
+    tensors = {
+        f"{dtype}.weight": safetensors.TensorSpec(
+            dtype=dtype, shape=[16, 16], data_ptr=every.ctypes.data, data_len=every.nbytes
+        )
+        for dtype in types
+    }
+    written, exported = tmp_path / "step-7.safetensors", tmp_path / "exported.safetensors"
+    safetensors.serialize_file(tensors, written)
+    recorder("import", written, "--out", tmp_path / "run")
+    recorder("export", tmp_path / "run", "--step", 7, "--out", exported)
+    assert raw(exported) == raw(written)
+    assert {dtype for dtype, _, _ in raw(exported).values()} == set(types.values())
+    # 8 bits of E5M2 are the upper ones of a 16-bit float.
+    rows = query.sql(tmp_path / "run", "SELECT weights FROM weights WHERE layer = 'float8_e5m2' ORDER BY unit")
+    expected = (every.astype(np.uint16) << 8).view(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(np.float32(rows["weights"].to_pylist()).ravel(), expected)
+
+
+UNUSUAL = [
+    "encoder/layer_0/attention/query/kernel",
+    "['params']['Dense_0']['kernel']",
+    "0.weight", "true.weight", "inf.weight", "epoch.weight", "NaN", "null", "layer=3.weight", "a%2Fb", "a/b", "..",
+    "Größe.weight", "重み", "sp ace", "__HIVE_DEFAULT_PARTITION__", "2024-01-01.weight", "epoch=9", "x" * 190,
+    "y" * 300, "quote\"'name", "tab\tname", "con", "B.weight", "b.weight",
+]
+
+
+@pytest.mark.parametrize("names", [UNUSUAL, ["true.w", "false.w"], ["true"], ["inf"], ["NaN"], ["epoch"], ["null"]])
+def test_names_of_tensors_are_the_same_layers_in_every_engine(duckdb, recorder, query, tmp_path, names):
+    state = {name: np.full((2, 3), number, np.float32) for number, name in enumerate(names)}
+    save_file(state, tmp_path / "m-1.safetensors")
+    run = tmp_path / "run"
+    recorder("import", tmp_path / "m-1.safetensors", "--out", run)
+    layers = query.sql(run, "SELECT layer, module_path FROM layers").to_pylist()
+    labels = sorted(row["layer"] for row in layers)
+    assert len(labels) == len(names)
+    paths = {row["module_path"] for row in layers}
+    assert {"y" * 300} <= paths or names is not UNUSUAL
+    files = f"{run}/weights/**/*.parquet"
+    hive = f"SELECT DISTINCT layer FROM read_parquet('{files}', hive_partitioning = true)"
+    for found in (
+        duckdb.query(hive)[1]["layer"].to_pylist(),
+        pl.scan_parquet(files, hive_partitioning=True).select("layer").unique().collect()["layer"].to_list(),
+        pl.scan_parquet(run / "weights", hive_partitioning=True).select("layer").unique().collect()["layer"].to_list(),
+        pd.read_parquet(run / "weights")["layer"].unique().tolist(),
+        ds.dataset(run / "weights", partitioning="hive").to_table()["layer"].unique().to_pylist(),
+    ):
+        assert sorted(found) == labels
+
+
+def conv1d(epoch):
+    """GPT-2's layers as its checkpoints have them: `[in, out]`, and an output layer that is not."""
+    rng = np.random.default_rng(epoch)
+    floats = lambda *shape: rng.normal(size=shape).astype(np.float32)
+    return {
+        "h.0.attn.c_attn.weight": floats(4, 12), "h.0.attn.c_attn.bias": floats(12),
+        "h.0.attn.c_proj.weight": floats(4, 4), "h.0.attn.c_proj.bias": floats(4),
+        "h.0.mlp.c_fc.weight": floats(4, 16), "h.0.mlp.c_fc.bias": floats(16),
+        "h.0.mlp.c_proj.weight": floats(16, 4), "h.0.mlp.c_proj.bias": floats(4),
+        "lm_head.weight": floats(50, 4), "wte.weight": floats(50, 4),
+    }
+
+
+def test_layers_that_are_in_by_out_are_recorded_by_output(recorder, query, tmp_path):
+    for epoch in (0, 1):
+        save_file(conv1d(epoch), tmp_path / f"m-{epoch}.safetensors", metadata={"format": "pt"})
+    run, exported = tmp_path / "run", tmp_path / "exported.safetensors"
+    recorder("import", tmp_path / "m-*.safetensors", "--out", run)
+    state = conv1d(1)
+    for label in ("h.0.attn.c_attn", "h.0.attn.c_proj", "h.0.mlp.c_fc", "h.0.mlp.c_proj", "lm_head", "wte"):
+        rows = query.sql(run, f"SELECT bias, weights FROM weights WHERE epoch = 1 AND layer = '{label}' ORDER BY unit")
+        weight, bias = state[f"{label}.weight"], state.get(f"{label}.bias")
+        np.testing.assert_array_equal(
+            np.float32(rows["weights"].to_pylist()), weight if bias is None else weight.T, label
+        )
+        if bias is not None:
+            np.testing.assert_array_equal(np.float32(rows["bias"].to_pylist()), bias, label)
+    recorder("export", run, "--epoch", 1, "--out", exported)
+    assert raw(exported) == raw(tmp_path / "m-1.safetensors")
 
 
 def test_what_a_32_bit_float_does_not_hold_is_rounded_if_asked(recorder, tmp_path):

@@ -5,15 +5,24 @@
 
 mod checkpoint;
 mod export;
+mod header;
 mod import;
 mod layers;
+mod names;
 mod pattern;
+mod tensor_name;
 #[cfg(test)]
 mod testing;
+mod units;
 mod values;
 
 pub use checkpoint::CheckpointError;
 pub use export::{ExportError, ExportReport, export};
-pub use import::{CopyError, ImportError, ImportOptions, ImportProgress, ImportSummary, import};
+pub use import::{
+    CopyError, ImportError, ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary,
+    Odd, import,
+};
 pub use layers::ImportedTopologyError;
+pub use names::{NameProblem, NumbersTold, PatternSuggestions};
 pub use pattern::{NamePattern, ParsePatternError};
+pub use units::{TransposeError, TransposeGlobs};

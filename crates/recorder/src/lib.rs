@@ -54,9 +54,10 @@ pub use device::{
 };
 pub use evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut, Score, classify};
 pub use interchange::{
-    CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportOptions,
-    ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, ParsePatternError, export,
-    import,
+    CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
+    ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, NameProblem,
+    NumbersTold, Odd, ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs,
+    export, import,
 };
 #[cfg(feature = "burn-train")]
 pub use learner::LearnerMetrics;

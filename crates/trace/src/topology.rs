@@ -89,6 +89,10 @@ pub struct LayerTensor {
     pub dtype: String,
     /// Its shape; empty for a scalar, which is stored as one unit with one weight.
     pub shape: Vec<u64>,
+    /// Whether its units lie along its last axis, `[in, out]`, so that the rows are those of the
+    /// transposed tensor: a row has the other axes in their order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transposed: bool,
 }
 
 /// A stretch of a layer's incoming connections.

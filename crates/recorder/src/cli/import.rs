@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
-use recorder::{CancelToken, ImportOptions, ImportSummary, NamePattern, import};
-use trace::Table;
+use recorder::{
+    CancelToken, ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold,
+    Odd, TransposeGlobs,
+};
+use trace::{CaptureId, Epoch, Table};
 
 use super::console::Console;
 use super::train::stop_on_ctrl_c;
@@ -25,21 +28,25 @@ Examples:
   recorder import 'ckpt-*.safetensors' --out traces/mine
   recorder import out/*.safetensors --pattern 'model-{epoch}.safetensors' -o traces/mine
   recorder import 'out/checkpoint-*/model.safetensors.index.json' \\
-      --pattern 'checkpoint-{step}/model.safetensors' --steps-per-epoch 500 -o traces/mine";
+      --pattern 'checkpoint-{step}/model.safetensors' --steps-per-epoch 500 -o traces/mine
+  recorder import 'ckpt-*.safetensors' --dry-run           shows what would become of them";
+
+/// How many checkpoints that stand out are shown.
+const MAX_ODD: usize = 8;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ImportArgs {
     /// Safetensors files, in any order; of a sharded checkpoint its index,
-    /// *.safetensors.index.json. Globs may be quoted
+    /// *.safetensors.index.json. Globs may be quoted; what exists is a path, whatever characters it has
     #[arg(required = true, value_name = "CHECKPOINTS")]
     checkpoints: Vec<PathBuf>,
     /// The run's directory, which must not exist or be empty
-    #[arg(short, long, value_name = "RUN")]
-    out: PathBuf,
+    #[arg(short, long, value_name = "RUN", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
     /// Where names say the epoch or the step, as model-{epoch}.safetensors or
-    /// checkpoint-{step}/model.safetensors; * stands for anything [default: the number after the
-    /// word epoch or step, else the last number is the epoch]
+    /// checkpoint-{step}/model.safetensors; * stands for anything [default: the number beside the
+    /// word epoch or step, else the only number is the epoch]
     #[arg(long, value_name = "PATTERN")]
     pattern: Option<NamePattern>,
     /// Optimizer steps in an epoch: tells the step of checkpoints that tell the epoch alone, and
@@ -51,18 +58,50 @@ pub(super) struct ImportArgs {
     /// are an error else
     #[arg(long)]
     lossy: bool,
+    /// Tensors that are [in, out], as GPT-2's Conv1D and Flax have them, where their biases do not
+    /// tell; '!GLOB' for those that are not, the last that fits decides. Can be given several times
+    #[arg(long, value_name = "GLOB")]
+    transpose: Vec<String>,
+    /// What is taken off tensors' names that begin with it, as _orig_mod. and module. Can be given
+    /// several times: one is taken off after the other
+    #[arg(long, value_name = "PREFIX")]
+    strip_prefix: Vec<String>,
+    /// Show which epoch and step each checkpoint would become, and create nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on with an import that did not come to its end; the rest of the command as it was
+    #[arg(long)]
+    resume: bool,
 }
 
 pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
     let options = ImportOptions {
         checkpoints: args.checkpoints.clone(),
-        out: args.out.clone(),
+        // A dry run needs none.
+        out: args.out.clone().unwrap_or_default(),
         pattern: args.pattern.clone(),
         steps_per_epoch: args.steps_per_epoch,
         lossy: args.lossy,
+        transpose: TransposeGlobs::try_new(&args.transpose)?,
+        strip_prefix: args.strip_prefix.clone(),
+        resume: args.resume,
     };
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
+    let plan = match ImportPlan::try_new(&options, &cancel) {
+        Err(error @ ImportError::Cancelled) => {
+            console.say(&error.to_string());
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        plan => plan?,
+    };
+    let mapping = describe_plan(&plan)?;
+    if args.dry_run {
+        let text = format!("{mapping}nothing was created (--dry-run)\n");
+        print(&text).context("cannot write to stdout")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    console.say(mapping.trim_end());
     let is_terminal = std::io::stderr().is_terminal();
     if is_terminal {
         let style = ProgressStyle::with_template("{bar:24} checkpoint {pos}/{len} {msg} eta {eta}")
@@ -71,7 +110,7 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
         console.bar().set_draw_target(ProgressDrawTarget::stderr());
     }
     let mut last_line: Option<Instant> = None;
-    let result = import(&options, &cancel, &mut |progress| {
+    let result = plan.run(&cancel, &mut |progress| {
         let (done, all) = (progress.num_done, progress.num_checkpoints);
         let message = format!(
             "epoch {} recorded {}",
@@ -96,6 +135,56 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
     })
 }
 
+/// Which epoch and step every checkpoint becomes: the first, the last, and what stands out; and what
+/// else should be known before.
+fn describe_plan(plan: &ImportPlan) -> Result<String> {
+    let mut text = String::new();
+    let captures = plan.captures();
+    let told = match plan.told() {
+        NumbersTold::ByPattern => "by --pattern",
+        NumbersTold::ByWord => "by the words epoch and step in their names",
+        NumbersTold::OnlyNumber => "by the number in their names, taken as the epoch",
+    };
+    match captures.len() {
+        1 => writeln!(text, "1 checkpoint, {told}:")?,
+        n => writeln!(text, "{} checkpoints, {told}:", HumanCount(n as u64))?,
+    }
+    let odd = plan.odd();
+    let shown = |place: &usize| *place == 0 || *place + 1 == captures.len();
+    let mut places: Vec<usize> = odd.iter().map(|(place, _)| *place).collect();
+    places.retain(|place| !shown(place));
+    let num_hidden = places.len().saturating_sub(MAX_ODD);
+    places.truncate(MAX_ODD);
+    places.extend((0..captures.len()).filter(shown));
+    places.sort_unstable();
+    let mut next = 0;
+    for place in places {
+        if place > next {
+            writeln!(text, "  ...")?;
+        }
+        next = place + 1;
+        let (path, CaptureId { epoch, step }) = &captures[place];
+        let why = match odd.iter().find(|(odd, _)| *odd == place) {
+            _ if *epoch == Epoch::INITIAL => " (the untrained network)",
+            Some((_, Odd::Name)) => " (called otherwise than most)",
+            Some((_, Odd::Gap)) => " (not as far from the one before as most)",
+            None => "",
+        };
+        writeln!(
+            text,
+            "  {} is epoch {epoch}, step {step}{why}",
+            path.display()
+        )?;
+    }
+    if num_hidden > 0 {
+        writeln!(text, "  {} more stand out", HumanCount(num_hidden as u64))?;
+    }
+    for note in plan.notes() {
+        writeln!(text, "note: {note}")?;
+    }
+    Ok(text)
+}
+
 fn describe(summary: &ImportSummary) -> Result<String> {
     let mut text = String::new();
     let count = |number: usize| HumanCount(number as u64);
@@ -105,7 +194,8 @@ fn describe(summary: &ImportSummary) -> Result<String> {
         let (kept, all) = (count(kept), count(all));
         writeln!(
             text,
-            "interrupted: {kept} of {all} checkpoints are in {run}, whole"
+            "interrupted: {kept} of {all} checkpoints are in {run}, whole; the same command with --resume \
+             goes on"
         )?;
     } else {
         writeln!(text, "imported {} checkpoints into {run}", count(all))?;

@@ -9,8 +9,8 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
 
+use super::header::{self, no_json};
 use super::pattern::INDEX_SUFFIX;
 use super::values::{self, InexactValue};
 
@@ -26,7 +26,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The file ends before its header says.
-    #[error("{} is cut off: it has {found} bytes, and should have {expected}", path.display())]
+    #[error("{} is cut off: it has {found} bytes, and should have {expected}; save, copy or download it again", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -36,12 +36,50 @@ pub enum CheckpointError {
         found: u64,
     },
     /// The file is of another format, or damaged.
-    #[error("{} is no safetensors file: {problem}", path.display())]
+    #[error("{} is no safetensors file: {problem}; save or download it again", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The file is something else, or nothing.
+    #[error("{} is {what}, and no safetensors file: {remedy}", path.display())]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// A directory was named.
+    #[error("{} is a directory: name the checkpoints in it, as '{}/*.safetensors'", path.display(), path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A pipe, whose values cannot be read in any order.
+    #[error("{} is no regular file: write it to one, it is read several times", path.display())]
+    NoRegularFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// There is nothing to record.
+    #[error("{} has no tensors: there is nothing to import from it, leave it out or save it anew", path.display())]
+    NoTensors {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A prefix that is taken off makes one name of two.
+    #[error("{}: without the prefix {prefix:?} tensor {tensor} is called as another one is: the file has both", path.display())]
+    PrefixClash {
+        /// The file.
+        path: PathBuf,
+        /// The prefix.
+        prefix: String,
+        /// The tensor, with its prefix.
+        tensor: String,
     },
     /// The index of a sharded checkpoint is not what it should be.
     #[error("{} is no index of a sharded checkpoint: {problem}", path.display())]
@@ -52,7 +90,7 @@ pub enum CheckpointError {
         problem: String,
     },
     /// A shard that the index names is not there.
-    #[error("{} names the shard {shard}, which is not there", index.display())]
+    #[error("copy or download all shards beside their index: {} names the shard {shard}, which is not there", index.display())]
     MissingShard {
         /// The index.
         index: PathBuf,
@@ -60,7 +98,7 @@ pub enum CheckpointError {
         shard: String,
     },
     /// Index and shard disagree.
-    #[error("{} and its shard {shard} disagree: {tensor} {problem}", index.display())]
+    #[error("{} and its shard {shard} disagree: {tensor} {problem}; save the checkpoint anew, or correct the index", index.display())]
     Shard {
         /// The index.
         index: PathBuf,
@@ -72,7 +110,7 @@ pub enum CheckpointError {
         problem: &'static str,
     },
     /// Values of a type that a trace cannot hold.
-    #[error("{}: tensor {tensor} is of type {dtype}, which cannot be recorded: convert it to F32, F16 or BF16 first", path.display())]
+    #[error("{}: tensor {tensor} is of type {dtype}, which cannot be recorded: convert it to a type of floats or integers of 8 bits or more first", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -131,22 +169,51 @@ pub(super) struct Checkpoint {
 /// How much of a file is read at once: a multiple of every type's size.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// As much as the `safetensors` crate reads of a header.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
-
-/// A file's header has this many bytes before it, which say how long it is.
-const LENGTH_BYTES: u64 = 8;
-
 impl Checkpoint {
     /// Reads the header of a safetensors file, or of every shard that an index names.
     pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        if path.to_string_lossy().ends_with(INDEX_SUFFIX) {
-            return Self::open_shards(path);
+        let checkpoint = match path.to_string_lossy().ends_with(INDEX_SUFFIX) {
+            true => Self::open_shards(path)?,
+            false => Self {
+                files: vec![path.to_owned()],
+                tensors: read_header(path, 0)?,
+            },
+        };
+        match checkpoint.tensors.is_empty() {
+            false => Ok(checkpoint),
+            true => Err(CheckpointError::NoTensors {
+                path: path.to_owned(),
+            }),
         }
-        Ok(Self {
-            files: vec![path.to_owned()],
-            tensors: read_header(path, 0)?,
-        })
+    }
+
+    /// Reads the header as [`Checkpoint::open`] does, and takes prefixes off the names that have
+    /// them, one after the other.
+    pub(super) fn open_without(path: &Path, prefixes: &[String]) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self::open(path)?;
+        for prefix in prefixes {
+            let mut stripped = Tensors::new();
+            let mut renamed = Vec::new();
+            for (name, tensor) in checkpoint.tensors {
+                // Nothing would be left of a name that is the prefix alone.
+                let without = name.strip_prefix(prefix.as_str());
+                match without.filter(|without| !without.is_empty()) {
+                    Some(without) => renamed.push((without.to_owned(), name.clone(), tensor)),
+                    None => _ = stripped.insert(name, tensor),
+                }
+            }
+            for (without, name, tensor) in renamed {
+                if stripped.insert(without, tensor).is_some() {
+                    return Err(CheckpointError::PrefixClash {
+                        path: path.to_owned(),
+                        prefix: prefix.clone(),
+                        tensor: name,
+                    });
+                }
+            }
+            checkpoint.tensors = stripped;
+        }
+        Ok(checkpoint)
     }
 
     fn open_shards(index: &Path) -> Result<Self, CheckpointError> {
@@ -160,7 +227,10 @@ impl Checkpoint {
         };
         let json = std::fs::read(index).map_err(|source| io_error(index, source))?;
         let Index { weight_map } =
-            serde_json::from_slice(&json).map_err(|e| malformed(e.to_string()))?;
+            serde_json::from_slice(&json).map_err(|e| match no_json(&json) {
+                Some((what, remedy)) => malformed(format!("it is {what}: {remedy}")),
+                None => malformed(e.to_string()),
+            })?;
 
         let mut checkpoint = Self {
             files: Vec::new(),
@@ -280,53 +350,11 @@ impl ValueReader<'_> {
 
 /// The tensors of a file, which is the checkpoint's `index`th.
 fn read_header(path: &Path, index: usize) -> Result<Tensors, CheckpointError> {
-    let malformed = |problem: String| CheckpointError::Malformed {
-        path: path.to_owned(),
-        problem,
-    };
-    let io_error = |source| io_error(path, source);
-    let mut file = File::open(path).map_err(io_error)?;
-    let found = file.metadata().map_err(io_error)?.len();
-    let check_length = |expected: u64| match found < expected {
-        false => Ok(()),
-        true => Err(CheckpointError::Truncated {
-            path: path.to_owned(),
-            expected,
-            found,
-        }),
-    };
-    check_length(LENGTH_BYTES)?;
-    let mut length = [0; LENGTH_BYTES as usize];
-    file.read_exact(&mut length).map_err(io_error)?;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER_BYTES {
-        return Err(malformed(format!("its header would have {length} bytes")));
-    }
-    check_length(LENGTH_BYTES + length)?;
-    let mut header = vec![0; length as usize];
-    file.read_exact(&mut header).map_err(io_error)?;
-    let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| malformed(format!("its header cannot be read ({error})")))?;
-
-    let data_start = LENGTH_BYTES + length;
-    let expected = data_start + header.data_len() as u64;
-    check_length(expected)?;
-    if found > expected {
-        let extra = found - expected;
-        return Err(malformed(format!("{extra} bytes follow its last tensor")));
-    }
-    let tensors = header.tensors().into_iter().map(|(name, info)| {
-        let tensor = TensorType {
-            dtype: info.dtype,
-            shape: info.shape.iter().map(|&size| size as u64).collect(),
-        };
-        let place = Place {
-            file: index,
-            start: data_start + info.data_offsets.0 as u64,
-        };
-        (name, (tensor, place))
-    });
-    Ok(tensors.collect())
+    let tensors = header::read(path)?.into_iter();
+    let place = |start| Place { file: index, start };
+    Ok(tensors
+        .map(|(name, (tensor, start))| (name, (tensor, place(start))))
+        .collect())
 }
 
 /// Whether a shard's name stays beside its index.

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use trace::{CaptureId, Layer, LayerTensor, RunDir, Table};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
-use crate::layout::from_group_rows;
+use crate::layout::{from_group_rows, transpose};
 use crate::precision::Precision;
 
 use super::values::{is_supported, narrow};
@@ -84,13 +84,35 @@ struct Planned<'a> {
     shape: Vec<usize>,
     layer: &'a Layer,
     column: &'static str,
-    /// Of a transposed convolution, whose rows are not along axis 0 of its tensor.
-    groups: Option<usize>,
+    rows: Rows,
+}
+
+/// How a tensor lies in a layer's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// As in the tensor: along axis 0.
+    AsTheyAre,
+    /// Along axis 1, group by group, as of a transposed convolution.
+    ByGroup { groups: usize },
+    /// Along the last axis, as of a checkpoint whose layers are `[in, out]`.
+    Transposed,
 }
 
 impl Planned<'_> {
     fn num_bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * (self.dtype.bitsize() / 8)
+    }
+
+    /// The tensor's values, in its own order, of all rows.
+    fn values(&self, rows: &[f32]) -> Vec<f32> {
+        match self.rows {
+            Rows::AsTheyAre => rows.to_vec(),
+            Rows::ByGroup { groups } => from_group_rows(&self.shape, groups, rows),
+            Rows::Transposed => {
+                let num_units = self.layer.num_units as usize;
+                transpose(rows, num_units, self.layer.fan_in as usize)
+            }
+        }
     }
 }
 
@@ -99,7 +121,8 @@ impl Planned<'_> {
 /// `<module>.bias` in PyTorch's layout, in 32-bit floats.
 ///
 /// The file appears whole or not at all, and durably; in place of another one only if `replace` says
-/// so. A few units' values at a time are in memory, or one transposed convolution.
+/// so. A few units' values at a time are in memory, or one tensor whose rows do not lie along its first
+/// axis.
 ///
 /// # Errors
 /// If there is no such capture, not all of its weights were recorded, or the file cannot be written.
@@ -138,16 +161,16 @@ pub fn export(
             narrow(tensor.dtype, values, &mut bytes);
             file.write_all(&bytes).map_err(io_error)
         };
-        let is_there = match tensor.groups {
-            None => capture.visit_weights(tensor.layer, tensor.column, write)?,
-            Some(groups) => {
+        let is_there = match tensor.rows {
+            Rows::AsTheyAre => capture.visit_weights(tensor.layer, tensor.column, write)?,
+            Rows::ByGroup { .. } | Rows::Transposed => {
                 let mut rows = Vec::new();
                 let is_there = capture.visit_weights(tensor.layer, tensor.column, |values| {
                     rows.extend_from_slice(values);
                     Ok::<(), ExportError>(())
                 })?;
                 if is_there {
-                    write(&from_group_rows(&tensor.shape, groups, &rows))?;
+                    write(&tensor.values(&rows))?;
                 }
                 is_there
             }
@@ -251,6 +274,7 @@ fn conventional(
         },
         dtype: Dtype::F32.to_string(),
         shape,
+        transposed: false,
     };
     let mut tensors = vec![tensor("weight", layer.shape.clone())];
     if has_bias {
@@ -287,14 +311,17 @@ fn planned<'a>(
     // Imported rows are along axis 0 always.
     let is_by_group =
         layer.tensors.is_empty() && column == "weights" && layer.kind.starts_with("conv_transpose");
-    let groups = match (is_by_group, shape.as_slice()) {
+    let rows = match (is_by_group, shape.as_slice()) {
+        _ if tensor.transposed => Rows::Transposed,
         (true, &[num_inputs, units_per_group, ..]) => {
             let groups = (layer.num_units as usize).checked_div(units_per_group);
             let groups = groups.filter(|&groups| groups > 0 && num_inputs.is_multiple_of(groups));
             let has_no_groups = || error(format!("{shape:?} has no groups of units"));
-            Some(groups.ok_or_else(has_no_groups)?)
+            Rows::ByGroup {
+                groups: groups.ok_or_else(has_no_groups)?,
+            }
         }
-        _ => None,
+        _ => Rows::AsTheyAre,
     };
     Ok(Planned {
         name: tensor.name.clone(),
@@ -302,7 +329,7 @@ fn planned<'a>(
         shape,
         layer,
         column,
-        groups,
+        rows,
     })
 }
 

@@ -1,24 +1,35 @@
 //! A series of checkpoints becomes a run.
 
-use std::collections::HashMap;
+mod error;
+mod plan;
+mod series;
+
+use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sink::{OpenCapture, Part, Sink, SinkError, SinkOptions, SinkStats, StartSinkError};
+use sink::{OpenCapture, Part, Resume, Sink, SinkOptions, SinkStats, StartSinkError};
 use trace::{
     CaptureId, Catalog, CreateRunError, Epoch, FORMAT_VERSION, Generation, Layer, Nonce, PartPath,
     Rank, RunDir, RunInfo, Step, Table, Topology,
 };
 
 use crate::CREATED_BY;
+use crate::layout::transpose;
 use crate::precision::Precision;
 use crate::rows::{self, RowKey};
 use crate::training::CancelToken;
 
-use super::checkpoint::{Checkpoint, CheckpointError, ValueReader};
-use super::layers::{ImportedTopologyError, topology};
-use super::pattern::{NamePattern, Numbers, guess, is_shard};
-use super::values::{always_fits, is_supported};
+use super::checkpoint::{Checkpoint, ValueReader};
+use super::pattern::NamePattern;
+use super::units::TransposeGlobs;
+
+pub use error::{CopyError, ImportError};
+pub use plan::{ImportNote, ImportPlan};
+pub use series::Odd;
+
+use plan::committed_import;
 
 /// Memory for rows that wait to be written, at least. There is room for [`CHANNEL_LAYERS`] of the
 /// largest layers, within this and [`MAX_CHANNEL_BYTES`]; a larger layer goes alone.
@@ -36,8 +47,8 @@ pub struct ImportOptions {
     pub checkpoints: Vec<PathBuf>,
     /// The run's directory, which must not exist or be empty.
     pub out: PathBuf,
-    /// Where names say epoch or step; without it the words epoch and step before a number tell, or
-    /// else the last number is the epoch.
+    /// Where names say epoch or step; without it the words epoch and step beside a number tell, or else
+    /// the only number is the epoch.
     pub pattern: Option<NamePattern>,
     /// Optimizer steps in an epoch, by which an epoch tells the step and a step the epoch. Without
     /// it epoch n ends with step n + 1, and checkpoints that tell a step alone are epochs 0, 1, ...
@@ -45,6 +56,12 @@ pub struct ImportOptions {
     pub steps_per_epoch: Option<NonZeroU64>,
     /// Whether values that a 32-bit float does not hold are rounded; they are an error else.
     pub lossy: bool,
+    /// What is known of tensors' layouts that they do not tell themselves.
+    pub transpose: TransposeGlobs,
+    /// What is taken off tensors' names, one after the other, where they begin with it.
+    pub strip_prefix: Vec<String>,
+    /// Whether to go on with the import in [`ImportOptions::out`] that did not come to its end.
+    pub resume: bool,
 }
 
 /// How far an import is.
@@ -82,144 +99,10 @@ impl ImportSummary {
     }
 }
 
-/// Why checkpoints cannot be imported. Nothing is created before all of them were looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// No checkpoint was named.
-    #[error("there is nothing to import: name checkpoints")]
-    NoCheckpoints,
-    /// A glob that nothing matches, or that is none.
-    #[error("{} matches no file", glob.display())]
-    NothingMatches {
-        /// The glob.
-        glob: PathBuf,
-    },
-    /// A part of a checkpoint was named.
-    #[error("{} is one of several shards: name the index that lies beside them, *.safetensors.index.json", path.display())]
-    Shard {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The name says neither epoch nor step.
-    #[error("{} does not say which epoch or step it is{}", path.display(), no_number(pattern))]
-    NoNumber {
-        /// The file.
-        path: PathBuf,
-        /// The pattern that it does not fit, where there is one.
-        pattern: Option<String>,
-    },
-    /// Some names say the epoch, some the step.
-    #[error("{} tells {of_first}, {} tells {of_other}: say with --pattern which number counts", first.display(), other.display())]
-    Mixed {
-        /// A file.
-        first: PathBuf,
-        /// What its name tells.
-        of_first: &'static str,
-        /// A file whose name tells something else.
-        other: PathBuf,
-        /// What its name tells.
-        of_other: &'static str,
-    },
-    /// An epoch or step that a trace cannot number.
-    #[error("{}: a trace cannot number such an epoch or step", path.display())]
-    NumberTooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Two files are the same capture.
-    #[error("{} and {} are both epoch {}, step {}", first.display(), second.display(), id.epoch, id.step)]
-    Duplicate {
-        /// A file.
-        first: PathBuf,
-        /// A file that is the same.
-        second: PathBuf,
-        /// What both are.
-        id: CaptureId,
-    },
-    /// A checkpoint cannot be read.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A checkpoint is not of the same network as the first.
-    #[error("{} is of another network than {}: tensor {tensor} {problem}", path.display(), first.display())]
-    Differs {
-        /// The file.
-        path: PathBuf,
-        /// The file that it was compared with.
-        first: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// What is different.
-        problem: String,
-    },
-    /// A trace cannot describe the network.
-    #[error("{} cannot be recorded", path.display())]
-    Topology {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: ImportedTopologyError,
-    },
-    /// The run cannot be created.
-    #[error(transparent)]
-    CreateRun(#[from] CreateRunError),
-    /// There is an import already.
-    #[error(
-        "{} holds an import already, {num_committed} of its {num_checkpoints} checkpoints are committed: nothing is ever overwritten, remove it or name another directory", run.display()
-    )]
-    Exists {
-        /// The run.
-        run: PathBuf,
-        /// Captures that are committed.
-        num_committed: usize,
-        /// Checkpoints that it was to hold.
-        num_checkpoints: usize,
-    },
-    /// The operating system has no randomness for the run's name.
-    #[error("cannot draw a name for the run")]
-    Nonce(#[source] std::io::Error),
-    /// The run cannot be written to.
-    #[error(transparent)]
-    Start(#[from] StartSinkError),
-    /// The import ended before the last checkpoint. What is committed is whole.
-    #[error(
-        "the import into {} is not whole, {num_committed} of {num_checkpoints} checkpoints are committed", run.display()
-    )]
-    Incomplete {
-        /// The run.
-        run: PathBuf,
-        /// Captures that are committed.
-        num_committed: usize,
-        /// Checkpoints that there are.
-        num_checkpoints: usize,
-        /// Why.
-        source: Box<CopyError>,
-    },
-}
-
-/// Why a checkpoint did not become a capture.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// It cannot be recorded.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-}
-
-fn no_number(pattern: &Option<String>) -> String {
-    match pattern {
-        Some(pattern) => format!(": it does not fit the pattern {pattern}"),
-        None => ": say where, as --pattern 'model-{epoch}.safetensors' or \
-                 'checkpoint-{step}/model.safetensors'"
-            .to_owned(),
-    }
-}
-
 /// Makes a run of checkpoints, one capture each, in the order of their epochs and steps.
 ///
-/// All headers are looked at before anything is created; then one tensor at a time is in memory,
-/// and what waits to be written. `cancel` ends the import after the checkpoint in hand.
+/// All of them are looked at before anything is created ([`ImportPlan::try_new`]); then one tensor at a time
+/// is in memory, and what waits to be written. `cancel` ends the import after the checkpoint in hand.
 ///
 /// # Errors
 /// If anything about the checkpoints is not as it should be, or the run cannot be written. From
@@ -229,276 +112,257 @@ pub fn import(
     cancel: &CancelToken,
     observer: &mut dyn FnMut(&ImportProgress),
 ) -> Result<ImportSummary, ImportError> {
-    let files = expand(&options.checkpoints)?;
-    let series = series(files, options)?;
-    let topology = same_network(&series, options.lossy)?;
-    let run = create(options, &series, topology)?;
-    let topology = &run.info().layers;
-    let sink_options = SinkOptions {
-        channel_bytes: channel_bytes(topology),
-        session: Some(run.info().config.clone()),
-        ..SinkOptions::default()
-    };
-    let sink = Sink::start(&run, sink_options)?;
-    let mut copied = Ok(());
-    for (index, (path, id)) in series.iter().enumerate() {
-        if cancel.is_cancelled() {
-            break;
-        }
-        copied = copy(path, *id, topology, options.lossy, &sink);
-        if copied.is_err() {
-            break;
-        }
-        observer(&ImportProgress {
-            capture: *id,
-            num_done: index + 1,
-            num_checkpoints: series.len(),
-            part_bytes: sink.stats().part_bytes,
-        });
-    }
-    // What was handed over is committed, however the import ended.
-    let finished = sink.finish();
-    let committed = committed(&run);
-    let incomplete = |source| ImportError::Incomplete {
-        run: run.path().to_owned(),
-        num_committed: committed.len(),
-        num_checkpoints: series.len(),
-        source: Box::new(source),
-    };
-    copied.map_err(incomplete)?;
-    let sink = finished.map_err(|error| incomplete(error.into()))?.stats;
-    Ok(ImportSummary {
-        run: run.path().to_owned(),
-        topology: topology.clone(),
-        num_checkpoints: series.len(),
-        captures: committed,
-        sink,
-    })
+    ImportPlan::try_new(options, cancel)?.run(cancel, observer)
 }
 
-/// The files that were named, and those that globs match.
-fn expand(named: &[PathBuf]) -> Result<Vec<PathBuf>, ImportError> {
-    let mut files = Vec::new();
-    for path in named {
-        let text = path.to_string_lossy();
-        if path.exists() || !text.contains(['*', '?', '[']) {
-            files.push(path.clone());
-            continue;
-        }
-        let before = files.len();
-        files.extend(glob::glob(&text).into_iter().flatten().flatten());
-        if files.len() == before {
-            return Err(ImportError::NothingMatches { glob: path.clone() });
-        }
-    }
-    match files.is_empty() {
-        true => Err(ImportError::NoCheckpoints),
-        false => Ok(files),
-    }
+/// A run to import into.
+struct Target {
+    run: RunDir,
+    /// Set where it is gone on with.
+    resume: Option<Resume>,
+    generation: Generation,
+    /// What is committed already.
+    done: HashSet<(Epoch, Step)>,
 }
 
-/// What every file is, in order.
-fn series(
-    files: Vec<PathBuf>,
-    options: &ImportOptions,
-) -> Result<Vec<(PathBuf, CaptureId)>, ImportError> {
-    let mut named = Vec::new();
-    for path in files {
-        let numbers = match &options.pattern {
-            Some(pattern) => pattern.numbers(&path),
-            None if is_shard(&path) => return Err(ImportError::Shard { path }),
-            None => guess(&path),
+impl ImportPlan {
+    /// Makes the run, as [`import`] does.
+    ///
+    /// # Errors
+    /// If the run cannot be created, gone on with or written. From [`ImportError::Incomplete`] on there
+    /// is a run, whose captures are whole.
+    pub fn run(
+        &self,
+        cancel: &CancelToken,
+        observer: &mut dyn FnMut(&ImportProgress),
+    ) -> Result<ImportSummary, ImportError> {
+        let target = match self.options.resume {
+            true => self.reopen()?,
+            false => self.create()?,
         };
-        match numbers {
-            Some(numbers) => named.push((path, numbers)),
-            None => {
-                return Err(ImportError::NoNumber {
-                    path,
-                    pattern: options.pattern.as_ref().map(NamePattern::to_string),
-                });
+        let run = target.run;
+        let topology = &run.info().layers;
+        let sink_options = SinkOptions {
+            channel_bytes: channel_bytes(topology),
+            session: Some(run.info().config.clone()),
+            resume: target.resume,
+            ..SinkOptions::default()
+        };
+        let sink = Sink::start(&run, sink_options)?;
+        let mut copied = Ok(());
+        for (index, (path, id)) in self.series.iter().enumerate() {
+            if target.done.contains(&(id.epoch, id.step)) {
+                continue;
             }
-        }
-    }
-    let (first, rest) = named.split_first().expect("there are files");
-    for other in rest {
-        if what(&first.1) != what(&other.1) {
-            return Err(ImportError::Mixed {
-                first: first.0.clone(),
-                of_first: what(&first.1),
-                other: other.0.clone(),
-                of_other: what(&other.1),
+            if cancel.is_cancelled() {
+                break;
+            }
+            copied = copy(path, *id, &self.options, topology, target.generation, &sink);
+            if copied.is_err() {
+                break;
+            }
+            observer(&ImportProgress {
+                capture: *id,
+                num_done: index + 1,
+                num_checkpoints: self.series.len(),
+                part_bytes: sink.stats().part_bytes,
             });
         }
-    }
-    named.sort_by_key(|(_, numbers)| (numbers.epoch, numbers.step));
-    let mut series: Vec<(PathBuf, CaptureId)> = Vec::new();
-    let mut untrained = 0;
-    for (index, (path, numbers)) in named.into_iter().enumerate() {
-        untrained += usize::from(numbers.step == Some(0));
-        let position = index as i64 - untrained as i64;
-        let Some(id) = capture_id(numbers, options.steps_per_epoch, position) else {
-            return Err(ImportError::NumberTooLarge { path });
+        // What was handed over is committed, however the import ended.
+        let finished = sink.finish();
+        let committed = committed(&run);
+        let incomplete = |source| ImportError::Incomplete {
+            run: run.path().to_owned(),
+            num_committed: committed.len(),
+            num_checkpoints: self.series.len(),
+            source: Box::new(source),
         };
-        series.push((path, id));
-    }
-    series.sort_by_key(|(_, id)| (id.epoch, id.step));
-    let mut seen = HashMap::new();
-    for (path, id) in &series {
-        if let Some(first) = seen.insert((id.epoch, id.step), path) {
-            return Err(ImportError::Duplicate {
-                first: first.clone(),
-                second: path.clone(),
-                id: *id,
-            });
-        }
-    }
-    Ok(series)
-}
-
-/// What a name tells, in words.
-fn what(numbers: &Numbers) -> &'static str {
-    match (numbers.epoch, numbers.step) {
-        (Some(_), Some(_)) => "an epoch and a step",
-        (Some(_), None) => "an epoch",
-        _ => "a step",
-    }
-}
-
-/// Epoch and step of a checkpoint that is at `position` among those that are trained; none if they
-/// are out of range. As [`ImportOptions::steps_per_epoch`] says.
-fn capture_id(
-    numbers: Numbers,
-    steps_per_epoch: Option<NonZeroU64>,
-    position: i64,
-) -> Option<CaptureId> {
-    let (epoch, step) = match (numbers.epoch, numbers.step) {
-        (Some(epoch), Some(step)) => (i64::try_from(epoch).ok()?, step),
-        (Some(epoch), None) => {
-            let steps = steps_per_epoch.map_or(1, NonZeroU64::get);
-            let step = epoch.checked_add(1)?.checked_mul(steps)?;
-            (i64::try_from(epoch).ok()?, step)
-        }
-        (None, step) => {
-            let step = step?;
-            let epoch = match steps_per_epoch {
-                _ if step == 0 => Epoch::INITIAL.0.into(),
-                Some(steps) => i64::try_from((step - 1) / steps).ok()?,
-                None => position,
-            };
-            (epoch, step)
-        }
-    };
-    Some(CaptureId {
-        epoch: Epoch(i32::try_from(epoch).ok()?),
-        step: Step(i64::try_from(step).ok()?),
-    })
-}
-
-/// The topology of checkpoints that are all of one network, in one and the same types. Whether values
-/// fit is looked at in the first, so that 64-bit floats are not found out halfway.
-fn same_network(series: &[(PathBuf, CaptureId)], lossy: bool) -> Result<Topology, ImportError> {
-    let (first_path, _) = series.first().expect("there are files");
-    let first = Checkpoint::open(first_path)?;
-    for (name, tensor) in first.tensors() {
-        if !is_supported(tensor.dtype) {
-            return Err(CheckpointError::Unsupported {
-                path: first.file_of(name).unwrap_or(first_path).to_owned(),
-                tensor: name.to_owned(),
-                dtype: tensor.dtype.to_string(),
-            }
-            .into());
-        }
-    }
-    let topology = topology(first.tensors()).map_err(|source| ImportError::Topology {
-        path: first_path.clone(),
-        source,
-    })?;
-    let mut values = first.values(lossy);
-    for (name, _) in first
-        .tensors()
-        .filter(|(_, t)| !lossy && !always_fits(t.dtype))
-    {
-        values.read(name)?;
-    }
-    for (path, _) in &series[1..] {
-        let other = Checkpoint::open(path)?;
-        let differs = |tensor: &str, problem| ImportError::Differs {
-            path: path.clone(),
-            first: first_path.clone(),
-            tensor: tensor.to_owned(),
-            problem,
-        };
-        for (name, expected) in first.tensors() {
-            match other.tensor(name) {
-                None => return Err(differs(name, "is missing".to_owned())),
-                Some(found) if found == expected => {}
-                Some(found) => {
-                    let problem = format!(
-                        "is {} {:?}, and {} {:?} there",
-                        found.dtype, found.shape, expected.dtype, expected.shape
-                    );
-                    return Err(differs(name, problem));
-                }
-            }
-        }
-        if let Some((name, _)) = other
-            .tensors()
-            .find(|(name, _)| first.tensor(name).is_none())
-        {
-            return Err(differs(name, "is not there".to_owned()));
-        }
-    }
-    Ok(topology)
-}
-
-fn create(
-    options: &ImportOptions,
-    series: &[(PathBuf, CaptureId)],
-    topology: Topology,
-) -> Result<RunDir, ImportError> {
-    let checkpoints = series.iter().map(|(path, id)| {
-        serde_json::json!({
-            "file": path.to_string_lossy(),
-            "epoch": id.epoch,
-            "step": id.step,
+        copied.map_err(incomplete)?;
+        let sink = finished.map_err(|error| incomplete(error.into()))?.stats;
+        Ok(ImportSummary {
+            run: run.path().to_owned(),
+            topology: topology.clone(),
+            num_checkpoints: self.series.len(),
+            captures: committed,
+            sink,
         })
-    });
-    let info = RunInfo {
-        format: FORMAT_VERSION,
-        run_id: Nonce::draw().map_err(ImportError::Nonce)?,
-        created: trace::now(),
-        created_by: CREATED_BY.to_owned(),
-        seed: None,
-        device: "unknown".to_owned(),
-        model: serde_json::Value::Null,
-        dataset: None,
-        evaluation_batch_size: None,
-        class_names: Vec::new(),
-        layers: topology,
-        world_size: 1,
-        config: serde_json::json!({
+    }
+
+    /// How the checkpoints are read, for `run.json`.
+    fn config(&self) -> serde_json::Value {
+        let options = &self.options;
+        let checkpoints = self.series.iter().map(|(path, id)| {
+            serde_json::json!({
+                "file": path.to_string_lossy(),
+                "epoch": id.epoch,
+                "step": id.step,
+            })
+        });
+        serde_json::json!({
             "import": {
                 "pattern": options.pattern.as_ref().map(NamePattern::to_string),
                 "steps_per_epoch": options.steps_per_epoch,
                 "lossy": options.lossy,
+                "transpose": options.transpose.texts(),
+                "strip_prefix": options.strip_prefix,
                 "checkpoints": checkpoints.collect::<Vec<_>>(),
             },
-        }),
-    };
-    RunDir::create(&options.out, info).map_err(|error| match &error {
-        CreateRunError::NotEmpty { path } => existing_import(path).unwrap_or(error.into()),
-        _ => error.into(),
-    })
+        })
+    }
+
+    fn create(&self) -> Result<Target, ImportError> {
+        let info = RunInfo {
+            format: FORMAT_VERSION,
+            run_id: Nonce::draw().map_err(ImportError::Nonce)?,
+            created: trace::now(),
+            created_by: CREATED_BY.to_owned(),
+            seed: None,
+            device: "unknown".to_owned(),
+            model: serde_json::Value::Null,
+            dataset: None,
+            evaluation_batch_size: None,
+            class_names: Vec::new(),
+            layers: self.topology.clone(),
+            world_size: 1,
+            config: self.config(),
+        };
+        let out = &self.options.out;
+        let run = RunDir::create(out, info).map_err(|error| match &error {
+            CreateRunError::NotEmpty { path } => existing_import(path).unwrap_or(error.into()),
+            _ => error.into(),
+        })?;
+        Ok(Target {
+            run,
+            resume: None,
+            generation: Generation::default(),
+            done: HashSet::new(),
+        })
+    }
+
+    /// Opens the run of an import that did not come to its end; creates it, if that one did not come so
+    /// far.
+    fn reopen(&self) -> Result<Target, ImportError> {
+        let out = &self.options.out;
+        if is_unborn(out) {
+            return self.create();
+        }
+        let run = RunDir::open(out)?;
+        self.check_unchanged(&run)?;
+        let lock = Arc::new(
+            run.lock_writer(Rank::default())
+                .map_err(StartSinkError::from)?,
+        );
+        let catalog = Catalog::load(&run)?;
+        let done: HashSet<(Epoch, Step)> = catalog
+            .captures()
+            .iter()
+            .map(|capture| (capture.id.epoch, capture.id.step))
+            .collect();
+        let num_sessions = catalog.sessions().len();
+        if self
+            .series
+            .iter()
+            .all(|(_, id)| done.contains(&(id.epoch, id.step)))
+        {
+            return Err(ImportError::Finished {
+                run: out.clone(),
+                num_checkpoints: self.series.len(),
+            });
+        }
+        Ok(Target {
+            run,
+            resume: Some(Resume {
+                lock,
+                retired: Vec::new(),
+            }),
+            generation: Generation(u32::try_from(num_sessions).unwrap_or(u32::MAX)),
+            done,
+        })
+    }
+
+    /// Checks that the run is of the same checkpoints, read in the same way. Files may lie elsewhere.
+    fn check_unchanged(&self, run: &RunDir) -> Result<(), ImportError> {
+        let then = run.info().config.get("import");
+        let then = then.ok_or_else(|| ImportError::NoImport {
+            run: run.path().to_owned(),
+        })?;
+        let now = &self.config()["import"];
+        let changed = |key: &str, then: serde_json::Value, now: serde_json::Value| {
+            Err(ImportError::Changed {
+                run: run.path().to_owned(),
+                key: key.to_owned(),
+                then,
+                now,
+            })
+        };
+        for (key, now) in now.as_object().into_iter().flatten() {
+            let then = match then.get(key) {
+                Some(then) => then.clone(),
+                // Earlier versions had no such options.
+                None => serde_json::json!([]),
+            };
+            if key != "checkpoints" && then != *now {
+                return changed(key, then, now.clone());
+            }
+        }
+        let captures = |import: &serde_json::Value| -> Vec<serde_json::Value> {
+            let checkpoints = import["checkpoints"].as_array();
+            let checkpoints = checkpoints.into_iter().flatten().map(|checkpoint| {
+                let file = checkpoint["file"].as_str().map(Path::new);
+                let name = file.and_then(Path::file_name).unwrap_or_default();
+                let name = name.to_string_lossy();
+                serde_json::json!([name, checkpoint["epoch"], checkpoint["step"]])
+            });
+            checkpoints.collect()
+        };
+        let (before, after) = (captures(then), captures(now));
+        if before.len() != after.len() {
+            let key = "the number of checkpoints";
+            return changed(key, before.len().into(), after.len().into());
+        }
+        for (before, after) in before.into_iter().zip(after) {
+            if before != after {
+                return changed("a checkpoint (name, epoch, step)", before, after);
+            }
+        }
+        for (then, now) in run
+            .info()
+            .layers
+            .layers()
+            .iter()
+            .zip(self.topology.layers())
+        {
+            if then != now {
+                let json = |layer: &Layer| serde_json::json!(layer);
+                return changed("a layer", json(then), json(now));
+            }
+        }
+        match run.info().layers == self.topology {
+            true => Ok(()),
+            false => {
+                let number = |topology: &Topology| topology.layers().len().into();
+                let (then, now) = (number(&run.info().layers), number(&self.topology));
+                changed("the number of layers", then, now)
+            }
+        }
+    }
+}
+
+/// Whether an import was ended before its run was there.
+fn is_unborn(out: &Path) -> bool {
+    match std::fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 /// What to say of a directory that holds an import already.
 fn existing_import(path: &Path) -> Option<ImportError> {
-    let run = RunDir::open(path).ok()?;
-    let checkpoints = run.info().config.pointer("/import/checkpoints")?;
+    let (run, num_checkpoints) = committed_import(path)?;
     Some(ImportError::Exists {
         run: path.to_owned(),
         num_committed: committed(&run).len(),
-        num_checkpoints: checkpoints.as_array()?.len(),
+        num_checkpoints,
     })
 }
 
@@ -520,15 +384,16 @@ fn channel_bytes(topology: &Topology) -> u64 {
 fn copy(
     path: &Path,
     id: CaptureId,
+    options: &ImportOptions,
     topology: &Topology,
-    lossy: bool,
+    generation: Generation,
     sink: &Sink,
 ) -> Result<(), CopyError> {
-    let checkpoint = Checkpoint::open(path)?;
-    let mut values = checkpoint.values(lossy);
+    let checkpoint = Checkpoint::open_without(path, &options.strip_prefix)?;
+    let mut values = checkpoint.values(options.lossy);
     let mut capture = sink.begin(Some(id));
     for layer in topology.layers() {
-        copy_layer(layer, id, &mut values, &mut capture)?;
+        copy_layer(layer, id, generation, &mut values, &mut capture)?;
     }
     Ok(capture.end()?)
 }
@@ -536,6 +401,7 @@ fn copy(
 fn copy_layer(
     layer: &Layer,
     id: CaptureId,
+    generation: Generation,
     values: &mut ValueReader<'_>,
     capture: &mut OpenCapture<'_>,
 ) -> Result<(), CopyError> {
@@ -544,7 +410,14 @@ fn copy_layer(
     }
     let mut tensors = layer.tensors.iter();
     let mut read = || tensors.next().map(|tensor| values.read(&tensor.name));
-    let weights = read().expect("every layer is of a tensor")?;
+    let mut weights = read().expect("every layer is of a tensor")?;
+    if layer
+        .tensors
+        .first()
+        .is_some_and(|tensor| tensor.transposed)
+    {
+        weights = transpose(&weights, layer.fan_in as usize, layer.num_units as usize);
+    }
     let bias = read().transpose()?;
     let rank = Rank::default();
     let rows = rows::weights(
@@ -560,7 +433,7 @@ fn copy_layer(
         layer: Some(layer.layer.clone()),
         step: id.step,
         rank,
-        generation: Generation::default(),
+        generation,
         sequence: 0,
         nonce: None,
     };

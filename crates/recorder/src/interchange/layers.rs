@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use trace::{Layer, LayerLabel, LayerLabelError, LayerTensor, Topology, TopologyError};
 
 use super::checkpoint::TensorType;
-use super::values::is_integer;
+use super::tensor_name::TensorName;
+use super::units::{KERNEL, TransposeError, TransposeGlobs, UnitAxes, bias_name, is_embedding};
+use super::values::is_float;
 
 /// Why the tensors of a checkpoint make no topology.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,9 @@ pub enum ImportedTopologyError {
         /// How many values it has.
         num_values: u64,
     },
+    /// What was said of tensors' layouts does not go with them.
+    #[error(transparent)]
+    Transpose(#[from] TransposeError),
     /// The layers do not belong together.
     #[error(transparent)]
     Topology(#[from] TopologyError),
@@ -36,15 +41,17 @@ pub enum ImportedTopologyError {
 
 /// One layer a tensor, in the order of their names (numbers in names count as numbers), a bias with
 /// the weight of its module. Units are along axis 0, where all of PyTorch's layers but transposed
-/// convolutions have them; these cannot be told by their shapes. What a layer is connected to is not
-/// known.
+/// convolutions have them, which cannot be told by their shapes; or along the last axis, as
+/// [`UnitAxes`] tells. What a layer is connected to is not known.
 pub(super) fn topology<'a>(
     tensors: impl Iterator<Item = (&'a str, &'a TensorType)>,
-) -> Result<Topology, ImportedTopologyError> {
+    transpose: &TransposeGlobs,
+) -> Result<(Topology, UnitAxes), ImportedTopologyError> {
     let by_name: BTreeMap<&str, &TensorType> = tensors.collect();
+    let axes = UnitAxes::tell(&by_name, transpose)?;
     let biases: HashSet<String> = by_name
         .iter()
-        .filter_map(|(name, weight)| bias_of(name, weight, &by_name))
+        .filter_map(|(name, weight)| bias_of(name, weight, &by_name, &axes))
         .collect();
     let mut names: Vec<&str> = by_name.keys().copied().collect();
     names.retain(|name| !biases.contains(*name));
@@ -64,23 +71,30 @@ pub(super) fn topology<'a>(
             Ok::<u32, ImportedTopologyError>(size.cast_unsigned())
         };
         size(tensor.num_values())?;
-        let num_units = size(tensor.shape.first().copied().unwrap_or(1))?;
-        let fan_in = size(tensor.shape.iter().skip(1).product())?;
-        let bias = bias_of(name, tensor, &by_name);
+        // Units first, and the rest in its order.
+        let mut shape = match tensor.shape.is_empty() {
+            true => vec![1],
+            false => tensor.shape.clone(),
+        };
+        if axes.is_last(name) {
+            shape.rotate_right(1);
+        }
+        let num_units = size(shape[0])?;
+        let fan_in = size(shape[1..].iter().product())?;
+        let bias = bias_of(name, tensor, &by_name, &axes);
         let named = |name: &str| LayerTensor {
             name: name.to_owned(),
             dtype: by_name[name].dtype.to_string(),
             shape: by_name[name].shape.clone(),
+            transposed: axes.is_last(name),
         };
+        let (label, module_path) = label(name, &mut labels)?;
         layers.push(Layer {
             layer_index: layers.len() as u32,
-            layer: label(name, &mut labels)?,
-            module_path: module_path(name).to_owned(),
+            layer: label,
+            module_path,
             kind: kind(name, tensor).to_owned(),
-            shape: match tensor.shape.is_empty() {
-                true => vec![1],
-                false => tensor.shape.clone(),
-            },
+            shape,
             fan_in,
             num_units,
             first_neuron,
@@ -97,41 +111,35 @@ pub(super) fn topology<'a>(
             .checked_add_unsigned(num_units)
             .ok_or(TopologyError::TooManyNeurons)?;
     }
-    Ok(Topology::try_new(layers)?)
+    Ok((Topology::try_new(layers)?, axes))
 }
 
-/// The last part of a tensor's name, as `weight`.
-fn parameter(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
-}
-
-/// What comes before it: the module; empty for a parameter of the model itself.
-fn module_path(name: &str) -> &str {
-    name.rsplit_once('.').map_or("", |(module, _)| module)
-}
-
-/// The bias that belongs to a weight: `bias` to `weight`, `bias_ih_l0` to `weight_ih_l0`,
-/// `in_proj_bias` to `in_proj_weight`; one value a unit.
-fn bias_of(name: &str, weight: &TensorType, all: &BTreeMap<&str, &TensorType>) -> Option<String> {
-    let parameter = parameter(name);
-    if !parameter.contains("weight") {
-        return None;
-    }
-    let prefix = &name[..name.len() - parameter.len()];
-    let bias = format!("{prefix}{}", parameter.replacen("weight", "bias", 1));
+/// The bias that belongs to a weight: one value a unit.
+fn bias_of(
+    name: &str,
+    weight: &TensorType,
+    all: &BTreeMap<&str, &TensorType>,
+    axes: &UnitAxes,
+) -> Option<String> {
+    let bias = bias_name(name)?;
     let shape = &all.get(bias.as_str())?.shape;
-    (shape.len() == 1 && weight.shape.first() == shape.first()).then_some(bias)
+    let units = match axes.is_last(name) {
+        true => weight.shape.last(),
+        false => weight.shape.first(),
+    };
+    (shape.len() == 1 && units == shape.first()).then_some(bias)
 }
 
 /// What a module keeps without training it.
 fn is_buffer(name: &str, tensor: &TensorType) -> bool {
     const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
-    BUFFERS.contains(&parameter(name)) || is_integer(tensor.dtype)
+    BUFFERS.contains(&TensorName::of(name).parameter()) || !is_float(tensor.dtype)
 }
 
 /// Guesses what kind of module a tensor is of, by name and rank.
 fn kind(name: &str, tensor: &TensorType) -> &'static str {
-    let parameter = parameter(name);
+    let parts = TensorName::of(name);
+    let parameter = parts.parameter();
     if is_buffer(name, tensor) {
         return "buffer";
     }
@@ -143,8 +151,8 @@ fn kind(name: &str, tensor: &TensorType) -> &'static str {
     }
     match (parameter, tensor.shape.len()) {
         ("weight", 1) => "norm",
-        ("weight", 2) if is_embedding(module_path(name)) => "embedding",
-        ("weight", 2) => "linear",
+        ("weight", 2) if is_embedding(parts.module()) => "embedding",
+        ("weight" | KERNEL, 2) => "linear",
         ("weight", 3) => "conv1d",
         ("weight", 4) => "conv2d",
         ("weight", 5) => "conv3d",
@@ -152,17 +160,16 @@ fn kind(name: &str, tensor: &TensorType) -> &'static str {
     }
 }
 
-fn is_embedding(module_path: &str) -> bool {
-    let module = module_path.rsplit('.').next().unwrap_or(module_path);
-    let module = module.to_ascii_lowercase();
-    module.contains("emb") || ["wte", "wpe"].contains(&module.as_str())
-}
-
 /// A weight's layer is called as its module, any other as its tensor; where that is taken, or taken
-/// but for upper and lower case, something is put behind it.
-fn label(name: &str, taken: &mut HashSet<String>) -> Result<LayerLabel, ImportedTopologyError> {
-    let module = module_path(name);
-    let short = (parameter(name) == "weight" && !module.is_empty()).then(|| module.to_owned());
+/// but for upper and lower case, something is put behind it. With the label comes what it was made
+/// of, which may be longer.
+fn label(
+    name: &str,
+    taken: &mut HashSet<String>,
+) -> Result<(LayerLabel, String), ImportedTopologyError> {
+    let parts = TensorName::of(name);
+    let module = parts.module();
+    let short = (parts.parameter() == "weight" && !module.is_empty()).then(|| module.to_owned());
     let numbered = (2..).map(|number| format!("{name}_{number}"));
     let candidates = short.into_iter().chain([name.to_owned()]).chain(numbered);
     for candidate in candidates {
@@ -174,7 +181,7 @@ fn label(name: &str, taken: &mut HashSet<String>) -> Result<LayerLabel, Imported
         let folded = label.as_str().to_lowercase();
         // The word for the network's inputs.
         if folded != "input" && taken.insert(folded) {
-            return Ok(label);
+            return Ok((label, candidate));
         }
     }
     unreachable!("the numbers do not end")
@@ -216,7 +223,8 @@ mod tests {
                 (*name, TensorType { dtype, shape })
             })
             .collect();
-        topology(typed.iter().map(|(name, tensor)| (*name, tensor))).unwrap()
+        let tensors = typed.iter().map(|(name, tensor)| (*name, tensor));
+        topology(tensors, &TransposeGlobs::default()).unwrap().0
     }
 
     /// Label, kind, units, weights of a unit, and the tensors in weights and bias.
@@ -350,7 +358,10 @@ mod tests {
             dtype: Dtype::F32,
             shape: vec![1 << 20, 1 << 12],
         };
-        let error = topology([("huge.weight", &tensor)].into_iter()).unwrap_err();
+        let refused = |name, tensor| {
+            topology([(name, tensor)].into_iter(), &TransposeGlobs::default()).unwrap_err()
+        };
+        let error = refused("huge.weight", &tensor);
         let message = error.to_string();
         assert!(
             message.contains("huge.weight has 4294967296 values"),
@@ -360,8 +371,50 @@ mod tests {
             dtype: Dtype::F32,
             shape: vec![1],
         };
-        let name = "a".repeat(300);
-        let error = topology([(name.as_str(), &tensor)].into_iter()).unwrap_err();
+        let error = refused("", &tensor);
         assert!(matches!(error, ImportedTopologyError::Label { .. }));
+    }
+
+    #[test]
+    fn names_of_any_length_are_layers_and_the_path_is_whole() {
+        let names = ["x", "y"].map(|last| format!("{}.{last}.weight", "a".repeat(300)));
+        let topology = topology_of(&[(&names[0], &[1]), (&names[1], &[1]), ("inf.weight", &[1])]);
+        let [x, y, inf] = topology.layers() else {
+            panic!("a layer a tensor")
+        };
+        for (layer, name) in [(x, &names[0]), (y, &names[1])] {
+            let label = layer.layer.as_str();
+            assert!(label.starts_with(&"a".repeat(191)), "{label}");
+            assert_eq!(label.len(), 200);
+            assert_eq!(format!("{}.weight", layer.module_path), *name);
+        }
+        assert_ne!(x.layer, y.layer);
+        assert_eq!(
+            (inf.layer.as_str(), inf.module_path.as_str()),
+            ("L_inf", "inf")
+        );
+    }
+
+    #[test]
+    fn units_along_the_last_axis_come_first_and_have_their_biases() {
+        let found = layers(&[
+            ("fc.bias", &[6]),
+            ("fc.weight", &[4, 6]),
+            ("fc2/bias", &[5]),
+            ("fc2/kernel", &[3, 3, 2, 5]),
+        ]);
+        let expected = [
+            ("fc", "linear", 6, 4, ["fc.weight", "fc.bias"]),
+            ("fc2/kernel", "parameter", 5, 18, ["fc2/kernel", "fc2/bias"]),
+        ];
+        let expected = expected.map(|(label, kind, units, fan_in, tensors)| {
+            let tensors = tensors.map(str::to_owned).to_vec();
+            (label.to_owned(), kind.to_owned(), units, fan_in, tensors)
+        });
+        assert_eq!(found, expected);
+        let topology = topology_of(&[("c.bias", &[5]), ("c.kernel", &[3, 7, 2, 5])]);
+        assert_eq!(topology.layers()[0].shape, [5, 3, 7, 2]);
+        assert!(topology.layers()[0].tensors[0].transposed);
+        assert!(!topology.layers()[0].tensors[1].transposed);
     }
 }

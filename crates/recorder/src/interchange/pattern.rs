@@ -89,7 +89,7 @@ impl std::fmt::Display for NamePattern {
 }
 
 /// What a checkpoint's name ends in.
-const SUFFIX: &str = ".safetensors";
+pub(super) const SUFFIX: &str = ".safetensors";
 
 impl NamePattern {
     /// What the path says; none if it does not fit, or says a number that does not fit into 64 bits.
@@ -107,40 +107,16 @@ impl NamePattern {
     }
 }
 
-/// What a file's name says to everybody: the number after the word epoch, that after the word step,
-/// or, without these words, the last number as an epoch.
-pub(super) fn guess(path: &Path) -> Option<Numbers> {
-    static EPOCH: LazyLock<Regex> = LazyLock::new(|| word("epochs?"));
-    static STEP: LazyLock<Regex> = LazyLock::new(|| word("(?:global[-_]?)?steps?"));
-    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-    let name = name.strip_suffix(INDEX_SUFFIX).unwrap_or(&name);
-    let name = name.strip_suffix(SUFFIX).unwrap_or(name);
-    let number = |regex: &Regex| regex.captures(name)?[1].parse().ok();
-    let (epoch, step) = (number(&EPOCH), number(&STEP));
-    if epoch.is_some() || step.is_some() {
-        return Some(Numbers { epoch, step });
-    }
-    let last = name
-        .split(|c: char| !c.is_ascii_digit())
-        .rfind(|n| !n.is_empty());
-    Some(Numbers {
-        epoch: Some(last?.parse().ok()?),
-        step: None,
-    })
-}
-
-fn word(word: &str) -> Regex {
-    let regex = format!("(?:^|[^a-z]){word}[-_=.]?([0-9]+)");
-    Regex::new(&regex).expect("the expression is well-formed")
-}
-
 /// Whether a file's name is that of one of several shards: `model-00001-of-00003.safetensors`.
 pub(super) fn is_shard(path: &Path) -> bool {
     static SHARD: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new("-[0-9]+-of-[0-9]+\\.safetensors$").expect("the expression is well-formed")
+        Regex::new("-[0-9]{5,}-of-([0-9]{5,})\\.safetensors$")
+            .expect("the expression is well-formed")
     });
-    path.file_name()
-        .is_some_and(|name| SHARD.is_match(&name.to_string_lossy()))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let shards = SHARD.captures(&name);
+    // One of one is a whole checkpoint.
+    shards.is_some_and(|shards| shards[1].trim_start_matches('0') != "1")
 }
 
 #[cfg(test)]
@@ -214,26 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_pattern_words_and_then_the_last_number_tell() {
-        for (path, numbers) in [
-            ("ckpt-3.safetensors", both(Some(3), None)),
-            ("net_v2-07.safetensors", both(Some(7), None)),
-            ("epoch=3-step=96.safetensors", both(Some(3), Some(96))),
-            ("model_Epoch12-v2.safetensors", both(Some(12), None)),
-            (
-                "global_step500.safetensors.index.json",
-                both(None, Some(500)),
-            ),
-            ("steps-20.safetensors", both(None, Some(20))),
-            ("checkpoint-500/model.safetensors", None),
-        ] {
-            assert_eq!(guess(Path::new(path)), numbers, "{path}");
-        }
-    }
-
-    #[test]
     fn shards_are_known_by_their_names() {
         assert!(is_shard(Path::new("a/model-00001-of-00003.safetensors")));
         assert!(!is_shard(Path::new("model-1.safetensors")));
+        assert!(!is_shard(Path::new("model-00001-of-00001.safetensors")));
+        // The third epoch of ten.
+        assert!(!is_shard(Path::new("model-3-of-10.safetensors")));
     }
 }

@@ -14,11 +14,8 @@ pub(super) struct InexactValue {
 
 /// What a trace can hold values of, as 32-bit floats.
 pub(super) fn is_supported(dtype: Dtype) -> bool {
-    use Dtype::{BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
-    matches!(
-        dtype,
-        BOOL | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 | F16 | BF16 | F32 | F64
-    )
+    use Dtype::{BOOL, I8, I16, I32, I64, U8, U16, U32, U64};
+    is_float(dtype) || matches!(dtype, BOOL | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64)
 }
 
 /// Whether a 32-bit float holds every value of a supported type.
@@ -27,10 +24,21 @@ pub(super) fn always_fits(dtype: Dtype) -> bool {
     !matches!(dtype, F64 | I32 | I64 | U32 | U64)
 }
 
-/// Whether values of the type are never what an optimizer changes.
-pub(super) fn is_integer(dtype: Dtype) -> bool {
-    use Dtype::{BF16, F16, F32, F64};
-    !matches!(dtype, F16 | BF16 | F32 | F64)
+/// Whether the type is one of floats, which an optimizer changes, as it never does integers.
+pub(super) fn is_float(dtype: Dtype) -> bool {
+    use Dtype::{BF16, F8_E4M3, F8_E5M2, F8_E8M0, F16, F32, F64};
+    matches!(dtype, F8_E4M3 | F8_E5M2 | F8_E8M0 | F16 | BF16 | F32 | F64)
+}
+
+/// The type that holds every value of both, which a series has that changes from one to the other:
+/// of two types of floats. None where nothing but being the same will do.
+pub(super) fn common(a: Dtype, b: Dtype) -> Option<Dtype> {
+    match (a, b) {
+        _ if a == b => Some(a),
+        _ if !is_float(a) || !is_float(b) => None,
+        (Dtype::F64, _) | (_, Dtype::F64) => Some(Dtype::F64),
+        _ => Some(Dtype::F32),
+    }
 }
 
 /// Appends the little-endian values in `bytes`, a whole number of them, to `values`.
@@ -55,6 +63,9 @@ pub(super) fn widen(
         Dtype::BF16 => extend(bytes, values, |b| {
             f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)
         }),
+        Dtype::F8_E5M2 => extend(bytes, values, |[byte]| f16_to_f32(u16::from(byte) << 8)),
+        Dtype::F8_E4M3 => extend(bytes, values, |[byte]| e4m3_to_f32(byte)),
+        Dtype::F8_E8M0 => extend(bytes, values, |[byte]| e8m0_to_f32(byte)),
         Dtype::BOOL | Dtype::U8 => extend(bytes, values, |[byte]: [u8; 1]| f32::from(byte)),
         Dtype::I8 => extend(bytes, values, |b| f32::from(i8::from_le_bytes(b))),
         Dtype::U16 => extend(bytes, values, |b| f32::from(u16::from_le_bytes(b))),
@@ -102,6 +113,9 @@ pub(super) fn narrow(dtype: Dtype, values: &[f32], bytes: &mut Vec<u8>) {
         Dtype::F16 => append(values, bytes, |v| f32_to_f16(v).to_le_bytes()),
         Dtype::BF16 => append(values, bytes, |v| f32_to_bf16(v).to_le_bytes()),
         Dtype::F64 => append(values, bytes, |v| f32_to_f64(v).to_le_bytes()),
+        Dtype::F8_E5M2 => append(values, bytes, |v| [f32_to_e5m2(v)]),
+        Dtype::F8_E4M3 => append(values, bytes, |v| [f32_to_e4m3(v)]),
+        Dtype::F8_E8M0 => append(values, bytes, |v| [f32_to_e8m0(v)]),
         Dtype::BOOL | Dtype::U8 => append(values, bytes, |v| [v as u8]),
         Dtype::I8 => append(values, bytes, |v| (v as i8).to_le_bytes()),
         Dtype::U16 => append(values, bytes, |v| (v as u16).to_le_bytes()),
@@ -181,6 +195,54 @@ fn f32_to_bf16(value: f32) -> u16 {
     }
 }
 
+// 8-bit floats by the OCP's specifications (OFP8, and MX for E8M0). Every one of them is a 32-bit
+// float; back goes what came from one.
+
+/// The upper byte of a 16-bit float: sign, 5 bits of exponent, 2 of mantissa.
+fn f32_to_e5m2(value: f32) -> u8 {
+    let [_, upper] = f32_to_f16(value).to_le_bytes();
+    upper
+}
+
+/// Sign, 4 bits of exponent (bias 7), 3 of mantissa; no infinities, and one NaN a sign.
+fn e4m3_to_f32(byte: u8) -> f32 {
+    let (exponent, mantissa) = (u32::from(byte >> 3 & 0xf), u32::from(byte & 0x7));
+    let sign = u32::from(byte >> 7) << 31;
+    let magnitude = match (exponent, mantissa) {
+        (0xf, 0x7) => 0x7fc0_0000,
+        // Subnormal: eighths of the smallest power, 2^-6.
+        (0, _) => (mantissa as f32 / 512.0).to_bits(),
+        _ => (exponent + 120) << 23 | mantissa << 20,
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+fn f32_to_e4m3(value: f32) -> u8 {
+    let bits = value.to_bits();
+    let magnitude = match value.abs() {
+        size if size.is_nan() => 0x7f,
+        size if size < 1.0 / 64.0 => (size * 512.0) as u8,
+        _ => ((bits >> 20 & 0x7ff) - (120 << 3)).min(0x7e) as u8,
+    };
+    (bits >> 31 << 7) as u8 | magnitude
+}
+
+/// Powers of two from 2^-127 on, without a sign; the last is NaN. The scales of MX blocks.
+fn e8m0_to_f32(byte: u8) -> f32 {
+    f32::from_bits(match byte {
+        0 => 0x0040_0000,
+        0xff => 0x7fc0_0000,
+        _ => u32::from(byte) << 23,
+    })
+}
+
+fn f32_to_e8m0(value: f32) -> u8 {
+    match value.is_nan() {
+        true => 0xff,
+        false => (value.to_bits() >> 23) as u8,
+    }
+}
+
 fn f64_to_f32(value: f64) -> f32 {
     if !value.is_nan() {
         return value as f32;
@@ -236,6 +298,62 @@ mod tests {
         let wide = [0x7ff0_0000_2000_0000u64, 0xfff8_0000_0000_0000].map(u64::to_le_bytes);
         let values = there_and_back(Dtype::F64, wide.as_flattened());
         assert!(values.iter().all(|value| value.is_nan()));
+    }
+
+    #[test]
+    fn every_8_bit_float_is_a_32_bit_one_and_comes_back_bit_for_bit() {
+        let all: Vec<u8> = (0..=u8::MAX).collect();
+        let [e4m3, e5m2, e8m0] = [Dtype::F8_E4M3, Dtype::F8_E5M2, Dtype::F8_E8M0]
+            .map(|dtype| there_and_back(dtype, &all));
+        // (-1)^sign * 2^(exponent - bias) * 1.mantissa, and 0.mantissa of the smallest exponent.
+        for (bits, value) in [
+            (0x38, 1.0),
+            (0x3c, 1.5),
+            (0x40, 2.0),
+            (0x7e, 448.0),
+            (0x08, 2f32.powi(-6)),
+            (0x01, 2f32.powi(-9)),
+            (0x07, 7.0 * 2f32.powi(-9)),
+            (0xb8, -1.0),
+        ] {
+            assert_eq!(e4m3[bits], value, "{bits:#x}");
+        }
+        assert!(e4m3[0x7f].is_nan() && e4m3[0xff].is_nan());
+        assert_eq!(e4m3[0x80].to_bits(), (-0f32).to_bits());
+        assert_eq!(e4m3.iter().filter(|v| !v.is_finite()).count(), 2);
+        for (bits, value) in [
+            (0x3c, 1.0),
+            (0x3e, 1.5),
+            (0x7b, 57344.0),
+            (0x7c, f32::INFINITY),
+            (0x01, 2f32.powi(-16)),
+            (0xc0, -2.0),
+        ] {
+            assert_eq!(e5m2[bits], value, "{bits:#x}");
+        }
+        assert_eq!(e5m2.iter().filter(|v| v.is_nan()).count(), 6);
+        for (bits, value) in [(0, -127), (1, -126), (127, 0), (254, 127)] {
+            assert_eq!(e8m0[bits], 2f32.powi(value), "{bits}");
+        }
+        assert!(e8m0[255].is_nan());
+    }
+
+    #[test]
+    fn what_a_series_may_change_between_is_held_by_one_type() {
+        use Dtype::{BF16, F16, F32, F64, I32, I64};
+        for (a, b, expected) in [
+            (F32, F32, Some(F32)),
+            (F32, BF16, Some(F32)),
+            (F16, BF16, Some(F32)),
+            (Dtype::F8_E4M3, F16, Some(F32)),
+            (BF16, F64, Some(F64)),
+            (I64, I64, Some(I64)),
+            (I32, I64, None),
+            (F32, I32, None),
+        ] {
+            assert_eq!(common(a, b), expected);
+            assert_eq!(common(b, a), expected);
+        }
     }
 
     #[test]

@@ -121,10 +121,16 @@ fn json_has_tensors_only_where_they_have_names_of_their_own() {
         name: "fc.weight".to_owned(),
         dtype: "BF16".to_owned(),
         shape: vec![1, 2],
+        transposed: false,
     }];
     let json = serde_json::to_value(&layers).unwrap();
     let tensors = serde_json::json!([{"name": "fc.weight", "dtype": "BF16", "shape": [1, 2]}]);
     assert_eq!(json[0]["tensors"], tensors);
+    assert_eq!(serde_json::from_value::<Vec<Layer>>(json).unwrap(), layers);
+
+    layers[0].tensors[0].transposed = true;
+    let json = serde_json::to_value(&layers).unwrap();
+    assert_eq!(json[0]["tensors"][0]["transposed"], true);
     assert_eq!(serde_json::from_value::<Vec<Layer>>(json).unwrap(), layers);
 }
 

@@ -15,6 +15,7 @@ use super::*;
 use crate::TraceRecorder;
 use crate::interchange::import::{ImportOptions, import};
 use crate::interchange::testing::{Tensor, floats, read, tensor, write};
+use crate::interchange::units::TransposeGlobs;
 use crate::precision::Precision;
 use crate::rows::{self, RowKey};
 use crate::training::CancelToken;
@@ -26,6 +27,9 @@ fn import_all(checkpoints: Vec<PathBuf>, out: &Path) -> RunDir {
         pattern: None,
         steps_per_epoch: NonZeroU64::new(10),
         lossy: false,
+        transpose: TransposeGlobs::default(),
+        strip_prefix: Vec::new(),
+        resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();
     RunDir::open(out).unwrap()
@@ -37,6 +41,7 @@ fn everything(seed: u16) -> Vec<Tensor> {
         let pattern = |i: usize| (i as u16).wrapping_mul(40_503).wrapping_add(seed);
         (0..n).flat_map(|i| pattern(i).to_le_bytes()).collect()
     };
+    let bytes = || -> Vec<u8> { (0..=u8::MAX).collect() };
     let nan = f32::from_bits(0xff80_0001);
     vec![
         floats(
@@ -56,6 +61,14 @@ fn everything(seed: u16) -> Vec<Tensor> {
         tensor("bn.bias", Dtype::BF16, &[500], &shorts(500)),
         tensor("table", Dtype::U8, &[3, 1, 2], &[0, 1, 2, 3, 254, 255]),
         tensor("wide", Dtype::F64, &[1], &0.5f64.to_le_bytes()),
+        tensor("eighth.weight", Dtype::F8_E4M3, &[16, 16], &bytes()),
+        tensor("eighth.scale", Dtype::F8_E8M0, &[16, 16], &bytes()),
+        tensor("range.weight", Dtype::F8_E5M2, &[16, 16], &bytes()),
+        // `[in, out]`, as GPT-2's Conv1D and Flax have it.
+        floats("c_fc.weight", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        floats("c_fc.bias", &[3], &[7.0, 8.0, f32::from(seed)]),
+        tensor("Conv_0.kernel", Dtype::BF16, &[3, 3, 2, 5], &shorts(90)),
+        tensor("Conv_0.bias", Dtype::F16, &[5], &shorts(5)),
         floats("none", &[0, 3], &[]),
         floats("hollow.weight", &[3, 0], &[]),
         floats("hollow.bias", &[3], &[1.0, 2.0, 3.0]),
@@ -76,7 +89,7 @@ fn export_after_import_is_bit_identical() {
         let out = dir.path().join(format!("exported-{epoch}.safetensors"));
         let choice = CaptureChoice::epoch(Epoch(epoch as i32));
         let report = export(&run, choice, &out, false).unwrap();
-        assert_eq!(report.num_tensors, 11);
+        assert_eq!(report.num_tensors, 18);
         assert_eq!(report.num_bytes, out.metadata().unwrap().len());
         assert_eq!(read(&out), read(checkpoint));
     }
@@ -97,6 +110,9 @@ fn a_capture_is_chosen_by_epoch_or_step_or_is_the_last() {
         pattern: Some("e{epoch}s{step}".parse().unwrap()),
         steps_per_epoch: None,
         lossy: false,
+        transpose: TransposeGlobs::default(),
+        strip_prefix: Vec::new(),
+        resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();
     let run = RunDir::open(&options.out).unwrap();

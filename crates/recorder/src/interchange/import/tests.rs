@@ -3,8 +3,10 @@ use arrow::datatypes::{Float32Type, Int32Type};
 use safetensors::Dtype;
 use tempfile::TempDir;
 
+use super::series::series;
 use super::*;
 use crate::capture_files::{CaptureChoice, CaptureFiles};
+use crate::interchange::checkpoint::CheckpointError;
 use crate::interchange::testing::{Tensor, floats, tensor, write, write_index};
 
 fn options(checkpoints: &[PathBuf], out: &Path) -> ImportOptions {
@@ -14,6 +16,9 @@ fn options(checkpoints: &[PathBuf], out: &Path) -> ImportOptions {
         pattern: None,
         steps_per_epoch: None,
         lossy: false,
+        transpose: TransposeGlobs::default(),
+        strip_prefix: Vec::new(),
+        resume: false,
     }
 }
 
@@ -47,7 +52,7 @@ fn try_ids(
     options.pattern = pattern.map(|pattern| pattern.parse().unwrap());
     options.steps_per_epoch = NonZeroU64::new(steps_per_epoch);
     let files = names.iter().map(PathBuf::from).collect();
-    let series = series(files, &options).map_err(|error| error.to_string())?;
+    let (series, _) = series(files, &options).map_err(|error| error.to_string())?;
     let id = |(path, id): (PathBuf, CaptureId)| {
         (path.to_string_lossy().into_owned(), id.epoch.0, id.step.0)
     };
@@ -113,7 +118,8 @@ fn names_that_do_not_tell_are_refused() {
         (
             &["a/m-1.safetensors", "b/m-01.safetensors"],
             None,
-            "a/m-1.safetensors and b/m-01.safetensors are both epoch 1, step 2",
+            "a/m-1.safetensors and b/m-01.safetensors are both epoch 1, step 2: name one of them, or say \
+             by --pattern what tells them apart",
         ),
         (
             &["m-1.safetensors", "step-2.safetensors"],
@@ -248,13 +254,13 @@ fn checkpoints_of_another_network_are_refused_before_anything_is_created() {
     extra.push(floats("more", &[1], &[0.0]));
     let mut longer = network(1.0);
     longer[1] = floats("fc.bias", &[3], &[0.0; 3]);
-    let mut halves = network(1.0);
-    halves[1] = tensor("fc.bias", Dtype::F16, &[2], &[0; 4]);
+    let mut whole = network(1.0);
+    whole[1] = tensor("fc.bias", Dtype::I16, &[2], &[0; 4]);
     for (tensors, problem) in [
         (missing, "tensor fc.bias is missing"),
         (extra, "tensor more is not there"),
         (longer, "tensor fc.bias is F32 [3], and F32 [2] there"),
-        (halves, "tensor fc.bias is F16 [2], and F32 [2] there"),
+        (whole, "tensor fc.bias is I16 [2], and F32 [2] there"),
     ] {
         write(&second, &tensors);
         let message = run_import(&options).unwrap_err().to_string();
@@ -320,12 +326,12 @@ fn damaged_files_are_refused_before_anything_is_created() {
 #[test]
 fn what_a_trace_cannot_hold_is_refused_unless_it_may_be_rounded() {
     let dir = TempDir::new().unwrap();
-    let eighth = tensor("w", Dtype::F8_E4M3, &[1], &[0]);
-    let path = write(&dir.path().join("m-0.safetensors"), &[eighth]);
+    let quarter = tensor("w", Dtype::F4, &[2], &[0]);
+    let path = write(&dir.path().join("m-0.safetensors"), &[quarter]);
     let out = dir.path().join("run");
     let mut options = options(std::slice::from_ref(&path), &out);
     let message = run_import(&options).unwrap_err().to_string();
-    assert!(message.contains("tensor w is of type F8_E4M3"), "{message}");
+    assert!(message.contains("tensor w is of type F4"), "{message}");
     assert!(!out.exists());
 
     write(
@@ -339,7 +345,8 @@ fn what_a_trace_cannot_hold_is_refused_unless_it_may_be_rounded() {
     );
     assert!(!out.exists());
 
-    // What fits into a 32-bit float is taken, the rest is not.
+    // What fits into a 32-bit float is taken; one that does not, in whichever checkpoint, is found
+    // before anything is created.
     let counter = |value: i64| tensor("n", Dtype::I64, &[], &value.to_le_bytes());
     write(&path, &[counter(1 << 24)]);
     let second = write(
@@ -347,33 +354,329 @@ fn what_a_trace_cannot_hold_is_refused_unless_it_may_be_rounded() {
         &[counter((1 << 24) + 1)],
     );
     options.checkpoints.push(second);
-    let error = run_import(&options).unwrap_err();
-    let ImportError::Incomplete {
-        num_committed,
-        num_checkpoints,
-        source,
-        ..
-    } = &error
-    else {
-        panic!("{error}");
-    };
-    assert_eq!((*num_committed, *num_checkpoints), (1, 2));
-    let message = source.to_string();
+    let message = run_import(&options).unwrap_err().to_string();
     assert!(
         message.contains("m-1.safetensors: tensor n, of type I64: value 16777217"),
         "{message}"
     );
     assert!(message.ends_with("--lossy rounds it"), "{message}");
+    assert!(!out.exists());
+    options.lossy = true;
+    assert_eq!(run_import(&options).unwrap().captures.len(), 2);
+}
 
-    // What is there tells that it is not whole.
-    let message = run_import(&options).unwrap_err().to_string();
+#[test]
+fn types_may_change_from_one_checkpoint_to_the_next_where_all_values_fit() {
+    let dir = TempDir::new().unwrap();
+    let brains: Vec<u8> = [0x3fc0u16, 0xff80]
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    let first = write(
+        &dir.path().join("m-1.safetensors"),
+        &[floats("w", &[2], &[1.1, 2.0])],
+    );
+    let second = write(
+        &dir.path().join("m-2.safetensors"),
+        &[tensor("w", Dtype::BF16, &[2], &brains)],
+    );
+    let out = dir.path().join("run");
+    let options = options(&[second, first], &out);
+    let plan = ImportPlan::try_new(&options, &CancelToken::default()).unwrap();
+    let notes: Vec<String> = plan.notes().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            "1 tensor is of other types in some checkpoints than in others, as w is F32 and BF16: the \
+          values are kept, an export has F32"
+        ]
+    );
+    plan.run(&CancelToken::default(), &mut |_| {}).unwrap();
+    let run = RunDir::open(&out).unwrap();
+    assert_eq!(run.info().layers.layers()[0].tensors[0].dtype, "F32");
+    for (epoch, expected) in [(1, [1.1, 2.0]), (2, [1.5, f32::NEG_INFINITY])] {
+        let capture = CaptureFiles::find(&run, CaptureChoice::epoch(Epoch(epoch))).unwrap();
+        let rows = capture.read(Table::Weights, Some("w")).unwrap();
+        let lists = rows["weights"].as_list::<i32>();
+        assert_eq!(
+            lists.values().as_primitive::<Float32Type>().values(),
+            &expected
+        );
+    }
+}
+
+#[test]
+fn units_along_the_last_axis_are_rows_with_their_biases() {
+    let dir = TempDir::new().unwrap();
+    let path = write(
+        &dir.path().join("m-1.safetensors"),
+        &[
+            floats("c_fc.weight", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+            floats("c_fc.bias", &[3], &[7.0, 8.0, 9.0]),
+        ],
+    );
+    let out = dir.path().join("run");
+    let plan = ImportPlan::try_new(&options(&[path], &out), &CancelToken::default()).unwrap();
+    let note = plan.notes()[0].to_string();
+    assert!(note.starts_with("1 tensor is [in, out]"), "{note}");
+    assert!(note.contains("(c_fc.weight [2, 3])"), "{note}");
+    plan.run(&CancelToken::default(), &mut |_| {}).unwrap();
+    let run = RunDir::open(&out).unwrap();
+    let layer = &run.info().layers.layers()[0];
+    assert_eq!(
+        (layer.num_units, layer.fan_in, &layer.shape[..]),
+        (3, 2, &[3, 2][..])
+    );
+    let capture = CaptureFiles::find(&run, CaptureChoice::default()).unwrap();
+    let rows = capture.read(Table::Weights, Some("c_fc")).unwrap();
+    let lists = rows["weights"].as_list::<i32>();
+    let weights = lists.values().as_primitive::<Float32Type>();
+    assert_eq!(weights.values(), &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    let biases = rows["bias"].as_primitive::<Float32Type>();
+    assert_eq!(biases.values(), &[7.0, 8.0, 9.0]);
+}
+
+#[test]
+fn a_wrappers_prefix_is_told_and_taken_off() {
+    let dir = TempDir::new().unwrap();
+    let prefixed = |prefix: &str| -> Vec<Tensor> {
+        let tensors = network(1.0).into_iter();
+        tensors
+            .map(|(name, d, s, b)| (format!("{prefix}{name}"), d, s, b))
+            .collect()
+    };
+    let first = write(
+        &dir.path().join("m-1.safetensors"),
+        &prefixed("_orig_mod.module."),
+    );
+    let second = write(&dir.path().join("m-2.safetensors"), &network(2.0));
+    let out = dir.path().join("run");
+    let mut only = options(std::slice::from_ref(&first), &out);
+    let plan = ImportPlan::try_new(&only, &CancelToken::default()).unwrap();
+    let told = "all names begin with _orig_mod.module., which a wrapper puts there: --strip-prefix \
+                _orig_mod.module. takes it off";
     assert!(
-        message.contains("holds an import already, 1 of its 2 checkpoints are committed"),
+        plan.notes().iter().any(|note| note.to_string() == told),
+        "{:?}",
+        plan.notes()
+    );
+    only.strip_prefix = vec!["_orig_mod.".to_owned(), "module.".to_owned()];
+    let plan = ImportPlan::try_new(&only, &CancelToken::default()).unwrap();
+    assert_eq!(plan.topology().layers()[0].module_path, "fc");
+
+    let mut both = options(&[first.clone(), second], &out);
+    let message = run_import(&both).unwrap_err().to_string();
+    assert!(
+        message.contains("--strip-prefix _orig_mod.module. takes off"),
         "{message}"
     );
-    options.lossy = true;
-    options.out = dir.path().join("lossy");
-    assert_eq!(run_import(&options).unwrap().captures.len(), 2);
+    assert!(message.ends_with("is missing"), "{message}");
+    both.strip_prefix = vec!["_orig_mod.module.".to_owned()];
+    let summary = run_import(&both).unwrap();
+    assert_eq!(summary.captures.len(), 2);
+    assert_eq!(summary.topology.layers()[0].tensors[0].name, "fc.weight");
+
+    only.strip_prefix = vec!["orig_mod.".to_owned()];
+    let message = run_import(&only).unwrap_err().to_string();
+    assert!(message.contains("holds an import already"), "{message}");
+    only.out = dir.path().join("another");
+    let message = run_import(&only).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "--strip-prefix \"orig_mod.\": no tensor has it, as _orig_mod.module.fc.bias has not"
+    );
+    // Two that would be called the same.
+    write(&first, &[prefixed("module."), network(0.0)].concat());
+    only.strip_prefix = vec!["module.".to_owned()];
+    let message = run_import(&only).unwrap_err().to_string();
+    assert!(
+        message.contains("without the prefix \"module.\" tensor module.fc."),
+        "{message}"
+    );
+    assert!(!only.out.exists());
+}
+
+#[test]
+fn what_was_left_out_because_it_is_tied_is_told() {
+    let dir = TempDir::new().unwrap();
+    let tied = |value| floats("embed.weight", &[2, 2], &[value, 2.0, f32::NAN, 4.0]);
+    let mut head = tied(1.0);
+    head.0 = "lm_head.weight".to_owned();
+    let first = write(&dir.path().join("m-1.safetensors"), &[tied(1.0), head]);
+    let second = write(&dir.path().join("m-2.safetensors"), &[tied(5.0)]);
+    let message = run_import(&options(&[first, second], &dir.path().join("run")))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("lm_head.weight is embed.weight there, value for value"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_checkpoint_without_tensors_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir.path().join("m-1.safetensors"), &[]);
+    let out = dir.path().join("run");
+    let message = run_import(&options(&[path], &out)).unwrap_err().to_string();
+    assert!(
+        message.contains("m-1.safetensors has no tensors"),
+        "{message}"
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn names_that_say_more_than_one_thing_are_refused_with_what_patterns_make_of_them() {
+    let names = ["weights.01-0.83.safetensors", "weights.02-0.64.safetensors"];
+    assert_eq!(
+        try_ids(&names, None, 0).unwrap_err(),
+        "weights.01-0.83.safetensors does not say surely which epoch or step it is, it has several \
+         numbers, none of them beside the word epoch or step: say where by --pattern, give it another \
+         name, or leave it out\n  --pattern 'weights.{epoch}-*.safetensors' makes of them: epoch 1, 2"
+    );
+    let expected = named(&[(names[0], 1, 2), (names[1], 2, 3)]);
+    assert_eq!(
+        ids(&names, Some("weights.{epoch}-*.safetensors"), 0),
+        expected
+    );
+    let message =
+        try_ids(&["c-1/model.safetensors", "c-2/model.safetensors"], None, 0).unwrap_err();
+    assert!(
+        message.ends_with("\n  --pattern 'c-{epoch}/model.safetensors' makes of them: epoch 1, 2"),
+        "{message}"
+    );
+    // Shards are parts of checkpoints, whatever a pattern makes of them.
+    let shard = ["ck-1/model-00001-of-00002.safetensors"];
+    let message = try_ids(&shard, Some("ck-{step}/*"), 0).unwrap_err();
+    assert!(message.contains("is one of several shards"), "{message}");
+}
+
+#[test]
+fn what_exists_is_a_path_whatever_characters_it_has() {
+    let dir = TempDir::new().unwrap();
+    let odd = dir.path().join("sq[1]*");
+    let also = dir.path().join("sq1x");
+    for (directory, epochs) in [(&odd, [1, 2]), (&also, [7, 8])] {
+        for epoch in epochs {
+            let path = directory.join(format!("m-{epoch}.safetensors"));
+            write(&path, &network(1.0));
+        }
+    }
+    let captures = |named: PathBuf| -> Vec<i32> {
+        let plan = ImportPlan::try_new(&options(&[named], Path::new("")), &CancelToken::default());
+        let captures = plan.unwrap().captures().to_vec();
+        captures.into_iter().map(|(_, id)| id.epoch.0).collect()
+    };
+    assert_eq!(captures(odd.join("m-1.safetensors")), [1]);
+    assert_eq!(captures(odd.join("m-*.safetensors")), [1, 2]);
+    assert_eq!(captures(dir.path().join("sq[1]x/m-[8]*")), [8]);
+    std::fs::write(
+        odd.join("m-[2]*"),
+        std::fs::read(odd.join("m-2.safetensors")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(captures(odd.join("m-[2]*")), [2]);
+    let named = [dir.path().join("m-[.safetensors")];
+    let error = ImportPlan::try_new(&options(&named, Path::new("")), &CancelToken::default());
+    assert!(error.unwrap_err().to_string().contains("it is no glob"));
+}
+
+#[test]
+fn what_stands_out_of_a_series_is_found() {
+    let odd_of = |names: &[&str], pattern| {
+        let mut options = options(&[], Path::new("run"));
+        options.pattern = Some(str::parse::<NamePattern>(pattern).unwrap());
+        let files = names.iter().map(PathBuf::from).collect();
+        let (series, _) = series(files, &options).unwrap();
+        super::series::odd(&series)
+    };
+    let even = ["m-10", "m-9", "m-11"];
+    assert_eq!(odd_of(&even, "m-{epoch}"), []);
+    let gap = ["m-1", "m-2", "m-3", "m-7", "m-8", "m-9"];
+    assert_eq!(odd_of(&gap, "m-{epoch}"), [(3, Odd::Gap)]);
+    let name = ["m-1", "m-2", "m-3", "a/m-4", "m-5"];
+    assert_eq!(odd_of(&name, "m-{epoch}"), [(3, Odd::Name)]);
+}
+
+#[test]
+fn an_import_that_was_ended_goes_on_where_it_was_and_only_so() {
+    let dir = TempDir::new().unwrap();
+    let files = [0, 1, 2].map(|epoch| {
+        let path = dir.path().join(format!("m-{epoch}.safetensors"));
+        write(&path, &network(epoch as f32))
+    });
+    let out = dir.path().join("run");
+    let mut options = options(&files, &out);
+    let cancel = CancelToken::default();
+    import(&options, &cancel, &mut |_| _ = cancel.cancel()).unwrap();
+    let message = run_import(&options).unwrap_err().to_string();
+    assert!(
+        message.contains(
+            "1 of its 3 checkpoints are committed: nothing is ever overwritten, go on with \
+                          it by --resume, "
+        ),
+        "{message}"
+    );
+
+    options.resume = true;
+    let refused = |options: &ImportOptions| run_import(options).unwrap_err().to_string();
+    let mut other = options.clone();
+    other.steps_per_epoch = NonZeroU64::new(5);
+    let message = refused(&other);
+    assert!(
+        message.contains("was begun otherwise: steps_per_epoch is 5 now, and null there"),
+        "{message}"
+    );
+    other = options.clone();
+    other.checkpoints.pop();
+    let message = refused(&other);
+    assert!(
+        message.contains("the number of checkpoints is 2 now, and 3 there"),
+        "{message}"
+    );
+    assert_eq!(
+        Catalog::load(&RunDir::open(&out).unwrap())
+            .unwrap()
+            .captures()
+            .len(),
+        1
+    );
+
+    // The checkpoints may lie elsewhere by now.
+    let moved = dir.path().join("moved");
+    std::fs::create_dir(&moved).unwrap();
+    for file in &mut options.checkpoints {
+        let to = moved.join(file.file_name().unwrap());
+        std::fs::rename(&*file, &to).unwrap();
+        *file = to;
+    }
+    let mut done = Vec::new();
+    let summary = import(&options, &CancelToken::default(), &mut |progress| {
+        done.push((progress.num_done, progress.capture.epoch.0));
+    })
+    .unwrap();
+    assert_eq!(done, [(2, 1), (3, 2)]);
+    assert_eq!(summary.captures.len(), 3);
+    let run = RunDir::open(&out).unwrap();
+    assert!(sink::verify(&run, &|_| {}).unwrap().problems.is_empty());
+    for epoch in 0..3 {
+        let capture = CaptureFiles::find(&run, CaptureChoice::epoch(Epoch(epoch))).unwrap();
+        let rows = capture.read(Table::Weights, Some("fc")).unwrap();
+        assert_eq!(
+            rows["bias"].as_primitive::<Float32Type>().value(0),
+            epoch as f32 + 4.0
+        );
+        assert_eq!(rows.num_rows(), 2);
+    }
+    let message = refused(&options);
+    assert!(
+        message.ends_with("is whole: all 3 checkpoints are committed"),
+        "{message}"
+    );
+    // Where nothing was begun, it is begun.
+    options.out = dir.path().join("another");
+    assert_eq!(run_import(&options).unwrap().captures.len(), 3);
 }
 
 #[test]
