@@ -7,7 +7,7 @@
 //!
 //! | kind | functions |
 //! |---|---|
-//! | aggregates over rows | `vec_mean`, `vec_sum`, `vec_var`, `vec_min`, `vec_max`, `vec_collect` |
+//! | aggregates over rows | `vec_mean` (`vec_avg`), `vec_sum`, `vec_var` (`vec_var_pop`), `vec_var_samp`, `vec_min`, `vec_max`, `vec_collect` |
 //! | of one row | `pad`, `vec_filter`, `vec_l2_distance`, `vec_cosine`, `vec_corr`, `vec_norm`, `list_std`, `list_mean_by` |
 //!
 //! `list_...` reduces one list, as DataFusion's own `list_avg`, `list_sum`, `list_min` and `list_max`
@@ -24,7 +24,8 @@
 //!   would be wrong.
 //! - Lists of unequal length are an error that names both lengths. An empty list is a list of
 //!   length 0.
-//! - Variance is the population form (divided by n), as everywhere in a trace.
+//! - Variance is the population form (divided by n), as everywhere in a trace; `vec_var_samp` alone
+//!   divides by n - 1.
 
 mod aggregate;
 mod collect;
@@ -42,6 +43,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
@@ -67,6 +69,10 @@ pub fn register_functions(ctx: &SessionContext) {
     }
     for udaf in all_udafs() {
         ctx.register_udaf(udaf.as_ref().clone());
+    }
+    // DataFusion has list_max, list_sum and list_avg, but no list_min.
+    if let Ok(array_min) = ctx.udf("array_min") {
+        ctx.register_udf(array_min.as_ref().clone().with_aliases(["list_min"]));
     }
 }
 

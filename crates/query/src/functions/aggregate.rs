@@ -1,4 +1,4 @@
-//! `vec_mean`, `vec_sum`, `vec_var`, `vec_min`, `vec_max`: one number a position, over the rows of
+//! `vec_mean`, `vec_sum`, `vec_var`, `vec_var_samp`, `vec_min`, `vec_max`: one number a position, over the rows of
 //! a group.
 
 mod groups;
@@ -13,11 +13,12 @@ use datafusion::logical_expr::function::{
 };
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, Expr, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDFImpl, Documentation, Expr, GroupsAccumulator, Signature, Volatility,
 };
 
 use groups::{ListGroups, state_list};
 
+use super::doc::documentation;
 use super::fold::Fold;
 use super::lists::{check_num_args, coerce_to_floats, float32_list};
 use super::one_group::OneGroup;
@@ -26,6 +27,7 @@ use super::one_group::OneGroup;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ListAggregate {
     fold: Fold,
+    aliases: Vec<String>,
     signature: Signature,
 }
 
@@ -33,6 +35,7 @@ impl ListAggregate {
     pub(super) fn new(fold: Fold) -> Self {
         Self {
             fold,
+            aliases: fold.aliases().iter().copied().map(str::to_owned).collect(),
             signature: Signature::user_defined(Volatility::Immutable),
         }
     }
@@ -48,6 +51,14 @@ impl ListAggregate {
 impl AggregateUDFImpl for ListAggregate {
     fn name(&self) -> &str {
         self.fold.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation(self.name())
     }
 
     fn signature(&self) -> &Signature {

@@ -11,12 +11,13 @@ use datafusion::logical_expr::function::{
 };
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, Expr, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDFImpl, Documentation, Expr, GroupsAccumulator, Signature, Volatility,
 };
 
 use groups::CollectGroups;
 
 use super::aggregate::refuse_distinct;
+use super::doc::documentation;
 use super::lists::check_num_args;
 use super::one_group::OneGroup;
 
@@ -42,6 +43,10 @@ impl VecCollect {
 impl AggregateUDFImpl for VecCollect {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation(self.name())
     }
 
     fn signature(&self) -> &Signature {

@@ -8,9 +8,10 @@ use arrow::datatypes::DataType;
 use datafusion::common::cast::{as_boolean_array, as_list_array};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::doc::documentation;
 use super::lists::{
     ListArg, as_plain_list, check_num_args, columnar, element_type, num_rows_to_compute,
     offsets_of, validity,
@@ -35,6 +36,10 @@ impl VecFilter {
 impl ScalarUDFImpl for VecFilter {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation(self.name())
     }
 
     fn signature(&self) -> &Signature {

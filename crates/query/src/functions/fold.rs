@@ -9,7 +9,7 @@
 /// |---|---|---|
 /// | `Sum`, `Mean` | sum | |
 /// | `Min`, `Max` | extreme | |
-/// | `Var` | mean | sum of squared deviations from the mean |
+/// | `Var`, `VarSamp` | mean | sum of squared deviations from the mean |
 ///
 /// The first list of a group becomes its first lane, and zeros its second one, for every fold.
 /// Variance follows Welford (Technometrics 4, 1962) and, where two groups meet, Chan, Golub and
@@ -20,12 +20,20 @@ pub(super) enum Fold {
     Mean,
     Sum,
     Var,
+    VarSamp,
     Min,
     Max,
 }
 
 impl Fold {
-    pub(super) const ALL: [Self; 5] = [Self::Mean, Self::Sum, Self::Var, Self::Min, Self::Max];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Mean,
+        Self::Sum,
+        Self::Var,
+        Self::VarSamp,
+        Self::Min,
+        Self::Max,
+    ];
 
     /// The function's name in SQL.
     pub(super) const fn name(self) -> &'static str {
@@ -33,15 +41,33 @@ impl Fold {
             Self::Mean => "vec_mean",
             Self::Sum => "vec_sum",
             Self::Var => "vec_var",
+            Self::VarSamp => "vec_var_samp",
             Self::Min => "vec_min",
             Self::Max => "vec_max",
+        }
+    }
+
+    /// Other names of the function, after those of SQL's own aggregates.
+    pub(super) const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Mean => &["vec_avg"],
+            Self::Var => &["vec_var_pop"],
+            Self::Sum | Self::VarSamp | Self::Min | Self::Max => &[],
+        }
+    }
+
+    /// How many lists a group needs for a result; of fewer it is NULL.
+    pub(super) const fn min_count(self) -> u64 {
+        match self {
+            Self::VarSamp => 2,
+            Self::Mean | Self::Sum | Self::Var | Self::Min | Self::Max => 1,
         }
     }
 
     /// Whether a group keeps the second lane; it is an empty slice in the methods below where it
     /// does not.
     pub(super) const fn has_second_lane(self) -> bool {
-        matches!(self, Self::Var)
+        matches!(self, Self::Var | Self::VarSamp)
     }
 
     /// Adds one list; `count` includes it. All slices have the list's length.
@@ -57,7 +83,7 @@ impl Fold {
             Self::Sum | Self::Mean => zip_apply(first, list, |sum, value| sum + value),
             Self::Min => zip_apply(first, list, smaller),
             Self::Max => zip_apply(first, list, larger),
-            Self::Var => {
+            Self::Var | Self::VarSamp => {
                 let share = 1.0 / count as f64;
                 for ((mean, squares), &value) in first.iter_mut().zip(second).zip(list) {
                     let value: f64 = value.into();
@@ -79,7 +105,7 @@ impl Fold {
             Self::Sum | Self::Mean | Self::Min | Self::Max => {
                 self.add(first, second, count, other_first)
             }
-            Self::Var => {
+            Self::Var | Self::VarSamp => {
                 let (here, there) = (count as f64, other_count as f64);
                 let share = there / (here + there);
                 let others = other_first.iter().zip(other_second);
@@ -101,11 +127,15 @@ impl Fold {
                 result.extend(first.iter().map(|&value| value as f32))
             }
             Self::Mean => result.extend(first.iter().map(|&sum| (sum / count as f64) as f32)),
-            Self::Var => {
+            Self::Var | Self::VarSamp => {
+                let divisor = match self {
+                    Self::VarSamp => count.saturating_sub(1),
+                    _ => count,
+                };
                 // An infinite value has no deviation from a mean, however the sums came to be.
                 let variance = |(mean, squares): (&f64, &f64)| {
                     if mean.is_finite() {
-                        squares / count as f64
+                        squares / divisor as f64
                     } else {
                         f64::NAN
                     }

@@ -201,8 +201,8 @@ pub(super) fn offsets_of(
         end += length;
         let Ok(offset) = i32::try_from(end) else {
             return exec_err!(
-                "{function}: the lists of one batch have more than {} elements in all; shorten \
-                 them, or lower datafusion.execution.batch_size",
+                "{function}: the lists of one batch have more than {} elements in all; make them \
+                 shorter, or fewer of them, as with WHERE layer = '...' AND epoch = ...",
                 i32::MAX
             );
         };

@@ -7,9 +7,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Int3
 use datafusion::common::cast::as_primitive_array;
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::doc::documentation;
 use super::lists::{
     Float, FloatLists, ListArg, as_plain_list, check_num_args, coerce_to_floats, columnar,
     element_type, num_rows_to_compute, offsets_of, validity,
@@ -38,6 +39,10 @@ impl ListMeanBy {
 impl ScalarUDFImpl for ListMeanBy {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation(self.name())
     }
 
     fn signature(&self) -> &Signature {

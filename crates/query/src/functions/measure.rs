@@ -7,9 +7,10 @@ use arrow::array::Float32Array;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::doc::documentation;
 use super::lists::{
     Float, FloatLists, ListArg, as_plain_list, check_num_args, coerce_to_floats, columnar,
     element_type, num_rows_to_compute,
@@ -86,6 +87,10 @@ impl MeasureFunction {
 impl ScalarUDFImpl for MeasureFunction {
     fn name(&self) -> &str {
         self.measure.name()
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation(self.name())
     }
 
     fn signature(&self) -> &Signature {

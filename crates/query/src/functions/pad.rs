@@ -10,9 +10,10 @@ use arrow::datatypes::{DataType, Float32Type, Int64Type};
 use datafusion::common::cast::{as_list_array, as_primitive_array};
 use datafusion::common::{Result, exec_err, internal_err, resources_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::doc::documentation;
 use super::lists::{
     FLOAT32_ITEM, FloatLists, check_num_args, coerce_to_float32, columnar, float32_list,
     num_rows_to_compute, offsets_of, validity,
@@ -41,6 +42,10 @@ impl Pad {
 impl ScalarUDFImpl for Pad {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        documentation(self.name())
     }
 
     fn signature(&self) -> &Signature {

@@ -1,5 +1,6 @@
 //! The functions as SQL sees them, over small tables whose answers are worked out by hand.
 
+mod advice;
 mod aggregates;
 mod collected;
 mod docs;

@@ -274,7 +274,7 @@ impl GroupsAccumulator for ListGroups {
             Arc::clone(&FLOAT32_ITEM),
             offsets,
             Arc::new(values),
-            seen(&groups),
+            with_lists(&groups, self.fold.min_count()),
         )?))
     }
 
@@ -285,7 +285,7 @@ impl GroupsAccumulator for ListGroups {
             second,
         } = self.take(emit_to);
         let offsets = offsets_of(self.fold.name(), groups.iter().map(|group| group.width))?;
-        let nulls = seen(&groups);
+        let nulls = with_lists(&groups, 1);
         let lane = |values| -> Result<ArrayRef> {
             let values = Arc::new(Float64Array::from(values));
             Ok(Arc::new(ListArray::try_new(
@@ -323,10 +323,10 @@ impl GroupsAccumulator for ListGroups {
     }
 }
 
-/// NULL for the groups that saw no list.
-fn seen(groups: &[Group]) -> Option<NullBuffer> {
+/// NULL for the groups that saw fewer than `min_count` lists.
+fn with_lists(groups: &[Group], min_count: u64) -> Option<NullBuffer> {
     validity(BooleanBuffer::collect_bool(groups.len(), |group| {
-        groups[group].count > 0
+        groups[group].count >= min_count
     }))
 }
 

@@ -1,4 +1,4 @@
-//! `vec_mean`, `vec_sum`, `vec_var`, `vec_min`, `vec_max`.
+//! `vec_mean`, `vec_sum`, `vec_var`, `vec_var_samp`, `vec_min`, `vec_max`.
 
 use std::sync::Arc;
 
@@ -51,6 +51,33 @@ fn each_aggregate_works_element_by_element_and_skips_null_lists() {
 fn several_aggregates_share_a_query() {
     let sql = "SELECT vec_min(x) AS low, vec_var(x) AS var, count(*) AS n FROM t WHERE k = 1";
     assert_rows(&two_groups(), sql, &["[1.0, 2.0]|[1.0, 4.0]|2"]);
+}
+
+/// Of 1, 3: mean 2, squares 2; of 2, 6: mean 4, squares 8. A single list has no sample variance.
+#[test]
+fn variance_is_of_the_population_or_of_a_sample() {
+    for (function, expected) in [
+        ("vec_var_pop", ["1|[1.0, 4.0]", "2|[0.0, 0.0]", "3|NULL"]),
+        ("vec_var_samp", ["1|[2.0, 8.0]", "2|NULL", "3|NULL"]),
+        ("vec_avg", ["1|[2.0, 4.0]", "2|[5.0, -5.0]", "3|NULL"]),
+    ] {
+        assert_rows(
+            &two_groups(),
+            &format!("SELECT k, {function}(x) FROM t GROUP BY k ORDER BY k"),
+            &expected,
+        );
+    }
+    // Of 1, 3, 5: squares 8; of 2, 6, -5: squares 62.
+    assert_rows(
+        &two_groups(),
+        "SELECT vec_var_samp(x) FROM t",
+        &["[4.0, 31.0]"],
+    );
+    assert_rows(
+        &two_groups(),
+        "SELECT vec_var_samp(x) FROM t WHERE k = 2",
+        &["NULL"],
+    );
 }
 
 #[test]

@@ -49,11 +49,14 @@ fn every_example_runs() {
         Some(&[0.5, 3.0]),
     ]);
     let layers: ArrayRef = Arc::new(StringArray::from(vec!["L_output"; 4]));
+    let phases: ArrayRef = Arc::new(StringArray::from(vec!["eval"; 4]));
     let biases: ArrayRef = Arc::new(Float32Array::from(vec![0.0; 4]));
     for table in ["weights", "activations"] {
         let columns = [
             ("epoch", ints(&[0, 1, 0, 1])),
+            ("step", ints(&[1, 2, 1, 2])),
             ("layer", Arc::clone(&layers)),
+            ("phase", Arc::clone(&phases)),
             ("neuron", ints(&[0, 0, 1, 1])),
             ("bias", Arc::clone(&biases)),
             (table, Arc::clone(&weights)),
@@ -63,6 +66,7 @@ fn every_example_runs() {
     let correct: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true, true]));
     let columns = [
         ("epoch", ints(&[0, 0, 1, 1])),
+        ("step", ints(&[1, 1, 2, 2])),
         ("sample", ints(&[0, 1, 0, 1])),
         ("correct", correct),
         ("target", ints(&[0, 1, 1, 0])),

@@ -109,6 +109,9 @@ fn grouped_lists() -> impl Strategy<Value = Vec<(usize, Option<Vec<f32>>)>> {
 /// The mean and variance of each place, by the definition.
 fn by_definition(fold: Fold, lists: &[&Vec<f32>]) -> Option<Vec<f64>> {
     let width = lists.first()?.len();
+    if fold == Fold::VarSamp && lists.len() == 1 {
+        return None;
+    }
     let num_lists = lists.len() as f64;
     let place = |place: usize| {
         let values = lists
@@ -117,16 +120,17 @@ fn by_definition(fold: Fold, lists: &[&Vec<f32>]) -> Option<Vec<f64>> {
             .collect::<Vec<_>>();
         let sum: f64 = values.iter().sum();
         let mean = sum / num_lists;
+        let squares = || {
+            values
+                .iter()
+                .map(|value| (value - mean).powi(2))
+                .sum::<f64>()
+        };
         match fold {
             Fold::Sum => sum,
             Fold::Mean => mean,
-            Fold::Var => {
-                values
-                    .iter()
-                    .map(|value| (value - mean).powi(2))
-                    .sum::<f64>()
-                    / num_lists
-            }
+            Fold::Var => squares() / num_lists,
+            Fold::VarSamp => squares() / (num_lists - 1.0),
             Fold::Min => values.iter().copied().fold(f64::INFINITY, f64::min),
             Fold::Max => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         }
