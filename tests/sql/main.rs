@@ -10,6 +10,7 @@ mod embed;
 mod irregular;
 mod planted;
 mod pruning;
+mod registry;
 mod samples;
 mod tiny;
 
@@ -115,6 +116,7 @@ slt![
     derived,
     epoch_average,
     epoch_average_activations,
+    epochs,
     irregular,
     layer_profile,
     learning_curve,

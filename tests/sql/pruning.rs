@@ -85,6 +85,33 @@ async fn whatever_is_said_of_partitions_prunes() -> Result<()> {
     Ok(())
 }
 
+/// As (SELECT max(epoch) FROM weights) cannot, which is known once all files were read.
+#[tokio::test]
+async fn the_first_and_the_last_epoch_prune_as_numbers_do() -> Result<()> {
+    let [(_one, one), (_many, many)] = [session_of(1)?, session_of(16)?];
+    for (filter, expected) in [
+        ("epoch = last_epoch()", 2),
+        ("epoch = first_epoch()", 4),
+        ("epoch >= last_epoch() - 1", 4),
+        (
+            "epoch BETWEEN first_epoch() AND 1 AND layer = 'L_output'",
+            3,
+        ),
+        ("epoch = last_epoch() + 1", 0),
+    ] {
+        let sql = format!("SELECT neuron FROM weights WHERE {filter}");
+        for session in [&one, &many] {
+            assert_eq!(files(session, &sql).await?.len(), expected, "{filter}");
+        }
+    }
+    let sql = "SELECT * FROM connections WHERE epoch = last_epoch() AND layer = 'L_hidden'";
+    assert_eq!(
+        files(&one, sql).await?,
+        ["weights/epoch=2/layer=L_hidden/step-6-r0-g0.parquet"]
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_filter_on_a_named_query_prunes() -> Result<()> {
     let (_dir, session) = session()?;

@@ -101,11 +101,15 @@ enum Command {
     /// Learn from the neurons whether the network is right: how well that goes on samples that were
     /// not learned from, and which neurons matter (the named query meta_model)
     Meta(meta::MetaArgs),
-    /// List the named queries
-    List,
-    /// Show what a named query answers, its parameters and its columns
+    /// List the named queries, or what else SQL over a run can name
+    List {
+        /// What is listed
+        #[arg(value_enum, default_value_t = describe::Listed::Queries)]
+        what: describe::Listed,
+    },
+    /// Show what a table, a column, a named query or a function means, takes and returns
     Describe {
-        /// The query's name
+        /// Its name; of a column that stands in several tables also TABLE.COLUMN
         name: String,
     },
     /// Find, name and show sets of neurons that go with a class, kept in the run's table `structures`
@@ -213,12 +217,12 @@ fn init_tracing(verbose: u8) {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::List => {
-            answer::print(&describe::list())?;
+        Command::List { what } => {
+            answer::print(&describe::list(what))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Describe { name } => {
-            answer::print(&describe::query(query::NamedQuery::find(&name)?))?;
+            answer::print(&describe::named(&name)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Sql {

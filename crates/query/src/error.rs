@@ -10,8 +10,9 @@ use trace::did_you_mean;
 
 use crate::snapshot::OpenError;
 use crate::table::BadFileError;
+use suggest::instead;
 
-pub(crate) use suggest::{Known, explain};
+pub(crate) use suggest::{Known, explain, without_settings};
 
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ pub enum QueryError {
     #[error("the run has no committed capture yet")]
     NothingCaptured,
     /// There is no named query of that name.
-    #[error("there is no query {name:?}{} (queries: {names})", did_you_mean(closest.as_deref()))]
+    #[error("there is no query {name:?}{} (queries: {names})", instead(name, closest.as_deref()))]
     UnknownQuery {
         /// What was asked for.
         name: String,
@@ -31,6 +32,17 @@ pub enum QueryError {
         closest: Option<String>,
         /// Every name.
         names: String,
+    },
+    /// Nothing that SQL over a run can name has that name.
+    #[error(
+        "nothing is named {name:?}{} (`query list all` lists what there is)",
+        did_you_mean(closest.as_deref())
+    )]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// The name that comes closest.
+        closest: Option<String>,
     },
     /// A named query has no such parameter.
     #[error(
@@ -111,7 +123,7 @@ fn classify(error: &DataFusionError) -> QueryError {
         | DataFusionError::SchemaError(..)
         | DataFusionError::NotImplemented(_)
         | DataFusionError::Configuration(_) => QueryError::Mistake(message),
-        DataFusionError::ResourcesExhausted(_) => QueryError::Resources(message),
+        DataFusionError::ResourcesExhausted(_) => QueryError::Resources(without_settings(&message)),
         DataFusionError::IoError(error) => QueryError::Io(error.to_string()),
         DataFusionError::ArrowError(arrow, _) if matches!(**arrow, ArrowError::IoError(..)) => {
             QueryError::Io(message)

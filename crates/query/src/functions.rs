@@ -30,6 +30,7 @@
 mod aggregate;
 mod collect;
 mod doc;
+mod epochs;
 mod filter;
 mod fold;
 mod lists;
@@ -52,6 +53,7 @@ pub use doc::{FunctionDoc, FunctionKind, function_docs};
 
 use aggregate::ListAggregate;
 use collect::VecCollect;
+pub(crate) use epochs::{EPOCH_DOCS, epoch_functions};
 use filter::VecFilter;
 use fold::Fold;
 use mean_by::ListMeanBy;

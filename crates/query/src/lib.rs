@@ -34,6 +34,7 @@ pub mod output;
 mod per_capture;
 mod phases;
 mod plot;
+mod registry;
 mod report;
 mod scope;
 mod session;
@@ -61,6 +62,7 @@ pub use named::{
 };
 pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
 pub use plot::{Picture, PlotError, PlotKind};
+pub use registry::{Definition, DefinitionKind, Found};
 pub use report::{Grid, Part, Reload, Report, ReportError, ReportOptions, Section};
 pub use scope::{Captures, Scope};
 pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};

@@ -26,12 +26,13 @@ use crate::coactivation::{COACTIVATION, CoactivationFunction};
 use crate::connections::{CONNECTIONS, ConnectionsFunction};
 use crate::error::{Known, QueryError, explain};
 use crate::facts;
-use crate::functions::register_functions;
+use crate::functions::{epoch_functions, register_functions};
 use crate::linear_probe::{LINEAR_PROBE, LinearProbeFunction};
 use crate::lookup::JoinByLookup;
 use crate::merge::MergeBySlices;
 use crate::meta_model::{META_MODEL, MetaModelFunction};
 use crate::named::{Arguments, NamedQuery};
+use crate::registry::show_functions;
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
 use crate::strongest_paths::{STRONGEST_PATHS, StrongestPathsFunction};
@@ -211,6 +212,9 @@ impl QuerySession {
         context.register_object_store(ObjectStoreUrl::parse(RUN_STORE)?.as_ref(), Arc::new(store));
 
         register_functions(&context);
+        for function in epoch_functions(snapshot.epochs()) {
+            context.register_udf(function);
+        }
         let connections = ConnectionsFunction::new(Arc::clone(&snapshot));
         context.register_udtf(CONNECTIONS, Arc::new(connections));
         let coactivation = CoactivationFunction::new(Arc::clone(&snapshot));
@@ -246,6 +250,13 @@ impl QuerySession {
     /// # Errors
     /// If it cannot be understood, names what is not there, or would change something.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame, QueryError> {
+        if let Some((functions, filter)) = show_functions(sql)? {
+            let rows = self.context.read_batch(functions)?;
+            return Ok(match filter {
+                Some(filter) => rows.filter(filter)?,
+                None => rows,
+            });
+        }
         let options = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)

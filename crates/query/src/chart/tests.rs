@@ -626,3 +626,35 @@ fn a_subtitle_is_broken_between_its_parts() {
     let words = lines.iter().flat_map(|line| line.split(' '));
     assert_eq!(words.collect::<Vec<_>>().join(" "), chart.subtitle);
 }
+
+/// Names that would end a document, colour a terminal or be no XML at all.
+fn hostile() -> Chart {
+    let mut chart = cells();
+    let name = "</script><!-- ]]>&\"'\u{1b}[31m\0\u{b}\u{fffe}\u{202e}{a}$x$";
+    chart.title = name.to_owned();
+    chart.subtitle = name.to_owned();
+    chart.notes = vec![name.to_owned()];
+    let panel = &mut chart.panels[0];
+    panel.title = Some(name.to_owned());
+    panel.x = Axis::names(name, vec![name.to_owned(), "dog".to_owned()]);
+    panel.y = Axis::names("class", vec!["cat".to_owned(), name.to_owned()]);
+    chart
+}
+
+#[test]
+fn a_page_ends_where_it_should_whatever_names_are() {
+    let page = html::page(&hostile(), Theme::Light);
+    // ECharts, what draws, and a panel's option: no name opens or closes a script.
+    let plain = html::page(&cells(), Theme::Light);
+    for mark in ["<script", "</script", "<!--", "</html>"] {
+        let count = |page: &str| page.matches(mark).count();
+        assert_eq!(count(&page), count(&plain), "{mark}");
+    }
+    let option = &options(&page)[0];
+    let Value::Array(names) = &option["yAxis"]["data"] else {
+        panic!("{option}");
+    };
+    // What is drawn has the name as it is.
+    let name = &hostile().title;
+    assert!(names.iter().any(|known| known == name), "{names:?}");
+}

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use futures::future::{Either, select};
 use query::output::Format;
-use query::{NamedQuery, QueryError, Run, SessionOptions, function_docs, type_name};
+use query::{QueryError, Run, SessionOptions, type_name};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
@@ -22,7 +22,8 @@ SQL ends with a semicolon and may have several lines.
 .tables         the tables and the named queries, which are tables as well
 .schema NAME    the columns of a table
 .queries        what the named queries answer
-.functions      the list functions
+.functions      the functions
+.describe NAME  what a table, a column, a named query or a function means
 .format FORMAT  how rows are written: table, csv or json
 .help           this
 .quit           the end (as is Ctrl-D; Ctrl-C drops or stops a statement)
@@ -161,8 +162,12 @@ impl Shell {
                 let session = self.run.session(self.options.clone())?;
                 print(&table_lines(&session))?;
             }
-            (".queries", "") => print(&describe::list())?,
-            (".functions", "") => print(&functions())?,
+            (".queries", "") => print(&describe::list(describe::Listed::Queries))?,
+            (".functions", part) => print(&describe::functions(part))?,
+            (".describe", name) if !name.is_empty() => match describe::named(name) {
+                Ok(text) => print(&text)?,
+                Err(error) => self.fail(error),
+            },
             (".schema", name) if !name.is_empty() => match self.schema(name) {
                 Ok(columns) => print(&columns)?,
                 Err(error) => self.fail(error),
@@ -240,21 +245,6 @@ impl Shell {
             }
         }
     }
-}
-
-fn functions() -> String {
-    let mut text = String::new();
-    for function in function_docs() {
-        text.push_str(&format!(
-            "{}\n    {}\n",
-            function.signature, function.summary
-        ));
-    }
-    let queries = NamedQuery::all().len();
-    text.push_str(&format!(
-        "(and DataFusion's own; {queries} named queries: .queries)\n"
-    ));
-    text
 }
 
 /// `~/.local/state/stratigraph/query-history`, or wherever the user keeps such things.

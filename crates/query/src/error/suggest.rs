@@ -1,4 +1,5 @@
-//! From DataFusion's words about an unknown name to what the user probably meant.
+//! From DataFusion's words about an unknown name to what the user probably meant: a name that is
+//! close, or what has that very name elsewhere.
 
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
@@ -6,6 +7,8 @@ use datafusion::error::DataFusionError;
 use trace::{closest, did_you_mean};
 
 use super::QueryError;
+use crate::functions::FunctionKind;
+use crate::registry::{Definition, DefinitionKind, named, tables_with};
 use crate::session::CATALOG;
 
 /// The names that a query can use.
@@ -68,7 +71,73 @@ fn unknown_column(column: &Column, known: &[Column]) -> String {
     if !names.is_empty() {
         message.push_str(&format!(" (columns: {})", joined(names.into_iter())));
     }
+    if closest.is_none() {
+        message.push_str(&elsewhere(&column.name));
+    }
     message
+}
+
+/// What has the name of a column that is not there: a function that was not called, or tables.
+fn elsewhere(name: &str) -> String {
+    /// As many tables as are named; a column like `step` is in most.
+    const SHOWN: usize = 4;
+    let is_called = |entry: &&Definition| match entry.kind {
+        DefinitionKind::Function(kind) => kind != FunctionKind::Table,
+        _ => false,
+    };
+    if let Some(function) = named(name).into_iter().find(is_called) {
+        let (signature, what) = (&function.signature, function.kind.words());
+        return format!("; {signature} is {} {what}", article(what));
+    }
+    let tables = tables_with(name);
+    match tables.len() {
+        0 => String::new(),
+        1..=SHOWN => format!("; there is one in {}", tables.join(", ")),
+        more => {
+            let (shown, more) = (tables[..SHOWN].join(", "), more - SHOWN);
+            format!("; there is one in {shown} and {more} others")
+        }
+    }
+}
+
+/// What ends the message about a named query that is not there: what has that very name, or the
+/// named query that comes closest.
+pub(super) fn instead(name: &str, closest: Option<&str>) -> String {
+    match named(name.trim_end_matches("()")).first() {
+        Some(entry) => format!("; {}", written(entry)),
+        None => did_you_mean(closest),
+    }
+}
+
+/// What a thing is that was named in the wrong place, and how it is written in the right one.
+fn written(entry: &Definition) -> String {
+    let (name, what) = (&entry.name, entry.kind.words());
+    let signature = &entry.signature;
+    let how = match entry.kind {
+        DefinitionKind::Table => format!("SELECT * FROM {name}"),
+        DefinitionKind::NamedQuery => format!("SELECT * FROM {name} or `query run {name}`"),
+        DefinitionKind::Function(FunctionKind::Table) => format!("SELECT * FROM {signature}"),
+        DefinitionKind::Function(_) => format!("SELECT {signature}"),
+    };
+    format!("{name} is {} {what}, as in {how}", article(what))
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
+}
+
+/// The text without the sentences that advise to set something of DataFusion's, which SQL over a
+/// run cannot.
+pub(crate) fn without_settings(text: &str) -> String {
+    let sentences = text.split_inclusive(". ");
+    let kept: String = sentences
+        .filter(|sentence| !sentence.contains("datafusion."))
+        .collect();
+    kept.trim_end().to_owned()
 }
 
 /// The pinned DataFusion has no error of its own for an unknown table or function, but words it in
@@ -79,13 +148,19 @@ fn unknown_name(message: &str, known: &Known) -> Option<String> {
         return unknown_table(name, known);
     }
     if let Some(name) = between(first_line, "table function '", "' not found") {
-        return Some(unknown("table function", name, &known.table_functions));
+        return Some(match named(name).first() {
+            Some(entry) => format!("there is no table function {name:?}; {}", written(entry)),
+            None => unknown("table function", name, &known.table_functions),
+        });
     }
     if let Some(name) = between(first_line, "Invalid function '", "'") {
         let closest = closest(name, known.functions.iter().map(String::as_str));
+        let suggested = match named(name).first() {
+            Some(entry) => format!("; {}", written(entry)),
+            None => did_you_mean(closest),
+        };
         return Some(format!(
-            "there is no function {name:?}{} (`.functions` in `query shell` lists them)",
-            did_you_mean(closest)
+            "there is no function {name:?}{suggested} (`query list functions` lists them)"
         ));
     }
     None
@@ -107,7 +182,10 @@ fn unknown_table(name: &str, known: &Known) -> Option<String> {
         Some(first) if known.tables.iter().any(|known| known == table) => Some(format!(
             "there is no table {table:?} in schema {schema:?}, but in {first:?}"
         )),
-        _ => Some(unknown("table", table, &known.tables)),
+        _ => Some(match named(table).first() {
+            Some(entry) => format!("there is no table {table:?}; {}", written(entry)),
+            None => unknown("table", table, &known.tables),
+        }),
     }
 }
 

@@ -60,3 +60,36 @@ fn errors_are_told_apart_by_whom_they_are_up_to() {
     let own = DataFusionError::External(Box::new(QueryError::NothingCaptured));
     assert!(matches!(of(own), QueryError::NothingCaptured));
 }
+
+/// DataFusion's advice to set something of its own is refused by SQL that only reads.
+#[test]
+fn what_is_advised_can_be_done() {
+    let told = |message: &str| {
+        let error = DataFusionError::ResourcesExhausted(message.to_owned());
+        QueryError::from(error).to_string()
+    };
+    let prefix = "this query needs more memory than it may use (`--memory` sets how much): ";
+    assert_eq!(
+        told(
+            "Not enough memory to continue external sort. Consider increasing the memory limit \
+             config: 'datafusion.runtime.memory_limit', or decreasing the config: \
+             'datafusion.execution.sort_spill_reservation_bytes'."
+        ),
+        format!("{prefix}Not enough memory to continue external sort.")
+    );
+    assert_eq!(
+        told(
+            "The used disk space during the spilling process has exceeded the allowable limit of \
+             100.0 GB. Please try increasing the config: \
+             `datafusion.runtime.max_temp_directory_size`."
+        ),
+        format!(
+            "{prefix}The used disk space during the spilling process has exceeded the allowable \
+             limit of 100.0 GB."
+        )
+    );
+    assert_eq!(
+        told("pad: lists of width 9 take 36 bytes in one batch"),
+        format!("{prefix}pad: lists of width 9 take 36 bytes in one batch")
+    );
+}

@@ -1,4 +1,4 @@
-//! What each function is, for `query describe` and for error messages.
+//! What each function is, for `query describe`, for SHOW FUNCTIONS and for error messages.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -12,6 +12,10 @@ pub enum FunctionKind {
     Aggregate,
     /// One value a row.
     Scalar,
+    /// One value a row, of the rows around it.
+    Window,
+    /// Rows.
+    Table,
 }
 
 /// A function as a user looks it up.

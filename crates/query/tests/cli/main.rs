@@ -4,6 +4,7 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
+mod describe;
 mod shell;
 #[path = "../../../../tests/sql/tiny.rs"]
 mod tiny;

@@ -114,6 +114,36 @@ fn a_shell_tells_what_there_is() {
 }
 
 #[test]
+fn a_shell_lists_table_functions_and_describes_what_query_describes() {
+    let bench = Bench::new();
+    let told = |command: &str| {
+        let output = shell(&bench, &["shell", "run"], command);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let functions = told(".functions\n");
+    for call in ["connections()", "successive_weights()", "last_epoch()"] {
+        assert!(functions.lines().any(|line| line == call), "{functions}");
+    }
+    // Of DataFusion's hundreds only what was asked for.
+    assert!(!functions.contains("\nsqrt("), "{functions}");
+    assert!(told(".functions sqr\n").starts_with("sqrt("));
+    for name in [
+        "weights",
+        "connections()",
+        "bias",
+        "vec_mean(a, b)",
+        "padded",
+    ] {
+        assert_eq!(
+            told(&format!(".describe {name}\n")),
+            bench.stdout(&["describe", name]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn what_a_shell_does_not_understand_fails() {
     let output = shell(
         &Bench::new(),
