@@ -95,7 +95,7 @@ pub(super) async fn to_stdout(
 }
 
 /// Says what JSON could not hold.
-fn note_nonfinite(written: Written) {
+pub(super) fn note_nonfinite(written: Written) {
     let (values, are) = match written.num_nonfinite {
         0 => return,
         1 => ("value", "is"),

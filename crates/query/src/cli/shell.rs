@@ -1,33 +1,28 @@
 //! `query shell`: one question after another, by a person or from a script.
 
-use std::fs;
+mod arguments;
+mod commands;
+mod completion;
+mod editor;
+mod highlight;
+mod history;
+mod output;
+
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use futures::future::{Either, select};
 use query::output::Format;
-use query::{QueryError, Run, SessionOptions, type_name};
-use rustyline::DefaultEditor;
+use query::{QueryError, QuerySession, Run, SessionOptions};
 use rustyline::error::ReadlineError;
 
-use super::answer::{is_closed_pipe, print, say, to_stdout};
+use super::answer::{is_closed_pipe, say};
 use super::interrupt::{Stop, exit_on_ctrl_c};
+use super::runtime;
 use super::statements::Statements;
-use super::{describe, runtime, table_lines};
-
-const HELP: &str = "\
-SQL ends with a semicolon and may have several lines.
-.tables         the tables and the named queries, which are tables as well
-.schema NAME    the columns of a table
-.queries        what the named queries answer
-.functions      the functions
-.describe NAME  what a table, a column, a named query or a function means
-.format FORMAT  how rows are written: table, csv or json
-.help           this
-.quit           the end (as is Ctrl-D; Ctrl-C drops or stops a statement)
-";
+use output::Output;
 
 const PROMPT: &str = "query> ";
 const CONTINUED: &str = "   ..> ";
@@ -37,6 +32,9 @@ pub(super) fn run(run: Run, options: SessionOptions) -> anyhow::Result<ExitCode>
         run,
         options,
         format: Format::Table,
+        output: Output::Screen,
+        is_timed: false,
+        reading: 0,
         runtime: runtime()?,
         stop: None,
         failed: false,
@@ -48,7 +46,7 @@ pub(super) fn run(run: Run, options: SessionOptions) -> anyhow::Result<ExitCode>
         }
         false => {
             exit_on_ctrl_c()?;
-            shell.scripted()?;
+            shell.lines(io::stdin().lines())?;
         }
     }
     // A statement that was stopped may still compute.
@@ -64,6 +62,12 @@ struct Shell {
     run: Run,
     options: SessionOptions,
     format: Format,
+    /// Where the rows of answers go.
+    output: Output,
+    /// Whether it is said how long an answer took.
+    is_timed: bool,
+    /// How many files are being read, one out of the other.
+    reading: usize,
     runtime: tokio::runtime::Runtime,
     /// How a person stops a statement; a script is ended as a whole.
     stop: Option<Stop>,
@@ -76,15 +80,24 @@ enum Next {
     Quit,
 }
 
+/// What is asked of a run.
+enum Question<'a> {
+    Sql(&'a str),
+    Named {
+        name: &'a str,
+        arguments: &'a [(String, String)],
+    },
+}
+
 impl Shell {
     fn interactive(&mut self) -> anyhow::Result<()> {
-        let mut editor = DefaultEditor::new()?;
-        let history = history_file();
+        let mut editor = editor::editor(self.session().ok().as_ref())?;
+        let history = history::file();
         if let Some(file) = &history {
             // There is none the first time.
             let _ = editor.load_history(file);
         }
-        eprintln!("SQL over {}; .help shows more", self.run.path().display());
+        say!("SQL over {}; .help shows more", self.run.path().display());
         let mut statements = Statements::default();
         let mut entry = String::new();
         loop {
@@ -96,44 +109,44 @@ impl Shell {
             match editor.readline(prompt) {
                 Ok(line) => {
                     entry.push_str(&line);
-                    let next = self.line(&line, &mut statements)?;
-                    if statements.is_open() {
-                        entry.push('\n');
-                    } else {
-                        // A statement comes back whole, however many lines it has.
+                    // A statement comes back whole, however many lines it has, also if it ends the
+                    // process.
+                    if statements.is_ended_by(&line) {
                         let _ = editor.add_history_entry(std::mem::take(&mut entry));
+                        if let Some(file) = &history
+                            && let Err(error) = editor.append_history(file)
+                        {
+                            tracing::debug!(path = %file.display(), %error, "the history was not saved");
+                        }
+                    } else {
+                        entry.push('\n');
                     }
-                    if next == Next::Quit {
-                        break;
+                    if self.line(&line, &mut statements)? == Next::Quit {
+                        return Ok(());
                     }
                 }
                 Err(ReadlineError::Interrupted) => {
                     statements.clear();
                     entry.clear();
                 }
-                Err(ReadlineError::Eof) => break,
+                Err(ReadlineError::Eof) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
-        if let Some(file) = &history
-            && let Err(error) = editor.save_history(file)
-        {
-            tracing::debug!(path = %file.display(), %error, "the history was not saved");
-        }
-        Ok(())
     }
 
-    fn scripted(&mut self) -> anyhow::Result<()> {
+    /// Does what the lines of a script or a file say.
+    fn lines(&mut self, lines: impl Iterator<Item = io::Result<String>>) -> anyhow::Result<Next> {
         let mut statements = Statements::default();
-        for line in io::stdin().lines() {
+        for line in lines {
             if self.line(&line?, &mut statements)? == Next::Quit {
-                return Ok(());
+                return Ok(Next::Quit);
             }
         }
-        if let Some(statement) = statements.rest() {
-            self.statement(&statement)?;
+        match statements.rest() {
+            Some(statement) => self.answer(&Question::Sql(&statement)),
+            None => Ok(Next::Line),
         }
-        Ok(())
     }
 
     fn line(&mut self, line: &str, statements: &mut Statements) -> anyhow::Result<Next> {
@@ -141,7 +154,7 @@ impl Shell {
             return self.command(line.trim());
         }
         for statement in statements.push_line(line) {
-            if self.statement(&statement)? == Next::Quit {
+            if self.answer(&Question::Sql(&statement))? == Next::Quit {
                 return Ok(Next::Quit);
             }
         }
@@ -153,56 +166,12 @@ impl Shell {
         say!("error: {message}");
     }
 
-    fn command(&mut self, line: &str) -> anyhow::Result<Next> {
-        let (command, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        match (command, argument.trim()) {
-            (".quit" | ".exit", "") => return Ok(Next::Quit),
-            (".help", "") => print(HELP)?,
-            (".tables", "") => {
-                let session = self.run.session(self.options.clone())?;
-                print(&table_lines(&session))?;
-            }
-            (".queries", "") => print(&describe::list(describe::Listed::Queries))?,
-            (".functions", part) => print(&describe::functions(part))?,
-            (".describe", name) if !name.is_empty() => match describe::named(name) {
-                Ok(text) => print(&text)?,
-                Err(error) => self.fail(error),
-            },
-            (".schema", name) if !name.is_empty() => match self.schema(name) {
-                Ok(columns) => print(&columns)?,
-                Err(error) => self.fail(error),
-            },
-            (".format", name) if !name.is_empty() => match Format::from_name(name) {
-                Some(format) if !format.is_binary() => self.format = format,
-                _ => self.fail(format!(
-                    "{name:?} is no format of a shell: table, csv, json or jsonl"
-                )),
-            },
-            _ => self.fail(format!("{line:?} is not understood; .help shows what is")),
-        }
-        Ok(Next::Line)
+    fn session(&self) -> Result<QuerySession, QueryError> {
+        self.run.session(self.options.clone())
     }
 
-    fn schema(&self, name: &str) -> Result<String, QueryError> {
-        let session = self.run.session(self.options.clone())?;
-        let quoted = name.replace('"', "\"\"");
-        let sql = format!("SELECT * FROM \"{quoted}\" LIMIT 0");
-        let rows = self.runtime.block_on(session.sql(&sql))?;
-        let fields = rows.schema().fields().iter();
-        Ok(fields
-            .map(|field| {
-                let nullable = if field.is_nullable() { "" } else { " NOT NULL" };
-                format!(
-                    "{} {}{nullable}\n",
-                    field.name(),
-                    type_name(field.data_type())
-                )
-            })
-            .collect())
-    }
-
-    /// Runs a statement over the run as it is now: what was committed meanwhile is part of it.
-    fn statement(&mut self, sql: &str) -> anyhow::Result<Next> {
+    /// Answers a question about the run as it is now: what was committed meanwhile is part of it.
+    fn answer(&mut self, question: &Question<'_>) -> anyhow::Result<Next> {
         match self.run.reload() {
             Ok(run) => self.run = run,
             Err(error) => {
@@ -213,16 +182,17 @@ impl Shell {
         if self.run.is_empty() {
             eprintln!("note: {}", QueryError::NothingCaptured);
         }
-        let (run, format) = (&self.run, self.format);
-        let options = self.options.clone();
+        let began = Instant::now();
+        let session = self.session();
+        let (format, output) = (self.format, &mut self.output);
         let work = async {
-            let session = run.session(options)?;
-            let rows = session.sql(sql).await?;
-            to_stdout(
-                rows.execute_stream().await.map_err(QueryError::from)?,
-                format,
-            )
-            .await
+            let session = session?;
+            let rows = match question {
+                Question::Sql(sql) => session.sql(sql).await?,
+                Question::Named { name, arguments } => session.named(name, arguments).await?,
+            };
+            let rows = rows.execute_stream().await.map_err(QueryError::from)?;
+            output.write(rows, format).await
         };
         let stopped = async {
             match &self.stop {
@@ -236,6 +206,17 @@ impl Shell {
                 Either::Right((done, _)) => done,
             }
         });
+        let done = match done {
+            Ok(()) => Ok(()),
+            // What was stopped or failed on its way leaves no part of an answer in a file.
+            Err(error) => Err(match self.output.take_back() {
+                Ok(()) => error,
+                Err(also) => error.context(also),
+            }),
+        };
+        if self.is_timed {
+            eprintln!("time: {:.3} s", began.elapsed().as_secs_f64());
+        }
         match done {
             Ok(()) => Ok(Next::Line),
             Err(error) if is_closed_pipe(&error) => Ok(Next::Quit),
@@ -245,17 +226,4 @@ impl Shell {
             }
         }
     }
-}
-
-/// `~/.local/state/stratigraph/query-history`, or wherever the user keeps such things.
-fn history_file() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        let path = PathBuf::from(std::env::var_os(name)?);
-        path.is_absolute().then_some(path)
-    };
-    let state = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local").join("state")))?;
-    let dir = state.join("stratigraph");
-    fs::create_dir_all(&dir).ok()?;
-    Some(dir.join("query-history"))
 }

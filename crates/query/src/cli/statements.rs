@@ -22,6 +22,15 @@ impl Statements {
         !self.text.is_empty()
     }
 
+    /// Whether nothing is open once `line` is added.
+    pub(super) fn is_ended_by(&self, line: &str) -> bool {
+        let mut after = Self {
+            text: self.text.clone(),
+        };
+        after.push_line(line);
+        !after.is_open() || (!self.is_open() && line.trim_start().starts_with('.'))
+    }
+
     /// Forgets what was begun.
     pub(super) fn clear(&mut self) {
         self.text.clear();
@@ -120,6 +129,18 @@ mod tests {
         assert!(statements.push_line("SELECT 1").is_empty());
         assert_eq!(statements.rest().as_deref(), Some("SELECT 1"));
         assert_eq!(statements.rest(), None);
+    }
+
+    #[test]
+    fn a_line_is_known_to_end_a_statement_before_it_does() {
+        let mut statements = Statements::default();
+        assert!(!statements.is_ended_by("SELECT 1"));
+        assert!(statements.is_ended_by("SELECT 1;"));
+        assert!(statements.is_ended_by(".run confusion"));
+        statements.push_line("SELECT 1");
+        assert!(!statements.is_ended_by(".5"));
+        assert!(statements.is_ended_by("+ .5;"));
+        assert!(statements.is_open());
     }
 
     #[test]

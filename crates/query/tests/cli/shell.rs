@@ -1,5 +1,6 @@
 //! `query shell`, as a script uses it.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Output, Stdio};
 
@@ -78,7 +79,12 @@ fn a_shell_tells_what_there_is() {
         ".schema",
         ".queries",
         ".functions",
+        ".describe",
+        ".run",
         ".format",
+        ".output",
+        ".timing",
+        ".read",
         ".quit",
     ] {
         assert!(help.contains(&format!("\n{command} ")), "{help}");
@@ -141,6 +147,168 @@ fn a_shell_lists_table_functions_and_describes_what_query_describes() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_shell_runs_named_queries_with_parameters() {
+    let input = ".format csv\n.run by_layer layer='L_output' epoch=1\n.run padded epoch=last\n";
+    let bench = Bench::new();
+    let output = shell(&bench, &["shell", "run"], input);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = |arguments: &[&str]| {
+        let params = arguments[1..].iter().flat_map(|value| ["--param", value]);
+        let run = ["run", arguments[0], "run", "--format", "csv"].into_iter();
+        bench.stdout(&run.chain(params).collect::<Vec<_>>())
+    };
+    let by_layer = run(&["by_layer", "layer=L_output", "epoch=1"]);
+    assert_eq!(by_layer.lines().count(), 3, "{by_layer}");
+    let padded = run(&["padded", "epoch=last"]);
+    assert_eq!(text(&output.stdout), by_layer + &padded);
+
+    let output = shell(
+        &bench,
+        &["shell", "run"],
+        ".run\n.run weights\n.run padded epoch\n.run padded epohc=1\n.run padded 'epoch\n",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "");
+    let stderr = text(&output.stderr);
+    let mut errors = stderr.lines();
+    for told in [
+        "error: \".run\" is not understood",
+        "error: there is no query \"weights\"; weights is a table",
+        "error: \"epoch\": expected key=value",
+        "error: padded has no parameter \"epohc\"; did you mean epoch?",
+        "error: \".run padded 'epoch\": a quote (') is not closed",
+    ] {
+        let error = errors.next().unwrap();
+        assert!(error.starts_with(told), "{error}");
+    }
+}
+
+#[test]
+fn a_shell_says_how_long_an_answer_took_when_it_is_told_to() {
+    let output = shell(
+        &Bench::new(),
+        &["shell", "run"],
+        ".format csv\nSELECT 1 AS a;\n.timing on\nSELECT 2 AS b;\n.timing off\nSELECT 3 AS c;\n\
+         .timing\n.run confusion\n",
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let stderr = text(&output.stderr);
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    for line in stderr.lines() {
+        let seconds = line
+            .strip_prefix("time: ")
+            .and_then(|l| l.strip_suffix(" s"));
+        let seconds: f64 = seconds.unwrap().parse().unwrap();
+        assert!(seconds < 600.0, "{line}");
+    }
+    assert!(text(&output.stdout).starts_with("a\n1\nb\n2\nc\n3\n"));
+}
+
+#[test]
+fn a_shell_reads_statements_and_commands_from_files() {
+    let bench = Bench::new();
+    fs::write(
+        bench.path("first.sql"),
+        "-- one\nSELECT 1 AS one;\n.read 'the second.sql'\nSELECT 3\nAS three",
+    )
+    .unwrap();
+    fs::write(bench.path("the second.sql"), "SELECT 2 AS two;\n").unwrap();
+    let input = ".format csv\n.read first.sql\nSELECT 4 AS four;\n";
+    let output = shell(&bench, &["shell", "run"], input);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "one\n1\ntwo\n2\nthree\n3\nfour\n4\n");
+
+    fs::write(bench.path("itself.sql"), ".read itself.sql\n").unwrap();
+    fs::write(bench.path("quits.sql"), ".quit\n").unwrap();
+    let input = ".read nothing.sql\n.read itself.sql\n.read quits.sql\nSELECT 5 AS five;\n";
+    let output = shell(&bench, &["shell", "run"], input);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "");
+    let stderr = text(&output.stderr);
+    let errors: Vec<&str> = stderr.lines().collect();
+    assert_eq!(errors.len(), 2, "{stderr}");
+    assert!(
+        errors[0].starts_with("error: cannot read nothing.sql: "),
+        "{stderr}"
+    );
+    assert_eq!(
+        errors[1],
+        "error: itself.sql is not read: 16 files read each other already"
+    );
+}
+
+#[test]
+fn a_shell_writes_answers_to_a_file_until_it_is_told_otherwise() {
+    let bench = Bench::new();
+    let output = shell(
+        &bench,
+        &["shell", "run"],
+        ".output rows.csv\nSELECT 1 AS a;\nSELECT layer, epoch FROM padded LIMIT 0;\n\
+         SELECT nonsense;\n.output\n.format csv\nSELECT 2 AS b;\n",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "b\n2\n");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("1 row written to rows.csv"), "{stderr}");
+    assert!(stderr.contains("0 rows written to rows.csv"), "{stderr}");
+    let written = fs::read_to_string(bench.path("rows.csv")).unwrap();
+    assert_eq!(written, "a\n1\nlayer,epoch\n");
+
+    // A file is replaced only by force, and only text is written.
+    let output = shell(
+        &bench,
+        &["shell", "run"],
+        ".output rows.csv\n.output rows.parquet\n.output rows.xml\n.output none/rows.csv\n",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    let mut errors = stderr.lines();
+    for told in [
+        "error: rows.csv exists; .output --force FILE replaces it",
+        "error: a shell writes table, csv, json or jsonl; `query sql RUN",
+        "error: the suffix of rows.xml names no format",
+        "error: cannot write none/rows.csv",
+    ] {
+        let error = errors.next().unwrap();
+        assert!(error.starts_with(told), "{error}");
+    }
+    // Two arrays would be no document.
+    let input = ".output rows.json\nSELECT 1 AS a;\nSELECT 2 AS b;\n\
+                 .output rows.jsonl\nSELECT 1 AS a;\nSELECT 2 AS b;\n";
+    let output = shell(&bench, &["shell", "run"], input);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains(".output FILE.jsonl takes several"),
+        "{stderr}"
+    );
+    let json = fs::read_to_string(bench.path("rows.json")).unwrap();
+    assert_eq!(json.split_whitespace().collect::<String>(), "[{\"a\":1}]");
+    let lines = fs::read_to_string(bench.path("rows.jsonl")).unwrap();
+    assert_eq!(lines, "{\"a\":1}\n{\"b\":2}\n");
+    let input = ".output --force rows.csv\nSELECT 3 AS c;\n";
+    let output = shell(&bench, &["shell", "run"], input);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let written = fs::read_to_string(bench.path("rows.csv")).unwrap();
+    assert_eq!(written, "c\n3\n");
+}
+
+#[test]
+fn an_answer_that_fails_on_its_way_leaves_nothing_in_a_file() {
+    let bench = Bench::new();
+    // Rows come in batches of 8,192; the last of them divides by zero.
+    let output = shell(
+        &bench,
+        &["shell", "run"],
+        ".output rows.csv\nSELECT 1 AS a;\n\
+         SELECT 1 / (value - 99999) AS b FROM range(0, 100000);\nSELECT 2 AS c;\n",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let written = fs::read_to_string(bench.path("rows.csv")).unwrap();
+    assert_eq!(written, "a\n1\nc\n2\n");
 }
 
 #[test]
