@@ -5,8 +5,8 @@
 -- samples, with as many draws. A p-value is at least 1 / (1 + draws): ten classes at 0.05 take 199.
 --
 -- Parameters:
---   epoch Int32 = NULL: ablations of the network of this epoch alone; `first` and `last` are understood
---   metric Utf8 = accuracy: what is measured: `accuracy`, `accuracy_gap` (to the others) or `loss`
+--   epoch Int32{<epoch>,first,last,all} = NULL: ablations of the network of this epoch alone
+--   metric Utf8{accuracy,accuracy_gap,loss} = accuracy: what is measured; the gap is to the others
 --
 -- Columns:
 --   epoch Int32: the epoch

@@ -1,9 +1,10 @@
 -- The rows of `padded` of one layer.
 --
 -- Parameters:
---   layer Utf8 = first: the layer; `first` and `last` are understood
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   width Int64 = auto: length of the padded lists; `auto` is the largest fan-in that was recorded
+--   layer Utf8{<layer or glob>,first,last} = first: the layer
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   width Int64{0..16777216,auto} = auto: length of the padded lists; `auto` is the largest fan-in
+--       that was recorded
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -19,5 +20,5 @@ LEFT JOIN (
     FROM classifications
     WHERE phase = 'eval' AND sample = 0
 ) AS c ON c.epoch = w.epoch AND c.step = w.step
-WHERE w.layer = $layer AND ($epoch IS NULL OR w.epoch = $epoch)
+WHERE w.layer = ANY($layer) AND ($epoch IS NULL OR w.epoch = $epoch)
 ORDER BY w.epoch, w.step, w.neuron

@@ -2,8 +2,9 @@
 -- 0.0 to one width.
 --
 -- Parameters:
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
---   width Int64 = auto: length of the padded lists; `auto` is the largest fan-in that was recorded
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
+--   width Int64{0..16777216,auto} = auto: length of the padded lists; `auto` is the largest fan-in
+--       that was recorded
 --
 -- Columns:
 --   neuron Int32: the neuron's id across the network
@@ -13,6 +14,6 @@
 -- A neuron's rows have one length: padding the average gives what averaging padded rows would.
 SELECT neuron, layer, pad(vec_mean(weights), $width) AS weights
 FROM weights
-WHERE $layer IS NULL OR layer = $layer
+WHERE $layer IS NULL OR layer = ANY($layer)
 GROUP BY neuron, layer
 ORDER BY neuron

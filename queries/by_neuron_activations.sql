@@ -2,7 +2,7 @@
 -- This is `by_neuron` of what neurons do, in place of what they are connected by.
 --
 -- Parameters:
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
 --
 -- Columns:
 --   neuron Int32: the neuron's id across the network
@@ -11,6 +11,6 @@
 --       where only statistics were recorded
 SELECT neuron, layer, vec_mean(activations) AS activations
 FROM activations
-WHERE phase = 'eval' AND ($layer IS NULL OR layer = $layer)
+WHERE phase = 'eval' AND ($layer IS NULL OR layer = ANY($layer))
 GROUP BY neuron, layer
 ORDER BY neuron

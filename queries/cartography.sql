@@ -4,7 +4,7 @@
 -- (EMNLP 2020). Samples without a class have no rows.
 --
 -- Parameters:
---   class Int32 = NULL: samples of this class alone
+--   class Int32{<class or name>,all} = NULL: samples of this class alone
 --
 -- Columns:
 --   sample Int64: position in the held-out set, from 0

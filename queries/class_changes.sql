@@ -3,11 +3,12 @@
 -- than chance explains.
 --
 -- Parameters:
---   layer Utf8 = NULL: neurons of this layer alone, and p-values among them
---   percent Int32 = 5: p-values below this count as found
---   permutations Int32 = 199: how many permutations p-values are made of
---   half Utf8 = all: the samples that are looked at, as in structure_scores
---   seed Int64 = 42: of permutations and halves
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: neurons of this layer alone, and p-values
+--       among them
+--   percent Float64{0..100} = 5: p-values below this count as found
+--   permutations Int32{0..1000000} = 199: how many permutations p-values are made of
+--   half Utf8{all,first,second} = all: the samples that are looked at, as in structure_scores
+--   seed Int64{0..} = 42: of permutations and halves
 --
 -- Columns:
 --   epoch Int32: the epoch from which it has the new class
@@ -28,8 +29,8 @@ FROM (
             row_number() OVER (
                 PARTITION BY epoch, step, neuron ORDER BY correlation DESC, class
             ) AS place
-        FROM structure_scores($layer, 'correlation', $permutations, $half, $seed)
-        WHERE correlation > 0 AND p_value < $percent / 100.0
+        FROM raw_structure_scores($layer, 'correlation', $permutations, $half, $seed)
+        WHERE correlation > 0 AND p_value < CAST($percent / 100.0 AS REAL)
     )
     WHERE place = 1
 )

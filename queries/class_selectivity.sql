@@ -5,10 +5,10 @@
 -- kept has nulls. Epochs without classifications have no rows, nor have networks without classes.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
---   class Int32 = NULL: neurons that prefer this class alone
---   top Int64 = NULL: so many of each epoch, those of the highest selectivity
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
+--   class Int32{<class or name>,all} = NULL: neurons that prefer this class alone
+--   top Int64{1..,all} = NULL: so many of each epoch, those of the highest selectivity
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -66,7 +66,7 @@ FROM (
                         FROM activations
                         WHERE phase = 'eval'
                             AND ($epoch IS NULL OR epoch = $epoch)
-                            AND ($layer IS NULL OR layer = $layer)
+                            AND ($layer IS NULL OR layer = ANY($layer))
                     ) AS a
                     JOIN (
                         SELECT epoch, step, vec_collect(target ORDER BY sample) AS classes

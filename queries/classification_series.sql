@@ -1,8 +1,8 @@
 -- Every output of the network for every held-out sample, epoch after epoch, as one long series.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   sample Int64 = NULL: this sample alone
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   sample Int64{<sample>,all} = NULL: this sample alone
 --
 -- Columns:
 --   epoch Int32: the epoch

@@ -3,9 +3,9 @@
 -- pairs with the largest correlation by its amount, largest first.
 --
 -- Parameters:
---   epoch Int32 = last: this epoch alone; `first`, `last` and `all` are understood
---   top Int64 = 20: how many pairs of an epoch
---   layer Utf8 = NULL: neurons of this layer alone; `first` and `last` are understood
+--   epoch Int32{<epoch>,first,last,all} = last: this epoch alone; in SQL `all` by default
+--   top Int64{1..1000000} = 20: how many pairs of an epoch
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: neurons of this layer alone
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -16,6 +16,6 @@
 --   correlation Float64: Pearson's correlation over the samples whose values were kept; null where a
 --       neuron is constant or not finite, and then the pair comes after all others
 SELECT epoch, neuron_a, neuron_b, layer_a, layer_b, correlation
-FROM coactivation($top, $layer)
+FROM raw_coactivation($top, $layer)
 WHERE $epoch IS NULL OR epoch = $epoch
 ORDER BY epoch, step, rank

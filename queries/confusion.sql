@@ -2,7 +2,7 @@
 -- whose outputs were not finite, are not counted.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -15,5 +15,5 @@ WHERE phase = 'eval'
     AND target IS NOT NULL
     AND predicted IS NOT NULL
     AND ($epoch IS NULL OR epoch = $epoch)
-GROUP BY epoch, target, predicted
-ORDER BY epoch, target, predicted
+GROUP BY epoch, step, target, predicted
+ORDER BY epoch, step, target, predicted

@@ -2,9 +2,9 @@
 -- for padding or for biases.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
---   neuron Int32 = NULL: the connections into this neuron alone
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
+--   neuron Int32{<neuron>,all} = NULL: the connections into this neuron alone
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -18,6 +18,6 @@
 SELECT epoch, layer, neuron, position, source, source_input, source_neuron, weight
 FROM connections()
 WHERE ($epoch IS NULL OR epoch = $epoch)
-    AND ($layer IS NULL OR layer = $layer)
+    AND ($layer IS NULL OR layer = ANY($layer))
     AND ($neuron IS NULL OR neuron = $neuron)
 ORDER BY epoch, step, neuron, position

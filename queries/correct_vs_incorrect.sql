@@ -5,8 +5,8 @@
 -- Epochs without classifications have no rows, nor have networks without classes.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -50,7 +50,7 @@ FROM (
             FROM activations
             WHERE phase = 'eval'
                 AND ($epoch IS NULL OR epoch = $epoch)
-                AND ($layer IS NULL OR layer = $layer)
+                AND ($layer IS NULL OR layer = ANY($layer))
         ) AS a
         JOIN (
             SELECT

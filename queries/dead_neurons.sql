@@ -3,8 +3,8 @@
 -- that is never exactly 0, as of a sigmoid, cannot be dead in this sense.
 --
 -- Parameters:
---   epoch Int32 = NULL: those that are dead at this epoch alone; `first` and `last` are understood
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
+--   epoch Int32{<epoch>,first,last,all} = NULL: those that are dead at this epoch alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -26,7 +26,7 @@ FROM (
         FROM (
             SELECT epoch, step, layer, neuron, zeros = num_samples AS is_dead
             FROM activations
-            WHERE phase = 'eval' AND num_samples > 0 AND ($layer IS NULL OR layer = $layer)
+            WHERE phase = 'eval' AND num_samples > 0 AND ($layer IS NULL OR layer = ANY($layer))
         )
     )
     WHERE is_dead

@@ -1,8 +1,9 @@
 -- The rows of `padded`, followed by one average over all epochs a layer and neuron.
 --
 -- Parameters:
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
---   width Int64 = auto: length of the padded lists; `auto` is the largest fan-in that was recorded
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
+--   width Int64{0..16777216,auto} = auto: length of the padded lists; `auto` is the largest fan-in
+--       that was recorded
 --
 -- Columns:
 --   kind Utf8: `epoch` for a row of `padded`, `Epoch_average` for an average
@@ -23,14 +24,14 @@ FROM (
         FROM classifications
         WHERE phase = 'eval' AND sample = 0
     ) AS c ON c.epoch = w.epoch AND c.step = w.step
-    WHERE $layer IS NULL OR w.layer = $layer
+    WHERE $layer IS NULL OR w.layer = ANY($layer)
     UNION ALL
     SELECT
         'Epoch_average' AS kind, CAST(NULL AS INT) AS epoch, CAST(NULL AS BIGINT) AS step, layer,
         neuron, pad(vec_mean(weights), $width) AS weights,
         CAST(NULL AS REAL) AS final_classification_result
     FROM weights
-    WHERE $layer IS NULL OR layer = $layer
+    WHERE $layer IS NULL OR layer = ANY($layer)
     GROUP BY layer, neuron
 )
 -- In the order of their bytes, 'epoch' comes after 'Epoch_average'.

@@ -3,7 +3,7 @@
 -- are connected by.
 --
 -- Parameters:
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
 --
 -- Columns:
 --   kind Utf8: `epoch` for the activations of an epoch, `Epoch_average` for an average
@@ -25,14 +25,14 @@ FROM (
         FROM classifications
         WHERE phase = 'eval' AND sample = 0
     ) AS c ON c.epoch = a.epoch AND c.step = a.step
-    WHERE a.phase = 'eval' AND ($layer IS NULL OR a.layer = $layer)
+    WHERE a.phase = 'eval' AND ($layer IS NULL OR a.layer = ANY($layer))
     UNION ALL
     SELECT
         'Epoch_average' AS kind, CAST(NULL AS INT) AS epoch, CAST(NULL AS BIGINT) AS step, layer,
         neuron, vec_mean(activations) AS activations,
         CAST(NULL AS REAL) AS final_classification_result
     FROM activations
-    WHERE phase = 'eval' AND ($layer IS NULL OR layer = $layer)
+    WHERE phase = 'eval' AND ($layer IS NULL OR layer = ANY($layer))
     GROUP BY layer, neuron
 )
 -- In the order of their bytes, 'epoch' comes after 'Epoch_average'.

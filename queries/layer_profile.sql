@@ -3,8 +3,8 @@
 -- covers all samples and needs no values to have been kept.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -30,7 +30,7 @@ FROM (
         CAST(NULL AS DOUBLE) AS sparsity,
         CAST(NULL AS BIGINT) AS dead_neurons
     FROM weights
-    WHERE ($epoch IS NULL OR epoch = $epoch) AND ($layer IS NULL OR layer = $layer)
+    WHERE ($epoch IS NULL OR epoch = $epoch) AND ($layer IS NULL OR layer = ANY($layer))
     GROUP BY epoch, step, layer
     UNION ALL
     SELECT
@@ -42,7 +42,7 @@ FROM (
     FROM activations
     WHERE phase = 'eval'
         AND ($epoch IS NULL OR epoch = $epoch)
-        AND ($layer IS NULL OR layer = $layer)
+        AND ($layer IS NULL OR layer = ANY($layer))
     GROUP BY epoch, step, layer
 ) AS p
 JOIN layers AS l ON l.layer = p.layer

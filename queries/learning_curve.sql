@@ -1,7 +1,7 @@
 -- Loss and accuracy of each epoch, in training and on the held-out set, as last reported.
 --
 -- Parameters:
---   phase Utf8 = NULL: `train` or `eval` alone
+--   phase Utf8{train,eval} = NULL: this phase alone
 --
 -- Columns:
 --   epoch Int32: the epoch

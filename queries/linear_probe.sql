@@ -3,12 +3,12 @@
 -- on held-out samples that it was not fitted to, by five-fold cross-validation.
 --
 -- Parameters:
---   epoch Int32 = last: this epoch alone; `first`, `last` and `all` are understood
---   class Int32 = NULL: this class alone; `all` is understood
---   layer Utf8 = NULL: this layer alone; the output layer is left out
---   neurons Utf8 = NULL: in place of layers, these neurons together, as `3,7,120`
---   half Utf8 = all: the samples that are looked at, as in structure_scores
---   seed Int64 = 42: of halves
+--   epoch Int32{<epoch>,first,last,all} = last: this epoch alone; in SQL `all` by default
+--   class Int32{<class or name>,all} = NULL: this class alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone; the output layer is left out
+--   neurons Utf8{<neurons>} = NULL: in place of layers, these neurons together, as `3,7,120`
+--   half Utf8{all,first,second} = all: the samples that are looked at, as in structure_scores
+--   seed Int64{0..} = 42: of halves
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -20,6 +20,6 @@
 --   accuracy Float32: share of the samples that the probe places on the right side
 --   majority Float32: share that is right without a look at the neurons: that of the larger side
 SELECT epoch, layer, neurons, class, auc, accuracy, majority
-FROM linear_probe($layer, $neurons, $half, $seed)
+FROM raw_linear_probe($layer, $neurons, $half, $seed)
 WHERE ($epoch IS NULL OR epoch = $epoch) AND ($class IS NULL OR class = $class)
 ORDER BY epoch, step, layer_index, class

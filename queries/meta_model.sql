@@ -5,11 +5,11 @@
 -- about fewer than five samples.
 --
 -- Parameters:
---   epoch Int32 = last: this epoch alone; `first`, `last` and `all` are understood
---   layer Utf8 = NULL: learn from this layer's neurons alone
---   top Int32 = 20: so many neurons of each epoch, the most important ones; `all` is understood
---   trees Int32 = 100: trees of the random forest
---   seed Int64 = 42: of the forest and of what is shuffled
+--   epoch Int32{<epoch>,first,last,all} = last: this epoch alone; in SQL `all` by default
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: learn from this layer's neurons alone
+--   top Int32{1..,all} = 20: so many neurons of each epoch, the most important ones
+--   trees Int32{1..10000} = 100: trees of the random forest
+--   seed Int64{0..} = 42: of the forest and of what is shuffled
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -34,7 +34,7 @@ SELECT
     linear_auc, linear_auc_std, confidence_auc, samples, mistakes
 FROM (
     SELECT *, row_number() OVER (PARTITION BY epoch, step ORDER BY importance DESC, neuron) AS place
-    FROM meta_model($layer, $trees, $seed)
+    FROM raw_meta_model($layer, $trees, $seed)
     WHERE $epoch IS NULL OR epoch = $epoch
 )
 WHERE $top IS NULL OR place <= $top

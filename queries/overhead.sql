@@ -2,7 +2,7 @@
 -- figures that the recorder and the sink report of themselves, over the whole run.
 --
 -- Parameters:
---   epoch Int32 = NULL: what was reported in this epoch alone; `first` and `last` are understood
+--   epoch Int32{<reported epoch>,first,last,all} = NULL: what was reported in this epoch alone
 --
 -- Columns:
 --   stage Utf8: `recorder` (in the training process's hand-off and read-back) or `sink` (encoding

@@ -2,9 +2,10 @@
 -- network made of the first held-out sample at that epoch.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
---   width Int64 = auto: length of the padded lists; `auto` is the largest fan-in that was recorded
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
+--   width Int64{0..16777216,auto} = auto: length of the padded lists; `auto` is the largest fan-in
+--       that was recorded
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -20,5 +21,5 @@ LEFT JOIN (
     FROM classifications
     WHERE phase = 'eval' AND sample = 0
 ) AS c ON c.epoch = w.epoch AND c.step = w.step
-WHERE ($epoch IS NULL OR w.epoch = $epoch) AND ($layer IS NULL OR w.layer = $layer)
+WHERE ($epoch IS NULL OR w.epoch = $epoch) AND ($layer IS NULL OR w.layer = ANY($layer))
 ORDER BY w.epoch, w.step, w.neuron

@@ -2,12 +2,13 @@
 -- epoch, against those at the epoch before.
 --
 -- Parameters:
---   class Int32 = NULL: this class alone; `all` is understood
---   layer Utf8 = NULL: neurons of this layer alone, and ranks among them
---   top Int32 = 5: how many of the strongest neurons `kept` looks at
---   measure Utf8 = correlation: what ranks are by, as in structure_scores
---   half Utf8 = all: the samples that are looked at, as in structure_scores
---   seed Int64 = 42: of halves
+--   class Int32{<class or name>,all} = NULL: this class alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: neurons of this layer alone, and ranks among them
+--   top Int32{1..} = 5: how many of the strongest neurons `kept` looks at
+--   measure Utf8{correlation,mutual_information,auc} = correlation: what ranks are by, as in
+--       structure_scores
+--   half Utf8{all,first,second} = all: the samples that are looked at, as in structure_scores
+--   seed Int64{0..} = 42: of halves
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -30,7 +31,7 @@ FROM (
         SELECT
             epoch, step, class, rank,
             lag(rank) OVER (PARTITION BY class, neuron ORDER BY epoch, step) AS previous
-        FROM structure_scores($layer, $measure, 0, $half, $seed)
+        FROM raw_structure_scores($layer, $measure, 0, $half, $seed)
         WHERE $class IS NULL OR class = $class
     )
     WHERE rank IS NOT NULL AND previous IS NOT NULL

@@ -3,9 +3,9 @@
 -- several weights from one unit to another (a convolution's kernel) the largest by its amount does.
 --
 -- Parameters:
---   epoch Int32 = last: this epoch alone; `first`, `last` and `all` are understood
---   top Int64 = 20: how many chains of an epoch
---   class Int32 = NULL: chains to this output alone, from 0
+--   epoch Int32{<epoch>,first,last,all} = last: this epoch alone; in SQL `all` by default
+--   top Int64{1..1000000} = 20: how many chains of an epoch
+--   class Int32{<output or name>,all} = NULL: chains to this output alone, from 0
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -16,6 +16,6 @@
 --   path List(Utf8): where it leads, from an input (`input_3`) through neurons (`n_7`) to the
 --       output's
 SELECT epoch, rank, class, strength, sign, path
-FROM strongest_paths($top, $class)
+FROM raw_strongest_paths($top, $class)
 WHERE $epoch IS NULL OR epoch = $epoch
 ORDER BY epoch, step, rank

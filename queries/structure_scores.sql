@@ -3,18 +3,20 @@
 -- each class first. The output layer is left out: its units are the outputs.
 --
 -- Parameters:
---   epoch Int32 = last: this epoch alone; `first`, `last` and `all` are understood
---   class Int32 = NULL: this class alone; `all` is understood
---   layer Utf8 = NULL: neurons of this layer alone, and ranks and p-values among them
---   top Int32 = 20: so many neurons of each class at each epoch; `all` is understood
---   measure Utf8 = correlation: what `score` is: `correlation`, `mutual_information` or `auc`
---   permutations Int32 = 1000: how many permutations of the samples' classes p-values are made of;
---       with 0 there are none
---   bootstraps Int32 = 0: how many times samples are drawn anew, with replacement, for `stability`
---   size Int32 = 5: the strongest neurons of a class among which `stability` looks
---   half Utf8 = all: the samples that are looked at: `all`, or the `first` or `second` half of each
---       target class, which `seed` decides about
---   seed Int64 = 42: of permutations, draws and halves
+--   epoch Int32{<epoch>,first,last,all} = last: this epoch alone; in SQL `all` by default
+--   class Int32{<class or name>,all} = NULL: this class alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: neurons of this layer alone, and ranks and
+--       p-values among them
+--   top Int32{1..,all} = 20: so many neurons of each class at each epoch
+--   measure Utf8{correlation,mutual_information,auc} = correlation: what `score` is
+--   permutations Int32{0..1000000} = 1000: how many permutations of the samples' classes p-values are
+--       made of; with 0 there are none
+--   bootstraps Int32{0..100000} = 0: how many times samples are drawn anew, with replacement, for
+--       `stability`
+--   size Int32{1..} = 5: the strongest neurons of a class among which `stability` looks
+--   half Utf8{all,first,second} = all: the samples that are looked at: `all`, or the `first` or
+--       `second` half of each target class, which `seed` decides about
+--   seed Int64{0..} = 42: of permutations, draws and halves
 --
 -- Columns:
 --   layer Utf8: where: the neuron's layer
@@ -36,7 +38,7 @@
 SELECT
     layer, neuron, epoch, class, score, p_value, rank, correlation, mutual_information, auc,
     stability
-FROM structure_scores($layer, $measure, $permutations, $half, $seed, $bootstraps, $size)
+FROM raw_structure_scores($layer, $measure, $permutations, $half, $seed, $bootstraps, $size)
 WHERE ($epoch IS NULL OR epoch = $epoch)
     AND ($class IS NULL OR class = $class)
     AND ($top IS NULL OR rank <= $top)

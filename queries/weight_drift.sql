@@ -2,8 +2,8 @@
 -- epoch before, and from where they were first recorded. The bias is not counted.
 --
 -- Parameters:
---   epoch Int32 = NULL: this epoch alone; `first` and `last` are understood
---   layer Utf8 = NULL: this layer alone; `first` and `last` are understood
+--   epoch Int32{<epoch>,first,last,all} = NULL: this epoch alone
+--   layer Utf8{<layer or glob>,first,last,all} = NULL: this layer alone
 --
 -- Columns:
 --   epoch Int32: the epoch
@@ -22,5 +22,5 @@ SELECT
     vec_cosine(weights, previous_weights) AS cosine_previous,
     vec_cosine(weights, first_weights) AS cosine_first
 FROM successive_weights()
-WHERE ($epoch IS NULL OR epoch = $epoch) AND ($layer IS NULL OR layer = $layer)
+WHERE ($epoch IS NULL OR epoch = $epoch) AND ($layer IS NULL OR layer = ANY($layer))
 ORDER BY epoch, step, neuron

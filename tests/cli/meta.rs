@@ -62,7 +62,7 @@ fn why_there_is_nothing_to_learn_from_is_told() {
     ));
     assert_eq!(
         refused(&["--epoch", "7"]),
-        "error: epoch 7 was not captured: 2 epochs from 0 to 1 were\n"
+        "error: epoch 7 was not captured: 2 epochs from 0 to 1 were, the nearest is 1\n"
     );
 
     // Of the 14 samples that activations were kept of, a trained network is right about most; of the

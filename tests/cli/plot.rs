@@ -221,7 +221,12 @@ fn mistakes_are_told_and_leave_no_file() {
         &["confusion", "run", "--param", "epoch=9", "-o", "x.svg"],
         1,
     );
-    assert!(told.contains("of epochs 0 to 3, not of 9"), "{told}");
+    assert!(
+        told.contains(
+            "epoch is 9, which was not captured: 4 epochs from 0 to 3 were, the nearest is 3"
+        ),
+        "{told}"
+    );
     assert!(!scratch.path("x.svg").exists());
 
     let told = failed(

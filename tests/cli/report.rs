@@ -111,8 +111,7 @@ fn a_report_tells_a_run_from_top_to_bottom() {
     assert!(page.contains("1,500 samples of the data set digits; 297 others were held out"));
     let layers = section(&page, SECTIONS[0]);
     assert!(layers.contains("<td>L_hidden_1</td>") && layers.contains("<td>n_24 … n_35</td>"));
-    let onset =
-        "SELECT neuron, layer, first_epoch FROM structure_onset WHERE rank = 1 ORDER BY class";
+    let onset = "SELECT neuron, layer, first_epoch FROM structure_onset(epoch => 'last') WHERE rank = 1 ORDER BY class";
     let onset = &scratch.rows("run", onset)[0];
     let strongest = format!(
         "n_{} of {} since epoch ",

@@ -163,7 +163,7 @@ fn structures_are_found_named_and_shown() {
 
     let never = query(&["structures", "find", "run", "--epoch", "40"]).expect_failure(1);
     assert!(
-        never.contains("epoch 40 was not captured: 6 epochs from 0 to 5"),
+        never.contains("epoch is 40, which was not captured: 6 epochs from 0 to 5"),
         "{never}"
     );
 

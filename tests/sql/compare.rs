@@ -72,7 +72,7 @@ async fn what_is_not_there_to_be_compared_is_told() -> Result<()> {
     };
     assert_eq!(
         told(Epochs::Number(7), None)?,
-        "epoch 7 was not captured: 3 epochs from 0 to 2 were"
+        "epoch 7 was not captured: 3 epochs from 0 to 2 were, the nearest is 2"
     );
     assert!(told(Epochs::Last, Some("L_hiden"))?.contains("did you mean L_hidden?"));
     Ok(())

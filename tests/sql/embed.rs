@@ -103,7 +103,7 @@ async fn what_cannot_be_drawn_is_told() -> Result<()> {
                 epochs: Epochs::Number(9),
                 ..pca()
             },
-            "epoch 9 was not captured: 3 epochs from 0 to 2 were",
+            "epoch 9 was not captured: 3 epochs from 0 to 2 were, the nearest is 2",
         ),
     ];
     for (options, expected) in cases {

@@ -7,16 +7,15 @@ use arrow::array::{
     Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array};
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{col, lit};
 use trace::{CaptureId, LAYER_COLUMN, Table};
 
 use crate::analysis::correlation::Standardized;
-use crate::call::Call;
+use crate::call::{Call, RunFunction};
 use crate::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_of};
-use crate::scope::Scope;
 use crate::snapshot::SharedSnapshot;
 use crate::table::TraceTable;
 
@@ -35,19 +34,24 @@ impl CoactivationFunction {
     }
 }
 
-impl TableFunctionImpl for CoactivationFunction {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let call = Call::try_new(COACTIVATION, &["top", "layer"], &args)?;
-        let top = top_of(&call, &args)?;
+impl RunFunction for CoactivationFunction {
+    fn name(&self) -> &'static str {
+        COACTIVATION
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["top", "layer"]
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
+        let top = top_of(call)?;
         let mut filters = vec![col("phase").eq(lit("eval"))];
-        if let Some(layer) = call.get::<String>("layer")? {
-            let layer = self.snapshot.known_layer(&layer);
-            let layer = layer.map_err(|error| DataFusionError::External(Box::new(error)))?;
-            filters.push(col(LAYER_COLUMN).eq(lit(layer)));
+        if let Some(layers) = call.texts("layer") {
+            let layers = layers.into_iter().map(lit).collect();
+            filters.push(col(LAYER_COLUMN).in_list(layers, false));
         }
-        let scope = Scope::of_function(args.session());
         Ok(Arc::new(PerCapture {
-            source: TraceTable::new(Arc::clone(&self.snapshot), Table::Activations, scope),
+            source: TraceTable::new(Arc::clone(&self.snapshot), Table::Activations, call.scope()),
             columns: vec!["activations", "phase", LAYER_COLUMN],
             filters,
             analysis: Arc::new(Coactivation {

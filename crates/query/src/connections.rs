@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{Result, plan_err};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::Table;
 
-use crate::scope::Scope;
+use crate::call::{Call, RunFunction};
 use crate::snapshot::SharedSnapshot;
 use crate::step::{StepExec, pushdown, shown};
 use crate::table::TraceTable;
@@ -59,13 +59,17 @@ impl ConnectionsFunction {
     }
 }
 
-impl TableFunctionImpl for ConnectionsFunction {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        if !args.exprs().is_empty() {
-            return plan_err!("{CONNECTIONS}() takes no arguments: filter its columns with WHERE");
-        }
-        let scope = Scope::of_function(args.session());
-        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, scope);
+impl RunFunction for ConnectionsFunction {
+    fn name(&self) -> &'static str {
+        CONNECTIONS
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
+        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, call.scope());
         Ok(Arc::new(Connections {
             sources: Arc::new(Sources::new(self.snapshot.topology())),
             weights,

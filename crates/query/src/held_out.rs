@@ -15,13 +15,14 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableFunctionArgs, TableProvider};
-use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Result, plan_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, Table};
 
+use crate::call::Call;
 use crate::scope::Scope;
 use crate::snapshot::{SharedSnapshot, Snapshot};
 use crate::step::{StepExec, pushdown, shown};
@@ -65,11 +66,15 @@ pub(crate) struct CandidateLayers {
 }
 
 impl CandidateLayers {
-    /// All layers but the output layer, or the one that is asked for.
+    /// All layers but the output layer, or those of them that are asked for.
     ///
     /// # Errors
-    /// If there is no such layer, or it is the output layer.
-    pub(crate) fn of(snapshot: &Snapshot, function: &str, asked: Option<&str>) -> Result<Self> {
+    /// If only the output layer is.
+    pub(crate) fn of(
+        snapshot: &Snapshot,
+        function: &str,
+        asked: Option<&[String]>,
+    ) -> Result<Self> {
         let topology = snapshot.topology();
         let output = topology.output_layer().map(|layer| layer.layer.as_str());
         let layers = topology.layers().iter().enumerate();
@@ -79,15 +84,15 @@ impl CandidateLayers {
             .map(|(layer, place)| (layer.to_owned(), place))
             .collect();
         if let Some(asked) = asked {
-            let asked = snapshot.known_layer(asked);
-            let asked = asked.map_err(|error| DataFusionError::External(Box::new(error)))?;
-            if Some(asked) == output {
+            if let ([asked], Some(output)) = (asked, output)
+                && asked == output
+            {
                 return plan_err!(
-                    "{function}(): {asked} is the output layer: its units are the outputs that \
+                    "{function}(): {output} is the output layer: its units are the outputs that \
                      neurons are compared with"
                 );
             }
-            layers.retain(|name, _| name == asked);
+            layers.retain(|name, _| asked.contains(name));
         }
         Ok(Self { layers })
     }
@@ -111,17 +116,17 @@ fn is_of_epoch(filter: &Expr) -> bool {
 }
 
 impl HeldOutTable {
-    /// The table that a call of an analysis's function is, over the layers before the output or one of
-    /// them.
+    /// The table that a call of an analysis's function is, over the layers before the output or those
+    /// of them that its argument `layer` names.
     pub(crate) fn of_call(
         snapshot: &SharedSnapshot,
-        args: &TableFunctionArgs,
-        layer: Option<&str>,
+        call: &Call,
         analysis: impl HeldOutAnalysis + 'static,
     ) -> Result<Arc<dyn TableProvider>> {
+        let layers = call.texts("layer");
         Ok(Arc::new(Self {
-            candidates: CandidateLayers::of(snapshot, analysis.name(), layer)?,
-            scope: Scope::of_function(args.session()),
+            candidates: CandidateLayers::of(snapshot, analysis.name(), layers.as_deref())?,
+            scope: call.scope(),
             snapshot: Arc::clone(snapshot),
             analysis: Arc::new(analysis),
         }))

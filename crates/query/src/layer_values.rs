@@ -76,9 +76,9 @@ impl Epochs {
             Self::Last => vec![*last],
             Self::Number(epoch) if captured.contains(&epoch) => vec![epoch],
             Self::Number(epoch) => {
-                let captured = told_captured(captured);
+                let told = told_missing(epoch, captured);
                 return Err(QueryError::Mistake(format!(
-                    "epoch {epoch} was not captured: {captured}"
+                    "epoch {epoch} was not captured: {told}"
                 )));
             }
         })
@@ -91,6 +91,19 @@ pub(crate) fn told_captured(captured: &[i32]) -> String {
         [] => "none was".to_owned(),
         [only] => format!("only epoch {only} was"),
         [first, .., last] => format!("{} epochs from {first} to {last} were", captured.len()),
+    }
+}
+
+/// Which epochs there are in place of one that is not, and the nearest of them; they ascend.
+pub(crate) fn told_missing(epoch: i32, there: &[i32]) -> String {
+    let after = there.partition_point(|known| *known < epoch);
+    let told = told_captured(there);
+    match (there[..after].last(), there.get(after)) {
+        (Some(before), Some(after)) => format!("{told}, the nearest are {before} and {after}"),
+        (Some(nearest), None) | (None, Some(nearest)) if there.len() > 1 => {
+            format!("{told}, the nearest is {nearest}")
+        }
+        _ => told,
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! [`Run`] is a run with what was committed when it was opened; [`QuerySession`] is SQL over it,
 //! by DataFusion, with the list functions that [`function_docs`] describes. What is asked often
-//! has a name: a [`NamedQuery`] is a `.sql` file with typed parameters, and a table in SQL at its
-//! defaults. [`output`] writes rows as people and programs read them, [`analysis`] computes what SQL
+//! has a name: a [`NamedQuery`] is a `.sql` file with typed parameters; in SQL it is a table of every
+//! epoch, and a function of its parameters. [`output`] writes rows as people and programs read them, [`analysis`] computes what SQL
 //! cannot say well. A [`PlotKind`] is a picture that is asked for often; it makes a [`chart::Chart`],
 //! which is drawn as SVG, PNG or a page. A [`Report`] tells a whole run on one page.
 //!
@@ -45,6 +45,7 @@ mod structure_scores;
 mod structures;
 mod successive;
 mod table;
+mod tables;
 
 pub use analysis::clusters::{Linkage, Merge};
 pub use compare::{Comparison, compare};
@@ -58,7 +59,7 @@ pub use functions::{
 };
 pub use layer_values::{Epochs, ValuesOf};
 pub use named::{
-    Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, type_name,
+    Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, ValidValues, type_name,
 };
 pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
 pub use plot::{Picture, PlotError, PlotKind};

@@ -8,12 +8,12 @@ use std::thread;
 
 use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
 use trace::Half;
 
 use crate::analysis::{JointPower, Membership, joint_power};
-use crate::call::Call;
+use crate::call::{Call, RunFunction};
 use crate::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Room};
 use crate::snapshot::{SharedSnapshot, Snapshot};
 use crate::structure_scores::SEED;
@@ -39,16 +39,22 @@ impl LinearProbeFunction {
     }
 }
 
-impl TableFunctionImpl for LinearProbeFunction {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let call = Call::try_new(LINEAR_PROBE, &PARAMETERS, &args)?;
-        let layer: Option<String> = call.get("layer")?;
+impl RunFunction for LinearProbeFunction {
+    fn name(&self) -> &'static str {
+        LINEAR_PROBE
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &PARAMETERS
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
         let analysis = LinearProbe {
             group: call.get("neurons")?,
             half: call.get("half")?.unwrap_or_default(),
             seed: call.get("seed")?.unwrap_or(SEED),
         };
-        HeldOutTable::of_call(&self.snapshot, &args, layer.as_deref(), analysis)
+        HeldOutTable::of_call(&self.snapshot, call, analysis)
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 
 use crate::analysis::{HeldOutAuc, MetaModelError, NeuronImportance, held_out_auc, meta_model};
-use crate::call::Call;
+use crate::call::{Call, RunFunction};
 use crate::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Room};
 use crate::linear_probe::MAX_NEURONS;
 use crate::snapshot::{SharedSnapshot, Snapshot};
@@ -35,10 +35,16 @@ impl MetaModelFunction {
     }
 }
 
-impl TableFunctionImpl for MetaModelFunction {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let call = Call::try_new(META_MODEL, &PARAMETERS, &args)?;
-        let layer: Option<String> = call.get("layer")?;
+impl RunFunction for MetaModelFunction {
+    fn name(&self) -> &'static str {
+        META_MODEL
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &PARAMETERS
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
         let analysis = Meta {
             num_trees: call.get("trees")?.unwrap_or(NUM_TREES),
             seed: call.get("seed")?.unwrap_or(SEED),
@@ -46,7 +52,7 @@ impl TableFunctionImpl for MetaModelFunction {
         if analysis.num_trees == 0 {
             return exec_err!("{META_MODEL}(): a forest of 0 trees tells nothing");
         }
-        HeldOutTable::of_call(&self.snapshot, &args, layer.as_deref(), analysis)
+        HeldOutTable::of_call(&self.snapshot, call, analysis)
     }
 }
 

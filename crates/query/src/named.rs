@@ -1,23 +1,33 @@
 //! The named queries: a file each in `queries/`, with what it asks for and returns in its header.
 
+mod calls;
 mod header;
+mod known;
 mod parameter;
+mod plan;
+mod values;
 
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use datafusion::common::ScalarValue;
-use datafusion::execution::SessionState;
+use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::planner::ContextProvider;
 use trace::closest;
 
+pub(crate) use calls::NamedQueryCalls;
 pub(crate) use header::parameter;
 pub use header::{Column, Parameter, ParameterType, type_name};
+pub(crate) use known::KnownRun;
 pub use parameter::MAX_AUTO_WIDTH;
+pub(crate) use plan::StateFunctions;
+pub use values::ValidValues;
 
-use crate::call::ParameterValues;
 use crate::error::QueryError;
 use crate::scope::{Captures, Scope};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SharedSnapshot, Snapshot};
+use plan::QueryContext;
 
 macro_rules! query_files {
     ($($name:literal),* $(,)?) => {
@@ -70,28 +80,24 @@ pub struct NamedQuery {
 /// Values of parameters, as `key=value` on the command line.
 pub type Arguments = [(String, String)];
 
-/// Parameters that every named query has.
+/// What a parameter is that is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Defaults {
+    /// What the header says: `query run`, where one epoch may be what is meant.
+    Run,
+    /// As a table of SQL, which covers every epoch: `WHERE` says which one is meant.
+    Table,
+}
+
+/// Parameters that every named query has, as headers declare them.
+const COMMON: [&str; 2] = [
+    "captures Utf8{last,all} = last: `last`: each epoch's last committed capture; `all`: every capture",
+    "initial Boolean{false,true} = false: whether the untrained network (epoch -1) is among them, where \
+     it was recorded",
+];
+
 fn common_parameters() -> [Parameter; 2] {
-    let parameter = |name: &str, data_type, default: &str, meaning: &str| Parameter {
-        name: name.to_owned(),
-        data_type,
-        default: default.to_owned(),
-        meaning: meaning.to_owned(),
-    };
-    [
-        parameter(
-            "captures",
-            ParameterType::Utf8,
-            "last",
-            "`last`: each epoch's last committed capture; `all`: every capture",
-        ),
-        parameter(
-            "initial",
-            ParameterType::Boolean,
-            "false",
-            "whether the untrained network (epoch -1) is among them, where it was recorded",
-        ),
-    ]
+    COMMON.map(|declared| parameter(declared).expect("a test reads them"))
 }
 
 impl NamedQuery {
@@ -125,7 +131,7 @@ impl NamedQuery {
         Self::all().iter().find(|query| query.name == name)
     }
 
-    /// Its name, under which it is a table in SQL as well.
+    /// Its name, under which it is a table and a function in SQL as well.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -150,59 +156,75 @@ impl NamedQuery {
         self.sql
     }
 
-    /// Whether each parameter's default has a value in a run.
-    pub(crate) fn has_defaults(&self, snapshot: &Snapshot) -> bool {
-        self.own_parameters()
-            .all(|parameter| parameter.resolve(&parameter.default, snapshot).is_ok())
+    /// Whether the parameters have values in a run where none is given, so that it can be a table.
+    pub(crate) fn is_a_table_of(&self, snapshot: &Snapshot) -> bool {
+        self.values(snapshot, &[], Defaults::Table).is_ok()
     }
 
-    fn own_parameters(&self) -> impl Iterator<Item = &Parameter> {
-        let parameters = self.parameters.iter();
-        parameters.filter(|parameter| !is_common(&parameter.name))
-    }
-
-    /// Plans the query over a run.
-    pub(crate) async fn plan(
+    /// Plans the query over a run, with the functions of a session.
+    ///
+    /// # Errors
+    /// If there is no such parameter, or one cannot have its value.
+    pub(crate) fn plan(
         &self,
-        mut state: SessionState,
+        functions: &dyn ContextProvider,
+        snapshot: &SharedSnapshot,
+        arguments: &Arguments,
+        defaults: Defaults,
+    ) -> Result<LogicalPlan, QueryError> {
+        let mut values = self.values(snapshot, arguments, defaults)?;
+        let mut is = |name: &str| values.remove(name);
+        let initial = is("initial");
+        let captures = is("captures");
+        let scope = Scope {
+            captures: match captures.as_ref().and_then(ScalarValue::try_as_str) {
+                Some(Some("all")) => Captures::All,
+                _ => Captures::Last,
+            },
+            initial: initial == Some(ScalarValue::Boolean(Some(true))),
+        };
+        let context = QueryContext {
+            functions,
+            snapshot,
+            scope,
+            values,
+        };
+        Ok(context.plan(self.sql)?)
+    }
+
+    /// The query as a table of SQL.
+    ///
+    /// # Errors
+    /// As [`NamedQuery::plan`].
+    pub(crate) fn view(
+        &self,
+        functions: &dyn ContextProvider,
+        snapshot: &SharedSnapshot,
+        arguments: &Arguments,
+        defaults: Defaults,
+    ) -> Result<ViewTable, QueryError> {
+        let plan = self.plan(functions, snapshot, arguments, defaults)?;
+        Ok(ViewTable::new(plan, Some(self.sql.to_owned())))
+    }
+
+    /// The value of each parameter.
+    fn values(
+        &self,
         snapshot: &Snapshot,
         arguments: &Arguments,
-    ) -> Result<LogicalPlan, QueryError> {
+        defaults: Defaults,
+    ) -> Result<HashMap<String, ScalarValue>, QueryError> {
         check_names(self.name, &self.parameters, arguments)?;
-        let scope = self.scope(arguments)?;
-        let values = self
-            .own_parameters()
-            .map(|parameter| {
-                let given = value_of(arguments, &parameter.name);
-                let value = parameter.resolve(given.unwrap_or(&parameter.default), snapshot)?;
-                Ok((parameter.name.clone(), value))
-            })
-            .collect::<Result<Vec<(String, ScalarValue)>, QueryError>>()?;
-        let catalog = &mut state.config_mut().options_mut().catalog;
-        catalog.default_schema = scope.schema_name().to_owned();
-        state
-            .config_mut()
-            .set_extension(Arc::new(ParameterValues::new(&values)));
-        let plan = state.create_logical_plan(self.sql).await?;
-        Ok(plan.with_param_values(values)?)
-    }
-
-    fn scope(&self, arguments: &Arguments) -> Result<Scope, QueryError> {
-        let bad = |name: &str, value: &str, valid: &str| QueryError::BadParameter {
-            name: name.to_owned(),
-            problem: format!("is {value:?}, it can be {valid}"),
+        let run = KnownRun {
+            snapshot,
+            initial: value_of(arguments, "initial") == Some("true"),
         };
-        let captures = match value_of(arguments, "captures") {
-            None | Some("last") => Captures::Last,
-            Some("all") => Captures::All,
-            Some(other) => return Err(bad("captures", other, "last or all")),
-        };
-        let initial = match value_of(arguments, "initial") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => return Err(bad("initial", other, "true or false")),
-        };
-        Ok(Scope { captures, initial })
+        let values = self.parameters.iter().map(|parameter| {
+            let given = value_of(arguments, &parameter.name);
+            let text = given.unwrap_or_else(|| parameter.default(defaults));
+            Ok((parameter.name.clone(), parameter.resolve(text, run)?))
+        });
+        values.collect()
     }
 }
 
@@ -213,21 +235,22 @@ pub(crate) fn check_names(
     arguments: &Arguments,
 ) -> Result<(), QueryError> {
     for (position, (name, _)) in arguments.iter().enumerate() {
+        let name = spelled(name);
         let names = || parameters.iter().map(|parameter| parameter.name.as_str());
         if !names().any(|known| known == name) {
             return Err(QueryError::UnknownParameter {
                 query: of,
-                name: name.clone(),
+                name: name.to_owned(),
                 closest: closest(name, names()).map(str::to_owned),
                 names: names().collect::<Vec<_>>().join(", "),
             });
         }
         if arguments[..position]
             .iter()
-            .any(|(earlier, _)| earlier == name)
+            .any(|(earlier, _)| spelled(earlier) == name)
         {
             return Err(QueryError::BadParameter {
-                name: name.clone(),
+                name: name.to_owned(),
                 problem: "is given twice".to_owned(),
             });
         }
@@ -235,11 +258,12 @@ pub(crate) fn check_names(
     Ok(())
 }
 
-fn is_common(name: &str) -> bool {
-    matches!(name, "captures" | "initial")
+/// A parameter's own name: `class` is a word of Python's, where it is given as `class_`.
+fn spelled(name: &str) -> &str {
+    if name == "class_" { "class" } else { name }
 }
 
 pub(crate) fn value_of<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
-    let found = arguments.iter().find(|(key, _)| key == name);
+    let found = arguments.iter().find(|(key, _)| spelled(key) == name);
     found.map(|(_, value)| value.as_str())
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableFunctionArgs, TableProvider};
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::Column;
@@ -34,10 +34,10 @@ const DEFAULT_TOP: usize = 20;
 ///
 /// # Errors
 /// If it is no number from 1 on.
-pub(crate) fn top_of(call: &Call, args: &TableFunctionArgs) -> Result<usize> {
+pub(crate) fn top_of(call: &Call) -> Result<usize> {
     match call.get("top")? {
         Some(top) => Ok(NonZeroUsize::get(top)),
-        None if args.exprs().is_empty() => Ok(DEFAULT_TOP),
+        None if call.num_given() == 0 => Ok(DEFAULT_TOP),
         None => plan_err!("top has to be a number from 1 on"),
     }
 }

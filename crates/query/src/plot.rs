@@ -28,7 +28,7 @@ use trace::{DerivedError, Layer, RunInfo, Table};
 use crate::chart::html::{self, Frame};
 use crate::chart::{BETWEEN, Chart, DrawError, Theme};
 use crate::error::QueryError;
-use crate::named::{Arguments, Parameter, check_names, parameter, value_of};
+use crate::named::{Arguments, KnownRun, Parameter, check_names, parameter, value_of};
 use crate::session::QuerySession;
 
 /// A kind of picture.
@@ -300,10 +300,14 @@ impl<'a> Asked<'a> {
     ) -> Result<Self, PlotError> {
         let parameters = kind.parameters();
         check_names(kind.name(), &parameters, arguments)?;
+        let run = KnownRun {
+            snapshot: session.snapshot(),
+            initial: false,
+        };
         let values = parameters.into_iter().map(|parameter| {
             let given = value_of(arguments, &parameter.name);
             let text = given.unwrap_or(&parameter.default);
-            let value = parameter.resolve(text, session.snapshot())?;
+            let value = parameter.resolve(text, run)?;
             Ok((parameter.name, value))
         });
         Ok(Self {

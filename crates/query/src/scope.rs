@@ -50,9 +50,8 @@ impl Scope {
         },
     ];
 
-    /// That of a table function in a query: it has no schema of its own, and shows what the tables
-    /// around it show.
-    pub(crate) fn of_function(session: &dyn Session) -> Self {
+    /// That of the tables which a session means where no schema is named.
+    pub(crate) fn of_session(session: &dyn Session) -> Self {
         let default_schema = &session.config_options().catalog.default_schema;
         Self::ALL
             .into_iter()

@@ -9,7 +9,6 @@ use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DataFusionError, Result as DataFusionResult, internal_datafusion_err};
-use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -22,40 +21,20 @@ use object_store::local::LocalFileSystem;
 use trace::{RunDir, RunInfo, Table};
 
 use crate::build_side::physical_optimizer_rules;
-use crate::coactivation::{COACTIVATION, CoactivationFunction};
-use crate::connections::{CONNECTIONS, ConnectionsFunction};
+use crate::call::{SQL_FUNCTIONS, SqlFunction, is_run_function, run_function};
 use crate::error::{Known, QueryError, explain};
-use crate::facts;
 use crate::functions::{epoch_functions, register_functions};
-use crate::linear_probe::{LINEAR_PROBE, LinearProbeFunction};
 use crate::lookup::JoinByLookup;
 use crate::merge::MergeBySlices;
-use crate::meta_model::{META_MODEL, MetaModelFunction};
-use crate::named::{Arguments, NamedQuery};
+use crate::named::{Arguments, Defaults, NamedQuery, NamedQueryCalls, StateFunctions};
 use crate::registry::show_functions;
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
-use crate::strongest_paths::{STRONGEST_PATHS, StrongestPathsFunction};
-use crate::structure_scores::{STRUCTURE_SCORES, StructureScoresFunction};
-use crate::successive::{SUCCESSIVE_WEIGHTS, SuccessiveWeightsFunction};
-use crate::table::{RUN_STORE, ShareScans, TraceTable};
+use crate::table::{RUN_STORE, ShareScans};
+use crate::tables::{FACTS, recorded_table, table};
 
 /// Name of the SQL catalogue.
 pub(crate) const CATALOG: &str = "run";
-
-/// The tables that are made of `run.json` and of the commits.
-const FACTS: [&str; 3] = ["layers", "neurons", "commits"];
-
-/// The table functions that read what was recorded.
-const TABLE_FUNCTIONS: [&str; 7] = [
-    CONNECTIONS,
-    COACTIVATION,
-    STRONGEST_PATHS,
-    SUCCESSIVE_WEIGHTS,
-    STRUCTURE_SCORES,
-    LINEAR_PROBE,
-    META_MODEL,
-];
 
 /// How large a batch of rows may become by its longest list.
 pub const BATCH_BYTES: usize = 16 << 20;
@@ -151,6 +130,16 @@ impl Run {
         self.snapshot.run().is_being_recorded()
     }
 
+    /// Makes the run known to a session of somebody else's: its tables in the catalogue `run`, list
+    /// functions, `connections()` and `successive_weights()`, and calls of named queries, as
+    /// `structure_scores(layer => 'L_input')`. The session knows one run at a time.
+    ///
+    /// # Errors
+    /// If the run's directory is gone.
+    pub fn register(&self, context: &SessionContext) -> Result<(), QueryError> {
+        register(context, &self.snapshot)
+    }
+
     /// Makes a SQL session over the run.
     ///
     /// # Errors
@@ -207,41 +196,7 @@ impl QuerySession {
         let context = SessionContext::new_with_state(state);
         let everything = ObjectStoreUrl::parse("file://")?;
         context.deregister_object_store(everything.as_ref())?;
-        let store = LocalFileSystem::new_with_prefix(snapshot.run().path())
-            .map_err(DataFusionError::from)?;
-        context.register_object_store(ObjectStoreUrl::parse(RUN_STORE)?.as_ref(), Arc::new(store));
-
-        register_functions(&context);
-        for function in epoch_functions(snapshot.epochs()) {
-            context.register_udf(function);
-        }
-        let connections = ConnectionsFunction::new(Arc::clone(&snapshot));
-        context.register_udtf(CONNECTIONS, Arc::new(connections));
-        let coactivation = CoactivationFunction::new(Arc::clone(&snapshot));
-        context.register_udtf(COACTIVATION, Arc::new(coactivation));
-        let strongest_paths = StrongestPathsFunction::new(Arc::clone(&snapshot));
-        context.register_udtf(STRONGEST_PATHS, Arc::new(strongest_paths));
-        let successive = SuccessiveWeightsFunction::new(Arc::clone(&snapshot));
-        context.register_udtf(SUCCESSIVE_WEIGHTS, Arc::new(successive));
-        let structure_scores = StructureScoresFunction::new(Arc::clone(&snapshot));
-        context.register_udtf(STRUCTURE_SCORES, Arc::new(structure_scores));
-        let linear_probe = LinearProbeFunction::new(Arc::clone(&snapshot));
-        context.register_udtf(LINEAR_PROBE, Arc::new(linear_probe));
-        let meta_model = MetaModelFunction::new(Arc::clone(&snapshot));
-        context.register_udtf(META_MODEL, Arc::new(meta_model));
-
-        let catalog = MemoryCatalogProvider::new();
-        let state = context.state_weak_ref();
-        let state = StateSource(Arc::new(move || Some(state.upgrade()?.read().clone())));
-        for scope in Scope::ALL {
-            let schema = RunSchema {
-                snapshot: Arc::clone(&snapshot),
-                scope,
-                state: state.clone(),
-            };
-            catalog.register_schema(scope.schema_name(), Arc::new(schema))?;
-        }
-        context.register_catalog(CATALOG, Arc::new(catalog));
+        register(&context, &snapshot)?;
         Ok(Self { context, snapshot })
     }
 
@@ -275,10 +230,10 @@ impl QuerySession {
     /// If there is no such query, or a parameter is unknown or cannot have its value.
     pub async fn named(&self, name: &str, arguments: &Arguments) -> Result<DataFrame, QueryError> {
         let query = NamedQuery::find(name)?;
-        let plan = query
-            .plan(self.context.state(), &self.snapshot, arguments)
-            .await?;
-        Ok(DataFrame::new(self.context.state(), plan))
+        let state = self.context.state();
+        let functions = StateFunctions(&state);
+        let plan = query.plan(&functions, &self.snapshot, arguments, Defaults::Run)?;
+        Ok(DataFrame::new(state, plan))
     }
 
     /// What `run.json` says.
@@ -308,7 +263,7 @@ impl QuerySession {
     pub fn reads_captures(&self, query: &DataFrame) -> bool {
         let is_recorded = |name: &str| {
             let function = name.strip_suffix("()").unwrap_or_default();
-            recorded_table(name).is_some() || TABLE_FUNCTIONS.contains(&function)
+            recorded_table(name).is_some() || is_run_function(function)
         };
         let reads = query.logical_plan().exists(|node| {
             Ok(matches!(node, LogicalPlan::TableScan(scan) if is_recorded(scan.table_name.table())))
@@ -341,7 +296,13 @@ impl QuerySession {
             .keys()
             .cloned()
             .collect();
+        table_functions.extend(
+            NamedQuery::all()
+                .iter()
+                .map(|query| query.name().to_owned()),
+        );
         table_functions.sort_unstable();
+        table_functions.dedup();
         let schemas = Scope::ALL.map(Scope::schema_name);
         let schemas = schemas.into_iter().chain([INFORMATION_SCHEMA]);
         Known {
@@ -351,6 +312,38 @@ impl QuerySession {
             table_functions,
         }
     }
+}
+
+/// Makes a run known to a session: the catalogue with its tables, what reads their files, its functions
+/// and calls of its named queries.
+fn register(context: &SessionContext, snapshot: &SharedSnapshot) -> Result<(), QueryError> {
+    let store = LocalFileSystem::new_with_prefix(snapshot.run().path());
+    let store = store.map_err(DataFusionError::from)?;
+    context.register_object_store(ObjectStoreUrl::parse(RUN_STORE)?.as_ref(), Arc::new(store));
+    register_functions(context);
+    for function in epoch_functions(snapshot.epochs()) {
+        context.register_udf(function);
+    }
+    for name in SQL_FUNCTIONS {
+        if let Some(function) = run_function(name, snapshot) {
+            context.register_udtf(name, Arc::new(SqlFunction(function)));
+        }
+    }
+    let calls = NamedQueryCalls::new(Arc::clone(snapshot));
+    context.register_relation_planner(Arc::new(calls))?;
+    let catalog = MemoryCatalogProvider::new();
+    let state = context.state_weak_ref();
+    let state = StateSource(Arc::new(move || Some(state.upgrade()?.read().clone())));
+    for scope in Scope::ALL {
+        let schema = RunSchema {
+            snapshot: Arc::clone(snapshot),
+            scope,
+            state: state.clone(),
+        };
+        catalog.register_schema(scope.schema_name(), Arc::new(schema))?;
+    }
+    context.register_catalog(CATALOG, Arc::new(catalog));
+    Ok(())
 }
 
 /// The longest list that a row of the run's tables is likely to have.
@@ -389,31 +382,10 @@ impl RunSchema {
         (self.scope == Scope::EVERYTHING).then(|| NamedQuery::get(name))?
     }
 
-    fn facts(&self, name: &str) -> Option<DataFusionResult<MemTable>> {
-        let batch = match name {
-            "layers" => facts::layers(&self.snapshot),
-            "neurons" => facts::neurons(&self.snapshot),
-            "commits" => facts::commits(&self.snapshot),
-            _ => return None,
-        };
-        Some(
-            batch
-                .map_err(DataFusionError::from)
-                .and_then(|batch| MemTable::try_new(batch.schema(), vec![vec![batch]])),
-        )
-    }
-
-    /// Whether the parameters of a named query have defaults in this run.
+    /// Whether a named query is a table of this run.
     fn plans_at_defaults(&self, name: &str) -> bool {
         self.named(name)
-            .is_some_and(|query| query.has_defaults(&self.snapshot))
-    }
-
-    async fn view(&self, query: &NamedQuery) -> DataFusionResult<LogicalPlan> {
-        let state = (self.state.0)();
-        let state = state.ok_or_else(|| internal_datafusion_err!("the session is gone"))?;
-        let plan = query.plan(state, &self.snapshot, &[]).await;
-        plan.map_err(|error| DataFusionError::External(Box::new(error)))
+            .is_some_and(|query| query.is_a_table_of(&self.snapshot))
     }
 }
 
@@ -432,33 +404,24 @@ impl SchemaProvider for RunSchema {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        if let Some(table) = recorded_table(name) {
-            let table = TraceTable::new(Arc::clone(&self.snapshot), table, self.scope);
-            return Ok(Some(Arc::new(table)));
-        }
-        if let Some(facts) = self.facts(name) {
-            return Ok(Some(Arc::new(facts?)));
+        if let Some(table) = table(&self.snapshot, self.scope, name)? {
+            return Ok(Some(table));
         }
         let Some(query) = self.named(name) else {
             return Ok(None);
         };
-        let plan = self.view(query).await?;
-        Ok(Some(Arc::new(ViewTable::new(
-            plan,
-            Some(query.sql().to_owned()),
-        ))))
+        let state = (self.state.0)();
+        let state = state.ok_or_else(|| internal_datafusion_err!("the session is gone"))?;
+        let functions = StateFunctions(&state);
+        let view = query.view(&functions, &self.snapshot, &[], Defaults::Table);
+        let view = view.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(Some(Arc::new(view)))
     }
 
     fn table_exist(&self, name: &str) -> bool {
         let known = recorded_table(name).is_some() || FACTS.contains(&name);
         known || self.named(name).is_some()
     }
-}
-
-/// The table of part files that queries know under a name. What training resumes from is none: its
-/// files go while a query that names them runs.
-fn recorded_table(name: &str) -> Option<Table> {
-    name.parse().ok().filter(|table| *table != Table::Resume)
 }
 
 #[cfg(test)]

@@ -212,8 +212,12 @@ impl Snapshot {
     /// untrained network aside.
     pub(crate) fn epochs(&self) -> Option<(i32, i32)> {
         let captured = self.last_steps().keys().copied();
-        let recorded = (0..self.num_files()).map(|index| self.file(index).epoch);
-        first_and_last(captured).or_else(|| first_and_last(recorded))
+        first_and_last(captured).or_else(|| first_and_last(self.epochs_of_files()))
+    }
+
+    /// The epoch of each file, of whatever table.
+    pub(crate) fn epochs_of_files(&self) -> impl Iterator<Item = i32> + '_ {
+        (0..self.num_files()).map(|index| self.file(index).epoch)
     }
 
     /// The epochs that were captured, in order, the untrained network aside.

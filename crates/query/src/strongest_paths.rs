@@ -7,16 +7,15 @@ use arrow::array::{
     Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array};
 use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use trace::{CaptureId, Layer, Table, Topology};
 
 use crate::analysis::paths::{Chains, Origin, Origins};
-use crate::call::Call;
+use crate::call::{Call, RunFunction};
 use crate::connections::{LayerSources, Sources};
 use crate::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_of};
-use crate::scope::Scope;
 use crate::snapshot::SharedSnapshot;
 use crate::table::TraceTable;
 
@@ -35,10 +34,17 @@ impl StrongestPathsFunction {
     }
 }
 
-impl TableFunctionImpl for StrongestPathsFunction {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let call = Call::try_new(STRONGEST_PATHS, &["top", "class"], &args)?;
-        let top = top_of(&call, &args)?;
+impl RunFunction for StrongestPathsFunction {
+    fn name(&self) -> &'static str {
+        STRONGEST_PATHS
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["top", "class"]
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
+        let top = top_of(call)?;
         let class: Option<u32> = call.get("class")?;
         let network = Network::new(self.snapshot.topology());
         if let (Some(class), Some(output)) = (class, &network.output)
@@ -49,9 +55,8 @@ impl TableFunctionImpl for StrongestPathsFunction {
                 output.num_units.saturating_sub(1)
             );
         }
-        let scope = Scope::of_function(args.session());
         Ok(Arc::new(PerCapture {
-            source: TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, scope),
+            source: TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, call.scope()),
             columns: vec!["weights"],
             filters: Vec::new(),
             analysis: Arc::new(StrongestPaths {

@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
 use trace::Half;
 
 use crate::analysis::Measure;
-use crate::call::Call;
+use crate::call::{Call, RunFunction};
 use crate::held_out::{Capture, HeldOutAnalysis, HeldOutTable, Room};
 use crate::snapshot::{SharedSnapshot, Snapshot};
 
@@ -57,10 +57,16 @@ impl StructureScoresFunction {
     }
 }
 
-impl TableFunctionImpl for StructureScoresFunction {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let call = Call::try_new(STRUCTURE_SCORES, &PARAMETERS, &args)?;
-        let layer: Option<String> = call.get("layer")?;
+impl RunFunction for StructureScoresFunction {
+    fn name(&self) -> &'static str {
+        STRUCTURE_SCORES
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &PARAMETERS
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
         let analysis = StructureScores {
             measure: call.get("measure")?.unwrap_or(Measure::Correlation),
             permutations: call.get("permutations")?.unwrap_or(PERMUTATIONS),
@@ -69,7 +75,7 @@ impl TableFunctionImpl for StructureScoresFunction {
             bootstraps: call.get("bootstraps")?.unwrap_or(0),
             size: call.get("size")?.unwrap_or(SIZE),
         };
-        HeldOutTable::of_call(&self.snapshot, &args, layer.as_deref(), analysis)
+        HeldOutTable::of_call(&self.snapshot, call, analysis)
     }
 }
 

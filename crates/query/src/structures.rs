@@ -23,10 +23,13 @@ use trace::{
 
 use crate::analysis::{JointPower, Measure};
 use crate::error::QueryError;
-use crate::layer_values::Epochs;
+use crate::linear_probe::LINEAR_PROBE;
 use crate::session::{QuerySession, Run};
 
 pub use by_hand::LabelOptions;
+
+/// The named query that finds them.
+const STRUCTURE_ONSET: &str = "structure_onset";
 
 /// Why structures cannot be found or kept.
 #[derive(Debug, thiserror::Error)]
@@ -100,9 +103,9 @@ fn told_classes(num_classes: usize) -> String {
 pub struct FindOptions {
     /// The epoch, or `last`.
     pub epoch: String,
-    /// Neurons of this class alone.
-    pub class: Option<i32>,
-    /// Neurons of this layer alone.
+    /// Neurons of this class alone, by its number or name.
+    pub class: Option<String>,
+    /// Neurons of this layer alone, or of those that a glob fits.
     pub layer: Option<String>,
     /// The most neurons of a structure.
     pub size: u32,
@@ -183,11 +186,14 @@ impl QuerySession {
         &self,
         options: &FindOptions,
     ) -> Result<Vec<Structure>, StructureError> {
-        // Else the epoch before would be looked at.
-        if let Ok(epoch) = options.epoch.parse::<i32>() {
-            Epochs::Number(epoch).among(&self.captured_epochs())?;
+        if options.epoch == "all" {
+            return Err(QueryError::BadParameter {
+                name: "epoch".to_owned(),
+                problem: "is \"all\", but structures are found at one epoch".to_owned(),
+            }
+            .into());
         }
-        let class = options.class.map_or("all".to_owned(), |c| c.to_string());
+        let class = options.class.clone().unwrap_or_else(|| "all".to_owned());
         let mut arguments = vec![
             ("epoch", options.epoch.clone()),
             ("class", class),
@@ -205,13 +211,15 @@ impl QuerySession {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let rows = self.named("structure_onset", &arguments).await?;
+        let rows = self.named(STRUCTURE_ONSET, &arguments).await?;
         let rows = rows.collect().await.map_err(QueryError::from)?;
         let mut found: BTreeMap<i32, Structure> = BTreeMap::new();
         for batch in &rows {
-            let int = |name: &str| Ok::<_, QueryError>(column(batch, name)?.as_primitive().clone());
+            let int = |name: &str| {
+                Ok::<_, QueryError>(column(STRUCTURE_ONSET, batch, name)?.as_primitive().clone())
+            };
             let float = |name: &str| {
-                let column = cast(column(batch, name)?, &DataType::Float64)?;
+                let column = cast(column(STRUCTURE_ONSET, batch, name)?, &DataType::Float64)?;
                 Ok::<_, QueryError>(column.as_primitive::<Float64Type>().clone())
             };
             let classes: Int32Array = int("class")?;
@@ -219,7 +227,7 @@ impl QuerySession {
             let first: Int32Array = int("first_epoch")?;
             let last: Int32Array = int("last_epoch")?;
             let (scores, p_values) = (float("score")?, float("p_value")?);
-            let layers = column(batch, "layer")?;
+            let layers = column(STRUCTURE_ONSET, batch, "layer")?;
             let layers = cast(layers, &DataType::Utf8).map_err(QueryError::from)?;
             let layers = layers.as_string::<i32>();
             for row in 0..batch.num_rows() {
@@ -297,13 +305,13 @@ impl QuerySession {
             ("seed", seed.to_string()),
         ];
         let arguments = arguments.map(|(name, value)| (name.to_owned(), value));
-        let rows = self.named("linear_probe", &arguments).await?;
+        let rows = self.named(LINEAR_PROBE, &arguments).await?;
         let rows = rows.collect().await.map_err(QueryError::from)?;
         let Some(row) = rows.iter().find(|batch| batch.num_rows() > 0) else {
             return Ok(None);
         };
         let float = |name: &str| -> Result<Option<f64>, QueryError> {
-            let column = column(row, name)?;
+            let column = column(LINEAR_PROBE, row, name)?;
             let column = cast(column, &DataType::Float64)?;
             Ok(column.as_primitive::<Float64Type>().iter().next().flatten())
         };
@@ -323,9 +331,10 @@ impl QuerySession {
     }
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, QueryError> {
+/// A column of a named query's rows.
+fn column<'a>(query: &str, batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, QueryError> {
     let column = batch.column_by_name(name);
-    column.ok_or_else(|| QueryError::Internal(format!("structure_onset has no column {name}")))
+    column.ok_or_else(|| QueryError::Internal(format!("{query} has no column {name}")))
 }
 
 impl Run {
@@ -507,5 +516,25 @@ impl Changed {
         let rows = rows.map(|(capture, batches)| Ok((capture, concat_batches(&schema, &batches)?)));
         writer.publish(rows.collect::<Result<_, ArrowError>>()?, self.retired)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_not_there_is_blamed_on_the_query_whose_rows_lack_it() {
+        let rows = RecordBatch::new_empty(Table::Structures.schema());
+        assert!(column(LINEAR_PROBE, &rows, "name").is_ok());
+        let error = column(LINEAR_PROBE, &rows, "auc").unwrap_err().to_string();
+        assert!(error.ends_with("linear_probe has no column auc"), "{error}");
+        let error = column(STRUCTURE_ONSET, &rows, "rank")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("structure_onset has no column rank"),
+            "{error}"
+        );
     }
 }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{Result, plan_err};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 
-use crate::scope::Scope;
+use crate::call::{Call, RunFunction};
 use crate::snapshot::SharedSnapshot;
 use crate::step::{StepExec, pushdown, shown};
 use crate::table::TraceTable;
@@ -43,15 +43,17 @@ impl SuccessiveWeightsFunction {
     }
 }
 
-impl TableFunctionImpl for SuccessiveWeightsFunction {
-    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        if !args.exprs().is_empty() {
-            return plan_err!(
-                "{SUCCESSIVE_WEIGHTS}() takes no arguments: filter its columns with WHERE"
-            );
-        }
-        let scope = Scope::of_function(args.session());
-        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, scope);
+impl RunFunction for SuccessiveWeightsFunction {
+    fn name(&self) -> &'static str {
+        SUCCESSIVE_WEIGHTS
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
+        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, call.scope());
         let schema = with_added(&weights.schema())?;
         Ok(Arc::new(SuccessiveWeights { weights, schema }))
     }

@@ -233,7 +233,7 @@ async fn a_parameter_that_makes_no_sense_is_told() {
         (
             PlotKind::Network,
             ("top", "0"),
-            "parameter top is 0, it has to be 1 or more",
+            "parameter top is 0, it can be 1 or more",
         ),
         (
             PlotKind::Network,
@@ -556,11 +556,11 @@ async fn neurons_that_cannot_be_placed_are_told() {
         ),
         (
             [("epoch", "9"), ("of", "weights")],
-            "of epochs 0 to 2, not of 9",
+            "parameter epoch is 9, which was not captured: 3 epochs from 0 to 2 were, the nearest is 2",
         ),
         (
             [("epoch", "all"), ("of", "weights")],
-            "parameter epoch is one epoch",
+            "parameter epoch is \"all\", which is no Int32, it can be an epoch that was captured, first, last",
         ),
         (
             [("colour", "unit"), ("of", "weights")],

@@ -145,7 +145,7 @@ fn parameter_rows(parameters: &[Parameter]) -> Vec<(String, String, &str)> {
     let rows = parameters.iter().map(|parameter| {
         (
             format!("{} = {}", parameter.name, parameter.default),
-            parameter.data_type.to_string(),
+            format!("{}{}", parameter.data_type, parameter.values),
             parameter.meaning.as_str(),
         )
     });

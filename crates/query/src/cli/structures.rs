@@ -53,10 +53,10 @@ pub(super) struct FindArgs {
     /// The epoch at which neurons are looked for
     #[arg(long, default_value = "last")]
     epoch: String,
-    /// Look for neurons of this class alone
+    /// Look for neurons of this class alone: its number or name
     #[arg(long)]
-    class: Option<i32>,
-    /// Look for neurons in this layer alone
+    class: Option<String>,
+    /// Look for neurons in this layer alone, or in those that a glob fits
     #[arg(long)]
     layer: Option<String>,
     /// The most neurons of a structure
@@ -110,9 +110,9 @@ pub(super) struct LabelArgs {
         allow_negative_numbers = true
     )]
     neurons: Vec<NeuronName>,
-    /// The class that they go with
+    /// The class that they go with: its number or name
     #[arg(long, requires = "neurons")]
-    class: Option<i32>,
+    class: Option<String>,
     /// The epochs for which they belong to it, up to B and without it; either can be left out
     /// [default: all that were captured]
     #[arg(long, value_name = "A..B", requires = "neurons")]

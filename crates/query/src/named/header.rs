@@ -4,15 +4,24 @@
 //! -- What the query answers, in a sentence or more.
 //! --
 //! -- Parameters:
-//! --   epoch Int32 = NULL: what it means
+//! --   epoch Int32{<epoch>,first,last,all} = NULL: what it means
+//! --   sign Utf8{positive,negative,any} = positive: what it means
+//! --   percent Float64{0..100} = 5: what it means
 //! --
 //! -- Columns:
 //! --   neuron Int32: what it is
 //! SELECT ...
 //! ```
+//!
+//! What stands between braces is what a parameter can be ([`ValidValues`]): words, numbers from one to
+//! another, or, between `<` and `>`, what the run has: `<epoch>` an epoch that was captured,
+//! `<reported epoch>` one of which there are metrics, `<class or name>`, `<output or name>`, `<layer>`,
+//! `<layer or glob>`, `<neuron>`, `<neurons>` (as `3,7,120`), `<sample>`. A default of `last` is that of
+//! `query run`: in SQL, as a table or called, a query is about every epoch unless one is named.
 
 use arrow::datatypes::DataType;
 
+use super::values::ValidValues;
 use super::{NamedQuery, common_parameters};
 
 /// A parameter of a named query: `$name` in its text.
@@ -20,8 +29,10 @@ use super::{NamedQuery, common_parameters};
 pub struct Parameter {
     /// Its name.
     pub name: String,
-    /// What its values are.
+    /// The type of its values.
     pub data_type: ParameterType,
+    /// Which of that type they can be.
+    pub values: ValidValues,
     /// What it is if it is not given.
     pub default: String,
     /// What it does.
@@ -37,6 +48,8 @@ pub enum ParameterType {
     Int32,
     /// A whole number of 64 bits.
     Int64,
+    /// A number.
+    Float64,
     /// A text.
     Utf8,
 }
@@ -67,6 +80,7 @@ impl std::fmt::Display for ParameterType {
             ParameterType::Boolean => "Boolean",
             ParameterType::Int32 => "Int32",
             ParameterType::Int64 => "Int64",
+            ParameterType::Float64 => "Float64",
             ParameterType::Utf8 => "Utf8",
         })
     }
@@ -118,21 +132,27 @@ fn continued(meaning: &mut String, text: &str) {
     meaning.push_str(text);
 }
 
-/// `name Type = default: meaning`
+/// `name Type{values} = default: meaning`
 pub(crate) fn parameter(text: &str) -> Option<Parameter> {
     let (declared, meaning) = text.split_once(": ")?;
     let (declared, default) = declared.split_once(" = ")?;
     let (name, data_type) = declared.split_once(' ')?;
+    let (data_type, values) = match data_type.split_once('{') {
+        None => (data_type, ValidValues::default()),
+        Some((data_type, values)) => (data_type, values.strip_suffix('}')?.parse().ok()?),
+    };
     let data_type = match data_type {
         "Boolean" => ParameterType::Boolean,
         "Int32" => ParameterType::Int32,
         "Int64" => ParameterType::Int64,
+        "Float64" => ParameterType::Float64,
         "Utf8" => ParameterType::Utf8,
         _ => return None,
     };
     Some(Parameter {
         name: name.to_owned(),
         data_type,
+        values,
         default: default.to_owned(),
         meaning: meaning.to_owned(),
     })

@@ -9,7 +9,7 @@ use crate::chart::{Axis, Chart, Content, Panel, Point, PointGroup, number};
 
 pub(super) const PARAMETERS: &[&str] = &[
     "ablation Utf8 = last: the structure that was silenced, or the ablation's 16 digits; `last`, `all`",
-    "metric Utf8 = accuracy: `accuracy`, `loss`, `label_accuracy` or `r2`",
+    "metric Utf8{accuracy,loss,label_accuracy,r2} = accuracy: what is drawn",
 ];
 
 /// How far the marks of a row are from each other, in distances between rows.

@@ -9,11 +9,11 @@ use super::{Asked, PlotError};
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[
-    "epoch Int32 = last: the epoch; `first` and `last` are understood",
-    "layer Utf8 = NULL: this layer alone; by default all but the output layer",
-    "top Int64 = 40: how many neurons are shown: those that go with a class most strongly",
-    "chosen Int32 = NULL: the epoch that says which neurons are shown; by default the epoch itself",
-    "permutations Int32 = 200: how many permutations chance is judged by; with 0 it is not judged",
+    "epoch Int32{<epoch>,first,last} = last: the epoch",
+    "layer Utf8{<layer>,first,last} = NULL: this layer alone; by default all but the output layer",
+    "top Int64{1..} = 40: how many neurons are shown: those that go with a class most strongly",
+    "chosen Int32{<epoch>,first,last} = NULL: the epoch that says which neurons are shown; by default the epoch itself",
+    "permutations Int32{0..1000000} = 200: how many permutations chance is judged by; with 0 it is not judged",
 ];
 
 /// From which corrected p-value on something is called chance.

@@ -6,8 +6,7 @@ use super::rows::integers;
 use super::{Asked, PlotError, bin_name, bins};
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
-pub(super) const PARAMETERS: &[&str] =
-    &["epoch Int32 = last: the epoch; `first` and `last` are understood"];
+pub(super) const PARAMETERS: &[&str] = &["epoch Int32{<epoch>,first,last} = last: the epoch"];
 
 /// More classes than this are put together, in the order of their numbers.
 const MAX_CLASSES: usize = 100;

@@ -10,8 +10,8 @@ use crate::analysis::distances::Distances;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[
-    "epoch Int32 = last: the epoch; `first` and `last` are understood",
-    "layer Utf8 = first: the layer; `first` and `last` are understood",
+    "epoch Int32{<epoch>,first,last} = last: the epoch",
+    "layer Utf8{<layer>,first,last} = first: the layer",
 ];
 
 /// More neurons than this are put together, in the order of the clusters.

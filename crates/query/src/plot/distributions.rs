@@ -11,8 +11,8 @@ use crate::chart::{Axis, Chart, Content, Panel, Ridge};
 use crate::error::QueryError;
 
 pub(super) const PARAMETERS: &[&str] = &[
-    "layer Utf8 = first: the layer; `first` and `last` are understood",
-    "of Utf8 = weights: what is spread: `weights`, or `activations` for the held-out samples",
+    "layer Utf8{<layer>,first,last} = first: the layer",
+    "of Utf8{weights,activations} = weights: what is spread; activations are those of the held-out samples",
 ];
 
 /// Of more epochs than this, so many are shown.

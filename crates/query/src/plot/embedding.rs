@@ -12,17 +12,18 @@ use crate::embed::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, NO_STRUCT
 use crate::layer_values::{Epochs, ValuesOf};
 
 pub(super) const PARAMETERS: &[&str] = &[
-    "of Utf8 = activations: what neurons are compared by: `activations` on held-out samples, or `weights`",
-    "method Utf8 = tsne: how they are placed: `tsne` or `pca`",
-    "colour Utf8 = layer: what colours tell: `layer`, `class` (the one that a neuron goes with most strongly, \
-     unless chance goes as far) or `cluster`",
-    "epoch Int32 = last: the epoch; `first` and `last` are understood",
-    "layer Utf8 = NULL: this layer alone; by default all but the output layer",
-    "clusters Int64 = NULL: how many clusters; by default the number from 2 to 10 with the largest silhouette",
-    "perplexity Int64 = NULL: of t-SNE, about how many neighbours a neuron has; by default 30, or as many as \
+    "of Utf8{activations,weights} = activations: what neurons are compared by; activations are those of held-out \
+     samples",
+    "method Utf8{tsne,pca} = tsne: how they are placed",
+    "colour Utf8{layer,class,cluster} = layer: what colours tell; the class is the one that a neuron goes with most \
+     strongly, unless chance goes as far",
+    "epoch Int32{<epoch>,first,last} = last: the epoch",
+    "layer Utf8{<layer>,first,last} = NULL: this layer alone; by default all but the output layer",
+    "clusters Int64{1..} = NULL: how many clusters; by default the number from 2 to 10 with the largest silhouette",
+    "perplexity Int64{1..} = NULL: of t-SNE, about how many neighbours a neuron has; by default 30, or as many as \
      there can be",
     "seed Int64 = 0: of t-SNE: the same seed gives the same picture",
-    "permutations Int32 = 200: with `colour=class`, how many permutations chance is judged by",
+    "permutations Int32{0..1000000} = 200: with `colour=class`, how many permutations chance is judged by",
 ];
 
 /// Of more neurons than this, so many are shown.

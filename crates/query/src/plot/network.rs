@@ -12,8 +12,8 @@ use crate::chart::{Axis, Chart, Content, Edge, Graph, Node, Panel};
 use crate::error::QueryError;
 
 pub(super) const PARAMETERS: &[&str] = &[
-    "epoch Int32 = last: the epoch; `first` and `last` are understood",
-    "top Int64 = 20: how many connections into each layer are shown, the largest by size",
+    "epoch Int32{<epoch>,first,last} = last: the epoch",
+    "top Int64{1..} = 20: how many connections into each layer are shown, the largest by size",
 ];
 
 /// How often columns are sorted by what they are connected to.

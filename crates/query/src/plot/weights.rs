@@ -10,8 +10,8 @@ use crate::analysis::spread::spread;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[
-    "layer Utf8 = first: the layer; `first` and `last` are understood",
-    "stat Utf8 = l2: `l2`, `l1`, `mean`, `std`, `min` or `max` of a unit's incoming weights",
+    "layer Utf8{<layer>,first,last} = first: the layer",
+    "stat Utf8{l2,l1,mean,std,min,max} = l2: of a unit's incoming weights",
 ];
 
 /// More units than this are put together, in their order.

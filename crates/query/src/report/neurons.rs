@@ -380,7 +380,7 @@ async fn connections(source: &Source<'_>) -> Result<Vec<Part>> {
         return Ok(parts);
     }
     let rows = source
-        .sql("SELECT rank, class, strength * sign AS strength, array_to_string(path, ' → ') AS path FROM strongest_paths")
+        .sql("SELECT rank, class, strength * sign AS strength, array_to_string(path, ' → ') AS path FROM strongest_paths(epoch => 'last') ORDER BY rank")
         .await?;
     let (ranks, classes) = (integers(&rows, "rank"), integers(&rows, "class"));
     let (strengths, paths) = (floats(&rows, "strength"), texts(&rows, "path"));

@@ -5,6 +5,7 @@ use trace::{NeuronName, told_neurons};
 use super::{Structure, StructureError, StructureNeuron};
 use crate::error::QueryError;
 use crate::layer_values::told_captured;
+use crate::named::KnownRun;
 use crate::session::Run;
 
 /// Neurons that somebody names as a structure.
@@ -14,8 +15,8 @@ pub struct LabelOptions {
     pub name: String,
     /// Its neurons; one that is named twice is one.
     pub neurons: Vec<NeuronName>,
-    /// The class that they go with, where that is said.
-    pub class: Option<i32>,
+    /// The class that they go with, by its number or name, where that is said.
+    pub class: Option<String>,
     /// The first epoch for which they belong to it; none for the first that was captured.
     pub first_epoch: Option<i32>,
     /// The last one; none for the last that was captured.
@@ -34,9 +35,24 @@ impl Run {
         let is_class = |class: i32| {
             usize::try_from(class).is_ok_and(|class| num_classes == 0 || class < num_classes)
         };
-        if let Some(class) = options.class.filter(|class| !is_class(*class)) {
-            return Err(StructureError::NoSuchClass { class, num_classes });
-        }
+        let class = match options.class.as_deref().map(|class| (class, class.parse())) {
+            None => None,
+            Some((_, Ok(class))) if is_class(class) => Some(class),
+            Some((_, Ok(class))) => {
+                return Err(StructureError::NoSuchClass { class, num_classes });
+            }
+            Some((name, Err(_))) => {
+                let run = KnownRun {
+                    snapshot: self.snapshot(),
+                    initial: false,
+                };
+                let class = run.class(name);
+                Some(class.map_err(|problem| QueryError::BadParameter {
+                    name: "class".to_owned(),
+                    problem,
+                })?)
+            }
+        };
         let captured = self.snapshot().captured_epochs();
         let (Some(&oldest), Some(&newest)) = (captured.first(), captured.last()) else {
             return Err(QueryError::NothingCaptured.into());
@@ -80,7 +96,7 @@ impl Run {
         neurons.dedup_by_key(|neuron| neuron.neuron);
         Ok(Structure {
             name: options.name.clone(),
-            class: options.class,
+            class,
             capture,
             neurons,
             found: None,

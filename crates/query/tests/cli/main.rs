@@ -419,7 +419,7 @@ fn list_and_describe_tell_the_named_queries() {
     );
     let described = bench.stdout(&["describe", "confusion"]);
     assert!(
-        described.contains("\n  epoch = NULL     Int32    this epoch alone"),
+        described.contains("\n  epoch = NULL     Int32{<epoch>,first,last,all}  this epoch alone"),
         "{described}"
     );
     assert!(described.contains("\n  predicted  Int32  the class that they were taken for\n"));
