@@ -24,6 +24,9 @@ pub(crate) mod spread;
 
 pub use association::{Measure, Membership, NUM_BINS, Scorer, Scores};
 pub use bootstrap::Bootstrap;
-pub use meta::{HeldOutAuc, MetaModel, MetaModelError, NeuronImportance, held_out_auc, meta_model};
+pub use meta::{
+    HeldOutAuc, MetaModel, MetaModelError, MetaModelParts, NeuronImportance, held_out_auc,
+    meta_model, meta_model_bytes,
+};
 pub use permutation::{Candidates, NullMaxima, PValues};
-pub use probe::{INVERSE_PENALTY, JointPower, NUM_FOLDS, joint_power};
+pub use probe::{INVERSE_PENALTY, JointPower, NUM_FOLDS, joint_power, joint_power_bytes, majority};

@@ -1,11 +1,10 @@
 //! `coactivation(top, layer)`: the pairs of neurons that fire together, or one against the other,
 //! the most.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
-};
+use arrow::array::{Array, ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array};
@@ -13,9 +12,11 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{col, lit};
 use trace::{CaptureId, LAYER_COLUMN, Table};
 
-use crate::analysis::correlation::Standardized;
+use crate::analysis::correlation::{Pair, Standardized, num_pairs};
 use crate::call::{Call, RunFunction};
+use crate::findings::{Findings, Wanted, unknown_column};
 use crate::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_of};
+use crate::room::{Room, reserve};
 use crate::snapshot::SharedSnapshot;
 use crate::table::TraceTable;
 
@@ -91,12 +92,19 @@ impl CaptureAnalysis for Coactivation {
         schema()
     }
 
-    fn begin(&self, capture: CaptureId) -> Box<dyn CaptureRows> {
+    fn order(&self) -> &'static [&'static str] {
+        &["rank"]
+    }
+
+    fn begin(&self, capture: CaptureId, wanted: &Wanted) -> Box<dyn CaptureRows> {
+        let of_pairs = ["neuron_a", "neuron_b", "layer_a", "layer_b", "correlation"];
         Box::new(Activations {
             snapshot: Arc::clone(&self.snapshot),
             top: self.top,
+            correlates: wanted.any(&of_pairs),
             capture,
             neurons: Vec::new(),
+            list_len: None,
             series: Standardized::default(),
         })
     }
@@ -106,25 +114,31 @@ impl CaptureAnalysis for Coactivation {
 struct Activations {
     snapshot: SharedSnapshot,
     top: usize,
+    /// Whether a column says which pairs there are, and not only how many.
+    correlates: bool,
     capture: CaptureId,
     neurons: Vec<i32>,
+    /// How long their lists are.
+    list_len: Option<usize>,
+    /// Their activations, if they are to be correlated.
     series: Standardized,
 }
 
 impl CaptureRows for Activations {
-    fn push(&mut self, rows: &RecordBatch) -> Result<()> {
+    fn push(&mut self, rows: &RecordBatch, room: &Room) -> Result<()> {
         let neurons = as_int32_array(rows.column(2))?;
         let lists = as_list_array(rows.column(3))?;
         let values = as_float32_array(lists.values())?.values();
         let offsets = lists.value_offsets();
+        reserve(&mut self.neurons, rows.num_rows(), &room.memory)?;
         for row in 0..rows.num_rows() {
             // Where statistics alone were kept there is nothing to correlate.
             if lists.is_null(row) {
                 continue;
             }
             let series = &values[offsets[row] as usize..offsets[row + 1] as usize];
-            let known = self.series.series_len();
-            if self.series.len() > 0 && series.len() != known {
+            let known = *self.list_len.get_or_insert(series.len());
+            if series.len() != known {
                 return exec_err!(
                     "neuron {} has activations of {} samples at epoch {}, neurons before it of {known}",
                     neurons.value(row),
@@ -137,41 +151,75 @@ impl CaptureRows for Activations {
                 return exec_err!("neuron {neuron} has activations, but run.json does not list it");
             }
             self.neurons.push(neuron);
-            self.series.push(series);
+            if self.correlates {
+                let bytes = Standardized::num_bytes_of(series.len());
+                room.memory.try_grow(bytes)?;
+                self.series.push(series);
+            }
         }
         Ok(())
     }
 
-    fn num_bytes(&self) -> usize {
-        self.series.num_bytes() + self.neurons.capacity() * size_of::<i32>()
+    fn finish(self: Box<Self>, room: &Room) -> Result<Box<dyn Findings>> {
+        let num_pairs = num_pairs(self.neurons.len());
+        let mut pairs = Vec::new();
+        if self.correlates {
+            room.memory
+                .try_grow(self.series.num_bytes_of_top(self.top))?;
+            pairs = self.series.top_pairs(self.top);
+            room.count("pairs_correlated", num_pairs);
+        }
+        Ok(Box::new(Pairs {
+            snapshot: self.snapshot,
+            neurons: self.neurons,
+            num_rows: num_pairs.min(self.top),
+            pairs,
+        }))
+    }
+}
+
+/// The pairs of a capture's neurons that go together the most.
+struct Pairs {
+    snapshot: SharedSnapshot,
+    neurons: Vec<i32>,
+    num_rows: usize,
+    /// Neurons by their place; none where they are not asked for.
+    pairs: Vec<Pair>,
+}
+
+impl Findings for Pairs {
+    fn num_rows(&self) -> usize {
+        self.num_rows
     }
 
-    fn finish(self: Box<Self>) -> Result<RecordBatch> {
-        let pairs = self.series.top_pairs(self.top);
-        let topology = self.snapshot.topology();
-        let neuron = |place: usize| self.neurons[place];
-        let layer = |place: usize| {
-            let layer = topology.layer_of(neuron(place));
-            layer.expect("push looks every neuron up").layer.as_str()
+    fn column(&self, name: &str, rows: Range<usize>) -> Result<ArrayRef> {
+        if name == "rank" {
+            let ranks = rows.map(|row| row as i32 + 1);
+            return Ok(Arc::new(Int32Array::from_iter_values(ranks)));
+        }
+        let pairs = &self.pairs[rows];
+        let neurons = |of: fn(&Pair) -> usize| -> ArrayRef {
+            let neurons = pairs.iter().map(|pair| self.neurons[of(pair)]);
+            Arc::new(Int32Array::from_iter_values(neurons))
         };
-        let num_rows = pairs.len();
-        let ints = |values: Vec<i32>| -> ArrayRef { Arc::new(Int32Array::from(values)) };
-        let columns: Vec<ArrayRef> = vec![
-            ints(vec![self.capture.epoch.0; num_rows]),
-            Arc::new(Int64Array::from(vec![self.capture.step.0; num_rows])),
-            ints((1..=num_rows as i32).collect()),
-            ints(pairs.iter().map(|pair| neuron(pair.a)).collect()),
-            ints(pairs.iter().map(|pair| neuron(pair.b)).collect()),
-            Arc::new(StringArray::from_iter_values(
-                pairs.iter().map(|pair| layer(pair.a)),
-            )),
-            Arc::new(StringArray::from_iter_values(
-                pairs.iter().map(|pair| layer(pair.b)),
-            )),
-            Arc::new(Float64Array::from_iter(
-                pairs.iter().map(|pair| pair.correlation),
-            )),
-        ];
-        Ok(RecordBatch::try_new(schema(), columns)?)
+        let topology = self.snapshot.topology();
+        let layers = |of: fn(&Pair) -> usize| -> ArrayRef {
+            let layer = |pair: &Pair| {
+                let layer = topology.layer_of(self.neurons[of(pair)]);
+                layer.expect("push looks every neuron up").layer.as_str()
+            };
+            Arc::new(StringArray::from_iter_values(pairs.iter().map(layer)))
+        };
+        Ok(match name {
+            "neuron_a" => neurons(|pair| pair.a),
+            "neuron_b" => neurons(|pair| pair.b),
+            "layer_a" => layers(|pair| pair.a),
+            "layer_b" => layers(|pair| pair.b),
+            "correlation" => {
+                let correlations = pairs.iter().map(|pair| pair.correlation);
+                Arc::new(correlations.collect::<Float64Array>())
+            }
+            other => return unknown_column(COACTIVATION, other),
+        })
     }
 }

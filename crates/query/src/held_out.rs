@@ -12,22 +12,22 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, plan_err};
-use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, Table};
 
 use crate::call::Call;
+use crate::findings::{Findings, Wanted};
+use crate::room::Room;
 use crate::scope::Scope;
 use crate::snapshot::{SharedSnapshot, Snapshot};
-use crate::step::{StepExec, pushdown, shown};
+use crate::step::{StepExec, pushdown};
 use crate::table::TraceTable;
-pub(crate) use capture::{Capture, HeldOutLists, HeldOutReader, Predictions};
+pub(crate) use capture::{Answers, Capture, HeldOutLists, HeldOutReader, Predictions};
 use exec::WorkOut;
 
 /// What is worked out from each capture.
@@ -35,8 +35,8 @@ pub(crate) trait HeldOutAnalysis: Debug + Send + Sync {
     /// The table function's name.
     fn name(&self) -> &'static str;
 
-    /// What the analysis is told to do, for whoever reads the plan.
-    fn told(&self) -> String;
+    /// What the analysis does for these columns, for whoever reads the plan.
+    fn told(&self, wanted: &Wanted) -> String;
 
     /// The columns of its rows, of which the first are `epoch` and `step`.
     fn schema(&self) -> SchemaRef;
@@ -44,18 +44,14 @@ pub(crate) trait HeldOutAnalysis: Debug + Send + Sync {
     /// The columns that the rows of a capture ascend by.
     fn order(&self) -> &'static [&'static str];
 
-    /// The rows of a capture.
-    fn rows(&self, snapshot: &Snapshot, capture: &Capture, room: &Room) -> Result<RecordBatch>;
-}
-
-/// What an analysis may use.
-#[derive(Debug)]
-pub(crate) struct Room {
-    /// Rows of a file that are read at once.
-    pub(crate) batch_rows: usize,
-    pub(crate) num_threads: usize,
-    /// Holds what a capture takes while it is worked on.
-    pub(crate) memory: MemoryReservation,
+    /// What is found in a capture, as far as the columns that are wanted say it.
+    fn find(
+        &self,
+        snapshot: &SharedSnapshot,
+        capture: &Capture,
+        wanted: &Wanted,
+        room: &Room,
+    ) -> Result<Box<dyn Findings>>;
 }
 
 /// The layers whose neurons are compared with the outputs.
@@ -197,7 +193,7 @@ impl TableProvider for HeldOutTable {
             Arc::clone(&self.snapshot),
             Arc::clone(&self.analysis),
             captures,
-            shown(projection, &self.schema()),
+            Wanted::new(&self.schema(), projection)?,
             state.config().target_partitions(),
         );
         Ok(Arc::new(StepExec::try_new(Arc::new(step), None)?))

@@ -13,6 +13,7 @@
 
 pub mod allocator;
 pub mod analysis;
+mod batch;
 mod build_side;
 mod call;
 pub mod chart;
@@ -22,9 +23,11 @@ mod connections;
 mod embed;
 mod error;
 mod facts;
+mod findings;
 mod functions;
 mod held_out;
 mod layer_values;
+mod limits;
 mod linear_probe;
 mod lookup;
 mod merge;
@@ -36,6 +39,7 @@ mod phases;
 mod plot;
 mod registry;
 mod report;
+mod room;
 mod scope;
 mod session;
 mod snapshot;
@@ -46,8 +50,13 @@ mod structures;
 mod successive;
 mod table;
 mod tables;
+#[cfg(test)]
+#[path = "../../../tests/sql/tiny.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod tiny;
 
 pub use analysis::clusters::{Linkage, Merge};
+pub use batch::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS};
 pub use compare::{Comparison, compare};
 pub use embed::{
     DEFAULT_PERPLEXITY, EmbedOptions, Embedder, Embedding, EmbeddingMethod, MAX_AUTO_CLUSTERS,
@@ -66,7 +75,7 @@ pub use plot::{Picture, PlotError, PlotKind};
 pub use registry::{Definition, DefinitionKind, Found};
 pub use report::{Grid, Part, Reload, Report, ReportError, ReportOptions, Section};
 pub use scope::{Captures, Scope};
-pub use session::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS, QuerySession, Run, SessionOptions};
+pub use session::{QuerySession, Run, SessionOptions};
 pub use snapshot::OpenError;
 pub use structures::{
     FindOptions, FoundBy, LabelOptions, Structure, StructureError, StructureNeuron, StructurePower,

@@ -1,21 +1,26 @@
 //! `linear_probe()`: how well a layer's neurons, or some that are named, tell each class jointly, at
 //! each capture.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
 
-use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
-use trace::Half;
+use datafusion::execution::memory_pool::MemoryReservation;
+use trace::{Half, Layer};
 
-use crate::analysis::{JointPower, Membership, joint_power};
+use crate::analysis::{self, JointPower, Membership, NUM_FOLDS, joint_power, joint_power_bytes};
 use crate::call::{Call, RunFunction};
-use crate::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Room};
-use crate::snapshot::{SharedSnapshot, Snapshot};
+use crate::findings::{Findings, Wanted, unknown_column};
+use crate::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Predictions};
+use crate::room::{Room, filled, reserved};
+use crate::snapshot::SharedSnapshot;
 use crate::structure_scores::SEED;
 
 /// Name of the table function, and of the named query over it.
@@ -82,12 +87,31 @@ struct LinearProbe {
     seed: u64,
 }
 
+/// What of a probe is worked out, since a column says it.
+#[derive(Debug, Clone, Copy)]
+struct Needed {
+    /// What needs a probe to be fitted.
+    power: bool,
+    majority: bool,
+}
+
+impl Needed {
+    fn of(wanted: &Wanted) -> Self {
+        let power = wanted.any(&["auc", "accuracy"]);
+        Self {
+            power,
+            majority: power || wanted.any(&["majority"]),
+        }
+    }
+}
+
 /// What is probed together, and what a probe made of it.
 struct Probed {
     layer: Option<usize>,
     num_neurons: usize,
-    /// By class.
+    /// By class, as far as it is needed.
     powers: Vec<Option<JointPower>>,
+    majorities: Vec<Option<f64>>,
 }
 
 impl LinearProbe {
@@ -96,24 +120,28 @@ impl LinearProbe {
         &self,
         reader: &HeldOutReader,
         capture: &Capture,
-        membership_of: impl Fn(usize) -> Membership,
+        predictions: &Predictions,
+        needed: Needed,
         room: &Room,
     ) -> Result<BTreeMap<Option<usize>, Activations>> {
+        let memory = &room.memory;
         let mut groups: BTreeMap<Option<usize>, Activations> = BTreeMap::new();
-        let mut num_bytes = 0;
         for lists in reader.activations(capture) {
             let (layer, lists) = lists?;
+            let scratch = room.scratch();
+            scratch.try_grow(lists.num_bytes())?;
             for (neuron, list) in lists.iter() {
                 let of_group = match &self.group {
                     None => Some(layer),
                     Some(Group(neurons)) if neurons.contains(&neuron) => None,
                     Some(_) => continue,
                 };
-                let group = groups.entry(of_group).or_insert_with(|| Activations {
-                    membership: membership_of(list.len()),
-                    list_len: list.len(),
-                    neurons: BTreeMap::new(),
-                });
+                let group = match groups.entry(of_group) {
+                    Entry::Occupied(group) => group.into_mut(),
+                    Entry::Vacant(place) => {
+                        place.insert(Activations::try_new(predictions, list.len(), memory)?)
+                    }
+                };
                 if list.len() != group.list_len {
                     return exec_err!(
                         "neuron {neuron} has {} activations, others of its capture have {}",
@@ -121,15 +149,50 @@ impl LinearProbe {
                         group.list_len
                     );
                 }
-                num_bytes += size_of_val(list);
-                let values = group.membership.of_samples(list).collect();
+                memory.try_grow(ENTRY_BYTES)?;
+                let mut values = Vec::new();
+                if needed.majority {
+                    values = reserved(memory, group.membership.num_samples())?;
+                    values.extend(group.membership.of_samples(list));
+                }
                 group.neurons.insert(neuron, values);
             }
-            room.memory.try_resize(num_bytes + lists.num_bytes())?;
         }
         Ok(groups)
     }
+
+    /// The groups that a capture has, which are those that were asked for.
+    fn check(
+        &self,
+        groups: &BTreeMap<Option<usize>, Activations>,
+        layers: &[Layer],
+        epoch: i32,
+    ) -> Result<()> {
+        if let Some(Group(asked)) = &self.group {
+            let found = groups.get(&None).map(|group| &group.neurons);
+            let missing = |neuron: &&i32| !found.is_some_and(|found| found.contains_key(neuron));
+            if let Some(neuron) = asked.iter().find(missing) {
+                return exec_err!(
+                    "{LINEAR_PROBE}(): neuron {neuron} has no activations at epoch {epoch}"
+                );
+            }
+        }
+        for (layer, group) in groups {
+            let num_neurons = group.neurons.len();
+            if num_neurons > MAX_NEURONS {
+                let layer = layer.map_or("the group", |place| layers[place].layer.as_str());
+                return exec_err!(
+                    "{LINEAR_PROBE}(): {layer} has {num_neurons} neurons, at most {MAX_NEURONS} \
+                     are probed together: name some with `neurons`"
+                );
+            }
+        }
+        Ok(())
+    }
 }
+
+/// What a neuron takes beside its activations, in a map of neurons.
+const ENTRY_BYTES: usize = 3 * size_of::<(i32, Vec<f32>)>();
 
 /// Neurons that are probed together.
 struct Activations {
@@ -139,27 +202,126 @@ struct Activations {
 }
 
 impl Activations {
-    /// The joint power for each class, worked out on so many threads.
-    fn powers(&self, num_threads: usize) -> Vec<Option<JointPower>> {
-        let neurons: Vec<&[f32]> = self.neurons.values().map(Vec::as_slice).collect();
-        let power = |class: usize| {
-            let classes = self.membership.classes().iter();
-            let is_member: Vec<bool> = classes.map(|of| *of as usize == class).collect();
-            joint_power(&neurons, &is_member)
-        };
-        let mut powers = vec![None; self.membership.num_classes()];
-        let share = powers.len().div_ceil(num_threads).max(1);
-        thread::scope(|scope| {
-            for (part, powers) in powers.chunks_mut(share).enumerate() {
-                let power = &power;
-                scope.spawn(move || {
-                    for (class, found) in powers.iter_mut().enumerate() {
-                        *found = power(part * share + class);
-                    }
+    fn try_new(
+        predictions: &Predictions,
+        list_len: usize,
+        memory: &MemoryReservation,
+    ) -> Result<Self> {
+        let (classes, num_classes) = (&predictions.classes, predictions.num_classes);
+        let num_known = list_len.min(classes.len());
+        memory.try_grow(Membership::num_bytes_of(num_known, num_classes))?;
+        Ok(Self {
+            membership: Membership::new(&classes[..num_known], num_classes),
+            list_len,
+            neurons: BTreeMap::new(),
+        })
+    }
+
+    /// What is needed of each class, worked out on the threads that there is room for.
+    fn probe(&self, layer: Option<usize>, needed: Needed, room: &Room) -> Result<Probed> {
+        let num_classes = self.membership.num_classes();
+        let mut powers = filled(&room.memory, None, num_classes)?;
+        let mut majorities = filled(&room.memory, None, num_classes)?;
+        if needed.majority {
+            let (num_neurons, num_samples) = (self.neurons.len(), self.membership.num_samples());
+            let scratch = room.scratch();
+            let mut neurons: Vec<&[f32]> = reserved(&scratch, num_neurons)?;
+            neurons.extend(self.neurons.values().map(Vec::as_slice));
+            let each = match needed.power {
+                true => joint_power_bytes(num_neurons, num_samples),
+                false => num_samples,
+            };
+            let num_threads = room.threads(&scratch, num_classes, each)?;
+            let share = num_classes.div_ceil(num_threads).max(1);
+            let parts = powers.chunks_mut(share).zip(majorities.chunks_mut(share));
+            let fitted: usize = thread::scope(|scope| {
+                let parts = parts.enumerate().map(|(part, (powers, majorities))| {
+                    let neurons = &neurons;
+                    scope.spawn(move || {
+                        let first = part * share;
+                        self.fill(neurons, first, powers, majorities, needed)
+                    })
                 });
+                let parts: Vec<_> = parts.collect();
+                let joined = parts.into_iter().map(|part| {
+                    let fitted = part.join();
+                    fitted.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                });
+                joined.sum()
+            });
+            room.count("probes", fitted);
+        }
+        Ok(Probed {
+            layer,
+            num_neurons: self.neurons.len(),
+            powers,
+            majorities,
+        })
+    }
+
+    /// What is needed of the classes from `first` on; returns how many probes were fitted.
+    fn fill(
+        &self,
+        neurons: &[&[f32]],
+        first: usize,
+        powers: &mut [Option<JointPower>],
+        majorities: &mut [Option<f64>],
+        needed: Needed,
+    ) -> usize {
+        for (class, (power, majority)) in powers.iter_mut().zip(majorities).enumerate() {
+            let classes = self.membership.classes().iter();
+            let is_member = classes.map(|of| *of as usize == first + class);
+            let is_member: Vec<bool> = is_member.collect();
+            if needed.power {
+                *power = joint_power(neurons, &is_member);
+                *majority = power.map(|power| power.majority);
+            } else {
+                *majority = analysis::majority(neurons, &is_member);
             }
-        });
-        powers
+        }
+        powers.iter().flatten().count() * NUM_FOLDS
+    }
+}
+
+/// What is probed of a capture.
+struct ProbedCapture {
+    snapshot: SharedSnapshot,
+    groups: Vec<Probed>,
+    num_classes: usize,
+}
+
+impl Findings for ProbedCapture {
+    fn num_rows(&self) -> usize {
+        self.groups.len() * self.num_classes
+    }
+
+    fn column(&self, name: &str, rows: Range<usize>) -> Result<ArrayRef> {
+        let rows = rows.map(|row| (&self.groups[row / self.num_classes], row % self.num_classes));
+        let float: fn(&Probed, usize) -> Option<f64> = match name {
+            "layer_index" => {
+                let places = rows.map(|(group, _)| group.layer.map(|place| place as i32));
+                return Ok(Arc::new(places.collect::<Int32Array>()));
+            }
+            "layer" => {
+                let layers = self.snapshot.topology().layers();
+                let labels = rows.map(|(group, _)| Some(layers[group.layer?].layer.as_str()));
+                return Ok(Arc::new(labels.collect::<StringArray>()));
+            }
+            "neurons" => {
+                let counts = rows.map(|(group, _)| group.num_neurons as i64);
+                return Ok(Arc::new(Int64Array::from_iter_values(counts)));
+            }
+            "class" => {
+                let classes = rows.map(|(_, class)| class as i32);
+                return Ok(Arc::new(Int32Array::from_iter_values(classes)));
+            }
+            "auc" => |group, class| Some(group.powers[class]?.auc),
+            "accuracy" => |group, class| Some(group.powers[class]?.accuracy),
+            "majority" => |group, class| group.majorities[class],
+            other => return unknown_column(LINEAR_PROBE, other),
+        };
+        let values = rows.map(|(group, class)| float(group, class).map(|value| value as f32));
+        Ok(Arc::new(values.collect::<Float32Array>()))
     }
 }
 
@@ -168,7 +330,7 @@ impl HeldOutAnalysis for LinearProbe {
         LINEAR_PROBE
     }
 
-    fn told(&self) -> String {
+    fn told(&self, _: &Wanted) -> String {
         let neurons = self.group.as_ref().map_or(0, |group| group.0.len());
         format!("neurons={neurons}, half={}", self.half)
     }
@@ -192,67 +354,24 @@ impl HeldOutAnalysis for LinearProbe {
         &["layer_index", "class"]
     }
 
-    fn rows(&self, snapshot: &Snapshot, capture: &Capture, room: &Room) -> Result<RecordBatch> {
-        let reader = HeldOutReader::try_new(snapshot, room.batch_rows)?;
+    fn find(
+        &self,
+        snapshot: &SharedSnapshot,
+        capture: &Capture,
+        wanted: &Wanted,
+        room: &Room,
+    ) -> Result<Box<dyn Findings>> {
+        let needed = Needed::of(wanted);
+        let reader = HeldOutReader::try_new(snapshot, room)?;
         let predictions = reader.predictions(capture, self.half, self.seed)?;
-        let membership_of = |list_len: usize| {
-            let num_known = list_len.min(predictions.classes.len());
-            Membership::new(&predictions.classes[..num_known], predictions.num_classes)
-        };
-        let groups = self.groups(&reader, capture, membership_of, room)?;
-        if let Some(Group(asked)) = &self.group {
-            let found = groups.get(&None).map(|group| &group.neurons);
-            let missing = |neuron: &&i32| !found.is_some_and(|found| found.contains_key(neuron));
-            if let Some(neuron) = asked.iter().find(missing) {
-                return exec_err!(
-                    "{LINEAR_PROBE}(): neuron {neuron} has no activations at epoch {}",
-                    capture.epoch
-                );
-            }
-        }
-        let layers = snapshot.topology().layers();
-        let mut probed = Vec::new();
-        for (layer, group) in &groups {
-            let num_neurons = group.neurons.len();
-            if num_neurons > MAX_NEURONS {
-                let layer = layer.map_or("the group", |place| layers[place].layer.as_str());
-                return exec_err!(
-                    "{LINEAR_PROBE}(): {layer} has {num_neurons} neurons, at most {MAX_NEURONS} \
-                     are probed together: name some with `neurons`"
-                );
-            }
-            probed.push(Probed {
-                layer: *layer,
-                num_neurons,
-                powers: group.powers(room.num_threads),
-            });
-        }
-        let rows = || {
-            probed.iter().flat_map(|group| {
-                let classes = group.powers.iter().enumerate();
-                classes.map(move |(class, power)| (group, class, power))
-            })
-        };
-        let num_rows = rows().count();
-        let float = |of: fn(&JointPower) -> f64| -> ArrayRef {
-            let values = rows().map(|(_, _, power)| power.as_ref().map(|power| of(power) as f32));
-            Arc::new(values.collect::<Float32Array>())
-        };
-        let places = rows().map(|(group, _, _)| group.layer.map(|place| place as i32));
-        let labels = rows().map(|(group, _, _)| Some(layers[group.layer?].layer.as_str()));
-        let counts = rows().map(|(group, _, _)| group.num_neurons as i64);
-        let classes = rows().map(|(_, class, _)| class as i32);
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(Int32Array::from_value(capture.epoch, num_rows)),
-            Arc::new(Int64Array::from_value(capture.step, num_rows)),
-            Arc::new(Int32Array::from_iter(places)),
-            Arc::new(StringArray::from_iter(labels)),
-            Arc::new(Int64Array::from_iter_values(counts)),
-            Arc::new(Int32Array::from_iter_values(classes)),
-            float(|power| power.auc),
-            float(|power| power.accuracy),
-            float(|power| power.majority),
-        ];
-        Ok(RecordBatch::try_new(self.schema(), columns)?)
+        let groups = self.groups(&reader, capture, &predictions, needed, room)?;
+        self.check(&groups, snapshot.topology().layers(), capture.epoch)?;
+        let probed = groups.iter();
+        let probed = probed.map(|(layer, group)| group.probe(*layer, needed, room));
+        Ok(Box::new(ProbedCapture {
+            snapshot: Arc::clone(snapshot),
+            groups: probed.collect::<Result<_>>()?,
+            num_classes: predictions.num_classes,
+        }))
     }
 }

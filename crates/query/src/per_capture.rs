@@ -7,7 +7,6 @@
 mod exec;
 
 use std::fmt::Debug;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -16,12 +15,13 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use trace::{CaptureId, EPOCH_COLUMN};
 
 use crate::call::Call;
+use crate::findings::{Findings, Wanted};
+use crate::limits::Top;
+use crate::room::Room;
 use crate::step::{StepExec, pushdown};
 use crate::table::TraceTable;
 use exec::Analyse;
@@ -33,10 +33,10 @@ const DEFAULT_TOP: usize = 20;
 /// more than any memory holds.
 ///
 /// # Errors
-/// If it is no number from 1 on.
+/// If it is no number of the range that there is room for.
 pub(crate) fn top_of(call: &Call) -> Result<usize> {
     match call.get("top")? {
-        Some(top) => Ok(NonZeroUsize::get(top)),
+        Some(top) => Ok(Top::count(top)),
         None if call.num_given() == 0 => Ok(DEFAULT_TOP),
         None => plan_err!("top has to be a number from 1 on"),
     }
@@ -50,26 +50,26 @@ pub(crate) trait CaptureAnalysis: Debug + Send + Sync {
     /// The columns of its rows; the first two are `epoch` and `step`.
     fn schema(&self) -> SchemaRef;
 
-    /// Begins with a capture.
-    fn begin(&self, capture: CaptureId) -> Box<dyn CaptureRows>;
+    /// The columns that the rows of a capture ascend by.
+    fn order(&self) -> &'static [&'static str];
+
+    /// Begins with a capture, of which these columns are wanted.
+    fn begin(&self, capture: CaptureId, wanted: &Wanted) -> Box<dyn CaptureRows>;
 }
 
 /// The rows of one capture, as they come: in the order of the neurons.
 pub(crate) trait CaptureRows: Send {
-    /// Takes rows of the source.
+    /// Takes rows of the source; what is kept of them is reserved before.
     ///
     /// # Errors
-    /// If the values are not what the analysis can be made of.
-    fn push(&mut self, rows: &RecordBatch) -> Result<()>;
-
-    /// How much memory is held.
-    fn num_bytes(&self) -> usize;
+    /// If the values are not what the analysis can be made of, or there is no room for them.
+    fn push(&mut self, rows: &RecordBatch, room: &Room) -> Result<()>;
 
     /// What comes of the capture.
     ///
     /// # Errors
-    /// If the values are not what the analysis can be made of.
-    fn finish(self: Box<Self>) -> Result<RecordBatch>;
+    /// If the values are not what the analysis can be made of, or there is no room for it.
+    fn finish(self: Box<Self>, room: &Room) -> Result<Box<dyn Findings>>;
 }
 
 /// A table whose rows are an analysis of each capture.
@@ -123,19 +123,10 @@ impl TableProvider for PerCapture {
             .collect();
         let filters = [filters, &self.filters].concat();
         let input = self.source.filtered(state, &columns, &filters).await?;
-        let step = Analyse(Arc::clone(&self.analysis));
-        let plan = Arc::new(StepExec::try_new(Arc::new(step), Some(input))?);
-        let Some(projection) = projection else {
-            return Ok(plan);
+        let step = Analyse {
+            analysis: Arc::clone(&self.analysis),
+            wanted: Wanted::new(&self.analysis.schema(), projection)?,
         };
-        let schema = self.analysis.schema();
-        let kept = projection.iter().map(|&index| {
-            let name = schema.field(index).name();
-            ProjectionExpr {
-                expr: Arc::new(Column::new(name, index)),
-                alias: name.clone(),
-            }
-        });
-        Ok(Arc::new(ProjectionExec::try_new(kept, plan)?))
+        Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
     }
 }

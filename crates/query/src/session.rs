@@ -20,6 +20,7 @@ use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use object_store::local::LocalFileSystem;
 use trace::{RunDir, RunInfo, Table};
 
+use crate::batch::batch_rows;
 use crate::build_side::physical_optimizer_rules;
 use crate::call::{SQL_FUNCTIONS, SqlFunction, is_run_function, run_function};
 use crate::error::{Known, QueryError, explain};
@@ -36,14 +37,6 @@ use crate::tables::{FACTS, recorded_table, table};
 /// Name of the SQL catalogue.
 pub(crate) const CATALOG: &str = "run";
 
-/// How large a batch of rows may become by its longest list.
-pub const BATCH_BYTES: usize = 16 << 20;
-
-/// The most rows a batch has.
-pub const MAX_BATCH_ROWS: usize = 8192;
-
-/// The fewest rows a batch has, however long its lists.
-pub const MIN_BATCH_ROWS: usize = 16;
 
 /// How a session uses the machine.
 #[derive(Debug, Clone, Default)]
@@ -171,7 +164,7 @@ impl QuerySession {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, Scope::EVERYTHING.schema_name())
             .with_information_schema(true)
-            .with_batch_size(batch_rows(longest_list(snapshot.run().info())));
+            .with_batch_size(batch_rows(snapshot.run().info()));
         if let Some(partitions) = options.target_partitions {
             config = config.with_target_partitions(partitions);
         }
@@ -222,6 +215,16 @@ impl QuerySession {
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    #[cfg(test)]
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared_snapshot(&self) -> SharedSnapshot {
+        Arc::clone(&self.snapshot)
     }
 
     /// Plans a named query.
@@ -344,18 +347,6 @@ fn register(context: &SessionContext, snapshot: &SharedSnapshot) -> Result<(), Q
     }
     context.register_catalog(CATALOG, Arc::new(catalog));
     Ok(())
-}
-
-/// The longest list that a row of the run's tables is likely to have.
-fn longest_list(info: &RunInfo) -> u64 {
-    let num_held_out = info.dataset.as_ref().map_or(512, |d| d.num_held_out);
-    u64::from(info.layers.width()).max(num_held_out.min(512))
-}
-
-/// Fewer rows a batch where lists are long: 8,192 rows of 11,008 floats are 361 MB.
-fn batch_rows(longest_list: u64) -> usize {
-    let row_bytes = (longest_list as usize).max(1) * size_of::<f32>();
-    (BATCH_BYTES / row_bytes).clamp(MIN_BATCH_ROWS, MAX_BATCH_ROWS)
 }
 
 /// The tables of a run, restricted to the captures of a scope. With no restriction, the named

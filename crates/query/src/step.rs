@@ -21,6 +21,8 @@ use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStrea
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream::BoxStream;
 
+use crate::room::Counters;
+
 /// How rows come of those of an input, or of nothing but what the step knows.
 pub(crate) trait Step: Debug + Send + Sync + 'static {
     /// The node's name.
@@ -58,6 +60,8 @@ pub(crate) struct Work {
     pub(crate) schema: SchemaRef,
     pub(crate) context: Arc<TaskContext>,
     pub(crate) metrics: BaselineMetrics,
+    /// Counts work of the step's own kind.
+    pub(crate) counters: Counters,
 }
 
 /// What rows ascend by, as far as the columns are there: a prefix of an order is one as well.
@@ -221,6 +225,7 @@ impl<S: Step> ExecutionPlan for StepExec<S> {
             schema: Arc::clone(&schema),
             context,
             metrics: BaselineMetrics::new(&self.metrics, partition),
+            counters: Counters::new(self.metrics.clone(), partition),
         })?;
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }

@@ -1,21 +1,25 @@
 //! `strongest_paths(top, class)`: the strongest chains of weights from an input to an output.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringBuilder,
+    Array, ArrayRef, Float64Array, Int32Array, ListBuilder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array};
 use datafusion::common::{Result, exec_datafusion_err, plan_err};
+use datafusion::physical_plan::metrics::Count;
 use trace::{CaptureId, Layer, Table, Topology};
 
-use crate::analysis::paths::{Chains, Origin, Origins};
+use crate::analysis::paths::{Chains, End, Origin, Origins};
 use crate::call::{Call, RunFunction};
 use crate::connections::{LayerSources, Sources};
+use crate::findings::{Findings, Wanted, unknown_column};
 use crate::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_of};
+use crate::room::Room;
 use crate::snapshot::SharedSnapshot;
 use crate::table::TraceTable;
 
@@ -149,12 +153,15 @@ impl CaptureAnalysis for StrongestPaths {
         schema()
     }
 
-    fn begin(&self, capture: CaptureId) -> Box<dyn CaptureRows> {
+    fn order(&self) -> &'static [&'static str] {
+        &["rank"]
+    }
+
+    fn begin(&self, _: CaptureId, _: &Wanted) -> Box<dyn CaptureRows> {
         Box::new(Weights {
             network: Arc::clone(&self.network),
             snapshot: Arc::clone(&self.snapshot),
             class: self.class,
-            capture,
             chains: Chains::new(self.top),
         })
     }
@@ -165,12 +172,11 @@ struct Weights {
     network: Arc<Network>,
     snapshot: SharedSnapshot,
     class: Option<u32>,
-    capture: CaptureId,
     chains: Chains,
 }
 
 impl CaptureRows for Weights {
-    fn push(&mut self, rows: &RecordBatch) -> Result<()> {
+    fn push(&mut self, rows: &RecordBatch, room: &Room) -> Result<()> {
         let neurons = as_int32_array(rows.column(2))?;
         let lists = as_list_array(rows.column(3))?;
         let values = as_float32_array(lists.values())?.values();
@@ -192,48 +198,80 @@ impl CaptureRows for Weights {
                 sources.check(layer, weights.len())?;
             }
             if let Some(origins) = self.network.origins.get(layer) {
+                let scratch = room.scratch();
+                scratch.try_grow(Chains::num_bytes_of_push(origins))?;
+                room.memory.try_grow(self.chains.num_bytes_into(origins))?;
                 self.chains.push(neuron, origins, weights);
             }
         }
         Ok(())
     }
 
-    fn num_bytes(&self) -> usize {
-        self.chains.num_bytes()
+    fn finish(self: Box<Self>, room: &Room) -> Result<Box<dyn Findings>> {
+        let ends = self.network.ends(self.class);
+        let bytes = self.chains.num_bytes_of_strongest(ends.clone());
+        room.memory.try_grow(bytes)?;
+        let strongest = self.chains.strongest(ends);
+        Ok(Box::new(Strongest {
+            walked: room.counter("chains_walked"),
+            first_output: self.network.ends(None).start,
+            chains: self.chains,
+            strongest,
+        }))
+    }
+}
+
+/// The strongest chains of a capture.
+struct Strongest {
+    first_output: i32,
+    chains: Chains,
+    strongest: Vec<End>,
+    /// Counts the chains that were walked back to their inputs.
+    walked: Count,
+}
+
+impl Findings for Strongest {
+    fn num_rows(&self) -> usize {
+        self.strongest.len()
     }
 
-    fn finish(self: Box<Self>) -> Result<RecordBatch> {
-        let ends = self.network.ends(self.class);
-        let first_output = self.network.ends(None).start;
-        let chains = self.chains.strongest(ends);
-        let num_rows = chains.len();
-        let ints = |values: Vec<i32>| -> ArrayRef { Arc::new(Int32Array::from(values)) };
-        let ends = chains.iter().map(|chain| chain.neurons.last());
-        let ends = ends.map(|end| end.expect("a chain ends in a neuron") - first_output);
-        let signs = chains
-            .iter()
-            .map(|chain| if chain.is_negative { -1 } else { 1 });
-        let mut paths = ListBuilder::new(StringBuilder::new()).with_field(name());
-        for chain in &chains {
-            paths
-                .values()
-                .append_value(format!("input_{}", chain.input));
-            for neuron in &chain.neurons {
-                paths.values().append_value(format!("n_{neuron}"));
+    fn column(&self, name: &str, rows: Range<usize>) -> Result<ArrayRef> {
+        let ends = self.strongest[rows.clone()].iter();
+        // A chain is walked back to its input only for a column that says something of it.
+        let chains = ends.clone().map(|end| {
+            self.walked.add(1);
+            self.chains.chain(*end)
+        });
+        Ok(match name {
+            "rank" => {
+                let ranks = rows.map(|row| row as i32 + 1);
+                Arc::new(Int32Array::from_iter_values(ranks))
             }
-            paths.append(true);
-        }
-        let columns: Vec<ArrayRef> = vec![
-            ints(vec![self.capture.epoch.0; num_rows]),
-            Arc::new(Int64Array::from(vec![self.capture.step.0; num_rows])),
-            ints((1..=num_rows as i32).collect()),
-            ints(ends.collect()),
-            Arc::new(Float64Array::from_iter_values(
-                chains.iter().map(|chain| chain.strength),
-            )),
-            ints(signs.collect()),
-            Arc::new(paths.finish()),
-        ];
-        Ok(RecordBatch::try_new(schema(), columns)?)
+            "class" => {
+                let classes = ends.map(|end| end.neuron - self.first_output);
+                Arc::new(Int32Array::from_iter_values(classes))
+            }
+            "strength" => {
+                let strengths = chains.map(|chain| chain.strength);
+                Arc::new(Float64Array::from_iter_values(strengths))
+            }
+            "sign" => {
+                let signs = chains.map(|chain| if chain.is_negative { -1 } else { 1 });
+                Arc::new(Int32Array::from_iter_values(signs))
+            }
+            "path" => {
+                let mut paths = ListBuilder::new(StringBuilder::new()).with_field(self::name());
+                for chain in chains {
+                    let names = paths.values();
+                    names.append_value(format!("input_{}", chain.input));
+                    for neuron in &chain.neurons {
+                        names.append_value(format!("n_{neuron}"));
+                    }
+                    paths.append(true);
+                }
+                Arc::new(paths.finish())
+            }
+            other => return unknown_column(STRONGEST_PATHS, other),
+        })
     }
 }

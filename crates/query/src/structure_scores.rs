@@ -11,7 +11,6 @@ mod scoring;
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
@@ -19,8 +18,12 @@ use trace::Half;
 
 use crate::analysis::Measure;
 use crate::call::{Call, RunFunction};
-use crate::held_out::{Capture, HeldOutAnalysis, HeldOutTable, Room};
-use crate::snapshot::{SharedSnapshot, Snapshot};
+use crate::findings::{Findings, Wanted};
+use crate::held_out::{Capture, HeldOutAnalysis, HeldOutTable};
+use crate::limits::{Bootstraps, Permutations, Size};
+use crate::room::Room;
+use crate::snapshot::SharedSnapshot;
+use scoring::Needed;
 
 /// Name of the table function, and of the named query over it.
 pub(crate) const STRUCTURE_SCORES: &str = "structure_scores";
@@ -69,11 +72,13 @@ impl RunFunction for StructureScoresFunction {
     fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
         let analysis = StructureScores {
             measure: call.get("measure")?.unwrap_or(Measure::Correlation),
-            permutations: call.get("permutations")?.unwrap_or(PERMUTATIONS),
+            permutations: call
+                .get("permutations")?
+                .map_or(PERMUTATIONS, Permutations::get),
             half: call.get("half")?.unwrap_or_default(),
             seed: call.get("seed")?.unwrap_or(SEED),
-            bootstraps: call.get("bootstraps")?.unwrap_or(0),
-            size: call.get("size")?.unwrap_or(SIZE),
+            bootstraps: call.get("bootstraps")?.map_or(0, Bootstraps::get),
+            size: call.get("size")?.map_or(SIZE, Size::get),
         };
         HeldOutTable::of_call(&self.snapshot, call, analysis)
     }
@@ -96,13 +101,14 @@ impl HeldOutAnalysis for StructureScores {
         STRUCTURE_SCORES
     }
 
-    fn told(&self) -> String {
+    fn told(&self, wanted: &Wanted) -> String {
+        let needed = Needed::of(self, wanted);
         format!(
             "measure={}, permutations={}, half={}, bootstraps={}",
             self.measure.name(),
-            self.permutations,
+            needed.permutations,
             self.half,
-            self.bootstraps
+            needed.bootstraps
         )
     }
 
@@ -128,8 +134,15 @@ impl HeldOutAnalysis for StructureScores {
         &["class", "rank", "neuron"]
     }
 
-    fn rows(&self, snapshot: &Snapshot, capture: &Capture, room: &Room) -> Result<RecordBatch> {
-        let scored = scoring::score(self, snapshot, capture, room)?;
-        rows::rows(self, snapshot, capture, &scored)
+    fn find(
+        &self,
+        snapshot: &SharedSnapshot,
+        capture: &Capture,
+        wanted: &Wanted,
+        room: &Room,
+    ) -> Result<Box<dyn Findings>> {
+        let needed = Needed::of(self, wanted);
+        let scored = scoring::score(self, needed, snapshot, capture, room)?;
+        Ok(Box::new(scored))
     }
 }

@@ -37,6 +37,13 @@ impl Membership {
         Self::of(samples, classes, num_classes)
     }
 
+    /// At most how many bytes a membership takes.
+    pub fn num_bytes_of(num_samples: usize, num_classes: usize) -> usize {
+        // While they are collected, vectors have room for up to twice of what there is.
+        let of_samples = num_samples.saturating_mul(4 * size_of::<u32>());
+        of_samples.saturating_add(num_classes.saturating_mul(size_of::<u32>()))
+    }
+
     fn of(samples: Vec<u32>, classes: Vec<u32>, num_classes: usize) -> Self {
         let mut counts = vec![0; num_classes];
         for &class in &classes {
@@ -213,6 +220,14 @@ impl<'a> Scorer<'a> {
             in_bin: vec![[0; NUM_BINS]; num_classes],
             scores: vec![None; num_classes],
         }
+    }
+
+    /// How many bytes a scorer for these classes takes.
+    pub fn num_bytes_of(membership: &Membership) -> usize {
+        let of_sample = size_of::<(f64, f64, u32, u8, u64)>();
+        let of_class = size_of::<(f64, u64, [u32; NUM_BINS], Option<Scores>)>();
+        let of_samples = (membership.num_samples() + 1).saturating_mul(of_sample);
+        of_samples.saturating_add(membership.num_classes().saturating_mul(of_class))
     }
 
     /// The scores of a neuron by class, from its activations by sample.

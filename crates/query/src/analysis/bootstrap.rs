@@ -50,13 +50,22 @@ impl Bootstrap {
         }
     }
 
-    /// How many bytes the draws take.
-    pub fn num_bytes(&self) -> usize {
-        let of_draw = |draw: &Draw| {
-            let kept = draw.strongest.len() * self.size * size_of::<(f64, u32)>();
-            draw.membership.num_samples() * 2 * size_of::<u32>() + kept
-        };
-        self.draws.iter().map(of_draw).sum()
+    /// At most how many bytes so many draws take, whatever neurons they are shown.
+    pub fn num_bytes_of(membership: &Membership, num_draws: usize, size: usize) -> usize {
+        let (num_samples, num_classes) = (membership.num_samples(), membership.num_classes());
+        // A vector grows by doubling, from four values on.
+        let kept = size.max(4).checked_next_power_of_two().unwrap_or(size);
+        let of_class = kept.saturating_mul(size_of::<(f64, u32)>());
+        let of_class = of_class.saturating_add(size_of::<Vec<(f64, u32)>>());
+        let of_draw = Membership::num_bytes_of(num_samples, num_classes)
+            .saturating_add(num_classes.saturating_mul(of_class))
+            .saturating_add(size_of::<Draw>());
+        num_draws.saturating_mul(of_draw)
+    }
+
+    /// How many bytes [`add`](Self::add) takes on each thread.
+    pub fn num_bytes_of_thread(membership: &Membership) -> usize {
+        Scorer::num_bytes_of(membership)
     }
 
     /// Scores neurons on every draw, on so many threads. Of equally strong ones the lower number
@@ -99,8 +108,8 @@ impl Draw {
                 let strength = measure.strength(measure.score(scores));
                 let place = strongest.partition_point(|(kept, _)| *kept >= strength);
                 if place < size {
+                    strongest.truncate(size - 1);
                     strongest.insert(place, (strength, neuron));
-                    strongest.truncate(size);
                 }
             }
         }

@@ -14,48 +14,55 @@ const BLOCK: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Standardized {
     length: usize,
-    values: Vec<f64>,
-    /// Whether each can be correlated at all: it is finite and not constant.
-    varies: Vec<bool>,
+    series: Vec<Series>,
+}
+
+#[derive(Debug)]
+struct Series {
+    values: Box<[f64]>,
+    /// Whether it can be correlated at all: it is finite and not constant.
+    varies: bool,
 }
 
 impl Standardized {
     /// Adds a series, of the length of those before.
     pub(crate) fn push(&mut self, series: &[f32]) {
-        debug_assert!(self.varies.is_empty() || self.length == series.len());
+        debug_assert!(self.series.is_empty() || self.length == series.len());
         self.length = series.len();
-        let start = self.values.len();
-        self.values.extend(series.iter().copied().map(f64::from));
-        let added = &mut self.values[start..];
         let varies = series.iter().all(|value| value.is_finite()) && !is_constant(series);
-        self.varies.push(varies);
-        if !varies {
-            return;
+        let mut values: Box<[f64]> = series.iter().copied().map(f64::from).collect();
+        if varies {
+            let mean = sum_over(&values, &values, |x, _| x) / values.len() as f64;
+            values.iter_mut().for_each(|value| *value -= mean);
+            let length = dot(&values, &values).sqrt();
+            values.iter_mut().for_each(|value| *value /= length);
         }
-        let mean = sum_over(added, added, |x, _| x) / added.len() as f64;
-        added.iter_mut().for_each(|value| *value -= mean);
-        let length = dot(added, added).sqrt();
-        added.iter_mut().for_each(|value| *value /= length);
+        self.series.push(Series { values, varies });
     }
 
     /// How many series there are.
     pub(crate) fn len(&self) -> usize {
-        self.varies.len()
+        self.series.len()
     }
 
-    /// How long they are.
-    pub(crate) fn series_len(&self) -> usize {
-        self.length
+    /// At most how many bytes a series of that length takes.
+    pub(crate) fn num_bytes_of(length: usize) -> usize {
+        // Their vector doubles, and both are there while it does.
+        let place = 3 * size_of::<Series>();
+        length
+            .saturating_mul(size_of::<f64>())
+            .saturating_add(place)
     }
 
-    /// How much memory they take.
-    pub(crate) fn num_bytes(&self) -> usize {
-        self.values.capacity() * size_of::<f64>() + self.varies.capacity()
+    /// At most how many bytes [`top_pairs`](Self::top_pairs) takes.
+    pub(crate) fn num_bytes_of_top(&self, top: usize) -> usize {
+        let each = size_of::<Ranked>() + size_of::<Pair>();
+        top.min(num_pairs(self.len())).saturating_mul(each)
     }
 
     /// Whether a series can be correlated at all: it is finite and not constant.
     pub(crate) fn varies(&self, index: usize) -> bool {
-        self.varies[index]
+        self.series[index].varies
     }
 
     /// Pearson's correlation of two series that can be correlated.
@@ -64,7 +71,7 @@ impl Standardized {
     }
 
     fn series(&self, index: usize) -> &[f64] {
-        &self.values[index * self.length..][..self.length]
+        &self.series[index].values
     }
 
     /// The `top` pairs with the largest correlation by its amount, largest first; of equal ones the
@@ -73,14 +80,15 @@ impl Standardized {
     /// The correlations are those of a Gram matrix of which a block at a time is made, and the best
     /// pairs alone are kept.
     pub(crate) fn top_pairs(&self, top: usize) -> Vec<Pair> {
-        let mut best: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();
+        let top = top.min(num_pairs(self.len()));
+        let mut best: BinaryHeap<Reverse<Ranked>> = BinaryHeap::with_capacity(top);
         let starts = || (0..self.len()).step_by(BLOCK);
         for block_a in starts() {
             for block_b in starts().skip(block_a / BLOCK) {
                 let end_b = self.len().min(block_b + BLOCK);
                 for a in block_a..self.len().min(block_a + BLOCK) {
                     for b in block_b.max(a + 1)..end_b {
-                        if !self.varies[a] || !self.varies[b] {
+                        if !self.varies(a) || !self.varies(b) {
                             continue;
                         }
                         let correlation = self.correlation(a, b);
@@ -89,9 +97,10 @@ impl Standardized {
                 }
             }
         }
-        let mut best: Vec<Ranked> = best.into_iter().map(|Reverse(pair)| pair).collect();
-        best.sort_unstable_by(|a, b| b.cmp(a));
-        let mut pairs: Vec<Pair> = best.into_iter().map(Ranked::pair).collect();
+        // The greatest first: it is the least of the reversed.
+        let best = best.into_sorted_vec();
+        let mut pairs = Vec::with_capacity(top);
+        pairs.extend(best.into_iter().map(|Reverse(pair)| pair.pair()));
         pairs.extend(self.undefined_pairs().take(top - pairs.len()));
         pairs
     }
@@ -99,13 +108,19 @@ impl Standardized {
     fn undefined_pairs(&self) -> impl Iterator<Item = Pair> {
         let pairs = (0..self.len()).flat_map(|a| (a + 1..self.len()).map(move |b| (a, b)));
         pairs
-            .filter(|&(a, b)| !self.varies[a] || !self.varies[b])
+            .filter(|&(a, b)| !self.varies(a) || !self.varies(b))
             .map(|(a, b)| Pair {
                 a,
                 b,
                 correlation: None,
             })
     }
+}
+
+/// How many pairs so many things make.
+pub(crate) fn num_pairs(len: usize) -> usize {
+    let (len, others) = (len as u128, len.saturating_sub(1) as u128);
+    usize::try_from(len * others / 2).unwrap_or(usize::MAX)
 }
 
 /// Two series by their places, the first before the second.

@@ -13,7 +13,9 @@ use smartcore::linalg::basic::arrays::MutArray as _;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use trace::KeyedRng;
 
-use super::probe::{INVERSE_PENALTY, NUM_FOLDS, Scaler, auc_of, dot, fit, folds};
+use super::probe::{
+    INVERSE_PENALTY, NUM_FOLDS, Scaler, auc_of, dot, fit, folds, joint_power_bytes,
+};
 
 /// A tree's leaf has at least so many samples.
 const MIN_LEAF: usize = 2;
@@ -33,29 +35,40 @@ pub struct HeldOutAuc {
     pub deviation: f64,
 }
 
-/// What a neuron is to both models.
+/// How much a neuron matters to the forest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NeuronImportance {
     /// By how much the forest's AUC falls where the neuron's activations are shuffled among the
     /// samples that it was not fitted to (Breiman, 2001), the mean over the folds. Of neurons that
     /// say the same, each can stand in for the other, and neither is important by itself.
-    pub importance: f64,
+    pub mean: f64,
     /// Its standard deviation over the folds.
     pub deviation: f64,
-    /// Its weight in the logistic regression, by which standardised activations speak for a sample
-    /// that the network is right about: the mean over the folds.
-    pub coefficient: f64,
 }
 
-/// What neurons tell of whether the network is right.
+/// What is fitted, and asked of what was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetaModelParts {
+    /// A random forest of so many trees; none for no forest.
+    pub trees: Option<usize>,
+    /// Whether the forest is asked how much each neuron matters to it.
+    pub importances: bool,
+    /// Whether a logistic regression is fitted.
+    pub linear: bool,
+}
+
+/// What neurons tell of whether the network is right, as far as it was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetaModel {
     /// Of the random forest.
-    pub forest: HeldOutAuc,
+    pub forest: Option<HeldOutAuc>,
     /// Of the logistic regression.
-    pub linear: HeldOutAuc,
-    /// By neuron.
-    pub neurons: Vec<NeuronImportance>,
+    pub linear: Option<HeldOutAuc>,
+    /// By neuron, how much it matters to the forest.
+    pub importances: Option<Vec<NeuronImportance>>,
+    /// By neuron, its weight in the logistic regression, by which standardised activations speak for a
+    /// sample that the network is right about: the mean over the folds.
+    pub coefficients: Option<Vec<f64>>,
 }
 
 /// Why there is no meta-model.
@@ -84,7 +97,7 @@ pub enum MetaModelError {
     Forest(#[from] Failed),
 }
 
-/// Cross-validates both models: each is fitted [`NUM_FOLDS`] times, and judged on the fold that is
+/// Cross-validates the models: each is fitted [`NUM_FOLDS`] times, and judged on the fold that is
 /// left out; the `j`-th sample of either side is in fold `j` modulo [`NUM_FOLDS`].
 ///
 /// `neurons` are the activations of each by sample, `is_right` says which samples the network is
@@ -98,7 +111,7 @@ pub enum MetaModelError {
 pub fn meta_model(
     neurons: &[&[f32]],
     is_right: &[bool],
-    num_trees: usize,
+    parts: MetaModelParts,
     seed: u64,
     num_threads: usize,
 ) -> Result<MetaModel, MetaModelError> {
@@ -126,7 +139,7 @@ pub fn meta_model(
             scope.spawn(move || {
                 let judge = |&fold: &usize| {
                     let fold = Fold::new(neurons, is_right, of_sample, fold);
-                    fold.judge(num_trees, seed)
+                    fold.judge(parts, seed)
                 };
                 part.iter().map(judge).collect::<Result<Vec<Judged>, _>>()
             })
@@ -139,25 +152,56 @@ pub fn meta_model(
         joined.collect::<Result<Vec<_>, Failed>>()
     })?;
     let judged: Vec<Judged> = judged.into_iter().flatten().collect();
-    let auc = |of: fn(&Judged) -> f64| {
-        let (mean, deviation) = mean_and_deviation(judged.iter().map(of));
-        HeldOutAuc { mean, deviation }
-    };
-    let neurons = (0..neurons.len()).map(|neuron| {
-        let falls = judged.iter().map(|fold| fold.falls[neuron]);
-        let (importance, deviation) = mean_and_deviation(falls);
-        let coefficients = judged.iter().map(|fold| fold.coefficients[neuron]);
-        NeuronImportance {
-            importance,
-            deviation,
-            coefficient: mean_and_deviation(coefficients).0,
-        }
-    });
     Ok(MetaModel {
-        forest: auc(|fold| fold.forest),
-        linear: auc(|fold| fold.linear),
-        neurons: neurons.collect(),
+        forest: auc_of_folds(&judged, |fold| Some(fold.forest.as_ref()?.auc)),
+        linear: auc_of_folds(&judged, |fold| Some(fold.linear.as_ref()?.auc)),
+        importances: of_neurons(&judged, |fold| fold.forest.as_ref()?.falls.as_deref()).map(
+            |of_neurons| {
+                let of_neurons = of_neurons.into_iter();
+                of_neurons
+                    .map(|(mean, deviation)| NeuronImportance { mean, deviation })
+                    .collect()
+            },
+        ),
+        coefficients: of_neurons(&judged, |fold| Some(&fold.linear.as_ref()?.coefficients))
+            .map(|of_neurons| of_neurons.into_iter().map(|(mean, _)| mean).collect()),
     })
+}
+
+/// At most how many bytes [`meta_model`] takes on each thread.
+pub fn meta_model_bytes(num_neurons: usize, num_samples: usize, parts: MetaModelParts) -> usize {
+    let linear = match parts.linear {
+        true => joint_power_bytes(num_neurons, num_samples),
+        false => 0,
+    };
+    let forest = parts.trees.map_or(0, |num_trees| {
+        // Activations; samples in the order of each neuron, and those that a tree is grown from.
+        let of_value = size_of::<f32>() + 3 * size_of::<usize>();
+        let values = num_samples.saturating_mul(num_neurons);
+        // A tree has fewer nodes than samples, of ten words each; a vector may have grown to twice that.
+        let tree = num_samples.saturating_mul(2 * 10 * size_of::<usize>());
+        let of_samples = num_samples.saturating_mul(128);
+        values
+            .saturating_mul(of_value)
+            .saturating_add(num_trees.saturating_mul(tree))
+            .saturating_add(of_samples)
+    });
+    let of_neurons = num_neurons.saturating_mul(64);
+    linear.saturating_add(forest).saturating_add(of_neurons)
+}
+
+fn auc_of_folds(judged: &[Judged], of: fn(&Judged) -> Option<f64>) -> Option<HeldOutAuc> {
+    let aucs = judged.iter().map(of).collect::<Option<Vec<f64>>>()?;
+    let (mean, deviation) = mean_and_deviation(aucs.iter().copied());
+    Some(HeldOutAuc { mean, deviation })
+}
+
+/// By neuron, the mean and deviation over the folds of what each says of it.
+fn of_neurons(judged: &[Judged], of: fn(&Judged) -> Option<&[f64]>) -> Option<Vec<(f64, f64)>> {
+    let folds = judged.iter().map(of).collect::<Option<Vec<&[f64]>>>()?;
+    let num_neurons = folds.first().map_or(0, |fold| fold.len());
+    let of_neuron = |neuron| mean_and_deviation(folds.iter().map(move |fold| fold[neuron]));
+    Some((0..num_neurons).map(of_neuron).collect())
 }
 
 /// How well a score that needs no fitting, as the network's own confidence, puts the samples of each
@@ -194,10 +238,18 @@ struct Fold<'a> {
 
 /// What a fold showed.
 struct Judged {
-    forest: f64,
-    linear: f64,
+    forest: Option<JudgedForest>,
+    linear: Option<JudgedLinear>,
+}
+
+struct JudgedForest {
+    auc: f64,
     /// By neuron: how much less the forest tells with its activations shuffled.
-    falls: Vec<f64>,
+    falls: Option<Vec<f64>>,
+}
+
+struct JudgedLinear {
+    auc: f64,
     /// By neuron.
     coefficients: Vec<f64>,
 }
@@ -222,18 +274,17 @@ impl<'a> Fold<'a> {
         }
     }
 
-    fn judge(&self, num_trees: usize, seed: u64) -> Result<Judged, Failed> {
-        let (linear, coefficients) = self.linear();
-        let (forest, falls) = self.forest(num_trees, seed)?;
+    fn judge(&self, parts: MetaModelParts, seed: u64) -> Result<Judged, Failed> {
+        let forest = parts
+            .trees
+            .map(|num_trees| self.forest(num_trees, parts.importances, seed));
         Ok(Judged {
-            forest,
-            linear,
-            falls,
-            coefficients,
+            linear: parts.linear.then(|| self.linear()),
+            forest: forest.transpose()?,
         })
     }
 
-    fn linear(&self) -> (f64, Vec<f64>) {
+    fn linear(&self) -> JudgedLinear {
         let scaler = Scaler::of(self.neurons, &self.fitted);
         let design = scaler.design(self.neurons, &self.fitted);
         let mut weights = fit(&design, &self.fitted_labels, INVERSE_PENALTY);
@@ -241,10 +292,18 @@ impl<'a> Fold<'a> {
         let decisions: Vec<f64> = rows.iter().map(|row| dot(row, &weights)).collect();
         let auc = auc_of(&decisions, &self.held_out_labels);
         weights.truncate(self.neurons.len());
-        (auc, weights)
+        JudgedLinear {
+            auc,
+            coefficients: weights,
+        }
     }
 
-    fn forest(&self, num_trees: usize, seed: u64) -> Result<(f64, Vec<f64>), Failed> {
+    fn forest(
+        &self,
+        num_trees: usize,
+        with_importances: bool,
+        seed: u64,
+    ) -> Result<JudgedForest, Failed> {
         let targets: Vec<f64> = self.fitted_labels.iter().map(|&l| l.into()).collect();
         // A regression of 0 and 1: the mean over the trees is a probability, where a vote is a class.
         let parameters = RandomForestRegressorParameters::default()
@@ -261,6 +320,12 @@ impl<'a> Fold<'a> {
             Ok(auc_of(&forest.predict(rows)?, &self.held_out_labels))
         };
         let undisturbed = auc(&held_out)?;
+        if !with_importances {
+            return Ok(JudgedForest {
+                auc: undisturbed,
+                falls: None,
+            });
+        }
         let mut falls = Vec::with_capacity(self.neurons.len());
         for (neuron, activations) in self.neurons.iter().enumerate() {
             let key = [seed, RANDOM_STREAM, self.number as u64, neuron as u64 + 1];
@@ -270,7 +335,10 @@ impl<'a> Fold<'a> {
             falls.push(undisturbed - auc(&held_out)?);
             put(&mut held_out, neuron, activations, &self.held_out);
         }
-        Ok((undisturbed, falls))
+        Ok(JudgedForest {
+            auc: undisturbed,
+            falls: Some(falls),
+        })
     }
 
     /// A row a sample.
@@ -279,7 +347,8 @@ impl<'a> Fold<'a> {
             let neuron: &'a [f32] = neuron;
             samples.iter().map(move |&sample| neuron[sample])
         };
-        let by_column = self.neurons.iter().flat_map(of_neuron).collect();
+        let mut by_column = Vec::with_capacity(samples.len() * self.neurons.len());
+        by_column.extend(self.neurons.iter().flat_map(of_neuron));
         DenseMatrix::new(samples.len(), self.neurons.len(), by_column, true)
     }
 }

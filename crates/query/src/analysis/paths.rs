@@ -60,7 +60,14 @@ struct Link {
 pub(crate) struct Chains {
     top: usize,
     into: HashMap<i32, Vec<Link>>,
-    num_links: usize,
+}
+
+/// Where a chain ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct End {
+    pub(crate) neuron: i32,
+    /// Which of the chains into the neuron.
+    rank: u32,
 }
 
 /// A chain from an input to a neuron.
@@ -111,8 +118,33 @@ impl Chains {
         Self {
             top,
             into: HashMap::new(),
-            num_links: 0,
         }
+    }
+
+    /// At most how many bytes [`push`](Self::push) takes of a neuron with these origins, beside the
+    /// chains that it keeps.
+    pub(crate) fn num_bytes_of_push(origins: &Origins) -> usize {
+        let of_origin = size_of::<f32>() + size_of::<Candidate>();
+        origins.origins.len().saturating_mul(of_origin)
+    }
+
+    /// At most how many bytes the chains into a neuron with these origins take: it has at most so many.
+    pub(crate) fn num_bytes_into(&self, origins: &Origins) -> usize {
+        let place = 3 * size_of::<(i32, Vec<Link>)>();
+        let links = self.num_links_into(origins);
+        links
+            .saturating_mul(size_of::<Link>())
+            .saturating_add(place)
+    }
+
+    /// At most how many chains lead into a neuron with these origins.
+    fn num_links_into(&self, origins: &Origins) -> usize {
+        let through = |origin: &Origin| match origin {
+            Origin::Input(_) => 1,
+            Origin::Neuron(neuron) => self.into.get(neuron).map_or(0, Vec::len),
+        };
+        let all = origins.origins.iter().map(through);
+        all.fold(0, usize::saturating_add).min(self.top)
     }
 
     /// Adds a neuron after all those that it sees. Of several weights from the same origin, as a
@@ -143,8 +175,9 @@ impl Chains {
         };
         // The next of each origin's, which come strongest first.
         let first = (0..strongest.len()).filter_map(|place| candidate(place, 0));
-        let mut next: BinaryHeap<Candidate> = first.collect();
-        let mut links = Vec::new();
+        let mut next: BinaryHeap<Candidate> = BinaryHeap::with_capacity(strongest.len());
+        next.extend(first);
+        let mut links = Vec::with_capacity(self.num_links_into(origins));
         while links.len() < self.top
             && let Some(best) = next.pop()
         {
@@ -157,37 +190,45 @@ impl Chains {
             next.extend(candidate(best.place, best.rank + 1));
         }
         if !links.is_empty() {
-            self.num_links += links.len();
             self.into.insert(neuron, links);
         }
     }
 
-    /// The `top` strongest chains to any of `ends`, strongest first.
-    pub(crate) fn strongest(&self, ends: impl Iterator<Item = i32>) -> Vec<Chain> {
-        let mut ends: Vec<(f64, i32, u32)> = ends
-            .flat_map(|neuron| {
-                let links = self.into.get(&neuron).into_iter().flatten();
-                links
-                    .zip(0..)
-                    .map(move |(link, rank)| (link.log, neuron, rank))
-            })
-            .collect();
-        ends.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-        ends.truncate(self.top);
-        let chains = ends.into_iter();
-        chains
-            .map(|(_, neuron, rank)| self.chain(neuron, rank))
-            .collect()
+    /// At most how many bytes [`strongest`](Self::strongest) takes.
+    pub(crate) fn num_bytes_of_strongest(&self, ends: impl Iterator<Item = i32>) -> usize {
+        let links = ends.map(|neuron| self.into.get(&neuron).map_or(0, Vec::len));
+        let links = links.fold(0, usize::saturating_add);
+        links.saturating_mul(size_of::<(f64, End)>() + size_of::<End>())
     }
 
-    fn chain(&self, end: i32, rank: u32) -> Chain {
+    /// The ends of the `top` strongest chains to any of `ends`, strongest first.
+    pub(crate) fn strongest(&self, ends: impl Iterator<Item = i32> + Clone) -> Vec<End> {
+        let links_into = |neuron: i32| self.into.get(&neuron).into_iter().flatten();
+        let num_links = ends.clone().map(|neuron| links_into(neuron).count()).sum();
+        let mut found: Vec<(f64, End)> = Vec::with_capacity(num_links);
+        found.extend(ends.flat_map(|neuron| {
+            let links = links_into(neuron).zip(0..);
+            links.map(move |(link, rank)| (link.log, End { neuron, rank }))
+        }));
+        // No two ends are the same.
+        found.sort_unstable_by(|(a, first), (b, second)| {
+            b.total_cmp(a).then_with(|| first.cmp(second))
+        });
+        found.truncate(self.top);
+        let mut strongest = Vec::with_capacity(found.len());
+        strongest.extend(found.into_iter().map(|(_, end)| end));
+        strongest
+    }
+
+    /// The chain to an end.
+    pub(crate) fn chain(&self, end: End) -> Chain {
         let mut chain = Chain {
             strength: 1.0,
             is_negative: false,
             input: 0,
             neurons: Vec::new(),
         };
-        let mut at = (Origin::Neuron(end), rank);
+        let mut at = (Origin::Neuron(end.neuron), end.rank);
         while let (Origin::Neuron(neuron), rank) = at {
             let link = self.into[&neuron][rank as usize];
             chain.neurons.push(neuron);
@@ -200,11 +241,6 @@ impl Chains {
         }
         chain.neurons.reverse();
         chain
-    }
-
-    /// How much memory the chains take.
-    pub(crate) fn num_bytes(&self) -> usize {
-        self.num_links * size_of::<Link>() + self.into.len() * size_of::<(i32, Vec<Link>)>()
     }
 }
 

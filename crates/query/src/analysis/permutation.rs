@@ -56,11 +56,19 @@ impl Candidates {
         }
     }
 
-    /// How many bytes a neuron takes.
-    pub fn neuron_bytes(measure: Measure, num_samples: usize) -> usize {
+    /// At most how many bytes so many neurons take.
+    pub fn num_bytes_of(measure: Measure, num_samples: usize, num_neurons: usize) -> usize {
         match measure {
-            Measure::MutualInformation => num_samples + size_of::<Binned>(),
-            Measure::Correlation | Measure::Auc => num_samples * size_of::<f64>(),
+            Measure::MutualInformation => {
+                // Vectors grow by doubling.
+                let of_neuron = num_samples.saturating_add(2 * size_of::<Binned>());
+                num_neurons.saturating_mul(of_neuron)
+            }
+            Measure::Correlation | Measure::Auc => {
+                let block = num_samples.saturating_mul(size_of::<[f64; LANES]>());
+                let block = block.saturating_add(2 * size_of::<Vec<[f64; LANES]>>());
+                num_neurons.div_ceil(LANES).saturating_mul(block)
+            }
         }
     }
 
@@ -122,6 +130,22 @@ impl NullMaxima {
             seed,
             maxima: vec![0.0; num_permutations],
         }
+    }
+
+    /// How many bytes so many permutations take.
+    pub fn num_bytes_of(num_permutations: usize) -> usize {
+        num_permutations.saturating_mul(size_of::<f64>())
+    }
+
+    /// How many bytes [`add`](Self::add) takes on each thread.
+    pub fn num_bytes_of_thread(membership: &Membership) -> usize {
+        let permuted = PERMUTATIONS_AT_ONCE * size_of::<u32>();
+        let of_samples = membership.num_samples().saturating_mul(permuted);
+        // The sums of a class, or its table, and what all threads have in common.
+        let of_class = size_of::<([f64; LANES], [u32; NUM_BINS], f64)>();
+        let of_classes = membership.num_classes().saturating_mul(of_class);
+        let shared = (membership.num_samples() + 1).saturating_mul(size_of::<f64>());
+        of_samples.saturating_add(of_classes).saturating_add(shared)
     }
 
     /// Goes through more neurons, on so many threads. All neurons must be of the same samples and

@@ -40,15 +40,7 @@ pub struct JointPower {
 /// If a neuron has fewer activations than there are samples.
 pub fn joint_power(neurons: &[&[f32]], is_member: &[bool]) -> Option<JointPower> {
     let num_samples = is_member.len();
-    let num_members = is_member.iter().filter(|member| **member).count();
-    let larger_side = num_members.max(num_samples - num_members);
-    let is_finite = |neuron: &&[f32]| neuron[..num_samples].iter().all(|v| v.is_finite());
-    if num_samples - larger_side < NUM_FOLDS || neurons.is_empty() {
-        return None;
-    }
-    if !neurons.iter().all(is_finite) {
-        return None;
-    }
+    let majority = majority(neurons, is_member)?;
     let folds = folds(is_member);
     let (mut auc, mut num_right) = (0.0, 0);
     for fold in 0..NUM_FOLDS {
@@ -68,8 +60,36 @@ pub fn joint_power(neurons: &[&[f32]], is_member: &[bool]) -> Option<JointPower>
     Some(JointPower {
         auc: auc / NUM_FOLDS as f64,
         accuracy: num_right as f64 / num_samples as f64,
-        majority: larger_side as f64 / num_samples as f64,
+        majority,
     })
+}
+
+/// [`JointPower::majority`] alone, for which no probe is fitted; none where there is no joint power.
+///
+/// # Panics
+/// If a neuron has fewer activations than there are samples.
+pub fn majority(neurons: &[&[f32]], is_member: &[bool]) -> Option<f64> {
+    let num_samples = is_member.len();
+    let num_members = is_member.iter().filter(|member| **member).count();
+    let larger_side = num_members.max(num_samples - num_members);
+    let is_finite = |neuron: &&[f32]| neuron[..num_samples].iter().all(|v| v.is_finite());
+    if num_samples - larger_side < NUM_FOLDS || neurons.is_empty() {
+        return None;
+    }
+    let is_known = neurons.iter().all(is_finite);
+    is_known.then(|| larger_side as f64 / num_samples as f64)
+}
+
+/// At most how many bytes [`joint_power`] takes.
+pub fn joint_power_bytes(num_neurons: usize, num_samples: usize) -> usize {
+    let width = num_neurons.saturating_add(1);
+    let row = width.saturating_mul(size_of::<f64>());
+    let row = row.saturating_add(size_of::<Vec<f64>>());
+    // A row a sample, fitted or held out; half a square of the width; a few vectors of either side.
+    let of_samples = num_samples.saturating_mul(row.saturating_add(128));
+    let square = width.saturating_mul(row) / 2;
+    let vectors = width.saturating_mul(8 * size_of::<f64>());
+    of_samples.saturating_add(square).saturating_add(vectors)
 }
 
 pub(super) fn auc_of(decisions: &[f64], labels: &[bool]) -> f64 {

@@ -1,5 +1,7 @@
 //! The files of a capture, and what they say of the held-out samples.
 
+use std::collections::BTreeSet;
+
 use arrow::array::{Array, Int32Array, ListArray, RecordBatch, StringArray};
 use arrow::buffer::ScalarBuffer;
 use datafusion::common::cast::{
@@ -7,8 +9,10 @@ use datafusion::common::cast::{
     as_string_array,
 };
 use datafusion::common::{Result, exec_err};
-use trace::{Half, Table};
+use datafusion::execution::memory_pool::MemoryReservation;
+use trace::{CaptureId, Epoch, Half, Step, Table, Topology};
 
+use crate::room::{Room, filled, reserve};
 use crate::snapshot::Snapshot;
 use crate::table::TableFiles;
 
@@ -34,6 +38,23 @@ impl Capture {
             activations: Vec::new(),
         }
     }
+
+    /// How many neurons have activations, at most.
+    pub(crate) fn num_neurons(&self, topology: &Topology) -> usize {
+        let layers = self.activations.iter().map(|(layer, _)| *layer);
+        let layers: BTreeSet<usize> = layers.collect();
+        let units = layers
+            .into_iter()
+            .map(|layer| topology.layers()[layer].num_units);
+        units.map(|units| units as usize).sum()
+    }
+
+    pub(super) fn id(&self) -> CaptureId {
+        CaptureId {
+            epoch: Epoch(self.epoch),
+            step: Step(self.step),
+        }
+    }
 }
 
 /// What the network took the held-out samples for.
@@ -44,21 +65,28 @@ pub(crate) struct Predictions {
     pub(crate) num_classes: usize,
 }
 
+/// Whether the network is right about each sample, and how confident it is; none where that is not
+/// known.
+pub(crate) type Answers = Vec<Option<(bool, f32)>>;
+
 /// Reads captures.
 #[derive(Debug)]
 pub(crate) struct HeldOutReader<'a> {
     snapshot: &'a Snapshot,
+    room: &'a Room,
     activations: TableFiles,
     classifications: TableFiles,
 }
 
 impl<'a> HeldOutReader<'a> {
-    /// Reads at most `batch_rows` rows at a time.
-    pub(crate) fn try_new(snapshot: &'a Snapshot, batch_rows: usize) -> Result<Self> {
-        let files =
-            |table, columns: &[&str]| TableFiles::try_new(snapshot, table, columns, batch_rows);
+    /// Reads as many rows at a time as there is `room` for.
+    pub(crate) fn try_new(snapshot: &'a Snapshot, room: &'a Room) -> Result<Self> {
+        let files = |table, columns: &[&str]| {
+            TableFiles::try_new(snapshot, table, columns, room.batch_rows)
+        };
         Ok(Self {
             snapshot,
+            room,
             activations: files(Table::Activations, &["phase", "neuron", "activations"])?,
             classifications: files(
                 Table::Classifications,
@@ -82,15 +110,18 @@ impl<'a> HeldOutReader<'a> {
         half: Half,
         seed: u64,
     ) -> Result<Predictions> {
-        let rows = self.classified(capture)?;
-        let num_samples = rows.iter().map(|row| row.sample + 1).max().unwrap_or(0);
-        let mut targets = vec![None; num_samples];
-        let mut predicted = vec![None; num_samples];
+        let scratch = self.room.scratch();
+        let rows = self.classified(capture, &scratch)?;
+        let num_samples = num_samples(&rows);
+        let mut targets = filled(&scratch, None, num_samples)?;
+        let mut predicted = filled(&scratch, None, num_samples)?;
         for row in rows {
             targets[row.sample] = row.target;
             predicted[row.sample] = row.predicted.and_then(|class| u32::try_from(class).ok());
         }
-        let mut classes = vec![None; num_samples];
+        // A half orders all samples before it takes every other one.
+        scratch.try_grow(num_samples.saturating_mul(4 * size_of::<usize>()))?;
+        let mut classes = filled(&self.room.memory, None, num_samples)?;
         for sample in half.samples(&targets, seed) {
             classes[sample] = predicted[sample];
         }
@@ -104,10 +135,10 @@ impl<'a> HeldOutReader<'a> {
     }
 
     /// By sample, whether the network is right and how confident it is; none where that is not known.
-    pub(crate) fn answers(&self, capture: &Capture) -> Result<Vec<Option<(bool, f32)>>> {
-        let rows = self.classified(capture)?;
-        let num_samples = rows.iter().map(|row| row.sample + 1).max().unwrap_or(0);
-        let mut answers = vec![None; num_samples];
+    pub(crate) fn answers(&self, capture: &Capture) -> Result<Answers> {
+        let scratch = self.room.scratch();
+        let rows = self.classified(capture, &scratch)?;
+        let mut answers = filled(&self.room.memory, None, num_samples(&rows))?;
         for row in rows {
             answers[row.sample] = row.correct.zip(row.confidence);
         }
@@ -116,11 +147,12 @@ impl<'a> HeldOutReader<'a> {
 
     /// What is said of each sample. Every rank evaluates the same ones: the first to say something
     /// is believed.
-    fn classified(&self, capture: &Capture) -> Result<Vec<Classified>> {
-        let mut rows = Vec::new();
+    fn classified(&self, capture: &Capture, memory: &MemoryReservation) -> Result<Vec<Classified>> {
+        let mut rows: Vec<Classified> = Vec::new();
         for &index in &capture.classifications {
             for batch in self.classifications.rows(&self.snapshot.file(index))? {
                 let batch = batch?;
+                reserve(&mut rows, batch.num_rows(), memory)?;
                 let ranks = as_int32_array(batch.column(0))?;
                 let phases = as_string_array(batch.column(1))?;
                 let samples = as_int64_array(batch.column(2))?;
@@ -148,7 +180,7 @@ impl<'a> HeldOutReader<'a> {
                 }
             }
         }
-        let first = rows.iter().map(|row: &Classified| row.rank).min();
+        let first = rows.iter().map(|row| row.rank).min();
         rows.retain(|row| Some(row.rank) == first);
         Ok(rows)
     }
@@ -180,6 +212,12 @@ struct Classified {
     predicted: Option<i32>,
     correct: Option<bool>,
     confidence: Option<f32>,
+}
+
+/// Samples count from 0, whatever of them was recorded.
+fn num_samples(rows: &[Classified]) -> usize {
+    let numbers = rows.iter().map(|row| row.sample.saturating_add(1));
+    numbers.max().unwrap_or(0)
 }
 
 fn held_out_rows(phases: &StringArray) -> impl Iterator<Item = usize> {

@@ -1,17 +1,19 @@
 //! The plan that works captures out, each partition its own.
 
 use std::sync::Arc;
+use std::vec;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
-use super::{Capture, HeldOutAnalysis, Room};
+use super::{Capture, HeldOutAnalysis};
+use crate::findings::{Rows, Wanted};
+use crate::room::Room;
 use crate::snapshot::SharedSnapshot;
 use crate::step::{Step, Work, ordered};
 
@@ -24,7 +26,7 @@ pub(super) struct WorkOut {
     partitions: Vec<Vec<Capture>>,
     /// How many threads a partition may use.
     num_threads: usize,
-    projection: Vec<usize>,
+    wanted: Wanted,
 }
 
 impl WorkOut {
@@ -33,7 +35,7 @@ impl WorkOut {
         snapshot: SharedSnapshot,
         analysis: Arc<dyn HeldOutAnalysis>,
         captures: Vec<Capture>,
-        projection: Vec<usize>,
+        wanted: Wanted,
         target_partitions: usize,
     ) -> Self {
         let num_partitions = captures.len().clamp(1, target_partitions.max(1));
@@ -47,7 +49,7 @@ impl WorkOut {
             analysis,
             partitions,
             num_threads: (target_partitions / num_partitions).max(1),
-            projection,
+            wanted,
         }
     }
 }
@@ -59,14 +61,14 @@ impl Step for WorkOut {
 
     fn told(&self) -> String {
         let captures: usize = self.partitions.iter().map(Vec::len).sum();
-        let (name, told) = (self.analysis.name(), self.analysis.told());
-        format!("{name}, captures={captures}, {told}")
+        let (name, told) = (self.analysis.name(), self.analysis.told(&self.wanted));
+        let projection = self.wanted.told();
+        format!("{name}, captures={captures}, {told}, {projection}")
     }
 
     fn output(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties> {
-        let schema = Arc::new(self.analysis.schema().project(&self.projection)?);
         let order = [&["epoch", "step"], self.analysis.order()].concat();
-        Ok(ordered(schema, &order))
+        Ok(ordered(Arc::clone(self.wanted.schema()), &order))
     }
 
     fn num_partitions(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> usize {
@@ -78,48 +80,54 @@ impl Step for WorkOut {
         let partition = Partition {
             snapshot: Arc::clone(&self.snapshot),
             analysis: Arc::clone(&self.analysis),
-            projection: self.projection.clone(),
-            room: Room {
-                batch_rows: work.context.session_config().batch_size(),
-                num_threads: self.num_threads,
-                memory: MemoryConsumer::new(name).register(work.context.memory_pool()),
-            },
+            wanted: self.wanted.clone(),
+            room: Room::new(name, self.num_threads, &work.context, work.counters),
             metrics: work.metrics,
+            captures: self.partitions[work.partition].clone().into_iter(),
+            open: None,
         };
-        let captures = self.partitions[work.partition].clone();
-        let batches = stream::iter(captures).flat_map(move |capture| {
-            let batches = match partition.batches(&capture) {
-                Ok(batches) => batches.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            };
-            stream::iter(batches)
-        });
-        Ok(batches.boxed())
+        Ok(stream::iter(partition).boxed())
     }
 }
 
-/// What a partition needs to work its captures out.
+/// The captures of a partition that are still to be worked out.
 struct Partition {
     snapshot: SharedSnapshot,
     analysis: Arc<dyn HeldOutAnalysis>,
-    projection: Vec<usize>,
+    wanted: Wanted,
     room: Room,
     metrics: BaselineMetrics,
+    captures: vec::IntoIter<Capture>,
+    /// The capture whose rows are coming.
+    open: Option<Rows>,
 }
 
-impl Partition {
-    /// The rows of one capture.
-    fn batches(&self, capture: &Capture) -> Result<Vec<RecordBatch>> {
-        let _timer = self.metrics.elapsed_compute().timer();
-        let rows = self.analysis.rows(&self.snapshot, capture, &self.room)?;
-        // Whoever takes the rows accounts for them.
-        self.room.memory.free();
-        let rows = rows.project(&self.projection)?;
-        let starts = (0..rows.num_rows()).step_by(self.room.batch_rows);
-        let batches = starts.map(|start| {
-            let len = self.room.batch_rows.min(rows.num_rows() - start);
-            rows.slice(start, len).record_output(&self.metrics)
-        });
-        Ok(batches.collect())
+impl Iterator for Partition {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let compute = self.metrics.elapsed_compute().clone();
+        let _timer = compute.timer();
+        loop {
+            if let Some(rows) = &mut self.open {
+                if let Some(batch) = rows.next_batch(&self.wanted, self.room.batch_rows) {
+                    // Whoever takes the rows accounts for them.
+                    return Some(batch.record_output(&self.metrics));
+                }
+                self.open = None;
+                self.room.memory.free();
+            }
+            let capture = self.captures.next()?;
+            let (snapshot, wanted) = (&self.snapshot, &self.wanted);
+            match self.analysis.find(snapshot, &capture, wanted, &self.room) {
+                Ok(found) => self.open = Some(Rows::new(capture.id(), found)),
+                Err(error) => {
+                    // Nothing comes after an error.
+                    self.captures = Vec::new().into_iter();
+                    self.room.memory.free();
+                    return Some(Err(error));
+                }
+            }
+        }
     }
 }

@@ -1,27 +1,7 @@
 use arrow::array::Int64Array;
 
 use super::*;
-
-#[path = "../../../../tests/sql/tiny.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod tiny;
-
-#[test]
-fn a_batch_has_fewer_rows_where_lists_are_long() {
-    // 16 MiB are 4 Mi floats.
-    for (longest_list, rows) in [
-        (0, 8192),
-        (20, 8192),
-        (512, 8192),
-        (1024, 4096),
-        (11_008, 381),
-        (262_144, 16),
-        (300_000, 16),
-        (100_000_000, 16),
-    ] {
-        assert_eq!(batch_rows(longest_list), rows, "{longest_list}");
-    }
-}
+use crate::tiny;
 
 /// What a query counts, in a session that is not ours.
 async fn counted(context: &SessionContext, sql: &str) -> i64 {

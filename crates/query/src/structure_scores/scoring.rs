@@ -1,37 +1,50 @@
 //! The neurons of a capture, scored as they are read.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use datafusion::common::{Result, exec_err};
 
 use super::StructureScores;
-use crate::analysis::{Bootstrap, Candidates, Membership, NullMaxima, PValues, Scorer, Scores};
-use crate::held_out::{Capture, HeldOutLists, HeldOutReader, Predictions, Room};
-use crate::snapshot::Snapshot;
+use super::rows::{Scored, by_rank};
+use crate::analysis::{Bootstrap, Candidates, Membership, NullMaxima, Scorer, Scores};
+use crate::findings::Wanted;
+use crate::held_out::{Capture, HeldOutLists, HeldOutReader, Predictions};
+use crate::room::{Room, reserve};
+use crate::snapshot::SharedSnapshot;
 
-/// The neurons of a capture with their scores.
-pub(super) struct Scored {
-    /// After the place of its layer in the topology.
-    pub(super) neurons: Vec<(usize, i32)>,
-    /// By neuron and class, a neuron's classes in a row.
-    pub(super) scores: Vec<Option<Scores>>,
-    /// How many samples each class has.
-    pub(super) counts: Vec<u32>,
-    pub(super) num_samples: usize,
-    pub(super) p_values: PValues,
-    /// Of neurons by their place.
-    pub(super) bootstrap: Bootstrap,
+/// What is worked out of a neuron, since a column says it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needed {
+    pub(super) scores: bool,
+    pub(super) permutations: u32,
+    pub(super) bootstraps: u32,
 }
 
-/// Scores all neurons of a capture.
+impl Needed {
+    pub(super) fn of(asked: &StructureScores, wanted: &Wanted) -> Self {
+        let (p_values, stability) = (wanted.any(&["p_value"]), wanted.any(&["stability"]));
+        let measures = ["score", "rank", "correlation", "mutual_information", "auc"];
+        Self {
+            scores: p_values || stability || wanted.any(&measures),
+            permutations: if p_values { asked.permutations } else { 0 },
+            bootstraps: if stability { asked.bootstraps } else { 0 },
+        }
+    }
+}
+
+/// Scores all neurons of a capture, as far as it is needed.
 pub(super) fn score(
     asked: &StructureScores,
-    snapshot: &Snapshot,
+    needed: Needed,
+    snapshot: &SharedSnapshot,
     capture: &Capture,
     room: &Room,
 ) -> Result<Scored> {
-    let reader = HeldOutReader::try_new(snapshot, room.batch_rows)?;
+    let reader = HeldOutReader::try_new(snapshot, room)?;
     let predictions = reader.predictions(capture, asked.half, asked.seed)?;
+    let num_neurons = capture.num_neurons(snapshot.topology());
+    let begin = |list_len| Scoring::new(asked, needed, &predictions, (num_neurons, list_len), room);
     let mut scoring: Option<Scoring> = None;
     for lists in reader.activations(capture) {
         let (layer, lists) = lists?;
@@ -39,15 +52,23 @@ pub(super) fn score(
             continue;
         };
         let list_len = first.len();
-        let scoring = scoring.get_or_insert_with(|| Scoring::new(asked, &predictions, list_len));
-        scoring.take(layer, &lists, room)?;
+        let scoring = match &mut scoring {
+            Some(scoring) => scoring,
+            none => none.insert(begin(list_len)?),
+        };
+        scoring.take(layer, &lists)?;
     }
-    let scoring = scoring.unwrap_or_else(|| Scoring::new(asked, &predictions, 0));
-    Ok(scoring.finish())
+    let scoring = match scoring {
+        Some(scoring) => scoring,
+        None => begin(0)?,
+    };
+    scoring.finish(snapshot)
 }
 
 struct Scoring<'a> {
     asked: &'a StructureScores,
+    needed: Needed,
+    room: &'a Room,
     membership: Membership,
     /// Length of a neuron's list.
     list_len: usize,
@@ -59,32 +80,71 @@ struct Scoring<'a> {
 }
 
 impl<'a> Scoring<'a> {
-    fn new(asked: &'a StructureScores, predictions: &Predictions, list_len: usize) -> Self {
+    /// Begins with a capture of at most so many neurons, whose lists are of a length.
+    fn new(
+        asked: &'a StructureScores,
+        needed: Needed,
+        predictions: &Predictions,
+        (num_neurons, list_len): (usize, usize),
+        room: &'a Room,
+    ) -> Result<Self> {
         // Of a large held-out set, the first samples alone have activations.
         let num_known = list_len.min(predictions.classes.len());
         let classes = &predictions.classes[..num_known];
-        let membership = Membership::new(classes, predictions.num_classes);
-        let num_permutations = asked.permutations as usize;
-        let num_draws = asked.bootstraps as usize;
-        let size = asked.size as usize;
-        Self {
+        let memory = &room.memory;
+        let num_classes = predictions.num_classes;
+        memory.try_grow(Membership::num_bytes_of(num_known, num_classes))?;
+        let membership = Membership::new(classes, num_classes);
+
+        let num_permutations = needed.permutations as usize;
+        memory.try_grow(NullMaxima::num_bytes_of(num_permutations))?;
+        let maxima = NullMaxima::new(asked.measure, num_permutations, asked.seed);
+        room.count("permutations", num_permutations);
+
+        let (num_draws, size) = (needed.bootstraps as usize, asked.size as usize);
+        let kept = size.min(num_neurons);
+        memory.try_grow(Bootstrap::num_bytes_of(&membership, num_draws, kept))?;
+        let bootstrap = Bootstrap::new(&membership, asked.measure, num_draws, size, asked.seed);
+        room.count("draws", num_draws);
+        Ok(Self {
             asked,
-            bootstrap: Bootstrap::new(&membership, asked.measure, num_draws, size, asked.seed),
+            needed,
+            room,
             membership,
             list_len,
             seen: HashSet::new(),
             neurons: Vec::new(),
             scores: Vec::new(),
-            maxima: NullMaxima::new(asked.measure, num_permutations, asked.seed),
-        }
+            maxima,
+            bootstrap,
+        })
     }
 
-    fn take(&mut self, layer: usize, lists: &HeldOutLists, room: &Room) -> Result<()> {
-        room.memory.try_resize(self.bytes_with(lists))?;
-        let mut scorer = Scorer::new(&self.membership);
-        let num_samples = self.membership.num_samples();
-        let mut candidates = Candidates::new(self.asked.measure, num_samples);
-        let mut drawn = Vec::new();
+    fn take(&mut self, layer: usize, lists: &HeldOutLists) -> Result<()> {
+        let (measure, num_samples) = (self.asked.measure, self.membership.num_samples());
+        let memory = &self.room.memory;
+        // A set of numbers has room for up to twice as many as there are, at five bytes each.
+        memory.try_grow(lists.len() * 4 * size_of::<i32>())?;
+        reserve(&mut self.neurons, lists.len(), memory)?;
+        let num_scores = match self.needed.scores {
+            true => lists.len().saturating_mul(self.membership.num_classes()),
+            false => 0,
+        };
+        reserve(&mut self.scores, num_scores, memory)?;
+
+        let scratch = self.room.scratch();
+        scratch.try_grow(lists.num_bytes())?;
+        scratch.try_grow(lists.len() * size_of::<(u32, &[f32])>())?;
+        if self.needed.scores {
+            scratch.try_grow(Scorer::num_bytes_of(&self.membership))?;
+        }
+        if self.needed.permutations > 0 {
+            scratch.try_grow(Candidates::num_bytes_of(measure, num_samples, lists.len()))?;
+        }
+
+        let mut scorer = self.needed.scores.then(|| Scorer::new(&self.membership));
+        let mut candidates = Candidates::new(measure, num_samples);
+        let mut drawn = Vec::with_capacity(lists.len());
         for (neuron, list) in lists.iter() {
             // Of a neuron that several ranks recorded, one is enough.
             if !self.seen.insert(neuron) {
@@ -99,39 +159,54 @@ impl<'a> Scoring<'a> {
             }
             drawn.push((self.neurons.len() as u32, list));
             self.neurons.push((layer, neuron));
+            let Some(scorer) = &mut scorer else { continue };
             self.scores.extend_from_slice(scorer.score(list));
-            if self.asked.permutations > 0 {
-                candidates.push(&scorer);
+            if self.needed.permutations > 0 {
+                candidates.push(scorer);
             }
         }
-        self.maxima
-            .add(&self.membership, &candidates, room.num_threads);
-        self.bootstrap.add(&drawn, room.num_threads);
+        if self.needed.scores {
+            self.room.count("neurons_scored", drawn.len());
+        }
+        if self.needed.permutations > 0 {
+            let scratch = self.room.scratch();
+            let each = NullMaxima::num_bytes_of_thread(&self.membership);
+            let num_threads =
+                self.room
+                    .threads(&scratch, self.needed.permutations as usize, each)?;
+            self.maxima.add(&self.membership, &candidates, num_threads);
+        }
+        if self.needed.bootstraps > 0 {
+            let each = Bootstrap::num_bytes_of_thread(&self.membership);
+            let most = self.needed.bootstraps as usize;
+            let num_threads = self.room.threads(&self.room.scratch(), most, each)?;
+            self.bootstrap.add(&drawn, num_threads);
+        }
         Ok(())
     }
 
-    /// What is held once the neurons of `lists` are scored, their lists included.
-    fn bytes_with(&self, lists: &HeldOutLists) -> usize {
-        let num_neurons = self.neurons.len() + lists.len();
-        let scores = self.membership.num_classes() * size_of::<Option<Scores>>();
-        let candidate = match self.asked.permutations {
-            0 => 0,
-            _ => Candidates::neuron_bytes(self.asked.measure, self.membership.num_samples()),
+    fn finish(self, snapshot: &SharedSnapshot) -> Result<Scored> {
+        let (num_classes, num_neurons) = (self.membership.num_classes(), self.neurons.len());
+        let ranking = match self.needed.scores {
+            true => Some(by_rank(
+                &self.scores,
+                self.asked.measure,
+                num_classes,
+                num_neurons,
+                self.room,
+            )?),
+            false => None,
         };
-        num_neurons * (scores + size_of::<(usize, i32)>())
-            + lists.num_bytes()
-            + self.bootstrap.num_bytes()
-            + lists.len() * candidate
-    }
-
-    fn finish(self) -> Scored {
-        Scored {
+        Ok(Scored {
+            snapshot: Arc::clone(snapshot),
+            measure: self.asked.measure,
             neurons: self.neurons,
             scores: self.scores,
             counts: self.membership.counts().to_vec(),
             num_samples: self.membership.num_samples(),
             p_values: self.maxima.p_values(),
             bootstrap: self.bootstrap,
-        }
+            ranking,
+        })
     }
 }
