@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use trace::{DatasetInfo, RunInfo};
@@ -80,6 +81,7 @@ pub fn compare(
         );
     }
     let sides = Arc::new(Sides {
+        memory: [&run, &other].map(|run| run.reservation("compare")),
         run,
         other,
         layer,
@@ -142,6 +144,8 @@ struct Sides {
     layer: Option<String>,
     layers: Vec<String>,
     same_samples: bool,
+    /// What a capture of either run takes.
+    memory: [MemoryReservation; 2],
 }
 
 /// What two layers have in common.
@@ -197,8 +201,16 @@ impl Sides {
         epoch: i32,
     ) -> Result<Vec<(String, [LayerValues; 2])>, QueryError> {
         let layer = self.layer.as_deref();
-        let ours = self.run.layer_values(of, epoch, layer).await?;
-        let theirs = self.other.layer_values(of, epoch, layer).await?;
+        // Those of the capture, or of the table, before are gone.
+        let [our_memory, their_memory] = &self.memory;
+        our_memory.free();
+        their_memory.free();
+        let ours = self.run.layer_values(of, epoch, layer, our_memory).await?;
+        let theirs = self.other.layer_values(of, epoch, layer, their_memory);
+        let theirs = theirs.await?;
+        // What is compared is centred, transposed or cut to a common length in copies.
+        our_memory.try_grow(2 * our_memory.size())?;
+        their_memory.try_grow(2 * their_memory.size())?;
         let mut theirs: HashMap<String, LayerValues> = theirs
             .into_iter()
             .map(|values| (values.layer.clone(), values))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::execution::memory_pool::MemoryReservation;
 
 use crate::analysis::clusters::{Dendrogram, Linkage, Merge, silhouette};
 use crate::analysis::distances::Distances;
@@ -129,6 +130,8 @@ pub struct Embedder {
     epochs: std::vec::IntoIter<i32>,
     /// Where neurons were at the epoch before.
     before: HashMap<i32, Vec<f64>>,
+    /// What an epoch takes while it is placed.
+    memory: MemoryReservation,
 }
 
 impl Embedder {
@@ -157,6 +160,7 @@ impl Embedder {
         options.layer = layer.map(|name| session.known_layer(name)).transpose()?;
         let epochs = options.epochs.among(&session.captured_epochs())?;
         Ok(Self {
+            memory: session.reservation("embed"),
             session,
             options,
             epochs: epochs.into_iter(),
@@ -179,17 +183,24 @@ impl Embedder {
         let of = self.options.of;
         for epoch in self.epochs.by_ref() {
             let layer = self.options.layer.as_deref();
-            let mut values = self.session.layer_values(of, epoch, layer).await?;
+            self.memory.free();
+            let values = self.session.layer_values(of, epoch, layer, &self.memory);
+            let mut values = values.await?;
             if layer.is_none() {
                 let output = self.session.snapshot().topology().output_layer();
                 let output = output.map(|layer| layer.layer.as_str());
                 values.retain(|of_layer| Some(of_layer.layer.as_str()) != output);
             }
             if values.iter().any(|layer| layer.rows.len() > 0) {
+                // The points are copies of them.
+                let num_bytes = values.iter().map(|layer| layer.rows.num_bytes()).sum();
+                self.memory.try_grow(num_bytes)?;
                 let mut points = Points::try_new(values, of)?;
                 if let Some(at_most) = self.options.at_most {
                     points.keep(at_most);
                 }
+                self.check(points.neurons.len())?;
+                self.memory.try_grow(points.num_bytes_of_placing())?;
                 return self.place(epoch, points).map(Some);
             }
         }
@@ -204,7 +215,6 @@ impl Embedder {
 
     fn place(&mut self, epoch: i32, points: Points) -> Result<Embedding, QueryError> {
         let num_points = points.neurons.len();
-        self.check(num_points)?;
         let distances = Distances::of(&points.rows);
         let (picture, divergence) = self.picture(&points, &distances);
         let variance_shares = match self.options.method {
@@ -245,6 +255,7 @@ impl Embedder {
         })
     }
 
+    /// Whether there are as many points as can be placed.
     fn check(&self, num_points: usize) -> Result<(), QueryError> {
         let problem = match (num_points, self.options.method, self.options.perplexity) {
             _ if num_points > MAX_POINTS => format!(
@@ -415,6 +426,19 @@ impl Points {
         }
         points.rows = Rows::new(points.neurons.len(), num_columns, values);
         Ok(points)
+    }
+
+    /// At most how many bytes it takes to place the points, and to put them into clusters.
+    fn num_bytes_of_placing(&self) -> usize {
+        let (num_points, num_columns) = (self.neurons.len(), self.rows.num_columns());
+        // Distances, and those that are merged; probabilities of all pairs, or of the nearest.
+        let of_pairs = num_points.saturating_mul(num_points).saturating_mul(4);
+        // Components: the values and their columns, twice, and squares of the smaller side.
+        let of_values = self.rows.values().len().saturating_mul(4);
+        let side = num_points.min(num_columns);
+        let of_sides = side.saturating_mul(side).saturating_mul(4);
+        let num_values = of_pairs.saturating_add(of_values).saturating_add(of_sides);
+        num_values.saturating_mul(size_of::<f64>())
     }
 
     /// Keeps so many of them, evenly spread, so that each layer has its share.

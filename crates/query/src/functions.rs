@@ -68,6 +68,7 @@ pub fn register_functions(ctx: &SessionContext) {
     }
     if let MemoryLimit::Finite(max_bytes) = ctx.runtime_env().memory_pool.memory_limit() {
         ctx.register_udf(ScalarUDF::new_from_impl(Pad::new(max_bytes)));
+        ctx.register_udf(ScalarUDF::new_from_impl(ListMeanBy::new(max_bytes)));
     }
     for udaf in all_udafs() {
         ctx.register_udaf(udaf.as_ref().clone());
@@ -83,7 +84,7 @@ pub fn all_udfs() -> Vec<Arc<ScalarUDF>> {
     let mut udfs = vec![
         ScalarUDF::new_from_impl(Pad::new(usize::MAX)),
         ScalarUDF::new_from_impl(VecFilter::new()),
-        ScalarUDF::new_from_impl(ListMeanBy::new()),
+        ScalarUDF::new_from_impl(ListMeanBy::new(usize::MAX)),
     ];
     udfs.extend(
         Measure::ALL.map(|measure| ScalarUDF::new_from_impl(MeasureFunction::new(measure))),

@@ -4,10 +4,12 @@ use std::str::FromStr;
 
 use arrow::array::{Array, RecordBatch};
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array, as_string_array};
+use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
 
 use crate::analysis::rows::Rows;
 use crate::error::QueryError;
+use crate::room::reserve;
 use crate::session::QuerySession;
 
 /// What is looked at of the neurons.
@@ -119,15 +121,17 @@ pub(crate) struct LayerValues {
 
 impl QuerySession {
     /// The values of an epoch's capture, of all layers or of one, in the order of the topology.
-    /// Neurons of which statistics alone were kept are left out.
+    /// Neurons of which statistics alone were kept are left out. What is held of them is reserved of
+    /// `memory` before.
     ///
     /// # Errors
-    /// If they cannot be read, or a layer's neurons have lists of different lengths.
+    /// If they cannot be read, there is no room for them, or a layer's neurons have lists of different lengths.
     pub(crate) async fn layer_values(
         &self,
         of: ValuesOf,
         epoch: i32,
         layer: Option<&str>,
+        memory: &MemoryReservation,
     ) -> Result<Vec<LayerValues>, QueryError> {
         let name = of.name();
         let mut sql = format!(
@@ -143,7 +147,7 @@ impl QuerySession {
         let mut batches = self.sql(&sql).await?.execute_stream().await?;
         let mut layers = Vec::new();
         while let Some(batch) = batches.try_next().await? {
-            append(&mut layers, &batch, of)?;
+            append(&mut layers, &batch, of, memory)?;
         }
         Ok(layers)
     }
@@ -153,6 +157,7 @@ fn append(
     layers: &mut Vec<LayerValues>,
     batch: &RecordBatch,
     of: ValuesOf,
+    memory: &MemoryReservation,
 ) -> Result<(), QueryError> {
     let names = as_string_array(batch.column(0))?;
     let neurons = as_int32_array(batch.column(1))?;
@@ -178,6 +183,9 @@ fn append(
                 list.len()
             )));
         }
+        reserve(layer.rows.values_mut(), list.len(), memory)?;
+        reserve(&mut layer.neurons, 1, memory)?;
+        reserve(&mut layer.units, 1, memory)?;
         layer.neurons.push(neurons.value(row));
         layer.units.push(units.value(row));
         layer.rows.push(list);

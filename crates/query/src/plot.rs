@@ -21,8 +21,10 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::common::ScalarValue;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::DataFrame;
+use futures::StreamExt;
 use trace::{DerivedError, Layer, RunInfo, Table};
 
 use crate::chart::html::{self, Frame};
@@ -494,12 +496,27 @@ pub(crate) fn of_run(session: &QuerySession) -> String {
     }
 }
 
+/// All rows of an answer; what they take is reserved while they come.
 pub(crate) async fn collected(rows: DataFrame) -> Result<RecordBatch, PlotError> {
+    let task = rows.task_ctx();
+    let memory = MemoryConsumer::new("rows of a picture").register(task.memory_pool());
+    Ok(collect(rows, &memory).await?)
+}
+
+async fn collect(rows: DataFrame, memory: &MemoryReservation) -> Result<RecordBatch, QueryError> {
     let schema = rows.schema().inner().clone();
-    let batches = rows.collect().await.map_err(QueryError::from)?;
+    let mut stream = rows.execute_stream().await?;
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        for column in batch.columns() {
+            // They are put together into others.
+            memory.try_grow(2 * column.to_data().get_slice_memory_size()?)?;
+        }
+        batches.push(batch);
+    }
     let schema = batches.first().map_or(schema, RecordBatch::schema);
-    let rows = concat_batches(&schema, &batches).map_err(DataFusionError::from);
-    Ok(rows.map_err(QueryError::from)?)
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 /// `count` things in at most `most` bins, as even as they can be, in order.

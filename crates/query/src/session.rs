@@ -12,7 +12,7 @@ use datafusion::common::{DataFusionError, Result as DataFusionResult, internal_d
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
@@ -215,6 +215,11 @@ impl QuerySession {
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// Memory of the session's, for what is worked out beside its queries.
+    pub(crate) fn reservation(&self, of: &str) -> MemoryReservation {
+        MemoryConsumer::new(of).register(&self.context.runtime_env().memory_pool)
     }
 
     #[cfg(test)]

@@ -27,6 +27,16 @@ impl Rows {
         self.values.extend(row.iter().copied().map(f64::from));
     }
 
+    /// The values, for whoever makes room for more of them.
+    pub(crate) fn values_mut(&mut self) -> &mut Vec<f64> {
+        &mut self.values
+    }
+
+    /// How many bytes the values take.
+    pub(crate) fn num_bytes(&self) -> usize {
+        self.values.capacity() * size_of::<f64>()
+    }
+
     /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
         self.num_rows

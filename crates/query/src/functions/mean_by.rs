@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanBufferBuilder, Float32Builder, Int32Array, ListArray};
+use arrow::array::{
+    Array, ArrayBuilder, ArrayRef, BooleanBufferBuilder, Float32Builder, Int32Array, ListArray,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Int32Type};
 use datafusion::common::cast::as_primitive_array;
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{Result, exec_err, plan_err, resources_err};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
@@ -26,12 +28,15 @@ const MAX_GROUP: i32 = 65_535;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ListMeanBy {
     signature: Signature,
+    /// How many bytes a batch of means may take.
+    max_bytes: usize,
 }
 
 impl ListMeanBy {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(max_bytes: usize) -> Self {
         Self {
             signature: Signature::user_defined(Volatility::Immutable),
+            max_bytes,
         }
     }
 }
@@ -76,9 +81,9 @@ impl ScalarUDFImpl for ListMeanBy {
         let list = ListArg::try_new(&call.args[0])?;
         let groups = ListArg::try_new(&call.args[1])?;
         let means = if list.is_float64() {
-            means_of_rows::<Float64Type>(&list, &groups, num_rows)?
+            means_of_rows::<Float64Type>(&list, &groups, num_rows, self.max_bytes)?
         } else {
-            means_of_rows::<Float32Type>(&list, &groups, num_rows)?
+            means_of_rows::<Float32Type>(&list, &groups, num_rows, self.max_bytes)?
         };
         columnar(means, &call.args)
     }
@@ -93,6 +98,7 @@ fn means_of_rows<T: Float>(
     list: &ListArg,
     group_lists: &ListArg,
     num_rows: usize,
+    max_bytes: usize,
 ) -> Result<ArrayRef> {
     let lists = FloatLists::<T>::try_new(NAME, list.array())?;
     let groups = group_lists.lists()?;
@@ -123,6 +129,10 @@ fn means_of_rows<T: Float>(
         }
         sums.clear();
         add_up(elements, numbers, start, &mut sums)?;
+        let bytes = (values.len() + sums.len()).saturating_mul(size_of::<f32>());
+        if bytes > max_bytes {
+            return resources_err!("{NAME}: the means of one batch take {bytes} bytes");
+        }
         for &(sum, count) in &sums {
             values.append_option((count > 0).then(|| (sum / count as f64) as f32));
         }

@@ -5,9 +5,10 @@ use trace::Table;
 use super::rows::{integers, lists};
 use super::{Asked, PlotError, bins};
 use crate::analysis::clusters::{Dendrogram, Linkage};
-use crate::analysis::correlation::Standardized;
+use crate::analysis::correlation::{Standardized, num_pairs};
 use crate::analysis::distances::Distances;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
+use crate::error::QueryError;
 
 pub(super) const PARAMETERS: &[&str] = &[
     "epoch Int32{<epoch>,first,last} = last: the epoch",
@@ -34,6 +35,21 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         let remedy = "`recorder train --record activations --activations raw` records them";
         return Err(asked.nothing_of(Table::Activations, "values of activations", remedy));
     }
+    let memory = asked.session.reservation("correlation");
+    let num_neurons = rows.num_rows();
+    // Their lists, and what becomes of them; distances, and those that are merged.
+    memory
+        .try_grow(2 * rows.get_array_memory_size())
+        .map_err(QueryError::from)?;
+    let length = lists(&rows, "activations")
+        .into_iter()
+        .flatten()
+        .map(|list| list.len())
+        .max();
+    let of_series = num_neurons.saturating_mul(Standardized::num_bytes_of(length.unwrap_or(0)));
+    let of_pairs = num_pairs(num_neurons.min(MAX_NEURONS)).saturating_mul(3 * size_of::<f64>());
+    let bytes = of_series.saturating_add(of_pairs);
+    memory.try_grow(bytes).map_err(QueryError::from)?;
     let mut series = Standardized::default();
     let mut neurons = Vec::new();
     let lists = lists(&rows, "activations").into_iter().flatten();
