@@ -18,6 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 
 use crate::call::{Call, RunFunction};
+use crate::findings::Wanted;
 use crate::snapshot::SharedSnapshot;
 use crate::step::{StepExec, pushdown, shown};
 use crate::table::TraceTable;
@@ -105,6 +106,18 @@ impl TableProvider for SuccessiveWeights {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = Wanted::new(&self.schema, projection)?;
+        if !wanted.any(&ADDED) {
+            // Nothing is asked of what was before: the rows are those of `weights`.
+            let weights = self.weights.schema();
+            let fields = wanted.schema().fields().iter();
+            let columns = fields.map(|field| weights.index_of(field.name()));
+            let columns = columns.collect::<Result<Vec<usize>, _>>()?;
+            return self
+                .weights
+                .scan(state, Some(&columns), filters, None)
+                .await;
+        }
         let input = self.weights.successive(state, &SHOWN, filters)?;
         let step = AddLists {
             columns: Arc::clone(&self.schema),

@@ -10,7 +10,7 @@ use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::metrics::MetricValue;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::scalar::ScalarValue;
 use tempfile::TempDir;
 
@@ -215,5 +215,36 @@ async fn chains_are_walked_for_what_they_lead_through() {
         let (num_rows, done) = ask(paths, &[lit(5)], columns).await;
         assert_eq!(num_rows, 2 * 5, "{columns:?}");
         assert_eq!(of(&done, "chains_walked"), walked, "{columns:?}");
+    }
+}
+
+#[tokio::test]
+async fn weights_are_kept_for_the_captures_after_if_they_are_asked_for() {
+    let dir = TempDir::new().unwrap();
+    let run = wide::write(&dir.path().join("run"), WIDTH).unwrap();
+    let session = Run::open(run.path()).unwrap();
+    let session = session.session(SessionOptions::default()).unwrap();
+    for (columns, is_kept) in [
+        ("count(*)", false),
+        ("max(neuron)", false),
+        ("count(weights)", false),
+        ("count(previous_weights)", true),
+        ("count(first_weights)", true),
+    ] {
+        let sql = format!("SELECT {columns} FROM successive_weights() WHERE epoch = 1");
+        let plan = session.sql(&sql).await.unwrap();
+        let task = plan.task_ctx().into();
+        let plan = plan.create_physical_plan().await.unwrap();
+        let told = displayable(plan.as_ref()).indent(false).to_string();
+        assert_eq!(
+            told.contains("SuccessiveExec"),
+            is_kept,
+            "{columns}: {told}"
+        );
+        // Six neurons and three outputs, or all that have weights before.
+        let rows = collect(plan, task).await.unwrap();
+        let answer = ScalarValue::try_from_array(rows[0].column(0), 0).unwrap();
+        let expected = if columns.starts_with("max") { "8" } else { "9" };
+        assert_eq!(answer.to_string(), expected, "{columns}");
     }
 }
