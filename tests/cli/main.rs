@@ -7,6 +7,7 @@
 mod ablate;
 mod data;
 mod disk;
+mod diverged;
 mod interchange;
 mod interrupt;
 mod memory;

@@ -199,7 +199,7 @@ impl Embedder {
                 if let Some(at_most) = self.options.at_most {
                     points.keep(at_most);
                 }
-                self.check(points.neurons.len())?;
+                self.check(epoch, &points).await?;
                 self.memory.try_grow(points.num_bytes_of_placing())?;
                 return self.place(epoch, points).map(Some);
             }
@@ -256,7 +256,8 @@ impl Embedder {
     }
 
     /// Whether there are as many points as can be placed.
-    fn check(&self, num_points: usize) -> Result<(), QueryError> {
+    async fn check(&self, epoch: i32, points: &Points) -> Result<(), QueryError> {
+        let num_points = points.neurons.len();
         let problem = match (num_points, self.options.method, self.options.perplexity) {
             _ if num_points > MAX_POINTS => format!(
                 "{num_points} neurons are more than can be drawn ({MAX_POINTS}): choose a layer"
@@ -275,7 +276,16 @@ impl Embedder {
             }
             _ => return Ok(()),
         };
-        Err(QueryError::Mistake(problem))
+        let (table, layer) = (self.options.of.table(), self.options.layer.as_deref());
+        let reason = match points.num_left_out {
+            0 => None,
+            _ => self.session.not_finite(table, layer).await?,
+        };
+        let reason = reason.filter(|reason| reason.since <= epoch);
+        Err(QueryError::Mistake(match reason {
+            Some(reason) => format!("{problem}: {reason}; training has diverged"),
+            None => problem,
+        }))
     }
 
     /// The points in few dimensions, and what t-SNE left of its divergence.

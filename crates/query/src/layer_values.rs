@@ -6,6 +6,7 @@ use arrow::array::{Array, RecordBatch};
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array, as_string_array};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
+use trace::Table;
 
 use crate::analysis::rows::Rows;
 use crate::error::QueryError;
@@ -25,12 +26,17 @@ impl ValuesOf {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Weights, Self::Activations];
 
+    /// The table.
+    pub(crate) fn table(self) -> Table {
+        match self {
+            Self::Weights => Table::Weights,
+            Self::Activations => Table::Activations,
+        }
+    }
+
     /// The name of the table, and of its list.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Weights => "weights",
-            Self::Activations => "activations",
-        }
+        self.table().name()
     }
 }
 

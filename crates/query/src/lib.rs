@@ -33,6 +33,7 @@ mod lookup;
 mod merge;
 mod meta_model;
 mod named;
+mod not_finite;
 pub mod output;
 mod per_capture;
 mod phases;
@@ -70,6 +71,7 @@ pub use layer_values::{Epochs, ValuesOf};
 pub use named::{
     Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, ValidValues, type_name,
 };
+pub use not_finite::NotFinite;
 pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
 pub use plot::{Picture, PlotError, PlotKind};
 pub use registry::{Definition, DefinitionKind, Found};

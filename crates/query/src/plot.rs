@@ -31,6 +31,7 @@ use crate::chart::html::{self, Frame};
 use crate::chart::{BETWEEN, Chart, DrawError, Theme};
 use crate::error::QueryError;
 use crate::named::{Arguments, KnownRun, Parameter, check_names, parameter, value_of};
+use crate::not_finite::NotFinite;
 use crate::session::QuerySession;
 
 /// A kind of picture.
@@ -102,9 +103,28 @@ pub enum PlotError {
         /// The last epoch that there is.
         last: i32,
     },
+    /// It was recorded, but training had diverged.
+    #[error("{kind} has nothing to draw: {reason}; training has diverged")]
+    NotFinite {
+        /// The picture.
+        kind: &'static str,
+        /// What is not finite, and since when.
+        reason: NotFinite,
+    },
     /// The picture could not be drawn.
     #[error(transparent)]
     Draw(#[from] DrawError),
+}
+
+impl PlotError {
+    /// Whether the run, or the epoch that was asked for, has nothing of what the picture shows.
+    pub(crate) fn is_nothing_to_draw(&self) -> bool {
+        use PlotError::{NotFinite, NotOfEpoch, NotRecorded};
+        matches!(
+            self,
+            NotRecorded { .. } | NotOfEpoch { .. } | NotFinite { .. }
+        )
+    }
 }
 
 impl Picture {
@@ -230,7 +250,7 @@ impl PlotKind {
             return Err(QueryError::NothingCaptured.into());
         }
         let asked = Asked::try_new(self, session, arguments)?;
-        match self {
+        let chart = match self {
             PlotKind::Curves => curves::chart(&asked).await,
             PlotKind::Confusion => confusion::chart(&asked).await,
             PlotKind::Weights => weights::chart(&asked).await,
@@ -241,7 +261,8 @@ impl PlotKind {
             PlotKind::Network => network::chart(&asked).await,
             PlotKind::Cartography => cartography::chart(&asked).await,
             PlotKind::Ablation => ablation::chart(&asked),
-        }
+        };
+        asked.told_not_finite(chart).await
     }
 
     /// Asks a run for what the picture shows at each of several epochs, which ascend: of those of which
@@ -274,9 +295,7 @@ impl PlotKind {
                     at: epoch.into(),
                     chart,
                 }),
-                Err(error @ (PlotError::NotRecorded { .. } | PlotError::NotOfEpoch { .. })) => {
-                    missing = Some(error)
-                }
+                Err(error) if error.is_nothing_to_draw() => missing = Some(error),
                 Err(error) => return Err(error),
             }
         }
@@ -440,11 +459,77 @@ impl<'a> Asked<'a> {
         collected(self.session.named(name, &arguments).await?).await
     }
 
+    /// The table whose values the picture is made of; none where they are always finite.
+    fn values_of(&self) -> Option<Table> {
+        Some(match self.kind {
+            PlotKind::Curves => Table::Metrics,
+            PlotKind::Confusion | PlotKind::Cartography => Table::Classifications,
+            PlotKind::Weights | PlotKind::Network => Table::Weights,
+            PlotKind::Association | PlotKind::Correlation => Table::Activations,
+            PlotKind::Distributions | PlotKind::Embedding => match self.text("of") {
+                Some("weights") => Table::Weights,
+                _ => Table::Activations,
+            },
+            PlotKind::Ablation => return None,
+        })
+    }
+
+    /// A parameter, if the picture has one of that name.
+    fn has(&self, name: &str) -> bool {
+        self.values.iter().any(|(known, _)| known == name)
+    }
+
+    /// What the picture is made of that is not finite, if anything is by the epoch that is shown.
+    async fn not_finite(&self) -> Result<Option<NotFinite>, QueryError> {
+        let Some(table) = self.values_of() else {
+            return Ok(None);
+        };
+        let layer = if self.has("layer") {
+            self.text("layer")
+        } else {
+            None
+        };
+        let epoch = if self.has("epoch") {
+            self.number("epoch")
+        } else {
+            None
+        };
+        let found = self.session.not_finite(table, layer).await?;
+        Ok(found.filter(|found| epoch.is_none_or(|epoch| i64::from(found.since) <= epoch)))
+    }
+
+    /// A chart that says what of it is not finite, and since when; or that this is why there is none.
+    async fn told_not_finite(&self, chart: Result<Chart, PlotError>) -> Result<Chart, PlotError> {
+        match chart {
+            Ok(mut chart) => {
+                if let Some(reason) = self.not_finite().await? {
+                    let mut note = reason.to_string();
+                    note[..1].make_ascii_uppercase();
+                    chart.notes.push(format!("{note}: training has diverged."));
+                }
+                Ok(chart)
+            }
+            Err(error @ PlotError::NotRecorded { .. }) => Err(match self.not_finite().await? {
+                Some(reason) if self.shows_nothing_since(&reason) => PlotError::NotFinite {
+                    kind: self.kind.name(),
+                    reason,
+                },
+                _ => error,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether nothing finite is left of what is shown: of a picture of all epochs, if it began so.
+    fn shows_nothing_since(&self, reason: &NotFinite) -> bool {
+        let first = self.session.captured_epochs().first().copied();
+        self.has("epoch") || first.is_none_or(|first| reason.since <= first)
+    }
+
     /// Why a table has no rows for the epoch and layer that were asked for.
     fn nothing_of(&self, table: Table, what: &str, remedy: &str) -> PlotError {
         let kind = self.kind.name();
-        let has = |name: &str| self.values.iter().any(|(known, _)| known == name);
-        let layer = if has("layer") {
+        let layer = if self.has("layer") {
             self.text("layer")
         } else {
             None
@@ -461,7 +546,7 @@ impl<'a> Asked<'a> {
             Some(layer) => format!("{what} of {layer}"),
             None => what.to_owned(),
         };
-        let epoch = if has("epoch") {
+        let epoch = if self.has("epoch") {
             self.number("epoch")
         } else {
             None

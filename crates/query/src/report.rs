@@ -152,6 +152,7 @@ impl Report {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = path.file_name().unwrap_or(path.as_os_str());
         let curve = learned::Curve::of(&source).await?;
+        let diverged = session.all_not_finite().await?;
         let mut sections = Vec::new();
         at(trained::HEADING);
         sections.push(trained::section(session.info()));
@@ -170,7 +171,7 @@ impl Report {
         sections.push(cost);
         Ok(Self {
             title: name.to_string_lossy().into_owned(),
-            lead: trained::lead(&source, &curve),
+            lead: trained::lead(&source, &curve) + &trained::told_diverged(&diverged),
             figures: trained::figures(&source, &curve, on_disk),
             sections,
         })
@@ -240,7 +241,7 @@ impl Source<'_> {
 /// The error, if it is another one: what cannot be read ends a report.
 fn refused(error: ReportError) -> Result<Part> {
     let query = match &error {
-        ReportError::Plot(PlotError::NotRecorded { .. } | PlotError::NotOfEpoch { .. }) => None,
+        ReportError::Plot(error) if error.is_nothing_to_draw() => None,
         ReportError::Query(query)
         | ReportError::Plot(PlotError::Query(query))
         | ReportError::Structures(StructureError::Query(query)) => Some(query),

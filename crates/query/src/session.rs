@@ -28,6 +28,7 @@ use crate::functions::{epoch_functions, register_functions};
 use crate::lookup::JoinByLookup;
 use crate::merge::MergeBySlices;
 use crate::named::{Arguments, Defaults, NamedQuery, NamedQueryCalls, StateFunctions};
+use crate::not_finite::KnownNotFinite;
 use crate::registry::show_functions;
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
@@ -148,6 +149,7 @@ impl Run {
 pub struct QuerySession {
     context: SessionContext,
     snapshot: SharedSnapshot,
+    not_finite: KnownNotFinite,
 }
 
 impl std::fmt::Debug for QuerySession {
@@ -190,7 +192,11 @@ impl QuerySession {
         let everything = ObjectStoreUrl::parse("file://")?;
         context.deregister_object_store(everything.as_ref())?;
         register(&context, &snapshot)?;
-        Ok(Self { context, snapshot })
+        Ok(Self {
+            context,
+            snapshot,
+            not_finite: KnownNotFinite::default(),
+        })
     }
 
     /// Plans a SQL query; it runs as its rows are asked for.
@@ -215,6 +221,10 @@ impl QuerySession {
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    pub(crate) fn known_not_finite(&self) -> &KnownNotFinite {
+        &self.not_finite
     }
 
     /// Memory of the session's, for what is worked out beside its queries.

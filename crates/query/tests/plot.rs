@@ -758,3 +758,70 @@ async fn another_epoch_may_choose_the_neurons_of_an_association() {
     assert_eq!(names(&drawn.panels[0].y.ticks), ["n_0"]);
     assert!(drawn.title.ends_with("epoch 0"), "{}", drawn.title);
 }
+
+/// Rows of `weights` of which none is finite.
+fn broken_weights(step: i64) -> Vec<ArrayRef> {
+    let lists: [&[f32]; 2] = [&[f32::NAN; 3], &[f32::INFINITY; 3]];
+    let biases = new_null_array(&DataType::Float32, 2);
+    let mut columns = tiny::weights(step, 0, biases, lists.map(Some));
+    let nonfinite = columns.last_mut().unwrap();
+    *nonfinite = tiny::int([3, 3]);
+    columns
+}
+
+#[tokio::test]
+async fn a_picture_of_what_is_not_finite_says_since_when() {
+    let of_epoch = |columns| vec![(Table::Weights, Some(tiny::HIDDEN), columns)];
+    // It went wrong from the beginning.
+    let broken = vec![of_epoch(broken_weights(1)), of_epoch(broken_weights(2))];
+    let (_dir, session) = session_of(|_| {}, broken);
+    let cases: [(PlotKind, &[(&str, &str)]); 3] = [
+        (PlotKind::Weights, &[]),
+        (PlotKind::Distributions, &[("of", "weights")]),
+        (PlotKind::Network, &[]),
+    ];
+    for (kind, parameters) in cases {
+        let parameters: Vec<(String, String)> = parameters
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let error = kind.chart(&session, &parameters).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{} has nothing to draw: weights of L_hidden are not finite since epoch 0; training has \
+                 diverged",
+                kind.name()
+            )
+        );
+    }
+
+    // It went wrong later: what was before is drawn, and the first epoch that was not is told.
+    let later = vec![
+        of_epoch(tiny::hidden_weights(1)),
+        of_epoch(broken_weights(2)),
+        of_epoch(broken_weights(3)),
+    ];
+    let (_dir, session) = session_of(|_| {}, later);
+    let network = async |epoch: &str| {
+        let parameters = [("epoch".to_owned(), epoch.to_owned())];
+        PlotKind::Network.chart(&session, &parameters).await
+    };
+    let told = "weights of L_hidden are not finite since epoch 1";
+    let error = network("2").await.unwrap_err().to_string();
+    assert!(error.contains(told), "{error}");
+    let before = network("0").await.unwrap();
+    assert!(
+        before.notes.iter().all(|note| !note.contains("not finite")),
+        "{:?}",
+        before.notes
+    );
+    let found = session.not_finite(Table::Weights, Some(tiny::HIDDEN)).await;
+    assert_eq!(found.unwrap().unwrap().since, 1);
+    let others = session.not_finite(Table::Weights, Some(tiny::OUTPUT)).await;
+    assert_eq!(others.unwrap(), None);
+    assert_eq!(
+        session.not_finite(Table::Metrics, None).await.unwrap(),
+        None
+    );
+}

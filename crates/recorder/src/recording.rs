@@ -19,6 +19,7 @@ mod builder;
 mod capture;
 mod cost;
 mod disk;
+mod diverged;
 mod finish;
 mod governor;
 mod hand_over;
@@ -327,6 +328,7 @@ impl<B: Backend> TraceRecorder<B> {
             progress: Arc::clone(&progress),
             reported: cost::Reported::default(),
             metrics_files: thread::MetricsFiles::default(),
+            diverged: diverged::Diverged::default(),
         };
         let thread = std::thread::Builder::new()
             .name("capture".to_owned())

@@ -10,6 +10,7 @@ use clap::Args;
 use datafusion::physical_plan::memory::MemoryStream;
 use query::analysis::{MetaModelError, NUM_FOLDS};
 use query::{Epochs, QueryError, QuerySession};
+use trace::Table;
 
 use super::answer::{Opened, say};
 use super::memory::MemoryArgs;
@@ -120,6 +121,14 @@ async fn why_nothing(
     layer: Option<&str>,
 ) -> Result<String, QueryError> {
     const RECORD: &str = "`recorder train --record activations,classifications` records both";
+    let last = epochs.iter().copied().max().unwrap_or(i32::MAX);
+    if let Some(reason) = session.not_finite(Table::Activations, layer).await?
+        && reason.since <= last
+    {
+        return Ok(format!(
+            "there is nothing to learn from: {reason}; training has diverged"
+        ));
+    }
     let there = materials(session, layer).await?;
     let of_epochs = match epochs {
         [epoch] => format!("epoch {epoch} was captured"),

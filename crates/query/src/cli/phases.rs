@@ -37,6 +37,9 @@ pub(super) fn run(asked: PhasesArgs) -> anyhow::Result<ExitCode> {
         for layer in &found {
             say!("{}", layer.summary());
         }
+        for reason in session.all_not_finite().await? {
+            eprintln!("{reason}");
+        }
         let rows = phase_rows(&found)?;
         let schema = rows.schema();
         let rows = RecordBatchStreamAdapter::new(schema, stream::iter([Ok(rows)]));

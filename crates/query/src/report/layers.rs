@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use trace::Table;
 
 use super::{Part, Result, Section, Source, introduced, still};
 use crate::chart::{Axis, Chart, Content, Line, Panel};
@@ -22,10 +23,17 @@ pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
     )];
     match profile(&rows) {
         Some(chart) => parts.push(still(chart)),
-        None => parts.push(Part::Missing(
-            "Neither weights nor activations were recorded: `recorder train --record weights,activations`."
-                .to_owned(),
-        )),
+        None => {
+            let weights = source.session.not_finite(Table::Weights, None).await?;
+            parts.push(Part::Missing(match weights {
+                Some(reason) => {
+                    format!("There is nothing to draw: {reason}; training has diverged.")
+                }
+                None => "Neither weights nor activations were recorded: `recorder train --record \
+                         weights,activations`."
+                    .to_owned(),
+            }));
+        }
     }
     let topology = &source.session.info().layers;
     let told = "Of each neuron, by epoch, how large its weights are: rows that brighten are neurons that learning \

@@ -6,8 +6,9 @@ use serde_json::Value;
 use trace::{DatasetInfo, Layer, RunInfo};
 
 use super::learned::Curve;
-use super::{Part, Section, Source, counted, grouped};
+use super::{Part, Section, Source, counted, grouped, listed};
 use crate::chart::number;
+use crate::not_finite::NotFinite;
 
 pub(super) const HEADING: &str = "What was trained";
 
@@ -43,6 +44,20 @@ pub(super) fn lead(source: &Source<'_>, curve: &Curve) -> String {
         None => lead += ", as it was recorded.",
     }
     lead + &curve.told()
+}
+
+/// That training has diverged, where something is not finite: what was so first.
+pub(super) fn told_diverged(not_finite: &[NotFinite]) -> String {
+    let since = not_finite.iter().map(|found| found.since).min();
+    let Some(since) = since else {
+        return String::new();
+    };
+    let first = not_finite.iter().filter(|found| found.since == since);
+    let first: Vec<String> = first.map(|found| found.what.clone()).collect();
+    format!(
+        " Training has diverged: {} are not finite since epoch {since}.",
+        listed(&first)
+    )
 }
 
 /// What a data set is called: files by their names.

@@ -15,6 +15,7 @@ use trace::{CaptureId, Generation, Layer, PartPath, Rank, Table};
 
 use super::cost::Reported;
 use super::disk::{self, DiskBudget};
+use super::diverged::Diverged;
 use super::in_flight::InFlight;
 use super::module::ModuleLayers;
 use super::optimizer::TrainState;
@@ -43,6 +44,7 @@ pub(super) struct CaptureThread<B: Backend> {
     pub(super) progress: Arc<Progress>,
     pub(super) reported: Reported,
     pub(super) metrics_files: MetricsFiles,
+    pub(super) diverged: Diverged,
 }
 
 /// How the capture thread ended.
@@ -155,6 +157,7 @@ impl<B: Backend> CaptureThread<B> {
             mut metrics,
         } = capture;
         for (id, metrics) in waiting_metrics {
+            tell_diverged(&mut self.diverged, &self.layers, id, &metrics);
             self.record_metrics(id, &metrics)?;
         }
         let key = self.key(id);
@@ -189,6 +192,7 @@ impl<B: Backend> CaptureThread<B> {
             }
             for values in read {
                 let start = Instant::now();
+                self.diverged.look_at(&values);
                 if let Some(num_bins) = recorded.histograms {
                     count(&values, num_bins, &mut histograms);
                 }
@@ -212,6 +216,7 @@ impl<B: Backend> CaptureThread<B> {
         if self.recorded.metrics {
             parts.send(self.metrics_files.part(key, &metrics))?;
         }
+        tell_diverged(&mut self.diverged, &self.layers, id, &metrics);
         parts.open.end()?;
         // What the channel made this thread wait is the sink's to report.
         let stall =
@@ -311,6 +316,18 @@ impl<B: Backend> CaptureThread<B> {
             id,
             rank: self.rank,
         }
+    }
+}
+
+/// Says it where something of a capture is not finite, the first time.
+fn tell_diverged(
+    diverged: &mut Diverged,
+    layers: &ModuleLayers,
+    id: CaptureId,
+    metrics: &[Metric],
+) {
+    if let Some(told) = diverged.found(id, metrics, layers.topology()) {
+        tracing::warn!("{told}");
     }
 }
 

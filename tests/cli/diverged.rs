@@ -1,0 +1,80 @@
+//! A training that diverges: said when it happens, and wherever nothing is left to show.
+
+use std::fs;
+
+use stratigraph::{Scratch, run};
+
+/// Weights leave the range of 32-bit floats at the first steps.
+fn diverged() -> (Scratch, String) {
+    let scratch = Scratch::new();
+    let train = [
+        "train", "--device", "cpu", "--hidden", "8", "--epochs", "3", "--lr", "1e30", "--out",
+        "run",
+    ];
+    let done = run(&mut scratch.recorder(&train));
+    let stderr = done.stderr.clone();
+    done.expect_success();
+    (scratch, stderr)
+}
+
+#[test]
+fn a_training_that_diverges_says_so_once_and_so_do_its_pictures() {
+    let (scratch, stderr) = diverged();
+    let told: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.contains("training has diverged"))
+        .collect();
+    let [told] = told[..] else {
+        panic!("{stderr}");
+    };
+    assert!(
+        told.contains("WARN") && told.contains("at epoch 0"),
+        "{told}"
+    );
+    assert!(told.contains("weights of L_"), "{told}");
+
+    for kind in [
+        "weights",
+        "distributions",
+        "confusion",
+        "association",
+        "correlation",
+        "embedding",
+        "network",
+        "cartography",
+    ] {
+        let done = run(&mut scratch.query(&["plot", kind, "run", "-o", "picture.svg"]));
+        assert_eq!(done.code(), Some(1), "{kind}: {}", done.stderr);
+        assert!(
+            done.stderr.contains("not finite since epoch 0"),
+            "{kind}: {}",
+            done.stderr
+        );
+        assert!(
+            !done.stderr.contains("this run has none"),
+            "{}",
+            done.stderr
+        );
+    }
+    for verb in ["meta", "embed"] {
+        let done = run(&mut scratch.query(&[verb, "run"]));
+        assert_eq!(done.code(), Some(1), "{verb}: {}", done.stderr);
+        assert!(
+            done.stderr.contains("not finite since epoch 0"),
+            "{verb}: {}",
+            done.stderr
+        );
+    }
+    let phases = run(&mut scratch.query(&["phases", "run"]));
+    assert!(
+        phases.stderr.contains("are not finite since epoch 0"),
+        "{}",
+        phases.stderr
+    );
+    let report = ["report", "run", "--permutations", "99", "-o", "report.html"];
+    run(&mut scratch.query(&report)).expect_success();
+    let page = fs::read_to_string(scratch.path("report.html")).unwrap();
+    assert!(page.contains("Training has diverged: "));
+    assert!(page.contains("not finite since epoch 0"));
+    assert!(!page.contains("this run has none"));
+}
