@@ -142,6 +142,7 @@ pub async fn phases(
     let layer = layer.map(|name| session.known_layer(name)).transpose()?;
     let mut watched = watch(session, layer.as_deref()).await?;
     let layers = session.info().layers.layers().iter();
+    let memory = session.reservation("phases");
     let mut found = Vec::new();
     for layer in layers.map(|layer| layer.layer.as_str()) {
         let Some(epochs) = watched.remove(layer) else {
@@ -153,6 +154,8 @@ pub async fn phases(
                 epochs.len()
             )));
         }
+        let most = num_phases.unwrap_or(MAX_AUTO_PHASES);
+        memory.try_resize(HiddenMarkov::num_bytes_of(epochs.len(), most))?;
         found.push(of_layer(layer, &epochs, num_phases));
     }
     Ok(found)

@@ -51,6 +51,19 @@ impl HiddenMarkov {
         model
     }
 
+    /// At most how many bytes it takes to fit a model of so many states to so many observations, and to
+    /// decode them.
+    pub(crate) fn num_bytes_of(num_observations: usize, num_states: usize) -> usize {
+        // A number an observation and state: densities, both ways, weights, and who came from where.
+        let of_states = num_states.saturating_mul(size_of::<f64>());
+        let of_observation = of_states.saturating_add(size_of::<Vec<f64>>());
+        let of_observations = num_observations
+            .saturating_mul(of_observation)
+            .saturating_mul(5);
+        let transitions = of_states.saturating_mul(num_states).saturating_mul(2);
+        of_observations.saturating_add(transitions)
+    }
+
     fn begin(series: &Rows, num_states: usize) -> Self {
         let num_columns = series.num_columns();
         let stretch = |state: usize| {

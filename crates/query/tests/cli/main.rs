@@ -479,3 +479,24 @@ fn interrupted(signal: &str, status: i32) {
     assert_eq!(query.wait().unwrap().code(), Some(status));
     assert_eq!(entries(bench.dir.path()), before);
 }
+
+#[test]
+fn numbers_beyond_all_reason_are_errors_with_their_range() {
+    let bench = Bench::new();
+    for (query, parameter) in [
+        ("structure_scores", "permutations"),
+        ("structure_scores", "bootstraps"),
+        ("structure_scores", "size"),
+        ("coactivation", "top"),
+        ("strongest_paths", "top"),
+        ("meta_model", "trees"),
+    ] {
+        let given = format!("{parameter}=2000000000");
+        let (code, stderr) =
+            bench.failure(&["run", query, "run", "--memory", "64MiB", "--param", &given]);
+        assert_eq!(code, Some(1), "{query} {given}: {stderr}");
+        for told in [parameter, "2000000000"] {
+            assert!(stderr.contains(told), "{query} {given}: {stderr}");
+        }
+    }
+}
