@@ -5,6 +5,7 @@
 )]
 
 mod ablate;
+mod clock;
 mod data;
 mod disk;
 mod diverged;

@@ -23,6 +23,9 @@ pub enum QueryError {
     /// Nothing was committed yet, so that every table is empty.
     #[error("the run has no committed capture yet")]
     NothingCaptured,
+    /// The machine's clock is before 1970, from which DataFusion counts.
+    #[error("the machine's clock says {0}, and queries need one that is after 1970: set it")]
+    Clock(String),
     /// There is no named query of that name.
     #[error("there is no query {name:?}{} (queries: {names})", instead(name, closest.as_deref()))]
     UnknownQuery {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
@@ -162,6 +163,10 @@ impl std::fmt::Debug for QuerySession {
 
 impl QuerySession {
     fn try_new(snapshot: SharedSnapshot, options: SessionOptions) -> Result<Self, QueryError> {
+        // DataFusion takes the time of every query, and panics over one before 1970.
+        if SystemTime::now() < UNIX_EPOCH {
+            return Err(QueryError::Clock(trace::now()));
+        }
         let mut config = SessionConfig::new()
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, Scope::EVERYTHING.schema_name())
