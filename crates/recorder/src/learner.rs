@@ -110,8 +110,9 @@ impl<B: Backend> MetricLogger for LearnerMetrics<B> {
             .map(|((_, _, name), entry)| self.row(phase, name, entry))
             .collect();
         let epoch = i32::try_from(summary.epoch_number).map_or(i32::MAX, |number| number - 1);
-        self.shared.with(|recorder| {
-            recorder.late_metrics(epoch, rows);
+        let end = self.shared.end_of(epoch);
+        self.shared.keep(|recorder| {
+            recorder.late_metrics(end, rows);
             Ok(())
         });
     }

@@ -12,8 +12,9 @@ use crate::recording::{KeepsMoments, RecordError, RecordSummary, TraceRecorder};
 
 /// A recorder that optimizers, a metric logger and the training loop share.
 ///
-/// Nothing that goes wrong with recording reaches training: the first failure is logged and kept
-/// for [`SharedRecorder::finish`], and training goes on without a recorder. What goes wrong with the
+/// No failure of recording reaches training: the first is logged and kept for
+/// [`SharedRecorder::finish`], and training goes on without a recorder. A mistake in a call
+/// ([`RecordError::is_mistake`]) is no failure, but the call's own error. What goes wrong with the
 /// device is training's own failure, and panics as it does where Burn reads: see
 /// [`TraceRecorder::check_device`].
 #[derive(Debug)]
@@ -36,6 +37,21 @@ struct Shared<B: Backend> {
 struct Lineage {
     /// The most steps that one of them has made.
     num_steps: AtomicI64,
+}
+
+impl<B: Backend> Shared<B> {
+    /// Training goes on without a recorder.
+    fn fail(&mut self, error: RecordError) {
+        let Some(recorder) = self.recorder.take() else {
+            return;
+        };
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            run = %recorder.run_path().display(),
+            "recording failed, training goes on without it"
+        );
+        self.failure = Some(error);
+    }
 }
 
 impl<B: Backend> Clone for SharedRecorder<B> {
@@ -100,27 +116,40 @@ impl<B: Backend> SharedRecorder<B> {
         }
     }
 
-    /// Calls `f` with the recorder, as long as there is one; what goes wrong is kept.
+    /// Calls `f` with the recorder, as long as there is one; a failure of recording is kept.
+    ///
+    /// # Errors
+    /// What does not fit in a call, as a label that there is not ([`RecordError::is_mistake`]):
+    /// recording goes on.
     ///
     /// # Panics
     /// If the device has failed.
-    pub fn with(&self, f: impl FnOnce(&mut TraceRecorder<B>) -> Result<(), RecordError>) {
+    pub fn with(
+        &self,
+        f: impl FnOnce(&mut TraceRecorder<B>) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
         let shared = &mut *self.lock();
         let Some(recorder) = &mut shared.recorder else {
-            return;
+            return Ok(());
         };
-        if let Err(error) = f(recorder) {
-            if let RecordError::Device(_) = error {
+        match f(recorder) {
+            Err(error) if error.is_mistake() => Err(error),
+            Err(RecordError::Device(error)) => {
                 shared.recorder = None;
-                panic!("{}", error.with_causes());
+                panic!("{}", RecordError::Device(error).with_causes());
             }
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                run = %recorder.run_path().display(),
-                "recording failed, training goes on without it"
-            );
-            shared.failure = Some(error);
-            shared.recorder = None;
+            Err(error) => {
+                shared.fail(error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// As [`SharedRecorder::with`], where nobody is there to be told: whatever goes wrong is kept.
+    pub(crate) fn keep(&self, f: impl FnOnce(&mut TraceRecorder<B>) -> Result<(), RecordError>) {
+        if let Err(error) = self.with(f) {
+            self.lock().fail(error);
         }
     }
 
@@ -134,6 +163,16 @@ impl<B: Backend> SharedRecorder<B> {
             (Some(failure), _) => Err(failure),
             (None, Some(recorder)) => recorder.finish(),
             (None, None) => Err(RecordError::Stopped),
+        }
+    }
+
+    /// The moment at which an epoch ends.
+    #[cfg(feature = "burn-train")]
+    pub(crate) fn end_of(&self, epoch: i32) -> trace::CaptureId {
+        let num_epochs = i64::from(epoch) + 1;
+        trace::CaptureId {
+            epoch: trace::Epoch(epoch),
+            step: trace::Step(num_epochs.saturating_mul(self.lock().steps_per_epoch)),
         }
     }
 
@@ -237,7 +276,7 @@ where
     /// optimizers step in between, it may be one of theirs that is.
     fn before(&self, note: impl FnOnce(&mut Recorder<A>) -> Result<(), RecordError>) {
         let (steps_per_epoch, is_alone) = self.surroundings();
-        self.shared.with(|recorder| {
+        self.shared.keep(|recorder| {
             let step = self.num_steps.load(Ordering::Relaxed) + 1;
             match !is_alone || Moment::of_step(step, steps_per_epoch).is_due(recorder) {
                 true => note(recorder),
@@ -249,7 +288,7 @@ where
     /// Counts a step that was made, in the order in which the recorder sees them.
     fn after(&self, model: &M, learning_rate: LearningRate) {
         let (steps_per_epoch, is_alone) = self.surroundings();
-        self.shared.with(|recorder| {
+        self.shared.keep(|recorder| {
             let step = self.num_steps.fetch_add(1, Ordering::Relaxed) + 1;
             let moment = Moment::of_step(step, steps_per_epoch);
             if let Some(note_moments) = self.moments

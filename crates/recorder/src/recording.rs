@@ -26,6 +26,8 @@ mod hand_over;
 mod handle;
 mod in_flight;
 mod interference;
+#[cfg(any(test, feature = "burn-train"))]
+mod late;
 mod limits;
 mod module;
 mod note;

@@ -132,18 +132,40 @@ fn training_goes_on_without_a_recorder_that_failed() {
     for number in 0..12 {
         recorded = step(&mut optimizer, recorded);
         if number == 5 {
-            recorder.with(|recorder| {
-                recorder.activations("typo", Tensor::<Flex, 2>::ones([1, 1], &Default::default()))
-            });
+            let kept = recorder.with(|_| Err(RecordError::Panicked));
+            assert!(kept.is_ok());
         }
     }
     let weight: f32 = recorded.weight.val().sum().into_scalar();
     assert_eq!(weight, -10.0);
     let error = recorder.finish().unwrap_err();
-    assert!(
-        error.to_string().starts_with("there is no layer \"typo\""),
-        "{error}"
-    );
+    assert!(matches!(error, RecordError::Panicked), "{error}");
     assert_eq!(captures(&dir.path().join("run")), [(0, 4)]);
     assert!(matches!(recorder.finish(), Err(RecordError::Stopped)));
+}
+
+#[test]
+fn a_mistake_is_told_and_recording_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let recorder = shared(&run, "1epoch");
+    let mut optimizer = recorder.optimizer(SgdConfig::new().init());
+    let mut recorded = model();
+    let note = |label, num_units| {
+        let ones = Tensor::<Flex, 2>::ones([1, num_units], &Default::default());
+        recorder.with(|recorder| recorder.activations(label, ones))
+    };
+    for number in 0..12 {
+        if number == 5 {
+            let error = note("typo", 1).unwrap_err().to_string();
+            assert!(error.starts_with("there is no layer \"typo\""), "{error}");
+            let error = note("weight", 3).unwrap_err();
+            assert!(matches!(error, RecordError::ActivationShape { .. }));
+            note("weight", 1).unwrap();
+        }
+        recorded = step(&mut optimizer, recorded);
+    }
+    assert_eq!(recorder.finish().unwrap().num_captures, 3);
+    assert_eq!(captures(&run), [(0, 4), (1, 8), (2, 12)]);
+    assert!(read_part(&run, Table::Activations, 1, Some("weight")).is_some());
 }

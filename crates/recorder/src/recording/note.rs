@@ -358,17 +358,4 @@ impl<B: Backend> TraceRecorder<B> {
             });
         }
     }
-
-    /// Notes figures of an epoch that has ended, where they are known only later. They are recorded
-    /// with the next capture, or when the recorder is finished.
-    #[cfg(feature = "burn-train")]
-    pub(crate) fn late_metrics(&mut self, epoch: i32, metrics: Vec<Metric>) {
-        if self.recorded.metrics {
-            // Files of metrics are told apart by epoch, step, and their order in a row: the last
-            // capture's step comes after every file that the epoch has.
-            let step = self.last.map_or(0, |last| last.step.0);
-            self.waiting_metrics
-                .push((super::capture_id(epoch, step), metrics));
-        }
-    }
 }

@@ -122,6 +122,26 @@ pub enum RecordError {
 }
 
 impl RecordError {
+    /// Whether recording goes on all the same: what was asked for in a call does not fit, as a label
+    /// that there is not, and nothing else is lost by it.
+    pub fn is_mistake(&self) -> bool {
+        match self {
+            Self::OtherModule(_)
+            | Self::Order { .. }
+            | Self::NoSuchLayer { .. }
+            | Self::ActivationShape { .. }
+            | Self::TooManyActivations(_)
+            | Self::Outputs(_) => true,
+            Self::Start(_)
+            | Self::Sink(_)
+            | Self::Device(_)
+            | Self::Spawn(_)
+            | Self::Panicked
+            | Self::Stopped
+            | Self::DiskSize { .. } => false,
+        }
+    }
+
     /// What went wrong and why, in one line.
     pub fn with_causes(&self) -> String {
         let first: &dyn std::error::Error = self;

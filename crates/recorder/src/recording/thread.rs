@@ -56,20 +56,35 @@ pub(super) struct Ended {
     pub(super) result: Result<(), RecordError>,
 }
 
+/// Which files of metrics of their moments say what was known late: no moment has as many others.
+const LATE_SEQUENCE: u32 = 100;
+
 /// Numbers the files of metrics, of which one moment may have several.
 #[derive(Debug, Default)]
 pub(super) struct MetricsFiles {
     last: Option<(CaptureId, u32)>,
+    /// How many were of a moment before the last. How many files that one has had is not remembered,
+    /// so they are numbered through.
+    num_late: u32,
 }
 
 impl MetricsFiles {
     /// The next file of metrics of `id`.
     fn part(&mut self, key: RowKey, metrics: &[Metric]) -> Part {
         let sequence = match self.last {
-            Some((last, sequence)) if last == key.id => sequence + 1,
-            _ => 0,
+            Some((last, _)) if key.id < last => {
+                self.num_late += 1;
+                LATE_SEQUENCE + self.num_late
+            }
+            Some((last, sequence)) if last == key.id => {
+                self.last = Some((last, sequence + 1));
+                sequence + 1
+            }
+            _ => {
+                self.last = Some((key.id, 0));
+                0
+            }
         };
-        self.last = Some((key.id, sequence));
         metrics_part(key, metrics, sequence)
     }
 }
@@ -105,7 +120,8 @@ impl<B: Backend> CaptureThread<B> {
                         let _ = self.give_back.send(());
                         continue;
                     }
-                    last = Some(capture.id);
+                    // What was known late is of an earlier moment.
+                    last = last.max(Some(capture.id));
                     self.record(*capture)?;
                 }
                 Work::Checkpoint(checkpoint) => {
