@@ -144,6 +144,52 @@ fn a_run_that_was_killed_often_and_resumed_is_the_one_that_was_not() {
 }
 
 #[test]
+fn a_finished_run_is_trained_for_longer() {
+    let scratch = Scratch::new();
+    let train = |out, epochs, more: &[&str]| {
+        let arguments = ["train", "--device", "cpu", "--hidden", "8", "--out", out];
+        let every = ["--every", "2epochs", "--epochs", epochs];
+        scratch.recorder(&[&arguments[..], &every, more].concat())
+    };
+    run(&mut train("run", "4", &[])).expect_success();
+    let resumed = run(&mut train("run", "6", &["--resume"]));
+    assert!(
+        resumed.stderr.contains("going on with epoch 5 of 6\n"),
+        "{resumed}"
+    );
+    let summary = resumed.expect_success();
+    assert!(
+        summary.starts_with("trained 6 epochs (144 steps) in "),
+        "{summary}"
+    );
+    run(&mut train("whole", "6", &[])).expect_success();
+    let captured = |run_dir| {
+        let rows = scratch.rows(run_dir, "SELECT DISTINCT epoch FROM weights ORDER BY epoch");
+        let epochs = rows.iter().map(|row| row["epoch"].as_i64().unwrap());
+        epochs.collect::<Vec<_>>()
+    };
+    assert_eq!(captured("whole"), [0, 2, 4, 5]);
+    // What was the last epoch's capture stays.
+    assert_eq!(captured("run"), [0, 2, 3, 4, 5]);
+    let last = "SELECT * FROM weights WHERE epoch = 5 ORDER BY neuron";
+    assert!(scratch.rows("run", last) == scratch.rows("whole", last));
+    let curve = "SELECT epoch, phase, name, value FROM metrics WHERE name IN ('loss', 'accuracy') \
+                 ORDER BY epoch, phase, name";
+    assert!(scratch.rows("run", curve) == scratch.rows("whole", curve));
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    run(&mut scratch.recorder(&["replay", "run", "--epoch", "5"])).expect_success();
+    let info = run(&mut scratch.query(&["info", "run"])).expect_success();
+    let epochs = info.lines().find_map(|line| line.strip_prefix("epochs "));
+    assert_eq!(epochs.map(str::trim), Some("6"), "{info}");
+
+    let stderr = run(&mut train("run", "6", &["--resume"])).expect_failure(1);
+    assert!(stderr.contains("all 6 epochs are recorded"), "{stderr}");
+    run(&mut train("none", "2", &["--checkpoint-every", "never"])).expect_success();
+    let stderr = run(&mut train("none", "3", &["--resume"])).expect_failure(1);
+    assert!(stderr.contains("kept nothing to go on from"), "{stderr}");
+}
+
+#[test]
 fn several_processes_record_one_run() {
     let scratch = Scratch::new();
     let train = |out, more: &[&str]| {

@@ -42,6 +42,50 @@ fn one_publishes_and_says_what_was_kept() {
     assert_eq!(epochs, [expected]);
 }
 
+/// No time for a checkpoint had come, in the middle of an epoch or not: it goes on with the next one.
+#[test]
+fn what_was_interrupted_is_resumed_after_its_last_whole_epoch() {
+    let scratch = Scratch::new();
+    let train = |more: &[&str]| {
+        let arguments = ["train", "--device", "cpu", "--hidden", "8", "--out", "run"];
+        let endless = ["--epochs", ENDLESS];
+        scratch.recorder(&[&arguments[..], &endless, more].concat())
+    };
+    let mut recorder = spawn(&mut train(&[]));
+    scratch.wait_for_commit("run", &mut recorder);
+    recorder.interrupt();
+    let finished = recorder.wait();
+    assert_eq!(finished.code(), Some(130), "{finished}");
+    let kept = number_between(&finished.stdout, "interrupted after ", " epochs").unwrap();
+    assert!(
+        finished.stdout.contains(&format!(
+            "--resume, with the same options, goes on with epoch {}\n",
+            kept + 1
+        )),
+        "{finished}"
+    );
+
+    let recorder = spawn(&mut train(&["--resume"]));
+    recorder.wait_for_stderr(&format!("going on with epoch {} of {ENDLESS}\n", kept + 1));
+    recorder.wait_for_stderr("recording into run");
+    recorder.interrupt();
+    let finished = recorder.wait();
+    assert_eq!(finished.code(), Some(130), "{finished}");
+    let rows = scratch.rows(
+        "run",
+        "SELECT count(*) AS rows, count(DISTINCT epoch) AS epochs, max(epoch) AS last FROM weights",
+    );
+    let [rows] = &rows[..] else {
+        panic!("{rows:?}")
+    };
+    let of = |name: &str| rows[name].as_u64().unwrap();
+    // 8 and 10 neurons an epoch, none of them twice, without a gap.
+    assert_eq!(of("rows"), 18 * of("epochs"));
+    assert_eq!(of("epochs"), of("last") + 1);
+    assert!(of("epochs") >= kept);
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
 #[test]
 fn a_second_one_stops_at_once() {
     let scratch = Scratch::new();

@@ -186,9 +186,9 @@ fn checksums_are_what_the_specification_says() -> Result<()> {
             num_files += 1;
         }
     }
-    // 3 layers of weights and activations, classifications and metrics, 3 times, and the last
-    // metrics.
-    assert_eq!(num_files, 3 * 8 + 1);
+    // 3 layers of weights and activations, classifications and metrics, 3 times, the checkpoint at the
+    // end (3 tensors of each layer), and the last metrics.
+    assert_eq!(num_files, 3 * 8 + 3 * 3 + 1);
 
     let path = checkpoint(&run)?;
     let mut bytes = fs::read(&path)?;

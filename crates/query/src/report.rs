@@ -124,9 +124,9 @@ impl Part {
 }
 
 impl Section {
-    /// What was trained, as `run.json` tells it.
-    pub fn what_was_trained(info: &RunInfo) -> Self {
-        trained::section(info)
+    /// What was trained, as `run.json` tells it, and how, as its newest session was told.
+    pub fn what_was_trained(info: &RunInfo, config: &serde_json::Value) -> Self {
+        trained::section(info, config)
     }
 }
 
@@ -155,7 +155,8 @@ impl Report {
         let diverged = session.all_not_finite().await?;
         let mut sections = Vec::new();
         at(trained::HEADING);
-        sections.push(trained::section(session.info()));
+        let config = session.snapshot().config();
+        sections.push(trained::section(session.info(), config));
         at(learned::HEADING);
         sections.push(learned::section(&source).await?);
         at(layers::HEADING);

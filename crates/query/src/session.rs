@@ -85,6 +85,12 @@ impl Run {
         self.snapshot.run().info()
     }
 
+    /// How the run was recorded, as its newest session was told: it may have been trained for longer
+    /// than `run.json` says.
+    pub fn config(&self) -> &serde_json::Value {
+        self.snapshot.config()
+    }
+
     /// The run's directory.
     pub fn path(&self) -> &Path {
         self.snapshot.run().path()

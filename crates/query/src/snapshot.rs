@@ -83,6 +83,13 @@ impl Snapshot {
         &self.run
     }
 
+    /// How the run was recorded, as its newest session was told: it may have been trained for longer
+    /// than `run.json` says.
+    pub(crate) fn config(&self) -> &serde_json::Value {
+        let newest = self.catalog().and_then(|catalog| catalog.sessions().last());
+        newest.map_or(&self.run.info().config, |session| &session.config)
+    }
+
     pub(crate) fn topology(&self) -> &Topology {
         &self.run.info().layers
     }

@@ -200,12 +200,13 @@ struct TrainArgs {
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
     /// How often to write what training can go on from (parameters and the optimizer's state), at
-    /// the end of an epoch; only the newest is kept, and none of a finished run
+    /// the end of an epoch; also at the end of training, and of the last whole epoch after Ctrl-C, but
+    /// for never. Only the newest is kept
     #[arg(long, default_value_t, value_name = "30s|Nepochs|never")]
     checkpoint_every: CheckpointEvery,
     /// Go on with the run in --out from its newest checkpoint, or from the beginning where there is
-    /// none; the other options must be those that it was begun with. What was recorded after that
-    /// moment is recorded anew
+    /// none; the other options must be those that it was begun with, save that --epochs may be more: a
+    /// finished run is trained for longer. What was recorded after that moment is recorded anew
     #[arg(long)]
     resume: bool,
     /// This process among those that record the run, from 0: all train the same network, and each

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use burn::module::AutodiffModule;
+use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
@@ -162,6 +162,28 @@ impl<B: Backend> SharedRecorder<B> {
         match (shared.failure.take(), shared.recorder.take()) {
             (Some(failure), _) => Err(failure),
             (None, Some(recorder)) => recorder.finish(),
+            (None, None) => Err(RecordError::Stopped),
+        }
+    }
+
+    /// Ends the recording as [`SharedRecorder::finish`] does, with the network that training ended
+    /// with as the last capture, whatever the schedule says: as early stopping needs it. `model` is
+    /// that network, without autodiff, after the last step that an optimizer of
+    /// [`SharedRecorder::optimizer`] has made, whose epoch and step the capture has.
+    ///
+    /// # Errors
+    /// As for [`SharedRecorder::finish`]. If the module is not the one that the recorder was started
+    /// with; what was captured before is committed all the same.
+    pub fn finish_with<M: Module<B>>(&self, model: &M) -> Result<RecordSummary, RecordError> {
+        let shared = &mut *self.lock();
+        let step = shared.num_steps.load(Ordering::Relaxed);
+        match (shared.failure.take(), shared.recorder.take()) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(recorder)) if step == 0 => recorder.finish(),
+            (None, Some(recorder)) => {
+                let epoch = epoch_of(step, shared.steps_per_epoch);
+                recorder.finish_with_inner(model, epoch, step)
+            }
             (None, None) => Err(RecordError::Stopped),
         }
     }

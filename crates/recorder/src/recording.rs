@@ -60,6 +60,7 @@ use crate::schedule::Schedule;
 pub use builder::{StartError, TraceRecorderBuilder};
 use governor::Governor;
 pub use governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead, ParseMaxOverheadError};
+pub(crate) use hand_over::HeldState;
 pub use limits::{Limits, OnError, WhenFull};
 pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
@@ -131,6 +132,10 @@ pub(crate) struct Origin {
     pub(crate) generation: Generation,
     /// The part files of the checkpoint that training goes on from: the next one retires them.
     pub(crate) checkpoint: Vec<String>,
+    /// The moment from which training goes on: what is recorded comes after it.
+    pub(crate) after: Option<CaptureId>,
+    /// Whether the run has a capture of that moment.
+    pub(crate) is_captured: bool,
 }
 
 /// Records a network while it trains.
@@ -346,9 +351,9 @@ impl<B: Backend> TraceRecorder<B> {
             last_epoch: plan.last_epoch,
             limits: plan.limits,
             waiting_metrics: Vec::new(),
-            last: None,
+            last: plan.origin.after,
             last_is_step: false,
-            captured: None,
+            captured: plan.origin.after.filter(|_| plan.origin.is_captured),
             governor: plan.limits.overhead().map(Governor::new),
             training_since: Instant::now(),
             spent: Duration::ZERO,

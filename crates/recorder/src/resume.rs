@@ -1,4 +1,5 @@
-//! Recording into a run that is there: going on after an interruption, and joining as a rank.
+//! Recording into a run that is there: going on after an interruption or for more epochs, and joining
+//! as a rank.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trace::{
-    CaptureId, Catalog, Epoch, Generation, LockRunError, OpenRunError, PartPath, Rank,
-    ReadCommitsError, RunDir, RunInfo, Table,
+    CaptureId, Catalog, Generation, LockRunError, OpenRunError, PartPath, Rank, ReadCommitsError,
+    RunDir, RunInfo, Step, Table, WriterLock,
 };
 
 use crate::checkpoint::{ReadCheckpointError, SavedState};
+use crate::recording::Origin;
 use crate::training::CancelToken;
 
 /// How long a rank waits for rank 0 to create the run.
@@ -22,7 +24,14 @@ const JOIN_POLL: Duration = Duration::from_millis(20);
 /// What of `config` may differ between sessions and ranks: it changes nothing that is recorded, but
 /// for limits, which say when less is. Of the device, as it was asked for, the kind that it turned
 /// out to be is compared.
-const OPERATIONAL: [&str; 4] = ["channel_bytes", "checkpoint_every", "device", "limits"];
+/// `training` is what somebody's own training loop says of itself.
+const OPERATIONAL: [&str; 5] = [
+    "channel_bytes",
+    "checkpoint_every",
+    "device",
+    "limits",
+    "training",
+];
 
 /// Why training cannot go on with a run, or record into it beside others.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +65,27 @@ pub enum ResumeError {
         now: Value,
     },
     /// There is nothing left to train.
-    #[error("{} is finished: all {num_epochs} epochs are recorded", run.display())]
+    #[error(
+        "{} is finished: all {num_epochs} epochs are recorded; ask for more epochs to go on with it",
+        run.display()
+    )]
     Finished {
         /// The run.
         run: PathBuf,
         /// How many there are.
         num_epochs: i32,
+    },
+    /// A run that is finished has nothing from which it could be trained for more epochs.
+    #[error(
+        "{} is finished, with {num_epochs} epochs, and kept nothing to go on from (it had no \
+         checkpoints): record a training of more epochs into another directory",
+        run.display()
+    )]
+    NothingKept {
+        /// The run.
+        run: PathBuf,
+        /// How many epochs it has.
+        num_epochs: i64,
     },
     /// Rank 0 did not create the run in time.
     #[error(
@@ -93,8 +117,12 @@ pub enum ResumeError {
 #[derive(Debug)]
 pub(crate) struct Resumption {
     pub(crate) run: RunDir,
-    /// What the trainer goes back to; none where it begins anew.
+    /// What our own trainer goes back to; none where it begins anew, or another trains.
     pub(crate) state: Option<SavedState>,
+    /// The moment from which training goes on; none where it begins anew.
+    pub(crate) after: Option<CaptureId>,
+    /// Whether the run has a capture of that moment.
+    pub(crate) is_captured: bool,
     pub(crate) generation: Generation,
     /// For the sink: the lock, and what is recorded anew.
     pub(crate) sink: sink::Resume,
@@ -106,7 +134,7 @@ pub(crate) struct Resumption {
 
 /// Looks at the run at `path` as `rank`, whose lock is held from here on, and decides from where
 /// training goes on and what is recorded anew. `now` is what the run would be if it were begun
-/// with the options at hand, `last` where training ends.
+/// with the options at hand, `last` where training ends, which may be later than it was.
 pub(crate) fn resume(
     path: &Path,
     now: &RunInfo,
@@ -114,13 +142,13 @@ pub(crate) fn resume(
     last: CaptureId,
 ) -> Result<Resumption, ResumeError> {
     let run = RunDir::open(path)?;
-    check_unchanged(&run, now)?;
+    check_unchanged(&run, now, Epochs::MayBeMore)?;
     let lock = Arc::new(run.lock_writer(rank)?);
     let catalog = Catalog::load_with_partial(&run)?;
     let state = SavedState::read_newest(&run, &catalog, rank)?;
-    // The end of training takes the checkpoint with it: where there is one, something is left to do.
     let is_finished = match &state {
         Some(state) => state.epoch >= last.epoch,
+        // It keeps no checkpoints, or is of a version that removed the last one.
         None => has_recorded(&catalog, rank, last),
     };
     if is_finished {
@@ -129,6 +157,66 @@ pub(crate) fn resume(
             num_epochs: last.epoch.0 + 1,
         });
     }
+    if state.is_none() {
+        let steps_per_epoch = last.step.0 / (i64::from(last.epoch.0) + 1);
+        for num_epochs in asked_epochs(&catalog, rank) {
+            let end = i32::try_from(num_epochs - 1).map(|epoch| CaptureId {
+                epoch: trace::Epoch(epoch),
+                step: Step(num_epochs * steps_per_epoch),
+            });
+            if end.is_ok_and(|end| has_recorded(&catalog, rank, end)) {
+                let run = path.to_owned();
+                return Err(ResumeError::NothingKept { run, num_epochs });
+            }
+        }
+    }
+    let after = state.as_ref().map(|state| CaptureId {
+        epoch: state.epoch,
+        step: state.step,
+    });
+    let resumption = go_on(run, lock, &catalog, rank, after);
+    Ok(Resumption {
+        state,
+        ..resumption
+    })
+}
+
+impl Resumption {
+    /// Where a recorder begins, taken out of this.
+    pub(crate) fn take_origin(&mut self) -> Origin {
+        Origin {
+            generation: self.generation,
+            checkpoint: std::mem::take(&mut self.checkpoint),
+            after: self.after,
+            is_captured: self.is_captured,
+        }
+    }
+}
+
+/// As [`resume`], where somebody else trains, and goes on from the moment `after` by means of their
+/// own.
+pub(crate) fn resume_after(
+    path: &Path,
+    now: &RunInfo,
+    rank: Rank,
+    after: CaptureId,
+) -> Result<Resumption, ResumeError> {
+    let run = RunDir::open(path)?;
+    check_unchanged(&run, now, Epochs::MayBeMore)?;
+    let lock = Arc::new(run.lock_writer(rank)?);
+    let catalog = Catalog::load_with_partial(&run)?;
+    Ok(go_on(run, lock, &catalog, rank, Some(after)))
+}
+
+/// What is kept of a run that is trained on from the moment `after`, and what is recorded anew.
+fn go_on(
+    run: RunDir,
+    lock: Arc<WriterLock>,
+    catalog: &Catalog,
+    rank: Rank,
+    after: Option<CaptureId>,
+) -> Resumption {
+    let is_later = |step: Step| after.is_none_or(|after| step > after.step);
     let (mut retired, mut checkpoint) = (Vec::new(), Vec::new());
     for file in catalog.files() {
         let Ok(part) = file.path.parse::<PartPath>() else {
@@ -137,27 +225,34 @@ pub(crate) fn resume(
         if part.rank != rank {
             continue;
         }
-        let step = state.as_ref().map(|state| state.step);
-        if step.is_none_or(|step| part.step > step) {
+        if is_later(part.step) {
             retired.push(file.path.to_owned());
         } else if part.table == Table::Resume {
             checkpoint.push(file.path.to_owned());
         }
     }
-    let is_retired = |epoch: Epoch| state.as_ref().is_none_or(|state| epoch > state.epoch);
-    let num_retired = captured_epochs(&catalog, rank)
-        .filter(|epoch| is_retired(*epoch))
+    let num_retired = captures_of(catalog, rank)
+        .filter(|capture| is_later(capture.step))
         .count();
     let sessions = catalog.sessions().iter();
     let num_sessions = sessions.filter(|session| session.rank == rank).count();
-    Ok(Resumption {
+    Resumption {
         run,
-        state,
+        state: None,
+        after,
+        is_captured: after.is_some_and(|after| captures_of(catalog, rank).any(|id| id == after)),
         generation: Generation(u32::try_from(num_sessions).unwrap_or(u32::MAX)),
         sink: sink::Resume { lock, retired },
         checkpoint,
         num_retired,
-    })
+    }
+}
+
+/// How many epochs the sessions of `rank` were to train.
+fn asked_epochs(catalog: &Catalog, rank: Rank) -> impl Iterator<Item = i64> {
+    let sessions = catalog.sessions().iter();
+    let sessions = sessions.filter(move |session| session.rank == rank);
+    sessions.filter_map(|session| session.config.pointer(EPOCHS)?.as_i64())
 }
 
 /// Waits until rank 0 has created the run at `path`, and joins it as `rank`.
@@ -184,7 +279,7 @@ pub(crate) fn join(
         }
         std::thread::sleep(JOIN_POLL);
     };
-    check_unchanged(&run, now)?;
+    check_unchanged(&run, now, Epochs::AsMany)?;
     let catalog = Catalog::load_with_partial(&run)?;
     if catalog
         .sessions()
@@ -199,12 +294,12 @@ pub(crate) fn join(
     Ok(run)
 }
 
-/// The epochs that `rank` has committed as captures.
-fn captured_epochs(catalog: &Catalog, rank: Rank) -> impl Iterator<Item = Epoch> {
-    let whole = catalog.captures().iter().map(|capture| capture.id.epoch);
+/// What `rank` has committed as captures.
+fn captures_of(catalog: &Catalog, rank: Rank) -> impl Iterator<Item = CaptureId> {
+    let whole = catalog.captures().iter().map(|capture| capture.id);
     let partial = catalog.partial_captures().iter();
     let partial = partial.filter(move |capture| capture.ranks.contains(&rank));
-    whole.chain(partial.map(|capture| capture.id.epoch))
+    whole.chain(partial.map(|capture| capture.id))
 }
 
 /// Whether `rank` has recorded anything of the end of training: a step inside the last epoch is not
@@ -218,8 +313,26 @@ fn has_recorded(catalog: &Catalog, rank: Rank, last: CaptureId) -> bool {
     })
 }
 
+/// Where in a configuration it says how many epochs are trained.
+const EPOCHS: &str = "/train/epochs";
+
+/// How many epochs a session may train, as compared with the run's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Epochs {
+    AsMany,
+    MayBeMore,
+}
+
 /// Compares what a run is with what it would be if it were begun now.
-fn check_unchanged(run: &RunDir, now: &RunInfo) -> Result<(), ResumeError> {
+fn check_unchanged(run: &RunDir, now: &RunInfo, epochs: Epochs) -> Result<(), ResumeError> {
+    let mut now = now.clone();
+    let then = run.info().config.pointer(EPOCHS).and_then(Value::as_u64);
+    if epochs == Epochs::MayBeMore
+        && let (Some(then), Some(asked)) = (then, now.config.pointer_mut(EPOCHS))
+        && asked.as_u64().is_some_and(|asked| asked > then)
+    {
+        *asked = then.into();
+    }
     let comparable = |info: &RunInfo| {
         let mut config = info.config.clone();
         if let Some(config) = config.as_object_mut() {
@@ -242,7 +355,7 @@ fn check_unchanged(run: &RunDir, now: &RunInfo) -> Result<(), ResumeError> {
             ("class_names", serde_json::json!(info.class_names)),
         ]
     };
-    for ((key, then), (_, now)) in comparable(run.info()).into_iter().zip(comparable(now)) {
+    for ((key, then), (_, now)) in comparable(run.info()).into_iter().zip(comparable(&now)) {
         if let Some((key, then, now)) = first_difference(key, &then, &now) {
             return Err(ResumeError::Changed {
                 run: run.path().to_owned(),

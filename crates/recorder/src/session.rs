@@ -18,8 +18,8 @@ use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
 use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut, Score};
 use crate::model::{LayerOutput, Loss, Network, NetworkConfig};
 use crate::recording::{
-    LayerSelection, Limits, ModuleLayers, Origin, Plan, RecordError, RecordSummary, Recorded,
-    SelectLayersError, TooManyActivationsError, TraceRecorder, choose_units,
+    HeldState, LayerSelection, Limits, ModuleLayers, Origin, Plan, RecordError, RecordSummary,
+    Recorded, SelectLayersError, TooManyActivationsError, TraceRecorder, choose_units,
 };
 use crate::resume::{self, JOIN_TIMEOUT, ResumeError};
 use crate::schedule::{Schedule, UnreachableEpochError};
@@ -53,9 +53,11 @@ pub struct SessionOptions {
     pub layers: LayerSelection,
     /// Budget of the channel to the sink; none for [`Recorded::default_channel_bytes`].
     pub channel_bytes: Option<u64>,
-    /// How often what training can go on from is written.
+    /// How often what training can go on from is written; also at the end, and where the session is
+    /// cancelled, unless it is never.
     pub checkpoint_every: CheckpointEvery,
-    /// Whether to go on with the run in [`SessionOptions::out`].
+    /// Whether to go on with the run in [`SessionOptions::out`], which may have been interrupted, or
+    /// be finished and is now to be trained for more epochs.
     pub resume: bool,
     /// This process among those that record the run.
     pub rank: Rank,
@@ -117,6 +119,9 @@ pub struct SessionSummary {
     /// Whether the session was cancelled before its end: epochs may be missing, what was captured
     /// is committed.
     pub interrupted: bool,
+    /// The epoch that training would go on with if the run were resumed; none where it would begin
+    /// anew, nothing is left to train, or nothing is recorded.
+    pub resumes_with: Option<Epoch>,
     /// From the first step to the end of the last, with evaluation, and until everything that was
     /// recorded is committed.
     pub elapsed: Duration,
@@ -277,10 +282,12 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             self.trainer.keep_gradients();
         }
         let mut first = Epoch(0);
+        let mut kept = None;
         let mut recording = match self.options.recorded {
             Some(recorded) if self.options.resume => {
                 let (recording, after) = self.resume_recording(recorded, observer)?;
                 first = after;
+                kept = Some(after).filter(|after| after.0 > 0);
                 Some(recording)
             }
             Some(recorded) => Some(self.start_recording(recorded)?),
@@ -291,8 +298,17 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         observer.started(self.resolution, run);
 
         let start = Instant::now();
-        let trained = self.run_epochs(first, recording.as_mut(), observer);
+        let trained = self.run_epochs(first, &mut kept, recording.as_mut(), observer);
         let (last_epoch, recorded) = finish_recording(trained, recording)?;
+        let is_whole =
+            |summary: &RecordSummary| summary.failure.is_none() && summary.over_disk_captures == 0;
+        let last = self.options.train.last_epoch();
+        kept = kept.filter(|next| {
+            *next <= last
+                && recorded
+                    .as_ref()
+                    .is_some_and(|(_, summary)| is_whole(summary))
+        });
         if let (false, Some((run, summary))) = (self.has_told_failure, &recorded)
             && let Some(error) = &summary.failure
         {
@@ -308,15 +324,18 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             // Also while the last epoch was evaluated or published: whoever cancelled was told
             // that the session stops.
             interrupted: self.cancel.is_cancelled(),
+            resumes_with: kept,
             elapsed: start.elapsed(),
             recorded,
         })
     }
 
-    /// Trains from an epoch to the last one or until cancelled; gives the last that is whole.
+    /// Trains from an epoch to the last one or until cancelled; gives the last that is whole. `kept`
+    /// is the epoch with which the run's checkpoint goes on, and is kept up to date.
     fn run_epochs(
         &mut self,
         first: Epoch,
+        kept: &mut Option<Epoch>,
         mut recording: Option<&mut Recording<B::InnerBackend>>,
         observer: &mut dyn SessionObserver,
     ) -> Result<Option<EpochProgress>, SessionError> {
@@ -326,7 +345,11 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             self.tell_failure(recording, observer);
         }
         let mut last_epoch = None;
-        let mut cadence = Cadence::new(self.options.checkpoint_every);
+        let mut checkpoints = Checkpoints {
+            cadence: Cadence::new(self.options.checkpoint_every),
+            unwritten: None,
+            kept,
+        };
         for epoch in first.0..=self.options.train.last_epoch().0 {
             let epoch = Epoch(epoch);
             if self.cancel.is_cancelled() {
@@ -345,13 +368,16 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 EpochOutcome::Completed(report) => {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
                     if let Some(recording) = recording.as_deref_mut() {
-                        self.checkpoint(report, &mut cadence, recording)?;
+                        self.checkpoint(report, &mut checkpoints, recording)?;
                         self.tell_failure(recording, observer);
                     }
                     observer.epoch_done(&progress);
                     last_epoch = Some(progress);
                 }
             }
+        }
+        if let Some(recording) = recording {
+            checkpoints.write_last(recording)?;
         }
         Ok(last_epoch)
     }
@@ -417,34 +443,47 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         Ok(progress)
     }
 
-    /// Hands over what training can go on from, if that is due. At the end there is nothing to go
-    /// on with, if the run says so: where nothing of the last epoch is recorded, a checkpoint is what
-    /// tells that training came to it.
+    /// Hands over what training can go on from, if that is due: at the end always, so that the run can
+    /// be extended. What is not due is held until the end of the next epoch, in case that the session
+    /// is cancelled before.
+    ///
+    /// Where a run keeps no checkpoints, the last one goes at the end, and none is written; but where
+    /// nothing of the last epoch is recorded, a checkpoint is what tells that training came to it.
     fn checkpoint(
         &self,
         train: EpochReport,
-        cadence: &mut Cadence,
-        (run, recorder): &mut Recording<B::InnerBackend>,
+        checkpoints: &mut Checkpoints<'_, B::InnerBackend>,
+        recording: &mut Recording<B::InnerBackend>,
     ) -> Result<(), SessionError> {
+        let (run, recorder) = &mut *recording;
         let is_last = train.epoch == self.options.train.last_epoch();
-        if !is_last && !cadence.is_due(train.epoch) {
-            return Ok(());
-        }
+        let keeps_any = self.options.checkpoint_every != CheckpointEvery::Never;
         let id = CaptureId {
             epoch: train.epoch,
             step: train.step,
         };
-        let is_recorded = !recorder.is_disk_full()
-            && (self
-                .options
-                .recorded
-                .is_some_and(|recorded| recorded.metrics)
-                || recorder.is_end_captured(id));
-        let handed_over = match is_last && is_recorded {
-            true => recorder.retire_checkpoint(id),
-            false => recorder.checkpoint(id, self.trainer.trained(), self.trainer.optimizer()),
+        if !keeps_any && !is_last {
+            return Ok(());
+        }
+        let is_recorded = || {
+            let records_metrics = self.options.recorded.is_some_and(|r| r.metrics);
+            !recorder.is_disk_full() && (records_metrics || recorder.is_end_captured(id))
         };
-        handed_over.map_err(|source| record_error(run, source))
+        if !keeps_any && is_recorded() {
+            let retired = recorder.retire_checkpoint(id);
+            *checkpoints.kept = None;
+            return retired.map_err(|source| record_error(run, source));
+        }
+        if recorder.failure().is_some() {
+            return Ok(());
+        }
+        let (model, optimizer) = (self.trainer.trained(), self.trainer.optimizer());
+        let state = recorder.train_state(id, model, optimizer);
+        checkpoints.unwritten = Some(state.map_err(|source| record_error(run, source))?);
+        match is_last || checkpoints.cadence.is_due(train.epoch) {
+            true => checkpoints.write_last(recording),
+            false => Ok(()),
+        }
     }
 
     /// Captures the network as it is before its first step, and what it makes of the held-out set.
@@ -502,7 +541,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             epoch: self.options.train.last_epoch(),
             step: Step(epochs * steps_per_epoch),
         };
-        let resumption = resume::resume(path, &info, self.options.rank, last)?;
+        let mut resumption = resume::resume(path, &info, self.options.rank, last)?;
         let first = match &resumption.state {
             None => Epoch(0),
             Some(state) => {
@@ -511,12 +550,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             }
         };
         observer.resumed(first, resumption.num_retired);
+        plan.origin = resumption.take_origin();
         sink_options.resume = Some(resumption.sink);
         let run = resumption.run;
-        plan.origin = Origin {
-            generation: resumption.generation,
-            checkpoint: resumption.checkpoint,
-        };
         let recorder = TraceRecorder::start(&run, plan, sink_options)
             .map_err(|source| record_error(&run, source))?;
         Ok(((run, recorder), first))
@@ -596,6 +632,29 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
 
 /// A run and who records into it.
 type Recording<B> = (RunDir, TraceRecorder<B>);
+
+/// What a session keeps for training to go on from.
+struct Checkpoints<'a, B: Backend> {
+    cadence: Cadence,
+    /// The end of the last whole epoch, where it was not due.
+    unwritten: Option<HeldState<B>>,
+    /// The epoch with which the newest one that was handed over goes on.
+    kept: &'a mut Option<Epoch>,
+}
+
+impl<B: Backend> Checkpoints<'_, B> {
+    /// Writes the end of the last whole epoch, if it was not.
+    fn write_last(&mut self, (run, recorder): &mut Recording<B>) -> Result<(), SessionError> {
+        let Some(state) = self.unwritten.take() else {
+            return Ok(());
+        };
+        let next = Epoch(state.id.epoch.0 + 1);
+        let handed_over = recorder.checkpoint(state);
+        handed_over.map_err(|source| record_error(run, source))?;
+        *self.kept = Some(next);
+        Ok(())
+    }
+}
 
 /// Ends the recording, however training ended: what was captured is committed either way.
 fn finish_recording<T, B: Backend>(

@@ -21,7 +21,7 @@ fn told(run: &Run) -> String {
         ("run", info.run_id.to_string()),
         ("trace format", info.format.to_string()),
     ];
-    let parts = Section::what_was_trained(info).parts;
+    let parts = Section::what_was_trained(info, run.config()).parts;
     let grids = parts.into_iter().filter_map(|part| match part {
         Part::Grid(grid) => Some(grid),
         _ => None,

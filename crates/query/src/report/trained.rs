@@ -96,7 +96,7 @@ pub(super) fn figures(
     figures
 }
 
-pub(super) fn section(info: &RunInfo) -> Section {
+pub(super) fn section(info: &RunInfo, config: &Value) -> Section {
     let layers = info.layers.layers();
     let mut parts = vec![Part::text(
         "A network is a chain of layers, and a layer is a row of neurons. A neuron multiplies what comes into \
@@ -152,7 +152,7 @@ pub(super) fn section(info: &RunInfo) -> Section {
     add("began", info.created.clone());
     add("recorded by", info.created_by.clone());
     // How it was trained, where the recorder says so.
-    if let Some(settings) = info.config.as_object() {
+    if let Some(settings) = config.as_object() {
         let train = settings.get("train").and_then(Value::as_object);
         let settings = train.unwrap_or(settings);
         for (name, value) in settings {

@@ -244,6 +244,13 @@ fn describe(summary: &SessionSummary) -> Result<String> {
         )?,
         None => writeln!(text, "interrupted before the first epoch was whole")?,
     }
+    if let (true, Some(next)) = (summary.interrupted, summary.resumes_with) {
+        writeln!(
+            text,
+            "recorder train --resume, with the same options, goes on with epoch {}",
+            next.0 + 1
+        )?;
+    }
     match &summary.recorded {
         None => writeln!(text, "recorded nothing, as asked")?,
         Some((run, recorded)) => describe_run(&mut text, summary.elapsed, run, recorded)?,

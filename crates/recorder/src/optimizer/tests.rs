@@ -169,3 +169,24 @@ fn a_mistake_is_told_and_recording_goes_on() {
     assert_eq!(captures(&run), [(0, 4), (1, 8), (2, 12)]);
     assert!(read_part(&run, Table::Activations, 1, Some("weight")).is_some());
 }
+
+#[test]
+fn the_network_that_training_stopped_with_is_the_last_capture() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let recorder = shared(&run, "1epoch@..1");
+    let mut optimizer = recorder.optimizer(SgdConfig::new().init());
+    let mut recorded = model();
+    for _ in 0..7 {
+        recorded = step(&mut optimizer, recorded);
+    }
+    recorder.finish_with(&recorded.valid()).unwrap();
+    assert_eq!(captures(&run), [(0, 4), (1, 7)]);
+    // Seven times half of the gradient, 1.
+    assert_eq!(weights_of(&run, Table::Weights, 1), [-2.5; 2]);
+
+    let run = dir.path().join("untrained");
+    let recorder = shared(&run, "1epoch@..1");
+    recorder.finish_with(&model().valid()).unwrap();
+    assert_eq!(captures(&run), []);
+}

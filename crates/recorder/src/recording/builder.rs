@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use sink::SinkOptions;
-use trace::{CreateRunError, Epoch, FORMAT_VERSION, Nonce, RunDir, RunInfo, Topology};
+use trace::{
+    CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Topology,
+};
 
 use super::{
     DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, MaxOverhead, ModuleError, ModuleLayers,
     OnError, Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder, WhenFull,
-    choose_units,
+    capture_id, choose_units,
 };
+use crate::resume::{self, ResumeError};
 use crate::schedule::Schedule;
 
 /// Says what is recorded, when, and where to. Made by [`TraceRecorder::builder`].
@@ -31,6 +34,8 @@ pub struct TraceRecorderBuilder<B: Backend> {
     channel_bytes: Option<u64>,
     limits: Limits,
     config: serde_json::Value,
+    /// From which moment a run that is there is gone on with.
+    after: Option<CaptureId>,
     /// The backend of the network that `start` is given.
     backend: PhantomData<B>,
 }
@@ -50,6 +55,9 @@ pub enum StartError {
     /// The run cannot be created.
     #[error(transparent)]
     CreateRun(#[from] CreateRunError),
+    /// The run cannot be gone on with.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
     /// The recorder cannot be started.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -70,6 +78,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             channel_bytes: None,
             limits: Limits::default(),
             config: serde_json::Value::Null,
+            after: None,
             backend: PhantomData,
         }
     }
@@ -167,13 +176,50 @@ impl<B: Backend> TraceRecorderBuilder<B> {
         self
     }
 
-    /// Creates the run and starts to record the network.
+    /// Goes on with the run in the directory, in place of creating one: training begins again at the
+    /// end of `epoch`, after `step` optimizer steps, as the training loop's own checkpoint has it.
+    ///
+    /// What was recorded after that moment no longer belongs to the run, and is removed before
+    /// anything is recorded anew; what was recorded before stays, so that the run ends up as one that
+    /// nobody interrupted, if training goes on as it would have. A run that is finished is extended by
+    /// its last epoch and step. The network, the seed and what is recorded of it have to be those that
+    /// the run was begun with; [`TraceRecorderBuilder::config`] and limits may differ.
+    ///
+    /// ```
+    /// # use burn::backend::{Autodiff, Flex};
+    /// # use burn::nn::LinearConfig;
+    /// # use recorder::TraceRecorder;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let traces = directory.path().join("linear");
+    /// # let model = LinearConfig::new(4, 3).init::<Autodiff<Flex>>(&Default::default());
+    /// # let _ = model.forward(burn::tensor::Tensor::<_, 2>::zeros([1, 4], &Default::default()));
+    /// # let mut recorder = TraceRecorder::builder(&traces).start(&model)?;
+    /// # for epoch in 0..3 {
+    /// #     recorder.capture(&model, epoch, 100 * (i64::from(epoch) + 1))?;
+    /// # }
+    /// # recorder.finish()?;
+    /// // Training had come to epoch 2 when it was killed; its own last checkpoint is of epoch 1.
+    /// let mut recorder = TraceRecorder::builder(&traces).resume(1, 200).start(&model)?;
+    /// recorder.capture(&model, 2, 300)?;
+    /// # recorder.finish()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resume(mut self, epoch: i32, step: i64) -> Self {
+        self.after = Some(capture_id(epoch, step));
+        self
+    }
+
+    /// Creates the run, or goes on with it ([`TraceRecorderBuilder::resume`]), and starts to record
+    /// the network.
     ///
     /// No value of the network is looked at: what training draws stays what it was
     /// (ARCHITECTURE.md, invariant 1).
     ///
     /// # Errors
-    /// If a layer or glob is not there, the run's directory is not empty, or it cannot be written.
+    /// If a layer or glob is not there, the run's directory is not empty, or it cannot be written. Of
+    /// a run that is gone on with: if there is none, or it is another network's.
     pub fn start<A, M>(self, model: &M) -> Result<TraceRecorder<B>, StartError>
     where
         A: AutodiffBackend<InnerBackend = B>,
@@ -229,22 +275,33 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             layers: topology.clone(),
             config: config.clone(),
         };
-        let run = RunDir::create(&self.run, info)?;
+        let (run, origin, resume) = match self.after {
+            None => (RunDir::create(&self.run, info)?, Origin::default(), None),
+            Some(after) => {
+                let mut resumed = resume::resume_after(&self.run, &info, Rank::default(), after)?;
+                let origin = resumed.take_origin();
+                (resumed.run, origin, Some(resumed.sink))
+            }
+        };
         let plan = Plan {
             recorded: self.recorded,
             layers,
             selected,
             schedule: self.schedule,
             last_epoch: self.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
-            origin: Origin::default(),
+            origin,
             limits: self.limits,
             owner_tells: false,
         };
         let sink_options = SinkOptions {
             channel_bytes,
             session: Some(config),
+            resume,
             ..SinkOptions::default()
         };
         Ok(TraceRecorder::start(&run, plan, sink_options)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

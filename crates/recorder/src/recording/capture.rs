@@ -124,7 +124,10 @@ impl<B: Backend> TraceRecorder<B> {
 
     /// Handles of the network without the graph; of running means and variances up to date, which a
     /// visit of the module itself would find one update behind.
-    fn trained_handles<A, M>(&self, model: &M) -> Result<Vec<LayerHandles<B>>, RecordError>
+    pub(super) fn trained_handles<A, M>(
+        &self,
+        model: &M,
+    ) -> Result<Vec<LayerHandles<B>>, RecordError>
     where
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
@@ -254,7 +257,7 @@ impl<B: Backend> TraceRecorder<B> {
     }
 
     /// Hands over what was noted, with the network where it is captured.
-    fn hand_over_noted(
+    pub(super) fn hand_over_noted(
         &mut self,
         id: CaptureId,
         network: Option<Vec<LayerHandles<B>>>,

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::tensor::backend::Backend;
+use burn::module::{AutodiffModule, Module};
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn_std::stream_id::StreamId;
 use sink::{Sink, SinkOptions};
+use trace::CaptureId;
 
 use super::limits::OnError;
+use super::module::LayerHandles;
 use super::outcome::{RecordError, RecordSummary};
 use super::thread::Ended;
-use super::{Capture, LOST_SEQUENCE, TraceRecorder, Work, cost, thread};
+use super::{Capture, LOST_SEQUENCE, TraceRecorder, Work, capture_id, cost, thread};
 use crate::rows::{Metric, RowKey};
 
 impl<B: Backend> TraceRecorder<B> {
@@ -100,6 +103,85 @@ impl<B: Backend> TraceRecorder<B> {
             stall: time(&self.progress.stall_ns),
             finish,
         })
+    }
+
+    /// Ends the recording as [`TraceRecorder::finish`] does, with the network that training ended with
+    /// as the last capture, whatever the schedule says: call it where training ended before the epoch
+    /// that was to be the last, as early stopping does.
+    ///
+    /// `epoch` and `step` are those of [`TraceRecorder::capture`]: where it was called for this very
+    /// moment and captured the network, nothing is captured again.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::finish`]. If the module is not the one that the recorder was started
+    /// with, or something was recorded of a later moment; what was captured before is committed all
+    /// the same.
+    pub fn finish_with<A, M>(
+        self,
+        model: &M,
+        epoch: i32,
+        step: i64,
+    ) -> Result<RecordSummary, RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        let id = capture_id(epoch, step);
+        self.finish_after(id, |recorder| recorder.trained_handles(model))
+    }
+
+    /// As [`TraceRecorder::finish_with`], of a module without autodiff.
+    ///
+    /// # Errors
+    /// As for [`TraceRecorder::finish_with`].
+    pub fn finish_with_inner<M: Module<B>>(
+        self,
+        model: &M,
+        epoch: i32,
+        step: i64,
+    ) -> Result<RecordSummary, RecordError> {
+        let id = capture_id(epoch, step);
+        self.finish_after(id, |recorder| recorder.handles(model))
+    }
+
+    fn finish_after(
+        mut self,
+        id: CaptureId,
+        handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
+    ) -> Result<RecordSummary, RecordError> {
+        let captured = self.capture_last(id, handles);
+        let finished = self.finish();
+        captured?;
+        finished
+    }
+
+    /// Captures the network that training ended with, unless it was.
+    fn capture_last(
+        &mut self,
+        id: CaptureId,
+        handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
+    ) -> Result<(), RecordError> {
+        let start = Instant::now();
+        // What was noted of this moment may be metrics alone.
+        if let Some(last) = self.last.filter(|last| id < *last) {
+            return Err(RecordError::Order { last, found: id });
+        }
+        // It is waited for, and no budget leaves it out.
+        self.last_epoch = Some(id.epoch);
+        let handles = match self.captured == Some(id) {
+            true if self.pending.metrics.is_empty() => return Ok(()),
+            true => None,
+            false => Some(handles(self)?),
+        };
+        if handles.is_some() && self.failure.is_some() {
+            self.num_missed += 1;
+        } else if handles.is_some() && self.is_disk_full() {
+            let counter = &self.progress.over_disk_captures;
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.last_is_step = false;
+        self.hand_over_noted(id, handles, start)?;
+        Ok(())
     }
 
     /// Why the capture thread ended although nobody asked it to: a failure is what the next call
@@ -214,3 +296,6 @@ impl<B: Backend> Drop for TraceRecorder<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

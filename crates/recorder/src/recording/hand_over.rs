@@ -14,19 +14,25 @@ use super::optimizer::{KeepsMoments, TrainState};
 use super::outcome::RecordError;
 use super::{Checkpoint, TraceRecorder, Work};
 
+/// What training can go on from, of the moment `id`.
+#[derive(Debug)]
+pub(crate) struct HeldState<B: Backend> {
+    pub(crate) id: CaptureId,
+    state: TrainState<B>,
+}
+
 impl<B: Backend> TraceRecorder<B> {
-    /// Hands over what training can go on from, in full, whatever is recorded of the network, and
-    /// retires what it could go on from before. Waits for room, whatever becomes of a capture that
-    /// finds none.
+    /// What training can go on from as it is now, in full, whatever is recorded of the network:
+    /// handles, which are a snapshot for as long as they are held.
     ///
     /// # Errors
-    /// Why recording stopped, if it has. With [`OnError::Continue`] that is no error.
-    pub(crate) fn checkpoint<A, M, O>(
+    /// If the module is not the one that the recorder was started with.
+    pub(crate) fn train_state<A, M, O>(
         &mut self,
         id: CaptureId,
         model: &M,
         optimizer: &O,
-    ) -> Result<(), RecordError>
+    ) -> Result<HeldState<B>, RecordError>
     where
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
@@ -35,12 +41,21 @@ impl<B: Backend> TraceRecorder<B> {
         let start = self.begin_call();
         let all = vec![true; self.selected.len()];
         self.layers.check(model)?;
-        let parameters = self.layers.handles(&model.valid(), &all)?;
         let state = TrainState {
-            parameters,
+            parameters: self.layers.handles(&model.valid(), &all)?,
             optimizer: self.optimizer_state(model, optimizer, &all)?,
         };
-        self.hand_over_state(id, Some(state), start)
+        self.spent(start.elapsed());
+        Ok(HeldState { id, state })
+    }
+
+    /// Hands over what training can go on from, and retires what it could go on from before. Waits
+    /// for room, whatever becomes of a capture that finds none.
+    ///
+    /// # Errors
+    /// Why recording stopped, if it has. With [`OnError::Continue`] that is no error.
+    pub(crate) fn checkpoint(&mut self, held: HeldState<B>) -> Result<(), RecordError> {
+        self.hand_over_state(held.id, Some(held.state), Instant::now())
     }
 
     /// Retires what training could go on from: there is nothing left to do.

@@ -4,6 +4,8 @@ use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use trace::Epoch;
+
 use super::*;
 use crate::checkpoint::CheckpointEvery;
 use crate::dataset::DatasetKind;
@@ -52,10 +54,19 @@ fn resuming(out: &Path) -> SessionOptions {
     }
 }
 
-/// Stops a session after an epoch, and notes from where it went on.
+/// After which epoch a session stops, and how.
+#[derive(Clone, Copy)]
+enum Stop {
+    /// As by Ctrl-C.
+    Cancel(i32),
+    /// What was captured is published, nothing else is written.
+    Die(i32),
+}
+
+/// Stops a session, and notes from where it went on.
 #[derive(Default)]
 struct Observer {
-    stop_after: Option<i32>,
+    stop: Option<Stop>,
     cancel: CancelToken,
     resumed: Option<(i32, usize)>,
 }
@@ -66,25 +77,55 @@ impl SessionObserver for Observer {
     }
     fn started(&mut self, _: &Resolution, _: Option<&Path>) {}
     fn epoch_done(&mut self, progress: &EpochProgress) {
-        if self.stop_after == Some(progress.train.epoch.0) {
-            self.cancel.cancel();
+        match self.stop {
+            Some(Stop::Cancel(epoch)) if progress.train.epoch.0 == epoch => {
+                self.cancel.cancel();
+            }
+            Some(Stop::Die(epoch)) if progress.train.epoch.0 == epoch => {
+                std::panic::resume_unwind(Box::new("dead"))
+            }
+            _ => {}
         }
     }
 }
 
-/// Trains until after an epoch, or to the end; gives from where it went on, if it did.
+/// Trains until after an epoch, which ends it as Ctrl-C does, or to the end; gives from where it went
+/// on, if it did.
 fn session(
     options: &SessionOptions,
     stop_after: Option<i32>,
 ) -> Result<(SessionSummary, Option<(i32, usize)>), SessionError> {
     let mut observer = Observer {
-        stop_after,
+        stop: stop_after.map(Stop::Cancel),
         ..Observer::default()
     };
     let cancel = observer.cancel.clone();
     let summary = train(options, &cancel, &mut observer)?;
     assert_eq!(summary.interrupted, stop_after.is_some());
     Ok((summary, observer.resumed))
+}
+
+/// Trains until after an epoch, and dies; gives from where it went on, if it did.
+fn killed_session(options: &SessionOptions, after: i32) -> Option<(i32, usize)> {
+    let mut observer = Observer {
+        stop: Some(Stop::Die(after)),
+        ..Observer::default()
+    };
+    let cancel = observer.cancel.clone();
+    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        train(options, &cancel, &mut observer)
+    }));
+    assert_eq!(*died.unwrap_err().downcast::<&str>().unwrap(), "dead");
+    observer.resumed
+}
+
+/// A session, stopped in that way or not at all; gives from where it went on, if it did.
+fn stopped_session(options: &SessionOptions, stop: Option<Stop>) -> Option<(i32, usize)> {
+    match stop {
+        Some(Stop::Die(after)) => killed_session(options, after),
+        Some(Stop::Cancel(after)) => session(options, Some(after)).unwrap().1,
+        None => session(options, None).unwrap().1,
+    }
 }
 
 fn open(path: &Path) -> (RunDir, Catalog) {
@@ -107,6 +148,10 @@ fn trace(path: &Path) -> BTreeMap<String, Vec<arrow::array::ArrayData>> {
     let mut rows = BTreeMap::new();
     for file in catalog.files() {
         let part: PartPath = file.path.parse().unwrap();
+        if part.table == Table::Resume && part.rank != Rank::default() {
+            // Each rank goes on by itself, with all layers.
+            continue;
+        }
         let mut batch = read(&run.path().join(file.path));
         if part.table == Table::Metrics {
             let names = batch["name"].as_string::<i32>();
@@ -148,37 +193,54 @@ fn an_interrupted_and_resumed_trace_is_that_of_an_uninterrupted_one() {
     session(&options(&whole), None).unwrap();
     let expected = trace(&whole);
     // Seven captures of three layers' weights and activations, classifications and metrics; all but
-    // the first have gradients and two moments of each layer.
-    assert_eq!(expected.len(), 7 * 8 + 6 * 9);
+    // the first have gradients and two moments of each layer. The checkpoint at the end has three
+    // tensors of each.
+    assert_eq!(expected.len(), 7 * 8 + 6 * 9 + 9);
 
-    // Checkpoints at the ends of epochs 1 and 3: interrupted after these epochs, it goes on from
-    // that one, and records so many captures anew.
-    for (stops, goes_on) in [
-        (vec![0], vec![(0, 2)]),
-        (vec![1], vec![(2, 0)]),
-        (vec![2], vec![(2, 1)]),
-        (vec![4], vec![(4, 1)]),
-        (vec![0, 2, 3, 4], vec![(0, 2), (2, 1), (4, 0), (4, 1)]),
-    ] {
-        let path = dir.path().join(format!("{stops:?}"));
+    // Checkpoints at the ends of epochs 1 and 3: killed after these epochs, it goes on from that one,
+    // and records so many captures anew. Ctrl-C writes one of the last whole epoch.
+    let die = |stops: &[i32]| stops.iter().copied().map(Stop::Die).collect();
+    let cancel = |stops: &[i32]| stops.iter().copied().map(Stop::Cancel).collect();
+    /// How a session is stopped, once after the other, and for each resumption from which epoch it
+    /// goes on and how many captures it takes out.
+    type Case = (&'static str, Vec<Stop>, Vec<(i32, usize)>);
+    let cases: [Case; 8] = [
+        ("dies 0", die(&[0]), vec![(0, 2)]),
+        ("dies 1", die(&[1]), vec![(2, 0)]),
+        ("dies 2", die(&[2]), vec![(2, 1)]),
+        ("dies 4", die(&[4]), vec![(4, 1)]),
+        (
+            "dies often",
+            die(&[0, 2, 3, 4]),
+            vec![(0, 2), (2, 1), (4, 0), (4, 1)],
+        ),
+        ("cancelled 0", cancel(&[0]), vec![(1, 0)]),
+        ("cancelled 2", cancel(&[2]), vec![(3, 0)]),
+        (
+            "both",
+            vec![Stop::Cancel(0), Stop::Die(2), Stop::Cancel(4)],
+            vec![(1, 0), (2, 1), (5, 0)],
+        ),
+    ];
+    for (stops, each, goes_on) in cases {
+        let path = dir.path().join(stops);
         let mut resumed = Vec::new();
-        let later = stops[1..].iter().copied().map(Some).chain([None]);
-        session(&options(&path), Some(stops[0])).unwrap();
+        let later = each[1..].iter().copied().map(Some).chain([None]);
+        stopped_session(&options(&path), Some(each[0]));
         for stop in later {
-            let (_, from) = session(&resuming(&path), stop).unwrap();
-            resumed.push(from.unwrap());
+            resumed.push(stopped_session(&resuming(&path), stop).unwrap());
         }
-        assert_eq!(resumed, goes_on, "{stops:?}");
+        assert_eq!(resumed, goes_on, "{stops}");
         let found = trace(&path);
         assert_eq!(
             found.keys().collect::<Vec<_>>(),
             expected.keys().collect::<Vec<_>>()
         );
         for (key, rows) in &found {
-            assert!(*rows == expected[key], "{stops:?}: {key} differs");
+            assert!(*rows == expected[key], "{stops}: {key} differs");
         }
         let (_, catalog) = open(&path);
-        assert_eq!(catalog.sessions().len(), stops.len() + 1);
+        assert_eq!(catalog.sessions().len(), each.len() + 1);
         assert_eq!(
             num_globbed(&path),
             catalog.num_files(),
@@ -199,9 +261,9 @@ fn so_is_that_of_a_convolutional_network() {
     session(&convolutional(options(&whole)), None).unwrap();
     let expected = trace(&whole);
     // As that of three linear layers, with two more.
-    assert_eq!(expected.len(), 7 * 12 + 6 * 15);
+    assert_eq!(expected.len(), 7 * 12 + 6 * 15 + 15);
 
-    session(&convolutional(options(&interrupted)), Some(2)).unwrap();
+    killed_session(&convolutional(options(&interrupted)), 2);
     let (_, from) = session(&convolutional(resuming(&interrupted)), None).unwrap();
     assert_eq!(from, Some((2, 1)));
     let found = trace(&interrupted);
@@ -216,7 +278,7 @@ fn so_is_that_of_a_convolutional_network() {
 }
 
 #[test]
-fn only_the_newest_checkpoint_is_there_and_none_of_a_finished_run() {
+fn only_the_newest_checkpoint_is_there_and_of_a_finished_run_the_last() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     let every = SessionOptions {
@@ -238,8 +300,8 @@ fn only_the_newest_checkpoint_is_there_and_none_of_a_finished_run() {
         ..every
     };
     session(&go_on, None).unwrap();
-    assert_eq!(checkpoints(&path), [0; 0]);
-    assert!(!path.join("resume").exists());
+    assert_eq!(checkpoints(&path), [5; 9]);
+    assert!(!path.join("resume/epoch=3").exists());
 }
 
 #[test]
@@ -255,9 +317,115 @@ fn without_checkpoints_it_begins_anew() {
     assert!(!path.join("resume").exists());
     let (_, from) = session(&never(true), None).unwrap();
     assert_eq!(from, Some((0, 5)));
+    assert!(!path.join("resume").exists());
     let whole = dir.path().join("whole");
-    session(&options(&whole), None).unwrap();
+    let whole_options = SessionOptions {
+        checkpoint_every: CheckpointEvery::Never,
+        ..options(&whole)
+    };
+    session(&whole_options, None).unwrap();
     assert!(trace(&path) == trace(&whole));
+
+    // Nor can it be trained for longer: that would begin anew, over what is there.
+    let mut longer = never(true);
+    longer.train.epochs += 1;
+    let error = session(&longer, None).unwrap_err().to_string();
+    assert!(error.contains("kept nothing to go on from"), "{error}");
+    assert!(trace(&path) == trace(&whole));
+}
+
+/// What is recorded at one epoch's captures.
+fn is_of_capture(key: &str, epoch: i32) -> bool {
+    let (table, partition) = key.split_once('/').unwrap();
+    let of_epoch = partition.starts_with(&format!("epoch={epoch}/"));
+    of_epoch && !["metrics", "resume"].contains(&table)
+}
+
+#[test]
+fn a_finished_run_is_trained_for_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    // Epochs 0, 2, 4, and the last: 3 of 4, 5 of 6.
+    let epochs = |name: &str, epochs, resume| {
+        let mut options = options(&dir.path().join(name));
+        options.schedule = "2epochs".parse().unwrap();
+        options.train.epochs = epochs;
+        options.resume = resume;
+        options
+    };
+    session(&epochs("whole", 6, false), None).unwrap();
+    let expected = trace(&dir.path().join("whole"));
+    for (name, stop) in [
+        ("straight", None),
+        ("cancelled", Some(Stop::Cancel(4))),
+        ("dies", Some(Stop::Die(4))),
+    ] {
+        session(&epochs(name, 4, false), None).unwrap();
+        let path = dir.path().join(name);
+        let had = trace(&path);
+        let first = stopped_session(&epochs(name, 6, true), stop);
+        assert_eq!(first, Some((4, 0)), "{name}");
+        if stop.is_some() {
+            stopped_session(&epochs(name, 6, true), None).unwrap();
+        }
+        let found = trace(&path);
+        // What was the last epoch's capture stays; else it is the run that was as long from the start.
+        let (more, same): (Vec<_>, Vec<_>) =
+            found.iter().partition(|(key, _)| is_of_capture(key, 3));
+        assert!(!more.is_empty());
+        assert!(more.iter().all(|(key, rows)| had[*key] == **rows), "{name}");
+        assert!(
+            same.iter().map(|(key, _)| *key).eq(expected.keys()),
+            "{name}"
+        );
+        for (key, rows) in same {
+            assert!(*rows == expected[key], "{name}: {key} differs");
+        }
+        let error = session(&epochs(name, 6, true), None).unwrap_err();
+        assert!(error.to_string().contains("all 6 epochs"), "{error}");
+        // Fewer epochs than it was begun with are other options.
+        let error = session(&epochs(name, 3, true), None).unwrap_err();
+        assert!(error.to_string().contains("epochs is 4 there, and 3 here"));
+    }
+}
+
+/// What Ctrl-C writes was handed over when its epoch ended: what is trained since does not change it.
+#[test]
+fn what_is_held_is_the_network_of_its_moment() {
+    use burn::backend::{Autodiff, Flex};
+
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&dir.path().join("run"));
+    let TrainConfig {
+        seed, batch_size, ..
+    } = options.train;
+    let dataset = crate::dataset::Dataset::open(&options.dataset, seed, batch_size).unwrap();
+    let mut trainer = crate::training::Trainer::<Autodiff<Flex>>::try_new(
+        options.train.clone(),
+        dataset.into(),
+        Default::default(),
+        CancelToken::default(),
+    )
+    .unwrap();
+    let builder = crate::TraceRecorder::builder(dir.path().join("run"));
+    let mut recorder = builder.start(trainer.trained()).unwrap();
+    trainer.run_epoch(Epoch(0)).unwrap();
+    let parameters = trainer.model().read_parameters().unwrap();
+    let id = CaptureId {
+        epoch: Epoch(0),
+        step: trainer.step(),
+    };
+    let held = recorder.train_state(id, trainer.trained(), trainer.optimizer());
+    let held = held.unwrap();
+    trainer.run_epoch(Epoch(1)).unwrap();
+    assert_ne!(trainer.model().read_parameters().unwrap(), parameters);
+    recorder.checkpoint(held).unwrap();
+    recorder.finish().unwrap();
+    let (run, catalog) = open(&dir.path().join("run"));
+    let saved = SavedState::read_newest(&run, &catalog, Rank(0)).unwrap();
+    let saved = saved.unwrap();
+    assert_eq!((saved.epoch, saved.step), (id.epoch, id.step));
+    assert_eq!(saved.updates, id.step.0);
+    assert_eq!(saved.parameters, parameters);
 }
 
 #[test]
@@ -278,15 +446,16 @@ fn a_checkpoint_does_not_depend_on_what_is_recorded() {
             resume,
             ..options(&path)
         };
-        session(&few(false), stop).unwrap();
+        stopped_session(&few(false), stop);
         if stop.is_some() {
             let (_, from) = session(&few(true), None).unwrap();
             assert_eq!(from, Some((4, 0)));
         }
         path
     };
-    let (whole, resumed) = (run("whole", None), run("resumed", Some(4)));
-    assert_eq!(trace(&whole).len(), 2);
+    let (whole, resumed) = (run("whole", None), run("resumed", Some(Stop::Die(4))));
+    // Two captures, and the last checkpoint's three tensors of three layers.
+    assert_eq!(trace(&whole).len(), 2 + 9);
     assert!(trace(&whole) == trace(&resumed));
 }
 
@@ -298,7 +467,10 @@ fn a_finished_run_says_so() {
     let error = session(&resuming(&path), None).unwrap_err().to_string();
     assert_eq!(
         error,
-        format!("{} is finished: all 6 epochs are recorded", path.display())
+        format!(
+            "{} is finished: all 6 epochs are recorded; ask for more epochs to go on with it",
+            path.display()
+        )
     );
 }
 
@@ -356,8 +528,8 @@ fn what_was_changed_is_named() {
             "config.train.hidden is [16,12] there, and [16,13] here",
         ),
         (
-            |o| o.train.epochs = 7,
-            "config.train.epochs is 6 there, and 7 here",
+            |o| o.train.epochs = 5,
+            "config.train.epochs is 6 there, and 5 here",
         ),
         (
             |o| o.train.seed = 7,
@@ -474,7 +646,7 @@ fn a_rank_that_was_interrupted_is_resumed_by_itself() {
         ..of_two(&two, 1)
     };
     let (_, from) = session(&again, None).unwrap();
-    assert_eq!(from, Some((2, 1)));
+    assert_eq!(from, Some((3, 0)));
     assert!(trace(&one) == trace(&two));
     let error = session(&again, None).unwrap_err().to_string();
     assert!(error.contains("is finished"), "{error}");
