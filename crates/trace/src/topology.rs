@@ -1,6 +1,7 @@
 //! What a network is made of: the single source of truth for layers, neurons and connections
 //! (`ARCHITECTURE.md`, invariant 10).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,10 @@ use crate::id::LayerLabel;
 
 /// The kind of a layer that holds what a replay needs besides parameters, as a running mean.
 const BUFFER: &str = "buffer";
+
+/// The kind of a layer whose units are the tokens of a vocabulary, and whose activations are values by
+/// dimension.
+const EMBEDDING: &str = "embedding";
 
 /// The layers of a network, in the order in which a forward pass visits them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,11 +282,48 @@ impl Topology {
         self.layers.iter().find(|l| l.layer.as_str() == label)
     }
 
-    /// The layer that a neuron is a unit of.
+    /// The layer that a neuron is a unit of, or a dimension ([`Topology::activated`]).
     pub fn layer_of(&self, neuron: i32) -> Option<&Layer> {
+        if neuron >= self.num_neurons() {
+            let mut embeddings = self.first_dimensions();
+            let layer = embeddings.find(|(layer, first)| {
+                (*first..first + i64::from(layer.fan_in)).contains(&i64::from(neuron))
+            });
+            return layer.map(|(layer, _)| layer);
+        }
         let after = self.layers.partition_point(|l| l.first_neuron <= neuron);
-        let layer = &self.layers[after.checked_sub(1)?];
-        (neuron < self.num_neurons()).then_some(layer)
+        Some(&self.layers[after.checked_sub(1)?])
+    }
+
+    /// The layer at `index` as its activations have it, one unit a row: as it is, but of an embedding,
+    /// whose weights have a row a token, its dimensions. They are numbered after the network's last
+    /// neuron, one embedding after the other, so that none has the id of a token.
+    ///
+    /// None if there is no such layer, or its dimensions cannot be numbered.
+    pub fn activated(&self, index: usize) -> Option<Cow<'_, Layer>> {
+        let layer = self.layers.get(index)?;
+        if layer.kind != EMBEDDING {
+            return Some(Cow::Borrowed(layer));
+        }
+        let mut embeddings = self.first_dimensions();
+        let (_, first) = embeddings.find(|(other, _)| other.layer_index == layer.layer_index)?;
+        i32::try_from(first + i64::from(layer.fan_in)).ok()?;
+        Some(Cow::Owned(Layer {
+            num_units: layer.fan_in,
+            first_neuron: i32::try_from(first).ok()?,
+            recorded_units: None,
+            ..layer.clone()
+        }))
+    }
+
+    /// The embeddings, each with the id of its first dimension.
+    fn first_dimensions(&self) -> impl Iterator<Item = (&Layer, i64)> {
+        let embeddings = self.layers.iter().filter(|layer| layer.kind == EMBEDDING);
+        embeddings.scan(i64::from(self.num_neurons()), |next, layer| {
+            let first = *next;
+            *next += i64::from(layer.fan_in);
+            Some((layer, first))
+        })
     }
 
     /// The layer whose units are the network's outputs: the last that is no buffer.

@@ -97,7 +97,10 @@ pub(super) fn most_bytes<B: Backend>(
     let handles = capture.handles.iter().map(|handles| {
         let num_rows = match handles {
             Handles::Parameters(_, layer) => topology.layers()[layer.layer].num_units.into(),
-            Handles::Activations { layer, .. } => topology.layers()[*layer].num_units.into(),
+            Handles::Activations { layer, .. } => {
+                let layer = topology.activated(*layer);
+                layer.map_or(0, |layer| layer.num_units.into())
+            }
             // A sample has an output at least.
             Handles::Outputs(_) => handles.num_bytes(),
         };

@@ -1,5 +1,6 @@
 //! A network's layers, from the module itself.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
@@ -33,6 +34,9 @@ pub enum ModuleError {
         /// Why the path is none.
         source: LayerLabelError,
     },
+    /// Labels do not tell the layers apart.
+    #[error("{0}: give one a label of its own by `label`")]
+    Labels(TopologyError),
     /// A label was given to a module that is not there.
     #[error("there is no module {path:?} to label: there are {}", modules.join(", "))]
     NoSuchModule {
@@ -220,6 +224,11 @@ impl ModuleLayers {
 
     pub(crate) fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// The layer as its activations have it; none if those cannot be numbered.
+    pub(super) fn activated(&self, layer: usize) -> Option<Cow<'_, Layer>> {
+        self.topology.activated(layer)
     }
 
     /// How a layer's weight becomes rows.
@@ -468,7 +477,10 @@ impl Describe {
                     fan_in,
                 });
             }
-            let label = labels.get(&path).unwrap_or(&path);
+            let label = match labels.get(&path) {
+                Some(label) => label,
+                None => own_label(&path),
+            };
             let label = LayerLabel::try_new(label).map_err(|source| ModuleError::Label {
                 path: path.clone(),
                 source,
@@ -511,8 +523,14 @@ impl Describe {
                 modules: layers.into_iter().map(|layer| layer.module_path).collect(),
             });
         }
+        let topology = Topology::try_new(layers).map_err(|error| match error {
+            TopologyError::DuplicateLabel(_) | TopologyError::ReservedLabel => {
+                ModuleError::Labels(error)
+            }
+            error => error.into(),
+        })?;
         Ok(ModuleLayers {
-            topology: Topology::try_new(layers)?,
+            topology,
             rows,
             places,
             device: self.device,
@@ -580,6 +598,15 @@ impl Visited {
             }
             _ => Layout::Rows,
         }
+    }
+}
+
+/// The label of a module that was given none: its path, but for one that stands for the network's
+/// inputs.
+fn own_label(path: &str) -> &str {
+    match path.eq_ignore_ascii_case("input") {
+        true => "L_input_",
+        false => path,
     }
 }
 

@@ -57,7 +57,9 @@ impl<B: Backend> TraceRecorder<B> {
     ///
     /// `activations` is `[num_samples, num_units]`. Further axes are averaged: of a layer whose
     /// units lie on axis 1 (convolutions and what normalises them) those behind it, of any other
-    /// those between the first and the last. Batches of one layer follow each other.
+    /// those between the first and the last. Of an embedding, whose weights have a row a token, a unit
+    /// is a dimension: `[num_samples, num_tokens, num_dimensions]` is averaged over the tokens. Batches
+    /// of one layer follow each other.
     ///
     /// The averages are computed on the device, so that what was handed over need not be kept; nothing is
     /// read. Without activations among what is recorded, or of a layer that is not, it does nothing.
@@ -119,7 +121,7 @@ impl<B: Backend> TraceRecorder<B> {
             return Ok(None);
         }
         let axis = self.layers.unit_axis(layer);
-        let num_units = self.topology().layers()[layer].num_units;
+        let num_units = self.layers.activated(layer).map_or(0, |l| l.num_units);
         let batch = BatchHandle::new(activations, axis, num_units as usize);
         let batch = batch.map_err(|found| RecordError::ActivationShape {
             label: label.to_owned(),
@@ -137,8 +139,10 @@ impl<B: Backend> TraceRecorder<B> {
         batch: &BatchHandle<B>,
     ) -> Result<(), TooManyActivationsError> {
         let num_samples = before.iter().map(|b| b.num_samples).sum::<usize>() + batch.num_samples;
-        let layer = &self.topology().layers()[layer];
-        self.recorded.check_layer(layer, num_samples)
+        match self.layers.activated(layer) {
+            Some(layer) => self.recorded.check_layer(&layer, num_samples),
+            None => Ok(()),
+        }
     }
 
     /// Whether [`TraceRecorder::activations`] would note anything for a capture.

@@ -424,7 +424,9 @@ fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Re
             sequence,
             values,
         } => {
-            let layer = &topology[index];
+            let layer = layers.activated(index);
+            let layer = layer.expect("its activations were taken, so that they can be numbered");
+            let layer = &*layer;
             let kept_samples = match recorded.activations {
                 Some(ActivationDetail::Raw { samples }) => Some(samples),
                 Some(ActivationDetail::Statistics) | None => None,

@@ -155,3 +155,29 @@ fn json_has_recorded_units_only_where_they_are_not_all() {
         assert!(matches!(error, TopologyError::BadUnits { .. }), "{error}");
     }
 }
+
+#[test]
+fn dimensions_of_embeddings_are_numbered_after_the_last_neuron() {
+    // 5 tokens of 9 dimensions, 4 units, 2 tokens of 4 dimensions.
+    let mut layers = chain(&[9, 5, 4, 2]);
+    for embedding in [0, 2] {
+        layers[embedding].kind = "embedding".to_owned();
+        layers[embedding].source = None;
+        layers[embedding].recorded_units = Some(vec![1]);
+    }
+    layers[1].fan_in = 5;
+    let topology = Topology::try_new(layers).unwrap();
+    assert_eq!(topology.num_neurons(), 11);
+    let activated = |index| {
+        let layer = topology.activated(index)?;
+        Some((layer.first_neuron, layer.units().collect::<Vec<_>>()))
+    };
+    assert_eq!(activated(0), Some((11, (0..9).collect())));
+    assert_eq!(activated(1), Some((5, (0..4).collect())));
+    assert_eq!(activated(2), Some((20, (0..4).collect())));
+    assert_eq!(activated(3), None);
+    let layer_of = |neuron| topology.layer_of(neuron).map(|layer| layer.layer.as_str());
+    let asked = [0, 4, 5, 10, 11, 19, 20, 23, 24].map(layer_of);
+    let (a, b, c) = (Some("fc1"), Some("fc2"), Some("fc3"));
+    assert_eq!(asked, [a, a, b, c, a, a, c, c, None]);
+}

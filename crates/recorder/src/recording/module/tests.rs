@@ -220,7 +220,7 @@ fn labels_can_be_given() {
         "{error}"
     );
     let error = ModuleLayers::of(&tied, true, &labels("frozen", "Encoder")).unwrap_err();
-    assert!(matches!(error, ModuleError::Topology(_)), "{error}");
+    assert!(matches!(error, ModuleError::Labels(_)), "{error}");
 }
 
 #[test]
@@ -297,4 +297,101 @@ fn another_module_is_refused() {
 fn names_become_kinds() {
     assert_eq!(snake_case("ConvTranspose2d"), "conv_transpose2d");
     assert_eq!(snake_case("Linear"), "linear");
+}
+
+/// A network that looks tokens up, with more dimensions than tokens, and averages them.
+#[derive(Module, Debug)]
+struct Tokens<B: Backend> {
+    tokens: Embedding<B>,
+    positions: Embedding<B>,
+    input: Linear<B>,
+}
+
+fn tokens() -> Tokens<Flex> {
+    let device = Default::default();
+    let mut embedding = EmbeddingConfig::new(3, 4).init(&device);
+    // Of token t, dimension d is 10 t + d.
+    let values = (0..12).map(|n| (10 * (n / 4) + n % 4) as f32);
+    let values = burn::tensor::TensorData::new(values.collect(), [3, 4]);
+    embedding.weight = Param::from_tensor(Tensor::from_data(values, &device));
+    let mut positions = EmbeddingConfig::new(2, 4).init(&device);
+    positions.weight = Param::from_tensor(Tensor::ones([2, 4], &device));
+    let mut input = LinearConfig::new(4, 2).with_bias(false).init(&device);
+    input.weight = Param::from_tensor(Tensor::ones([4, 2], &device));
+    Tokens {
+        tokens: embedding,
+        positions,
+        input,
+    }
+}
+
+#[test]
+fn what_an_embedding_makes_of_tokens_is_a_row_a_dimension() {
+    use arrow::array::AsArray as _;
+    use arrow::datatypes::{Float32Type, Int32Type};
+    use burn::tensor::{Int, TensorData};
+    use trace::Table;
+
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let model = tokens();
+    let builder = crate::TraceRecorder::<Flex>::builder(&run);
+    let mut recorder = builder.start_inner(&model).unwrap();
+    let sequences = TensorData::new(vec![0, 1, 2, 2], [2, 2]);
+    let sequences = Tensor::<Flex, 2, Int>::from_data(sequences, &Default::default());
+    let embedded = model.tokens.forward(sequences);
+    recorder.activations("tokens", embedded.clone()).unwrap();
+    let positions = Tensor::<Flex, 2, Int>::from_data([[0, 1], [0, 1]], &Default::default());
+    let positions = model.positions.forward(positions);
+    recorder.activations("positions", positions).unwrap();
+    let scores = model.input.forward(embedded.mean_dim(1)).reshape([2, 2]);
+    recorder.activations("L_input_", scores).unwrap();
+    // A row a token is not what it makes of a sample.
+    let by_token = Tensor::<Flex, 2>::ones([2, 3], &Default::default());
+    let error = recorder.activations("tokens", by_token).unwrap_err();
+    let told = "activations of layer tokens are [samples, ..., units] with 4 units, not [2, 3]";
+    assert_eq!(error.to_string(), told);
+    recorder.capture_inner(&model, 0, 1).unwrap();
+    recorder.finish().unwrap();
+
+    let read = |layer: &str| {
+        let rows = crate::testing::read_part(&run, Table::Activations, 0, Some(layer)).unwrap();
+        let ints = |name| rows[name].as_primitive::<Int32Type>().values().to_vec();
+        let lists = rows["activations"].as_list::<i32>().values();
+        let values = lists.as_primitive::<Float32Type>().values().to_vec();
+        (ints("neuron"), ints("unit"), values)
+    };
+    // 3 tokens, 2 positions and 2 outputs are neurons 0 to 6. Of tokens 0 and 1 dimension d is 5 + d on
+    // average, of 2 and 2 it is 20 + d.
+    assert_eq!(
+        read("tokens"),
+        (
+            vec![7, 8, 9, 10],
+            vec![0, 1, 2, 3],
+            vec![5.0, 20.0, 6.0, 21.0, 7.0, 22.0, 8.0, 23.0],
+        )
+    );
+    let (neurons, ..) = read("positions");
+    assert_eq!(neurons, [11, 12, 13, 14]);
+    let (neurons, _, scores) = read("L_input_");
+    assert_eq!(neurons, [5, 6]);
+    assert_eq!(scores, [26.0, 86.0, 26.0, 86.0]);
+}
+
+#[test]
+fn a_layer_called_as_the_inputs_are_gets_another_label() {
+    let layers = ModuleLayers::of(&tokens(), false, &HashMap::new()).unwrap();
+    let last = layers.topology().layers().last().unwrap();
+    assert_eq!(
+        (last.layer.as_str(), &*last.module_path),
+        ("L_input_", "input")
+    );
+
+    // Who asks for it is told what to do.
+    for label in ["Input", "tokens", "TOKENS"] {
+        let labels = HashMap::from([("input".to_owned(), label.to_owned())]);
+        let error = ModuleLayers::of(&tokens(), false, &labels).unwrap_err();
+        assert!(matches!(error, ModuleError::Labels(_)), "{error}");
+        assert!(error.to_string().contains("by `label`"), "{error}");
+    }
 }
