@@ -39,7 +39,6 @@ use crate::tables::{FACTS, recorded_table, table};
 /// Name of the SQL catalogue.
 pub(crate) const CATALOG: &str = "run";
 
-
 /// How a session uses the machine.
 #[derive(Debug, Clone, Default)]
 pub struct SessionOptions {

@@ -142,7 +142,8 @@ struct TrainArgs {
     #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "auto|cpu|cuda[:N]|vulkan[:N]")]
     device: DeviceChoice,
     /// What to record: any of weights, classifications, activations, metrics, gradients (of the last
-    /// step before a capture), moments (Adam's); or none, which trains and evaluates and writes no run
+    /// step before a capture, as the backward pass made them), gradients_applied (as the optimizer used
+    /// them), moments (Adam's); or none, which trains and evaluates and writes no run
     #[arg(
         long,
         default_value = "weights,classifications,activations,metrics",
@@ -278,6 +279,7 @@ struct RecordedTables {
     activations: bool,
     metrics: bool,
     gradients: bool,
+    gradients_applied: bool,
     moments: bool,
 }
 
@@ -294,12 +296,13 @@ impl RecordedTables {
                 "activations" => &mut tables.activations,
                 "metrics" => &mut tables.metrics,
                 "gradients" => &mut tables.gradients,
+                "gradients_applied" => &mut tables.gradients_applied,
                 "moments" => &mut tables.moments,
                 "none" => return Err("none stands alone".to_owned()),
                 _ => {
                     return Err(format!(
                         "{name:?} cannot be recorded: name any of weights, classifications, \
-                         activations, metrics, gradients, moments, with commas between them, or none"
+                         activations, metrics, gradients, gradients_applied, moments, with commas between them, or none"
                     ));
                 }
             };
@@ -412,6 +415,7 @@ impl TrainArgs {
             }),
             metrics: tables.metrics,
             gradients: tables.gradients,
+            gradients_applied: tables.gradients_applied,
             moments: tables.moments,
             units: self.units.and_then(NonZeroU32::new),
             histograms: self.histograms.and_then(NonZeroU32::new),
@@ -486,10 +490,12 @@ mod tests {
             activations: true,
             metrics: true,
             gradients: true,
+            gradients_applied: true,
             moments: true,
         };
-        let parsed =
-            RecordedTables::parse("weights,classifications,activations,metrics,gradients,moments");
+        let parsed = RecordedTables::parse(
+            "weights,classifications,activations,metrics,gradients,gradients_applied,moments",
+        );
         assert_eq!(parsed, Ok(all));
         assert_eq!(RecordedTables::parse("none"), Ok(RecordedTables::default()));
         for wrong in [

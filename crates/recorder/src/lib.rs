@@ -69,7 +69,7 @@ pub use optimizer::{RecordedOptimizer, SharedRecorder};
 pub use precision::Precision;
 pub use rebuild::RebuildError;
 pub use recording::{
-    ActivationDetail, AdamMoments, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES,
+    ActivationDetail, AdamMoments, CHANNEL_CAPTURES, ClipsGradients, DEFAULT_ACTIVATION_SAMPLES,
     DEFAULT_MAX_OVERHEAD, KeepsMoments, LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead,
     ModuleError, OnError, OtherModuleError, ParseMaxOverheadError, ParsePhasesError, Phases,
     RecordError, RecordSummary, Recorded, SelectLayersError, StartError, TooManyActivationsError,

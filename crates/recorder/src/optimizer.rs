@@ -8,7 +8,7 @@ use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-use crate::recording::{KeepsMoments, RecordError, RecordSummary, TraceRecorder};
+use crate::recording::{ClipsGradients, KeepsMoments, RecordError, RecordSummary, TraceRecorder};
 
 /// A recorder that optimizers, a metric logger and the training loop share.
 ///
@@ -99,6 +99,7 @@ impl<B: Backend> SharedRecorder<B> {
             num_own_steps: 0,
             num_steps: Arc::clone(&shared.num_steps),
             moments: None,
+            applied: None,
         }
     }
 
@@ -210,6 +211,16 @@ type Recorder<A> = TraceRecorder<<A as AutodiffBackend>::InnerBackend>;
 /// Hands what an optimizer keeps of the gradients to a recorder.
 type NoteMoments<O, M, A> = fn(&mut Recorder<A>, &M, &O) -> Result<(), RecordError>;
 
+/// Hands the gradients that an optimizer uses to a recorder.
+type NoteApplied<O, M, A, G> = fn(&mut Recorder<A>, &M, &O, &G) -> Result<(), RecordError>;
+
+/// [`NoteApplied`] of the gradients of one device, and of those of several.
+#[derive(Debug, Clone)]
+struct Applied<O, M, A: AutodiffBackend> {
+    of_one: NoteApplied<O, M, A, GradientsParams>,
+    of_devices: NoteApplied<O, M, A, MultiGradientsParams>,
+}
+
 /// An optimizer whose steps a [`SharedRecorder`] captures. It changes nothing of what the optimizer
 /// does.
 ///
@@ -229,6 +240,26 @@ pub struct RecordedOptimizer<O, M, A: AutodiffBackend> {
     /// Steps that were made of all optimizers.
     num_steps: Arc<AtomicI64>,
     moments: Option<NoteMoments<O, M, A>>,
+    applied: Option<Applied<O, M, A>>,
+}
+
+impl<O, M, A> RecordedOptimizer<O, M, A>
+where
+    A: AutodiffBackend,
+    M: AutodiffModule<A>,
+    O: ClipsGradients,
+{
+    /// Has the gradients recorded that the optimizer used, clipped as it clips them, beside those that
+    /// the backward pass made ([`Recorded::gradients_applied`](crate::Recorded::gradients_applied)).
+    pub fn with_gradients_applied(self) -> Self {
+        Self {
+            applied: Some(Applied {
+                of_one: TraceRecorder::gradients_applied,
+                of_devices: TraceRecorder::gradients_applied_of_devices,
+            }),
+            ..self
+        }
+    }
 }
 
 /// When an optimizer's step is made.
@@ -271,11 +302,18 @@ where
         model: M,
         gradients: G,
         note: impl FnOnce(&mut Recorder<A>, &M, &G) -> Result<(), RecordError>,
+        note_applied: Option<NoteApplied<O, M, A, G>>,
         make: impl FnOnce(&mut O, LearningRate, M, G) -> M,
     ) -> M {
         let is_first = self.is_first_of_step();
         if is_first {
-            self.before(|recorder| note(recorder, &model, &gradients));
+            self.before(|recorder| {
+                note(recorder, &model, &gradients)?;
+                match note_applied {
+                    Some(note) => note(recorder, &model, &self.optimizer, &gradients),
+                    None => Ok(()),
+                }
+            });
         }
         let model = make(&mut self.optimizer, learning_rate, model, gradients);
         if is_first {
@@ -351,12 +389,15 @@ where
     type Record = O::Record;
 
     fn step(&mut self, lr: LearningRate, module: M, grads: GradientsParams) -> M {
-        self.step_with(lr, module, grads, TraceRecorder::gradients, O::step)
+        let applied = self.applied.as_ref().map(|applied| applied.of_one);
+        let note = TraceRecorder::gradients;
+        self.step_with(lr, module, grads, note, applied, O::step)
     }
 
     fn step_multi(&mut self, lr: LearningRate, module: M, grads: MultiGradientsParams) -> M {
+        let applied = self.applied.as_ref().map(|applied| applied.of_devices);
         let note = TraceRecorder::gradients_of_devices;
-        self.step_with(lr, module, grads, note, O::step_multi)
+        self.step_with(lr, module, grads, note, applied, O::step_multi)
     }
 
     fn to_record(&self) -> Self::Record {

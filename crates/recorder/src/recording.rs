@@ -66,7 +66,7 @@ pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
 use note::Pending;
 use optimizer::TrainState;
-pub use optimizer::{AdamMoments, KeepsMoments};
+pub use optimizer::{AdamMoments, ClipsGradients, KeepsMoments};
 pub use outcome::{RecordError, RecordSummary};
 pub use phases::{ParsePhasesError, Phases};
 pub use recorded::{

@@ -278,7 +278,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     fn run(&mut self, observer: &mut dyn SessionObserver) -> Result<SessionSummary, SessionError> {
-        if self.options.recorded.is_some_and(|r| r.gradients) {
+        let takes_gradients = |recorded: Recorded| recorded.gradients || recorded.gradients_applied;
+        if self.options.recorded.is_some_and(takes_gradients) {
             self.trainer.keep_gradients();
         }
         let mut first = Epoch(0);
@@ -840,6 +841,7 @@ fn note_optimizer<B: AutodiffBackend>(
     let model = trainer.trained();
     if let Some(gradients) = trainer.gradients() {
         recorder.gradients(model, gradients)?;
+        recorder.gradients_applied(model, trainer.optimizer(), gradients)?;
     }
     recorder.moments(model, trainer.optimizer())
 }

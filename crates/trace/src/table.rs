@@ -24,8 +24,11 @@ pub enum Table {
     Metrics,
     /// One row a layer and kind of values a capture: how they are spread.
     Histograms,
-    /// One row a neuron a capture: the loss's gradients by bias and incoming weights.
+    /// One row a neuron a capture: the loss's gradients by bias and incoming weights, as the backward
+    /// pass made them.
     Gradients,
+    /// One row a neuron a capture: the same gradients as the optimizer used them, clipped.
+    GradientsApplied,
     /// One row a neuron, moment and capture: what the optimizer keeps of the gradients.
     Moments,
     /// One row a neuron and tensor: what training resumes from. Only the newest is kept.
@@ -38,13 +41,14 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order in which documents list them.
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 11] = [
         Table::Weights,
         Table::Activations,
         Table::Classifications,
         Table::Metrics,
         Table::Histograms,
         Table::Gradients,
+        Table::GradientsApplied,
         Table::Moments,
         Table::Resume,
         Table::Structures,
@@ -68,6 +72,7 @@ impl Table {
             Table::Metrics => "metrics",
             Table::Histograms => "histograms",
             Table::Gradients => "gradients",
+            Table::GradientsApplied => "gradients_applied",
             Table::Moments => "moments",
             Table::Resume => "resume",
             Table::Structures => "structures",
@@ -117,6 +122,7 @@ impl Table {
             Table::Weights
             | Table::Activations
             | Table::Gradients
+            | Table::GradientsApplied
             | Table::Moments
             | Table::Resume => &["step", "neuron"],
             Table::Classifications => &["step", "sample"],
@@ -127,7 +133,11 @@ impl Table {
     /// The column that holds a long list of floats, if the table has one.
     pub fn list_column(self) -> Option<&'static str> {
         match self {
-            Table::Weights | Table::Gradients | Table::Moments | Table::Resume => Some("weights"),
+            Table::Weights
+            | Table::Gradients
+            | Table::GradientsApplied
+            | Table::Moments
+            | Table::Resume => Some("weights"),
             Table::Activations => Some("activations"),
             Table::Classifications => Some("outputs"),
             Table::Histograms => Some("counts"),
@@ -147,7 +157,7 @@ impl fmt::Display for Table {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no table of a trace; tables are weights, activations, classifications, metrics, \
-     histograms, gradients, moments, resume, structures, ablations"
+     histograms, gradients, gradients_applied, moments, resume, structures, ablations"
 )]
 pub struct ParseTableError(pub String);
 
@@ -185,7 +195,7 @@ fn file_fields(table: Table) -> Fields {
         fields.push(required("name", DataType::Utf8));
     }
     fields.extend(match table {
-        Table::Weights | Table::Gradients | Table::Moments => vec![
+        Table::Weights | Table::Gradients | Table::GradientsApplied | Table::Moments => vec![
             required("neuron", DataType::Int32),
             required("unit", DataType::Int32),
             float("bias"),

@@ -52,6 +52,12 @@ fn page_and_example(table: Table) -> (&'static str, &'static str) {
             "SELECT epoch, layer, max(weight_l2) AS largest FROM gradients \
              GROUP BY epoch, layer ORDER BY epoch, layer",
         ),
+        Table::GradientsApplied => (
+            page!("gradients_applied"),
+            "SELECT g.epoch, g.layer, max(g.weight_l2) AS made, max(a.weight_l2) AS used \
+             FROM gradients AS g JOIN gradients_applied AS a USING (step, neuron) \
+             GROUP BY g.epoch, g.layer ORDER BY g.epoch, g.layer",
+        ),
         Table::Moments => (
             page!("moments"),
             "SELECT epoch, layer, avg(weight_l2) AS length FROM moments WHERE name = 'moment_1' \

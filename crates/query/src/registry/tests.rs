@@ -103,6 +103,7 @@ fn a_column_is_found_by_itself_and_after_its_table() {
         [
             ("weights", "Float32"),
             ("gradients", "Float32"),
+            ("gradients_applied", "Float32"),
             ("moments", "Float32")
         ]
     );

@@ -92,6 +92,7 @@ fn list_tells_tables_and_functions_as_well() {
             "metrics",
             "histograms",
             "gradients",
+            "gradients_applied",
             "moments",
             "structures",
             "ablations",

@@ -90,7 +90,7 @@ fn a_shell_tells_what_there_is() {
         assert!(help.contains(&format!("\n{command} ")), "{help}");
     }
     let tables = told(".tables\n");
-    let names: Vec<&str> = tables.lines().take(13).collect();
+    let names: Vec<&str> = tables.lines().take(14).collect();
     assert_eq!(
         names,
         [
@@ -100,6 +100,7 @@ fn a_shell_tells_what_there_is() {
             "metrics",
             "histograms",
             "gradients",
+            "gradients_applied",
             "moments",
             "structures",
             "ablations",

@@ -79,6 +79,14 @@ fn questions(table: Table) -> [Question; 2] {
                 "SELECT layer, neuron, avg(weight_l2) FROM gradients GROUP BY 1, 2 ORDER BY 3 DESC",
             ),
         ],
+        Table::GradientsApplied => [
+            Sql(
+                "SELECT epoch, layer, avg(weight_l2) FROM gradients_applied GROUP BY 1, 2 ORDER BY 1, 2",
+            ),
+            Sql(
+                "SELECT layer, neuron, avg(weight_l2) FROM gradients_applied GROUP BY 1, 2 ORDER BY 3 DESC",
+            ),
+        ],
         Table::Moments => [
             Sql(
                 "SELECT epoch, layer, name, avg(weight_l2) FROM moments GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",

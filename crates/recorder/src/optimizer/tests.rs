@@ -3,6 +3,7 @@ use std::path::Path;
 use arrow::array::AsArray as _;
 use arrow::datatypes::{Float32Type, Int64Type};
 use burn::backend::{Autodiff, Flex};
+use burn::grad_clipping::GradientClippingConfig;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, SgdConfig};
 use burn::tensor::Tensor;
@@ -189,4 +190,55 @@ fn the_network_that_training_stopped_with_is_the_last_capture() {
     let recorder = shared(&run, "1epoch@..1");
     recorder.finish_with(&model().valid()).unwrap();
     assert_eq!(captures(&run), []);
+}
+
+/// What two steps of an optimizer leave of the gradients that the backward pass made, of those that it
+/// used, and of the weights, at the second.
+fn clipped(clipping: Option<GradientClippingConfig>) -> [Vec<f32>; 3] {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let recorded = Recorded {
+        gradients: true,
+        gradients_applied: true,
+        ..Recorded::DEFAULT
+    };
+    let builder = TraceRecorder::builder(&run).schedule("2steps".parse().unwrap());
+    let recorder = builder.record(recorded).start(&model()).unwrap();
+    let recorder = SharedRecorder::new(recorder, 4);
+    let optimizer = SgdConfig::new().with_gradient_clipping(clipping).init();
+    let mut optimizer = recorder.optimizer(optimizer).with_gradients_applied();
+    let mut recorded = model();
+    for _ in 0..2 {
+        recorded = step(&mut optimizer, recorded);
+    }
+    assert_eq!(recorder.finish().unwrap().num_captures, 1);
+    [Table::Gradients, Table::GradientsApplied, Table::Weights].map(|table| {
+        let mut values = weights_of(&run, table, 0);
+        let rows = read_part(&run, table, 0, Some("weight")).unwrap();
+        values.push(rows["bias"].as_primitive::<Float32Type>().value(0));
+        values
+    })
+}
+
+/// The gradient is 1 by each weight and by the bias. Weights begin at 1, the bias at 0; the learning
+/// rate is a half.
+#[test]
+fn gradients_are_recorded_as_they_were_made_and_as_they_were_used() {
+    let made = vec![1.0; 3];
+    let [gradients, applied, weights] = clipped(None);
+    assert_eq!((&gradients, &applied), (&made, &made));
+    assert_eq!(weights, [0.0, 0.0, -1.0]);
+
+    let value = GradientClippingConfig::Value(0.25);
+    let [gradients, applied, weights] = clipped(Some(value));
+    assert_eq!((gradients, applied), (made.clone(), vec![0.25; 3]));
+    assert_eq!(weights, [0.75, 0.75, -0.25]);
+
+    // Each tensor by itself: the two weights' norm is the root of 2, the bias's is 1.
+    let norm = GradientClippingConfig::Norm(1.0);
+    let [gradients, applied, _] = clipped(Some(norm));
+    assert_eq!(gradients, made);
+    for (value, expected) in applied.iter().zip([0.707_106_77, 0.707_106_77, 1.0]) {
+        assert!((value - expected).abs() < 1e-6, "{applied:?}");
+    }
 }

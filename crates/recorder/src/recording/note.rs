@@ -13,7 +13,8 @@ use super::TraceRecorder;
 use super::handle::{BatchHandle, UnitAxis};
 use super::module::{LayerTensors, Lookup};
 use super::optimizer::{
-    AdamMoment, Gradients, GradientsOfDevices, KeepsMoments, OptimizerState, OptimizerTensors,
+    AdamMoment, AppliedGradients, ClipsGradients, Gradients, GradientsOfDevices, KeepsMoments,
+    OptimizerState, OptimizerTensors,
 };
 use super::outcome::RecordError;
 use super::outputs::Outputs;
@@ -195,6 +196,9 @@ impl<B: Backend> TraceRecorder<B> {
     /// the optimizer's step. Of several calls before a capture the last that has a gradient of a
     /// parameter counts for it: where several optimizers change a network, each notes its own.
     ///
+    /// They are recorded as they are handed over: an optimizer of Burn's clips them inside of its step,
+    /// and what it used is what [`TraceRecorder::gradients_applied`] notes.
+    ///
     /// Rows carry the capture's step, as all of a capture do: the gradients are those of the step that
     /// led to its weights, so they were computed with the weights of one step before. A layer without a
     /// gradient of its weight has no rows. Nothing is copied or read; without gradients among what is
@@ -239,6 +243,66 @@ impl<B: Backend> TraceRecorder<B> {
         if self.recorded.gradients {
             let tensors = self.layers.tensors_of(model, lookup, &self.selected)?;
             self.note_tensors(TensorKind::Gradients, tensors);
+        }
+        Ok(())
+    }
+
+    /// Notes the gradients as the optimizer will use them in its next step, clipped as it clips them,
+    /// for the next capture. Called, and recorded, as [`TraceRecorder::gradients`]; without
+    /// [`Recorded::gradients_applied`](super::Recorded::gradients_applied), it does nothing.
+    ///
+    /// Clipping is a computation on the device, which is made here once more than training makes it.
+    ///
+    /// # Errors
+    /// If the module is not the one that the recorder was started with.
+    pub fn gradients_applied<A, M, O>(
+        &mut self,
+        model: &M,
+        optimizer: &O,
+        gradients: &GradientsParams,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: ClipsGradients,
+    {
+        self.note_applied(model, optimizer, Gradients(gradients))
+    }
+
+    /// As [`TraceRecorder::gradients_applied`], of those of several devices, which the optimizer adds up
+    /// and then clips.
+    pub(crate) fn gradients_applied_of_devices<A, M, O>(
+        &mut self,
+        model: &M,
+        optimizer: &O,
+        gradients: &MultiGradientsParams,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: ClipsGradients,
+    {
+        self.note_applied(model, optimizer, GradientsOfDevices(gradients))
+    }
+
+    fn note_applied<A, M, O>(
+        &mut self,
+        model: &M,
+        optimizer: &O,
+        gradients: impl Lookup<A, B>,
+    ) -> Result<(), RecordError>
+    where
+        A: AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+        O: ClipsGradients,
+    {
+        if self.recorded.gradients_applied {
+            let lookup = AppliedGradients {
+                gradients,
+                clipping: optimizer.clipping(),
+            };
+            let tensors = self.layers.tensors_of(model, &lookup, &self.selected)?;
+            self.note_tensors(TensorKind::GradientsApplied, tensors);
         }
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
+use burn::grad_clipping::GradientClipping;
 use burn::module::{AutodiffModule, Param, ParamId};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{Adam, AdamW, GradientsParams, MultiGradientsParams, Optimizer};
+use burn::optim::{Adam, AdamW, GradientsParams, MultiGradientsParams, Optimizer, SimpleOptimizer};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
@@ -41,6 +42,46 @@ impl<A: AutodiffBackend> Lookup<A, A::InnerBackend> for GradientsOfDevices<'_> {
         let device = sum.device();
         let others = others.filter_map(of_device);
         Some(others.fold(sum, |sum, other| sum + other.to_device(&device)))
+    }
+}
+
+/// The same as an optimizer uses them, which clips each tensor by itself.
+pub(super) struct AppliedGradients<'a, L> {
+    pub(super) gradients: L,
+    pub(super) clipping: Option<&'a GradientClipping>,
+}
+
+impl<A, L> Lookup<A, A::InnerBackend> for AppliedGradients<'_, L>
+where
+    A: AutodiffBackend,
+    L: Lookup<A, A::InnerBackend>,
+{
+    fn tensor<const D: usize>(
+        &self,
+        param: &Param<Tensor<A, D>>,
+    ) -> Option<Tensor<A::InnerBackend, D>> {
+        let gradient = self.gradients.tensor(param)?;
+        Some(match self.clipping {
+            Some(clipping) => clipping.clip_gradient(gradient),
+            None => gradient,
+        })
+    }
+}
+
+/// An optimizer that says how it clips gradients before it uses them, as all of Burn's do.
+pub trait ClipsGradients {
+    /// How each tensor is clipped; none where none is.
+    fn clipping(&self) -> Option<&GradientClipping>;
+}
+
+impl<O, M, A> ClipsGradients for OptimizerAdaptor<O, M, A>
+where
+    O: SimpleOptimizer<A::InnerBackend>,
+    M: AutodiffModule<A>,
+    A: AutodiffBackend,
+{
+    fn clipping(&self) -> Option<&GradientClipping> {
+        self.grad_clipping()
     }
 }
 

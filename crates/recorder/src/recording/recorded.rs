@@ -22,8 +22,12 @@ pub struct Recorded {
     pub activations: Option<ActivationDetail>,
     /// Loss, accuracy, learning rate and what recording costs.
     pub metrics: bool,
-    /// Gradients of the loss, of the last step before a capture.
+    /// Gradients of the loss, of the last step before a capture: as the backward pass made them,
+    /// before the optimizer clips them.
     pub gradients: bool,
+    /// The same as the optimizer used them, clipped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gradients_applied: bool,
     /// What an optimizer keeps of the gradients: Adam's two moments.
     pub moments: bool,
     /// Of layers with more units than this, so many are recorded, drawn with the run's seed (0
@@ -49,6 +53,7 @@ impl Recorded {
         }),
         metrics: true,
         gradients: false,
+        gradients_applied: false,
         moments: false,
         units: None,
         phases: Phases::EVAL,
@@ -130,7 +135,13 @@ impl Recorded {
         let num_kept = self.activations.map_or(0, |a| a.num_kept(num_held_out)) as u64;
         let values_of = |layer: &Layer| {
             let weights = self.weights == Some(WeightDetail::Raw);
-            let tensors = [weights, self.gradients, self.moments, self.moments];
+            let Self {
+                gradients,
+                gradients_applied,
+                moments,
+                ..
+            } = *self;
+            let tensors = [weights, gradients, gradients_applied, moments, moments];
             let num_tensors = tensors.into_iter().filter(|recorded| *recorded).count() as u64;
             let num_values = num_tensors * u64::from(layer.fan_in) + num_kept;
             u64::from(layer.num_recorded_units()) * num_values

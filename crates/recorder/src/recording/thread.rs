@@ -404,6 +404,7 @@ fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Re
             let (table, name, sequence) = match kind {
                 TensorKind::Weights => (Table::Weights, None, 0),
                 TensorKind::Gradients => (Table::Gradients, None, 0),
+                TensorKind::GradientsApplied => (Table::GradientsApplied, None, 0),
                 TensorKind::Moment1 => (Table::Moments, Some("moment_1"), 0),
                 TensorKind::Moment2 => (Table::Moments, Some("moment_2"), 1),
             };

@@ -48,8 +48,10 @@ pub(super) enum Handles<B: Backend> {
 pub(super) enum TensorKind {
     /// The parameters themselves.
     Weights,
-    /// Gradients of the loss by the parameters.
+    /// Gradients of the loss by the parameters, as the backward pass made them.
     Gradients,
+    /// The same as the optimizer used them.
+    GradientsApplied,
     /// The optimizer's average of the gradients.
     Moment1,
     /// The optimizer's average of their squares.

@@ -902,6 +902,7 @@ fn gradients_and_moments_are_those_that_led_to_the_weights() {
     let path = dir.path().join("run");
     let everything = Recorded {
         gradients: true,
+        gradients_applied: true,
         moments: true,
         ..EVERYTHING
     };
@@ -924,6 +925,9 @@ fn gradients_and_moments_are_those_that_led_to_the_weights() {
             assert_eq!(values(&gradients).len(), values(first).len());
             assert!(values(second).iter().all(|value| *value >= 0.0));
             assert!(values(&gradients).iter().any(|value| *value != 0.0));
+            // Nothing clips them here.
+            let applied = read_part(&path, Table::GradientsApplied, epoch, Some(layer)).unwrap();
+            assert_eq!(applied, gradients);
         }
     }
     assert!(read_parts(&path, Table::Gradients, -1, Some("L_output")).is_empty());

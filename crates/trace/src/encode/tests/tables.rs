@@ -88,7 +88,7 @@ pub(super) fn file_of(table: Table) -> (Bytes, RecordBatch) {
         Table::Classifications => classifications_rows(),
         Table::Metrics => metrics_rows(3, &[("loss", 0.5), ("accuracy", f64::NAN)]),
         Table::Histograms => histograms_rows(3),
-        Table::Gradients => weights_of(Table::Gradients, None),
+        Table::Gradients | Table::GradientsApplied => weights_of(table, None),
         Table::Moments => weights_of(Table::Moments, Some("moment_1")),
         Table::Resume => resume_rows(3, "moment_1"),
         Table::Structures => structures_rows(3, "ones"),
@@ -101,7 +101,7 @@ pub(super) fn file_of(table: Table) -> (Bytes, RecordBatch) {
 /// The columns of which each encoding is specified, by the path of their leaf.
 fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
     let (floats, numbers, words): (&[_], &[_], &[_]) = match table {
-        Table::Weights | Table::Gradients | Table::Moments => (
+        Table::Weights | Table::Gradients | Table::GradientsApplied | Table::Moments => (
             &[
                 "bias",
                 "weights.list.item",
@@ -227,6 +227,7 @@ fn every_column_of_every_table_has_the_encoding_of_its_type() {
             Table::Weights
             | Table::Activations
             | Table::Gradients
+            | Table::GradientsApplied
             | Table::Moments
             | Table::Resume => &[],
             Table::Histograms | Table::Structures | Table::Ablations => &[],
@@ -245,6 +246,7 @@ fn the_footer_of_every_table_says_how_it_is_sorted() {
         &["step", "sample"],
         &["step"],
         &["step"],
+        &["step", "neuron"],
         &["step", "neuron"],
         &["step", "neuron"],
         &["step", "neuron"],
