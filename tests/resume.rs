@@ -30,7 +30,7 @@ const ROWS: [&str; 4] = [
     "SELECT * FROM activations ORDER BY epoch, neuron",
     "SELECT * FROM classifications ORDER BY epoch, sample",
     "SELECT * FROM metrics WHERE name NOT LIKE 'recorder.%' AND name NOT LIKE 'sink.%' \
-     ORDER BY epoch, phase, name",
+     AND name <> 'parameters_crc32c' ORDER BY epoch, phase, name",
 ];
 
 /// Every row of a run; the ranks are `rank`'s where that is given.

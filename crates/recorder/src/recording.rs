@@ -36,6 +36,7 @@ mod outcome;
 mod outputs;
 mod phases;
 mod recorded;
+mod same_weights;
 mod selection;
 mod thread;
 mod unread;
@@ -168,6 +169,10 @@ pub struct TraceRecorder<B: Backend> {
     layers: Arc<ModuleLayers>,
     /// Which layers are recorded.
     selected: Vec<bool>,
+    /// Whether the parameters of all layers are read at a capture, for ranks to be compared.
+    compares_ranks: bool,
+    /// Which layers' parameters are read at a capture.
+    read: Vec<bool>,
     schedule: Schedule,
     /// The last epoch, where it is known beforehand.
     last_epoch: Option<Epoch>,
@@ -321,9 +326,11 @@ impl<B: Backend> TraceRecorder<B> {
         give_back.send(()).expect("both ends are here");
         let progress = Arc::new(Progress::default());
         let layers = Arc::new(plan.layers);
+        let compares_ranks = run.info().world_size > 1 && plan.recorded.metrics;
         let worker = thread::CaptureThread {
             layers: Arc::clone(&layers),
             recorded: plan.recorded,
+            compares_ranks,
             rank,
             generation: plan.origin.generation,
             checkpoint: plan.origin.checkpoint,
@@ -346,6 +353,12 @@ impl<B: Backend> TraceRecorder<B> {
             recorded: plan.recorded,
             pending: Pending::new(layers.topology().layers().len()),
             layers,
+            compares_ranks,
+            read: plan
+                .selected
+                .iter()
+                .map(|is_recorded| *is_recorded || compares_ranks)
+                .collect(),
             selected: plan.selected,
             schedule: plan.schedule,
             last_epoch: plan.last_epoch,

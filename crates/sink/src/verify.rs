@@ -1,6 +1,7 @@
 //! Is everything that is committed there, whole and readable, and what lies beside it?
 
 mod file;
+mod ranks;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -61,8 +62,8 @@ pub struct Problem {
     pub found: String,
 }
 
-/// What is checked of a committed file, in this order; after the first failure the rest of the
-/// file is not looked at.
+/// What is checked of a committed file, in this order, and last of ranks together; after the first
+/// failure the rest of the file is not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
     /// One commit names it, once.
@@ -81,6 +82,8 @@ pub enum Check {
     Columns,
     /// Every page can be decoded, and there are as many rows as its commit says.
     Rows,
+    /// Where several ranks record a run, each held the weights that rank 0 did.
+    Parameters,
 }
 
 impl fmt::Display for Check {
@@ -94,6 +97,7 @@ impl fmt::Display for Check {
             Check::Format => "format",
             Check::Columns => "columns",
             Check::Rows => "rows",
+            Check::Parameters => "parameters",
         })
     }
 }
@@ -135,6 +139,10 @@ pub fn verify(
     require_commits(run)?;
     let catalog = Catalog::load_with_partial(run)?;
     let mut problems = check_files(run, &catalog, progress);
+    if run.info().world_size > 1 {
+        let damaged: HashSet<String> = problems.iter().map(|p| p.path.clone()).collect();
+        problems.extend(ranks::check(run, &catalog, &damaged));
+    }
     let (doubled, committed) = committed_paths(&catalog);
     problems.extend(doubled);
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;

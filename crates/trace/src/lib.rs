@@ -68,6 +68,8 @@ pub use run::{
 };
 pub use staging::{PartWriter, StagedPart, Staging};
 pub use suggest::{closest, did_you_mean};
-pub use table::{EPOCH_COLUMN, LAYER_COLUMN, ParseTableError, Table, float_item, float_list};
+pub use table::{
+    EPOCH_COLUMN, LAYER_COLUMN, PARAMETERS_CRC32C, ParseTableError, Table, float_item, float_list,
+};
 pub use time::{now, parse_ms};
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};

@@ -11,6 +11,9 @@ pub const EPOCH_COLUMN: &str = "epoch";
 /// The partition column `layer`, as readers see it.
 pub const LAYER_COLUMN: &str = "layer";
 
+/// The metric that says which weights a rank holds: a checksum of all parameters.
+pub const PARAMETERS_CRC32C: &str = "parameters_crc32c";
+
 /// A table of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {

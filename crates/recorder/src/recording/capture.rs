@@ -134,7 +134,7 @@ impl<B: Backend> TraceRecorder<B> {
     {
         // Before `valid`, which would draw values where there are none.
         self.layers.check(model)?;
-        Ok(self.layers.handles(&model.valid(), &self.selected)?)
+        Ok(self.layers.handles(&model.valid(), &self.read)?)
     }
 
     pub(super) fn handles<M: Module<B>>(
@@ -142,7 +142,7 @@ impl<B: Backend> TraceRecorder<B> {
         model: &M,
     ) -> Result<Vec<LayerHandles<B>>, RecordError> {
         self.layers.check(model)?;
-        Ok(self.layers.handles(model, &self.selected)?)
+        Ok(self.layers.handles(model, &self.read)?)
     }
 
     /// Captures the untrained network, as epoch -1 and step 0, with what was noted so far.
@@ -276,10 +276,15 @@ impl<B: Backend> TraceRecorder<B> {
         let mut handles = Vec::new();
         let mut classifications = None;
         if let Some(network) = network {
-            if self.recorded.weights.is_some() {
-                let weights = network.into_iter();
-                handles.extend(weights.map(|w| Handles::Parameters(TensorKind::Weights, w)));
-            }
+            handles.extend(network.into_iter().filter_map(|layer| {
+                let is_recorded = self.recorded.weights.is_some() && self.selected[layer.layer];
+                let kind = match is_recorded {
+                    true => TensorKind::Weights,
+                    false if self.compares_ranks => TensorKind::Checked,
+                    false => return None,
+                };
+                Some(Handles::Parameters(kind, layer))
+            }));
             let optimizer = pending.optimizer.into_iter();
             handles.extend(optimizer.filter_map(|((kind, _), tensors)| {
                 Some(Handles::Parameters(kind, tensors.into_handles()?))

@@ -19,6 +19,7 @@ use super::diverged::Diverged;
 use super::in_flight::InFlight;
 use super::module::ModuleLayers;
 use super::optimizer::TrainState;
+use super::same_weights::ParametersCrc;
 use super::unread::{Handles, TensorKind, Unread, Values};
 use super::{
     ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, WeightDetail, Work,
@@ -31,6 +32,8 @@ use crate::rows::{self, Metric, RowKey, SampleSet};
 pub(super) struct CaptureThread<B: Backend> {
     pub(super) layers: Arc<ModuleLayers>,
     pub(super) recorded: Recorded,
+    /// Whether a checksum says which weights this rank holds.
+    pub(super) compares_ranks: bool,
     pub(super) rank: Rank,
     pub(super) generation: Generation,
     /// The part files of the newest checkpoint.
@@ -185,6 +188,9 @@ impl<B: Backend> CaptureThread<B> {
             in_flight: &mut self.in_flight,
         };
         let mut histograms = Histograms::new();
+        let num_layers = self.layers.topology().layers().len();
+        let mut parameters =
+            (self.compares_ranks && is_whole).then(|| ParametersCrc::new(num_layers));
         let mut unread = Unread::new(stream, handles);
         let mut read_back = Duration::ZERO;
         loop {
@@ -208,13 +214,18 @@ impl<B: Backend> CaptureThread<B> {
             }
             for values in read {
                 let start = Instant::now();
+                if let Some(parameters) = &mut parameters {
+                    parameters.add(&values);
+                }
                 self.diverged.look_at(&values);
                 if let Some(num_bins) = recorded.histograms {
                     count(&values, num_bins, &mut histograms);
                 }
                 let part = values_part(key, &self.layers, values, &recorded);
                 self.progress.add_work(start.elapsed());
-                parts.send(part)?;
+                if let Some(part) = part {
+                    parts.send(part)?;
+                }
             }
             if is_last {
                 break;
@@ -229,6 +240,7 @@ impl<B: Backend> CaptureThread<B> {
             let rows = rows::classifications(key, classifications);
             parts.send(part(key, Table::Classifications, None, rows))?;
         }
+        metrics.extend(parameters.and_then(ParametersCrc::metric));
         if self.recorded.metrics {
             parts.send(self.metrics_files.part(key, &metrics))?;
         }
@@ -389,10 +401,16 @@ fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
     }
 }
 
-/// The part of what was read, which is gone before anybody waits for room in the channel.
-fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Recorded) -> Part {
+/// The part of what was read, which is gone before anybody waits for room in the channel; none of what
+/// is compared alone.
+fn values_part(
+    key: RowKey,
+    layers: &ModuleLayers,
+    values: Values,
+    recorded: &Recorded,
+) -> Option<Part> {
     let topology = layers.topology().layers();
-    match values {
+    Some(match values {
         Values::Parameters {
             kind,
             layer: index,
@@ -400,14 +418,15 @@ fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Re
             bias,
         } => {
             let layer = &topology[index];
-            let weight = layers.rows(index).to_rows(weight);
             let (table, name, sequence) = match kind {
                 TensorKind::Weights => (Table::Weights, None, 0),
+                TensorKind::Checked => return None,
                 TensorKind::Gradients => (Table::Gradients, None, 0),
                 TensorKind::GradientsApplied => (Table::GradientsApplied, None, 0),
                 TensorKind::Moment1 => (Table::Moments, Some("moment_1"), 0),
                 TensorKind::Moment2 => (Table::Moments, Some("moment_2"), 1),
             };
+            let weight = layers.rows(index).to_rows(weight);
             let lists = match (kind, recorded.weights) {
                 (TensorKind::Weights, Some(WeightDetail::Raw)) => Some(recorded.precision),
                 (TensorKind::Weights, Some(WeightDetail::Statistics) | None) => None,
@@ -442,7 +461,7 @@ fn values_part(key: RowKey, layers: &ModuleLayers, values: Values, recorded: &Re
             let rows = rows::classifications(key, &classifications);
             part(key, Table::Classifications, None, rows)
         }
-    }
+    })
 }
 
 /// A file of metrics, the one with the number `sequence` of its moment.

@@ -48,6 +48,8 @@ pub(super) enum Handles<B: Backend> {
 pub(super) enum TensorKind {
     /// The parameters themselves.
     Weights,
+    /// The parameters of a layer that is not recorded, to be compared with another rank's.
+    Checked,
     /// Gradients of the loss by the parameters, as the backward pass made them.
     Gradients,
     /// The same as the optimizer used them.

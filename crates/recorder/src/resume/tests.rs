@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::Float32Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use trace::Epoch;
@@ -155,7 +156,12 @@ fn trace(path: &Path) -> BTreeMap<String, Vec<arrow::array::ArrayData>> {
         let mut batch = read(&run.path().join(file.path));
         if part.table == Table::Metrics {
             let names = batch["name"].as_string::<i32>();
-            let is_own = |name: &str| name.starts_with("recorder.") || name.starts_with("sink.");
+            // Nor what only ranks say, to be compared.
+            let is_own = |name: &str| {
+                name.starts_with("recorder.")
+                    || name.starts_with("sink.")
+                    || name == trace::PARAMETERS_CRC32C
+            };
             let keep: BooleanArray = names.iter().map(|n| Some(!is_own(n.unwrap()))).collect();
             batch = filter_record_batch(&batch, &keep).unwrap();
         }
@@ -630,6 +636,75 @@ fn the_trace_of_two_ranks_is_that_of_one() {
     };
     // Of three layers rank 0 has the first and the third.
     assert_eq!((by_rank(0), by_rank(1)), (14, 7));
+}
+
+/// The checksum of a network, by what a run of one rank has recorded of it: Burn keeps a linear
+/// layer's weights the other way round.
+fn parameters_crc32c(path: &Path, epoch: i32) -> f64 {
+    let (run, _) = open(path);
+    let mut all = Vec::new();
+    for layer in run.info().layers.layers() {
+        let label = Some(layer.layer.as_str());
+        let rows = crate::testing::read_part(path, Table::Weights, epoch, label).unwrap();
+        let lists = rows["weights"].as_list::<i32>().values();
+        let weights = lists.as_primitive::<Float32Type>().values();
+        let (num_units, fan_in) = (layer.num_units as usize, layer.fan_in as usize);
+        let by_input = (0..fan_in).flat_map(|i| (0..num_units).map(move |u| u * fan_in + i));
+        let bias = rows["bias"].as_primitive::<Float32Type>().values();
+        let values = by_input.map(|at| weights[at]).chain(bias.iter().copied());
+        let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+        all.extend(trace::Crc32c::of(&bytes).0.to_le_bytes());
+    }
+    trace::Crc32c::of(&all).0.into()
+}
+
+#[test]
+fn ranks_say_which_weights_they_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let of_weights = |mut options: SessionOptions| {
+        options.train.epochs = 2;
+        options.record_initial = false;
+        options.recorded = Some(Recorded {
+            activations: None,
+            classifications: false,
+            units: std::num::NonZeroU32::new(3),
+            ..Recorded::DEFAULT
+        });
+        options
+    };
+    let mut alone = of_weights(options(&one));
+    alone.recorded.as_mut().unwrap().units = None;
+    session(&alone, None).unwrap();
+    for rank in [0, 1] {
+        session(&of_weights(of_two(&two, rank)), None).unwrap();
+    }
+    let said = |path: &Path, epoch| {
+        let mut said = Vec::new();
+        for rows in crate::testing::read_parts(path, Table::Metrics, epoch, None) {
+            let ranks = rows["rank"]
+                .as_primitive::<arrow::datatypes::Int32Type>()
+                .values();
+            let values = rows["value"]
+                .as_primitive::<arrow::datatypes::Float64Type>()
+                .values();
+            let names = rows["name"].as_string::<i32>();
+            let names = names.iter().enumerate();
+            let found = names.filter(|(_, name)| *name == Some(trace::PARAMETERS_CRC32C));
+            said.extend(found.map(|(row, _)| (ranks[row], values[row])));
+        }
+        said.sort_by_key(|(rank, _)| *rank);
+        said
+    };
+    for epoch in 0..2 {
+        let expected = parameters_crc32c(&one, epoch);
+        assert_eq!(said(&two, epoch), [(0, expected), (1, expected)]);
+        // One rank alone is compared with none.
+        assert_eq!(said(&one, epoch), []);
+    }
+    assert_ne!(parameters_crc32c(&one, 0), parameters_crc32c(&one, 1));
+    let report = sink::verify(&open(&two).0, &|_| {}).unwrap();
+    assert_eq!(report.problems, []);
 }
 
 #[test]
