@@ -17,6 +17,7 @@ mod units;
 mod values;
 
 pub use checkpoint::CheckpointError;
+pub(crate) use export::conventional_name;
 pub use export::{ExportError, ExportReport, export};
 pub use import::{
     CopyError, ImportError, ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary,

@@ -51,7 +51,7 @@ pub struct Layer {
     /// Where position 0, 1, ... of a row of `weights` come from; none where it is not known.
     pub source: Option<Vec<SourceRange>>,
     /// What the layer's rows hold of tensors that have names of their own, as an imported
-    /// checkpoint's: first the one in `weights`, then, if there is one, that in `bias`. Empty where
+    /// checkpoint's, or values of another type than 32-bit floats: first the one in `weights`, then, if there is one, that in `bias`. Empty where
     /// names follow from `module_path`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<LayerTensor>,

@@ -118,7 +118,8 @@ impl Planned<'_> {
 
 /// Writes a capture's weights as safetensors that PyTorch's `load_state_dict` takes, under the names,
 /// in the types and shapes that they had if they were imported, and else as `<module>.weight` and
-/// `<module>.bias` in PyTorch's layout, in 32-bit floats.
+/// `<module>.bias` in PyTorch's layout, in 16-bit floats where they were trained in such, else in 32-bit
+/// ones.
 ///
 /// The file appears whole or not at all, and durably; in place of another one only if `replace` says
 /// so. A few units' values at a time are in memory, or one tensor whose rows do not lie along its first
@@ -266,12 +267,7 @@ fn conventional(
 ) -> Result<Vec<LayerTensor>, ExportError> {
     let has_bias = capture.visit_weights(layer, "bias", |_| Ok::<(), ExportError>(()))?;
     let tensor = |parameter: &str, shape| LayerTensor {
-        name: match (layer.module_path.as_str(), layer.kind.as_str()) {
-            // The model is one module itself.
-            ("" | "weight" | "gamma", _) => parameter.to_owned(),
-            (tensor, "buffer" | "parameter") => tensor.to_owned(),
-            (module, _) => format!("{module}.{parameter}"),
-        },
+        name: conventional_name(&layer.module_path, &layer.kind, parameter),
         dtype: Dtype::F32.to_string(),
         shape,
         transposed: false,
@@ -281,6 +277,16 @@ fn conventional(
         tensors.push(tensor("bias", vec![layer.num_units.into()]));
     }
     Ok(tensors)
+}
+
+/// PyTorch's name for a layer's `weight` or `bias`.
+pub(crate) fn conventional_name(module_path: &str, kind: &str, parameter: &str) -> String {
+    match (module_path, kind) {
+        // The model is one module itself.
+        ("" | "weight" | "gamma", _) => parameter.to_owned(),
+        (tensor, "buffer" | "parameter") => tensor.to_owned(),
+        (module, _) => format!("{module}.{parameter}"),
+    }
 }
 
 fn planned<'a>(
@@ -308,9 +314,8 @@ fn planned<'a>(
         )));
     }
     let shape: Vec<usize> = tensor.shape.iter().map(|&size| size as usize).collect();
-    // Imported rows are along axis 0 always.
-    let is_by_group =
-        layer.tensors.is_empty() && column == "weights" && layer.kind.starts_with("conv_transpose");
+    // Rows of checkpoints, whose layers are of other kinds, are along axis 0 unless they say so.
+    let is_by_group = column == "weights" && layer.kind.starts_with("conv_transpose");
     let rows = match (is_by_group, shape.as_slice()) {
         _ if tensor.transposed => Rows::Transposed,
         (true, &[num_inputs, units_per_group, ..]) => {

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use trace::{Layer, LayerLabel, LayerLabelError, Topology, TopologyError};
+use burn::tensor::{DType, Tensor, get_device_settings};
+use trace::{Layer, LayerLabel, LayerLabelError, LayerTensor, Topology, TopologyError};
 
 use super::handle::{TensorHandle, UnitAxis};
+use crate::interchange::conventional_name;
 use crate::layout::{Layout, UnitRows};
 
 /// Kind of a layer whose parameter has no better name than that of its field.
@@ -201,6 +202,14 @@ impl ModuleLayers {
             let path = &own[missing].module_path;
             return Err(other(format!("it does not have {path:?}")));
         }
+        let mut layers = topology.layers().to_vec();
+        for (own, &given) in own.iter().zip(&to_given) {
+            // What type the values have is known of the network alone.
+            if layers[given].tensors.is_empty() {
+                layers[given].tensors.clone_from(&own.tensors);
+            }
+        }
+        let topology = Topology::try_new(layers)?;
         let mut rows: Vec<(usize, UnitRows)> = to_given.iter().copied().zip(self.rows).collect();
         rows.sort_by_key(|(index, _)| *index);
         let places = self.places.into_iter().map(|place| {
@@ -378,6 +387,8 @@ struct Visited {
     /// The types that it stands in, from the outermost: `Network`, `Linear`.
     containers: Vec<String>,
     shape: Vec<usize>,
+    /// The type of its values.
+    dtype: DType,
     requires_grad: bool,
 }
 
@@ -411,6 +422,13 @@ impl<B: Backend> ModuleVisitor<B> for Describe {
             field: (*field).to_owned(),
             containers: self.stack.iter().map(|(_, c)| c.clone()).collect(),
             shape: param.lazy_shape().to_vec(),
+            // Of one without values, what they will be drawn as.
+            dtype: match param.is_initialized() {
+                true => param.val().dtype(),
+                false => get_device_settings::<B>(&param.lazy_device())
+                    .float_dtype
+                    .into(),
+            },
             // Burn does not say it of a parameter without values; they are made to be trained.
             requires_grad: !param.is_initialized() || param.is_require_grad(),
         }));
@@ -439,7 +457,7 @@ impl Describe {
         let weights = weights.filter_map(|(index, tensor)| Some((index, tensor.as_ref()?)));
         // Weights first: they say which biases are folded in.
         let (weights, others): (Vec<_>, Vec<_>) = weights.partition(|(_, t)| t.is_weight());
-        let mut described: Vec<(usize, &Visited, UnitRows)> = Vec::new();
+        let mut described: Vec<(usize, &Visited, UnitRows, Option<&Visited>)> = Vec::new();
         for (index, tensor) in weights {
             let bias = biases.get(tensor.module.as_str()).copied();
             let bias_shape = bias.and_then(|bias| visited[bias].as_ref());
@@ -448,6 +466,7 @@ impl Describe {
                 tensor.shape.clone(),
             );
             let is_folded = bias_shape.is_some_and(|b| b.shape[0] == unit_rows.num_units());
+            let folded = bias_shape.filter(|_| is_folded);
             if let (Some(bias), true) = (bias, is_folded) {
                 // The layer is named below, where the order is that of the visit.
                 places[bias] = Some(Place {
@@ -455,20 +474,21 @@ impl Describe {
                     is_bias: true,
                 });
             }
-            described.push((index, tensor, unit_rows));
+            described.push((index, tensor, unit_rows, folded));
         }
         for (index, tensor) in others {
             if places[index].is_none() {
                 let unit_rows = UnitRows::new(Layout::Rows, tensor.shape.clone());
-                described.push((index, tensor, unit_rows));
+                described.push((index, tensor, unit_rows, None));
             }
         }
         described.sort_by_key(|(index, ..)| *index);
 
         let mut layer_of_weight = HashMap::new();
         let mut first_neuron = 0i32;
-        for (index, tensor, unit_rows) in described {
+        for (index, tensor, unit_rows, bias) in described {
             let path = tensor.path();
+            let tensors = tensors_of(tensor, &path, &unit_rows, bias);
             let (num_units, fan_in) = (unit_rows.num_units(), unit_rows.fan_in());
             if num_units * fan_in > i32::MAX as usize {
                 return Err(ModuleError::TooLarge {
@@ -498,7 +518,7 @@ impl Describe {
                 activation: None,
                 trainable: (tensor.requires_grad || !is_autodiff) && !tensor.is_buffer(),
                 source: None,
-                tensors: Vec::new(),
+                tensors,
                 recorded_units: None,
             });
             rows.push(unit_rows);
@@ -598,6 +618,38 @@ impl Visited {
             }
             _ => Layout::Rows,
         }
+    }
+}
+
+/// The tensors of a layer whose values are 16-bit floats, which a checkpoint of it has as well; none of
+/// any other, which has them as the trace does.
+fn tensors_of(
+    weight: &Visited,
+    module_path: &str,
+    rows: &UnitRows,
+    bias: Option<&Visited>,
+) -> Vec<LayerTensor> {
+    let dtype = |tensor: &Visited| match tensor.dtype {
+        DType::F16 => "F16",
+        DType::BF16 => "BF16",
+        _ => "F32",
+    };
+    let tensors = [("weight", Some(weight)), ("bias", bias)];
+    let tensors = tensors.into_iter().filter_map(|(parameter, tensor)| {
+        Some(LayerTensor {
+            name: conventional_name(module_path, &weight.kind(), parameter),
+            dtype: dtype(tensor?).to_owned(),
+            shape: match parameter {
+                "weight" => rows.pytorch_shape(),
+                _ => vec![rows.num_units() as u64],
+            },
+            transposed: false,
+        })
+    });
+    let tensors: Vec<LayerTensor> = tensors.collect();
+    match tensors.iter().all(|tensor| tensor.dtype == "F32") {
+        true => Vec::new(),
+        false => tensors,
     }
 }
 

@@ -395,3 +395,75 @@ fn a_layer_called_as_the_inputs_are_gets_another_label() {
         assert!(error.to_string().contains("by `label`"), "{error}");
     }
 }
+
+#[test]
+fn sixteen_bit_floats_are_exported_as_they_were() {
+    use burn::tensor::FloatDType;
+    use safetensors::{Dtype, SafeTensors};
+
+    let dir = tempfile::tempdir().unwrap();
+    let device = Default::default();
+    let to = |dtype: FloatDType| {
+        move |param: Param<Tensor<Flex, 2>>| Param::from_tensor(param.val().cast(dtype))
+    };
+    let mut model = zoo::<Flex>();
+    model.tokens.weight = to(FloatDType::BF16)(model.tokens.weight);
+    model.positions = to(FloatDType::F16)(model.positions);
+    let up = Tensor::<Flex, 4>::ones([8, 3, 2, 2], &device) * 1.5;
+    model.up.weight = Param::from_tensor(up.cast(FloatDType::F16));
+    // 1 + 2^-7 and 3 have 8 bits and less of a mantissa.
+    let weight = Tensor::<Flex, 2>::from_data([[1.0078125], [-3.0]], &device);
+    model.head = Some(Linear {
+        weight: Param::from_tensor(weight.cast(FloatDType::BF16)),
+        bias: Some(Param::from_tensor(Tensor::from_data([0.1], &device))),
+    });
+    let run = dir.path().join("run");
+    let mut recorder = crate::TraceRecorder::<Flex>::builder(&run)
+        .start_inner(&model)
+        .unwrap();
+    // The types of what has no values yet are known as well.
+    let model = model.map(&mut Used);
+    recorder.capture_inner(&model, 0, 1).unwrap();
+    recorder.finish().unwrap();
+
+    let out = dir.path().join("model.safetensors");
+    let run = trace::RunDir::open(&run).unwrap();
+    crate::export(
+        &run,
+        crate::CaptureChoice::epoch(trace::Epoch(0)),
+        &out,
+        false,
+    )
+    .unwrap();
+    let bytes = std::fs::read(&out).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let of = |name: &str| {
+        let tensor = tensors.tensor(name).unwrap();
+        (
+            tensor.dtype(),
+            tensor.shape().to_vec(),
+            tensor.data().to_vec(),
+        )
+    };
+    // PyTorch has [out, in].
+    let bits = [0x3f81_u16, 0xc040].map(u16::to_le_bytes).concat();
+    assert_eq!(of("head.weight"), (Dtype::BF16, vec![1, 2], bits));
+    let bias = 0.1_f32.to_le_bytes().to_vec();
+    assert_eq!(of("head.bias"), (Dtype::F32, vec![1], bias));
+    assert_eq!(of("tokens.weight").0, Dtype::BF16);
+    let (dtype, shape, values) = of("up.weight");
+    assert_eq!((dtype, shape), (Dtype::F16, vec![8, 3, 2, 2]));
+    assert_eq!(values, [0x3e00_u16.to_le_bytes(); 96].concat());
+    assert_eq!(of("positions").0, Dtype::F16);
+    assert_eq!(of("convolution.weight").0, Dtype::F32);
+}
+
+/// Draws all values.
+struct Used;
+
+impl<B: Backend> burn::module::ModuleMapper<B> for Used {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let _ = param.val();
+        param
+    }
+}
