@@ -78,7 +78,8 @@ impl<B: Backend> SharedRecorder<B> {
     }
 
     /// Wraps an optimizer, so that each of its steps may be captured: weights, and gradients where
-    /// they are recorded.
+    /// they are recorded. Moments need [`SharedRecorder::optimizer_with_moments`], gradients as they
+    /// were used [`RecordedOptimizer::with_gradients_applied`].
     ///
     /// Several optimizers that change one network, as the two of a GAN or one for the weights and one
     /// for the biases, are wrapped one by one. Their steps count together, in the order in which they
