@@ -529,11 +529,11 @@ mod tests {
         assert!(column(LINEAR_PROBE, &rows, "name").is_ok());
         let error = column(LINEAR_PROBE, &rows, "auc").unwrap_err().to_string();
         assert!(error.ends_with("linear_probe has no column auc"), "{error}");
-        let error = column(STRUCTURE_ONSET, &rows, "rank")
+        let error = column(STRUCTURE_ONSET, &rows, "percent")
             .unwrap_err()
             .to_string();
         assert!(
-            error.ends_with("structure_onset has no column rank"),
+            error.ends_with("structure_onset has no column percent"),
             "{error}"
         );
     }
