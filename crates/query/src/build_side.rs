@@ -12,28 +12,15 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::projection::ProjectionExec;
 
-/// DataFusion's rule that chooses sides; ours corrects it before anything is built on the choice.
-const JOIN_SELECTION: &str = "join_selection";
-
 /// Keeps the side of a join that has a row a capture.
 #[derive(Debug)]
-struct KeepCaptures;
-
-/// DataFusion's own rules, with [`KeepCaptures`] among them.
-pub(crate) fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let selection = rules.iter().position(|rule| rule.name() == JOIN_SELECTION);
-    let selection = selection.expect("DataFusion chooses the sides of joins by a rule");
-    rules.insert(selection + 1, Arc::new(KeepCaptures));
-    rules
-}
+pub(crate) struct KeepCaptures;
 
 impl PhysicalOptimizerRule for KeepCaptures {
     fn optimize(

@@ -41,6 +41,7 @@ mod plot;
 mod registry;
 mod report;
 mod room;
+mod rules;
 mod scope;
 mod session;
 mod snapshot;

@@ -4,31 +4,35 @@
 //! batches. Where each row of weights is joined to one row that says more about its epoch or its
 //! neuron, nearly all of that is lists. Here the columns of the large side go on as they are, and
 //! only those of the small side are gathered, unless a row has no partner or several.
+//!
+//! The join that is replaced is kept: whatever the planner has put on it, or asks of it, is asked of
+//! that one, and what cannot be done here is left to DataFusion.
 
-use std::collections::HashMap;
+mod table;
+
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat_batches, take_arrays};
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow::row::{RowConverter, Rows, SortField};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinType, NullEquality, Result, internal_err};
+use datafusion::common::{DataFusionError, JoinType, NullEquality, Result, Statistics};
 use datafusion::config::ConfigOptions;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{Distribution, PhysicalExprRef};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::limit::LimitStream;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
-    apply_expression_roots,
+    DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PhysicalExpr,
+    PlanProperties, apply_expression_roots,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
+
+use table::{Lookup, OutputColumn, Table};
 
 /// Replaces DataFusion's hash join where it would copy lists.
 #[derive(Debug)]
@@ -62,24 +66,16 @@ impl PhysicalOptimizerRule for JoinByLookup {
     }
 }
 
-/// A column of the output: of the side that is looked up in, or of the one that streams.
-#[derive(Debug, Clone, Copy)]
-enum OutputColumn {
-    Built(usize),
-    Streamed(usize),
-}
-
 /// The join of a side that is read first, whole, and of one that streams.
 #[derive(Debug)]
 struct LookupJoinExec {
-    built: Arc<dyn ExecutionPlan>,
-    streamed: Arc<dyn ExecutionPlan>,
-    on: Vec<(PhysicalExprRef, PhysicalExprRef)>,
+    /// The join that this one is: the left side is looked up in, the right one streams.
+    join: HashJoinExec,
     /// Whether rows of the streamed side that have no partner go on, with nulls.
     keeps_unmatched: bool,
     columns: Vec<OutputColumn>,
-    properties: Arc<PlanProperties>,
-    table: Arc<OnceCell<Table>>,
+    table: Arc<OnceCell<Arc<Table>>>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl LookupJoinExec {
@@ -97,7 +93,7 @@ impl LookupJoinExec {
             && join.filter().is_none()
             && join.null_equality() == NullEquality::NullEqualsNothing
             && !join.null_aware;
-        if !has_lists || !is_plain {
+        if !has_lists || !is_plain || narrows_its_input(join)? {
             return Ok(None);
         }
         let built_schema = join.left().schema();
@@ -122,30 +118,60 @@ impl LookupJoinExec {
                 .collect(),
         };
         Ok(Some(Self {
-            built: Arc::clone(join.left()),
-            streamed: Arc::clone(join.right()),
-            on: join.on().to_vec(),
+            join: join.builder().build()?,
             keeps_unmatched,
             columns,
-            properties: Arc::clone(join.properties()),
             table: Arc::default(),
+            metrics: ExecutionPlanMetricsSet::new(),
         }))
     }
+
+    /// Puts `join` in the place of the one that was.
+    fn anew(join: HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(match Self::of(&join)? {
+            Some(by_lookup) => Arc::new(by_lookup),
+            None => Arc::new(join),
+        })
+    }
+}
+
+/// Whether somebody below waits for the keys that the join has read, to leave out rows that have
+/// none of them.
+fn narrows_its_input(join: &HashJoinExec) -> Result<bool> {
+    let made = join.dynamic_expressions_produced();
+    let made: Vec<u64> = made
+        .iter()
+        .filter_map(|made| made.expression_id())
+        .collect();
+    let mut is_used = false;
+    join.right().apply(|node| {
+        node.apply_expressions(&mut |root| {
+            root.apply(|expr| {
+                is_used |= expr.expression_id().is_some_and(|id| made.contains(&id));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(match is_used {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(is_used)
 }
 
 impl DisplayAs for LookupJoinExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let kind = if self.keeps_unmatched {
-            "Right"
-        } else {
-            "Inner"
-        };
-        write!(f, "LookupJoinExec: join_type={kind}, on=[")?;
-        for (index, (built, streamed)) in self.on.iter().enumerate() {
+        let join_type = self.join.join_type();
+        write!(f, "LookupJoinExec: join_type={join_type}, on=[")?;
+        for (index, (built, streamed)) in self.join.on().iter().enumerate() {
             let separator = if index > 0 { ", " } else { "" };
             write!(f, "{separator}({built}, {streamed})")?;
         }
-        write!(f, "]")
+        write!(f, "]")?;
+        match self.join.fetch() {
+            Some(fetch) => write!(f, ", fetch={fetch}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -155,22 +181,19 @@ impl ExecutionPlan for LookupJoinExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+        self.join.properties()
     }
 
-    fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![
-            Distribution::SinglePartition,
-            Distribution::UnspecifiedDistribution,
-        ]
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        self.join.input_distribution_requirements()
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false, true]
+        self.join.maintains_input_order()
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.built, &self.streamed]
+        self.join.children()
     }
 
     fn apply_expressions(
@@ -178,7 +201,8 @@ impl ExecutionPlan for LookupJoinExec {
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         let keys = self
-            .on
+            .join
+            .on()
             .iter()
             .flat_map(|(built, streamed)| [built, streamed]);
         apply_expression_roots(keys, f)
@@ -188,18 +212,41 @@ impl ExecutionPlan for LookupJoinExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([built, streamed]) = <[_; 2]>::try_from(children) else {
-            return internal_err!("LookupJoinExec has two children");
-        };
-        Ok(Arc::new(Self {
-            built,
-            streamed,
-            on: self.on.clone(),
-            keeps_unmatched: self.keeps_unmatched,
-            columns: self.columns.clone(),
-            properties: Arc::clone(&self.properties),
-            table: Arc::default(),
-        }))
+        let join = self.join.builder().recompute_properties();
+        Self::anew(join.with_new_children(children)?.build()?)
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Self::anew(self.join.builder().reset_state().build()?)
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.join.fetch()
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let join = self.join.builder().with_fetch(limit).build().ok()?;
+        Self::anew(join).ok()
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.join.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        input_stats: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.join.statistics_from_inputs(input_stats, args)
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        self.join.cardinality_effect()
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn execute(
@@ -207,7 +254,7 @@ impl ExecutionPlan for LookupJoinExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let (built_keys, streamed_keys) = self.on.iter().cloned().unzip();
+        let (built_keys, streamed_keys) = self.join.on().iter().cloned().unzip();
         let lookup = Arc::new(Lookup {
             streamed_keys,
             keeps_unmatched: self.keeps_unmatched,
@@ -215,176 +262,32 @@ impl ExecutionPlan for LookupJoinExec {
             schema: self.schema(),
             batch_rows: context.session_config().batch_size(),
         });
-        let streamed = self.streamed.execute(partition, Arc::clone(&context))?;
-        let built = Arc::clone(&self.built);
+        let streamed = self.join.right().execute(partition, Arc::clone(&context))?;
+        let built = Arc::clone(self.join.left());
         let table = Arc::clone(&self.table);
         let batches = stream::once(async move {
             // Whichever partition comes first reads the side that all look up in.
-            let read = || async { Table::read(&built, built_keys, &context).await };
-            table.get_or_try_init(read).await?;
-            let batches = streamed.and_then(move |rows| {
-                let joined = table.get().map(|table| lookup.join(table, &rows));
-                std::future::ready(joined.expect("the table was made above"))
-            });
-            Ok::<_, datafusion::common::DataFusionError>(batches.map_ok(stream::iter).try_flatten())
-        });
-        let batches = batches.try_flatten().boxed();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.schema(),
-            batches,
-        )))
-    }
-}
-
-/// The rows that are looked up in.
-#[derive(Debug)]
-struct Table {
-    rows: RecordBatch,
-    converter: RowConverter,
-    /// Rows in the order of their keys.
-    sorted: Vec<u32>,
-    /// Which of `sorted` have a key.
-    ranges: HashMap<Box<[u8]>, Range<usize>>,
-    _memory: MemoryReservation,
-}
-
-impl Table {
-    async fn read(
-        plan: &Arc<dyn ExecutionPlan>,
-        keys: Vec<PhysicalExprRef>,
-        context: &Arc<TaskContext>,
-    ) -> Result<Self> {
-        let schema = plan.schema();
-        let memory = MemoryConsumer::new("LookupJoinExec").register(context.memory_pool());
-        let mut batches = Vec::new();
-        let mut stream = plan.execute(0, Arc::clone(context))?;
-        while let Some(batch) = stream.next().await.transpose()? {
-            // Once as it comes, and once more in one piece with its keys.
-            memory.try_grow(3 * batch.get_array_memory_size())?;
-            batches.push(batch);
-        }
-        let rows = concat_batches(&schema, &batches)?;
-        let fields = keys.iter().map(|key| key.data_type(&schema));
-        let fields = fields.map(|data_type| Ok(SortField::new(data_type?)));
-        let converter = RowConverter::new(fields.collect::<Result<_>>()?)?;
-        let keys = Keys::of(&converter, &keys, &rows)?;
-
-        let with_key = (0..rows.num_rows()).filter(|&row| keys.is_valid(row));
-        let mut sorted: Vec<u32> = with_key.map(|row| row as u32).collect();
-        sorted.sort_by(|&a, &b| keys.bytes(a as usize).cmp(keys.bytes(b as usize)));
-        let mut ranges = HashMap::new();
-        let mut start = 0;
-        let same_key = |a: &u32, b: &u32| keys.bytes(*a as usize) == keys.bytes(*b as usize);
-        for rows_of_key in sorted.chunk_by(same_key) {
-            let range = start..start + rows_of_key.len();
-            start = range.end;
-            ranges.insert(keys.bytes(rows_of_key[0] as usize).into(), range);
-        }
-        Ok(Self {
-            rows,
-            converter,
-            sorted,
-            ranges,
-            _memory: memory,
-        })
-    }
-}
-
-/// The keys of a batch as bytes.
-struct Keys {
-    rows: Rows,
-    columns: Vec<ArrayRef>,
-}
-
-impl Keys {
-    fn of(converter: &RowConverter, keys: &[PhysicalExprRef], rows: &RecordBatch) -> Result<Self> {
-        let columns = keys.iter().map(|key| {
-            let values = key.evaluate(rows)?;
-            values.into_array(rows.num_rows())
-        });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        Ok(Self {
-            rows: converter.convert_columns(&columns)?,
-            columns,
-        })
-    }
-
-    /// Null is equal to nothing.
-    fn is_valid(&self, row: usize) -> bool {
-        self.columns.iter().all(|column| column.is_valid(row))
-    }
-
-    fn bytes(&self, row: usize) -> &[u8] {
-        self.rows.row(row).data()
-    }
-}
-
-/// What joins the rows that stream.
-struct Lookup {
-    streamed_keys: Vec<PhysicalExprRef>,
-    keeps_unmatched: bool,
-    columns: Vec<OutputColumn>,
-    schema: SchemaRef,
-    batch_rows: usize,
-}
-
-impl Lookup {
-    /// The rows of a batch with their partners, in their order.
-    fn join(&self, table: &Table, rows: &RecordBatch) -> Result<Vec<Result<RecordBatch>>> {
-        let keys = Keys::of(&table.converter, &self.streamed_keys, rows)?;
-        let mut partners: Vec<&[u32]> = Vec::with_capacity(rows.num_rows());
-        for row in 0..rows.num_rows() {
-            // The rows of a file have the same epoch and step.
-            let found = match partners.last() {
-                Some(found) if keys.bytes(row) == keys.bytes(row - 1) => found,
-                _ if !keys.is_valid(row) => &[][..],
-                _ => match table.ranges.get(keys.bytes(row)) {
-                    Some(range) => &table.sorted[range.clone()],
-                    None => &[],
-                },
+            let read = || async {
+                Table::read(&built, built_keys, &context)
+                    .await
+                    .map(Arc::new)
             };
-            partners.push(found);
-        }
-        let fits = |found: &&[u32]| found.len() == 1 || (found.is_empty() && self.keeps_unmatched);
-        if partners.iter().all(fits) {
-            let partners = partners.iter().map(|found| found.first().copied());
-            let partners: UInt32Array = partners.collect();
-            return Ok(vec![self.output(table, &partners, rows.columns())]);
-        }
-        let mut pairs: Vec<(u32, Option<u32>)> = Vec::new();
-        for (row, found) in (0..).zip(partners) {
-            pairs.extend(found.iter().map(|&partner| (row, Some(partner))));
-            if found.is_empty() && self.keeps_unmatched {
-                pairs.push((row, None));
-            }
-        }
-        let batches = pairs.chunks(self.batch_rows.max(1)).map(|pairs| {
-            let streamed: UInt32Array = pairs.iter().map(|(row, _)| Some(*row)).collect();
-            let partners: UInt32Array = pairs.iter().map(|(_, partner)| *partner).collect();
-            let streamed = take_arrays(rows.columns(), &streamed, None)?;
-            self.output(table, &partners, &streamed)
+            let table = Arc::clone(table.get_or_try_init(read).await?);
+            let batches = streamed.and_then(move |rows| {
+                std::future::ready(Arc::clone(&lookup).join(&table, rows).map(stream::iter))
+            });
+            Ok::<_, DataFusionError>(batches.try_flatten())
         });
-        Ok(batches.collect())
-    }
-
-    fn output(
-        &self,
-        table: &Table,
-        partners: &UInt32Array,
-        streamed: &[ArrayRef],
-    ) -> Result<RecordBatch> {
-        let columns = self.columns.iter().map(|column| match *column {
-            OutputColumn::Streamed(index) => Ok(Arc::clone(&streamed[index])),
-            OutputColumn::Built(index) => {
-                arrow::compute::take(table.rows.column(index), partners, None)
-            }
-        });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(partners.len()));
-        let schema = Arc::clone(&self.schema);
-        Ok(RecordBatch::try_new_with_options(
-            schema, columns, &options,
-        )?)
+        let batches = RecordBatchStreamAdapter::new(self.schema(), batches.try_flatten().boxed());
+        // A limit is one of each partition.
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let fetch = self.join.fetch();
+        Ok(Box::pin(LimitStream::new(
+            Box::pin(batches),
+            0,
+            fetch,
+            metrics,
+        )))
     }
 }
 

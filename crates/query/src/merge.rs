@@ -13,19 +13,22 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, Row, RowConverter, Rows, SortField};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use datafusion::physical_expr::{LexOrdering, OrderingRequirements, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, apply_expression_roots,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
@@ -57,15 +60,11 @@ impl PhysicalOptimizerRule for MergeBySlices {
             let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() else {
                 return Ok(Transformed::no(node));
             };
+            // With a limit it copies no more rows than are asked for.
             if merge.fetch().is_some() || !is_in_order_of_files(merge.input()) {
                 return Ok(Transformed::no(node));
             }
-            let by_slices = SliceMergeExec {
-                input: Arc::clone(merge.input()),
-                order: merge.expr().clone(),
-                properties: Arc::clone(merge.properties()),
-            };
-            Ok(Transformed::yes(Arc::new(by_slices)))
+            Ok(Transformed::yes(Arc::new(SliceMergeExec::of(merge))))
         })
         .data()
     }
@@ -91,14 +90,23 @@ fn is_in_order_of_files(plan: &Arc<dyn ExecutionPlan>) -> bool {
 /// The merge of an input's partitions, each of which is in order.
 #[derive(Debug)]
 struct SliceMergeExec {
-    input: Arc<dyn ExecutionPlan>,
-    order: LexOrdering,
-    properties: Arc<PlanProperties>,
+    /// The merge that this one is, without a limit.
+    merge: SortPreservingMergeExec,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl SliceMergeExec {
+    fn of(merge: &SortPreservingMergeExec) -> Self {
+        Self {
+            merge: merge.clone(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
 }
 
 impl DisplayAs for SliceMergeExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "SliceMergeExec: [{}]", self.order)
+        write!(f, "SliceMergeExec: [{}]", self.merge.expr())
     }
 }
 
@@ -108,26 +116,30 @@ impl ExecutionPlan for SliceMergeExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+        self.merge.properties()
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        self.merge.required_input_ordering()
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
+        self.merge.benefits_from_input_partitioning()
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        self.merge.maintains_input_order()
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
+        self.merge.children()
     }
 
     fn apply_expressions(
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        apply_expression_roots(self.order.iter().map(|key| &key.expr), f)
+        self.merge.apply_expressions(f)
     }
 
     fn with_new_children(
@@ -137,11 +149,28 @@ impl ExecutionPlan for SliceMergeExec {
         let Ok([input]) = <[_; 1]>::try_from(children) else {
             return internal_err!("SliceMergeExec has one child");
         };
-        Ok(Arc::new(Self {
-            input,
-            order: self.order.clone(),
-            properties: Arc::clone(&self.properties),
-        }))
+        let merge = SortPreservingMergeExec::new(self.merge.expr().clone(), input);
+        Ok(Arc::new(Self::of(&merge)))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.merge.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        input_stats: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.merge.statistics_from_inputs(input_stats, args)
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        self.merge.cardinality_effect()
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn execute(
@@ -150,20 +179,17 @@ impl ExecutionPlan for SliceMergeExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
-        let partitions = self
-            .input
-            .properties()
-            .output_partitioning()
-            .partition_count();
+        let input = self.merge.input();
+        let partitions = input.output_partitioning().partition_count();
         let inputs = (0..partitions).map(|partition| -> Result<Input> {
-            let rows = self.input.execute(partition, Arc::clone(&context))?;
+            let rows = input.execute(partition, Arc::clone(&context))?;
             Ok(Input {
                 rows: ahead(rows),
                 head: None,
             })
         });
         let merge = Merge {
-            keys: Keys::try_new(&self.order, &schema)?,
+            keys: Keys::try_new(self.merge.expr(), &schema)?,
             inputs: inputs.collect::<Result<_>>()?,
             schema: Arc::clone(&schema),
             small: Vec::new(),
@@ -173,6 +199,8 @@ impl ExecutionPlan for SliceMergeExec {
             let batch = merge.next().await?;
             Ok(batch.map(|batch| (batch, merge)))
         });
+        let metrics = BaselineMetrics::new(&self.metrics, 0);
+        let batches = batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
 }

@@ -22,18 +22,16 @@ use object_store::local::LocalFileSystem;
 use trace::{RunDir, RunInfo, Table};
 
 use crate::batch::batch_rows;
-use crate::build_side::physical_optimizer_rules;
 use crate::call::{SQL_FUNCTIONS, SqlFunction, is_run_function, run_function};
 use crate::error::{Known, QueryError, explain};
 use crate::functions::{epoch_functions, register_functions};
-use crate::lookup::JoinByLookup;
-use crate::merge::MergeBySlices;
 use crate::named::{Arguments, Defaults, NamedQuery, NamedQueryCalls, StateFunctions};
 use crate::not_finite::KnownNotFinite;
 use crate::registry::show_functions;
+use crate::rules::physical_optimizer_rules;
 use crate::scope::Scope;
 use crate::snapshot::{OpenError, SharedSnapshot, Snapshot};
-use crate::table::{RUN_STORE, ShareScans};
+use crate::table::RUN_STORE;
 use crate::tables::{FACTS, recorded_table, table};
 
 /// Name of the SQL catalogue.
@@ -48,6 +46,9 @@ pub struct SessionOptions {
     pub memory_bytes: Option<usize>,
     /// Where they spill to; in the system's directory for temporary files if not given.
     pub spill_dir: Option<PathBuf>,
+    /// Leaves plans as DataFusion makes them. Answers are the same and take longer, since lists are
+    /// copied.
+    pub plain_plans: bool,
 }
 
 /// A run, with what was committed when it was opened.
@@ -193,10 +194,7 @@ impl QuerySession {
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
-            .with_physical_optimizer_rules(physical_optimizer_rules())
-            .with_physical_optimizer_rule(Arc::new(ShareScans))
-            .with_physical_optimizer_rule(Arc::new(JoinByLookup))
-            .with_physical_optimizer_rule(Arc::new(MergeBySlices))
+            .with_physical_optimizer_rules(physical_optimizer_rules(options.plain_plans))
             .build();
         let context = SessionContext::new_with_state(state);
         let everything = ObjectStoreUrl::parse("file://")?;

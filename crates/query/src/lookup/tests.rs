@@ -1,8 +1,13 @@
-use arrow::array::{AsArray, Int32Array, ListArray, StringArray};
-use arrow::datatypes::{Field, Float32Type, Int32Type, Schema};
+use arrow::array::{ArrayRef, AsArray, Int32Array, ListArray, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Float32Type, Int32Type, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::memory::MemorySourceConfig;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::PhysicalExprRef;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, lit};
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::statistics::StatisticsContext;
+use datafusion::physical_plan::{ExecutionPlanProperties, displayable};
 use proptest::prelude::*;
 
 use super::*;
@@ -146,6 +151,104 @@ async fn a_table_that_does_not_fit_into_memory_is_an_error() {
     let rows = join.execute(0, Arc::new(context)).unwrap();
     let error = rows.try_collect::<Vec<_>>().await.unwrap_err();
     assert!(error.to_string().contains("LookupJoinExec"), "{error}");
+}
+
+/// A limit that the planner has put on the join is one of each partition of it.
+#[tokio::test]
+async fn a_limit_that_the_join_has_taken_over_is_kept() {
+    let one_partner = [built(&[Some(0), Some(1)])];
+    let several = [built(&[Some(0), Some(0), Some(0)])];
+    let streamed = [streamed(&[Some(0), Some(1)]), streamed(&[Some(0), None])];
+    for (built, all) in [(&one_partner, 3), (&several, 6)] {
+        for fetch in [0, 1, 2, 4, 100] {
+            let join = hash_join(JoinType::Inner, built, &streamed, None);
+            let join = join.builder().with_fetch(Some(fetch)).build().unwrap();
+            let num_rows: usize = looked_up(&join)
+                .await
+                .iter()
+                .map(RecordBatch::num_rows)
+                .sum();
+            assert_eq!(num_rows, fetch.min(all), "{fetch} of {all}");
+        }
+    }
+    let join = hash_join(JoinType::Inner, &one_partner, &streamed, None);
+    let join = LookupJoinExec::of(&join).unwrap().unwrap();
+    let limited = join.with_fetch(Some(2)).unwrap();
+    assert_eq!(limited.fetch(), Some(2));
+    assert!(
+        displayable(&*limited)
+            .one_line()
+            .to_string()
+            .contains("fetch=2")
+    );
+    let children = limited.children().into_iter().cloned().collect();
+    let limited = replace_children_if_necessary(limited, children).unwrap();
+    let num_rows: usize = rows(&*limited)
+        .await
+        .iter()
+        .map(RecordBatch::num_rows)
+        .sum();
+    assert_eq!(num_rows, 2);
+}
+
+/// What the planner knows of the join is known of what replaces it.
+#[test]
+fn properties_and_statistics_are_those_of_the_join() {
+    let join = hash_join(
+        JoinType::Right,
+        &[built(&[Some(1)])],
+        &[streamed(&[Some(1)])],
+        None,
+    );
+    let join = join.builder().with_fetch(Some(0)).build().unwrap();
+    let by_lookup = LookupJoinExec::of(&join).unwrap().unwrap();
+    let statistics = |plan: &dyn ExecutionPlan| {
+        let context = StatisticsContext::new();
+        context.compute(plan, &StatisticsArgs::new()).unwrap()
+    };
+    assert_eq!(statistics(&by_lookup).num_rows.get_value(), Some(&0));
+    assert_eq!(statistics(&by_lookup), statistics(&join));
+    // Of other children they are those of other children.
+    let two = MemorySourceConfig::try_new_exec(
+        &[vec![streamed(&[Some(1)])], vec![streamed(&[Some(2)])]],
+        streamed_schema(),
+        None,
+    );
+    let children = vec![
+        Arc::clone(join.left()),
+        two.unwrap() as Arc<dyn ExecutionPlan>,
+    ];
+    let by_lookup: Arc<dyn ExecutionPlan> = Arc::new(by_lookup);
+    let of_two = replace_children_if_necessary(by_lookup, children).unwrap();
+    assert!(of_two.is::<LookupJoinExec>());
+    assert_eq!(of_two.output_partitioning().partition_count(), 2);
+}
+
+/// Whoever waits for the keys that were read gets them from DataFusion's join.
+#[test]
+fn a_join_that_narrows_its_input_is_left_alone() {
+    let join = hash_join(
+        JoinType::Inner,
+        &[built(&[Some(1)])],
+        &[streamed(&[Some(1)])],
+        None,
+    );
+    let keys = join.on().iter().map(|(_, streamed)| Arc::clone(streamed));
+    let filter = Arc::new(DynamicFilterPhysicalExpr::new(keys.collect(), lit(true)));
+    let join = join.with_dynamic_filter_expr(Arc::clone(&filter)).unwrap();
+    assert!(LookupJoinExec::of(&join).unwrap().is_some());
+    let narrowed = FilterExec::try_new(filter, Arc::clone(join.right())).unwrap();
+    let children = vec![
+        Arc::clone(join.left()),
+        Arc::new(narrowed) as Arc<dyn ExecutionPlan>,
+    ];
+    let join = join
+        .builder()
+        .with_new_children(children)
+        .unwrap()
+        .build()
+        .unwrap();
+    assert!(LookupJoinExec::of(&join).unwrap().is_none());
 }
 
 #[test]
