@@ -18,7 +18,9 @@ use datafusion::physical_expr::{
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
 use futures::stream::BoxStream;
 
 use crate::room::Counters;
@@ -42,8 +44,15 @@ pub(crate) trait Step: Debug + Send + Sync + 'static {
         false
     }
 
-    /// What the rows of the input have to ascend by, all of them in one partition.
+    /// What the rows of the input have to ascend by, all of them in one partition unless
+    /// [`Step::kept_together`] says which.
     fn required_order(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The columns by which rows of the input belong together: those that are equal in them have to
+    /// be in one partition.
+    fn kept_together(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -99,6 +108,25 @@ pub(crate) fn ordered_if(
         Some(true) => ordered(schema, names),
         _ => EquivalenceProperties::new(schema),
     })
+}
+
+/// What is required of an input whose rows belong together by these columns. What fulfils it is
+/// asked for nothing: it would be dealt out anew where there are more cores than partitions.
+fn kept_together(input: &Arc<dyn ExecutionPlan>, columns: &[&str]) -> Distribution {
+    let schema = input.schema();
+    let columns = columns.iter();
+    let columns = columns.filter_map(|name| Column::new_with_schema(name, &schema).ok());
+    let columns = columns.map(|column| Arc::new(column) as Arc<dyn PhysicalExpr>);
+    let required = Distribution::KeyPartitioned(columns.collect());
+    let known = input.equivalence_properties();
+    let partitioning = input.output_partitioning();
+    match partitioning
+        .satisfaction(&required, known, false)
+        .is_satisfied()
+    {
+        true => Distribution::UnspecifiedDistribution,
+        false => required,
+    }
 }
 
 /// The columns that are shown, of those that there are.
@@ -163,9 +191,13 @@ impl<S: Step> ExecutionPlan for StepExec<S> {
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {
-        let of_input = |_| match self.step.required_order() {
-            [] => Distribution::UnspecifiedDistribution,
-            _ => Distribution::SinglePartition,
+        let of_input = |input: &Arc<dyn ExecutionPlan>| match (
+            self.step.kept_together(),
+            self.step.required_order(),
+        ) {
+            ([], []) => Distribution::UnspecifiedDistribution,
+            ([], _) => Distribution::SinglePartition,
+            (columns, _) => kept_together(input, columns),
         };
         self.input.iter().map(of_input).collect()
     }

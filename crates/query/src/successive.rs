@@ -119,10 +119,7 @@ impl TableProvider for SuccessiveWeights {
                 .await;
         }
         let input = self.weights.successive(state, &SHOWN, filters)?;
-        let step = AddLists {
-            columns: Arc::clone(&self.schema),
-            projection: shown(projection, &self.schema),
-        };
+        let step = AddLists::new(Arc::clone(&self.schema), shown(projection, &self.schema));
         Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
     }
 }

@@ -1,7 +1,7 @@
 //! The plan that puts rows of `weights` beside those of the captures before.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{concat_batches, interleave};
@@ -28,13 +28,33 @@ const WEIGHTS: usize = SHOWN.len() - 1;
 /// What rows ascend by, in the input and here.
 const KEY: [&str; 3] = ["epoch", "step", "neuron"];
 
+/// What a layer's captures come in the order of.
+const ORDER: [&str; 2] = ["epoch", "step"];
+
+/// What the rows of one partition belong together by.
+const TOGETHER: [&str; 1] = ["layer"];
+
 /// Adds to the rows of each layer's captures the lists of the one before and of the first. Each
-/// partition of the input has whole layers, in the order of captures.
+/// partition of the input has whole layers, in the order of captures; it is required to, and checked
+/// once more as its rows come.
 #[derive(Debug)]
 pub(super) struct AddLists {
     /// All columns, of which `projection` are shown.
-    pub(super) columns: SchemaRef,
-    pub(super) projection: Vec<usize>,
+    columns: SchemaRef,
+    projection: Vec<usize>,
+    /// The partition that each layer was seen in.
+    partitions: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl AddLists {
+    /// Adds to `columns`, of which it shows those of `projection`.
+    pub(super) fn new(columns: SchemaRef, projection: Vec<usize>) -> Self {
+        Self {
+            columns,
+            projection,
+            partitions: Arc::default(),
+        }
+    }
 }
 
 impl Step for AddLists {
@@ -59,11 +79,21 @@ impl Step for AddLists {
         true
     }
 
+    fn required_order(&self) -> &'static [&'static str] {
+        &ORDER
+    }
+
+    fn kept_together(&self) -> &'static [&'static str] {
+        &TOGETHER
+    }
+
     fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let memory = MemoryConsumer::new(self.name());
         let mut layers = Layers {
             columns: Arc::clone(&self.columns),
             by_name: HashMap::new(),
+            partition: work.partition,
+            partitions: Arc::clone(&self.partitions),
             memory: memory.register(work.context.memory_pool()),
         };
         let (metrics, projection) = (work.metrics, self.projection.clone());
@@ -80,6 +110,8 @@ impl Step for AddLists {
 struct Layers {
     columns: SchemaRef,
     by_name: HashMap<String, Captures>,
+    partition: usize,
+    partitions: Arc<Mutex<HashMap<String, usize>>>,
     memory: MemoryReservation,
 }
 
@@ -123,10 +155,28 @@ impl Layers {
         }
     }
 
+    /// Makes the layer this partition's. Were it another's as well, either would miss captures.
+    fn claim(&self, layer: &str) -> Result<()> {
+        // Nobody panics while it is locked.
+        let mut partitions = self
+            .partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let owner = *partitions.entry(layer.to_owned()).or_insert(self.partition);
+        if owner != self.partition {
+            return internal_err!(
+                "layer {layer:?} comes in partition {} after {owner}",
+                self.partition
+            );
+        }
+        Ok(())
+    }
+
     fn add_part(&mut self, id: (i32, i64), layer: &str, rows: &RecordBatch) -> Result<RecordBatch> {
         let neurons = as_primitive_array::<Int32Type>(rows.column(NEURON))?;
         let weights = rows.column(WEIGHTS);
         if !self.by_name.contains_key(layer) {
+            self.claim(layer)?;
             let captures = Captures {
                 id,
                 ..Captures::default()

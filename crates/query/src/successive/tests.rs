@@ -4,7 +4,10 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int32Type};
+use datafusion::config::ConfigOptions;
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use trace::float_item;
@@ -40,16 +43,18 @@ fn capture(layer: &str, step: i32, rows: &[(i32, Option<f32>)]) -> RecordBatch {
     RecordBatch::try_new(weights(), columns).unwrap()
 }
 
-async fn run(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
-    let input = MemorySourceConfig::try_new_exec(&[batches.to_vec()], weights(), None)?;
+/// The plan over rows of some partitions, as whoever dealt them out has left it.
+fn plan(partitions: &[Vec<RecordBatch>]) -> Result<Arc<dyn ExecutionPlan>> {
+    let input = MemorySourceConfig::try_new_exec(partitions, weights(), None)?;
     let columns = with_added(&weights())?;
     let projection = shown(None, &columns);
-    let step = Arc::new(AddLists {
-        columns,
-        projection,
-    });
-    let plan = StepExec::try_new(step, Some(input))?;
-    collect(Arc::new(plan), SessionContext::new().task_ctx()).await
+    let step = Arc::new(AddLists::new(columns, projection));
+    Ok(Arc::new(StepExec::try_new(step, Some(input))?))
+}
+
+async fn run(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+    let plan = plan(&[batches.to_vec()])?;
+    collect(plan, SessionContext::new().task_ctx()).await
 }
 
 /// Each row as `neuron: weight previous first`, a null as `-`.
@@ -139,4 +144,44 @@ async fn captures_out_of_order_are_no_answer() {
     ];
     let error = run(&batches).await.unwrap_err().to_string();
     assert!(error.contains("comes with (1, 1)"), "{error}");
+}
+
+/// A layer that is dealt out to two partitions would miss captures in both.
+#[tokio::test]
+async fn a_layer_in_two_partitions_is_no_answer() {
+    let a = |step| capture("a", step, &[(0, Some(step as f32))]);
+    let b = capture("b", 1, &[(1, Some(1.0))]);
+    let split = [vec![a(1), a(3)], vec![b.clone(), a(2)]];
+    let context = SessionContext::new().task_ctx();
+    let error = collect(plan(&split).unwrap(), Arc::clone(&context)).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("layer \"a\" comes in partition"), "{error}");
+    // Whole layers are, and again when the plan is executed again.
+    let whole = plan(&[vec![a(1), a(2)], vec![b]]).unwrap();
+    for _ in 0..2 {
+        let mut rows = told(
+            &collect(Arc::clone(&whole), Arc::clone(&context))
+                .await
+                .unwrap(),
+        );
+        rows.sort_unstable();
+        assert_eq!(rows, ["0: 1 - 1", "0: 2 1 1", "1: 1 - 1"]);
+    }
+}
+
+/// An input of which nothing is known is dealt out by layer and sorted.
+#[tokio::test]
+async fn what_it_needs_of_its_input_is_required() {
+    let a = |step| capture("a", step, &[(0, Some(step as f32))]);
+    let plan = plan(&[vec![a(3), a(1)], vec![a(2)]]).unwrap();
+    let mut config = ConfigOptions::default();
+    config.execution.target_partitions = 2;
+    let plan = EnsureRequirements::new().optimize(plan, &config).unwrap();
+    let mut rows = told(
+        &collect(plan, SessionContext::new().task_ctx())
+            .await
+            .unwrap(),
+    );
+    rows.sort_unstable();
+    assert_eq!(rows, ["0: 1 - 1", "0: 2 1 1", "0: 3 2 1"]);
 }

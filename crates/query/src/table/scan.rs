@@ -8,16 +8,15 @@ use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::physical_expr::LexOrdering;
-use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use trace::{EPOCH_COLUMN, Table};
+use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 
 use super::source::{Committed, PartSource};
 use crate::snapshot::{Snapshot, TraceFile};
@@ -60,14 +59,27 @@ pub(super) fn plan(
     let source = PartSource::new(snapshot.run().path(), schema, batch_rows);
     let files = Files::new(snapshot, table).partitioned(indices)?;
     let groups = into_groups(files, dealt, state.config().target_partitions());
-    let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(RUN_STORE)?, Arc::new(source))
+    let scan = scan(source, table, dealt, groups, columns)?;
+    let scan = scan.with_statistics(statistics).with_limit(limit);
+    Ok(DataSourceExec::from_data_source(scan.build()))
+}
+
+/// A scan of files that were dealt out, with what the planner may know of their rows.
+fn scan(
+    source: PartSource,
+    table: Table,
+    dealt: Dealt,
+    groups: Vec<FileGroup>,
+    columns: Vec<usize>,
+) -> Result<FileScanConfigBuilder> {
+    let partitioning = partitioning(source.table_schema(), dealt, groups.len());
+    let scan = FileScanConfigBuilder::new(ObjectStoreUrl::parse(RUN_STORE)?, Arc::new(source))
         .with_projection_indices(Some(columns))?
-        .with_output_ordering(ordering(table).into_iter().collect())
-        .with_file_groups(groups)
-        .with_statistics(statistics)
-        .with_limit(limit)
-        .build();
-    Ok(DataSourceExec::from_data_source(config))
+        .with_output_ordering(orderings(table, dealt))
+        .with_preserve_order(true)
+        .with_output_partitioning(Some(partitioning))
+        .with_file_groups(groups);
+    Ok(scan)
 }
 
 /// A table shows its partition columns first, a scan has them last.
@@ -84,8 +96,26 @@ fn to_scan_columns(table: Table, projection: Option<&Vec<usize>>) -> Vec<usize> 
     }
 }
 
-/// Epoch, then what the rows of each file ascend by.
-fn ordering(table: Table) -> Option<LexOrdering> {
+/// Which rows are in which partition, as far as the planner can use it.
+///
+/// Whatever is said here keeps each file in the partition that it was dealt to. Otherwise a partition
+/// that has nothing left to read takes files from another, out of their order, as soon as a limit
+/// makes the planner forget that order matters.
+fn partitioning(schema: &TableSchema, dealt: Dealt, num_groups: usize) -> Partitioning {
+    let column = match dealt {
+        Dealt::Evenly => None,
+        Dealt::ByLayer => Column::new_with_schema(LAYER_COLUMN, schema.table_schema()).ok(),
+    };
+    match column {
+        // By name, not by a hash of it: that is known to whoever asked for it, and goes no further.
+        Some(layer) => Partitioning::Hash(vec![Arc::new(layer)], num_groups),
+        None => Partitioning::UnknownPartitioning(num_groups),
+    }
+}
+
+/// Epoch, then what the rows of each file ascend by. Where a layer's files have to come in the order
+/// of its captures, that is an order by itself: several writers may have rows of the same neurons.
+fn orderings(table: Table, dealt: Dealt) -> Vec<LexOrdering> {
     let stored = table.schema();
     let epoch = Column::new(EPOCH_COLUMN, stored.fields().len());
     let columns = table.sort_columns().iter().map(|name| {
@@ -96,11 +126,18 @@ fn ordering(table: Table) -> Option<LexOrdering> {
                 .expect("a table is sorted by its columns"),
         )
     });
-    LexOrdering::new(std::iter::once(epoch).chain(columns).map(|column| {
+    let ascending = std::iter::once(epoch).chain(columns).map(|column| {
         PhysicalSortExpr::new_default(Arc::new(column))
             .asc()
             .nulls_last()
-    }))
+    });
+    let ascending: Vec<PhysicalSortExpr> = ascending.collect();
+    let of_captures = ascending.iter().take(2).cloned().collect();
+    let orders = match dealt {
+        Dealt::Evenly => vec![ascending],
+        Dealt::ByLayer => vec![ascending, of_captures],
+    };
+    orders.into_iter().filter_map(LexOrdering::new).collect()
 }
 
 /// What the commits say of the files together. It was not checked against them, so the planner

@@ -1,3 +1,9 @@
+use std::path::Path;
+
+use datafusion::config::ConfigOptions;
+use datafusion::physical_expr::Distribution;
+use datafusion::physical_plan::ExecutionPlanProperties;
+
 use super::*;
 
 fn files(sizes: &[u64]) -> Vec<PartitionedFile> {
@@ -59,4 +65,36 @@ fn partition_columns_come_first_in_a_table_and_last_in_a_scan() {
     );
     let all = to_scan_columns(Table::Metrics, None);
     assert_eq!(all, [5, 0, 1, 2, 3, 4]);
+}
+
+/// A limit makes the planner forget that a scan's order matters. Its files stay where they are.
+#[test]
+fn no_partition_takes_the_files_of_another() {
+    for (dealt, known) in [(Dealt::Evenly, false), (Dealt::ByLayer, true)] {
+        let table = Table::Weights;
+        let partition = table.partition_fields().into_iter().map(Arc::new);
+        let schema = TableSchema::builder(table.schema())
+            .with_table_partition_cols(partition.collect::<Vec<_>>())
+            .build();
+        let source = PartSource::new(Path::new("run"), schema, 16);
+        let groups = [&[1, 1][..], &[1]].map(|sizes| FileGroup::new(files(sizes)));
+        let columns = to_scan_columns(table, None);
+        let scan = scan(source, table, dealt, groups.into(), columns).unwrap();
+        let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(scan.build());
+        let limited = scan.with_fetch(Some(1)).unwrap();
+        let limited = limited.with_preserve_order(false).unwrap();
+        let source = limited.downcast_ref::<DataSourceExec>().unwrap();
+        let shared = source
+            .data_source()
+            .create_sibling_state(&ConfigOptions::default());
+        assert!(shared.is_none(), "{dealt:?}");
+        let layer = Column::new_with_schema("layer", &limited.schema()).unwrap();
+        let by_layer = Distribution::KeyPartitioned(vec![Arc::new(layer)]);
+        let partitioning = limited.output_partitioning();
+        let properties = limited.equivalence_properties();
+        let is_by_layer = partitioning
+            .satisfaction(&by_layer, properties, false)
+            .is_satisfied();
+        assert_eq!(is_by_layer, known, "{partitioning:?}");
+    }
 }
