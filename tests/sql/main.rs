@@ -6,6 +6,7 @@
 mod answers;
 mod compare;
 mod derived;
+mod differential;
 mod embed;
 mod irregular;
 mod planted;
@@ -40,9 +41,12 @@ fn session_with(options: SessionOptions) -> Result<(TempDir, QuerySession)> {
     Ok((dir, session))
 }
 
-/// Asks all records of a file.
+/// How many parts of a query run at once: one, a few, and more than there are files of an epoch.
+const PARTITIONS: [usize; 3] = [1, 2, 7];
+
+/// Asks all records of a file, whatever the number of partitions.
 fn check(file: &str) -> Result<()> {
-    let (_dir, session) = match file {
+    let (dir, _) = match file {
         "ablation_effects.slt" | "derived.slt" => derived::session()?,
         "irregular.slt" => irregular::session()?,
         "cartography.slt"
@@ -57,17 +61,25 @@ fn check(file: &str) -> Result<()> {
         | "meta_model.slt" => planted::session()?,
         _ => session()?,
     };
-    let session = Arc::new(session);
+    let run = Run::open(&dir.path().join("run"))?;
     let runtime = Arc::new(Runtime::new()?);
-    let connect = || {
-        let asked = Asked::new(Arc::clone(&session), Arc::clone(&runtime));
-        std::future::ready(Ok(asked))
-    };
-    let mut runner = sqllogictest::Runner::new(connect);
-    runner.with_column_validator(sqllogictest::strict_column_validator);
-    runner
-        .run_file(slt_dir().join(file))
-        .map_err(|error| anyhow::anyhow!("{}", error.display(false)))
+    for partitions in PARTITIONS {
+        let options = SessionOptions {
+            target_partitions: Some(partitions),
+            ..SessionOptions::default()
+        };
+        let session = Arc::new(run.session(options)?);
+        let connect = || {
+            let asked = Asked::new(Arc::clone(&session), Arc::clone(&runtime));
+            std::future::ready(Ok(asked))
+        };
+        let mut runner = sqllogictest::Runner::new(connect);
+        runner.with_column_validator(sqllogictest::strict_column_validator);
+        runner.run_file(slt_dir().join(file)).map_err(|error| {
+            anyhow::anyhow!("with {partitions} partitions: {}", error.display(false))
+        })?;
+    }
+    Ok(())
 }
 
 fn slt_dir() -> PathBuf {
@@ -119,6 +131,7 @@ slt![
     epoch_average_activations,
     epochs,
     irregular,
+    joins,
     layer_profile,
     learning_curve,
     linear_probe,
@@ -263,6 +276,7 @@ async fn a_sort_that_is_larger_than_its_memory_spills() -> Result<()> {
             target_partitions: Some(2),
             memory_bytes: Some(memory_mib << 20),
             spill_dir: Some(spilled.path().to_owned()),
+            ..SessionOptions::default()
         };
         let (_dir, session) = session_with(options)?;
         let batches = session.sql(sql).await?.collect().await?;
