@@ -224,9 +224,6 @@ async fn rules_that_change_plans_change_no_answer() -> Result<()> {
     for index in 0..num_queries {
         let query = queries.draw();
         let (partitions, ours, plain) = &sessions[index % sessions.len()];
-        if env::var_os("STRATIGRAPH_SHOW").is_some() {
-            eprintln!("{index}: {}", query.sql);
-        }
         let (difference, is_answered) = compare(ours, plain, &query).await;
         num_answered += usize::from(is_answered);
         if let Some(difference) = difference {

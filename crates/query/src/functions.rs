@@ -38,6 +38,7 @@ mod mean_by;
 mod measure;
 mod one_group;
 mod pad;
+mod sum;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ use mean_by::ListMeanBy;
 use measure::{Measure, MeasureFunction};
 pub(crate) use measure::{dot, is_constant, sum_over};
 use pad::Pad;
+use sum::ExactSum;
 
 /// Registers every list function with `ctx`, in place of functions of the same name.
 pub fn register_functions(ctx: &SessionContext) {
@@ -77,6 +79,8 @@ pub fn register_functions(ctx: &SessionContext) {
     if let Ok(array_min) = ctx.udf("array_min") {
         ctx.register_udf(array_min.as_ref().clone().with_aliases(["list_min"]));
     }
+    // In the place of DataFusion's.
+    ctx.register_udaf(AggregateUDF::new_from_impl(ExactSum::default()));
 }
 
 /// The list functions of one row, for a session state that is not a [`SessionContext`].

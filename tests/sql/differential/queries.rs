@@ -291,7 +291,7 @@ impl<'a> Queries<'a> {
                 1 => format!("{name} IN ('L_hidden', 'L_input', 'eval', 'loss')"),
                 _ => format!("{name} <> 'L_output'"),
             },
-            Kind::Bool => format!("{name}"),
+            Kind::Bool => name.clone(),
             Kind::List => match self.random.below(2) {
                 0 => format!("{name} IS NOT NULL"),
                 _ => format!("array_length({name}) > 3"),

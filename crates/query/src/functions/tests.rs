@@ -5,6 +5,7 @@ mod aggregates;
 mod collected;
 mod docs;
 mod scalars;
+mod sums;
 
 use std::sync::Arc;
 
