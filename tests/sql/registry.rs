@@ -114,6 +114,11 @@ async fn show_functions_has_ours_and_those_whose_types_datafusion_does_not_know(
         rows(&session, "SHOW FUNCTIONS LIKE 'successive%'").await?,
         ["successive_weights"]
     );
+    // Named queries take their parameters as table functions do.
+    assert_eq!(
+        rows(&session, "SHOW FUNCTIONS LIKE 'weight_d%'").await?,
+        ["weight_drift"]
+    );
     // The same words are what DataFusion knows of ours.
     let sql = "SELECT description FROM information_schema.routines WHERE routine_name = 'vec_norm'";
     assert_eq!(rows(&session, sql).await?, ["Euclidean length of a list"]);

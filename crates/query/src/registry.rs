@@ -114,7 +114,10 @@ impl Definition {
             purpose: query.purpose().to_owned(),
             parameters: query.parameters().to_vec(),
             columns: query.columns().to_vec(),
-            example: Some(format!("SELECT * FROM {} LIMIT 5", query.name())),
+            example: Some(format!(
+                "SELECT * FROM {}(captures => 'all') LIMIT 5",
+                query.name()
+            )),
             sql: Some(body.join("\n")),
         }
     }

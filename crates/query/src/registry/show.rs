@@ -59,35 +59,48 @@ fn begins_with(sql: &str, words: &[&str]) -> bool {
     })
 }
 
-/// A row a name of a function, in the order of names.
+/// A row a name of a function, in the order of names. A named query is one, by its parameters.
 fn rows() -> Result<RecordBatch, ArrowError> {
     let functions = registry().iter().filter_map(|entry| match entry.kind {
         DefinitionKind::Function(kind) => Some((entry, kind)),
-        _ => None,
+        DefinitionKind::NamedQuery => Some((entry, FunctionKind::Table)),
+        DefinitionKind::Table => None,
     });
     let mut rows: Vec<(&str, FunctionKind, &Definition)> = functions
         .flat_map(|(entry, kind)| entry.names().map(move |name| (name, kind, entry)))
         .collect();
     rows.sort_by_key(|(name, kind, _)| (*name, *kind));
-    let column = |name: &str,
-                  of: fn(
-        &(&'static str, FunctionKind, &'static Definition),
-    ) -> Option<&'static str>| {
+    type Row = (&'static str, FunctionKind, &'static Definition);
+    let column = |name: &str, of: fn(&Row) -> Option<String>| {
         let values = StringArray::from_iter(rows.iter().map(of));
         (Field::new(name, DataType::Utf8, true), Arc::new(values))
     };
     let columns = [
-        column("function_name", |(name, ..)| Some(name)),
-        column("function_type", |(_, kind, _)| Some(spelled(*kind))),
-        column("syntax_example", |(.., entry)| Some(&entry.signature)),
-        column("description", |(.., entry)| Some(&entry.purpose)),
-        column("sql_example", |(.., entry)| entry.example.as_deref()),
+        column("function_name", |(name, ..)| Some((*name).to_owned())),
+        column("function_type", |(_, kind, _)| {
+            Some(spelled(*kind).to_owned())
+        }),
+        column("syntax_example", |(.., entry)| Some(call(entry))),
+        column("description", |(.., entry)| Some(entry.purpose.clone())),
+        column("sql_example", |(.., entry)| entry.example.clone()),
     ];
     let (fields, arrays): (Vec<_>, Vec<_>) = columns
         .into_iter()
         .map(|(field, array)| (field, array as _))
         .unzip();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// How it is called; the parameters of a named query have defaults, and are given by name.
+fn call(entry: &Definition) -> String {
+    if entry.kind != DefinitionKind::NamedQuery {
+        return entry.signature.clone();
+    }
+    let parameters = entry.parameters.iter();
+    let parameters: Vec<String> = parameters
+        .map(|parameter| format!("{} => ...", parameter.name))
+        .collect();
+    format!("{}([{}])", entry.name, parameters.join(", "))
 }
 
 /// As `information_schema.routines` spells it.
