@@ -132,6 +132,16 @@ nothing was created (--dry-run)
             .starts_with("5 checkpoints, by the number in their names"),
         "{imported}"
     );
+    assert!(!imported.stderr.contains("warning"), "{imported}");
+    imported.expect_success();
+    let below = ["import", "ckpt-*.safetensors", "--out", "lr=0.1/run"];
+    let imported = run(&mut scratch.recorder(&below));
+    assert!(
+        imported
+            .stderr
+            .contains("warning: lr=0.1/run lies below lr=0.1: engines that take"),
+        "{imported}"
+    );
     imported.expect_success();
 
     for name in ["net_step1k.safetensors", "net_step500.safetensors"] {
@@ -150,7 +160,7 @@ nothing was created (--dry-run)
 
 #[test]
 fn an_import_that_was_killed_goes_on_where_it_was() {
-    let scratch = checkpoints(0..400);
+    let scratch = checkpoints(0..1500);
     let command = ["import", "ckpt-*.safetensors", "-o", "run"];
     let mut importing = spawn(&mut scratch.recorder(&command));
     scratch.wait_for_commit("run", &mut importing);
@@ -158,26 +168,29 @@ fn an_import_that_was_killed_goes_on_where_it_was() {
     let count =
         "SELECT count(*) AS n, count(DISTINCT epoch) AS epochs, sum(weights[1]) AS s FROM weights";
     let before = scratch.rows("run", count)[0]["n"].as_u64().unwrap();
-    assert!(before < 400, "it was killed in time");
+    assert!(
+        (1..1500).contains(&before),
+        "it was killed in between: {before}"
+    );
 
     let again = run(&mut scratch.recorder(&[&command[..], &["--resume"]].concat()));
     let stdout = again.expect_success();
     assert!(
-        stdout.starts_with("imported 400 checkpoints into run\n"),
+        stdout.starts_with("imported 1,500 checkpoints into run\n"),
         "{stdout}"
     );
     let rows = scratch.rows("run", count);
-    // 0 + 1 + ... + 399
+    // 0 + 1 + ... + 1499
     assert_eq!(
         rows[0],
-        serde_json::json!({"n": 400, "epochs": 400, "s": 79800.0})
+        serde_json::json!({"n": 1500, "epochs": 1500, "s": 1_124_250.0})
     );
     run(&mut scratch.sink(&["verify", "run"])).expect_success();
     let again = run(&mut scratch.recorder(&[&command[..], &["--resume"]].concat()));
     assert!(
         again
             .expect_failure(1)
-            .contains("error: run is whole: all 400 checkpoints are committed"),
+            .contains("error: run is whole: all 1500 checkpoints are committed"),
     );
 }
 

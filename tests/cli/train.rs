@@ -326,7 +326,7 @@ fn a_directory_that_engines_take_for_a_partition_is_told() {
         let trained = run(&mut scratch.recorder(&[
             "train", "--device", "cpu", "--epochs", "1", "--hidden", "4", "--out", out,
         ]));
-        let warning = "lies below lr=0.1 and epoch=7: engines that take partitions from the whole";
+        let warning = "warning: lr=0.1/epoch=7/run lies below lr=0.1 and epoch=7: engines that take partitions from the whole";
         assert_eq!(trained.stderr.contains(warning), is_told, "{trained}");
         trained.expect_success();
     }

@@ -65,6 +65,7 @@ pub use random::KeyedRng;
 pub use run::{
     COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,
+    partition_warning,
 };
 pub use staging::{PartWriter, StagedPart, Staging};
 pub use suggest::{closest, did_you_mean};

@@ -210,6 +210,22 @@ pub enum LockRunError {
     },
 }
 
+/// What to say where a run is created below a directory that reads as a Hive partition, as `epoch=7`;
+/// none where there is no such directory.
+pub fn partition_warning(run: &Path) -> Option<String> {
+    let partitions = partition_like(run);
+    (!partitions.is_empty()).then(|| {
+        format!(
+            "{} lies below {}: engines that take partitions from the whole path read a column of that, \
+             and a wrong epoch or layer if it is called so (DuckDB with hive_partitioning, polars with \
+             a glob); the views of schemas/duckdb.sql do not, nor do polars, pandas and pyarrow if they \
+             are given a table's directory",
+            run.display(),
+            partitions.join(" and ")
+        )
+    })
+}
+
 /// The parts of a run's absolute path that read as Hive partitions, as `lr=0.1`: an engine that
 /// looks at the whole path takes them for columns of the run's tables.
 fn partition_like(path: &Path) -> Vec<String> {
@@ -230,9 +246,7 @@ pub struct WriterLock {
 }
 
 impl RunDir {
-    /// Creates a run, with its directory and the ones above it, durably. Warns where a part of its
-    /// path looks like a partition, as
-    /// `epoch=7`: some engines take it for one.
+    /// Creates a run, with its directory and the ones above it, durably.
     ///
     /// # Errors
     /// If the directory exists and is not empty, or the file system refuses.
@@ -269,17 +283,6 @@ impl RunDir {
         }
         let commits = path.join(COMMITS_DIR);
         durable::create_dir_all(&commits).map_err(|e| io_error(&commits, e))?;
-        let partitions = partition_like(path);
-        if !partitions.is_empty() {
-            tracing::warn!(
-                "{} lies below {}: engines that take partitions from the whole path read a column \
-                 of that, and a wrong epoch or layer if it is called so (DuckDB with \
-                 hive_partitioning, polars with a glob); the views of schemas/duckdb.sql do not, nor \
-                 do polars, pandas and pyarrow if they are given a table's directory",
-                path.display(),
-                partitions.join(" and ")
-            );
-        }
         Ok(Self {
             path: path.to_owned(),
             info: std::sync::Arc::new(info),

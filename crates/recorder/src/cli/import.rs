@@ -14,7 +14,7 @@ use recorder::{
     CancelToken, ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold,
     Odd, TransposeGlobs,
 };
-use trace::{CaptureId, Epoch, Table};
+use trace::{CaptureId, Epoch, Table, partition_warning};
 
 use super::console::Console;
 use super::train::stop_on_ctrl_c;
@@ -102,6 +102,9 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     console.say(mapping.trim_end());
+    if let Some(warning) = partition_warning(&options.out) {
+        console.say(&format!("warning: {warning}"));
+    }
     let is_terminal = std::io::stderr().is_terminal();
     if is_terminal {
         let style = ProgressStyle::with_template("{bar:24} checkpoint {pos}/{len} {msg} eta {eta}")

@@ -12,7 +12,7 @@ use recorder::{
     CancelToken, Dataset, EpochProgress, RecordError, RecordSummary, Resolution, SessionError,
     SessionObserver, SessionOptions, SessionSummary, Task, train,
 };
-use trace::{Catalog, Epoch, Rank, RunDir, Table};
+use trace::{Catalog, Epoch, Rank, RunDir, Table, partition_warning};
 
 use super::console::Console;
 use super::{INTERRUPTED, TrainArgs, next, print};
@@ -186,6 +186,9 @@ impl SessionObserver for Progress {
             Some(run) => format!("recording into {}", run.display()),
             None => "recording nothing".to_owned(),
         });
+        if let Some(warning) = run.and_then(partition_warning) {
+            console.say(&format!("warning: {warning}"));
+        }
         console.bar().reset();
     }
 

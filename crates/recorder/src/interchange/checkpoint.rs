@@ -54,7 +54,7 @@ pub enum CheckpointError {
         remedy: &'static str,
     },
     /// A directory was named.
-    #[error("{} is a directory: name the checkpoints in it, as '{}/*.safetensors'", path.display(), path.display())]
+    #[error("{} is a directory: name the checkpoints in it, as '{}' or '{}'", path.display(), path.join("*.safetensors").display(), path.join("*/*.safetensors").display())]
     Directory {
         /// The directory.
         path: PathBuf,

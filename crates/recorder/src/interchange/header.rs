@@ -220,7 +220,7 @@ fn other_format(start: &[u8]) -> Option<(&'static str, &'static str)> {
     const DOWNLOAD: &str = "download it again";
     const CONVERT: &str = "load it where it was made, and save its tensors as safetensors (in PyTorch \
          safetensors.torch.save_file)";
-    const BINARY: [(&[u8], &str, &str); 9] = [
+    const BINARY: [(&[u8], &str, &str); 10] = [
         (
             b"PK\x03\x04",
             "a zip file, as torch.save and Keras write",
@@ -238,6 +238,7 @@ fn other_format(start: &[u8]) -> Option<(&'static str, &'static str)> {
             "a pickle, as older versions of torch.save write",
             CONVERT,
         ),
+        (b"\x80\x03", "a pickle", CONVERT),
         (b"\x80\x04", "a pickle", CONVERT),
         (b"\x80\x05", "a pickle", CONVERT),
         (b"\x1f\x8b", "compressed by gzip", "unpack it"),

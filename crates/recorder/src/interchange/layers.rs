@@ -6,7 +6,7 @@ use trace::{Layer, LayerLabel, LayerLabelError, LayerTensor, Topology, TopologyE
 
 use super::checkpoint::TensorType;
 use super::tensor_name::TensorName;
-use super::units::{KERNEL, TransposeError, TransposeGlobs, UnitAxes, bias_name, is_embedding};
+use super::units::{TransposeError, TransposeGlobs, UnitAxes, bias_name, is_embedding, is_kernel};
 use super::values::is_float;
 
 /// Why the tensors of a checkpoint make no topology.
@@ -152,7 +152,8 @@ fn kind(name: &str, tensor: &TensorType) -> &'static str {
     match (parameter, tensor.shape.len()) {
         ("weight", 1) => "norm",
         ("weight", 2) if is_embedding(parts.module()) => "embedding",
-        ("weight" | KERNEL, 2) => "linear",
+        ("weight", 2) => "linear",
+        (_, 2) if is_kernel(parameter) => "linear",
         ("weight", 3) => "conv1d",
         ("weight", 4) => "conv2d",
         ("weight", 5) => "conv3d",
@@ -161,17 +162,20 @@ fn kind(name: &str, tensor: &TensorType) -> &'static str {
 }
 
 /// A weight's layer is called as its module, any other as its tensor; where that is taken, or taken
-/// but for upper and lower case, something is put behind it. With the label comes what it was made
-/// of, which may be longer.
+/// but for upper and lower case, something is put behind it. With the label comes the name of the
+/// module or tensor, which is whole.
 fn label(
     name: &str,
     taken: &mut HashSet<String>,
 ) -> Result<(LayerLabel, String), ImportedTopologyError> {
     let parts = TensorName::of(name);
     let module = parts.module();
-    let short = (parts.parameter() == "weight" && !module.is_empty()).then(|| module.to_owned());
+    let path = match parts.parameter() == "weight" && !module.is_empty() {
+        true => module,
+        false => name,
+    };
     let numbered = (2..).map(|number| format!("{name}_{number}"));
-    let candidates = short.into_iter().chain([name.to_owned()]).chain(numbered);
+    let candidates = [path, name].map(str::to_owned).into_iter().chain(numbered);
     for candidate in candidates {
         let label =
             LayerLabel::try_new(&candidate).map_err(|source| ImportedTopologyError::Label {
@@ -181,7 +185,7 @@ fn label(
         let folded = label.as_str().to_lowercase();
         // The word for the network's inputs.
         if folded != "input" && taken.insert(folded) {
-            return Ok((label, candidate));
+            return Ok((label, path.to_owned()));
         }
     }
     unreachable!("the numbers do not end")
@@ -349,6 +353,11 @@ mod tests {
         assert_eq!(
             labels,
             ["FC", "fc.weight", "input_2", "input.weight", "weight"]
+        );
+        let paths = topology.layers().iter().map(|l| l.module_path.as_str());
+        assert_eq!(
+            paths.collect::<Vec<_>>(),
+            ["FC", "fc", "input", "input", "weight"]
         );
     }
 

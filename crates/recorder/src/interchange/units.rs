@@ -64,6 +64,11 @@ const MATCHING: MatchOptions = MatchOptions {
     require_literal_leading_dot: false,
 };
 
+/// Whether a glob fits a name; the name itself does, whatever characters it has.
+fn fits(pattern: &Pattern, name: &str) -> bool {
+    pattern.as_str() == name || pattern.matches_with(name, MATCHING)
+}
+
 /// How many tensors an error names.
 const MAX_EXAMPLES: usize = 3;
 
@@ -105,7 +110,7 @@ impl TransposeGlobs {
 
     /// What is said of a tensor, and by which glob.
     fn of(&self, name: &str) -> Option<(&Pattern, bool)> {
-        let fits = |(pattern, _): &&(Pattern, bool)| pattern.matches_with(name, MATCHING);
+        let fits = |(pattern, _): &&(Pattern, bool)| fits(pattern, name);
         let last = self.0.iter().rfind(fits)?;
         Some((&last.0, last.1))
     }
@@ -144,7 +149,7 @@ impl UnitAxes {
             tensors.filter(|(_, tensor)| tensor.shape.len() >= 2)
         };
         for (pattern, _) in &asked.0 {
-            if !matrices().any(|(name, _)| pattern.matches_with(name, MATCHING)) {
+            if !matrices().any(|(name, _)| fits(pattern, name)) {
                 let names: Vec<&str> = matrices().map(|(name, _)| *name).collect();
                 let mut examples = names[..names.len().min(MAX_EXAMPLES)].join(", ");
                 match names.len() {
@@ -209,20 +214,25 @@ impl UnitAxes {
     }
 }
 
-/// The name of the bias that may belong to a weight: `bias` to `weight` and `kernel`, `bias_ih_l0` to
-/// `weight_ih_l0`, `in_proj_bias` to `in_proj_weight`.
+/// The name of the bias that may belong to a weight: `bias` to `weight` and `kernel`, `b` to `w`,
+/// `bias_ih_l0` to `weight_ih_l0`, `in_proj_bias` to `in_proj_weight`.
 pub(super) fn bias_name(name: &str) -> Option<String> {
     let name = TensorName::of(name);
-    let parameter = name.parameter();
-    if parameter == KERNEL {
-        return Some(name.sibling("bias"));
+    match name.parameter() {
+        "kernel" => Some(name.sibling("bias")),
+        "w" => Some(name.sibling("b")),
+        parameter if parameter.contains("weight") => {
+            Some(name.sibling(&parameter.replacen("weight", "bias", 1)))
+        }
+        _ => None,
     }
-    let is_weight = parameter.contains("weight");
-    is_weight.then(|| name.sibling(&parameter.replacen("weight", "bias", 1)))
 }
 
-/// What Flax calls a weight.
-pub(super) const KERNEL: &str = "kernel";
+/// Whether a parameter is called as Flax (`kernel`) and Haiku (`w`) call a weight, of which all are of
+/// one layout.
+pub(super) fn is_kernel(parameter: &str) -> bool {
+    ["kernel", "w"].contains(&parameter)
+}
 
 /// Whether a matrix is a layer's weight, of which it is to be told. An embedding is not, whose units
 /// are tokens, nor is a convolution of PyTorch's, whose kernel may be as wide as its bias is long.
@@ -230,7 +240,7 @@ fn is_weight(name: &str, tensor: &TensorType) -> bool {
     let parts = TensorName::of(name);
     is_float(tensor.dtype)
         && bias_name(name).is_some()
-        && (parts.parameter() == KERNEL || tensor.shape.len() == 2)
+        && (is_kernel(parts.parameter()) || tensor.shape.len() == 2)
         && !is_embedding(parts.module())
 }
 
@@ -309,10 +319,14 @@ impl<'a> Siblings<'a> {
         match all {
             // Beside layers that are `[in, out]` GPT-2 has an output layer without a bias that is
             // not: what has none is another kind of layer.
-            Some(Evidence::Last) if parts.parameter() != KERNEL && !is_square => Evidence::Nothing,
+            Some(Evidence::Last) if !is_kernel(parts.parameter()) && !is_square => {
+                Evidence::Nothing
+            }
             Some(told) => *told,
             // One of PyTorch's other weights, as a recurrent layer's.
-            None if parts.parameter() != KERNEL && parts.parameter() != "weight" => Evidence::First,
+            None if !is_kernel(parts.parameter()) && parts.parameter() != "weight" => {
+                Evidence::First
+            }
             None => Evidence::Nothing,
         }
     }

@@ -276,7 +276,13 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             config: config.clone(),
         };
         let (run, origin, resume) = match self.after {
-            None => (RunDir::create(&self.run, info)?, Origin::default(), None),
+            None => {
+                let run = RunDir::create(&self.run, info)?;
+                if let Some(warning) = trace::partition_warning(run.path()) {
+                    tracing::warn!("{warning}");
+                }
+                (run, Origin::default(), None)
+            }
             Some(after) => {
                 let mut resumed = resume::resume_after(&self.run, &info, Rank::default(), after)?;
                 let origin = resumed.take_origin();

@@ -228,7 +228,7 @@ fn no_number(pattern: &Option<String>) -> String {
     match pattern {
         Some(pattern) => format!(": it does not fit the pattern {pattern}"),
         None => ": say where, as --pattern 'model-{epoch}.safetensors' or \
-                 'checkpoint-{step}/model.safetensors'"
+                 'checkpoint-{step}/model.safetensors', or leave it out"
             .to_owned(),
     }
 }

@@ -102,7 +102,9 @@ impl fmt::Display for ImportNote {
                     "they are"
                 },
                 Examples(examples, *num_tensors),
-                examples.first().map_or("*", |(name, _)| name),
+                examples
+                    .first()
+                    .map_or(String::new(), |(name, _)| name.replace('\'', r"'\''")),
             ),
             Self::Prefix { prefix } => write!(
                 f,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use trace::{CaptureId, Epoch, Step};
 
+use super::super::checkpoint::CheckpointError;
 use super::super::names::{NameProblem, NumbersTold, PatternSuggestions, guess};
 use super::super::pattern::{Numbers, is_shard};
 use super::ImportOptions;
@@ -37,6 +38,10 @@ pub(super) fn expand(named: &[PathBuf]) -> Result<Vec<PathBuf>, ImportError> {
         if files.len() == before {
             return Err(ImportError::NothingMatches { glob: path.clone() });
         }
+    }
+    if let Some(directory) = files.iter().find(|file| file.is_dir()) {
+        let path = directory.clone();
+        return Err(CheckpointError::Directory { path }.into());
     }
     match files.is_empty() {
         true => Err(ImportError::NoCheckpoints),

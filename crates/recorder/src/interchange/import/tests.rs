@@ -108,7 +108,7 @@ fn names_that_do_not_tell_are_refused() {
             &["model.safetensors"][..],
             None,
             "model.safetensors does not say which epoch or step it is: say where, as --pattern \
-             'model-{epoch}.safetensors' or 'checkpoint-{step}/model.safetensors'",
+             'model-{epoch}.safetensors' or 'checkpoint-{step}/model.safetensors', or leave it out",
         ),
         (
             &["a-1", "b-2"],
@@ -577,6 +577,12 @@ fn what_exists_is_a_path_whatever_characters_it_has() {
     )
     .unwrap();
     assert_eq!(captures(odd.join("m-[2]*")), [2]);
+    let error = ImportPlan::try_new(&options(&[odd], Path::new("")), &CancelToken::default());
+    let message = error.unwrap_err().to_string();
+    assert!(
+        message.contains("is a directory: name the checkpoints in it"),
+        "{message}"
+    );
     let named = [dir.path().join("m-[.safetensors")];
     let error = ImportPlan::try_new(&options(&named, Path::new("")), &CancelToken::default());
     assert!(error.unwrap_err().to_string().contains("it is no glob"));

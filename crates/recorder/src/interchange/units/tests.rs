@@ -102,6 +102,13 @@ fn kernels_are_told_by_kernels() {
         ]
     );
     assert_eq!(untold, [""; 0]);
+    // Haiku's.
+    let haiku: [(&str, &[u64]); 3] = [("mlp/w", &[4, 16]), ("mlp/b", &[16]), ("out/w", &[16, 3])];
+    let (last, untold) = told(&haiku, &[]);
+    assert_eq!(
+        (last, untold),
+        (vec!["mlp/w".to_owned(), "out/w".to_owned()], Vec::new())
+    );
     // A name alone tells nothing.
     let (last, untold) = told(
         &[("Dense_0.kernel", &[4, 16]), ("out.kernel", &[3, 3])],
@@ -135,6 +142,9 @@ fn what_nothing_tells_is_said_and_can_be_asked_for() {
     // The last that fits decides.
     let asked = told(&square, &["*", "!a.weight"]);
     assert_eq!(asked, (vec!["b.weight".to_owned()], Vec::new()));
+    // A name is its own glob.
+    let flax: [(&str, &[u64]); 1] = [("['params']['Dense_0']['kernel']", &[4, 6])];
+    assert_eq!(told(&flax, &[flax[0].0]).0, [flax[0].0]);
     // Siblings that disagree tell nothing.
     let (_, untold) = told(
         &[
