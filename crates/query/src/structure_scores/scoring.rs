@@ -177,9 +177,10 @@ impl<'a> Scoring<'a> {
             self.maxima.add(&self.membership, &candidates, num_threads);
         }
         if self.needed.bootstraps > 0 {
+            let scratch = self.room.scratch();
             let each = Bootstrap::num_bytes_of_thread(&self.membership);
             let most = self.needed.bootstraps as usize;
-            let num_threads = self.room.threads(&self.room.scratch(), most, each)?;
+            let num_threads = self.room.threads(&scratch, most, each)?;
             self.bootstrap.add(&drawn, num_threads);
         }
         Ok(())
