@@ -20,7 +20,7 @@ pub(crate) type Size = Within<1, 10_000>;
 pub(crate) type Trees = Within<1, 10_000>;
 
 /// How many rows of a capture are wanted.
-pub(crate) type Top = Within<1, 10_000_000>;
+pub(crate) type Top = Within<1, 1_000_000>;
 
 impl<const FROM: u32, const TO: u32> Within<FROM, TO> {
     /// The number.

@@ -73,7 +73,7 @@ const CASES: [Case; 6] = [
     // 1,200 neurons are 719,400 pairs.
     Case {
         query: "coactivation",
-        arguments: &[("top", "10000000")],
+        arguments: &[("top", "1000000")],
         width: Width {
             neurons: 1200,
             samples: 8,
@@ -85,7 +85,7 @@ const CASES: [Case; 6] = [
     // Each output has 200 times 200 chains.
     Case {
         query: "strongest_paths",
-        arguments: &[("top", "10000000")],
+        arguments: &[("top", "1000000")],
         width: Width {
             inputs: 200,
             neurons: 200,
