@@ -127,6 +127,10 @@ impl Governor {
     /// Whether a capture that is due now is taken, where training took `trained` since it was last
     /// told of, and the recorder's threads `worked` meanwhile. Asking changes nothing.
     pub(super) fn takes(&self, trained: Duration, worked: Duration) -> bool {
+        if self.recent.is_empty() {
+            // The first, whatever the untrained network has cost.
+            return true;
+        }
         let [trained, worked] = [trained, worked].map(|time| time.as_secs_f64());
         let debt = self.debt + self.interference.price() * worked - self.share * trained;
         let is_its_turn = self.num_due + 1 >= self.stretch;
@@ -448,6 +452,16 @@ mod tests {
         // 20 ms are within 25% of an epoch, whatever they cost.
         let (taken, _) = train_beside("25%", 100, |_| 0.0, 0.05);
         assert_eq!(taken.len(), 100);
+    }
+
+    #[test]
+    fn the_first_is_taken_whatever_was_spent_before_it() {
+        let mut governor = Governor::new("2%".parse().unwrap());
+        governor.spent(ms(100));
+        assert!(governor.takes(ms(1), ms(100)));
+        governor.trained(&epoch(ms(1), ms(100)));
+        governor.taken(ms(1));
+        assert!(!governor.takes(EPOCH, Duration::ZERO));
     }
 
     #[test]
