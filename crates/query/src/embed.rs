@@ -16,6 +16,7 @@ use crate::analysis::rows::Rows;
 use crate::analysis::spread::spread;
 use crate::error::QueryError;
 use crate::layer_values::{Epochs, LayerValues, ValuesOf};
+use crate::not_finite::NotFinite;
 use crate::session::QuerySession;
 
 /// The most neurons of a picture: what is held grows with their square.
@@ -108,6 +109,8 @@ pub struct Embedding {
     pub num_left_out: usize,
     /// How many more were passed over, because only some were to be placed.
     pub num_passed_over: usize,
+    /// What of their layers is not finite by this epoch.
+    pub not_finite: Option<NotFinite>,
     /// Of principal components: how much of the neurons' variance each axis has, from 0 to 1.
     pub variance_shares: Option<Vec<f64>>,
     /// Of t-SNE: what is left of the Kullback-Leibler divergence that it makes small.
@@ -201,7 +204,8 @@ impl Embedder {
                 }
                 self.check(epoch, &points).await?;
                 self.memory.try_grow(points.num_bytes_of_placing())?;
-                return self.place(epoch, points).map(Some);
+                let not_finite = self.not_finite(epoch).await?;
+                return self.place(epoch, points, not_finite).map(Some);
             }
         }
         match self.before.is_empty() {
@@ -213,7 +217,12 @@ impl Embedder {
         }
     }
 
-    fn place(&mut self, epoch: i32, points: Points) -> Result<Embedding, QueryError> {
+    fn place(
+        &mut self,
+        epoch: i32,
+        points: Points,
+        not_finite: Option<NotFinite>,
+    ) -> Result<Embedding, QueryError> {
         let num_points = points.neurons.len();
         let distances = Distances::of(&points.rows);
         let (picture, divergence) = self.picture(&points, &distances);
@@ -247,12 +256,19 @@ impl Embedder {
             merges: dendrogram.merges().to_vec(),
             num_left_out: points.num_left_out,
             num_passed_over: points.num_passed_over,
+            not_finite,
             variance_shares,
             divergence,
             silhouette,
             neurons: points.neurons,
             layers: points.layers,
         })
+    }
+
+    /// What of the layers that are placed is not finite by an epoch.
+    async fn not_finite(&self, epoch: i32) -> Result<Option<NotFinite>, QueryError> {
+        let (tables, layer) = (self.options.of.tables(), self.options.layer.as_deref());
+        self.session.not_finite_at(epoch, tables, layer).await
     }
 
     /// Whether there are as many points as can be placed.
@@ -276,12 +292,10 @@ impl Embedder {
             }
             _ => return Ok(()),
         };
-        let (table, layer) = (self.options.of.table(), self.options.layer.as_deref());
         let reason = match points.num_left_out {
             0 => None,
-            _ => self.session.not_finite(table, layer).await?,
+            _ => self.not_finite(epoch).await?,
         };
-        let reason = reason.filter(|reason| reason.since <= epoch);
         Err(QueryError::Mistake(match reason {
             Some(reason) => format!("{problem}: {reason}; training has diverged"),
             None => problem,
@@ -547,7 +561,9 @@ impl Embedding {
 
     /// What the picture is worth, in a line.
     pub fn verdict(&self) -> String {
-        let findings = self.findings(|value| value.to_string()).join("; ");
+        let mut findings = self.findings(|value| value.to_string());
+        findings.extend(self.not_finite.as_ref().map(NotFinite::to_string));
+        let findings = findings.join("; ");
         format!("epoch {}: {findings}", self.epoch)
     }
 

@@ -34,6 +34,14 @@ impl ValuesOf {
         }
     }
 
+    /// The tables that say whether they are finite: activations come of weights.
+    pub(crate) fn tables(self) -> &'static [Table] {
+        match self {
+            Self::Weights => &[Table::Weights],
+            Self::Activations => &[Table::Activations, Table::Weights],
+        }
+    }
+
     /// The name of the table, and of its list.
     pub fn name(self) -> &'static str {
         self.table().name()

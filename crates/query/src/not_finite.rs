@@ -37,14 +37,16 @@ pub(crate) struct KnownNotFinite(Arc<Mutex<HashMap<Table, Arc<FirstEpochs>>>>);
 const IS_NOT_FINITE: &str = "NOT (abs(CAST({} AS DOUBLE)) < 1e308)";
 
 /// How the first epochs of a table are asked for; none where its values are always finite.
-fn asked_of(table: Table) -> Option<String> {
+fn asked_of(table: Table, epoch: Option<i32>) -> Option<String> {
     let name = table.name();
+    let at = epoch.map_or(String::new(), |epoch| format!(" AND epoch = {epoch}"));
     let by_layer = |filter: &str| {
-        format!("SELECT layer, min(epoch) FROM {name} WHERE nonfinite > 0{filter} GROUP BY layer")
+        let filter = format!("nonfinite > 0{filter}{at}");
+        format!("SELECT layer, min(epoch) FROM {name} WHERE {filter} GROUP BY layer")
     };
     let of_column = |column: &str, filter: &str| {
         let is_not_finite = IS_NOT_FINITE.replace("{}", column);
-        format!("SELECT min(epoch) FROM {name} WHERE {filter} AND {is_not_finite}")
+        format!("SELECT min(epoch) FROM {name} WHERE {filter} AND {is_not_finite}{at}")
     };
     match table {
         Table::Weights => Some(by_layer("")),
@@ -64,6 +66,21 @@ fn called(table: Table) -> &'static str {
     }
 }
 
+/// What is told of a layer, or of any.
+fn told(table: Table, first: &FirstEpochs, layer: Option<&str>) -> Option<NotFinite> {
+    // Of a table without layers there is nothing to choose.
+    let is_meant = |name: &str| name.is_empty() || layer.is_none_or(|layer| layer == name);
+    let of_layer = first.iter().filter(|(name, _)| is_meant(name));
+    let (name, since) = of_layer.min_by_key(|(_, epoch)| **epoch)?;
+    Some(NotFinite {
+        what: match name.as_str() {
+            "" => called(table).to_owned(),
+            layer => format!("{} of {layer}", called(table)),
+        },
+        since: *since,
+    })
+}
+
 impl QuerySession {
     /// Since when values of a table are not finite, of a layer or of any; none where all are. Of
     /// classifications and metrics the losses are looked at.
@@ -76,18 +93,51 @@ impl QuerySession {
         layer: Option<&str>,
     ) -> Result<Option<NotFinite>, QueryError> {
         let first = self.first_not_finite(table).await?;
-        let has_layers = !first.contains_key("");
-        let of_layer = first
-            .iter()
-            .filter(|(name, _)| !has_layers || layer.is_none_or(|layer| layer == name.as_str()));
-        let since = of_layer.min_by_key(|(_, epoch)| **epoch);
-        Ok(since.map(|(name, since)| NotFinite {
-            what: match name.as_str() {
-                "" => called(table).to_owned(),
-                layer => format!("{} of {layer}", called(table)),
-            },
-            since: *since,
-        }))
+        Ok(told(table, &first, layer))
+    }
+
+    /// As [`not_finite_in`](Self::not_finite_in), if that is so at an epoch; where it is not, no other
+    /// epoch is read.
+    ///
+    /// # Errors
+    /// If a table cannot be read.
+    pub async fn not_finite_at(
+        &self,
+        epoch: i32,
+        tables: &[Table],
+        layer: Option<&str>,
+    ) -> Result<Option<NotFinite>, QueryError> {
+        for &table in tables {
+            let found = self.read_not_finite(table, Some(epoch)).await?;
+            if told(table, &found, layer).is_some() {
+                return self.not_finite_in(tables, layer).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`not_finite`](Self::not_finite), of several tables: what is not finite since the earliest
+    /// epoch. A unit that cuts off at 0 makes numbers of what are none, so that activations alone do
+    /// not say what their layer has come to.
+    ///
+    /// # Errors
+    /// If a table cannot be read.
+    pub async fn not_finite_in(
+        &self,
+        tables: &[Table],
+        layer: Option<&str>,
+    ) -> Result<Option<NotFinite>, QueryError> {
+        let mut earliest: Option<NotFinite> = None;
+        for &table in tables {
+            if let Some(found) = self.not_finite(table, layer).await?
+                && earliest
+                    .as_ref()
+                    .is_none_or(|known| found.since < known.since)
+            {
+                earliest = Some(found);
+            }
+        }
+        Ok(earliest)
     }
 
     /// Everything of the run that is not finite: losses, then weights and activations by their layers'
@@ -115,8 +165,19 @@ impl QuerySession {
         if let Some(first) = known().get(&table) {
             return Ok(Arc::clone(first));
         }
+        let first = Arc::new(self.read_not_finite(table, None).await?);
+        known().insert(table, Arc::clone(&first));
+        Ok(first)
+    }
+
+    /// What a table says of an epoch, or of all.
+    async fn read_not_finite(
+        &self,
+        table: Table,
+        epoch: Option<i32>,
+    ) -> Result<FirstEpochs, QueryError> {
         let mut first = FirstEpochs::new();
-        if let Some(sql) = asked_of(table) {
+        if let Some(sql) = asked_of(table, epoch) {
             let batches = self.sql(&sql).await?.collect().await?;
             for batch in &batches {
                 let (epochs, layers) = match batch.columns() {
@@ -132,8 +193,6 @@ impl QuerySession {
                 }
             }
         }
-        let first = Arc::new(first);
-        known().insert(table, Arc::clone(&first));
         Ok(first)
     }
 }

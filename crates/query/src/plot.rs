@@ -30,6 +30,7 @@ use trace::{DerivedError, Layer, RunInfo, Table};
 use crate::chart::html::{self, Frame};
 use crate::chart::{BETWEEN, Chart, DrawError, Theme};
 use crate::error::QueryError;
+use crate::layer_values::ValuesOf;
 use crate::named::{Arguments, KnownRun, Parameter, check_names, parameter, value_of};
 use crate::not_finite::NotFinite;
 use crate::session::QuerySession;
@@ -459,19 +460,20 @@ impl<'a> Asked<'a> {
         collected(self.session.named(name, &arguments).await?).await
     }
 
-    /// The table whose values the picture is made of; none where they are always finite.
-    fn values_of(&self) -> Option<Table> {
-        Some(match self.kind {
-            PlotKind::Curves => Table::Metrics,
-            PlotKind::Confusion | PlotKind::Cartography => Table::Classifications,
-            PlotKind::Weights | PlotKind::Network => Table::Weights,
-            PlotKind::Association | PlotKind::Correlation => Table::Activations,
+    /// The tables whose values the picture is made of, as far as they may not be finite.
+    fn values_of(&self) -> &'static [Table] {
+        let activations = ValuesOf::Activations.tables();
+        match self.kind {
+            PlotKind::Curves => &[Table::Metrics],
+            PlotKind::Confusion | PlotKind::Cartography => &[Table::Classifications],
+            PlotKind::Weights | PlotKind::Network => ValuesOf::Weights.tables(),
+            PlotKind::Association | PlotKind::Correlation => activations,
             PlotKind::Distributions | PlotKind::Embedding => match self.text("of") {
-                Some("weights") => Table::Weights,
-                _ => Table::Activations,
+                Some("weights") => ValuesOf::Weights.tables(),
+                _ => activations,
             },
-            PlotKind::Ablation => return None,
-        })
+            PlotKind::Ablation => &[],
+        }
     }
 
     /// A parameter, if the picture has one of that name.
@@ -481,9 +483,6 @@ impl<'a> Asked<'a> {
 
     /// What the picture is made of that is not finite, if anything is by the epoch that is shown.
     async fn not_finite(&self) -> Result<Option<NotFinite>, QueryError> {
-        let Some(table) = self.values_of() else {
-            return Ok(None);
-        };
         let layer = if self.has("layer") {
             self.text("layer")
         } else {
@@ -494,8 +493,11 @@ impl<'a> Asked<'a> {
         } else {
             None
         };
-        let found = self.session.not_finite(table, layer).await?;
-        Ok(found.filter(|found| epoch.is_none_or(|epoch| i64::from(found.since) <= epoch)))
+        let (session, tables) = (self.session, self.values_of());
+        match epoch.and_then(|epoch| i32::try_from(epoch).ok()) {
+            Some(epoch) => session.not_finite_at(epoch, tables, layer).await,
+            None => session.not_finite_in(tables, layer).await,
+        }
     }
 
     /// A chart that says what of it is not finite, and since when; or that this is why there is none.

@@ -122,7 +122,8 @@ async fn why_nothing(
 ) -> Result<String, QueryError> {
     const RECORD: &str = "`recorder train --record activations,classifications` records both";
     let last = epochs.iter().copied().max().unwrap_or(i32::MAX);
-    if let Some(reason) = session.not_finite(Table::Activations, layer).await?
+    let tables = [Table::Activations, Table::Weights];
+    if let Some(reason) = session.not_finite_in(&tables, layer).await?
         && reason.since <= last
     {
         return Ok(format!(

@@ -40,6 +40,7 @@ fn how_many_neurons_were_passed_over_is_told() {
         merges: Vec::new(),
         num_left_out: 1,
         num_passed_over: 3,
+        not_finite: None,
         variance_shares: None,
         divergence: None,
         trustworthiness: Some(0.75),
