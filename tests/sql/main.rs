@@ -137,6 +137,7 @@ slt![
     linear_probe,
     meta_model,
     mistakes,
+    orders,
     overhead,
     padded,
     parameters,

@@ -56,6 +56,7 @@ mod tables;
 #[path = "../../../tests/sql/tiny.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod tiny;
+mod top_rows;
 
 pub use analysis::clusters::{Linkage, Merge};
 pub use batch::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS};

@@ -9,6 +9,7 @@ use crate::build_side::KeepCaptures;
 use crate::lookup::JoinByLookup;
 use crate::merge::MergeBySlices;
 use crate::table::ShareScans;
+use crate::top_rows::SortApart;
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
@@ -18,25 +19,26 @@ const JOIN_SELECTION: &str = "join_selection";
 /// DataFusion's rule that checks whether all that a plan's nodes require is there.
 const SANITY_CHECK: &str = "SanityCheckPlan";
 
-/// DataFusion's own rules, with ours among them unless plans are to be `plain`. What ours have made
-/// is checked as well.
+/// DataFusion's own rules, with ours among them; those alone that put right what is wrong, if plans
+/// are to be `plain`. What ours have made is checked as well.
 pub(crate) fn physical_optimizer_rules(plain: bool) -> Vec<Rule> {
     let mut rules = PhysicalOptimizer::new().rules;
-    if plain {
-        return rules;
-    }
     let position = |rules: &[Rule], name: &str| {
         let position = rules.iter().position(|rule| rule.name() == name);
         position.expect("DataFusion has a rule of this name")
     };
-    let selected = position(&rules, JOIN_SELECTION) + 1;
-    rules.insert(selected, Arc::new(KeepCaptures));
     let check = position(&rules, SANITY_CHECK);
+    rules.insert(check, Arc::new(SortApart));
+    if plain {
+        return rules;
+    }
     let ours: [Rule; 3] = [
         Arc::new(ShareScans),
         Arc::new(JoinByLookup),
         Arc::new(MergeBySlices),
     ];
-    rules.splice(check..check, ours);
+    rules.splice(check + 1..check + 1, ours);
+    let selected = position(&rules, JOIN_SELECTION) + 1;
+    rules.insert(selected, Arc::new(KeepCaptures));
     rules
 }
