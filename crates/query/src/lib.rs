@@ -37,6 +37,7 @@ mod not_finite;
 pub mod output;
 mod per_capture;
 mod phases;
+mod planning;
 mod plot;
 mod registry;
 mod report;
@@ -75,6 +76,7 @@ pub use named::{
 };
 pub use not_finite::NotFinite;
 pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
+pub use planning::MAX_DEPTH;
 pub use plot::{Picture, PlotError, PlotKind};
 pub use registry::{Definition, DefinitionKind, Found};
 pub use report::{Grid, Part, Reload, Report, ReportError, ReportOptions, Section};

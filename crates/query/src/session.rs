@@ -27,6 +27,7 @@ use crate::error::{Known, QueryError, explain};
 use crate::functions::{epoch_functions, register_functions};
 use crate::named::{Arguments, Defaults, NamedQuery, NamedQueryCalls, StateFunctions};
 use crate::not_finite::KnownNotFinite;
+use crate::planning;
 use crate::registry::show_functions;
 use crate::rules::physical_optimizer_rules;
 use crate::scope::Scope;
@@ -210,7 +211,8 @@ impl QuerySession {
     /// Plans a SQL query; it runs as its rows are asked for.
     ///
     /// # Errors
-    /// If it cannot be understood, names what is not there, or would change something.
+    /// If it cannot be understood, names what is not there, would change something, or nests deeper
+    /// than [`MAX_DEPTH`](crate::MAX_DEPTH).
     pub async fn sql(&self, sql: &str) -> Result<DataFrame, QueryError> {
         if let Some((functions, filter)) = show_functions(sql)? {
             let rows = self.context.read_batch(functions)?;
@@ -223,7 +225,10 @@ impl QuerySession {
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false);
-        let planned = self.context.sql_with_options(sql, options).await;
+        let planned = match planning::plan(&self.context.state(), sql, options).await {
+            Ok(plan) => self.context.execute_logical_plan(plan).await,
+            Err(error) => Err(error),
+        };
         planned.map_err(|error| explain(error, &self.known_names()))
     }
 
