@@ -106,9 +106,10 @@ def test_tsne_is_as_good_as_scikit_learns(digits_run, embed, dimensions):
     assert said["trustworthiness"] == pytest.approx(trustworthiness(data, places(rows), n_neighbors=5), rel=1e-3)
     theirs = TSNE(dimensions, perplexity=20, method="exact", init="pca", random_state=0).fit(data)
     expected = trustworthiness(data, theirs.embedding_, n_neighbors=5)
-    # In three dimensions theirs is of another distribution, with two degrees of freedom.
+    # In three dimensions theirs is of another distribution, with two degrees of freedom. Either may end in a better
+    # optimum, which the last bits of the activations decide about; that ours is what it is said to be is told below.
     if dimensions == 2:
-        assert said["divergence"] == pytest.approx(theirs.kl_divergence_, rel=0.05)
+        assert said["divergence"] < 1.05 * theirs.kl_divergence_
         assert said["trustworthiness"] == pytest.approx(expected, rel=0.05)
     assert said["trustworthiness"] > 0.95 * expected
     assert said["divergence"] == pytest.approx(kl_divergence(data, places(rows), 20), rel=1e-3)
