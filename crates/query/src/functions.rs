@@ -36,6 +36,7 @@ mod fold;
 mod lists;
 mod mean_by;
 mod measure;
+mod nullable;
 mod one_group;
 mod pad;
 mod sum;
@@ -60,6 +61,7 @@ use fold::Fold;
 use mean_by::ListMeanBy;
 use measure::{Measure, MeasureFunction};
 pub(crate) use measure::{dot, is_constant, sum_over};
+use nullable::{FAILING, OfNullable};
 use pad::Pad;
 use sum::ExactSum;
 
@@ -78,6 +80,11 @@ pub fn register_functions(ctx: &SessionContext) {
     // DataFusion has list_max, list_sum and list_avg, but no list_min.
     if let Ok(array_min) = ctx.udf("array_min") {
         ctx.register_udf(array_min.as_ref().clone().with_aliases(["list_min"]));
+    }
+    for name in FAILING {
+        if let Ok(function) = ctx.udf(name) {
+            ctx.register_udf(ScalarUDF::new_from_impl(OfNullable::new(&function)));
+        }
     }
     // In the place of DataFusion's.
     ctx.register_udaf(AggregateUDF::new_from_impl(ExactSum::default()));

@@ -4,6 +4,7 @@ mod advice;
 mod aggregates;
 mod collected;
 mod docs;
+mod nullable;
 mod scalars;
 mod sums;
 

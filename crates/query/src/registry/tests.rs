@@ -117,7 +117,7 @@ fn what_is_not_there_names_what_is_near() {
         ("wieghts", "weights"),
         ("vec_maen", "vec_mean"),
         ("conections()", "connections"),
-        ("weightz", "weights"),
+        ("weightz", "weight"),
         ("activation_medain", "activation_median"),
     ] {
         let error = find(asked).unwrap_err().to_string();
