@@ -710,7 +710,16 @@ fn what_is_too_much_or_too_little_for_one_part_leaves_the_others() {
     let page = |run_dir: &str| {
         report(
             &scratch,
-            &[run_dir, "--epochs", "2", "-o", &format!("{run_dir}.html")],
+            &[
+                run_dir,
+                "--epochs",
+                "2",
+                // Of a thousand neurons and more the default takes long.
+                "--permutations",
+                "99",
+                "-o",
+                &format!("{run_dir}.html"),
+            ],
         )
     };
     // Too few neurons for a picture of them.
