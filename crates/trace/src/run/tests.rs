@@ -159,3 +159,43 @@ fn what_engines_may_take_for_a_partition_is_found_in_the_path() {
     let above = partition_like(&above).len();
     assert_eq!(partition_like(Path::new("k=v/run")).len(), above + 1);
 }
+
+#[test]
+fn floats_of_a_run_come_back_bit_for_bit() {
+    let mut state = 1u64;
+    let mut floats = vec![0.1, 1e-3, -0.0, f64::MIN_POSITIVE, f64::MAX, 0.1 + 0.2];
+    while floats.len() < 2_000 {
+        // Every other bit pattern is a float (Knuth's MMIX).
+        state = state.wrapping_mul(6_364_136_223_846_793_005);
+        state = state.wrapping_add(1_442_695_040_888_963_407);
+        // Of the size that means and deviations have.
+        floats.push((state >> 11) as f64 / (1u64 << 43) as f64 - 512.0);
+        floats.extend(Some(f64::from_bits(state)).filter(|float| float.is_finite()));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let mut info = info();
+    info.config = serde_json::json!(floats);
+    let written = RunDir::create(&path, info).unwrap();
+    let read = RunDir::open(&path).unwrap();
+    assert_eq!(read.info(), written.info());
+    let read = read.info().config.as_array().unwrap().iter();
+    let read = read.map(|float| float.as_f64().unwrap().to_bits());
+    assert!(read.eq(floats.iter().map(|float| float.to_bits())));
+
+    // Those of 32 bits, of which the first is halfway between two once it is read as one of 64.
+    for float in [
+        7.038_531e-26f32,
+        0.1,
+        16_777_217.0,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+    ] {
+        let text = serde_json::to_string(&float).unwrap();
+        let read: f32 = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.to_bits(), float.to_bits(), "{text}");
+        let value = serde_json::to_vec(&serde_json::json!(float)).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&value).unwrap();
+        assert_eq!(value, serde_json::json!(float));
+    }
+}
