@@ -516,7 +516,8 @@ fn bad_data_is_refused_before_anything_is_written() {
     };
     assert_eq!(
         refused(&["--dataset", "csv:bad.csv", "--target", "y"]),
-        "error: bad.csv, line 4, column \"x\": \"three\" is no number\n"
+        "error: bad.csv, line 4, column \"x\": \"three\" is no number: --categorical x takes the \
+         column as categories (--categorical alone every column of texts), --ignore x leaves it out\n"
     );
     assert_eq!(
         refused(&["--dataset", "csv:bad.csv", "--target", "Y"]),
@@ -530,4 +531,171 @@ fn bad_data_is_refused_before_anything_is_written() {
     let missing = refused(&["--dataset", "idx:bad.csv"]);
     assert!(missing.contains("give --labels FILE"), "{missing}");
     assert_eq!(files(&scratch.path("")), before);
+}
+
+#[test]
+fn data_as_people_have_it_is_told_learned_and_replayed() {
+    let scratch = Scratch::new();
+    // Semicolons and decimal commas, a column that counts the rows, texts, and what is missing.
+    let mut csv = ";colour;length;kind\n".to_owned();
+    for row in 0..60 {
+        let colour = ["red", "green", "blue"][row % 3];
+        let length = if row == 7 {
+            "NA".to_owned()
+        } else {
+            format!("{},5", 10 * (row % 3) + row % 5)
+        };
+        writeln!(csv, "{row};{colour};{length};{}", ["a", "b", "c"][row % 3]).unwrap();
+    }
+    fs::write(scratch.path("table.csv"), csv).unwrap();
+    let data = [
+        "--dataset",
+        "csv:table.csv",
+        "--target",
+        "kind",
+        "--out",
+        "run",
+    ];
+    let before = files(&scratch.path(""));
+    let refused = |arguments: &[&str]| {
+        let arguments = [&["train", "--device", "cpu"], &data[..], arguments].concat();
+        run(&mut scratch.recorder(&arguments)).expect_failure(1)
+    };
+    let stderr = refused(&[]);
+    assert!(
+        stderr.contains("--categorical colour takes the column as categories"),
+        "{stderr}"
+    );
+    let stderr = refused(&["--categorical"]);
+    assert!(
+        stderr.contains(
+            "table.csv, line 9, column \"length\": NA stands for a missing value (1 of 60 samples \
+             lack it): --missing drop leaves such samples out, --missing mean puts"
+        ),
+        "{stderr}"
+    );
+    assert_eq!(files(&scratch.path("")), before);
+
+    // Options of a file, and of the command line.
+    fs::write(scratch.path("run.toml"), "categorical = [\"colour\"]\n").unwrap();
+    let options = ["--config", "run.toml", "--missing", "mean"];
+    let (stdout, stderr) = train(&scratch, &[&data[..], &options].concat());
+    assert!(stdout.contains("accuracy 100.0%"), "{stdout}");
+    for told in [
+        "; 4 inputs predict 3 classes of kind",
+        "data: the column without a name is left out: it counts the rows; --keep '' takes it",
+        "data: values are read as separated by ;, numbers with a , as the decimal point",
+        "data: column \"colour\" becomes 3 inputs",
+        "stands in for each of 1 missing values (\"length\" 1)",
+    ] {
+        assert!(stderr.contains(told), "{told}: {stderr}");
+    }
+    let identity = identity(&scratch, "run");
+    let options = &identity["dataset"]["details"]["options"];
+    for (key, value) in [
+        ("left_out", json!([""])),
+        ("categorical", json!(["colour"])),
+        ("missing", json!("mean")),
+        ("delimiter", json!(";")),
+        ("decimal", json!(",")),
+    ] {
+        assert_eq!(options[key], value, "{key}");
+    }
+    let names = json!(["colour=blue", "colour=green", "colour=red", "length"]);
+    assert_eq!(identity["dataset"]["details"]["inputs"]["names"], names);
+    assert!(replayed(&scratch, "run").contains("12 of 12 held-out samples reproduced bit for bit"));
+    let digits = ["train", "--missing", "drop"];
+    let stderr = run(&mut scratch.recorder(&digits)).expect_failure(2);
+    assert!(
+        stderr.contains("--missing is for data from a file"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_project_that_was_moved_finds_its_data() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("project/data")).unwrap();
+    fs::write(scratch.path("project/data/flowers.csv"), flowers()).unwrap();
+    let common = [
+        "train", "--device", "cpu", "--hidden", "8", "--epochs", "3", "--target", "kind",
+        "--ignore", "id", "--scale", "none",
+    ];
+    let begun = [
+        "--dataset",
+        "csv:project/data/flowers.csv",
+        "--out",
+        "project/run",
+    ];
+    run(&mut scratch.recorder(&[&common[..], &begun].concat())).expect_success();
+    fs::rename(scratch.path("project"), scratch.path("renamed")).unwrap();
+    let replay = |arguments: &[&str]| {
+        let arguments = [&["replay", "renamed/run", "--epoch", "2"], arguments].concat();
+        run(&mut scratch.recorder(&arguments))
+    };
+    assert!(replay(&[]).expect_success().contains("12 of 12"));
+    let ablate = [
+        "ablate",
+        "renamed/run",
+        "--epoch",
+        "2",
+        "--neurons",
+        "3",
+        "--draws",
+        "5",
+    ];
+    run(&mut scratch.recorder(&ablate)).expect_success();
+
+    // There is nothing left to train, and nothing else that is wrong, from another directory.
+    fs::create_dir(scratch.path("elsewhere")).unwrap();
+    let resumed = |options: &[&str]| {
+        let arguments = [
+            &common[..],
+            &["--out", "../renamed/run", "--resume"],
+            options,
+        ]
+        .concat();
+        let mut command = scratch.recorder(&arguments);
+        run(command.current_dir(scratch.path("elsewhere"))).expect_failure(1)
+    };
+    let stderr = resumed(&["--dataset", "csv:../renamed/data/flowers.csv"]);
+    assert!(stderr.contains("is finished"), "{stderr}");
+
+    // Alone, it is where somebody says that it is.
+    fs::rename(
+        scratch.path("renamed/data/flowers.csv"),
+        scratch.path("elsewhere/f.csv"),
+    )
+    .unwrap();
+    let stderr = replay(&[]).expect_failure(1);
+    assert!(
+        stderr.contains("--data FILE says where it is now"),
+        "{stderr}"
+    );
+    assert!(
+        replay(&["--data", "elsewhere/f.csv"])
+            .expect_success()
+            .contains("12 of 12")
+    );
+    let stderr = resumed(&[
+        "--dataset",
+        "csv:../renamed/data/flowers.csv",
+        "--data",
+        "f.csv",
+    ]);
+    assert!(stderr.contains("is finished"), "{stderr}");
+    fs::write(
+        scratch.path("elsewhere/f.csv"),
+        flowers() + "f60,1.5,1,setosa\n",
+    )
+    .unwrap();
+    let stderr = replay(&["--data", "elsewhere/f.csv"]).expect_failure(1);
+    assert!(
+        stderr.contains("is not the one that was recorded: its checksum is"),
+        "{stderr}"
+    );
+    let stderr = resumed(&["--dataset", "csv:f.csv"]);
+    assert!(stderr.contains("the data is not that which"), "{stderr}");
+    let stderr = run(&mut scratch.recorder(&["train", "--data", "f.csv"])).expect_failure(2);
+    assert!(stderr.contains("--resume"), "{stderr}");
 }

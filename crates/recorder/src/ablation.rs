@@ -17,6 +17,7 @@ use burn::tensor::backend::ExecutionError;
 use trace::{CaptureId, DerivedError, Half, Nonce, RunDir};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles};
+use crate::dataset::DataPlace;
 use crate::device::{DeviceChoice, ParseDeviceError, ResolvedDevice, on_device};
 use crate::evaluation::target_classes;
 use crate::model::ModelError;
@@ -52,6 +53,8 @@ pub struct AblationOptions {
     pub half: Option<Half>,
     /// The class that the neurons are said to go with; none for the structure's, if it has one.
     pub class: Option<i32>,
+    /// Where the run's data is, where that is not where it was.
+    pub data: DataPlace,
 }
 
 impl AblationOptions {
@@ -65,6 +68,7 @@ impl AblationOptions {
             seed: None,
             half: None,
             class: None,
+            data: DataPlace::default(),
         }
     }
 }
@@ -199,7 +203,7 @@ pub fn ablate(
     let capture = CaptureFiles::find(run, options.capture).map_err(RebuildError::from)?;
     let epoch = capture.id().epoch;
     let chosen = neurons::choose(run, epoch, &options.neurons, options.num_draws)?;
-    let rebuilt = Rebuilt::read(run, &capture)?;
+    let rebuilt = Rebuilt::read(run, &capture, &options.data)?;
     let seed = options.seed.or(chosen.seed).unwrap_or(rebuilt.seed);
     let not_found_on = chosen.found_on.map(Half::other);
     let half = options.half.or(not_found_on).unwrap_or_default();

@@ -57,6 +57,8 @@ enum Verb {
         run: PathBuf,
         #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
         epoch: ChosenEpoch,
+        #[command(flatten)]
+        place: data::PlaceArgs,
     },
     /// Silence neurons in the network of an epoch, and measure what it loses, by class
     ///
@@ -440,7 +442,7 @@ pub(crate) fn main() -> ExitCode {
     start_logging(cli.verbose, console.clone());
     let result = match &cli.verb {
         Verb::Train(args) => train::run(args, &console),
-        Verb::Replay { run, epoch } => replay::run(run, *epoch),
+        Verb::Replay { run, epoch, place } => replay::run(run, *epoch, &place.place()),
         Verb::Ablate(args) => ablate::run(args, &console),
         Verb::Import(args) => import::run(args, &console),
         Verb::Export(args) => export::run(args),

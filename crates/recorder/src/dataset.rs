@@ -1,18 +1,27 @@
 //! The data: sets that are built in, and files.
 
+mod columns;
 mod csv;
+mod decimal;
 mod digits;
 mod error;
 mod file;
 mod idx;
+mod missing;
 mod notebook;
 mod parquet;
+mod place;
 mod raw;
+mod scaling;
 mod spec;
+mod split;
+mod targets;
+mod text;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::str::FromStr;
 
 use trace::{Crc32c, DatasetInfo, Epoch};
@@ -21,11 +30,12 @@ use crate::model::ImageShape;
 use crate::random::{HostRng, Purpose};
 
 pub use error::{DatasetError, Place};
-pub use file::MAX_INFERRED_CLASSES;
+pub use place::DataPlace;
 pub use spec::{
-    DEFAULT_HELD_OUT_SHARE, DatasetSource, DatasetSpec, FileFormat, FileSpec, HeldOutRule, Scale,
-    Task,
+    ALL_TEXTS, DEFAULT_HELD_OUT_SHARE, DatasetSource, DatasetSpec, FileFormat, FileSpec,
+    HeldOutRule, Missing, Scale, Task,
 };
+pub use targets::MAX_INFERRED_CLASSES;
 
 /// The built-in data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -276,6 +286,8 @@ pub struct Dataset {
     target_names: Vec<String>,
     /// What image the inputs of a sample are, where that is known.
     image: Option<ImageShape>,
+    /// What was done to the data that somebody may not expect.
+    notes: Vec<String>,
 }
 
 impl Dataset {
@@ -312,15 +324,34 @@ impl Dataset {
     /// # Errors
     /// If it cannot be read, or is not the same any more.
     pub fn from_info(info: &DatasetInfo, seed: u64) -> Result<Self, DatasetError> {
-        let spec = match FileFormat::named(&info.kind) {
-            Some(_) => DatasetSpec::File(file::options_of(info)?),
-            None => DatasetSpec::BuiltIn(info.kind.parse()?),
-        };
-        let num_train = usize::try_from(info.num_train).unwrap_or(usize::MAX);
-        let dataset = Self::open(&spec, seed, num_train)?;
-        let name = || match &spec {
-            DatasetSpec::BuiltIn(kind) => kind.to_string(),
-            DatasetSpec::File(_) => info.source.clone(),
+        Self::find(info, seed, &DataPlace::default(), None)
+    }
+
+    /// Gets the data set that a run was recorded with, from where it is now: what `place` says, else
+    /// where it was, else where its files lie about the directory `run`. Its checksum decides whether
+    /// it is the same, and it is read and scaled as it was.
+    ///
+    /// # Errors
+    /// If it cannot be found or read, or is not the same any more.
+    pub fn find(
+        info: &DatasetInfo,
+        seed: u64,
+        place: &DataPlace,
+        run: Option<&Path>,
+    ) -> Result<Self, DatasetError> {
+        let is_file = FileFormat::named(&info.kind).is_some();
+        let dataset = if is_file {
+            let details = file::details_of(info)?;
+            let opened = place::open(info, &details.options, place, run)?;
+            opened.prepare(seed, Some(&details))?
+        } else if *place == DataPlace::default() {
+            let num_train = usize::try_from(info.num_train).unwrap_or(usize::MAX);
+            Self::load(info.kind.parse()?, seed, num_train)?
+        } else {
+            return Err(DatasetError::Options(format!(
+                "the run's data is {}, which is built in: --data and --held-out are for files",
+                info.kind
+            )));
         };
         let same = |field, found: &dyn ToString, expected: &dyn ToString| {
             let (found, expected) = (found.to_string(), expected.to_string());
@@ -328,19 +359,22 @@ impl Dataset {
                 Ok(())
             } else {
                 Err(DatasetError::Changed {
-                    name: name(),
+                    name: match is_file {
+                        true => info.source.clone(),
+                        false => info.kind.clone(),
+                    },
                     field,
                     found,
                     expected,
+                    advice: "",
                 })
             }
         };
-        let found = &dataset.info;
-        if let DatasetSpec::File(_) = spec {
-            // First, since everything else follows from what the file says.
-            same("checksum", &found.crc32c, &info.crc32c)?;
-        }
-        same("held-out rule", &found.held_out, &info.held_out)?;
+        let (found, expected) = (
+            file::without_places(&dataset.info),
+            file::without_places(info),
+        );
+        same("held-out rule", &found.held_out, &expected.held_out)?;
         same(
             "number of held-out samples",
             &found.num_held_out,
@@ -370,6 +404,12 @@ impl Dataset {
     /// What `run.json` says of it; [`Dataset::from_info`] finds the data set again.
     pub fn info(&self) -> &DatasetInfo {
         &self.info
+    }
+
+    /// What was done to the data, or is odd about it, in sentences for whoever trains on it: columns
+    /// that were left out, what stands in for missing values.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The samples that are never trained on.
@@ -458,6 +498,12 @@ impl Dataset {
             samples.select(&order[first..order.len().min(first + batch_size)])
         })
     }
+}
+
+/// What of a data set's description does not depend on where its files are: two are of the same data,
+/// read in the same way, if this is the same.
+pub(crate) fn without_places(info: &DatasetInfo) -> DatasetInfo {
+    file::without_places(info)
 }
 
 #[cfg(test)]

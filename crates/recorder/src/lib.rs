@@ -44,9 +44,9 @@ pub use checkpoint::{
     CheckpointEvery, DEFAULT_CHECKPOINT_INTERVAL, ParseCheckpointEveryError, ReadCheckpointError,
 };
 pub use dataset::{
-    DEFAULT_HELD_OUT_SHARE, Dataset, DatasetError, DatasetKind, DatasetSource, DatasetSpec,
-    FileFormat, FileSpec, HeldOutRule, MAX_INFERRED_CLASSES, Place, Samples, Scale, TargetRows,
-    Targets, Task,
+    ALL_TEXTS, DEFAULT_HELD_OUT_SHARE, DataPlace, Dataset, DatasetError, DatasetKind,
+    DatasetSource, DatasetSpec, FileFormat, FileSpec, HeldOutRule, MAX_INFERRED_CLASSES, Missing,
+    Place, Samples, Scale, TargetRows, Targets, Task,
 };
 pub use device::{
     AdapterKind, CudaError, CudaPart, DeviceChoice, DeviceError, ParseDeviceError, Resolution,
@@ -75,7 +75,7 @@ pub use recording::{
     RecordError, RecordSummary, Recorded, SelectLayersError, StartError, TooManyActivationsError,
     TraceRecorder, TraceRecorderBuilder, WeightDetail, WhenFull,
 };
-pub use replay::{Difference, ReplayError, ReplayReport, replay};
+pub use replay::{Difference, ReplayError, ReplayReport, replay, replay_with_data};
 pub use resume::{JOIN_TIMEOUT, ResumeError};
 pub use schedule::{ParseScheduleError, Schedule, UnreachableEpochError};
 pub use session::{

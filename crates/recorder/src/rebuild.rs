@@ -3,7 +3,7 @@
 use trace::{RunDir, Table};
 
 use crate::capture_files::{CaptureFiles, ReadCaptureError};
-use crate::dataset::{Dataset, DatasetError};
+use crate::dataset::{DataPlace, Dataset, DatasetError};
 use crate::model::{LayerParameters, ModelError, NetworkConfig, NetworkParameters};
 use crate::precision::Precision;
 use crate::session::model_from_json;
@@ -40,11 +40,15 @@ pub(crate) struct Rebuilt {
 }
 
 impl Rebuilt {
-    /// Reads a capture's weights, and gets the run's data set.
+    /// Reads a capture's weights, and gets the run's data set from where `place` says it is.
     ///
     /// # Errors
     /// If something that is needed was not recorded, or cannot be read or had.
-    pub(crate) fn read(run: &RunDir, capture: &CaptureFiles<'_>) -> Result<Self, RebuildError> {
+    pub(crate) fn read(
+        run: &RunDir,
+        capture: &CaptureFiles<'_>,
+        place: &DataPlace,
+    ) -> Result<Self, RebuildError> {
         let info = run.info();
         let not_said =
             |what: &str| RebuildError::Unknown(format!("its run.json does not say {what}"));
@@ -56,7 +60,7 @@ impl Rebuilt {
         let samples = info.dataset.as_ref();
         let samples = samples.ok_or_else(|| not_said("where its samples come from"))?;
         let seed = info.seed.ok_or_else(|| not_said("its seed"))?;
-        let dataset = Dataset::from_info(samples, seed)?;
+        let dataset = Dataset::find(samples, seed, place, Some(run.path()))?;
         let batch_size = info
             .evaluation_batch_size
             .and_then(|size| usize::try_from(size).ok())

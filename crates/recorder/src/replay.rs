@@ -5,6 +5,7 @@ use burn::tensor::backend::Backend;
 use trace::{CaptureId, OpenRunError, Rank, RunDir, Table};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
+use crate::dataset::DataPlace;
 use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
 use crate::evaluation::{HeldOut, Score};
 use crate::model::Network;
@@ -87,9 +88,21 @@ impl From<RebuildError> for ReplayError {
 /// # Errors
 /// If something that is needed was not recorded, or cannot be read or had.
 pub fn replay(run: &RunDir, choice: CaptureChoice) -> Result<ReplayReport, ReplayError> {
+    replay_with_data(run, choice, &DataPlace::default())
+}
+
+/// Replays a capture, as [`replay`] does, with the run's data read from `place`.
+///
+/// # Errors
+/// As those of [`replay`], and where the data there is not the run's.
+pub fn replay_with_data(
+    run: &RunDir,
+    choice: CaptureChoice,
+    place: &DataPlace,
+) -> Result<ReplayReport, ReplayError> {
     let capture = CaptureFiles::find(run, choice);
     let capture = capture.map_err(RebuildError::from)?;
-    let rebuilt = Rebuilt::read(run, &capture)?;
+    let rebuilt = Rebuilt::read(run, &capture, place)?;
     let recorded = capture.read(Table::Classifications, None);
     let recorded = recorded.map_err(RebuildError::from)?;
     let info = run.info();

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trace::{
-    CaptureId, Catalog, Generation, LockRunError, OpenRunError, PartPath, Rank, ReadCommitsError,
-    RunDir, RunInfo, Step, Table, WriterLock,
+    CaptureId, Catalog, Crc32c, Generation, LockRunError, OpenRunError, PartPath, Rank,
+    ReadCommitsError, RunDir, RunInfo, Step, Table, WriterLock,
 };
 
 use crate::checkpoint::{ReadCheckpointError, SavedState};
+use crate::dataset::{FileFormat, without_places};
 use crate::recording::Origin;
 use crate::training::CancelToken;
 
@@ -32,6 +33,10 @@ const OPERATIONAL: [&str; 5] = [
     "limits",
     "training",
 ];
+
+/// What of `config` says how the data was asked for: what came of it is compared, since paths change
+/// and data does not.
+const OF_DATA: [&str; 2] = ["dataset", "data"];
 
 /// Why training cannot go on with a run, or record into it beside others.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,20 @@ pub enum ResumeError {
         then: Value,
         /// As asked now.
         now: Value,
+    },
+    /// The data is not that which the run was begun with.
+    #[error(
+        "the data is not that which {} was begun with: its checksum is {now}, there it is {then}; \
+         give the data as it was (--data says where it is)",
+        run.display()
+    )]
+    DataChanged {
+        /// The run.
+        run: PathBuf,
+        /// The checksum in the run.
+        then: Crc32c,
+        /// That of the data now.
+        now: Crc32c,
     },
     /// There is nothing left to train.
     #[error(
@@ -336,15 +355,27 @@ fn check_unchanged(run: &RunDir, now: &RunInfo, epochs: Epochs) -> Result<(), Re
     let comparable = |info: &RunInfo| {
         let mut config = info.config.clone();
         if let Some(config) = config.as_object_mut() {
-            config.retain(|key, _| !OPERATIONAL.contains(&key.as_str()));
+            let is_compared = |key: &str| !OPERATIONAL.contains(&key) && !OF_DATA.contains(&key);
+            config.retain(|key, _| is_compared(key));
         }
+        let dataset = info.dataset.as_ref().map(without_places);
+        let (data_kind, data) = match &dataset {
+            Some(dataset) => {
+                let details = dataset.details.as_ref();
+                let options = details.and_then(|details| details.get("options"));
+                (Some(dataset.kind.clone()), options.cloned())
+            }
+            None => (None, None),
+        };
         let kind = info.device.split(':').next();
         // In the order in which a difference says most: the rest follows from the options.
         [
             ("world_size", info.world_size.into()),
+            ("data.kind", serde_json::json!(data_kind)),
+            ("data", serde_json::json!(data)),
             ("config", config),
             ("device", kind.into()),
-            ("dataset", serde_json::json!(info.dataset)),
+            ("dataset", serde_json::json!(dataset)),
             ("model", info.model.clone()),
             ("layers", serde_json::json!(info.layers)),
             ("seed", serde_json::json!(info.seed)),
@@ -355,6 +386,17 @@ fn check_unchanged(run: &RunDir, now: &RunInfo, epochs: Epochs) -> Result<(), Re
             ("class_names", serde_json::json!(info.class_names)),
         ]
     };
+    if let (Some(then), Some(now)) = (&run.info().dataset, &now.dataset)
+        && then.kind == now.kind
+        && FileFormat::named(&now.kind).is_some()
+        && then.crc32c != now.crc32c
+    {
+        return Err(ResumeError::DataChanged {
+            run: run.path().to_owned(),
+            then: then.crc32c,
+            now: now.crc32c,
+        });
+    }
     for ((key, then), (_, now)) in comparable(run.info()).into_iter().zip(comparable(&now)) {
         if let Some((key, then, now)) = first_difference(key, &then, &now) {
             return Err(ResumeError::Changed {

@@ -71,8 +71,12 @@ pub struct SessionOptions {
 
 /// Told how a session goes on.
 pub trait SessionObserver {
-    /// The data was read.
-    fn loaded(&mut self, _dataset: &Dataset) {}
+    /// The data was read. What is odd about it is logged unless something else is done with it.
+    fn loaded(&mut self, dataset: &Dataset) {
+        for note in dataset.notes() {
+            tracing::warn!("data: {note}");
+        }
+    }
     /// A run is gone on with, from the beginning of an epoch; so many captures that were committed
     /// are recorded anew.
     fn resumed(&mut self, _epoch: Epoch, _num_retired: usize) {}

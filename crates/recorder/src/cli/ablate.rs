@@ -16,6 +16,7 @@ use recorder::{
 use trace::{Half, NeuronName, RunDir};
 
 use super::console::Console;
+use super::data::PlaceArgs;
 use super::epoch::{self, ChosenEpoch};
 use super::{Cli, print};
 
@@ -69,6 +70,8 @@ pub(super) struct AblateArgs {
     /// structure's]
     #[arg(long, value_name = "CLASS")]
     class: Option<i32>,
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -111,6 +114,7 @@ impl AblateArgs {
             seed: self.seed,
             half: self.half,
             class: self.class,
+            data: self.place.place(),
         }
     }
 }

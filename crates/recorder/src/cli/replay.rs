@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use recorder::{Precision, ReplayError, replay};
+use recorder::{DataPlace, Precision, ReplayError, replay_with_data};
 use trace::RunDir;
 
 use super::epoch::ChosenEpoch;
@@ -14,9 +14,9 @@ use super::print;
 /// How many samples that differ are named.
 const MAX_NAMED: usize = 5;
 
-pub(super) fn run(run: &Path, epoch: ChosenEpoch) -> Result<ExitCode> {
+pub(super) fn run(run: &Path, epoch: ChosenEpoch, data: &DataPlace) -> Result<ExitCode> {
     let run = RunDir::open(run).map_err(ReplayError::from)?;
-    let report = replay(&run, epoch.choice())?;
+    let report = replay_with_data(&run, epoch.choice(), data)?;
     let mut text = String::new();
     writeln!(
         text,

@@ -163,6 +163,9 @@ impl SessionObserver for Progress {
         if self.from_file {
             self.console
                 .say(&describe_data(dataset, self.task_inferred));
+            for note in dataset.notes() {
+                self.console.say(&format!("data: {note}"));
+            }
         }
     }
 

@@ -1,103 +1,249 @@
-//! Comma-separated values.
+//! Character-separated values.
+
+mod dialect;
+mod records;
 
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv::StringRecord;
 
-use super::raw::{RawTable, Role, TargetColumn, number, refuse, roles};
+use super::columns::{Columns, Role, leave_out_index};
+use super::missing::{self, is_missing, is_missing_number};
+use super::raw::{
+    Gaps, InputColumn, InputKind, Numbers, RawTable, ReadFile, TextColumn, as_argument, number,
+    refuse,
+};
+use super::text::decode;
 use super::{DatasetError, FileSpec, Place};
+use dialect::{DecimalPoint, Dialect};
+use records::Records;
 
 /// Reads a file of that name from its bytes: a line of column names, then a line a sample.
 ///
 /// # Errors
-/// The first line that is no sample.
-pub(super) fn read(file: &Path, bytes: &[u8], spec: &FileSpec) -> Result<RawTable, DatasetError> {
-    // Lines of another length are told by us, with what is wrong.
-    let mut reader = ReaderBuilder::new()
-        .flexible(true)
-        .trim(Trim::All)
-        .from_reader(bytes);
-    let header = reader.headers().map_err(|error| unreadable(file, &error))?;
-    let columns: Vec<String> = header.iter().map(str::to_owned).collect();
-    if columns.iter().all(|name| name.parse::<f64>().is_ok()) && !columns.is_empty() {
+/// The first line that is no sample, or the columns that lack values.
+pub(super) fn read(file: &Path, bytes: Vec<u8>, spec: &FileSpec) -> Result<ReadFile, DatasetError> {
+    let text = decode(file, bytes)?;
+    let dialect = Dialect::of(&text, spec);
+    let mut records = Records::new(file, &text, &dialect);
+    let mut record = StringRecord::new();
+    let names: Vec<String> = match records.read(&mut record)? {
+        Some(_) => record.iter().map(str::to_owned).collect(),
+        None => Vec::new(),
+    };
+    if !names.is_empty() && names.iter().all(|name| name.parse::<f64>().is_ok()) {
         let problem = "it has only numbers: the first line has to name the columns";
         return Err(DatasetError::Refused {
             file: file.to_owned(),
-            place: Some(Place::Line(1)),
+            place: Some(Place::Line(records.first_line())),
             column: None,
             problem: problem.to_owned(),
         });
     }
-    let roles = roles(file, &columns, &spec.targets, &spec.ignored)?;
-    let input_names = columns.iter().zip(&roles);
-    let input_names = input_names.filter(|(_, role)| matches!(role, Role::Input(_)));
-    let input_names: Vec<String> = input_names.map(|(name, _)| name.clone()).collect();
-    let mut table = RawTable {
-        file: file.to_owned(),
-        target_file: None,
-        lines: Vec::new(),
-        num_inputs: input_names.len(),
-        image: None,
-        input_names,
-        inputs: Vec::new(),
-        targets: spec
-            .targets
-            .iter()
-            .cloned()
-            .map(TargetColumn::new)
-            .collect(),
-    };
-
-    let mut record = StringRecord::new();
-    while reader
-        .read_record(&mut record)
-        .map_err(|error| unreadable(file, &error))?
-    {
-        let line = record.position().map_or(0, csv::Position::line);
-        let refused = |column: Option<&String>, problem: String| DatasetError::Refused {
+    let mut columns = Columns::assign(file, names, spec, &[])?;
+    if Columns::any_text_is_a_category(spec) {
+        take_texts_for_categories(file, &text, &dialect, &mut columns)?;
+    }
+    let mut point = DecimalPoint::new(&dialect, spec.decimal);
+    let mut table = empty_table(file, &columns, spec);
+    let mut places = Vec::new();
+    let mut numbers = Vec::new();
+    while let Some(line) = records.read(&mut record)? {
+        check_record(file, &record, line, &columns, &records)?;
+        let refused = |column: &str, problem: String| DatasetError::Refused {
             file: file.to_owned(),
             place: Some(Place::Line(line)),
-            column: column.cloned(),
+            column: Some(column.to_owned()),
             problem,
         };
-        if record.len() != columns.len() {
-            let problem = format!(
-                "it has {} values, the first line names {} columns",
-                record.len(),
-                columns.len()
-            );
-            return Err(refused(None, problem));
-        }
-        for ((text, role), column) in record.iter().zip(&roles).zip(&columns) {
+        let row = places.len();
+        let mut inputs = table.inputs.iter_mut();
+        for ((text, role), name) in record.iter().zip(&columns.roles).zip(&columns.names) {
             match *role {
                 Role::Ignored => {}
-                Role::Input(_) => {
-                    let value = number(text).map_err(|problem| refused(Some(column), problem))?;
-                    table.inputs.push(value);
+                Role::Number => {
+                    let column = inputs.next().expect("an input has a column");
+                    if is_missing_number(text) {
+                        column.gaps.push(row, text);
+                        numbers.push(f64::NAN);
+                        continue;
+                    }
+                    let value = point.read(text, line).and_then(|numeral| {
+                        number(&numeral).map_err(|problem| problem + &advice(text, name, &dialect))
+                    });
+                    let value = value.map_err(|problem| refused(name, problem))?;
+                    numbers.push(value);
                 }
-                Role::Target(_) if text.is_empty() => {
-                    return Err(refused(Some(column), "it is empty".to_owned()));
+                Role::Category => {
+                    let column = inputs.next().expect("an input has a column");
+                    if let InputKind::Category(texts) = &mut column.kind {
+                        push(texts, text, spec);
+                    }
                 }
-                Role::Target(target) => table.targets[target].push(text),
+                Role::Target(target) => {
+                    let text = point.read(text, line);
+                    let text = text.map_err(|problem| refused(name, problem))?;
+                    push(&mut table.targets[target], &text, spec);
+                }
             }
         }
-        table.lines.push(line);
+        places.push(Place::Line(line));
     }
-    Ok(table)
+    table.places = Some(places);
+    table.numbers = Numbers::Double(numbers);
+    let decimal = point.settled(file)?;
+    if table.num_rows() == 0 {
+        return Err(refuse(file, "it has no samples"));
+    }
+    let index = std::mem::take(&mut columns.index);
+    let left_out = leave_out_index(&mut table, spec, index)?;
+    table.notes.extend(dialect.note(decimal));
+    missing::settle(&mut table, spec)?;
+    let resolved = FileSpec {
+        delimiter: Some(char::from(dialect.delimiter)),
+        decimal: Some(decimal),
+        left_out: Some(spec.left_out.clone().unwrap_or(left_out)),
+        categorical: categorical(&table),
+        ..spec.clone()
+    };
+    Ok(ReadFile {
+        table,
+        resolved,
+        unknown: columns.unknown,
+    })
 }
 
-fn unreadable(file: &Path, error: &csv::Error) -> DatasetError {
-    let problem = match error.kind() {
-        csv::ErrorKind::Utf8 { err, .. } => format!("it is no UTF-8 text ({err})"),
-        _ => error.to_string(),
-    };
-    match error.position() {
-        Some(position) => DatasetError::Refused {
-            file: file.to_owned(),
-            place: Some(Place::Line(position.line())),
-            column: None,
-            problem,
-        },
-        None => refuse(file, problem),
+/// The names of the inputs that are categories.
+pub(super) fn categorical(table: &RawTable) -> Vec<String> {
+    let categories = table
+        .inputs
+        .iter()
+        .filter(|column| matches!(column.kind, InputKind::Category(_)));
+    categories.map(|column| column.name.clone()).collect()
+}
+
+/// A table of those columns without a row.
+pub(super) fn empty_table(file: &Path, columns: &Columns, spec: &FileSpec) -> RawTable {
+    let mut num_numbers = 0;
+    let mut inputs = Vec::new();
+    for (name, role) in columns.names.iter().zip(&columns.roles) {
+        let kind = match role {
+            Role::Number => {
+                num_numbers += 1;
+                InputKind::Number(num_numbers - 1)
+            }
+            Role::Category => InputKind::Category(TextColumn::new(name.clone())),
+            Role::Target(_) | Role::Ignored => continue,
+        };
+        inputs.push(InputColumn {
+            name: name.clone(),
+            kind,
+            gaps: Gaps::default(),
+        });
     }
+    RawTable {
+        file: file.to_owned(),
+        target_file: None,
+        places: None,
+        inputs,
+        image: None,
+        numbers: Numbers::Double(Vec::new()),
+        num_numbers,
+        targets: spec.targets.iter().cloned().map(TextColumn::new).collect(),
+        notes: Vec::new(),
+    }
+}
+
+fn push(column: &mut TextColumn, text: &str, spec: &FileSpec) {
+    match is_missing(text, spec) {
+        true => column.push_gap(text),
+        false => column.push(text),
+    }
+}
+
+/// Looks through the file for inputs that are not numbers throughout.
+fn take_texts_for_categories(
+    file: &Path,
+    text: &str,
+    dialect: &Dialect,
+    columns: &mut Columns,
+) -> Result<(), DatasetError> {
+    let mut records = Records::new(file, text, dialect);
+    let mut record = StringRecord::new();
+    records.read(&mut record)?;
+    while let Some(line) = records.read(&mut record)? {
+        check_record(file, &record, line, columns, &records)?;
+        for (text, role) in record.iter().zip(&mut columns.roles) {
+            let is_number = || is_missing_number(text) || dialect.reads_as_number(text);
+            if *role == Role::Number && !is_number() {
+                *role = Role::Category;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a record is a row: neither shorter nor longer, nor several that a quote made one.
+fn check_record(
+    file: &Path,
+    record: &StringRecord,
+    line: u64,
+    columns: &Columns,
+    records: &Records<'_>,
+) -> Result<(), DatasetError> {
+    let refused = |problem: String| DatasetError::Refused {
+        file: file.to_owned(),
+        place: Some(Place::Line(line)),
+        column: None,
+        problem,
+    };
+    if let Some(swallowed) = records.swallowed_line(columns) {
+        return Err(refused(format!(
+            "a quote that opens here takes in line {swallowed}, which looks like a row of its own: \
+             close the quote, or write it twice where it is part of a value"
+        )));
+    }
+    if record.len() != columns.names.len() {
+        return Err(refused(format!(
+            "it has {} values, the first line names {} columns",
+            record.len(),
+            columns.names.len()
+        )));
+    }
+    Ok(())
+}
+
+/// What can be done about a text in a column of numbers.
+fn advice(text: &str, column: &str, dialect: &Dialect) -> String {
+    if text.is_empty() || text.parse::<f64>().is_ok() {
+        return format!(" (--ignore {} leaves the column out)", as_argument(column));
+    }
+    let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+    let only = |others: &str| {
+        let fits = |c: char| c.is_ascii_digit() || others.contains(c);
+        has_digit && text.chars().all(fits)
+    };
+    if only("+-.:/TZ ") && text.matches(['-', ':', '/']).count() >= 2 {
+        return format!(
+            ": a date or a time has to become a number, as of seconds, or go (--ignore {})",
+            as_argument(column)
+        );
+    }
+    if only("+-.,%\u{a0} ") && text.contains('%') {
+        return ": write percentages without the sign".to_owned();
+    }
+    if only("+-.,'_ \u{a0}") {
+        let decimal = match dialect.delimiter {
+            b',' if text.matches(',').count() == 1 => {
+                ", or, if the comma is the decimal point, say --decimal ,"
+            }
+            _ => "",
+        };
+        return format!(": write numbers without separators of thousands{decimal}");
+    }
+    let column = as_argument(column);
+    format!(
+        ": --categorical {column} takes the column as categories (--categorical alone every column \
+         of texts), --ignore {column} leaves it out"
+    )
 }

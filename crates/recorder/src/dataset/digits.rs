@@ -37,6 +37,7 @@ pub(super) fn load() -> Result<Dataset, DatasetError> {
         class_names: (0..NUM_CLASSES).map(|class| class.to_string()).collect(),
         target_names: Vec::new(),
         image: Some(IMAGE),
+        notes: Vec::new(),
     })
 }
 

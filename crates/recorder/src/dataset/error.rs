@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::DatasetKind;
+use super::{DatasetKind, FileFormat};
 
 /// Why a data set cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +12,9 @@ pub enum DatasetError {
     /// No such data set is built in, nor is it a file's format.
     #[error(
         "there is no data set {0:?}: name one of {names}, or a file, as csv:iris.csv, \
-         parquet:iris.parquet or idx:mnist",
-        names = DatasetKind::ALL.map(DatasetKind::as_str).join(", ")
+         parquet:iris.parquet or idx:mnist{hint}",
+        names = DatasetKind::ALL.map(DatasetKind::as_str).join(", "),
+        hint = with_format(.0)
     )]
     UnknownKind(String),
     /// What was asked for does not go together.
@@ -40,6 +41,19 @@ pub enum DatasetError {
         /// What the file system said.
         source: io::Error,
     },
+    /// The file that a run's data was read from cannot be read, and none with the same bytes was found
+    /// about the run.
+    #[error(
+        "cannot read the data {}, and found no file of its name and checksum near the run or here: \
+         --data FILE says where it is now",
+        file.display()
+    )]
+    Moved {
+        /// The file.
+        file: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
     /// A file says something that cannot be learned from.
     #[error("{}{}{}: {problem}", file.display(), after_comma(place), in_column(column))]
     Refused {
@@ -54,7 +68,7 @@ pub enum DatasetError {
     },
     /// The data set is there, but it is not the one that was described.
     #[error(
-        "the data set {name} is not the one that was recorded: its {field} is {found}, the run says {expected}"
+        "the data set {name} is not the one that was recorded: its {field} is {found}, the run says {expected}{advice}"
     )]
     Changed {
         /// The data set's name, or its file.
@@ -65,6 +79,8 @@ pub enum DatasetError {
         found: String,
         /// What it was.
         expected: String,
+        /// What to do, where something can be done.
+        advice: &'static str,
     },
 }
 
@@ -84,6 +100,22 @@ impl fmt::Display for Place {
             Self::Row(row) => write!(f, "row {row} (from 0)"),
         }
     }
+}
+
+/// The file that somebody may have meant who left out what it is, as a part of a sentence.
+fn with_format(text: &str) -> String {
+    const ENDINGS: [(&str, FileFormat); 5] = [
+        (".csv", FileFormat::Csv),
+        (".tsv", FileFormat::Csv),
+        (".txt", FileFormat::Csv),
+        (".parquet", FileFormat::Parquet),
+        ("ubyte", FileFormat::Idx),
+    ];
+    let name = text.to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let meant = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
+    let meant = meant.map(|(_, format)| format!("{}:{text}", format.as_str()));
+    trace::did_you_mean(meant.as_deref())
 }
 
 fn after_comma(place: &Option<Place>) -> String {

@@ -1,196 +1,194 @@
-//! From a file of data to samples: what its targets mean, what is held out, how numbers are scaled.
+//! From a file of data to samples: what is held out, what the network sees, and what `run.json` says
+//! of it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use trace::{Crc32c, DatasetInfo};
 
-use super::raw::{RawTable, TargetColumn, number, refuse};
-use super::spec::{DEFAULT_HELD_OUT_SHARE, FileFormat, FileSpec, HeldOutRule, Scale, Task};
+use super::raw::{RawTable, ReadFile, as_argument, refuse};
+use super::scaling::{Layout, Rows, Scaling, Standard, Taken, indistinct};
+use super::spec::{DEFAULT_HELD_OUT_SHARE, FileFormat, FileSpec, HeldOutRule, Missing, Scale};
+use super::split::{draw_held_out, strata};
+use super::targets::{RawTargets, Scheme, infer};
 use super::{Dataset, DatasetError, Samples, TargetRows, Targets, Training, csv, idx, parquet};
-use crate::random::{HostRng, Purpose};
-
-/// Whole numbers are taken for classes where there are no more than this many different ones.
-pub const MAX_INFERRED_CLASSES: usize = 20;
-
-/// What pixels are divided by.
-const MAX_PIXEL: f32 = 255.0;
 
 /// What `run.json` says beyond what every data set has: enough to make the same samples again, and
 /// to prepare others as these were.
-#[derive(Serialize)]
-struct Details<'a> {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Details {
     /// Complete: nothing is left to what the data looks like.
-    options: &'a FileSpec,
-    inputs: Columns,
-    targets: Columns,
+    pub(super) options: FileSpec,
+    /// How numbers were taken from the file.
+    #[serde(default)]
+    values: Taken,
+    inputs: Prepared,
+    targets: Prepared,
 }
 
-#[derive(Serialize)]
-struct Columns {
+/// What was done to some columns.
+#[derive(Debug, Serialize, Deserialize)]
+struct Prepared {
     /// Empty where they have no names.
     names: Vec<String>,
-    /// What was done to them, column by column; absent where that was no standardisation.
+    /// Column by column; absent where there was no standardisation.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     standard: Option<Standard>,
+    /// What stands in for missing values, column by column; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fill: Option<Vec<f64>>,
 }
 
 /// What `run.json` says of how the file was read.
 ///
 /// # Errors
 /// If that is not there, or is not understood.
-pub(super) fn options_of(info: &DatasetInfo) -> Result<FileSpec, DatasetError> {
-    #[derive(Deserialize)]
-    struct Options {
-        options: FileSpec,
-    }
+pub(super) fn details_of(info: &DatasetInfo) -> Result<Details, DatasetError> {
     let details = info.details.clone().unwrap_or_default();
-    let options: Result<Options, _> = serde_json::from_value(details);
-    options.map(|details| details.options).map_err(|error| {
-        let source = &info.source;
-        DatasetError::Options(format!(
-            "run.json does not say how {source} was read: {error}"
-        ))
-    })
+    let details: Result<Details, _> = serde_json::from_value(details);
+    let mut details = details.map_err(|error| not_said(info, &error.to_string()))?;
+    // Runs of versions that knew no more are read as those read them.
+    let options = &mut details.options;
+    options.left_out.get_or_insert_with(Vec::new);
+    if options.format == FileFormat::Csv {
+        options.delimiter.get_or_insert(',');
+        options.decimal.get_or_insert('.');
+    }
+    Ok(details)
+}
+
+fn not_said(info: &DatasetInfo, problem: &str) -> DatasetError {
+    let source = &info.source;
+    DatasetError::Options(format!(
+        "run.json does not say how {source} was read: {problem}"
+    ))
+}
+
+/// What of a data set's description does not depend on where its files are.
+pub(super) fn without_places(info: &DatasetInfo) -> DatasetInfo {
+    let mut info = info.clone();
+    let Ok(mut details) = details_of(&info) else {
+        return info;
+    };
+    for path in details.options.paths_mut() {
+        *path = PathBuf::new();
+    }
+    if let Some(HeldOutRule::File(_)) = details.options.held_out {
+        info.held_out = "all of a file".to_owned();
+    }
+    info.source = String::new();
+    info.details = serde_json::to_value(&details).ok();
+    info
 }
 
 pub(super) fn load(spec: &FileSpec, seed: u64) -> Result<Dataset, DatasetError> {
-    spec.check()?;
-    let Files {
-        train,
-        held_out,
-        crc32c,
-        mut resolved,
-    } = Files::read(spec)?;
-    let task = spec.task.map_or_else(|| infer(&train), Ok)?;
-    let scheme = Scheme::derive(task, &train)?;
-    let targets = scheme.encode(&train)?;
-    let names = |columns: &[TargetColumn]| columns.iter().map(|c| c.name.clone()).collect();
-    let (input_names, target_names): (_, Vec<String>) =
-        (train.input_names.clone(), names(&train.targets));
-
-    let image = train.image;
-
-    let (mut train, mut held_out, rule) = match held_out {
-        Some(held_out) => {
-            same_columns(&train, &held_out)?;
-            let rule = format!("all of {}", absolute(&held_out.file)?.display());
-            let of_held_out = scheme.encode(&held_out)?;
-            let held_out = Samples::new(held_out.inputs, held_out.num_inputs, of_held_out);
-            let train = Samples::new(train.inputs, train.num_inputs, targets);
-            (train, held_out, rule)
-        }
-        None => {
-            let share = match spec.held_out {
-                Some(HeldOutRule::Share(share)) => share,
-                _ => DEFAULT_HELD_OUT_SHARE,
-            };
-            resolved.held_out = Some(HeldOutRule::Share(share));
-            let strata = strata(&targets);
-            let by_class = if strata.len() > 1 { ", by class" } else { "" };
-            let rule = format!("{share} drawn with the seed{by_class}");
-            let drawn = draw_held_out(strata, share, seed);
-            if drawn.is_empty() {
-                let problem = "it has too few samples to hold any of them out";
-                return Err(refuse(&train.file, problem));
-            }
-            let all = Samples::new(train.inputs, train.num_inputs, targets);
-            let kept: Vec<usize> = (0..all.len())
-                .filter(|row| drawn.binary_search(row).is_err())
-                .collect();
-            (all.select(&kept), all.select(&drawn), rule)
-        }
-    };
-
-    let scale = spec.scale();
-    let of_inputs = scale_inputs(scale, &mut train, &mut held_out);
-    let of_targets = scale_targets(scale, &mut train.targets, &mut held_out.targets);
-    resolved.task = Some(task);
-    resolved.scale = Some(scale);
-    let details = Details {
-        options: &resolved,
-        inputs: Columns {
-            names: input_names,
-            standard: of_inputs,
-        },
-        targets: Columns {
-            names: target_names.clone(),
-            standard: of_targets,
-        },
-    };
-    let details = serde_json::to_value(&details).expect("paths are texts, as was checked");
-    Ok(Dataset {
-        info: DatasetInfo {
-            kind: spec.format.as_str().to_owned(),
-            source: resolved.path.display().to_string(),
-            crc32c,
-            num_train: train.len() as u64,
-            num_held_out: held_out.len() as u64,
-            held_out: rule,
-            details: Some(details),
-        },
-        training: Training::Fixed(train),
-        held_out,
-        class_names: scheme.class_names(),
-        target_names,
-        image,
-    })
+    Opened::open(spec)?.prepare(seed, None)
 }
 
-/// What the files say, and how they were read: with every path absolute, and every file named.
-struct Files {
-    train: RawTable,
-    held_out: Option<RawTable>,
-    /// Of the bytes of all files: samples, their labels, held-out ones, and theirs.
-    crc32c: Crc32c,
+/// The bytes of the files that are asked for.
+pub(super) struct Opened {
+    spec: FileSpec,
+    /// With every path absolute, and every file named.
     resolved: FileSpec,
+    /// Samples, their labels where those have a file, held-out ones, and theirs.
+    files: Vec<(PathBuf, Vec<u8>)>,
+    crc32c: Crc32c,
 }
 
-impl Files {
-    fn read(spec: &FileSpec) -> Result<Self, DatasetError> {
-        let mut crc32c = Crc32c::of(&[]);
-        let mut bytes = |file: &Path| {
-            let bytes = std::fs::read(file).map_err(|source| DatasetError::Read {
-                file: file.to_owned(),
-                source,
-            })?;
-            crc32c = crc32c.append(&bytes);
-            Ok(bytes)
-        };
-        let mut resolved = FileSpec {
-            path: absolute(&spec.path)?,
-            ..spec.clone()
-        };
-        let (train, held_out) = match spec.format {
+impl Opened {
+    /// Reads the files.
+    pub(super) fn open(spec: &FileSpec) -> Result<Self, DatasetError> {
+        spec.check()?;
+        let mut resolved = spec.clone();
+        let mut paths = Vec::new();
+        match spec.format {
             FileFormat::Idx => {
                 let (train, held_out) = idx::find(spec)?;
-                resolved.labels = Some(absolute(&train.labels)?);
+                resolved.labels = Some(train.labels.clone());
                 if let Some(pair) = &held_out {
-                    resolved.held_out = Some(HeldOutRule::File(absolute(&pair.images)?));
-                    resolved.held_out_labels = Some(absolute(&pair.labels)?);
+                    resolved.held_out = Some(HeldOutRule::File(pair.images.clone()));
+                    resolved.held_out_labels = Some(pair.labels.clone());
                 }
-                let mut read = |pair: idx::Pair| {
-                    let (images, labels) = (bytes(&pair.images)?, bytes(&pair.labels)?);
-                    idx::read(&pair, &images, &labels)
-                };
-                (read(train)?, held_out.map(read).transpose()?)
+                for pair in [Some(train), held_out].into_iter().flatten() {
+                    paths.extend([pair.images, pair.labels]);
+                }
             }
             FileFormat::Csv | FileFormat::Parquet => {
-                let mut read = |file: &Path| {
-                    let bytes = bytes(file)?;
-                    match spec.format {
-                        FileFormat::Csv => csv::read(file, &bytes, spec),
-                        _ => parquet::read(file, bytes.into(), spec),
-                    }
+                paths.push(spec.path.clone());
+                if let Some(HeldOutRule::File(file)) = &spec.held_out {
+                    paths.push(file.clone());
+                }
+            }
+        }
+        for path in resolved.paths_mut() {
+            *path = absolute(path)?;
+        }
+        let mut crc32c = Crc32c::of(&[]);
+        let mut files = Vec::with_capacity(paths.len());
+        for path in paths {
+            let bytes = read(&path)?;
+            crc32c = crc32c.append(&bytes);
+            files.push((path, bytes));
+        }
+        Ok(Self {
+            spec: spec.clone(),
+            resolved,
+            files,
+            crc32c,
+        })
+    }
+
+    /// The checksum of all bytes, one file after the other.
+    pub(super) fn crc32c(&self) -> Crc32c {
+        self.crc32c
+    }
+
+    /// What the files say: what is trained on, and what is held out where that is a file's.
+    fn tables(&mut self) -> Result<(RawTable, Option<RawTable>), DatasetError> {
+        let mut files = std::mem::take(&mut self.files).into_iter();
+        let mut next = || files.next();
+        let expected = "every file was opened";
+        let (train, held_out) = match self.spec.format {
+            FileFormat::Idx => {
+                let mut pair = || -> Result<Option<RawTable>, DatasetError> {
+                    let Some((images, of_images)) = next() else {
+                        return Ok(None);
+                    };
+                    let (labels, of_labels) = next().expect(expected);
+                    let pair = idx::Pair { images, labels };
+                    idx::read(&pair, &of_images, &of_labels).map(Some)
                 };
-                let train = read(&spec.path)?;
-                let held_out = match &spec.held_out {
-                    Some(HeldOutRule::File(file)) => {
-                        resolved.held_out = Some(HeldOutRule::File(absolute(file)?));
-                        Some(read(file)?)
+                (pair()?.expect(expected), pair()?)
+            }
+            format => {
+                let read = |file: &Path, bytes: Vec<u8>, spec: &FileSpec| match format {
+                    FileFormat::Csv => csv::read(file, bytes, spec),
+                    _ => parquet::read(file, bytes.into(), spec),
+                };
+                let (file, bytes) = next().expect(expected);
+                let ReadFile {
+                    table: train,
+                    resolved: how,
+                    mut unknown,
+                } = read(&file, bytes, &self.spec)?;
+                let held_out = match next() {
+                    Some((file, bytes)) => {
+                        let held_out = read(&file, bytes, &how)?;
+                        let is_unknown = |name: &String| {
+                            held_out.unknown.iter().any(|(unknown, _)| unknown == name)
+                        };
+                        unknown.retain(|(name, _)| is_unknown(name));
+                        Some(held_out.table)
                     }
-                    _ => None,
+                    None => None,
+                };
+                if let Some((_, error)) = unknown.into_iter().next() {
+                    return Err(error);
+                }
+                self.resolved = FileSpec {
+                    path: std::mem::take(&mut self.resolved.path),
+                    held_out: self.resolved.held_out.take(),
+                    ..how
                 };
                 (train, held_out)
             }
@@ -200,13 +198,241 @@ impl Files {
                 return Err(refuse(&table.file, "it has no samples"));
             }
         }
-        Ok(Self {
-            train,
-            held_out,
-            crc32c,
-            resolved,
+        Ok((train, held_out))
+    }
+
+    /// Makes samples of what the files say: as `recorded` has it, where a run is read again.
+    pub(super) fn prepare(
+        mut self,
+        seed: u64,
+        recorded: Option<&Details>,
+    ) -> Result<Dataset, DatasetError> {
+        let (train, held_out) = self.tables()?;
+        let spec = &self.spec;
+        let task = spec.task.map_or_else(|| infer(&train), Ok)?;
+        let scheme = Scheme::derive(task, &train)?;
+        let targets = scheme.encode(&train)?;
+        let layout = Layout::of(&train);
+        let rows = layout.rows(&train)?;
+        let mut notes = train.notes.clone();
+        notes.extend(layout.notes());
+
+        let num_rows = train.num_rows();
+        let (trained_on, of_held_out, rule) = match &held_out {
+            Some(table) => {
+                same_columns(&train, table)?;
+                let rule = format!("all of {}", absolute(&table.file)?.display());
+                (
+                    (0..num_rows).collect(),
+                    (0..table.num_rows()).collect(),
+                    rule,
+                )
+            }
+            None => {
+                let share = match spec.held_out {
+                    Some(HeldOutRule::Share(share)) => share,
+                    _ => DEFAULT_HELD_OUT_SHARE,
+                };
+                self.resolved.held_out = Some(HeldOutRule::Share(share));
+                let strata = strata(&targets, num_rows);
+                let by_class = if strata.len() > 1 { ", by class" } else { "" };
+                let rule = format!("{share} drawn with the seed{by_class}");
+                let drawn = draw_held_out(strata, share, seed);
+                if drawn.is_empty() {
+                    let problem = "it has too few samples to hold any of them out";
+                    return Err(refuse(&train.file, problem));
+                }
+                let is_kept = |row: &usize| drawn.binary_search(row).is_err();
+                let kept: Vec<usize> = (0..num_rows).filter(is_kept).collect();
+                (kept, drawn, rule)
+            }
+        };
+
+        let scale = spec.scale();
+        let scaling = match recorded {
+            Some(details) => details.scaling(scale, layout.width()),
+            None => Some(Scaling::fit(
+                &layout,
+                &rows,
+                &trained_on,
+                (scale, spec.missing),
+            )),
+        };
+        let scaling = scaling.ok_or_else(|| {
+            DatasetError::Options(format!(
+                "run.json does not say how the {} inputs of {} were prepared",
+                layout.width(),
+                train.file.display()
+            ))
+        })?;
+        check_fill(&train, &layout, &scaling)?;
+        let (held_rows, held_targets) = match &held_out {
+            Some(table) => {
+                let prefix = |note: &String| format!("{}: {note}", table.file.display());
+                notes.extend(table.notes.iter().map(prefix));
+                (layout.rows(table)?, Some(scheme.encode(table)?))
+            }
+            None => (layout.rows(&train)?, None),
+        };
+        if spec.format != FileFormat::Idx && scale != Scale::Standard {
+            notes.extend(indistinct(&layout, &rows, num_rows).iter().map(|name| {
+                format!(
+                    "warning: values of {name:?} differ and are one once they are 32-bit floats, \
+                     which is what the network sees: --scale standard tells them apart"
+                )
+            }));
+        }
+        let make = |targets: Targets, rows: &Rows<'_>, chosen: &[usize]| {
+            let inputs = scaling.apply(&layout, rows, chosen)?;
+            Ok::<_, DatasetError>(Samples::new(inputs, layout.width(), targets))
+        };
+        let of_targets = match recorded {
+            Some(details) => details.targets.standard.clone(),
+            None => standard_of(&targets, &trained_on, scale),
+        };
+        let finish = |targets: &RawTargets, chosen: &[usize]| {
+            chosen_targets(targets, chosen, of_targets.as_ref(), scaling.taken)
+        };
+        let train_samples = make(finish(&targets, &trained_on), &rows, &trained_on)?;
+        let of_held = held_targets.as_ref().unwrap_or(&targets);
+        let held_samples = make(finish(of_held, &of_held_out), &held_rows, &of_held_out)?;
+
+        self.resolved.task = Some(task);
+        self.resolved.scale = Some(scale);
+        let target_names: Vec<String> = train.targets.iter().map(|t| t.name.clone()).collect();
+        let details = Details {
+            options: self.resolved,
+            values: scaling.taken,
+            inputs: Prepared {
+                names: layout.names(),
+                standard: scaling.standard.clone(),
+                fill: scaling.fill.clone(),
+            },
+            targets: Prepared {
+                names: target_names.clone(),
+                standard: of_targets,
+                fill: None,
+            },
+        };
+        let source = details.options.path.display().to_string();
+        let kind = details.options.format.as_str().to_owned();
+        let details = serde_json::to_value(&details).expect("paths are texts, as was checked");
+        Ok(Dataset {
+            info: DatasetInfo {
+                kind,
+                source,
+                crc32c: self.crc32c,
+                num_train: train_samples.len() as u64,
+                num_held_out: held_samples.len() as u64,
+                held_out: rule,
+                details: Some(details),
+            },
+            training: Training::Fixed(train_samples),
+            held_out: held_samples,
+            class_names: scheme.class_names(),
+            target_names,
+            image: train.image,
+            notes,
         })
     }
+}
+
+impl Details {
+    /// What was done to so many inputs; none where the description is of others.
+    fn scaling(&self, scale: Scale, width: usize) -> Option<Scaling> {
+        let Prepared { standard, fill, .. } = &self.inputs;
+        let fits = |values: &Vec<f64>| values.len() == width;
+        let is_whole = match standard {
+            Some(Standard { mean, std }) => fits(mean) && fits(std),
+            None => scale != Scale::Standard,
+        };
+        let has_fill = match fill {
+            Some(fill) => fits(fill),
+            None => self.options.missing != Missing::Mean,
+        };
+        (is_whole && has_fill).then(|| Scaling {
+            taken: self.values,
+            scale,
+            standard: standard.clone(),
+            fill: fill.clone(),
+        })
+    }
+}
+
+/// Checks that every column has a value to stand in for those that are missing.
+fn check_fill(table: &RawTable, layout: &Layout, scaling: &Scaling) -> Result<(), DatasetError> {
+    let fill = scaling.fill.iter().flatten();
+    match layout
+        .names()
+        .into_iter()
+        .zip(fill)
+        .find(|(_, mean)| mean.is_nan())
+    {
+        None => Ok(()),
+        Some((name, _)) => {
+            let problem = format!(
+                "no sample that is trained on has a value of it, so there is no mean: --ignore {} \
+                 leaves the column out",
+                as_argument(&name)
+            );
+            Err(DatasetError::Refused {
+                file: table.file.clone(),
+                place: None,
+                column: Some(name),
+                problem,
+            })
+        }
+    }
+}
+
+/// How numbers that are predicted are standardised, as inputs are: Adam would take long to come near
+/// those that are far from 0.
+fn standard_of(targets: &RawTargets, trained_on: &[usize], scale: Scale) -> Option<Standard> {
+    match (targets, scale) {
+        (RawTargets::Values { values, width }, Scale::Standard) => {
+            Some(Standard::fit(*width, trained_on, |row, out| {
+                out.copy_from_slice(&values[row * width..(row + 1) * width]);
+            }))
+        }
+        _ => None,
+    }
+}
+
+fn chosen_targets(
+    targets: &RawTargets,
+    chosen: &[usize],
+    standard: Option<&Standard>,
+    taken: Taken,
+) -> Targets {
+    match targets {
+        RawTargets::Ready(targets) => targets.select(chosen),
+        RawTargets::Values { values, width } => {
+            let row = |&row: &usize| &values[row * width..(row + 1) * width];
+            let mut chosen: Vec<f64> = chosen.iter().flat_map(row).copied().collect();
+            if taken == Taken::F32 {
+                chosen
+                    .iter_mut()
+                    .for_each(|value| *value = f64::from(*value as f32));
+            }
+            if let Some(standard) = standard {
+                standard.apply(&mut chosen);
+            }
+            Targets::Values(TargetRows {
+                values: chosen.into_iter().map(|value| value as f32).collect(),
+                width: *width,
+            })
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DatasetError> {
+    if path.is_dir() {
+        return Err(refuse(path, "it is a directory: name one file"));
+    }
+    std::fs::read(path).map_err(|source| DatasetError::Read {
+        file: path.to_owned(),
+        source,
+    })
 }
 
 /// The path from the root, so that a replay finds the file from anywhere.
@@ -226,366 +452,49 @@ fn absolute(path: &Path) -> Result<PathBuf, DatasetError> {
 
 fn same_columns(train: &RawTable, held_out: &RawTable) -> Result<(), DatasetError> {
     let source = train.file.display();
-    if train.num_inputs != held_out.num_inputs {
-        let (found, expected) = (held_out.num_inputs, train.num_inputs);
-        let problem = format!("a sample has {found} inputs, in {source} it has {expected}");
+    if train.inputs.len() != held_out.inputs.len() {
+        let (found, expected) = (held_out.inputs.len(), train.inputs.len());
+        let problem = format!(
+            "a sample has {found} inputs, in {source} it has {expected}{}",
+            difference(train, held_out)
+        );
         return Err(refuse(&held_out.file, problem));
     }
-    let names = held_out.input_names.iter().zip(&train.input_names);
-    for (found, expected) in names {
+    let columns = held_out.inputs.iter().zip(&train.inputs);
+    for (found, expected) in columns {
+        let (found, expected) = (&found.name, &expected.name);
         if found != expected {
-            let problem = format!("column {found:?} stands where {source} has {expected:?}");
+            let problem = format!(
+                "column {found:?} stands where {source} has {expected:?}: both need the same columns \
+                 in the same order"
+            );
             return Err(refuse(&held_out.file, problem));
         }
     }
     Ok(())
 }
 
-/// What the targets look like.
-fn infer(table: &RawTable) -> Result<Task, DatasetError> {
-    let is_number = |value: &String| number(value).is_ok();
-    for target in &table.targets {
-        let numbers = target
-            .values
+/// Which column one of two tables has and the other has not, as a part of a sentence.
+fn difference(train: &RawTable, held_out: &RawTable) -> String {
+    let names = |table: &RawTable| -> std::collections::HashSet<String> {
+        table
+            .inputs
             .iter()
-            .filter(|value| is_number(value))
-            .count();
-        let text = target.values.iter().position(|value| !is_number(value));
-        if let (Some(code), true) = (text, numbers > 0 || table.targets.len() > 1) {
-            let value = &target.values[code];
-            let problem = match table.targets.len() {
-                1 => format!(
-                    "{value:?} is no number, as others in the column are: if they are classes, \
-                     say --task classification"
-                ),
-                _ => format!(
-                    "{value:?} is no number: several targets are numbers, or labels that are 0 or 1"
-                ),
-            };
-            return Err(table.refuse_target(target, code, problem));
-        }
-    }
-    let all = |of_value: fn(f32) -> bool| {
-        let mut values = table.targets.iter().flat_map(|target| &target.values);
-        values.all(|value| number(value).is_ok_and(of_value))
+            .map(|column| column.name.clone())
+            .collect()
     };
-    if let [target] = &table.targets[..] {
-        let whole =
-            all(|value| value.fract() == 0.0) && target.values.len() <= MAX_INFERRED_CLASSES;
-        let texts = !target.values.iter().all(is_number);
-        return Ok(match target.values.len() {
-            _ if !whole && !texts => Task::Regression,
-            2 => Task::Binary,
-            _ => Task::Classification,
-        });
-    }
-    Ok(match all(|value| value == 0.0 || value == 1.0) {
-        true => Task::MultiLabel,
-        false => Task::Regression,
-    })
-}
-
-/// How texts become targets: follows from the samples that are trained on.
-enum Scheme {
-    Classes(Classes),
-    /// Two classes; none for probabilities.
-    Binary(Option<Classes>),
-    Labels,
-    Values,
-}
-
-/// Classes in their order: numbers by size, texts by their letters.
-struct Classes {
-    names: Vec<String>,
-    are_numbers: bool,
-    index: HashMap<String, i32>,
-}
-
-impl Classes {
-    fn of(target: &TargetColumn) -> Self {
-        let mut names = target.values.clone();
-        let size = |name: &String| name.parse::<f64>().unwrap_or(f64::NAN);
-        let are_numbers = names.iter().all(|name| size(name).is_finite());
-        if are_numbers {
-            names.sort_by(|a, b| size(a).total_cmp(&size(b)));
-            // 1 and 1.0 are one class.
-            names.dedup_by(|a, b| size(a) == size(b));
-        } else {
-            names.sort();
-        }
-        let mut classes = Self {
-            names,
-            are_numbers,
-            index: HashMap::new(),
-        };
-        let keys = classes.names.iter().zip(0..);
-        let keys = keys.map(|(name, class)| (classes.key(name), class));
-        classes.index = keys.collect();
-        classes
-    }
-
-    fn key(&self, text: &str) -> String {
-        match text.parse::<f64>() {
-            Ok(number) if self.are_numbers => number.to_string(),
-            _ => text.to_owned(),
-        }
-    }
-
-    fn find(&self, text: &str) -> Option<i32> {
-        self.index.get(&self.key(text)).copied()
-    }
-}
-
-impl Scheme {
-    fn derive(task: Task, table: &RawTable) -> Result<Self, DatasetError> {
-        let target = &table.targets[0];
-        let classes = || {
-            let classes = Classes::of(target);
-            match classes.names.len() {
-                1 => {
-                    let problem = format!("all samples are of one class, {:?}", target.values[0]);
-                    Err(table.refuse_column(target, problem))
-                }
-                num if num == table.num_rows() && num > 2 => {
-                    let problem = "no two samples are of one class: there is nothing to learn";
-                    Err(table.refuse_column(target, problem.to_owned()))
-                }
-                _ => Ok(classes),
-            }
-        };
-        Ok(match task {
-            Task::Classification => Self::Classes(classes()?),
-            Task::Binary => {
-                let fraction = |text: &String| number(text).is_ok_and(|n| n.fract() != 0.0);
-                let beyond = target
-                    .values
-                    .iter()
-                    .position(|text| probability(text).is_err());
-                match beyond {
-                    _ if target.values.len() <= 2 && !target.values.iter().any(fraction) => {
-                        Self::Binary(Some(classes()?))
-                    }
-                    None => Self::Binary(None),
-                    Some(code) => {
-                        let problem = format!(
-                            "{:?} is no probability, and there are {} different values: binary \
-                             needs two classes, or probabilities",
-                            target.values[code],
-                            target.values.len()
-                        );
-                        return Err(table.refuse_target(target, code, problem));
-                    }
-                }
-            }
-            Task::MultiLabel => Self::Labels,
-            Task::Regression => Self::Values,
-        })
-    }
-
-    fn encode(&self, table: &RawTable) -> Result<Targets, DatasetError> {
-        let target = &table.targets[0];
-        let rows = |of_text: fn(&str) -> Result<f32, String>| {
-            let columns = table
-                .targets
-                .iter()
-                .map(|target| by_row(table, target, of_text));
-            let columns: Vec<Vec<f32>> = columns.collect::<Result<_, _>>()?;
-            let row = |row: usize| columns.iter().map(move |column| column[row]);
-            Ok(TargetRows {
-                values: (0..table.num_rows()).flat_map(row).collect(),
-                width: columns.len(),
-            })
-        };
-        Ok(match self {
-            Self::Classes(classes) => Targets::Classes(classes_by_row(table, target, classes)?),
-            Self::Binary(Some(classes)) => {
-                let classes = classes_by_row(table, target, classes)?;
-                Targets::Soft(classes.into_iter().map(|class| class as f32).collect())
-            }
-            Self::Binary(None) => Targets::Soft(by_row(table, target, probability)?),
-            Self::Labels => Targets::Labels(rows(probability)?),
-            Self::Values => Targets::Values(rows(number)?),
-        })
-    }
-
-    fn class_names(&self) -> Vec<String> {
-        match self {
-            Self::Classes(classes) | Self::Binary(Some(classes)) => classes.names.clone(),
-            Self::Binary(None) => vec!["0".to_owned(), "1".to_owned()],
-            Self::Labels | Self::Values => Vec::new(),
-        }
-    }
-}
-
-fn probability(text: &str) -> Result<f32, String> {
-    match number(text)? {
-        value if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err(format!(
-            "{text} is no label: it has to be 0 or 1, or a probability between them"
-        )),
-    }
-}
-
-/// A target's value in each row.
-fn by_row(
-    table: &RawTable,
-    target: &TargetColumn,
-    of_text: fn(&str) -> Result<f32, String>,
-) -> Result<Vec<f32>, DatasetError> {
-    let values = target.values.iter().enumerate().map(|(code, text)| {
-        of_text(text).map_err(|problem| table.refuse_target(target, code, problem))
-    });
-    let values: Vec<f32> = values.collect::<Result<_, _>>()?;
-    Ok(target
-        .codes
-        .iter()
-        .map(|&code| values[code as usize])
-        .collect())
-}
-
-fn classes_by_row(
-    table: &RawTable,
-    target: &TargetColumn,
-    classes: &Classes,
-) -> Result<Vec<i32>, DatasetError> {
-    let of_code = target.values.iter().enumerate().map(|(code, text)| {
-        classes.find(text).ok_or_else(|| {
-            // A number close to another is no misspelling.
-            let names = classes.names.iter().filter(|_| !classes.are_numbers);
-            let closest = trace::closest(text, names.map(String::as_str));
-            let problem = format!(
-                "no sample that is trained on is of class {text:?}{}",
-                trace::did_you_mean(closest)
-            );
-            table.refuse_target(target, code, problem)
-        })
-    });
-    let of_code: Vec<i32> = of_code.collect::<Result<_, _>>()?;
-    Ok(target
-        .codes
-        .iter()
-        .map(|&code| of_code[code as usize])
-        .collect())
-}
-
-/// Rows of which each lot is held out by the same share: those of a class, where there are classes.
-fn strata(targets: &Targets) -> Vec<Vec<usize>> {
-    let class = |row: usize| match targets {
-        Targets::Classes(classes) => classes[row] as usize,
-        Targets::Soft(soft) if soft.iter().all(|&p| p == 0.0 || p == 1.0) => soft[row] as usize,
-        _ => 0,
-    };
-    let mut strata = Vec::new();
-    for row in 0..targets.len() {
-        let class = class(row);
-        if strata.len() <= class {
-            strata.resize_with(class + 1, Vec::new);
-        }
-        strata[class].push(row);
-    }
-    strata
-}
-
-/// Draws the share of all rows that is held out, in ascending order; each lot gives as near to that
-/// share as whole samples allow, and keeps at least one.
-fn draw_held_out(strata: Vec<Vec<usize>>, share: f64, seed: u64) -> Vec<usize> {
-    let num_rows: usize = strata.iter().map(Vec::len).sum();
-    let wanted = ((num_rows as f64 * share).round() as usize).max(1);
-    let most = |lot: &Vec<usize>| lot.len().saturating_sub(1);
-    let mut quotas: Vec<usize> = strata
-        .iter()
-        .map(|lot| ((lot.len() as f64 * share) as usize).min(most(lot)))
-        .collect();
-    // What is left goes to those that came closest to one more; the first on a tie.
-    let mut by_remainder: Vec<usize> = (0..strata.len()).collect();
-    let remainder = |lot: &usize| (strata[*lot].len() as f64 * share).fract();
-    by_remainder.sort_by(|a, b| remainder(b).total_cmp(&remainder(a)));
-    let mut left = wanted.saturating_sub(quotas.iter().sum());
-    for lot in by_remainder {
-        if left > 0 && quotas[lot] < most(&strata[lot]) {
-            quotas[lot] += 1;
-            left -= 1;
-        }
-    }
-    let mut rng = HostRng::for_run(seed, Purpose::HeldOutSplit);
-    let mut drawn = Vec::with_capacity(wanted);
-    for (lot, quota) in strata.iter().zip(quotas) {
-        let order = rng.permutation(lot.len());
-        drawn.extend(order[..quota].iter().map(|&index| lot[index]));
-    }
-    drawn.sort_unstable();
-    drawn
-}
-
-/// Means and standard deviations, column by column.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Standard {
-    mean: Vec<f64>,
-    /// 1 where all values are the same.
-    std: Vec<f64>,
-}
-
-impl Standard {
-    /// Of rows of `width` values.
-    fn fit(values: &[f32], width: usize) -> Self {
-        let num_rows = (values.len() / width) as f64;
-        let mut mean = vec![0.0; width];
-        for row in values.chunks_exact(width) {
-            for (sum, &value) in mean.iter_mut().zip(row) {
-                *sum += f64::from(value);
-            }
-        }
-        mean.iter_mut().for_each(|sum| *sum /= num_rows);
-        let mut std = vec![0.0; width];
-        for row in values.chunks_exact(width) {
-            for ((sum, &value), mean) in std.iter_mut().zip(row).zip(&mean) {
-                *sum += (f64::from(value) - mean).powi(2);
-            }
-        }
-        for std in &mut std {
-            let deviation = (*std / num_rows).sqrt();
-            *std = if deviation > 0.0 { deviation } else { 1.0 };
-        }
-        Self { mean, std }
-    }
-
-    fn apply(&self, values: &mut [f32]) {
-        for row in values.chunks_exact_mut(self.mean.len()) {
-            for ((value, mean), std) in row.iter_mut().zip(&self.mean).zip(&self.std) {
-                *value = ((f64::from(*value) - mean) / std) as f32;
-            }
-        }
-    }
-}
-
-fn scale_inputs(scale: Scale, train: &mut Samples, held_out: &mut Samples) -> Option<Standard> {
-    match scale {
-        Scale::None => None,
-        Scale::Pixels => {
-            let inputs = train.inputs.iter_mut().chain(&mut held_out.inputs);
-            inputs.for_each(|pixel| *pixel /= MAX_PIXEL);
-            None
-        }
-        Scale::Standard => {
-            let standard = Standard::fit(&train.inputs, train.num_inputs);
-            standard.apply(&mut train.inputs);
-            standard.apply(&mut held_out.inputs);
-            Some(standard)
-        }
-    }
-}
-
-/// Numbers that are predicted are standardised as inputs are: Adam would take long to come near
-/// those that are far from 0.
-fn scale_targets(scale: Scale, train: &mut Targets, held_out: &mut Targets) -> Option<Standard> {
-    match (scale, train, held_out) {
-        (Scale::Standard, Targets::Values(train), Targets::Values(held_out)) => {
-            let standard = Standard::fit(&train.values, train.width);
-            standard.apply(&mut train.values);
-            standard.apply(&mut held_out.values);
-            Some(standard)
-        }
-        _ => None,
+    let (of_train, of_held_out) = (names(train), names(held_out));
+    let mut more = held_out.inputs.iter().map(|column| &column.name);
+    let mut fewer = train.inputs.iter().map(|column| &column.name);
+    let more = more.find(|name| !of_train.contains(*name));
+    let fewer = fewer.find(|name| !of_held_out.contains(*name));
+    match (more, fewer) {
+        (Some(name), _) => format!(
+            ": it has also {name:?}, which --ignore {} leaves out",
+            as_argument(name)
+        ),
+        (None, Some(name)) => format!(": it has no {name:?}"),
+        (None, None) => String::new(),
     }
 }
 

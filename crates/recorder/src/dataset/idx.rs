@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::raw::{RawTable, TargetColumn, not_finite, refuse};
+use super::raw::{Gaps, InputColumn, InputKind, Numbers, RawTable, TextColumn, not_finite, refuse};
 use super::{DatasetError, FileSpec, HeldOutRule, ImageShape, Place};
 
 /// What MNIST calls the file of images and that of labels; the separator before `idx` may be a dot.
 const IMAGES: [&str; 2] = ["images-idx3-ubyte", "images.idx3-ubyte"];
+/// How many files an error lists.
+const MAX_LISTED: usize = 10;
 /// Sets that may be held out, as their files begin.
 const TEST_SETS: [&str; 2] = ["t10k", "test"];
 
@@ -30,8 +32,11 @@ pub(super) fn find(spec: &FileSpec) -> Result<(Pair, Option<Pair>), DatasetError
     let in_directory = spec.path.is_dir();
     let images = match in_directory {
         true => find_images(&spec.path, "train").ok_or_else(|| {
-            let problem = "the directory has no train-images-idx3-ubyte, nor one ending in .gz: \
-                           name the file of images itself";
+            let problem = format!(
+                "the directory has no train-images-idx3-ubyte, nor one ending in .gz: name the file \
+                 of images itself{}",
+                those_of_images(&spec.path)
+            );
             refuse(&spec.path, problem)
         })?,
         false => spec.path.clone(),
@@ -59,6 +64,19 @@ fn find_images(directory: &Path, set: &str) -> Option<PathBuf> {
     names
         .map(|name| directory.join(name))
         .find(|file| file.is_file())
+}
+
+/// The files in a directory whose names say that they have images, as a part of a sentence.
+fn those_of_images(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.contains("images")).collect();
+    names.sort();
+    names.truncate(MAX_LISTED);
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" (it has {})", names.join(", ")),
+    }
 }
 
 fn pair(images: PathBuf, labels: Option<&PathBuf>, option: &str) -> Result<Pair, DatasetError> {
@@ -128,25 +146,32 @@ pub(super) fn read(pair: &Pair, images: &[u8], labels: &[u8]) -> Result<RawTable
         let problem = format!("it has {num_labels} labels, {images} has {num_images} images");
         return Err(refuse(&pair.labels, problem));
     }
-    let mut target = TargetColumn::new("label".to_owned());
-    for label in labelled.values {
-        target.push(&label.to_string());
+    let mut target = TextColumn::new("label".to_owned());
+    for label in 0..num_labels {
+        target.push(&labelled.values.get(label).to_string());
     }
+    let num_numbers = decoded.sizes[1..].iter().product();
+    let inputs = (0..num_numbers).map(|index| InputColumn {
+        name: String::new(),
+        kind: InputKind::Number(index),
+        gaps: Gaps::default(),
+    });
     Ok(RawTable {
         file: pair.images.clone(),
         target_file: Some(pair.labels.clone()),
-        lines: Vec::new(),
-        input_names: Vec::new(),
-        num_inputs: decoded.sizes[1..].iter().product(),
+        places: None,
+        inputs: inputs.collect(),
         image: image(&decoded.sizes[1..]),
-        inputs: decoded.values,
+        numbers: decoded.values,
+        num_numbers,
         targets: vec![target],
+        notes: Vec::new(),
     })
 }
 
 struct Decoded {
     sizes: Vec<usize>,
-    values: Vec<f32>,
+    values: Numbers,
 }
 
 fn decode(file: &Path, bytes: &[u8]) -> Result<Decoded, DatasetError> {
@@ -217,11 +242,12 @@ fn decode_from(file: &Path, mut reader: impl Read) -> Result<Decoded, DatasetErr
         }
         Ok(_) => {}
     }
-    let values: Vec<f32> = bytes
+    let values = bytes
         .chunks_exact(size_of_value)
-        .map(|value| to_float(kind, value))
-        .collect();
-    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        .map(|value| to_float(kind, value));
+    // In 32 bits, too, which the network computes in.
+    let is_finite = |value: f64| (value as f32).is_finite();
+    if let Some(index) = values.clone().position(|value| !is_finite(value)) {
         return Err(DatasetError::Refused {
             file: file.to_owned(),
             place: Some(Place::Row((index * size_of_value / size_of_row) as u64)),
@@ -229,18 +255,23 @@ fn decode_from(file: &Path, mut reader: impl Read) -> Result<Decoded, DatasetErr
             problem: not_finite("a value"),
         });
     }
+    let values = match kind {
+        // Of these, not every value is one of 32 bits.
+        0x0c | 0x0e => Numbers::Double(values.collect()),
+        _ => Numbers::Single(values.map(|value| value as f32).collect()),
+    };
     Ok(Decoded { sizes, values })
 }
 
 /// A value of as many bytes as its type has.
-fn to_float(kind: u8, bytes: &[u8]) -> f32 {
+fn to_float(kind: u8, bytes: &[u8]) -> f64 {
     match (kind, bytes) {
-        (0x09, &[value]) => f32::from(value.cast_signed()),
-        (0x0b, &[a, b]) => f32::from(i16::from_be_bytes([a, b])),
-        (0x0c, &[a, b, c, d]) => i32::from_be_bytes([a, b, c, d]) as f32,
-        (0x0d, &[a, b, c, d]) => f32::from_be_bytes([a, b, c, d]),
-        (0x0e, &[a, b, c, d, e, f, g, h]) => f64::from_be_bytes([a, b, c, d, e, f, g, h]) as f32,
-        (_, bytes) => f32::from(bytes[0]),
+        (0x09, &[value]) => f64::from(value.cast_signed()),
+        (0x0b, &[a, b]) => f64::from(i16::from_be_bytes([a, b])),
+        (0x0c, &[a, b, c, d]) => f64::from(i32::from_be_bytes([a, b, c, d])),
+        (0x0d, &[a, b, c, d]) => f64::from(f32::from_be_bytes([a, b, c, d])),
+        (0x0e, &[a, b, c, d, e, f, g, h]) => f64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        (_, bytes) => f64::from(bytes[0]),
     }
 }
 

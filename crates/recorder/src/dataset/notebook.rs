@@ -29,6 +29,7 @@ pub(super) fn load(seed: u64, num_train: usize) -> Dataset {
         class_names: vec!["0".to_owned(), "1".to_owned()],
         target_names: Vec::new(),
         image: None,
+        notes: Vec::new(),
     }
 }
 

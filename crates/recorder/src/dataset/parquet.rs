@@ -4,108 +4,164 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+use serde::Deserialize;
 
-use super::raw::{RawTable, Role, TargetColumn, not_finite, refuse, roles};
+use super::columns::{Columns, Role, leave_out_index};
+use super::csv::{categorical, empty_table};
+use super::decimal::is_told_apart;
+use super::missing::{self, is_missing};
+use super::raw::{
+    Gaps, InputKind, Numbers, RawTable, ReadFile, TextColumn, as_argument, lost, not_finite, refuse,
+};
 use super::{DatasetError, FileSpec, Place};
+
+/// The key under which pandas says of a file which columns are what.
+const PANDAS: &str = "pandas";
 
 /// Reads a file of that name from its bytes: a row a sample.
 ///
 /// # Errors
-/// A column that has no numbers, or the first value that is none.
-pub(super) fn read(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<RawTable, DatasetError> {
-    let unreadable = |error: &dyn std::fmt::Display| refuse(file, error.to_string());
+/// A column that has no numbers, the first value that is none, or the columns that lack values.
+pub(super) fn read(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<ReadFile, DatasetError> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        refuse(file, format!("it cannot be read as Parquet: {error}"))
+    };
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| unreadable(&error))?;
     let schema = builder.schema().clone();
-    let columns: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
-    let roles = roles(file, &columns, &spec.targets, &spec.ignored)?;
-    for (field, role) in schema.fields().iter().zip(&roles) {
-        let numbers = is_numeric(field.data_type());
-        let problem = match role {
-            Role::Ignored => continue,
-            Role::Input(_) if numbers => continue,
-            Role::Target(_) if numbers || is_text(field.data_type()) => continue,
-            Role::Input(_) => format!(
-                "it is of type {}, inputs are numbers: leave it out with --ignore",
-                field.data_type()
-            ),
-            Role::Target(_) => format!(
-                "it is of type {}, what is predicted are numbers or texts",
-                field.data_type()
-            ),
-        };
-        return Err(DatasetError::Refused {
-            file: file.to_owned(),
-            place: None,
-            column: Some(field.name().clone()),
-            problem,
-        });
+    let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let index = pandas_index(builder.metadata().file_metadata().key_value_metadata());
+    let mut columns = Columns::assign(file, names, spec, &index)?;
+    let texts_are_categories = Columns::any_text_is_a_category(spec);
+    for (field, role) in schema.fields().iter().zip(&mut columns.roles) {
+        let data_type = field.data_type();
+        if *role == Role::Number && texts_are_categories && is_text(data_type) {
+            *role = Role::Category;
+        }
+        check_type(file, field.name(), data_type, *role)?;
     }
 
-    let used = |index: &usize| roles[*index] != Role::Ignored;
-    let kept: Vec<usize> = (0..columns.len()).filter(used).collect();
+    let used = |index: &usize| columns.roles[*index] != Role::Ignored;
+    let kept: Vec<usize> = (0..columns.names.len()).filter(used).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), kept.iter().copied());
-    let input_names = kept.iter().filter(|&&i| matches!(roles[i], Role::Input(_)));
-    let input_names: Vec<String> = input_names.map(|&i| columns[i].clone()).collect();
-    let mut table = RawTable {
-        file: file.to_owned(),
-        target_file: None,
-        lines: Vec::new(),
-        num_inputs: input_names.len(),
-        image: None,
-        input_names,
-        inputs: Vec::new(),
-        targets: spec
-            .targets
-            .iter()
-            .cloned()
-            .map(TargetColumn::new)
-            .collect(),
-    };
+    let mut table = empty_table(file, &columns, spec);
+    let width = table.num_numbers;
+    let mut numbers: Vec<f64> = Vec::new();
+    let mut first = 0;
     let reader = builder.with_projection(mask).build();
     for batch in reader.map_err(|error| unreadable(&error))? {
         let batch = batch.map_err(|error| unreadable(&error))?;
-        let first = table.num_rows();
-        let width = table.num_inputs;
-        let base = table.inputs.len();
-        table.inputs.resize(base + batch.num_rows() * width, 0.0);
+        numbers.resize((first + batch.num_rows()) * width, f64::NAN);
+        let RawTable {
+            inputs, targets, ..
+        } = &mut table;
+        let mut inputs = inputs.iter_mut();
         for (column, &index) in batch.columns().iter().zip(&kept) {
-            let refused = |row: usize, problem: String| DatasetError::Refused {
+            let refused = |(row, problem): (usize, String)| DatasetError::Refused {
                 file: file.to_owned(),
                 place: Some(Place::Row((first + row) as u64)),
-                column: Some(columns[index].clone()),
+                column: Some(columns.names[index].clone()),
                 problem,
             };
-            if let Some(row) = (0..column.len()).find(|&row| column.is_null(row)) {
-                return Err(refused(row, "it is null".to_owned()));
-            }
-            match roles[index] {
-                Role::Input(input) => {
-                    for (row, value) in numbers(column).into_iter().enumerate() {
-                        let small = value as f32;
-                        if !small.is_finite() {
-                            return Err(refused(row, not_finite(&value.to_string())));
-                        }
-                        table.inputs[base + row * width + input] = small;
+            match columns.roles[index] {
+                Role::Number => {
+                    let input = inputs.next().expect("an input has a column");
+                    let values = read_numbers(column, first, &mut input.gaps).map_err(refused)?;
+                    let InputKind::Number(number) = input.kind else {
+                        unreachable!("it was made for numbers")
+                    };
+                    for (row, value) in values.into_iter().enumerate() {
+                        numbers[(first + row) * width + number] = value;
                     }
                 }
-                Role::Target(target) => push_target(&mut table.targets[target], column),
+                Role::Category => {
+                    let input = inputs.next().expect("an input has a column");
+                    if let InputKind::Category(texts) = &mut input.kind {
+                        push_texts(texts, column, spec);
+                    }
+                }
+                Role::Target(target) => push_texts(&mut targets[target], column, spec),
                 Role::Ignored => unreachable!("it was not read"),
             }
         }
+        first += batch.num_rows();
     }
-    Ok(table)
+    table.numbers = Numbers::Double(numbers);
+    if table.num_rows() == 0 {
+        return Err(refuse(file, "it has no samples"));
+    }
+    let index = std::mem::take(&mut columns.index);
+    let left_out = leave_out_index(&mut table, spec, index)?;
+    missing::settle(&mut table, spec)?;
+    let resolved = FileSpec {
+        left_out: Some(spec.left_out.clone().unwrap_or(left_out)),
+        categorical: categorical(&table),
+        ..spec.clone()
+    };
+    Ok(ReadFile {
+        table,
+        resolved,
+        unknown: columns.unknown,
+    })
+}
+
+/// The columns that pandas wrote as the index of its rows.
+fn pandas_index(metadata: Option<&Vec<KeyValue>>) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Pandas {
+        /// Names of columns, or objects that describe an index that has none.
+        index_columns: Vec<serde_json::Value>,
+    }
+    let of_pandas = metadata.into_iter().flatten();
+    let of_pandas = of_pandas.filter(|entry| entry.key == PANDAS);
+    let said = of_pandas.filter_map(|entry| entry.value.as_deref());
+    said.filter_map(|json| serde_json::from_str::<Pandas>(json).ok())
+        .flat_map(|pandas| pandas.index_columns)
+        .filter_map(|column| column.as_str().map(str::to_owned))
+        .collect()
+}
+
+fn check_type(
+    file: &Path,
+    column: &str,
+    data_type: &DataType,
+    role: Role,
+) -> Result<(), DatasetError> {
+    let (numbers, texts) = (is_numeric(data_type), is_text(data_type));
+    let name = as_argument(column);
+    let problem = match role {
+        Role::Ignored => return Ok(()),
+        Role::Number if numbers => return Ok(()),
+        Role::Category | Role::Target(_) if numbers || texts => return Ok(()),
+        Role::Number if texts => format!(
+            "it is of type {data_type}, inputs are numbers: --categorical {name} takes it as \
+             categories (--categorical alone every column of texts), --ignore {name} leaves it out"
+        ),
+        Role::Number | Role::Category => format!(
+            "it is of type {data_type}, inputs are numbers: turn it into columns of numbers, or leave \
+             it out with --ignore {name}"
+        ),
+        Role::Target(_) => {
+            format!("it is of type {data_type}, what is predicted are numbers or texts")
+        }
+    };
+    Err(DatasetError::Refused {
+        file: file.to_owned(),
+        place: None,
+        column: Some(column.to_owned()),
+        problem,
+    })
 }
 
 fn is_numeric(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Boolean => true,
+        DataType::Boolean | DataType::Null => true,
         DataType::Dictionary(_, values) => is_numeric(values),
-        // Decimals and the like are rarely what somebody wants to learn from, but they are numbers.
         _ => data_type.is_numeric(),
     }
 }
@@ -118,26 +174,135 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// The values of a column of numbers without nulls.
-fn numbers(column: &ArrayRef) -> Vec<f64> {
-    let wide = cast(column, &DataType::Float64).expect("numbers become floats");
-    wide.as_primitive::<Float64Type>().values().to_vec()
+/// A column's values themselves, where it has numbers of them.
+fn unpacked(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Dictionary(_, values) => {
+            cast(column, values).expect("a dictionary becomes its values")
+        }
+        _ => ArrayRef::clone(column),
+    }
 }
 
-/// Whole numbers become texts as people write them: 3, not 3.0.
-fn push_target(target: &mut TargetColumn, column: &ArrayRef) {
-    if let Some(values) = column.as_any().downcast_ref::<BooleanArray>() {
-        for value in values.iter().flatten() {
-            target.push(if value { "true" } else { "false" });
+fn is_decimal(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Decimal32(..)
+            | DataType::Decimal64(..)
+            | DataType::Decimal128(..)
+            | DataType::Decimal256(..)
+    )
+}
+
+/// The values of a column of numbers, NaN where there is none; `first` rows came before.
+///
+/// # Errors
+/// The first number that would become another one, or none, with its row.
+fn read_numbers(
+    column: &ArrayRef,
+    first: usize,
+    gaps: &mut Gaps,
+) -> Result<Vec<f64>, (usize, String)> {
+    let column = unpacked(column);
+    let mut numbers = Vec::with_capacity(column.len());
+    let value_of = number_of(&column);
+    for row in 0..column.len() {
+        if column.is_null(row) || *column.data_type() == DataType::Null {
+            gaps.push(first + row, "null");
+            numbers.push(f64::NAN);
+            continue;
         }
-    } else if is_numeric(column.data_type()) {
-        for value in numbers(column) {
-            target.push(&value.to_string());
+        let value = value_of(row).map_err(|text| (row, lost(&text)))?;
+        if value.is_nan() {
+            gaps.push(first + row, "NaN");
+        } else if !(value as f32).is_finite() {
+            return Err((row, not_finite(&value.to_string())));
         }
-    } else {
-        let texts = cast(column, &DataType::Utf8).expect("texts become texts");
-        for value in texts.as_string::<i32>().iter().flatten() {
-            target.push(value);
+        numbers.push(value);
+    }
+    Ok(numbers)
+}
+
+/// What a row's number is as a float; an error is one that no float is, as it is written.
+type NumberOf = Box<dyn Fn(usize) -> Result<f64, String>>;
+
+fn number_of(column: &ArrayRef) -> NumberOf {
+    match column.data_type() {
+        DataType::Int64 => {
+            let values = column.as_primitive::<Int64Type>().clone();
+            Box::new(move |row| {
+                let (value, float) = (values.value(row), values.value(row) as f64);
+                match i128::from(value) == float as i128 {
+                    true => Ok(float),
+                    false => Err(value.to_string()),
+                }
+            })
+        }
+        DataType::UInt64 => {
+            let values = column.as_primitive::<UInt64Type>().clone();
+            Box::new(move |row| {
+                let (value, float) = (values.value(row), values.value(row) as f64);
+                match u128::from(value) == float as u128 {
+                    true => Ok(float),
+                    false => Err(value.to_string()),
+                }
+            })
+        }
+        data_type if is_decimal(data_type) => {
+            let texts = cast(column, &DataType::Utf8).expect("decimals become texts");
+            let texts = texts.as_string::<i32>().clone();
+            Box::new(move |row| {
+                let text = texts.value(row);
+                match text.parse::<f64>() {
+                    Ok(value) if !value.is_finite() || is_told_apart(text, value) => Ok(value),
+                    _ => Err(text.to_owned()),
+                }
+            })
+        }
+        DataType::Null => Box::new(|_| Ok(f64::NAN)),
+        _ => {
+            let wide = cast(column, &DataType::Float64).expect("numbers become floats");
+            let values = wide.as_primitive::<Float64Type>().clone();
+            Box::new(move |row| Ok(values.value(row)))
         }
     }
+}
+
+/// Numbers become texts as people write them: 3, not 3.0.
+fn push_texts(texts: &mut TextColumn, column: &ArrayRef, spec: &FileSpec) {
+    let column = unpacked(column);
+    let text_of = text_of(&column);
+    for row in 0..column.len() {
+        if column.is_null(row) || *column.data_type() == DataType::Null {
+            texts.push_gap("null");
+            continue;
+        }
+        let text = text_of(row);
+        match is_missing(&text, spec) {
+            true => texts.push_gap(&text),
+            false => texts.push(&text),
+        }
+    }
+}
+
+fn text_of(column: &ArrayRef) -> Box<dyn Fn(usize) -> String> {
+    if let Some(values) = column.as_any().downcast_ref::<BooleanArray>() {
+        let values = values.clone();
+        return Box::new(move |row| values.value(row).to_string());
+    }
+    if column.data_type().is_floating() {
+        let wide = cast(column, &DataType::Float64).expect("numbers become floats");
+        let values = wide.as_primitive::<Float64Type>().clone();
+        return Box::new(move |row| values.value(row).to_string());
+    }
+    let is_decimal = is_decimal(column.data_type());
+    let texts = cast(column, &DataType::Utf8).expect("integers, decimals and texts become texts");
+    let texts = texts.as_string::<i32>().clone();
+    Box::new(move |row| match (is_decimal, texts.value(row)) {
+        (true, text) if text.contains('.') => {
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            text.to_owned()
+        }
+        (_, text) => text.to_owned(),
+    })
 }

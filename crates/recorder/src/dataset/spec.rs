@@ -11,6 +11,12 @@ use super::{DatasetError, DatasetKind};
 /// The share of a file's samples that is held out, unless told otherwise.
 pub const DEFAULT_HELD_OUT_SHARE: f64 = 0.2;
 
+/// Where standard input is a file.
+const STANDARD_INPUT: &str = "/dev/stdin";
+
+/// Among [`FileSpec::categorical`], stands for every column that has texts.
+pub const ALL_TEXTS: &str = "*";
+
 /// The format of a file of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,6 +65,8 @@ impl FromStr for DatasetSource {
             return text.parse().map(Self::BuiltIn);
         };
         match FileFormat::named(name) {
+            // As programs that read from a pipe have it.
+            Some(format) if path == "-" => Ok(Self::File(format, STANDARD_INPUT.into())),
             Some(format) if !path.is_empty() => Ok(Self::File(format, path.into())),
             _ => Err(DatasetError::UnknownKind(text.to_owned())),
         }
@@ -159,6 +167,48 @@ impl FromStr for Scale {
     }
 }
 
+/// What is done about values that are missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// The data is refused, and every column that lacks values is named.
+    #[default]
+    Error,
+    /// Samples that lack a value are left out.
+    Drop,
+    /// An input that is missing is the mean of that input over the samples that are trained on; of
+    /// categories, the share that each has among them. What is predicted has to be there.
+    Mean,
+}
+
+impl Missing {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Error, Self::Drop, Self::Mean];
+
+    /// The name on the command line and in `run.json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Drop => "drop",
+            Self::Mean => "mean",
+        }
+    }
+}
+
+impl FromStr for Missing {
+    type Err = DatasetError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL
+            .into_iter()
+            .find(|missing| missing.as_str() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            DatasetError::Options(format!("{text:?} is none of {names}"))
+        })
+    }
+}
+
 /// Which samples are held out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,6 +224,13 @@ impl FromStr for HeldOutRule {
     type Err = DatasetError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let percent = text.strip_suffix('%').map(str::parse::<f64>);
+        if let Some(Ok(percent)) = percent {
+            return Err(DatasetError::Options(format!(
+                "{text} is no share of the samples: give a number between 0 and 1, as {}",
+                percent / 100.0
+            )));
+        }
         match text.parse::<f64>() {
             Err(_) if text.is_empty() => Err(DatasetError::Options("it names no file".to_owned())),
             Err(_) => Ok(Self::File(text.into())),
@@ -196,6 +253,29 @@ pub struct FileSpec {
     pub targets: Vec<String>,
     /// Columns that are left out.
     pub ignored: Vec<String>,
+    /// Columns that are inputs although they look like numbers of the rows.
+    #[serde(default)]
+    pub kept: Vec<String>,
+    /// Columns that are left out since they say no more of a sample than its place in the file;
+    /// none where the file is still to show which those are.
+    #[serde(default)]
+    pub left_out: Option<Vec<String>>,
+    /// Columns that are categories, each of which becomes an input that is 0 or 1;
+    /// [`ALL_TEXTS`] stands for every column of texts.
+    #[serde(default)]
+    pub categorical: Vec<String>,
+    /// What is done about values that are missing.
+    #[serde(default)]
+    pub missing: Missing,
+    /// Texts that are values although they look like missing ones, as `NA`.
+    #[serde(default)]
+    pub not_missing: Vec<String>,
+    /// Of CSV, what stands between values; none for what the first line shows.
+    #[serde(default)]
+    pub delimiter: Option<char>,
+    /// Of CSV, the decimal point of its numbers; none for what they show.
+    #[serde(default)]
+    pub decimal: Option<char>,
     /// What is predicted; none for what the targets look like.
     pub task: Option<Task>,
     /// What is held out; none for the test set that an IDX directory has, else for
@@ -217,6 +297,13 @@ impl FileSpec {
             path: path.into(),
             targets: targets.iter().copied().map(str::to_owned).collect(),
             ignored: Vec::new(),
+            kept: Vec::new(),
+            left_out: None,
+            categorical: Vec::new(),
+            missing: Missing::default(),
+            not_missing: Vec::new(),
+            delimiter: None,
+            decimal: None,
             task: None,
             held_out: None,
             labels: None,
@@ -238,6 +325,18 @@ impl FileSpec {
                         .to_owned(),
                 );
             }
+            let given = [
+                ("--keep", !self.kept.is_empty()),
+                ("--categorical", !self.categorical.is_empty()),
+                ("--missing", self.missing != Missing::Error),
+                ("--not-missing", !self.not_missing.is_empty()),
+            ];
+            if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
+                return refuse(format!(
+                    "{option} is for csv and parquet: idx data has no columns, and nothing is \
+                     missing in it"
+                ));
+            }
         } else {
             if self.targets.is_empty() {
                 return refuse(format!(
@@ -250,6 +349,20 @@ impl FileSpec {
                     "--labels and --held-out-labels are for idx data: name columns with --target"
                         .to_owned(),
                 );
+            }
+        }
+        self.check_dialect()?;
+        for column in &self.kept {
+            if self.ignored.contains(column) {
+                return refuse(format!("column {column:?} cannot be both kept and ignored"));
+            }
+        }
+        for column in &self.categorical {
+            if self.targets.contains(column) || self.ignored.contains(column) {
+                return refuse(format!(
+                    "column {column:?} cannot be categorical: that is for inputs, and it is a \
+                     target or ignored"
+                ));
             }
         }
         for (index, column) in self.targets.iter().enumerate() {
@@ -276,6 +389,47 @@ impl FileSpec {
         Ok(())
     }
 
+    /// Checks what separates the values and the digits of a CSV file.
+    fn check_dialect(&self) -> Result<(), DatasetError> {
+        let refuse = |problem: String| Err(DatasetError::Options(problem));
+        if self.format != FileFormat::Csv && (self.delimiter.is_some() || self.decimal.is_some()) {
+            return refuse("--delimiter and --decimal are for csv data".to_owned());
+        }
+        if let Some(delimiter) = self.delimiter
+            && (!delimiter.is_ascii()
+                || delimiter.is_alphanumeric()
+                || "\"\r\n\0.+-".contains(delimiter))
+        {
+            return refuse(format!(
+                "{delimiter:?} cannot stand between values: give one as , or ; or | or tab"
+            ));
+        }
+        if let Some(decimal) = self.decimal {
+            if !matches!(decimal, '.' | ',') {
+                return refuse(format!("{decimal:?} is no decimal point: give . or ,"));
+            }
+            if self.delimiter == Some(decimal) {
+                return refuse(format!(
+                    "{decimal:?} cannot be both the decimal point and what stands between values"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every path in it, each of which may be another where the data has been moved.
+    pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let held_out = match &mut self.held_out {
+            Some(HeldOutRule::File(file)) => Some(file),
+            _ => None,
+        };
+        [&mut self.path]
+            .into_iter()
+            .chain(&mut self.labels)
+            .chain(held_out)
+            .chain(&mut self.held_out_labels)
+    }
+
     /// What the numbers go through.
     pub(super) fn scale(&self) -> Scale {
         self.scale.unwrap_or(match self.format {
@@ -291,7 +445,7 @@ pub enum DatasetSpec {
     /// A built-in one.
     BuiltIn(DatasetKind),
     /// One from a file.
-    File(FileSpec),
+    File(Box<FileSpec>),
 }
 
 impl From<DatasetKind> for DatasetSpec {
@@ -302,7 +456,7 @@ impl From<DatasetKind> for DatasetSpec {
 
 impl From<FileSpec> for DatasetSpec {
     fn from(file: FileSpec) -> Self {
-        Self::File(file)
+        Self::File(Box::new(file))
     }
 }
 

@@ -18,6 +18,8 @@ use crate::session::{
 };
 use crate::training::TrainConfig;
 
+mod data;
+
 const EPOCHS: i32 = 6;
 
 fn options(out: &Path) -> SessionOptions {

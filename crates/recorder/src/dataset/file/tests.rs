@@ -15,7 +15,14 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::*;
-use crate::dataset::DatasetSpec;
+use crate::dataset::{DatasetSpec, MAX_INFERRED_CLASSES, Task};
+
+mod dialects;
+mod exact;
+mod index;
+mod missing;
+mod places;
+mod quotes;
 
 /// A directory with files to read.
 struct Files(TempDir);
@@ -262,23 +269,30 @@ fn csv_that_cannot_be_learned_from_is_refused_with_line_column_and_reason() {
     for (text, refusal) in [
         (
             "a,y\n1,0\n,1\n",
-            "data.csv, line 3, column \"a\": it is empty",
+            "data.csv, line 3, column \"a\": it is empty (1 of 2 samples lack it): --missing drop \
+             leaves such samples out, --missing mean puts the mean of the samples that are trained \
+             on in their place",
         ),
         (
             "a,y\n1,0\n2,\n",
-            "data.csv, line 3, column \"y\": it is empty",
+            "data.csv, line 3, column \"y\": it is empty (1 of 2 samples lack it): --missing drop \
+             leaves such samples out",
         ),
         (
             "a,y\n1,0\nred,1\n",
-            "data.csv, line 3, column \"a\": \"red\" is no number",
+            "data.csv, line 3, column \"a\": \"red\" is no number: --categorical a takes the column \
+             as categories (--categorical alone every column of texts), --ignore a leaves it out",
         ),
         (
-            "a,y\nNaN,0\n",
-            "data.csv, line 2, column \"a\": NaN is not finite, or too large for a 32-bit float",
+            "a,y\n1,1\nNaN,0\n",
+            "data.csv, line 3, column \"a\": NaN stands for a missing value (1 of 2 samples lack \
+             it): --missing drop leaves such samples out, --missing mean puts the mean of the \
+             samples that are trained on in their place",
         ),
         (
             "a,y\n1e39,0\n",
-            "data.csv, line 2, column \"a\": 1e39 is not finite, or too large for a 32-bit float",
+            "data.csv, line 2, column \"a\": 1e39 is not finite, or too large for a 32-bit float \
+             (--ignore a leaves the column out)",
         ),
         (
             "a,y\n\"1\n\",0\n2\n",
@@ -288,7 +302,11 @@ fn csv_that_cannot_be_learned_from_is_refused_with_line_column_and_reason() {
             "a,y\n1,0,3\n",
             "data.csv, line 2: it has 3 values, the first line names 2 columns",
         ),
-        ("a,a,y\n1,2,3\n", "data.csv: there are two columns \"a\""),
+        (
+            "a,a,y\n1,2,3\n",
+            "data.csv: there are two columns \"a\": give each a name of its own, since options and \
+             results name columns",
+        ),
         (
             "1,2\n3,4\n",
             "data.csv, line 1: it has only numbers: the first line has to name the columns",
@@ -479,7 +497,18 @@ fn what_is_typed_is_understood_or_told() {
         let error = source(wrong).unwrap_err().to_string();
         assert!(error.contains(&format!("no data set {wrong:?}")), "{error}");
     }
+    let meant = |text: &str| source(text).unwrap_err().to_string();
+    assert!(meant("data/d.csv").ends_with("; did you mean csv:data/d.csv?"));
+    assert!(meant("d.tsv.gz").ends_with("; did you mean csv:d.tsv.gz?"));
+    assert!(meant("d.parquet").ends_with("; did you mean parquet:d.parquet?"));
+    // As other programs call standard input.
+    assert_eq!(source("csv:-").unwrap().to_string(), "csv:/dev/stdin");
     let rule = |text: &str| text.parse::<HeldOutRule>();
+    let percent = rule("20%").unwrap_err().to_string();
+    assert!(
+        percent.ends_with("give a number between 0 and 1, as 0.2"),
+        "{percent}"
+    );
     assert_eq!(rule("0.25").unwrap(), HeldOutRule::Share(0.25));
     assert_eq!(
         rule("test.csv").unwrap(),
@@ -551,17 +580,25 @@ fn parquet_that_cannot_be_learned_from_is_refused_with_row_column_and_reason() {
     };
     assert_eq!(
         of_input(Arc::new(Float64Array::from(vec![Some(1.0), None]))),
-        "data.parquet, row 1 (from 0), column \"a\": it is null"
+        "data.parquet, row 1 (from 0), column \"a\": it is null (1 of 2 samples lack it): --missing \
+         drop leaves such samples out, --missing mean puts the mean of the samples that are trained \
+         on in their place"
     );
     assert_eq!(
         of_input(Arc::new(Float64Array::from(vec![f64::NAN, 1.0]))),
-        "data.parquet, row 0 (from 0), column \"a\": NaN is not finite, or too large for a 32-bit \
+        "data.parquet, row 0 (from 0), column \"a\": NaN stands for a missing value (1 of 2 samples \
+         lack it): --missing drop leaves such samples out, --missing mean puts the mean of the \
+         samples that are trained on in their place"
+    );
+    assert_eq!(
+        of_input(Arc::new(Float64Array::from(vec![f64::INFINITY, 1.0]))),
+        "data.parquet, row 0 (from 0), column \"a\": inf is not finite, or too large for a 32-bit \
          float"
     );
     assert_eq!(
         of_input(Arc::new(StringArray::from(vec!["1", "2"]))),
-        "data.parquet, column \"a\": it is of type Utf8, inputs are numbers: leave it out with \
-         --ignore"
+        "data.parquet, column \"a\": it is of type Utf8, inputs are numbers: --categorical a takes it \
+         as categories (--categorical alone every column of texts), --ignore a leaves it out"
     );
     let lists = ListArray::from_iter_primitive::<Float32Type, _, _>([Some([Some(1.0)]); 2]);
     let list: ArrayRef = Arc::new(lists);
