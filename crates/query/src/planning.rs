@@ -1,10 +1,11 @@
 //! From SQL to a plan, however deep the SQL nests.
 //!
 //! A parser makes of `a OR b OR c OR ...` a tree as deep as the chain is long, and much of what
-//! plans and runs it, down to the freeing of its nodes, calls itself for every level. Here chains
-//! become as deep as their length has binary digits, what is deeper than [`MAX_DEPTH`] is refused, and
-//! until that is known everything happens on a stack that is large enough.
+//! plans and runs it, down to the freeing of its nodes, calls itself for every level. Here chains of AND
+//! and OR become shallow, what is deeper than [`MAX_DEPTH`] is refused, and until that is known
+//! everything happens on a stack that is large enough.
 
+mod conditions;
 mod depth;
 
 use std::pin::pin;
@@ -51,8 +52,11 @@ pub(crate) async fn plan(
         let dialect = state.config().options().sql_parser.dialect;
         check_text(sql)?;
         let mut statement = state.sql_to_statement(sql, &dialect)?;
-        flatten(&mut statement)?;
-        let plan = state.statement_to_plan(statement).await?;
+        let has_long_chains = flatten(&mut statement)?;
+        let mut plan = state.statement_to_plan(statement).await?;
+        if has_long_chains {
+            plan = conditions::shorten(plan)?;
+        }
         let depth = plan_depth(&plan)?;
         if depth > MAX_DEPTH {
             return Err(TooDeep { depth }.into());

@@ -15,10 +15,11 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::TooDeep;
+use super::conditions::MAX_CHAINED;
 
-/// How deep expressions, subqueries, joins and set operations of a query may nest, and how many
-/// conditions may be joined by AND. What is planned later and run needs no more of a thread's usual
-/// stack than there is.
+/// How deep expressions, subqueries, joins and set operations of a query may nest; chains of AND and
+/// OR are as deep as one of them. What is planned later and run needs no more of a thread's usual stack
+/// than there is.
 pub const MAX_DEPTH: usize = 250;
 
 /// How many operators may follow one another in SQL that is parsed at all: a parser's tree of so many
@@ -97,17 +98,19 @@ fn nests(keyword: Keyword) -> bool {
 }
 
 /// Makes chains of AND and of OR as shallow as they can be, which changes nothing: both are
-/// associative, with nulls as well.
-pub(super) fn flatten(statement: &mut Statement) -> Result<(), TooDeep> {
+/// associative, with nulls as well. Returns whether there are some that the optimizer would chain
+/// anew, and that are too long for that.
+pub(super) fn flatten(statement: &mut Statement) -> Result<bool, TooDeep> {
     let statement = match statement {
         Statement::Statement(statement) => statement,
         Statement::Explain(explain) => return flatten(&mut explain.statement),
         // Nothing else is let through.
-        _ => return Ok(()),
+        _ => return Ok(false),
     };
-    match statement.visit(&mut Flatten::default()) {
+    let mut flatten = Flatten::default();
+    match statement.visit(&mut flatten) {
         ControlFlow::Break(depth) => Err(TooDeep { depth }),
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => Ok(flatten.has_long_chains),
     }
 }
 
@@ -116,6 +119,7 @@ struct Flatten {
     depth: usize,
     /// How many expressions other than AND and OR are around, in each query that is around.
     others: Vec<usize>,
+    has_long_chains: bool,
 }
 
 /// Whether an expression is AND or OR, or nothing but parentheses.
@@ -168,8 +172,12 @@ impl VisitorMut for Flatten {
             // The optimizer takes conditions that are joined by AND apart and chains them anew, and
             // makes AND of an OR that is negated.
             let is_kept = op == BinaryOperator::Or && self.others.last() == Some(&0);
-            if !is_kept && self.depth + terms.len() > MAX_DEPTH {
-                return ControlFlow::Break(self.depth + terms.len());
+            if !is_kept {
+                self.has_long_chains |= terms.len() > MAX_CHAINED;
+                let depth = self.depth + terms.len().min(MAX_CHAINED);
+                if depth > MAX_DEPTH {
+                    return ControlFlow::Break(depth);
+                }
             }
             *expr = balanced(terms, &op);
         }

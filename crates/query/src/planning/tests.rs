@@ -24,6 +24,24 @@ fn ask(sql: String) -> Result<i64> {
     asked.unwrap().join().unwrap()
 }
 
+/// Plans on such a thread.
+fn planned(sql: String) -> Result<()> {
+    let planned = std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let context = SessionContext::new();
+                let plan = plan(&context.state(), &sql, SQLOptions::new()).await?;
+                context.execute_logical_plan(plan).await?.collect().await?;
+                Ok(())
+            })
+        });
+    planned.unwrap().join().unwrap()
+}
+
 /// `count(*)` of the numbers below 20,000 for which a condition holds.
 fn count_where(condition: &str) -> String {
     format!("SELECT count(*) FROM generate_series(0, 19999) AS t (n) WHERE {condition}")
@@ -47,6 +65,36 @@ fn a_long_chain_of_or_is_answered() {
     }
     let alternating = chain(1_000, " OR ", |n| format!("(n = {n} AND n % 2 = 0)"));
     assert_eq!(ask(count_where(&alternating)).unwrap(), 500);
+}
+
+/// The optimizer would chain these anew.
+#[test]
+fn a_long_chain_of_and_is_answered() {
+    let differ = chain(8_000, " AND ", |n| format!("n <> {n}"));
+    assert_eq!(ask(count_where(&differ)).unwrap(), 12_000);
+    // One condition is null of all numbers: only where another is false is anything known.
+    let unknown = chain(300, " AND ", |n| match n {
+        7 => "n < nullif(100, 100)".to_owned(),
+        n => format!("n <> {}", n + 10),
+    });
+    assert_eq!(ask(count_where(&unknown)).unwrap(), 0);
+    // From 10 to 309 one is false, 17 aside.
+    assert_eq!(ask(count_where(&format!("NOT ({unknown})"))).unwrap(), 299);
+    let negated = chain(400, " OR ", |n| format!("n > {n} AND n < 5"));
+    assert_eq!(
+        ask(count_where(&format!("NOT ({negated})"))).unwrap(),
+        19_996
+    );
+    let selected = chain(500, " AND ", |n| format!("n <> {n}"));
+    let groups = format!(
+        "SELECT c, count(*) AS num FROM (\
+             SELECT {selected} AS c FROM generate_series(0, 1199) AS t (n)\
+         ) AS chosen GROUP BY c"
+    );
+    let largest = format!("SELECT max(num) FROM ({groups}) AS counted");
+    assert_eq!(ask(largest).unwrap(), 700);
+    let explained = format!("EXPLAIN {}", count_where(&negated));
+    assert!(planned(explained).is_ok());
 }
 
 /// What is not refused is planned, run and freed.
@@ -79,11 +127,6 @@ fn what_is_nearly_too_deep_is_answered() {
 #[test]
 fn what_is_too_deep_is_told_what_to_do() {
     let too_deep = [
-        count_where(&chain(8_000, " AND ", |n| format!("n <> {n}"))),
-        count_where(&format!(
-            "NOT ({})",
-            chain(8_000, " OR ", |n| format!("n > {n} AND n < 5"))
-        )),
         count_where(&format!("n = {}", chain(300, " + ", |_| "1".to_owned()))),
         format!("SELECT {}", chain(30_000, "+", |_| "1".to_owned())),
         format!("SELECT {}", chain(200_000, "+", |_| "1".to_owned())),
@@ -99,7 +142,7 @@ fn what_is_too_deep_is_told_what_to_do() {
         ),
         format!(
             "EXPLAIN {}",
-            count_where(&chain(8_000, " AND ", |n| format!("n <> {n}")))
+            chain(2_000, " UNION ", |_| "SELECT 1".to_owned())
         ),
     ];
     for sql in too_deep {
