@@ -13,7 +13,7 @@
 --       made of; with 0 there are none
 --   bootstraps Int32{0..100000} = 0: how many times samples are drawn anew, with replacement, for
 --       `stability`
---   size Int32{1..} = 5: the strongest neurons of a class among which `stability` looks
+--   size Int32{1..10000} = 5: the strongest neurons of a class among which `stability` looks
 --   half Utf8{all,first,second} = all: the samples that are looked at: `all`, or the `first` or
 --       `second` half of each target class, which `seed` decides about
 --   seed Int64{0..} = 42: of permutations, draws and halves

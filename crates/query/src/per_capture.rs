@@ -38,7 +38,7 @@ pub(crate) fn top_of(call: &Call) -> Result<usize> {
     match call.get("top")? {
         Some(top) => Ok(Top::count(top)),
         None if call.num_given() == 0 => Ok(DEFAULT_TOP),
-        None => plan_err!("top has to be a number from 1 on"),
+        None => plan_err!("top has to be a number from 1 to 1000000"),
     }
 }
 

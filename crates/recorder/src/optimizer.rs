@@ -62,17 +62,20 @@ impl<B: Backend> Clone for SharedRecorder<B> {
 
 impl<B: Backend> SharedRecorder<B> {
     /// Shares a recorder. An optimizer is not told when an epoch ends: it ends every
-    /// `steps_per_epoch` optimizer steps, of all optimizers that are wrapped together.
+    /// `steps_per_epoch` optimizer steps, of all optimizers that are wrapped together. Of a run that
+    /// is resumed, steps go on from the one that it was resumed after.
     ///
     /// # Panics
     /// If `steps_per_epoch` is 0.
     pub fn new(recorder: TraceRecorder<B>, steps_per_epoch: u32) -> Self {
         assert!(steps_per_epoch > 0, "an epoch has a step at least");
+        // Of a run that is gone on with, those that were made before.
+        let num_steps = Arc::new(AtomicI64::new(recorder.last_step()));
         Self(Arc::new(Mutex::new(Shared {
             recorder: Some(recorder),
             failure: None,
             steps_per_epoch: steps_per_epoch.into(),
-            num_steps: Arc::default(),
+            num_steps,
             optimizers: Vec::new(),
         })))
     }

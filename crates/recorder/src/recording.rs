@@ -451,6 +451,11 @@ impl<B: Backend> TraceRecorder<B> {
         }
     }
 
+    /// The step of the last capture, or of the one after which the run is gone on with; 0 before any.
+    pub(crate) fn last_step(&self) -> i64 {
+        self.last.map_or(0, |last| last.step.0.max(0))
+    }
+
     /// Whether a capture that is due is taken. What was said once is said again.
     fn is_taken(&self, moment: Moment) -> bool {
         if self.failure.is_some() || self.is_disk_full() {

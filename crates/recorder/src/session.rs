@@ -305,8 +305,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let start = Instant::now();
         let trained = self.run_epochs(first, &mut kept, recording.as_mut(), observer);
         let (last_epoch, recorded) = finish_recording(trained, recording)?;
-        let is_whole =
-            |summary: &RecordSummary| summary.failure.is_none() && summary.over_disk_captures == 0;
+        let is_whole = |summary: &RecordSummary| summary.failure.is_none() && !summary.is_disk_full;
         let last = self.options.train.last_epoch();
         kept = kept.filter(|next| {
             *next <= last
@@ -320,7 +319,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             observer.recording_failed(run, error);
         }
         if let (false, Some((run, summary))) = (self.has_told_disk_full, &recorded)
-            && summary.over_disk_captures > 0
+            && summary.is_disk_full
         {
             observer.disk_full(run);
         }

@@ -43,10 +43,11 @@ impl Capture {
     pub(crate) fn num_neurons(&self, topology: &Topology) -> usize {
         let layers = self.activations.iter().map(|(layer, _)| *layer);
         let layers: BTreeSet<usize> = layers.collect();
-        let units = layers
-            .into_iter()
-            .map(|layer| topology.layers()[layer].num_units);
-        units.map(|units| units as usize).sum()
+        let units = layers.into_iter().map(|layer| {
+            let layer = topology.activated(layer);
+            layer.map_or(0, |layer| layer.num_units as usize)
+        });
+        units.sum()
     }
 
     pub(super) fn id(&self) -> CaptureId {

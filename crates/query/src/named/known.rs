@@ -203,7 +203,10 @@ impl<'a> KnownRun<'a> {
                      3,7,120"
                 )
             })?;
-            self.neuron(id).map(|id| id.to_string())
+            // The dimensions of an embedding are neurons that activate, beyond those with weights.
+            let activates = id >= 0 && self.snapshot.topology().layer_of(id).is_some();
+            let id = if activates { id } else { self.neuron(id)? };
+            Ok::<_, String>(id.to_string())
         });
         Ok(ids.collect::<Result<Vec<_>, _>>()?.join(","))
     }

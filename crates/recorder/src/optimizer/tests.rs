@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use trace::{Catalog, RunDir, Table};
 
 use super::*;
-use crate::recording::Recorded;
+use crate::recording::{Recorded, TraceRecorderBuilder};
 use crate::testing::{read_part, read_parts};
 
 mod several;
@@ -40,7 +40,10 @@ fn step<O: Optimizer<Linear<Trained>, Trained>>(
 }
 
 fn shared(run: &Path, schedule: &str) -> SharedRecorder<Flex> {
-    let builder = TraceRecorder::builder(run).schedule(schedule.parse().unwrap());
+    started(TraceRecorder::builder(run).schedule(schedule.parse().unwrap()))
+}
+
+fn started(builder: TraceRecorderBuilder<Flex>) -> SharedRecorder<Flex> {
     let recorded = Recorded {
         gradients: true,
         moments: true,
@@ -64,6 +67,30 @@ fn weights_of(run: &Path, table: Table, epoch: i32) -> Vec<f32> {
     let rows = read_part(run, table, epoch, Some("weight")).unwrap();
     let lists = rows["weights"].as_list::<i32>().values();
     lists.as_primitive::<Float32Type>().values().to_vec()
+}
+
+#[test]
+fn steps_of_a_run_that_is_resumed_go_on_from_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let mut recorded = model();
+    let recorder = shared(&run, "1epoch");
+    let mut optimizer = recorder.optimizer(SgdConfig::new().init());
+    for _ in 0..8 {
+        recorded = step(&mut optimizer, recorded);
+    }
+    recorder.finish().unwrap();
+
+    let builder = TraceRecorder::builder(&run).schedule("1epoch".parse().unwrap());
+    let recorder = started(builder.resume(1, 8));
+    let mut optimizer = recorder.optimizer(SgdConfig::new().init());
+    for _ in 0..4 {
+        recorded = step(&mut optimizer, recorded);
+    }
+    recorder.finish().unwrap();
+    assert_eq!(captures(&run), [(0, 4), (1, 8), (2, 12)]);
+    // Each step takes half from a weight that is 1 at first.
+    assert_eq!(weights_of(&run, Table::Weights, 2), [-5.0; 2]);
 }
 
 #[test]

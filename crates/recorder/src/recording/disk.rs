@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::backend::Backend;
 use trace::Topology;
 
-use super::unread::Handles;
+use super::unread::{Handles, TensorKind};
 use super::{Capture, RecordError};
 
 /// More than a part file has beside its values (footer, page headers, dictionaries), and than its
@@ -94,7 +94,12 @@ pub(super) fn most_bytes<B: Backend>(
     topology: &Topology,
     num_bins: u64,
 ) -> u64 {
-    let handles = capture.handles.iter().map(|handles| {
+    // What is only compared is written nowhere.
+    let written =
+        |handles: &&Handles<B>| !matches!(handles, Handles::Parameters(TensorKind::Checked, _));
+    let written = capture.handles.iter().filter(written);
+    let num_parts = written.clone().count() as u64;
+    let handles = written.map(|handles| {
         let num_rows = match handles {
             Handles::Parameters(_, layer) => topology.layers()[layer.layer].num_units.into(),
             Handles::Activations { layer, .. } => {
@@ -107,7 +112,7 @@ pub(super) fn most_bytes<B: Backend>(
         // Lists may be there twice, as outputs and what was expected of them.
         2 * handles.num_bytes() + num_rows * ROW_BYTES + PART_BYTES
     });
-    let histograms = capture.handles.len() as u64 * (num_bins * ROW_BYTES + PART_BYTES);
+    let histograms = num_parts * (num_bins * ROW_BYTES + PART_BYTES);
     let classifications = capture.classifications.as_ref().map_or(0, |rows| {
         let outputs = 2 * size_of_val(&rows.outputs[..]) as u64;
         outputs + rows.len() as u64 * ROW_BYTES + PART_BYTES

@@ -95,6 +95,7 @@ impl<B: Backend> TraceRecorder<B> {
             num_captures,
             thinned_captures: self.progress.thinned_captures.load(Ordering::Relaxed),
             over_disk_captures: self.progress.over_disk_captures.load(Ordering::Relaxed),
+            is_disk_full: self.is_disk_full(),
             dropped_captures: self.progress.dropped_captures.load(Ordering::Relaxed),
             lost_captures,
             failure: self.failure.take(),

@@ -11,7 +11,9 @@ impl<B: Backend> TraceRecorder<B> {
     /// that epoch's, however far training has come. They are recorded with the next capture, or when
     /// the recorder is finished.
     pub(crate) fn late_metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) {
-        if self.recorded.metrics {
+        // Nothing takes them any more where recording is over.
+        let is_over = self.failure.is_some() || self.is_disk_full();
+        if self.recorded.metrics && !is_over {
             self.waiting_metrics.push((id, metrics));
         }
     }

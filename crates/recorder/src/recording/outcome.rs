@@ -22,6 +22,9 @@ pub struct RecordSummary {
     /// Captures left out because the run may take no more of the disk
     /// ([`Limits::max_disk`](super::Limits::max_disk)).
     pub over_disk_captures: u64,
+    /// Whether the run took what it may, so that nothing more was recorded: a checkpoint may be what
+    /// did not fit.
+    pub is_disk_full: bool,
     /// Captures left out because there was no room ([`WhenFull::Drop`](super::WhenFull::Drop)).
     pub dropped_captures: u64,
     /// Captures that were due and are not committed because recording failed

@@ -44,6 +44,9 @@ fn sample(name: &str) -> &'static str {
         "channel-bytes" => "64MiB",
         "layers" => "L_*",
         "image" => "28x28",
+        "missing" => "drop",
+        "delimiter" => ";",
+        "decimal" => ",",
         "max-overhead" => "2%",
         "max-disk" => "20GB",
         _ => panic!("tell here what --{name} could be in a file"),
@@ -73,8 +76,10 @@ fn every_option_of_the_command_can_stand_in_the_file() {
         };
         let id = option.get_id().as_str();
         for key in [name.to_owned(), name.replace('-', "_")] {
-            let from_file = matches(&format!("{key} = {value}\n"), &[]);
-            let arguments = ["recorder", VERB, &argument];
+            // Where the data is now is asked of a run that is gone on with.
+            let beside: &[&str] = if name == "data" { &["--resume"] } else { &[] };
+            let from_file = matches(&format!("{key} = {value}\n"), beside);
+            let arguments = [&["recorder", VERB, &argument][..], beside].concat();
             let typed = Cli::command().try_get_matches_from(arguments).unwrap();
             let typed = typed.subcommand_matches(VERB).unwrap();
             assert_eq!(
@@ -187,8 +192,8 @@ fn what_is_no_option_is_refused_with_its_line() {
             "run.toml, line 1: device takes a string or a number, not a date",
         ),
         (
-            "epochs = 1\n[data]\nseed = 1\n",
-            "run.toml, line 2: there is no option \"data\"",
+            "epochs = 1\n[trials]\nseed = 1\n",
+            "run.toml, line 2: there is no option \"trials\"",
         ),
         (
             "[dataset]\nseed = 1\n",
