@@ -24,7 +24,7 @@ use depth::{check_text, flatten, plan_depth};
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the query nests {depth} deep, which is more than {max}: list values with IN (1, 2, ...) or NOT \
-     IN, give ranges with BETWEEN, or join a list of VALUES",
+     IN, give ranges with BETWEEN, join a list of VALUES, or ask in several queries",
     max = MAX_DEPTH
 )]
 pub(crate) struct TooDeep {

@@ -129,7 +129,7 @@ pub(super) fn read(pair: &Pair, images: &[u8], labels: &[u8]) -> Result<RawTable
     if decoded.sizes.len() < 2 {
         return Err(refuse(
             &pair.images,
-            "it has one dimension, as labels have: images have more",
+            "it has one dimension, as labels have: images have more (are the two files swapped?)",
         ));
     }
     let labelled = decode(&pair.labels, labels)?;
@@ -214,7 +214,9 @@ fn decode_from(file: &Path, mut reader: impl Read) -> Result<Decoded, DatasetErr
         .try_fold(size_of_value, |n: usize, &s| n.checked_mul(s));
     let num_bytes = size_of_row.and_then(|row| row.checked_mul(sizes[0]));
     let (Some(size_of_row @ 1..), Some(num_bytes)) = (size_of_row, num_bytes) else {
-        let problem = format!("its first bytes give it the impossible sizes {sizes:?}");
+        let problem = format!(
+            "its first bytes give it the impossible sizes {sizes:?}: it is damaged, get it anew"
+        );
         return Err(refuse(file, problem));
     };
 
@@ -226,7 +228,9 @@ fn decode_from(file: &Path, mut reader: impl Read) -> Result<Decoded, DatasetErr
         file: file.to_owned(),
         place: Some(Place::Row((num / size_of_row) as u64)),
         column: None,
-        problem: format!("the file is cut off here: it has {num} of {num_bytes} bytes of values"),
+        problem: format!(
+            "the file is cut off here: it has {num} of {num_bytes} bytes of values; get it anew"
+        ),
     };
     match result {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -276,12 +280,20 @@ fn to_float(kind: u8, bytes: &[u8]) -> f64 {
 }
 
 fn no_idx(file: &Path, magic: [u8; 4]) -> DatasetError {
+    let remedy = match magic {
+        [0x1f, 0x8b, ..] => ": it was packed by gzip twice, unpack it once",
+        [b'<', ..] => ": it is a web page, get the file that it is about",
+        [1..=4, 8..=14, 0, 0] => {
+            ": its sizes have their lowest byte first, write the highest first"
+        }
+        _ => "",
+    };
     let magic = magic.map(|byte| format!("{byte:02x}")).join(" ");
     refuse(
         file,
         format!(
             "it is no IDX file: it begins with {magic}, not with 00 00, a type (08 for bytes) and \
-             the number of dimensions"
+             the number of dimensions{remedy}"
         ),
     )
 }

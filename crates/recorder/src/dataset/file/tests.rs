@@ -750,6 +750,22 @@ fn idx_that_cannot_be_learned_from_is_refused() {
              bytes) and the number of dimensions",
         ),
         (
+            gzip(&gzip(&images)),
+            "images: it is no IDX file: it begins with 1f 8b 08 00, not with 00 00, a type (08 for \
+             bytes) and the number of dimensions: it was packed by gzip twice, unpack it once",
+        ),
+        (
+            b"<html>".to_vec(),
+            "images: it is no IDX file: it begins with 3c 68 74 6d, not with 00 00, a type (08 for \
+             bytes) and the number of dimensions: it is a web page, get the file that it is about",
+        ),
+        (
+            vec![3, 8, 0, 0, 4, 0, 0, 0],
+            "images: it is no IDX file: it begins with 03 08 00 00, not with 00 00, a type (08 for \
+             bytes) and the number of dimensions: its sizes have their lowest byte first, write the \
+             highest first",
+        ),
+        (
             changed(2, 0x07),
             "images: it is no IDX file: it begins with 00 00 07 03, not with 00 00, a type (08 for \
              bytes) and the number of dimensions",
