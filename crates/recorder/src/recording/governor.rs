@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::interference::{Interference, Span};
+use super::interference::{Interference, Shape, Span};
 
 /// How much of the training time recording may cost; written `2%`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +66,9 @@ const MAX_PATIENCE: u32 = 256;
 const NUM_RECENT: usize = 3;
 /// Of so many captures the work on other threads counts, their mean: a publish is for several of them.
 const NUM_WORKS: usize = 8;
+/// Of so many spans without a capture the work counts, the one in the middle: what of it is done of every
+/// epoch, as metrics are published, no thinning would spare.
+const NUM_IDLE: usize = 16;
 /// So many times as far apart, and captures are due by another part of the schedule.
 const FARTHER: f64 = 1.5;
 /// Seconds that are no debt: sums of floats are not exact.
@@ -92,6 +95,13 @@ pub(super) struct Governor {
     /// What they have worked since a capture was taken; none before the first.
     worked: Option<f64>,
     interference: Interference,
+    /// What the recorder's threads worked in spans for whose captures they had nothing to do: those that
+    /// begin with no capture, nor the one before them. By shape, in seconds, the newest last.
+    idle: VecDeque<(Shape, f64)>,
+    /// Calls since a capture was taken.
+    num_calls: u64,
+    /// What is worked in a span without a capture, in seconds; by the last span's shape.
+    floor: f64,
     /// Whether what that costs was measured when a capture was taken last.
     was_measured: bool,
     /// Captures in a row for which a shorter stretch would do.
@@ -116,6 +126,9 @@ impl Governor {
             works: VecDeque::with_capacity(NUM_WORKS),
             worked: None,
             interference: Interference::default(),
+            idle: VecDeque::with_capacity(NUM_IDLE),
+            num_calls: 0,
+            floor: 0.0,
             was_measured: false,
             num_calm: 0,
             calm_stretch: 0,
@@ -132,6 +145,7 @@ impl Governor {
             return true;
         }
         let [trained, worked] = [trained, worked].map(|time| time.as_secs_f64());
+        let worked = (worked - self.floor).max(0.0);
         let debt = self.debt + self.interference.price() * worked - self.share * trained;
         let is_its_turn = self.num_due + 1 >= self.stretch;
         (is_its_turn || self.is_long_ago(trained)) && debt <= PAID && !self.is_rest()
@@ -158,13 +172,38 @@ impl Governor {
     pub(super) fn trained(&mut self, span: &Span) {
         let [time, worked] = [span.time, span.worked].map(|time| time.as_secs_f64());
         self.trained += time;
+        self.learn_floor(span, worked);
+        let worked = (worked - self.floor).max(0.0);
         if let Some(all) = &mut self.worked {
             *all += worked;
         }
         let cost = self.interference.price() * worked;
         // Time in which nothing was recorded is no credit for later.
         self.debt = (self.debt + cost - self.share * time).max(0.0);
-        self.interference.note(span);
+        self.interference.note(&Span {
+            worked: Duration::from_secs_f64(worked),
+            ..*span
+        });
+    }
+
+    /// Learns what is worked whether captures are taken or not.
+    fn learn_floor(&mut self, span: &Span, worked: f64) {
+        let Some(shape) = span.shape else {
+            self.floor = 0.0;
+            return;
+        };
+        // A capture may be worked on in the span after the next call, too.
+        if self.num_calls >= 2 {
+            if self.idle.len() == NUM_IDLE {
+                self.idle.pop_front();
+            }
+            self.idle.push_back((shape, worked));
+        }
+        self.num_calls += 1;
+        let of_shape = self.idle.iter().filter(|(other, _)| *other == shape);
+        let mut of_shape: Vec<f64> = of_shape.map(|(_, worked)| *worked).collect();
+        of_shape.sort_by(f64::total_cmp);
+        self.floor = of_shape.get(of_shape.len() / 2).copied().unwrap_or(0.0);
     }
 
     /// A capture that was due was left out.
@@ -180,6 +219,7 @@ impl Governor {
     /// A capture was taken, for which the training thread spent `cost`.
     pub(super) fn taken(&mut self, cost: Duration) {
         let cost = cost.as_secs_f64();
+        self.num_calls = 0;
         self.debt += cost;
         if self.recent.len() == NUM_RECENT {
             self.recent.remove(0);
@@ -400,6 +440,17 @@ mod tests {
         price: impl Fn(u32) -> f64,
         noise: f64,
     ) -> (Vec<u32>, f64) {
+        train_beside_more(max_overhead, num_epochs, price, noise, Duration::ZERO)
+    }
+
+    /// The same where another core works for `always` in every epoch, whether a capture is taken or not.
+    fn train_beside_more(
+        max_overhead: &str,
+        num_epochs: u32,
+        price: impl Fn(u32) -> f64,
+        noise: f64,
+        always: Duration,
+    ) -> (Vec<u32>, f64) {
         let mut governor = Governor::new(max_overhead.parse().unwrap());
         let mut taken = Vec::new();
         let (mut cost, mut trained) = (Duration::ZERO, Duration::ZERO);
@@ -411,8 +462,9 @@ mod tests {
             let longer = worked.mul_f64(price(number));
             let time = EPOCH.mul_f64(1.0 + noise * random) + longer;
             (cost, trained) = (cost + longer, trained + time);
-            let is_taken = governor.takes(time, worked);
-            governor.trained(&epoch(time, worked));
+            let all = worked + always;
+            let is_taken = governor.takes(time, all);
+            governor.trained(&epoch(time, all));
             worked = Duration::ZERO;
             if is_taken {
                 governor.taken(Duration::from_micros(10));
@@ -452,6 +504,20 @@ mod tests {
         // 20 ms are within 25% of an epoch, whatever they cost.
         let (taken, _) = train_beside("25%", 100, |_| 0.0, 0.05);
         assert_eq!(taken.len(), 100);
+    }
+
+    /// As metrics, which are published every epoch: leaving captures out would spare nothing of it.
+    #[test]
+    fn work_that_is_done_of_every_epoch_leaves_no_capture_out() {
+        for always in [ms(1), ms(5), ms(15)] {
+            let (taken, _) = train_beside_more("2%", 1000, |_| 0.0, 0.02, always);
+            let late = num_taken(&taken, 500..1000);
+            assert!(late > 375, "{late} beside {always:?}");
+            let (taken, cost) = train_beside_more("2%", 1000, |_| 0.5, 0.02, always);
+            assert!(cost < 0.02, "{cost} beside {always:?}");
+            let late = num_taken(&taken, 500..1000);
+            assert!((60..=101).contains(&late), "{late} beside {always:?}");
+        }
     }
 
     #[test]
