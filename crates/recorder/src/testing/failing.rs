@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use burn::backend::Flex;
 use burn::tensor::backend::{BackendTypes, DTypeUsageSet, ExecutionError};
 use burn::tensor::{DType, Shape, TensorData};
-use burn_ir::{BackendIr, OperationIr, TensorId, TensorIr};
+use burn_ir::{BackendIr, OperationIr, TensorId, TensorIr, TensorStatus};
 use burn_router::{
     BackendRouter, MultiBackendBridge, RouterTensor, Runner, RunnerChannel, RunnerClient,
 };
@@ -42,11 +42,23 @@ pub(crate) struct Client(Runner<Flex>);
 impl RunnerClient for Client {
     type Device = Device;
 
-    fn register_op(&self, op: OperationIr) {
+    /// A tensor is kept, whoever had its last handle. The router counts a handle out before it
+    /// registers the operation that the handle was given to, so that a handle dropped meanwhile on
+    /// another thread takes for the last one, and the tensor would be gone when the operation runs.
+    fn register_op(&self, mut op: OperationIr) {
+        if matches!(op, OperationIr::Drop(_)) {
+            return;
+        }
+        let inputs: Vec<TensorId> = op.inputs().map(|tensor| tensor.id).collect();
+        op.mark_read_only(&inputs);
         self.0.register_op(op);
     }
 
-    fn read_tensor_async(&self, tensor: TensorIr) -> DynFut<Result<TensorData, ExecutionError>> {
+    fn read_tensor_async(
+        &self,
+        mut tensor: TensorIr,
+    ) -> DynFut<Result<TensorData, ExecutionError>> {
+        tensor.status = TensorStatus::ReadOnly;
         let read = self.0.read_tensor_async(tensor);
         if take_failure() {
             let reason = "a kernel could not be launched".to_owned();
