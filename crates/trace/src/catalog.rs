@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
+use crate::history::{self, ReadCommitsError};
 use crate::id::Rank;
-use crate::log::{self, ReadCommitsError};
 use crate::run::RunDir;
 use crate::table::Table;
 use crate::time;
@@ -161,7 +161,7 @@ impl Catalog {
     }
 
     fn load_dir(dir: &Path) -> Result<Self, ReadCommitsError> {
-        let (mut catalog, retired) = log::visit_commits(
+        let (mut catalog, retired) = history::visit_commits(
             dir,
             || (Self::default(), HashSet::new()),
             |(catalog, retired), record| {
