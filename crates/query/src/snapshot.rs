@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use trace::{
     CaptureId, Catalog, Crc32c, Epoch, OpenRunError, PartPath, ReadCommitsError, RunDir, Step,
-    Table, Topology, closest, did_you_mean,
+    Table, Topology,
 };
+use words::{closest, did_you_mean};
 
 use crate::error::QueryError;
 use crate::scope::{Captures, Scope};

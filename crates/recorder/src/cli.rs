@@ -2,7 +2,6 @@
 
 mod ablate;
 mod config;
-mod console;
 mod data;
 mod epoch;
 mod export;
@@ -18,19 +17,15 @@ use std::process::ExitCode;
 use bytesize::ByteSize;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
+use console::{Console, start_logging};
 use recorder::{
     ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DeviceChoice, ImageShape,
     LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded, Schedule,
     TrainConfig, WeightDetail, WhenFull,
 };
-use tracing_subscriber::EnvFilter;
 
-use console::Console;
 use data::DataArgs;
 use epoch::ChosenEpoch;
-
-/// Exit status after Ctrl-C, as shells have it: 128 and the signal's number.
-const INTERRUPTED: u8 = 130;
 
 /// Trains networks and records what happens inside them.
 #[derive(Debug, Parser)]
@@ -439,7 +434,7 @@ pub(crate) fn main() -> ExitCode {
         error.exit();
     }
     let console = Console::default();
-    start_logging(cli.verbose, console.clone());
+    start_logging(cli.verbose, &console);
     let result = match &cli.verb {
         Verb::Train(args) => train::run(args, &console),
         Verb::Replay { run, epoch, place } => replay::run(run, *epoch, &place.place()),
@@ -447,32 +442,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Import(args) => import::run(args, &console),
         Verb::Export(args) => export::run(args),
     };
-    result.unwrap_or_else(|error| {
-        console.say(&format!("error: {error:#}"));
-        ExitCode::FAILURE
-    })
-}
-
-/// Prints a result; whoever reads it, as `head`, may have had enough.
-fn print(text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    match std::io::stdout().write_all(trace::printable(text).as_bytes()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
-}
-
-fn start_logging(verbose: u8, console: Console) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || console.clone())
-        .init();
+    console::end(&console, result)
 }
 
 #[cfg(test)]

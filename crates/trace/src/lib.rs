@@ -24,14 +24,11 @@ mod fault;
 mod halves;
 mod id;
 mod log;
-mod neuron;
 mod part;
-mod printable;
 mod publish;
 mod random;
 mod run;
 mod staging;
-mod suggest;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -55,9 +52,7 @@ pub use id::{
     Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
 };
 pub use log::ReadCommitsError;
-pub use neuron::{NeuronName, ParseNeuronError, UnknownNeuronError, told_neurons};
 pub use part::{ParsePartPathError, Part, PartPath};
-pub use printable::printable;
 pub use publish::{
     Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };
@@ -68,7 +63,6 @@ pub use run::{
     partition_warning,
 };
 pub use staging::{PartWriter, StagedPart, Staging};
-pub use suggest::{closest, did_you_mean};
 pub use table::{
     EPOCH_COLUMN, LAYER_COLUMN, PARAMETERS_CRC32C, ParseTableError, Table, float_item, float_list,
 };

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use console::print;
 use recorder::{DataPlace, Precision, ReplayError, replay_with_data};
 use trace::RunDir;
 
 use super::epoch::ChosenEpoch;
-use super::print;
 
 /// How many samples that differ are named.
 const MAX_NAMED: usize = 5;

@@ -1,21 +1,20 @@
 //! `recorder train`.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
+use console::{Console, INTERRUPTED, Pace, on_ctrl_c, print};
+use indicatif::{HumanBytes, HumanCount};
 use recorder::{
     CancelToken, Dataset, EpochProgress, RecordError, RecordSummary, Resolution, SessionError,
     SessionObserver, SessionOptions, SessionSummary, Task, train,
 };
 use trace::{Catalog, Epoch, Rank, RunDir, Table, partition_warning};
 
-use super::console::Console;
-use super::{INTERRUPTED, TrainArgs, next, print};
+use super::{TrainArgs, next};
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -67,13 +66,12 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
 
 /// The first Ctrl-C ends the session in good order, a second one ends the process.
 pub(super) fn stop_on_ctrl_c(cancel: CancelToken, console: Console) -> Result<()> {
-    ctrlc::set_handler(move || {
+    on_ctrl_c(move || {
         if cancel.cancel() {
             std::process::exit(i32::from(INTERRUPTED));
         }
         console.say("stopping: publishing what was captured (Ctrl-C again stops at once)");
     })
-    .context("cannot listen for Ctrl-C")
 }
 
 /// What a session that failed leaves on the disk, if it was recorded.
@@ -98,8 +96,8 @@ fn what_is_safe(error: &SessionError) -> Option<String> {
 
 struct Progress {
     console: Console,
-    is_terminal: bool,
-    last_line: Option<Instant>,
+    /// Of lines in a log, where there is no terminal.
+    pace: Option<Pace>,
     /// Whether the data is from a file, so that there is something to tell about it.
     from_file: bool,
     /// Whether it was left to the data what is predicted.
@@ -108,22 +106,11 @@ struct Progress {
 
 impl Progress {
     fn new(options: &SessionOptions, console: Console) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        let target = if is_terminal {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let style = ProgressStyle::with_template("{bar:24} epoch {pos}/{len} {msg} eta {eta}")
-            .expect("the template is well-formed");
-        let bar = console.bar();
-        bar.set_length(options.train.epochs as u64);
-        bar.set_style(style);
-        bar.set_draw_target(target);
+        console.bar().set_length(options.train.epochs as u64);
+        console.draw_bar("{bar:24} epoch {pos}/{len} {msg} eta {eta}");
         Self {
+            pace: (!console.is_terminal()).then(|| Pace::new(LOG_INTERVAL)),
             console,
-            is_terminal,
-            last_line: None,
             from_file: options.dataset.file().is_some(),
             task_inferred: options
                 .dataset
@@ -221,11 +208,11 @@ impl SessionObserver for Progress {
         let bar = self.console.bar();
         bar.set_position(epoch + 1);
         let num_epochs = bar.length().unwrap_or(0);
-        let is_due = self.last_line.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
-        if !self.is_terminal && (is_due || epoch + 1 == num_epochs) {
+        if let Some(pace) = &mut self.pace
+            && (pace.is_due() || epoch + 1 == num_epochs)
+        {
             let line = format!("epoch {}/{num_epochs} {message}", epoch + 1);
             self.console.say(&line);
-            self.last_line = Some(Instant::now());
         }
         self.console.bar().set_message(message);
     }

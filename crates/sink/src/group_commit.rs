@@ -12,39 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use trace::{CaptureId, Group, Publisher, StagedPart};
+use trace::{Group, Publisher, StagedPart};
 
 use crate::error::SinkError;
-use crate::sink::{CaptureNumber, Shared};
-
-/// What the publisher is told.
-pub(crate) enum Event {
-    /// A part was encoded.
-    Staged {
-        capture: CaptureNumber,
-        part: StagedPart,
-    },
-    /// A capture has ended: so many parts were sent, and these files are retired with it.
-    Ended {
-        capture: CaptureNumber,
-        num_parts: usize,
-        retired: Vec<String>,
-        end: End,
-    },
-    /// Commit what has ended so far, without waiting for company, then answer.
-    Flush(Sender<()>),
-    /// A part was lost.
-    Failed,
-}
-
-/// How a capture ended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum End {
-    /// With all its parts; `None` if they complete no capture.
-    Whole(Option<CaptureId>),
-    /// Before it was whole: its parts are thrown away.
-    Abandoned,
-}
+use crate::messages::{CaptureNumber, End, Event};
+use crate::shared::Shared;
 
 /// What is known of a capture that was not published yet.
 #[derive(Default)]

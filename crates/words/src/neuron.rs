@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use trace::{Layer, Topology};
+
 use crate::suggest::{closest, did_you_mean};
-use crate::topology::{Layer, Topology};
 
 /// A neuron as people name it: by its number across the network, the one in the tables, as `17`, or
 /// with the layer that it has to be of before it, as `L_hidden_1:17`.
@@ -115,56 +116,4 @@ pub fn told_neurons(layers: &[Layer]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::topology;
-
-    fn name(text: &str) -> NeuronName {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_neuron_is_named_by_its_number_and_perhaps_its_layer() {
-        for text in ["17", "-1", "L_hidden_1:17", "encoder:0:3"] {
-            assert_eq!(name(text).to_string(), text);
-        }
-        assert_eq!(name("encoder:0:3").layer.as_deref(), Some("encoder:0"));
-        for text in ["", "n_7", ":7", "L_hidden_1:", "L_hidden_1", "1.5"] {
-            let error = text.parse::<NeuronName>().unwrap_err();
-            assert_eq!(error, ParseNeuronError(text.to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_neuron_is_found_in_the_layer_that_it_is_said_to_be_of() {
-        let topology = topology();
-        let find = |text: &str| {
-            let found = name(text).find(&topology);
-            found.map(|layer| layer.layer.as_str())
-        };
-        for text in ["0", "3", "L_hidden_1:3"] {
-            assert_eq!(find(text), Ok("L_hidden_1"));
-        }
-        for text in ["4", "L_output:5"] {
-            assert_eq!(find(text), Ok("L_output"));
-        }
-        for (text, expected) in [
-            ("6", "there is no neuron 6"),
-            ("L_output:-1", "there is no neuron -1"),
-            (
-                "L_output:0",
-                "neuron 0 is of layer L_hidden_1, not of L_output",
-            ),
-            (
-                "L_outptu:5",
-                "there is no layer \"L_outptu\"; did you mean L_output?",
-            ),
-        ] {
-            assert_eq!(find(text).unwrap_err().to_string(), expected);
-        }
-        assert_eq!(
-            told_neurons(topology.layers()),
-            "0 to 3 (L_hidden_1), 4 to 5 (L_output)"
-        );
-    }
-}
+mod tests;
