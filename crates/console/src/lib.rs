@@ -6,14 +6,14 @@
 
 mod exit;
 mod interrupt;
-mod log;
+mod logging;
 mod output;
 mod progress;
 mod terminal;
 
 pub use exit::{INTERRUPTED, TERMINATED, end};
 pub use interrupt::on_ctrl_c;
-pub use log::start_logging;
+pub use logging::start_logging;
 pub use output::{is_closed_pipe, print};
 pub use progress::Pace;
 pub use terminal::Console;

@@ -1,16 +1,15 @@
 //! One committed capture, read back from its files.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int32Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
-use trace::{CaptureId, Catalog, Epoch, Layer, ReadCommitsError, RunDir, Step, Table};
+use trace::{
+    BadFileError, CaptureId, Catalog, Epoch, FileProblem, Layer, PartFile, PartReader,
+    ReadCommitsError, RunDir, Step, Table,
+};
 
 /// Which capture of a run is meant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,14 +86,23 @@ pub enum ReadCaptureError {
         /// What is missing.
         problem: String,
     },
-    /// A file cannot be read.
+    /// A file is not what was committed, or cannot be read.
     #[error("cannot read {}: `sink verify` tells what is wrong with the run", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What went wrong.
-        source: ParquetError,
+        source: FileProblem,
     },
+}
+
+impl From<BadFileError> for ReadCaptureError {
+    fn from(BadFileError { path, problem }: BadFileError) -> Self {
+        Self::Read {
+            path,
+            source: problem,
+        }
+    }
 }
 
 fn of_epoch(epoch: &Option<Epoch>) -> String {
@@ -210,10 +218,10 @@ impl<'a> CaptureFiles<'a> {
         layer: Option<&str>,
     ) -> Result<RecordBatch, ReadCaptureError> {
         let mut batches = Vec::new();
-        for path in self.files(table, layer) {
-            let read_error = |source| read_error(&path, source);
-            for batch in open(&path, &[], MAX_BATCH_ROWS).map_err(read_error)? {
-                batches.push(batch.map_err(|error| read_error(error.into()))?);
+        let reader = reader(table, &[], MAX_BATCH_ROWS);
+        for file in self.files(table, layer) {
+            for batch in reader.open(file)? {
+                batches.push(batch?);
             }
         }
         match batches.first().map(RecordBatch::schema) {
@@ -253,11 +261,11 @@ impl<'a> CaptureFiles<'a> {
         }
         let batch_rows = BATCH_VALUES / (layer.fan_in as usize).max(1);
         let (mut num_units, mut num_null) = (0u32, 0u32);
-        for path in files {
-            let read_error = |source| read_error(&path, source);
-            let batch_rows = batch_rows.clamp(1, MAX_BATCH_ROWS);
-            for batch in open(&path, &["unit", column], batch_rows).map_err(read_error)? {
-                let batch = batch.map_err(|error| read_error(error.into()))?;
+        let batch_rows = batch_rows.clamp(1, MAX_BATCH_ROWS);
+        let reader = reader(Table::Weights, &["unit", column], batch_rows);
+        for file in files {
+            for batch in reader.open(file).map_err(ReadCaptureError::from)? {
+                let batch = batch.map_err(ReadCaptureError::from)?;
                 for unit in batch["unit"].as_primitive::<Int32Type>().values() {
                     if i64::from(*unit) != i64::from(num_units) {
                         return Err(partial(format!(
@@ -293,9 +301,9 @@ impl<'a> CaptureFiles<'a> {
             .is_empty()
     }
 
-    /// The paths of the capture's files in a table, in the order of the commits. Of several
+    /// The capture's files in a table, in the order of the commits. Of several
     /// processes that recorded the same weights, the files of the first.
-    fn files(&self, table: Table, layer: Option<&str>) -> Vec<PathBuf> {
+    fn files(&self, table: Table, layer: Option<&str>) -> Vec<PartFile> {
         let files = self.catalog.select(table.name(), |epoch, of_layer| {
             epoch == self.id.epoch.0 && of_layer == layer
         });
@@ -307,8 +315,10 @@ impl<'a> CaptureFiles<'a> {
             let first = files.iter().map(|file| file.commit.rank).min();
             files.retain(|file| Some(file.commit.rank) == first);
         }
-        let path = |file: trace::CommittedFile<'_>| self.run.path().join(file.path);
-        files.into_iter().map(path).collect()
+        let files = files.iter();
+        files
+            .map(|file| PartFile::committed(self.run, file))
+            .collect()
     }
 
     pub(crate) fn not_recorded(&self, table: Table, layer: Option<&str>) -> ReadCaptureError {
@@ -330,26 +340,9 @@ fn floats(column: &dyn Array) -> &[f32] {
     &lists.values().as_primitive::<Float32Type>().values()[first..last]
 }
 
-/// Reads a part file, of its columns those that are named, or all.
-fn open(
-    path: &Path,
-    columns: &[&str],
-    batch_rows: usize,
-) -> Result<ParquetRecordBatchReader, ParquetError> {
-    let mut reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
-    if !columns.is_empty() {
-        let columns = columns.iter().copied();
-        let mask = ProjectionMask::columns(reader.parquet_schema(), columns);
-        reader = reader.with_projection(mask);
-    }
-    reader.with_batch_size(batch_rows).build()
-}
-
-fn read_error(path: &Path, source: ParquetError) -> ReadCaptureError {
-    ReadCaptureError::Read {
-        path: path.to_owned(),
-        source,
-    }
+/// Reads of a table's columns those that are named, or all.
+fn reader(table: Table, columns: &[&str], batch_rows: usize) -> PartReader {
+    PartReader::checked(table, columns, batch_rows).expect("columns of the table")
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! file. A file is written through [`Staging`] and becomes part of the run by
 //! [`Publisher::publish`], which makes a group of captures durable and names their files in a
 //! [`CommitRecord`]. [`Catalog`] is how readers learn what is committed. What is worked out from a
-//! run's captures goes into tables beside them by a [`DerivedWriter`].
+//! run's captures goes into tables beside them by a [`DerivedWriter`]. [`PartReader`] reads part files
+//! back, held against what was committed of them.
 //!
 //! The format is specified in `schemas/README.md`, and tests hold this crate to it.
 
@@ -25,6 +26,8 @@ mod halves;
 mod id;
 mod log;
 mod part;
+mod part_file;
+mod part_reader;
 mod publish;
 mod random;
 mod run;
@@ -34,6 +37,7 @@ mod table;
 mod testing;
 mod time;
 mod topology;
+mod walk;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
 pub use checkpoint::{ReadCheckpointError, checkpoint_schema};
@@ -53,6 +57,8 @@ pub use id::{
 };
 pub use log::ReadCommitsError;
 pub use part::{ParsePartPathError, Part, PartPath};
+pub use part_file::{BadFileError, FileProblem, PartFile, WHOLE_FILE_BYTES};
+pub use part_reader::{PartReader, PartRows};
 pub use publish::{
     Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };
@@ -68,3 +74,4 @@ pub use table::{
 };
 pub use time::{now, parse_ms};
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
+pub use walk::{Links, ListFilesError, visit_files};

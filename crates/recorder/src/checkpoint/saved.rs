@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use trace::{Catalog, CommittedFile, Crc32c, Epoch, Layer, PartPath, Rank, RunDir, Step, Table};
+use trace::{
+    BadFileError, Catalog, CommittedFile, Epoch, FileProblem, Layer, PartFile, PartPath,
+    PartReader, Rank, RunDir, Step, Table,
+};
 
 use super::StateTensor;
 use crate::model::{LayerParameters, NetworkParameters};
@@ -36,16 +37,8 @@ pub enum ReadCheckpointError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the file system said, where it said something.
-        source: Option<std::io::Error>,
-    },
-    /// A file cannot be read as what its name says.
-    #[error("cannot read {}", path.display())]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: parquet::errors::ParquetError,
+        /// What is wrong with it.
+        source: FileProblem,
     },
     /// The checkpoint is whole, and is not of this network.
     #[error("the checkpoint of epoch {epoch} is not of this network: {problem}")]
@@ -55,6 +48,18 @@ pub enum ReadCheckpointError {
         /// What is wrong.
         problem: String,
     },
+}
+
+/// Rows that are decoded at once, at most.
+const BATCH_ROWS: usize = 8192;
+
+impl From<BadFileError> for ReadCheckpointError {
+    fn from(BadFileError { path, problem }: BadFileError) -> Self {
+        Self::Damaged {
+            path,
+            source: problem,
+        }
+    }
 }
 
 impl SavedState {
@@ -76,6 +81,8 @@ impl SavedState {
         };
         let (epoch, step) = (newest.epoch, newest.step);
         files.retain(|(part, _)| part.step == step);
+        let reader = PartReader::checked(Table::Resume, &[], BATCH_ROWS);
+        let reader = reader.expect("all columns of the table");
         let mut updates = None;
         let mut read = |tensor: StateTensor| {
             let layers = run.info().layers.layers().iter();
@@ -91,7 +98,7 @@ impl SavedState {
                         layer.layer
                     ))
                 })?;
-                let rows = read_checked(run, file)?;
+                let rows = reader.read_whole(&PartFile::committed(run, file))?;
                 let (values, time) = layer_values(layer, tensor, &rows).map_err(other)?;
                 updates = Some(time);
                 Ok(values)
@@ -109,28 +116,6 @@ impl SavedState {
             updates: updates.unwrap_or(0),
         }))
     }
-}
-
-/// Reads a file whose every bit counts, so its checksum is compared first.
-fn read_checked(
-    run: &RunDir,
-    file: &CommittedFile<'_>,
-) -> Result<RecordBatch, ReadCheckpointError> {
-    let path = run.path().join(file.path);
-    let bytes = std::fs::read(&path).map_err(|source| ReadCheckpointError::Damaged {
-        path: path.clone(),
-        source: Some(source),
-    })?;
-    if Crc32c::of(&bytes) != file.crc32c {
-        return Err(ReadCheckpointError::Damaged { path, source: None });
-    }
-    let read = || -> Result<RecordBatch, parquet::errors::ParquetError> {
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))?.build()?;
-        let batches = reader.collect::<Result<Vec<_>, _>>()?;
-        Ok(concat_batches(&Table::Resume.schema(), &batches)?)
-    };
-    read().map_err(|source| ReadCheckpointError::Parquet { path, source })
 }
 
 /// A layer's values in a trace's layout, and Adam's time; an error says what is wrong.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
-use trace::Topology;
+use trace::{Links, Topology, visit_files};
 
 use super::unread::{Handles, TensorKind};
 use super::{Capture, RecordError};
@@ -70,21 +70,11 @@ impl DiskBudget {
 
 /// Bytes of all files below a directory. Some may be removed meanwhile.
 fn size(dir: &Path) -> io::Result<u64> {
-    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if gone(&error) => return Ok(0),
-        entries => entries?,
-    };
     let mut bytes = 0;
-    for entry in entries {
-        let entry = entry?;
-        bytes += match entry.metadata() {
-            Err(error) if gone(&error) => 0,
-            Err(error) => return Err(error),
-            Ok(metadata) if metadata.is_dir() => size(&entry.path())?,
-            Ok(metadata) => metadata.len(),
-        };
-    }
+    let visited = visit_files(dir, Path::new(""), Links::Keep, &mut |_, of_file| {
+        bytes += of_file;
+    });
+    visited.map_err(|error| error.source)?;
     Ok(bytes)
 }
 

@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 
 use arrow::array::{Array, AsArray, Float32Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -8,6 +8,8 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::*;
+use crate::commit::Crc32c;
+use crate::part_file::WHOLE_FILE_BYTES;
 
 /// The columns of the table in these tests; `bias` may be null.
 fn stored() -> SchemaRef {
@@ -53,7 +55,7 @@ fn steps(num_rows: i64) -> (TempDir, PartFile) {
 fn read(part: PartFile, indices: &[usize]) -> Result<Vec<RecordBatch>, String> {
     let reader = PartReader::try_new(&stored(), indices, 1024).unwrap();
     let rows = reader.open(part).map_err(|error| error.to_string())?;
-    rows.collect::<Result<_>>()
+    rows.collect::<Result<_, _>>()
         .map_err(|error| error.to_string())
 }
 
@@ -120,6 +122,22 @@ fn a_flipped_bit_in_a_small_file_is_noticed() {
     bytes[10] ^= 1;
     fs::write(&part.path, bytes).unwrap();
     let error = read(part, &[0]).unwrap_err();
+    assert!(error.contains("part.parquet was damaged"), "{error}");
+}
+
+#[test]
+fn a_flipped_bit_in_a_large_file_is_noticed_by_whoever_checks_all() {
+    let (_dir, part) = steps(1_000_000);
+    let mut bytes = fs::read(&part.path).unwrap();
+    // A value, which nothing but the checksum protects.
+    bytes[100] ^= 1;
+    fs::write(&part.path, bytes).unwrap();
+    assert!(read(part.clone(), &[0]).is_ok());
+    let reader = PartReader {
+        checks_all: true,
+        ..PartReader::try_new(&stored(), &[0], 1024).unwrap()
+    };
+    let error = reader.open(part).unwrap_err().to_string();
     assert!(error.contains("part.parquet was damaged"), "{error}");
 }
 
