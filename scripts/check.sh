@@ -4,7 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n== %s\n' "$*"; "$@"; }
+# Each step is named with the time since the gate began. How long each took is listed before the tests
+# run, whose runner has the last word and tells its own times.
+declare -a took=()
+step() {
+    printf '\n== %s (%s s since the start)\n' "$*" "$SECONDS"
+    local began=$SECONDS
+    "$@"
+    took+=("$(printf '%5s s  %s' $((SECONDS - began)) "$*")")
+}
 
 # One selection of features for every step that runs something, so that dependencies are compiled
 # once.
@@ -32,5 +40,9 @@ step cargo run "${features[@]}" --locked --bin sink -- verify "$run/learner"
 step cargo test --workspace "${features[@]}" --doc --locked
 # Every benchmark once, to see that it works.
 step cargo test --workspace "${features[@]}" --bench capture --bench pipeline --bench structure_scores --locked
+step cargo test --workspace "${features[@]}" --lib --bins --tests --locked --no-run
+
+printf '\n== how long each step took\n'
+printf '%s\n' "${took[@]}"
 # Last, so that the run ends with a test runner's own summary.
 step cargo test --workspace "${features[@]}" --lib --bins --tests --locked

@@ -24,11 +24,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
+use capture::{DataRules, HostRng, Purpose};
 use trace::{Crc32c, DatasetInfo, Epoch};
 
 use crate::model::ImageShape;
-use crate::random::{HostRng, Purpose};
 
+pub use capture::{TargetRows, Targets};
 pub use error::{DatasetError, Place};
 pub use place::DataPlace;
 pub use spec::{
@@ -73,108 +74,6 @@ impl FromStr for DatasetKind {
             .into_iter()
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| DatasetError::UnknownKind(text.to_owned()))
-    }
-}
-
-/// What the network should have said.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Targets {
-    /// One class a sample, from 0.
-    Classes(Vec<i32>),
-    /// One probability a sample.
-    Soft(Vec<f32>),
-    /// Several probabilities a sample, each by itself.
-    Labels(TargetRows),
-    /// Numbers to come close to.
-    Values(TargetRows),
-}
-
-/// Targets of which a sample has several, or may.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TargetRows {
-    /// Row-major `[num_samples, width]`.
-    pub values: Vec<f32>,
-    /// How many a sample has, at least 1.
-    pub width: usize,
-}
-
-impl TargetRows {
-    /// How many samples they belong to.
-    pub fn len(&self) -> usize {
-        self.values.len() / self.width
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    fn select(&self, rows: &[usize]) -> Self {
-        let row = |&row: &usize| &self.values[row * self.width..][..self.width];
-        Self {
-            values: rows.iter().flat_map(row).copied().collect(),
-            width: self.width,
-        }
-    }
-
-    fn split_off(&mut self, at: usize) -> Self {
-        Self {
-            values: self.values.split_off(at * self.width),
-            width: self.width,
-        }
-    }
-}
-
-impl Targets {
-    /// How many samples they belong to.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Classes(classes) => classes.len(),
-            Self::Soft(probabilities) => probabilities.len(),
-            Self::Labels(rows) | Self::Values(rows) => rows.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(crate) fn select(&self, rows: &[usize]) -> Self {
-        match self {
-            Self::Classes(classes) => Self::Classes(rows.iter().map(|&r| classes[r]).collect()),
-            Self::Soft(soft) => Self::Soft(rows.iter().map(|&r| soft[r]).collect()),
-            Self::Labels(labels) => Self::Labels(labels.select(rows)),
-            Self::Values(values) => Self::Values(values.select(rows)),
-        }
-    }
-
-    fn split_off(&mut self, at: usize) -> Self {
-        match self {
-            Self::Classes(classes) => Self::Classes(classes.split_off(at)),
-            Self::Soft(soft) => Self::Soft(soft.split_off(at)),
-            Self::Labels(labels) => Self::Labels(labels.split_off(at)),
-            Self::Values(values) => Self::Values(values.split_off(at)),
-        }
-    }
-
-    fn append(&mut self, other: Self) {
-        match (self, other) {
-            (Self::Classes(all), Self::Classes(more)) => all.extend(more),
-            (Self::Soft(all), Self::Soft(more)) => all.extend(more),
-            (Self::Labels(all), Self::Labels(more)) | (Self::Values(all), Self::Values(more)) => {
-                all.values.extend(more.values);
-            }
-            _ => unreachable!("a data set has one kind of targets"),
-        }
-    }
-
-    /// Puts the targets of several batches, which are of one kind, one after another.
-    pub(crate) fn concat(batches: impl IntoIterator<Item = Self>) -> Option<Self> {
-        batches.into_iter().reduce(|mut all, more| {
-            all.append(more);
-            all
-        })
     }
 }
 
@@ -502,9 +401,10 @@ impl Dataset {
 
 /// What of a data set's description does not depend on where its files are: two are of the same data,
 /// read in the same way, if this is the same.
-pub(crate) fn without_places(info: &DatasetInfo) -> DatasetInfo {
-    file::without_places(info)
-}
+pub(crate) const DATA_RULES: DataRules = DataRules {
+    is_files: |kind| FileFormat::named(kind).is_some(),
+    without_places: file::without_places,
+};
 
 #[cfg(test)]
 mod tests;

@@ -6,24 +6,23 @@ use std::time::{Duration, Instant};
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use capture::{
+    Cadence, CancelToken, CheckpointEvery, Classifications, JOIN_TIMEOUT, LayerSelection, Limits,
+    Loss, Origin, Plan, RecordError, RecordSummary, Recorded, ResumeError, Schedule, Score,
+    SelectLayersError, TooManyActivationsError, UnreachableEpochError, choose_units,
+};
 use serde::Deserialize as _;
 use sink::SinkOptions;
 use trace::{
     CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Step, Topology,
 };
 
-use crate::checkpoint::{Cadence, CheckpointEvery};
-use crate::dataset::{Dataset, DatasetError, DatasetSpec};
+use crate::dataset::{DATA_RULES, Dataset, DatasetError, DatasetSpec};
 use crate::device::{DeviceChoice, DeviceError, Resolution, on_device};
-use crate::evaluation::{Classifications, DEFAULT_EVALUATION_BATCH_SIZE, HeldOut, Score};
-use crate::model::{LayerOutput, Loss, Network, NetworkConfig};
-use crate::recording::{
-    HeldState, LayerSelection, Limits, ModuleLayers, Origin, Plan, RecordError, RecordSummary,
-    Recorded, SelectLayersError, TooManyActivationsError, TraceRecorder, choose_units,
-};
-use crate::resume::{self, JOIN_TIMEOUT, ResumeError};
-use crate::schedule::{Schedule, UnreachableEpochError};
-use crate::training::{CancelToken, EpochOutcome, EpochReport, TrainConfig, TrainError, Trainer};
+use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, HeldOut};
+use crate::model::{LayerOutput, Network, NetworkConfig};
+use crate::recording::{HeldState, ModuleLayers, TraceRecorder};
+use crate::training::{EpochOutcome, EpochReport, TrainConfig, TrainError, Trainer};
 
 /// Where runs go that were not given a directory: named after their data set, and `-2`, `-3`, ...
 /// where that is taken.
@@ -516,17 +515,17 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         &self,
         recorded: Recorded,
     ) -> Result<Recording<B::InnerBackend>, SessionError> {
-        let (info, plan, sink_options) = self.prepare(recorded)?;
+        let (info, layers, plan, sink_options) = self.prepare(recorded)?;
         let SessionOptions {
             rank, world_size, ..
         } = *self.options;
         let run = match &self.options.out {
             Some(path) if rank == Rank::default() => RunDir::create(path, info)?,
-            Some(path) => resume::join(path, &info, rank, self.cancel, JOIN_TIMEOUT)?,
+            Some(path) => capture::join(path, &info, rank, DATA_RULES, self.cancel, JOIN_TIMEOUT)?,
             None if world_size > 1 => return Err(SessionError::NoDirectory),
             None => create_default(&self.options.dataset, info)?,
         };
-        let recorder = TraceRecorder::start(&run, plan, sink_options)
+        let recorder = TraceRecorder::start(&run, layers, plan, sink_options)
             .map_err(|source| record_error(&run, source))?;
         Ok((run, recorder))
     }
@@ -537,7 +536,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         recorded: Recorded,
         observer: &mut dyn SessionObserver,
     ) -> Result<(Recording<B::InnerBackend>, Epoch), SessionError> {
-        let (info, mut plan, mut sink_options) = self.prepare(recorded)?;
+        let (info, layers, mut plan, mut sink_options) = self.prepare(recorded)?;
         let path = self.options.out.as_ref().ok_or(SessionError::NoDirectory)?;
         let epochs = self.options.train.epochs as i64;
         let steps_per_epoch = self.dataset.num_steps(self.options.train.batch_size) as i64;
@@ -545,25 +544,30 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             epoch: self.options.train.last_epoch(),
             step: Step(epochs * steps_per_epoch),
         };
-        let mut resumption = resume::resume(path, &info, self.options.rank, last)?;
-        let first = match &resumption.state {
+        let rank = self.options.rank;
+        let mut resumption = capture::resume(path, &info, rank, last, DATA_RULES)?;
+        let first = match resumption.state.take() {
             None => Epoch(0),
             Some(state) => {
+                let next = Epoch(state.epoch.0 + 1);
                 self.trainer.restore(state)?;
-                Epoch(state.epoch.0 + 1)
+                next
             }
         };
         observer.resumed(first, resumption.num_retired);
         plan.origin = resumption.take_origin();
         sink_options.resume = Some(resumption.sink);
         let run = resumption.run;
-        let recorder = TraceRecorder::start(&run, plan, sink_options)
+        let recorder = TraceRecorder::start(&run, layers, plan, sink_options)
             .map_err(|source| record_error(&run, source))?;
         Ok(((run, recorder), first))
     }
 
     /// What the run is if it is begun now, what this rank records of it, and how.
-    fn prepare(&self, recorded: Recorded) -> Result<(RunInfo, Plan, SinkOptions), SessionError> {
+    fn prepare(
+        &self,
+        recorded: Recorded,
+    ) -> Result<(RunInfo, ModuleLayers, Plan, SinkOptions), SessionError> {
         let topology = self.trainer.model_config().topology();
         let topology = topology.map_err(TrainError::from)?;
         let topology = choose_units(topology, recorded.units, self.options.train.seed);
@@ -591,7 +595,6 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 classifications: recorded.classifications && rank == Rank::default(),
                 ..recorded
             },
-            layers,
             selected,
             schedule: self.options.schedule.clone(),
             last_epoch: Some(self.options.train.last_epoch()),
@@ -599,7 +602,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             limits: self.options.limits,
             owner_tells: true,
         };
-        Ok((info, plan, sink_options))
+        Ok((info, layers, plan, sink_options))
     }
 
     fn run_info(&self, recorded: Recorded, layers: Topology) -> Result<RunInfo, SessionError> {
@@ -854,5 +857,7 @@ fn labels(topology: &Topology) -> Vec<String> {
     layers.map(|l| l.layer.as_str().to_owned()).collect()
 }
 
+#[cfg(test)]
+mod resumed;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 
 use super::silence::Outcome;
 use crate::dataset::Targets;
-use crate::evaluation::{Score, Spread, Sums, target_classes};
 use crate::model::{Loss, NetworkConfig};
+use capture::{Score, Spread, Sums, target_classes};
 
 /// Which of the samples a figure is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,7 +276,7 @@ impl Group {
 mod tests {
     use super::*;
     use crate::dataset::TargetRows;
-    use crate::evaluation::classify;
+    use capture::classify;
 
     /// The logits of a set of silenced neurons, of all samples.
     type Logits = Vec<f32>;

@@ -4,17 +4,14 @@ use std::path::Path;
 use arrow::array::{Array as _, AsArray};
 use arrow::datatypes::{Float32Type, Int32Type};
 use burn::backend::Flex;
+use capture::{ActivationDetail, CaptureChoice, OnError, Phases, Precision, WeightDetail, export};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, Table};
 
 use super::*;
-use crate::capture_files::CaptureChoice;
 use crate::dataset::DatasetKind;
 use crate::device::testing::devices;
-use crate::interchange::export;
 use crate::model::NetworkParameters;
-use crate::precision::Precision;
-use crate::recording::{ActivationDetail, OnError, Phases, WeightDetail};
 use crate::replay::replay;
 use crate::testing::failing::{Failing, fail};
 use crate::testing::{read_part, read_parts};

@@ -1,0 +1,98 @@
+"""Two builds of the programs beside each other: what a change costs, or saves.
+
+    python3 benches/compare/two_builds.py BEFORE AFTER [--pairs N] [--epochs N]
+
+BEFORE and AFTER are directories with the programs `recorder` and `query`, built with one profile, as
+`target/release` of two clones. Each task is run by both, in turns and in an order that alternates, as
+whole processes. Printed are the ratios after / before of the time on the clock and of the user's
+processor time: the median of the pairs, with a 95 % interval by bootstrap.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+QUERIES = {
+    "by_neuron": ["run", "by_neuron"],
+    "structure_scores": ["run", "structure_scores", "--param", "permutations=200"],
+    "weight_drift": ["run", "weight_drift"],
+    "average over the run (SQL)": ["sql", "SELECT layer, epoch, vec_mean(weights) FROM weights GROUP BY layer, epoch"],
+}
+DRAWS = 2_000
+
+
+def timed(command, directory):
+    """Seconds on the clock and of the user's processor time that a command takes."""
+    before = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - before
+    if status != 0:
+        raise SystemExit(f"{command} failed:\n{output.decode()}")
+    return seconds, usage.ru_utime
+
+
+def ratio_of_medians(pairs):
+    """The median of after / before over the pairs, and its 95 % interval by bootstrap."""
+    ratios = [after / before for before, after in pairs]
+    draw = random.Random(1)
+    medians = sorted(
+        statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(DRAWS)
+    )
+    return statistics.median(ratios), medians[int(DRAWS * 0.025)], medians[int(DRAWS * 0.975)]
+
+
+def compare(name, builds, command, num_pairs, directory):
+    clock, processor = [], []
+    for nth in range(-1, num_pairs):
+        order = (0, 1) if nth % 2 == 0 else (1, 0)
+        measured = [None, None]
+        for build in order:
+            measured[build] = timed(command(builds[build]), directory)
+        if nth >= 0:
+            clock.append((measured[0][0], measured[1][0]))
+            processor.append((measured[0][1], measured[1][1]))
+    cells = [f"{median:.3f} ({low:.3f} to {high:.3f})" for median, low, high in map(ratio_of_medians, (clock, processor))]
+    before = statistics.median(before for before, _ in clock)
+    print(f"| {name} | {before:.2f} s | {cells[0]} | {cells[1]} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=20, help="of the run that is recorded")
+    options = parser.parse_args()
+    builds = [options.before.resolve(), options.after.resolve()]
+
+    with tempfile.TemporaryDirectory() as scratch:
+        train = ["--epochs", str(options.epochs), "--hidden", "64,64", "--device", "cpu"]
+
+        def record(build):
+            shutil.rmtree(Path(scratch) / "recorded", ignore_errors=True)
+            return [build / "recorder", "train", "--out", "recorded", *train]
+
+        print(f"{options.pairs} pairs a row\n")
+        print("| task | before, median | clock, after / before | user's processor time, after / before |")
+        print("| --- | --- | --- | --- |")
+        compare("recording", builds, record, options.pairs, scratch)
+        subprocess.run(
+            [builds[0] / "recorder", "train", "--out", "run", *train], cwd=scratch, check=True, capture_output=True
+        )
+        for name, (verb, what, *rest) in QUERIES.items():
+            arguments = [verb, what, "run", *rest] if verb == "run" else [verb, "run", what]
+            compare(name, builds, lambda build: [build / "query", *arguments], options.pairs, scratch)
+
+
+if __name__ == "__main__":
+    main()
