@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
+use crate::checksum::Crc32c;
+use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::history::{self, ReadCommitsError};
 use crate::id::Rank;
 use crate::run::RunDir;

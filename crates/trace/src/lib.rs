@@ -18,6 +18,7 @@
 extern crate self as trace;
 
 mod catalog;
+mod checksum;
 mod columns;
 mod commit;
 mod derived;
@@ -43,8 +44,9 @@ mod topology;
 mod walk;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
+pub use checksum::Crc32c;
 pub use columns::{read_row_group, value_bytes, write_column};
-pub use commit::{CaptureId, CommitRecord, Crc32c, DecodeCommitError, FileEntry};
+pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
 };

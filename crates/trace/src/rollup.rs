@@ -17,8 +17,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
 
+use crate::checksum::Crc32c;
 use crate::columns::{read_row_group, write_column};
-use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
+use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::id::{Epoch, LayerLabel, Rank, Step};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 
