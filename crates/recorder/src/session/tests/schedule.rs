@@ -131,13 +131,7 @@ fn the_untrained_network_is_epoch_minus_one() {
     assert!(report.different.is_empty(), "{report:?}");
     // Ten classes, and nothing learned.
     assert!(report.score.value() < 0.3, "{report:?}");
-    let catalog = Catalog::load(&run).unwrap();
-    let first = catalog.select(Table::Weights.name(), |epoch, label| {
-        epoch == -1 && label == Some("L_input")
-    });
-    let file = std::fs::File::open(path.join(catalog.file(first[0]).path)).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let rows = reader.build().unwrap().next().unwrap().unwrap();
+    let rows = read_part(&path, Table::Weights, -1, Some("L_input")).unwrap();
     let weights = rows["weights"].as_list::<i32>().values();
     let weights = weights.as_primitive::<Float32Type>();
     let dataset = Dataset::load(DatasetKind::Digits, 42, 64).unwrap();
