@@ -6,6 +6,7 @@
 
 mod ablate;
 mod clock;
+mod damaged;
 mod data;
 mod disk;
 mod diverged;

@@ -23,6 +23,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use console::{Console, start_logging};
 use query::output::Format;
 use query::{Epochs, QueryError, QuerySession, Run};
 
@@ -189,30 +190,11 @@ fn usage_error(message: String) -> ! {
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_tracing(cli.verbose);
+    let console = Console::default();
+    start_logging(cli.verbose, &console);
     let done = run(cli.command);
     memory::remove_spilled();
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            say!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn init_tracing(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
-    let default = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
+    console::end(&console, done)
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@ use std::error::Error;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
-use trace::did_you_mean;
+use words::did_you_mean;
 
 use crate::snapshot::OpenError;
 use crate::table::BadFileError;

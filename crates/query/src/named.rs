@@ -14,7 +14,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::ContextProvider;
-use trace::closest;
+use words::closest;
 
 pub(crate) use calls::NamedQueryCalls;
 pub(crate) use header::parameter;

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
-use trace::closest;
+use words::closest;
 
 pub(crate) use show::show_functions;
 

@@ -1,15 +1,15 @@
 //! The files of a run at one moment, as a query sees them.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use trace::{
-    CaptureId, Catalog, Crc32c, Epoch, OpenRunError, PartPath, ReadCommitsError, RunDir, Step,
-    Table, Topology, closest, did_you_mean,
+    CaptureId, Catalog, Crc32c, Epoch, Links, OpenRunError, PartPath, ReadCommitsError, RunDir,
+    Step, Table, Topology, visit_files,
 };
+use words::{closest, did_you_mean};
 
 use crate::error::QueryError;
 use crate::scope::{Captures, Scope};
@@ -292,33 +292,28 @@ fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {
 fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
     let mut files = Vec::new();
     for table in Table::shown() {
-        let dir = run.join(table.name());
-        if dir.is_dir() {
-            list_dir(run, &dir, &mut files)?;
+        if !run.join(table.name()).is_dir() {
+            continue;
         }
+        let visited = visit_files(
+            run,
+            Path::new(table.name()),
+            Links::Follow,
+            &mut |path, bytes| {
+                let segments: Option<Vec<&str>> = path.iter().map(|s| s.to_str()).collect();
+                let Some(Ok(part)) = segments.map(|s| s.join("/").parse::<PartPath>()) else {
+                    let path = run.join(path);
+                    tracing::warn!(path = %path.display(), "left out: its name is no part file's");
+                    return;
+                };
+                let spelled = part.to_string();
+                files.push((part, spelled, bytes));
+            },
+        );
+        visited.map_err(|error| error.source)?;
     }
     files.sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
     Ok(files)
-}
-
-fn list_dir(run: &Path, dir: &Path, files: &mut Vec<(PartPath, String, u64)>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            list_dir(run, &path, files)?;
-            continue;
-        }
-        let below = path.strip_prefix(run).expect("listed below the run");
-        let segments: Option<Vec<&str>> = below.iter().map(|s| s.to_str()).collect();
-        let Some(Ok(part)) = segments.map(|s| s.join("/").parse::<PartPath>()) else {
-            tracing::warn!(path = %path.display(), "left out: its name is no part file's");
-            continue;
-        };
-        let bytes = fs::metadata(&path)?.len();
-        let spelled = part.to_string();
-        files.push((part, spelled, bytes));
-    }
-    Ok(())
 }
 
 /// A snapshot that tables share.

@@ -16,10 +16,8 @@ use arrow::array::{
 use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
-use trace::{
-    CaptureId, DerivedError, DerivedWriter, Half, Table, UnknownNeuronError, closest, derived_rows,
-    did_you_mean, read_derived,
-};
+use trace::{CaptureId, DerivedError, DerivedWriter, Half, Table, derived_rows, read_derived};
+use words::{UnknownNeuronError, closest, did_you_mean};
 
 use crate::analysis::{JointPower, Measure};
 use crate::error::QueryError;

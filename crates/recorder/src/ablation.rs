@@ -17,15 +17,15 @@ use std::path::PathBuf;
 use burn::tensor::backend::ExecutionError;
 use trace::{CaptureId, DerivedError, Half, Nonce, RunDir};
 
-use crate::capture_files::{CaptureChoice, CaptureFiles};
 use crate::dataset::DataPlace;
 use crate::device::{DeviceChoice, ParseDeviceError, ResolvedDevice, on_device};
-use crate::evaluation::target_classes;
 use crate::model::ModelError;
-use crate::precision::Precision;
-use crate::random::{HostRng, Purpose};
 use crate::rebuild::{RebuildError, Rebuilt};
 use crate::training::TrainError;
+use capture::Precision;
+use capture::target_classes;
+use capture::{CaptureChoice, CaptureFiles};
+use capture::{HostRng, Purpose};
 
 pub use figures::{Figure, Metric, Predicted, SampleGroup};
 pub use neurons::{ChosenNeurons, LayerNeurons, NeuronsError};

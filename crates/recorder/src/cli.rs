@@ -1,7 +1,6 @@
 //! The command line: arguments, printing, exit status.
 
 mod ablate;
-mod console;
 mod epoch;
 mod export;
 mod import;
@@ -15,12 +14,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-
-use console::Console;
-
-/// Exit status after Ctrl-C, as shells have it: 128 and the signal's number.
-const INTERRUPTED: u8 = 130;
+use console::{Console, start_logging};
 
 /// Trains networks and records what happens inside them.
 #[derive(Debug, Parser)]
@@ -82,7 +76,7 @@ pub(crate) fn main() -> ExitCode {
         error.exit();
     }
     let console = Console::default();
-    start_logging(cli.verbose, console.clone());
+    start_logging(cli.verbose, &console);
     let result = match &cli.verb {
         Verb::Train(args) => train::run(args, &console),
         Verb::Replay(args) => replay::run(args),
@@ -90,32 +84,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Import(args) => import::run(args, &console),
         Verb::Export(args) => export::run(args),
     };
-    result.unwrap_or_else(|error| {
-        console.say(&format!("error: {error:#}"));
-        ExitCode::FAILURE
-    })
-}
-
-/// Prints a result; whoever reads it, as `head`, may have had enough.
-fn print(text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    match std::io::stdout().write_all(trace::printable(text).as_bytes()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
-}
-
-fn start_logging(verbose: u8, console: Console) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || console.clone())
-        .init();
+    console::end(&console, result)
 }
 
 #[cfg(test)]

@@ -24,15 +24,16 @@ mod text;
 use std::borrow::Cow;
 use std::path::Path;
 
+use capture::{DataRules, HostRng, Purpose};
 use trace::{DatasetInfo, Epoch};
 
 use crate::model::ImageShape;
-use crate::random::{HostRng, Purpose};
 
+pub use capture::{TargetRows, Targets};
 pub use error::{DatasetError, Place};
 pub use kind::DatasetKind;
 pub use place::DataPlace;
-pub use samples::{Samples, TargetRows, Targets};
+pub use samples::Samples;
 pub use spec::{
     ALL_TEXTS, DEFAULT_HELD_OUT_SHARE, DatasetSource, DatasetSpec, FileFormat, FileSpec,
     HeldOutRule, Missing, Scale, Task,
@@ -275,9 +276,10 @@ impl Dataset {
 
 /// What of a data set's description does not depend on where its files are: two are of the same data,
 /// read in the same way, if this is the same.
-pub(crate) fn without_places(info: &DatasetInfo) -> DatasetInfo {
-    file::without_places(info)
-}
+pub(crate) const DATA_RULES: DataRules = DataRules {
+    is_files: |kind| FileFormat::named(kind).is_some(),
+    without_places: file::without_places,
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,21 +1,15 @@
 //! What the network makes of the held-out samples.
 
-mod classify;
-mod score;
-
 use std::ops::Range;
 
 use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::{Tensor, TensorData};
 
-use crate::dataset::{Samples, Targets};
-use crate::model::{LayerOutput, Loss, Network};
-use crate::read_back::rows_to_vec;
+use capture::{Classifications, Loss, Targets, classify};
 
-pub use classify::{Classifications, classify};
-pub(crate) use classify::{check, target_classes};
-pub use score::Score;
-pub(crate) use score::{Spread, Sums};
+use crate::dataset::Samples;
+use crate::model::{LayerOutput, Network};
+use crate::read_back::rows_to_vec;
 
 /// Samples in one forward pass over the held-out set, unless told otherwise.
 pub const DEFAULT_EVALUATION_BATCH_SIZE: usize = 512;

@@ -8,7 +8,8 @@ use burn_train::metric::store::{EpochSummary, MetricsUpdate, Split};
 use burn_train::metric::{MetricAttributes, MetricDefinition, MetricId, NumericEntry};
 
 use crate::optimizer::SharedRecorder;
-use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
+use capture::Metric;
+use capture::rows::{PHASE_EVAL, PHASE_TRAIN};
 
 /// A metric logger for burn-train's learner, which writes the numeric metrics of every epoch into a
 /// run: `SupervisedTraining::with_metric_logger`.

@@ -13,9 +13,10 @@ use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, TensorData};
 
-pub use config::{Activation, Convolutions, Loss, ModelError, NetworkConfig};
+pub use capture::{LayerParameters, Loss};
+pub use config::{Activation, Convolutions, ModelError, NetworkConfig};
 pub use image::{ImageShape, ParseImageShapeError};
-pub use parameters::{LayerParameters, NetworkParameters, to_rows};
+pub use parameters::{NetworkParameters, to_rows};
 
 use crate::read_back::to_vec;
 

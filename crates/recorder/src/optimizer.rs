@@ -8,7 +8,9 @@ use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-use crate::recording::{ClipsGradients, KeepsMoments, RecordError, RecordSummary, TraceRecorder};
+use capture::{RecordError, RecordSummary};
+
+use crate::recording::{ClipsGradients, KeepsMoments, TraceRecorder};
 
 /// A recorder that optimizers, a metric logger and the training loop share.
 ///

@@ -2,11 +2,11 @@
 
 use trace::{RunDir, Table};
 
-use crate::capture_files::{CaptureFiles, ReadCaptureError};
 use crate::dataset::{DataPlace, Dataset, DatasetError};
 use crate::model::{LayerParameters, ModelError, NetworkConfig, NetworkParameters};
-use crate::precision::Precision;
 use crate::session::model_from_json;
+use capture::Precision;
+use capture::{CaptureFiles, ReadCaptureError};
 
 /// Why a network cannot be rebuilt.
 #[derive(Debug, thiserror::Error)]

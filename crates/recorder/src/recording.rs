@@ -1,142 +1,55 @@
-//! Recording: from the training loop's tensor handles to the sink, on a thread of its own.
+//! Recording a module of Burn's: from the training loop's tensor handles to a [`Recording`], which knows no
+//! tensors.
 //!
-//! `TraceRecorder::capture` → one snapshot at a time → the thread `capture`: device to host, rows,
-//! statistics → [`sink::Sink`].
+//! `TraceRecorder::capture` → handles as an [`Unread`] → [`Recording`] → the thread `capture`, which has
+//! them read: device to host, on the stream that made them → rows, statistics → [`sink::Sink`].
 //!
 //! **Ordering.** Captures become part of the run in the order in which they were handed over
 //! (ARCHITECTURE.md, invariant 6).
 //! **Back-pressure.** The hand-off has room for one snapshot, from its capture until its values
 //! are on the host: a training loop that is faster than its recorder waits in
 //! [`TraceRecorder::capture`], and never holds a second snapshot; or the capture is dropped, where
-//! [`WhenFull`] says so; and with [`Limits::max_overhead`] fewer captures are taken. The channel to the sink is
+//! [`capture::WhenFull`] says so; and with [`capture::Limits::max_overhead`] fewer captures are taken. The channel to the sink is
 //! bounded in bytes, and blocks the capture thread, which brings no more from the device at once
 //! than the channel has room for, or one layer.
 //! **Shutdown.** [`TraceRecorder::finish`] waits until everything is committed. A failure anywhere
-//! is returned by the next call, or said where [`OnError`] lets training go on; what was committed
+//! is returned by the next call, or said where [`capture::OnError`] lets training go on; what was committed
 //! before stays. A failure of the device is always returned: it is training's.
 
 mod builder;
-mod capture;
-mod cost;
-mod disk;
-mod diverged;
+mod captures;
 mod finish;
-mod governor;
-mod hand_over;
 mod handle;
-mod in_flight;
-mod interference;
 #[cfg(any(test, feature = "burn-train"))]
 mod late;
-mod limits;
 mod module;
 mod note;
 mod optimizer;
-mod outcome;
 mod outputs;
-mod phases;
-mod recorded;
-mod same_weights;
-mod selection;
-mod thread;
+mod state;
 mod unread;
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use burn::tensor::backend::Backend;
-use burn_std::stream_id::StreamId;
-use crossbeam_channel::{Receiver, Sender, bounded};
-use sink::{Sink, SinkMeter, SinkOptions, SinkStats};
-use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
-
-use crate::evaluation::Classifications;
-use crate::rows::Metric;
-use crate::schedule::Schedule;
+use capture::{Plan, RecordError, Recording};
+use sink::SinkOptions;
+use trace::{CaptureId, Epoch, RunDir, Step, Topology};
 
 pub use builder::{StartError, TraceRecorderBuilder};
-use governor::Governor;
-pub use governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead, ParseMaxOverheadError};
-pub(crate) use hand_over::HeldState;
-pub use limits::{Limits, OnError, WhenFull};
 pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
 use note::Pending;
-use optimizer::TrainState;
 pub use optimizer::{AdamMoments, ClipsGradients, KeepsMoments};
-pub use outcome::{RecordError, RecordSummary};
-pub use phases::{ParsePhasesError, Phases};
-pub use recorded::{
-    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, MIN_CHANNEL_BYTES, Recorded,
-    TooManyActivationsError, WeightDetail,
-};
-pub(crate) use selection::choose_units;
-pub use selection::{LayerSelection, SelectLayersError};
-use thread::Ended;
-use unread::Handles;
-
-/// What the untrained network is captured as.
-const INITIAL: CaptureId = CaptureId {
-    epoch: Epoch(-1),
-    step: Step(0),
-};
+pub(crate) use state::HeldState;
 
 fn capture_id(epoch: i32, step: i64) -> CaptureId {
     CaptureId {
         epoch: Epoch(epoch),
         step: Step(step),
     }
-}
-
-/// Which file of metrics of its moment says what was lost: one more than there can be else.
-const LOST_SEQUENCE: u32 = 9;
-
-/// What the capture thread is given: only what is recorded, and on which stream it was computed.
-#[derive(Debug)]
-struct Capture<B: Backend> {
-    id: CaptureId,
-    /// Whether the network was captured; without it there are metrics alone.
-    is_whole: bool,
-    stream: StreamId,
-    /// What becomes one part file each, in the order in which it is read.
-    handles: Vec<Handles<B>>,
-    classifications: Option<Classifications>,
-    /// Metrics of earlier moments, for which there was no room.
-    waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
-    metrics: Vec<Metric>,
-}
-
-/// What training can go on from, and is to be written.
-#[derive(Debug)]
-struct Checkpoint<B: Backend> {
-    id: CaptureId,
-    stream: StreamId,
-    /// None where there is nothing to go on with any more: the last one is retired alone.
-    state: Option<TrainState<B>>,
-}
-
-/// What the capture thread is handed.
-#[derive(Debug)]
-enum Work<B: Backend> {
-    Capture(Box<Capture<B>>),
-    Checkpoint(Checkpoint<B>),
-}
-
-/// Where a recorder begins in its run.
-#[derive(Debug, Default)]
-pub(crate) struct Origin {
-    /// How often the run was resumed.
-    pub(crate) generation: Generation,
-    /// The part files of the checkpoint that training goes on from: the next one retires them.
-    pub(crate) checkpoint: Vec<String>,
-    /// The moment from which training goes on: what is recorded comes after it.
-    pub(crate) after: Option<CaptureId>,
-    /// Whether the run has a capture of that moment.
-    pub(crate) is_captured: bool,
 }
 
 /// Records a network while it trains.
@@ -164,126 +77,9 @@ pub(crate) struct Origin {
 /// ```
 #[derive(Debug)]
 pub struct TraceRecorder<B: Backend> {
-    run: RunDir,
-    recorded: Recorded,
-    layers: Arc<ModuleLayers>,
-    /// Which layers are recorded.
-    selected: Vec<bool>,
-    /// Whether the parameters of all layers are read at a capture, for ranks to be compared.
-    compares_ranks: bool,
-    /// Which layers' parameters are read at a capture.
-    read: Vec<bool>,
-    schedule: Schedule,
-    /// The last epoch, where it is known beforehand.
-    last_epoch: Option<Epoch>,
-    limits: Limits,
+    recording: Recording,
+    layers: ModuleLayers,
     pending: Pending<B>,
-    /// Metrics of earlier moments, for which there was no room.
-    waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
-    /// The last moment that was recorded, or was to be.
-    last: Option<CaptureId>,
-    /// Whether that was inside of an epoch, or at its last step and before its end.
-    last_is_step: bool,
-    /// The last capture that was handed over.
-    captured: Option<CaptureId>,
-    /// Which of the due captures are taken; none where all are.
-    governor: Option<Governor>,
-    /// Since when the caller's thread has been training, as far as the governor was told.
-    training_since: Instant,
-    /// Time in it that the caller spent for the recorder.
-    spent: Duration,
-    /// After which step the governor was told of training.
-    told_step: Option<Step>,
-    /// What the recorder's threads had worked by then.
-    told_work: Duration,
-    /// What they had worked when the caller's thread came into the call that it is in. What they do during
-    /// calls keeps nobody from training.
-    work_at_call: Duration,
-    meter: SinkMeter,
-    /// What [`TraceRecorder::is_due`] said last, so that the capture that follows is of one mind.
-    answer: Cell<Option<(Moment, bool)>>,
-    /// None once finished.
-    hand_off: Option<Sender<Work<B>>>,
-    /// A token for every snapshot that may be held.
-    room: Receiver<()>,
-    thread: Option<JoinHandle<Ended>>,
-    progress: Arc<Progress>,
-    /// Captures that were handed over.
-    num_captures: u64,
-    /// Captures that were due after recording had failed.
-    num_missed: u64,
-    /// Why recording failed, where training goes on without it.
-    failure: Option<Arc<RecordError>>,
-    /// Whether the owner says what goes wrong; else it is logged.
-    owner_tells: bool,
-    has_told_disk_full: bool,
-    rank: Rank,
-    generation: Generation,
-    /// What the sink did, once it has ended.
-    sink_stats: SinkStats,
-}
-
-/// When a capture is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    EndOf(i32),
-    After(i64),
-}
-
-/// What a recorder is to do.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) recorded: Recorded,
-    pub(crate) layers: ModuleLayers,
-    /// Which layers are recorded.
-    pub(crate) selected: Vec<bool>,
-    pub(crate) schedule: Schedule,
-    /// The last epoch, where it is known beforehand.
-    pub(crate) last_epoch: Option<Epoch>,
-    /// Where in the run it begins.
-    pub(crate) origin: Origin,
-    pub(crate) limits: Limits,
-    /// Whether the owner says what goes wrong ([`TraceRecorder::failure`]); else it is logged.
-    pub(crate) owner_tells: bool,
-}
-
-/// Figures that both threads know.
-#[derive(Debug, Default)]
-struct Progress {
-    /// Nanoseconds that the training thread spent on captures.
-    hand_off_ns: AtomicU64,
-    /// Nanoseconds of these for which there was no room.
-    stall_ns: AtomicU64,
-    /// Nanoseconds that the capture thread worked: on reading, rows and statistics.
-    work_ns: AtomicU64,
-    /// Bytes of part files written so far.
-    part_bytes: AtomicU64,
-    /// Captures for which there was no room.
-    dropped_captures: AtomicU64,
-    /// Captures that the budget did not allow.
-    thinned_captures: AtomicU64,
-    /// Captures that might have taken more of the disk than is allowed.
-    over_disk_captures: AtomicU64,
-    /// Whether there was one: nothing is captured any more.
-    is_disk_full: AtomicBool,
-    /// Whether a read found that the device has failed: the thread ends.
-    has_device_failed: AtomicBool,
-}
-
-impl Progress {
-    fn add_work(&self, time: Duration) {
-        let time = time.as_nanos() as u64;
-        self.work_ns.fetch_add(time, Ordering::Relaxed);
-    }
-
-    /// A read has failed, before its error is on the way.
-    fn tell_device_failed(&self) {
-        self.has_device_failed.store(true, Ordering::Release);
-    }
-
-    fn has_device_failed(&self) -> bool {
-        self.has_device_failed.load(Ordering::Acquire)
-    }
 }
 
 impl<B: Backend> TraceRecorder<B> {
@@ -298,101 +94,33 @@ impl<B: Backend> TraceRecorder<B> {
     /// If the run cannot be written, or there are no threads to be had.
     pub(crate) fn start(
         run: &RunDir,
+        layers: ModuleLayers,
         plan: Plan,
         sink_options: SinkOptions,
     ) -> Result<Self, RecordError> {
-        Self::start_after(run, plan, sink_options, || {})
+        Self::start_after(run, layers, plan, sink_options, || {})
     }
 
     /// Starts as [`TraceRecorder::start`] does; the capture thread calls `first` before anything
     /// else, so that a test can hold it up.
     fn start_after(
         run: &RunDir,
+        layers: ModuleLayers,
         plan: Plan,
         sink_options: SinkOptions,
         first: impl FnOnce() + Send + 'static,
     ) -> Result<Self, RecordError> {
-        let rank = sink_options.rank;
-        let channel_bytes = sink_options.channel_bytes;
-        let max_disk = plan.limits.max_disk;
-        let sink = Sink::start(run, sink_options)?;
-        let meter = sink.meter();
-        let disk = max_disk.map(|max| disk::DiskBudget::new(run.path(), max));
-        let disk = disk.transpose()?;
-        // A token and a snapshot travel in a circle: neither channel is ever full, and there is
-        // never a second snapshot (ARCHITECTURE.md, invariant 9).
-        let (hand_off, captures) = bounded(1);
-        let (give_back, room) = bounded(1);
-        give_back.send(()).expect("both ends are here");
-        let progress = Arc::new(Progress::default());
-        let layers = Arc::new(plan.layers);
-        let compares_ranks = run.info().world_size > 1 && plan.recorded.metrics;
-        let worker = thread::CaptureThread {
-            layers: Arc::clone(&layers),
-            recorded: plan.recorded,
-            compares_ranks,
-            rank,
-            generation: plan.origin.generation,
-            checkpoint: plan.origin.checkpoint,
-            in_flight: in_flight::InFlight::new(channel_bytes),
-            disk,
-            sink,
-            captures,
-            give_back,
-            progress: Arc::clone(&progress),
-            reported: cost::Reported::default(),
-            metrics_files: thread::MetricsFiles::default(),
-            diverged: diverged::Diverged::default(),
-        };
-        let thread = std::thread::Builder::new()
-            .name("capture".to_owned())
-            .spawn(move || worker.run(first))
-            .map_err(RecordError::Spawn)?;
+        let network = Arc::clone(layers.network());
         Ok(Self {
-            run: run.clone(),
-            recorded: plan.recorded,
+            recording: Recording::start_after(run, network, plan, sink_options, first)?,
             pending: Pending::new(layers.topology().layers().len()),
             layers,
-            compares_ranks,
-            read: plan
-                .selected
-                .iter()
-                .map(|is_recorded| *is_recorded || compares_ranks)
-                .collect(),
-            selected: plan.selected,
-            schedule: plan.schedule,
-            last_epoch: plan.last_epoch,
-            limits: plan.limits,
-            waiting_metrics: Vec::new(),
-            last: plan.origin.after,
-            last_is_step: false,
-            captured: plan.origin.after.filter(|_| plan.origin.is_captured),
-            governor: plan.limits.overhead().map(Governor::new),
-            training_since: Instant::now(),
-            spent: Duration::ZERO,
-            told_step: None,
-            told_work: Duration::ZERO,
-            work_at_call: Duration::ZERO,
-            meter,
-            answer: Cell::new(None),
-            hand_off: Some(hand_off),
-            room,
-            thread: Some(thread),
-            progress,
-            num_captures: 0,
-            num_missed: 0,
-            failure: None,
-            owner_tells: plan.owner_tells,
-            has_told_disk_full: false,
-            rank,
-            generation: plan.origin.generation,
-            sink_stats: SinkStats::default(),
         })
     }
 
     /// The run's directory.
     pub fn run_path(&self) -> &Path {
-        self.run.path()
+        self.recording.run_path()
     }
 
     /// The network's layers, as they are recorded.
@@ -406,90 +134,71 @@ impl<B: Backend> TraceRecorder<B> {
     /// Where the last step of the epoch is due by its number, or was captured already, that counts
     /// as well: see [`TraceRecorder::capture`].
     pub fn is_due(&self, epoch: i32) -> bool {
-        self.is_scheduled(epoch) && self.is_taken(Moment::EndOf(epoch))
+        self.recording.is_due(epoch)
     }
 
     /// Whether [`TraceRecorder::capture_step`] will capture the network after `step`.
     pub fn is_step_due(&self, step: i64) -> bool {
-        self.schedule.is_step_due(Step(step)) && self.is_taken(Moment::After(step))
+        self.recording.is_step_due(step)
     }
 
     /// Whether [`TraceRecorder::capture`] will capture the network at the end of `epoch`, whose last
     /// step is `step`.
     pub(crate) fn is_end_due(&self, epoch: i32, step: i64) -> bool {
-        let moment = self.moment(capture_id(epoch, step), true);
-        moment.is_some_and(|moment| self.is_taken(moment))
+        self.recording.is_end_due(capture_id(epoch, step))
     }
 
     /// Whether the last capture is that of `id`.
     pub(crate) fn is_end_captured(&self, id: CaptureId) -> bool {
-        self.captured == Some(id)
+        self.recording.is_end_captured(id)
     }
 
     /// Whether anything that held-out samples say is recorded.
     pub(crate) fn records_evaluation(&self) -> bool {
-        self.recorded.classifications || self.wants_activations()
+        self.recording.recorded().classifications || self.wants_activations()
     }
 
     /// Counts time that the caller's thread spent for the recorder alone since the last capture, as
     /// on a forward pass that a capture needs and training does not: it is recording's cost, and
-    /// within [`Limits::max_overhead`].
+    /// within [`Limits::max_overhead`](crate::Limits::max_overhead).
     pub fn spent(&mut self, time: Duration) {
-        self.spent += time;
-        let counter = &self.progress.hand_off_ns;
-        counter.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    /// By what the schedule names a moment, if it does and it was not captured yet.
-    fn moment(&self, id: CaptureId, is_end: bool) -> Option<Moment> {
-        if is_end && self.is_scheduled(id.epoch.0) {
-            (self.captured != Some(id)).then_some(Moment::EndOf(id.epoch.0))
-        } else if self.last != Some(id) && self.schedule.is_step_due(id.step) {
-            Some(Moment::After(id.step.0))
-        } else {
-            None
-        }
+        self.recording.spent(time);
     }
 
     /// The step of the last capture, or of the one after which the run is gone on with; 0 before any.
     pub(crate) fn last_step(&self) -> i64 {
-        self.last.map_or(0, |last| last.step.0.max(0))
+        self.recording.last_step()
     }
 
-    /// Whether a capture that is due is taken. What was said once is said again.
-    fn is_taken(&self, moment: Moment) -> bool {
-        if self.failure.is_some() || self.is_disk_full() {
-            return false;
-        }
-        let Some(governor) = &self.governor else {
-            return true;
-        };
-        // The network that training ended with.
-        if self.last_epoch.map(|last| Moment::EndOf(last.0)) == Some(moment) {
-            return true;
-        }
-        if let Some((asked, answer)) = self.answer.get()
-            && asked == moment
-        {
-            return answer;
-        }
-        let trained = self.training_since.elapsed().saturating_sub(self.spent);
-        let answer = governor.takes(trained, self.work().saturating_sub(self.told_work));
-        self.answer.set(Some((moment, answer)));
-        answer
+    /// Why recording failed, where training goes on without it
+    /// ([`OnError::Continue`](crate::OnError::Continue)).
+    pub fn failure(&self) -> Option<&RecordError> {
+        self.recording.failure()
     }
 
-    /// How long the recorder's threads have worked, all together. What they wait for the disk is no work:
-    /// it takes nothing from training.
-    fn work(&self) -> Duration {
-        let capture_thread = self.progress.work_ns.load(Ordering::Relaxed);
-        let encode = Duration::from_secs_f64(self.meter.stats().encode_ms / 1e3);
-        Duration::from_nanos(capture_thread) + encode
+    /// Checks that no read has found the device failed.
+    ///
+    /// Devices run behind, and tell what went wrong with a kernel to whoever reads next. That may be the
+    /// recorder, and then training would never hear of it: it would go on with what kernels that never
+    /// ran have left. So such a failure is always returned, whatever
+    /// [`Limits::on_error`](crate::Limits::on_error) says. Every capture that is called for checks it,
+    /// due or not; whoever makes many steps in between can ask here, which costs nothing.
+    ///
+    /// # Errors
+    /// [`RecordError::Device`]; once it was returned, [`RecordError::Stopped`].
+    pub fn check_device(&mut self) -> Result<(), RecordError> {
+        self.recording.check_device()
     }
 
-    fn is_scheduled(&self, epoch: i32) -> bool {
-        let last = self.last_epoch.unwrap_or(Epoch(i32::MAX));
-        self.schedule.is_due(Epoch(epoch), last)
+    /// Whether recording has stopped because the run may take no more of the disk
+    /// ([`Limits::max_disk`](crate::Limits::max_disk)).
+    pub fn is_disk_full(&self) -> bool {
+        self.recording.is_disk_full()
+    }
+
+    /// Bytes of part files written so far.
+    pub fn part_bytes(&self) -> u64 {
+        self.recording.part_bytes()
     }
 }
 

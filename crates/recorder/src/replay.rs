@@ -4,15 +4,16 @@ use arrow::array::{Array as _, RecordBatch};
 use burn::tensor::backend::Backend;
 use trace::{CaptureId, OpenRunError, Rank, RunDir, Table};
 
-use crate::capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError};
 use crate::dataset::DataPlace;
 use crate::device::{DeviceChoice, DeviceError, ParseDeviceError, on_device};
-use crate::evaluation::{HeldOut, Score};
+use crate::evaluation::HeldOut;
 use crate::model::Network;
-use crate::precision::Precision;
 use crate::rebuild::{RebuildError, Rebuilt};
-use crate::rows::{self, RowKey};
 use crate::training::TrainError;
+use capture::Precision;
+use capture::Score;
+use capture::rows::{self, RowKey};
+use capture::{CaptureChoice, CaptureFiles, ReadCaptureError};
 
 /// What a replay showed.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,12 +18,12 @@ use std::time::Instant;
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use capture::{CancelToken, RecordSummary};
 
 use crate::dataset::Dataset;
 use crate::device::{Resolution, on_device};
 use crate::evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, HeldOut};
-use crate::recording::RecordSummary;
-use crate::training::{CancelToken, TrainConfig, TrainError, Trainer};
+use crate::training::{TrainConfig, TrainError, Trainer};
 
 pub use error::SessionError;
 pub(crate) use model_json::model_from_json;

@@ -4,7 +4,6 @@ mod config;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::{AutodiffModule as _, Module, ModuleVisitor, Param};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
@@ -13,10 +12,10 @@ use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::{AutodiffBackend, Backend, ExecutionError};
 use burn::tensor::{Int, Tensor, TensorData};
+use capture::{CancelToken, Score, classify};
 use trace::{Epoch, Step};
 
 use crate::dataset::{Dataset, Samples, TargetRows, Targets};
-use crate::evaluation::{Score, classify};
 use crate::model::{LayerOutput, Loss, ModelError, Network, NetworkConfig, NetworkParameters};
 use crate::read_back::rows_to_vec;
 
@@ -44,22 +43,6 @@ pub struct Trainer<B: AutodiffBackend> {
     /// Gradients of the last step, where somebody asked for them.
     gradients: Option<GradientsParams>,
     cancel: CancelToken,
-}
-
-/// Asks a [`Trainer`] in another thread to stop after the step that it is in.
-#[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
-
-impl CancelToken {
-    /// Asks, and says whether somebody had asked before.
-    pub fn cancel(&self) -> bool {
-        self.0.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whether somebody asked.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// How an epoch ended.

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgAction, Parser, Subcommand};
+use console::{Console, start_logging};
 use trace::RunDir;
-use tracing_subscriber::EnvFilter;
 
 /// Looks after recorded runs.
 #[derive(Debug, Parser)]
@@ -39,44 +39,15 @@ enum Verb {
 /// Runs the command line: 0 for done, 1 for failed or problems found, 2 for wrong usage.
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    start_logging(args.verbose);
+    let console = Console::default();
+    start_logging(args.verbose, &console);
     let result = match &args.verb {
-        Verb::Verify { run } => open(run).and_then(|run| verify::run(&run)),
+        Verb::Verify { run } => open(run).and_then(|run| verify::run(&run, &console)),
         Verb::Stats { run } => open(run).and_then(|run| stats::run(&run)),
     };
-    match result {
-        Ok(status) => status,
-        // Whoever read the output, as `head`, has had enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the program's last words")]
-            {
-                eprintln!("{}", trace::printable(&format!("error: {error:#}")));
-            }
-            ExitCode::FAILURE
-        }
-    }
+    console::end(&console, result)
 }
 
 fn open(path: &Path) -> Result<RunDir> {
     Ok(RunDir::open(path)?)
-}
-
-fn start_logging(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -30,6 +30,14 @@ pub enum StartSinkError {
 /// The first failure of any thread of the sink; every call after it returns the same one.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SinkError {
+    /// The rows of a part file could not be made of what was sent.
+    #[error("cannot make the rows of the part file {}", path.display())]
+    MakePart {
+        /// Where the file was to go.
+        path: PathBuf,
+        /// What went wrong.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// A part file could not be made.
     #[error("cannot start the part file {}", path.display())]
     CreatePart {

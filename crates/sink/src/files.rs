@@ -1,22 +1,15 @@
 //! The files of a run as its directories show them, whatever the commits say.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use trace::{RunDir, Table};
+use trace::{Links, ListFilesError, RunDir, Table, visit_files};
 
 /// Why the files of a run cannot be told from what is left over beside them.
 #[derive(Debug, thiserror::Error)]
 pub enum RunFilesError {
     /// A directory cannot be listed.
-    #[error("cannot list {}", path.display())]
-    List {
-        /// The directory.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    List(#[from] ListFilesError),
     /// There are files, but nothing that says which of them belong to the run.
     #[error(
         "{} is missing, and there are files, as {example}: nobody can tell what belongs to the \
@@ -53,32 +46,13 @@ pub(crate) fn require_commits(run: &RunDir) -> Result<(), RunFilesError> {
     }
 }
 
-/// Calls `visit` with the path below `base` and the size of every file below `base/dir`. What
-/// vanishes meanwhile was moved by a recorder.
+/// Calls `visit` with the path below `base` and the size of every file below `base/dir`.
 pub(crate) fn walk(
     base: &Path,
     dir: &Path,
     visit: &mut dyn FnMut(String, u64),
-) -> Result<(), RunFilesError> {
-    let path = base.join(dir);
-    let list_error = |source| RunFilesError::List {
-        path: path.clone(),
-        source,
-    };
-    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let entries = match fs::read_dir(&path) {
-        Err(error) if is_gone(&error) => return Ok(()),
-        entries => entries.map_err(list_error)?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(list_error)?;
-        let below = dir.join(entry.file_name());
-        match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => walk(base, &below, visit)?,
-            Ok(metadata) => visit(below.to_string_lossy().into_owned(), metadata.len()),
-            Err(error) if is_gone(&error) => {}
-            Err(error) => return Err(list_error(error)),
-        }
-    }
-    Ok(())
+) -> Result<(), ListFilesError> {
+    visit_files(base, dir, Links::Keep, &mut |path, bytes| {
+        visit(path.to_string_lossy().into_owned(), bytes);
+    })
 }

@@ -1,16 +1,23 @@
 //! From rows in memory to committed Parquet files.
 //!
-//! `OpenCapture::send → channel bounded by bytes → sink-worker-0, 1, ... (Parquet, one part file
+//! `OpenCapture::send → channel bounded by bytes → sink-worker-0, 1, ... (rows, Parquet, one part file
 //! each, into the staging directory) → sink-publisher (group commit)`.
 //!
-//! [`Sink`] is the way in for a recorder: it begins a capture, sends one [`Part`] a part file, and
-//! ends the capture. [`verify`] checks what is committed, and [`run_stats`] counts it.
+//! It knows the channel, the workers and the group commit, and nothing of networks, devices or queries:
+//! no Burn, no DataFusion.
+//!
+//! [`Sink`] is the way in for a recorder: it begins a capture, sends one [`Part`] a part file, or a
+//! [`MakePart`] of which a worker makes one, and ends the capture. [`verify`] checks what is committed,
+//! and [`run_stats`] counts it.
 
 mod budget;
 mod error;
 mod files;
-mod publisher;
+mod group_commit;
+mod make_part;
+mod messages;
 mod run_stats;
+mod shared;
 mod sink;
 mod stats;
 #[cfg(test)]
@@ -22,6 +29,7 @@ mod worker;
 pub use budget::{ByteBudget, Closed, Permit};
 pub use error::{SinkError, StartSinkError};
 pub use files::RunFilesError;
+pub use make_part::MakePart;
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
 pub use sink::{
     CHANNEL_PARTS, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL, MAX_DEFAULT_WORKERS,

@@ -1,19 +1,20 @@
 //! The sink: from rows in memory to committed captures.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use trace::{CaptureId, Group, Part, Publisher, Rank, RunDir, WriterLock};
+use trace::{CaptureId, Group, Publisher, Rank, RunDir, WriterLock};
 
-use crate::budget::ByteBudget;
 use crate::error::{SinkError, StartSinkError};
-
-use crate::publisher::{self, End, Event};
-use crate::stats::{Counters, SinkStats};
-use crate::worker::{self, Job};
+use crate::group_commit;
+use crate::make_part::MakePart;
+use crate::messages::{CaptureNumber, End, Event, Job};
+use crate::shared::Shared;
+use crate::stats::SinkStats;
+use crate::worker;
 
 /// Default of [`SinkOptions::channel_bytes`].
 pub const DEFAULT_CHANNEL_BYTES: u64 = 256 * 1024 * 1024;
@@ -36,9 +37,6 @@ pub const CHANNEL_PARTS: usize = 1024;
 /// Messages to the publisher that may wait: names of staged files, no rows. Whoever sends one more
 /// waits (`ARCHITECTURE.md`, invariant 9).
 const PUBLISHER_EVENTS: usize = 1024;
-
-/// How captures count inside a sink: from 0, in the order in which they began.
-pub(crate) type CaptureNumber = u64;
 
 /// How a sink works.
 #[derive(Debug, Clone)]
@@ -98,7 +96,7 @@ pub fn default_num_workers() -> usize {
 ///
 /// # Back-pressure
 /// [`OpenCapture::send`] waits while the channel holds [`SinkOptions::channel_bytes`]. A part
-/// counts until it is encoded. A publish that takes long slows the workers and, through them, the
+/// counts, with what it holds at most ([`MakePart::most_bytes`]), until it is encoded. A publish that takes long slows the workers and, through them, the
 /// senders.
 ///
 /// # Failures
@@ -118,61 +116,6 @@ pub struct Sink {
     workers: Vec<JoinHandle<()>>,
     publisher: Option<JoinHandle<()>>,
     _lock: Arc<WriterLock>,
-}
-
-/// What the threads of a sink share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) run: RunDir,
-    pub(crate) counters: Counters,
-    budget: Arc<ByteBudget>,
-    failure: OnceLock<SinkError>,
-    /// Whether a caller was told of the failure.
-    is_returned: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn new(run: RunDir, channel_bytes: u64) -> Self {
-        Self {
-            run,
-            counters: Counters::default(),
-            budget: ByteBudget::new(channel_bytes),
-            failure: OnceLock::new(),
-            is_returned: AtomicBool::new(false),
-        }
-    }
-
-    /// The channel's budget.
-    pub(crate) fn budget(&self) -> &Arc<ByteBudget> {
-        &self.budget
-    }
-
-    /// The first failure of any thread.
-    pub(crate) fn failure(&self) -> Option<&SinkError> {
-        self.failure.get()
-    }
-
-    /// Notes a failure, unless there was one before, and sends home who waits for room.
-    pub(crate) fn fail(&self, error: SinkError) {
-        if self.failure.set(error).is_ok() {
-            self.budget.close();
-        }
-    }
-
-    /// Returns the first failure, for a caller to return.
-    fn check(&self) -> Result<(), SinkError> {
-        let Some(error) = self.failure() else {
-            return Ok(());
-        };
-        self.is_returned.store(true, Ordering::Relaxed);
-        Err(error.clone())
-    }
-
-    /// The first failure, if no caller was told of it.
-    fn unreturned_failure(&self) -> Option<&SinkError> {
-        self.failure()
-            .filter(|_| !self.is_returned.load(Ordering::Relaxed))
-    }
 }
 
 /// Tells what a sink has done so far, to another thread than the one that has it.
@@ -229,7 +172,7 @@ impl Sink {
         let min_interval = options.min_publish_interval.min(MAX_PUBLISH_INTERVAL);
         sink.publisher = Some(spawn("sink-publisher".to_owned(), {
             let shared = Arc::clone(&shared);
-            move || publisher::run(publisher, &event_queue, &shared, min_interval)
+            move || group_commit::run(publisher, &event_queue, &shared, min_interval)
         })?);
         for index in 0..options.num_workers.max(1) {
             // Cloned from the sink's own, so that none outlives it if a thread cannot be started.
@@ -239,7 +182,7 @@ impl Sink {
             sink.workers
                 .push(spawn(format!("sink-worker-{index}"), move || {
                     worker::run(&job_queue, &events, &shared, |part| {
-                        worker::write_part(part, &staging, &shared.run)
+                        worker::write_part(&part, &staging, &shared.run)
                     });
                 })?);
         }
@@ -305,9 +248,9 @@ impl Sink {
             .expect("the publisher receives until the shutdown");
     }
 
-    fn submit(&self, capture: CaptureNumber, part: Part) -> Result<(), SinkError> {
+    fn submit(&self, capture: CaptureNumber, part: Box<dyn MakePart>) -> Result<(), SinkError> {
         self.shared.check()?;
-        let Ok((permit, mut stalled)) = self.shared.budget().take(part.memory_bytes()) else {
+        let Ok((permit, mut stalled)) = self.shared.budget().take(part.most_bytes()) else {
             return self.shared.check();
         };
         let job = Job {
@@ -375,12 +318,13 @@ pub struct OpenCapture<'a> {
 }
 
 impl OpenCapture<'_> {
-    /// Hands over one part file's rows; waits while the channel is full.
+    /// Hands over one part: its rows as a [`Part`](trace::Part), or what a worker makes them of;
+    /// waits while the channel is full.
     ///
     /// # Errors
     /// If anything could not be recorded, be it of this part or of an earlier one.
-    pub fn send(&mut self, part: Part) -> Result<(), SinkError> {
-        self.sink.submit(self.number, part)?;
+    pub fn send(&mut self, part: impl MakePart + 'static) -> Result<(), SinkError> {
+        self.sink.submit(self.number, Box::new(part))?;
         self.num_parts += 1;
         Ok(())
     }

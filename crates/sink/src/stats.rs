@@ -16,7 +16,7 @@ pub struct SinkStats {
     pub part_bytes: u64,
     /// Rows and bytes by table, in the order of [`Table::ALL`].
     pub by_table: [(u64, u64); Table::ALL.len()],
-    /// Time that workers spent on encoding and writing, the sum over all workers.
+    /// Time that workers spent on making rows, encoding and writing, the sum over all workers.
     pub encode_ms: f64,
     /// Captures whose commit record is durable.
     pub num_captures: u64,

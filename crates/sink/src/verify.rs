@@ -248,7 +248,8 @@ fn uncommitted_files(
             if !committed.contains(path.as_str()) {
                 found.push(UncommittedFile { path, bytes });
             }
-        })?;
+        })
+        .map_err(RunFilesError::from)?;
     }
     if !found.is_empty() {
         // A recorder may have committed some of them since the commits were read.

@@ -1,4 +1,5 @@
-//! The threads that encode: one part at a time, from the channel into the staging directory.
+//! The threads that make rows and encode them: one part at a time, from the channel into the staging
+//! directory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,21 +8,13 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 use trace::{Part, RunDir, StagedPart, Staging, encode_part};
 
-use crate::budget::Permit;
 use crate::error::SinkError;
-use crate::publisher::Event;
-use crate::sink::{CaptureNumber, Shared};
+use crate::make_part::MakePart;
+use crate::messages::{Event, Job};
+use crate::shared::Shared;
 
-/// A part on its way to a worker.
-pub(crate) struct Job {
-    pub(crate) capture: CaptureNumber,
-    pub(crate) part: Part,
-    /// The part's share of the channel's budget, given back with the job.
-    pub(crate) permit: Permit,
-}
-
-/// Gives each part to `write` until the channel is closed and empty. After a failure the jobs are
-/// only taken away, so that nobody waits for room in vain.
+/// Makes each part and gives it to `write`, until the channel is closed and empty. After a failure the
+/// jobs are only taken away, so that nobody waits for room in vain.
 pub(crate) fn run(
     jobs: &Receiver<Job>,
     events: &Sender<Event>,
@@ -38,13 +31,15 @@ pub(crate) fn run(
             continue;
         }
         let start = Instant::now();
-        let table = part.path.table;
-        let result = catch_unwind(AssertUnwindSafe(|| write(part)))
-            .unwrap_or_else(|payload| Err(SinkError::panicked(&*payload)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let part = make(part, &shared.run)?;
+            Ok((part.path.table, write(part)?))
+        }))
+        .unwrap_or_else(|payload| Err(SinkError::panicked(&*payload)));
         // The rows are gone; the room goes before the publisher is waited for.
         drop(permit);
         let event = match result {
-            Ok(part) => {
+            Ok((table, part)) => {
                 let (rows, bytes) = (part.entry().rows, part.entry().bytes);
                 shared
                     .counters
@@ -62,9 +57,18 @@ pub(crate) fn run(
     }
 }
 
+/// A part as rows.
+fn make(part: Box<dyn MakePart>, run: &RunDir) -> Result<Part, SinkError> {
+    let path = part.path().clone();
+    part.make().map_err(|source| SinkError::MakePart {
+        path: run.path().join(path.to_string()),
+        source: source.into(),
+    })
+}
+
 /// Encodes a part into the staging directory.
 pub(crate) fn write_part(
-    part: Part,
+    part: &Part,
     staging: &Staging,
     run: &RunDir,
 ) -> Result<StagedPart, SinkError> {
@@ -76,7 +80,7 @@ pub(crate) fn write_part(
                 path: path(),
                 source: Arc::new(source),
             })?;
-    let writer = encode_part(&part, writer).map_err(|source| SinkError::WritePart {
+    let writer = encode_part(part, writer).map_err(|source| SinkError::WritePart {
         path: path(),
         source: Arc::new(source),
     })?;

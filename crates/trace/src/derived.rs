@@ -5,28 +5,29 @@
 //! Writers of one table take turns, since each may replace what another wrote.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
-use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
 
 use crate::catalog::Catalog;
-use crate::commit::{CaptureId, CommitRecord, Crc32c};
+use crate::commit::{CaptureId, CommitRecord};
 use crate::encode::{EncodeError, encode_part};
 use crate::id::{Epoch, Generation, Rank, Step};
 use crate::log::{MAX_LISTINGS, ReadCommitsError};
 use crate::part::{Part, PartPath};
+use crate::part_file::{BadFileError, FileProblem, PartFile};
+use crate::part_reader::PartReader;
 use crate::publish::{Group, PublishError, Publisher};
 use crate::run::RunDir;
 use crate::table::Table;
+
+/// Rows that are decoded at once, at most.
+const BATCH_ROWS: usize = 8192;
 
 /// Why a derived table cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -45,22 +46,9 @@ pub enum DerivedError {
         /// What the file system said.
         source: io::Error,
     },
-    /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
     /// A file is not what was committed.
-    #[error("{} {problem}; `sink verify` lists every bad file of the run", path.display())]
-    Bad {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, after the file's name.
-        problem: String,
-    },
+    #[error(transparent)]
+    BadFile(#[from] BadFileError),
     /// Rows say another step than that of the capture that they are published under.
     #[error("a row of table {table} says another step than {}", capture.step)]
     WrongStep {
@@ -121,15 +109,14 @@ pub fn read_derived(run: &RunDir, table: Table) -> Result<Vec<DerivedPart>, Deri
     for _ in 0..MAX_LISTINGS {
         match read_once(run, table) {
             // Another writer replaced it meanwhile.
-            Err(DerivedError::Read { path, source })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                gone = Some(DerivedError::Read { path, source });
+            Err(DerivedError::BadFile(error)) if matches!(error.problem, FileProblem::Missing) => {
+                gone = Some(error);
             }
             result => return result,
         }
     }
-    Err(gone.expect("the loop ends early but for files that are gone"))
+    let gone = gone.expect("the loop ends early but for files that are gone");
+    Err(gone.into())
 }
 
 /// Adds rows to a derived table; what is there stays.
@@ -255,53 +242,25 @@ fn says_step(rows: &RecordBatch, step: Step) -> bool {
 
 fn read_once(run: &RunDir, table: Table) -> Result<Vec<DerivedPart>, DerivedError> {
     let catalog = Catalog::load(run)?;
+    let reader = PartReader::checked(table, &[], BATCH_ROWS);
+    let reader = reader.expect("all columns of the table");
     let files = catalog.select(table.name(), |_, _| true).into_iter();
     files
         .map(|index| {
             let file = catalog.file(index);
-            let path = run.path().join(file.path);
-            let bad = |problem: String| DerivedError::Bad {
-                path: path.clone(),
-                problem,
-            };
-            let bytes = fs::read(&path).map_err(|source| DerivedError::Read {
-                path: path.clone(),
-                source,
-            })?;
-            if Crc32c::of(&bytes) != file.crc32c {
-                return Err(bad("was damaged: its checksum is another".to_owned()));
-            }
+            let part = PartFile::committed(run, &file);
             let step = file.step();
-            let step = step.ok_or_else(|| bad("is no part file's name".to_owned()))?;
-            let rows = decode(bytes.into(), table);
+            let step = step.ok_or_else(|| part.bad(FileProblem::NoPartName))?;
             Ok(DerivedPart {
                 path: file.path.to_owned(),
                 capture: CaptureId {
                     epoch: Epoch(file.epoch),
                     step: Step(step),
                 },
-                rows: rows.map_err(|error| bad(format!("cannot be decoded ({error})")))?,
+                rows: reader.read_whole(&part)?,
             })
         })
         .collect()
-}
-
-/// All rows of a file, with the columns that this version knows; those that it lacks are null.
-fn decode(file: Bytes, table: Table) -> Result<RecordBatch, ParquetError> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
-    let schema = table.schema();
-    let batches = reader.map(|batch| {
-        let batch = batch?;
-        let columns = schema.fields().iter().map(|field| -> ArrayRef {
-            match batch.column_by_name(field.name()) {
-                Some(column) => Arc::clone(column),
-                None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
-            }
-        });
-        RecordBatch::try_new(table.schema(), columns.collect())
-    });
-    let batches = batches.collect::<Result<Vec<_>, ArrowError>>()?;
-    Ok(concat_batches(&schema, &batches)?)
 }
 
 #[cfg(test)]

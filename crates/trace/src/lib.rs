@@ -5,7 +5,8 @@
 //! file. A file is written through [`Staging`] and becomes part of the run by
 //! [`Publisher::publish`], which makes a group of captures durable and names their files in a
 //! [`CommitRecord`]. [`Catalog`] is how readers learn what is committed. What is worked out from a
-//! run's captures goes into tables beside them by a [`DerivedWriter`].
+//! run's captures goes into tables beside them by a [`DerivedWriter`]. [`PartReader`] reads part files
+//! back, held against what was committed of them.
 //!
 //! The format is specified in `schemas/README.md`, and tests hold this crate to it.
 
@@ -24,19 +25,19 @@ mod fault;
 mod halves;
 mod id;
 mod log;
-mod neuron;
 mod part;
-mod printable;
+mod part_file;
+mod part_reader;
 mod publish;
 mod random;
 mod run;
 mod staging;
-mod suggest;
 mod table;
 #[cfg(test)]
 mod testing;
 mod time;
 mod topology;
+mod walk;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
 pub use checkpoint::{ReadCheckpointError, checkpoint_schema};
@@ -55,9 +56,9 @@ pub use id::{
     Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
 };
 pub use log::ReadCommitsError;
-pub use neuron::{NeuronName, ParseNeuronError, UnknownNeuronError, told_neurons};
 pub use part::{ParsePartPathError, Part, PartPath};
-pub use printable::printable;
+pub use part_file::{BadFileError, FileProblem, PartFile, WHOLE_FILE_BYTES};
+pub use part_reader::{PartReader, PartRows};
 pub use publish::{
     Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };
@@ -68,9 +69,9 @@ pub use run::{
     partition_warning,
 };
 pub use staging::{PartWriter, StagedPart, Staging};
-pub use suggest::{closest, did_you_mean};
 pub use table::{
     EPOCH_COLUMN, LAYER_COLUMN, PARAMETERS_CRC32C, ParseTableError, Table, float_item, float_list,
 };
 pub use time::{now, parse_ms};
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
+pub use walk::{Links, ListFilesError, visit_files};

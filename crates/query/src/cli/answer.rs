@@ -5,9 +5,9 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
 use super::interrupt::exit_on_ctrl_c;
+use console::Console;
 use datafusion::execution::SendableRecordBatchStream;
 use query::output::{Format, OutputFile, TableStyle, Written, write_rows};
-use trace::printable;
 
 /// Where the rows of a query go, and how.
 pub(super) enum Destination {
@@ -133,19 +133,11 @@ impl Write for Pipe {
     }
 }
 
-/// Prints a text; a reader that has seen enough is no error.
-pub(super) fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let text = printable(text);
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done,
-    }
-}
+pub(super) use console::print;
 
 /// Says a line to whoever watches; results go to stdout instead.
 pub(super) fn say_line(line: &str) {
-    eprintln!("{}", printable(line));
+    Console::default().say(line);
 }
 
 /// [`say_line`] of what `format!` makes.

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{fs, io, thread};
 
 use anyhow::Context;
+use console::on_ctrl_c;
 use tokio::sync::Notify;
 
 use super::memory::remove_spilled;
 
 /// What a shell makes of a process that Ctrl-C ended.
-pub(super) const INTERRUPTED: i32 = 130;
+pub(super) const INTERRUPTED: i32 = console::INTERRUPTED as i32;
 /// The same of SIGTERM.
-const TERMINATED: i32 = 143;
+const TERMINATED: i32 = console::TERMINATED as i32;
 
 /// From now on Ctrl-C and SIGTERM end the process at once, and remove the file that is set in the
 /// result and what was spilled.
@@ -24,7 +25,7 @@ pub(super) fn exit_on_ctrl_c() -> anyhow::Result<Arc<OnceLock<PathBuf>>> {
         let unfinished = Arc::clone(&staged);
         move || exit(unfinished.get().map(PathBuf::as_path), status)
     };
-    ctrlc::set_handler(end(INTERRUPTED)).context("cannot listen to Ctrl-C")?;
+    on_ctrl_c(end(INTERRUPTED))?;
     on_termination(end(TERMINATED)).context("cannot listen to SIGTERM")?;
     Ok(staged)
 }
@@ -111,7 +112,7 @@ impl Stop {
     fn listen(terminated: impl Fn(&Asked) + Send + 'static) -> anyhow::Result<Self> {
         let stop = Self::default();
         let asked = Arc::clone(&stop.0);
-        ctrlc::set_handler(move || asked.ask(INTERRUPTED)).context("cannot listen to Ctrl-C")?;
+        on_ctrl_c(move || asked.ask(INTERRUPTED))?;
         let asked = Arc::clone(&stop.0);
         on_termination(move || terminated(&asked)).context("cannot listen to SIGTERM")?;
         Ok(stop)

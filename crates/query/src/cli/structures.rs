@@ -10,7 +10,8 @@ use clap::{Args, Subcommand};
 use datafusion::logical_expr::{col, lit};
 use query::analysis::Measure;
 use query::{FindOptions, LabelOptions, QueryError, Structure, StructureNeuron, StructurePower};
-use trace::{Half, NeuronName};
+use trace::Half;
+use words::NeuronName;
 
 use super::answer::say;
 use super::memory::MemoryArgs;

@@ -4,7 +4,7 @@
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
-use trace::{closest, did_you_mean};
+use words::{closest, did_you_mean};
 
 use super::QueryError;
 use crate::functions::FunctionKind;

@@ -9,7 +9,7 @@ use super::*;
 fn a_bad_file_is_recognised_under_whatever_it_is_wrapped_in() {
     let bad = || BadFileError {
         path: PathBuf::from("weights/x.parquet"),
-        problem: "was damaged".to_owned(),
+        problem: trace::FileProblem::Missing,
     };
     let parquet = || ParquetError::External(Box::new(bad()));
     let wrapped = [
@@ -24,7 +24,11 @@ fn a_bad_file_is_recognised_under_whatever_it_is_wrapped_in() {
     for error in wrapped {
         match QueryError::from(error) {
             QueryError::BadFile(message) => {
-                assert!(message.starts_with("weights/x.parquet was damaged; `sink verify`"));
+                assert!(
+                    message.starts_with(
+                        "weights/x.parquet is committed, but not there; `sink verify`"
+                    )
+                );
             }
             other => panic!("{other:?}"),
         }

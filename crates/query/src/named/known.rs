@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use glob::{MatchOptions, Pattern};
-use trace::{closest, did_you_mean};
+use words::{closest, did_you_mean};
 
 use crate::error::QueryError;
 use crate::layer_values::told_missing;

@@ -5,7 +5,7 @@
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
-use trace::{closest, did_you_mean};
+use words::{closest, did_you_mean};
 
 use super::Defaults;
 use super::header::{Parameter, ParameterType};

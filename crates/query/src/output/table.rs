@@ -6,8 +6,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use trace::printable;
 use unicode_width::UnicodeWidthStr;
+use words::printable;
 
 use super::{BatchWriter, Format, WriteRowsError};
 

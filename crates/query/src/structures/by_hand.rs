@@ -1,6 +1,6 @@
 //! Structures of neurons that somebody names.
 
-use trace::{NeuronName, told_neurons};
+use words::{NeuronName, told_neurons};
 
 use super::{Structure, StructureError, StructureNeuron};
 use crate::error::QueryError;

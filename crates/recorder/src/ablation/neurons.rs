@@ -2,10 +2,8 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use trace::{
-    DerivedError, Epoch, Half, NeuronName, RunDir, Table, Topology, UnknownNeuronError, closest,
-    did_you_mean, read_derived, told_neurons,
-};
+use trace::{DerivedError, Epoch, Half, RunDir, Table, Topology, read_derived};
+use words::{NeuronName, UnknownNeuronError, closest, did_you_mean, told_neurons};
 
 /// What is to be silenced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::{AblateError, AblationProgress};
-use crate::evaluation::{Classifications, HeldOut, classify};
+use crate::evaluation::HeldOut;
 use crate::model::{LayerOutput, Network};
 use crate::read_back::to_vec;
 use crate::rebuild::Rebuilt;
+use capture::{Classifications, classify};
 
 /// What the value of a silenced neuron is, for every sample; of a convolution, at every position.
 #[derive(Debug, Clone, Copy, PartialEq)]

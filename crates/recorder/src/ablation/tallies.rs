@@ -1,9 +1,10 @@
 //! What is added up of a network's outcomes, and the figures that come of it.
 
+use capture::{Score, Spread, Sums, target_classes};
+
 use super::figures::{Figure, Metric, Predicted, SampleGroup};
 use super::silence::Outcome;
 use crate::dataset::Targets;
-use crate::evaluation::{Score, Spread, Sums, target_classes};
 use crate::model::{Loss, NetworkConfig};
 
 /// How many classes such a network tells apart; 0 where it predicts something else.

@@ -4,8 +4,8 @@ use trace::Epoch;
 use super::silence::UnitSet;
 use super::*;
 use crate::dataset::{Dataset, DatasetKind};
-use crate::evaluation::Classifications;
 use crate::model::{Activation, Convolutions, ImageShape, Loss, NetworkConfig, NetworkParameters};
+use capture::Classifications;
 
 /// A network for the digits that nobody trained.
 fn rebuilt(hidden: &[usize], channels: &[usize]) -> Rebuilt {

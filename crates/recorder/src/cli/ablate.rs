@@ -7,17 +7,16 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{ProgressDrawTarget, ProgressStyle};
+use console::{Console, print};
 use recorder::{
     AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Predicted,
     SampleGroup, Silencing, ablate,
 };
-use trace::{Half, NeuronName, RunDir};
+use trace::{Half, RunDir};
+use words::NeuronName;
 
-use super::console::Console;
 use super::epoch::{self, ChosenEpoch};
 use super::place::PlaceArgs;
-use super::print;
 use super::rebuilt::tell_rounded;
 
 const EXAMPLES: &str = "\
@@ -120,10 +119,7 @@ impl AblateArgs {
 
 pub(super) fn run(args: &AblateArgs, console: &Console) -> Result<ExitCode> {
     let run = RunDir::open(&args.run)?;
-    let style = ProgressStyle::with_template("{bar:24} pass {pos}/{len} eta {eta}")
-        .expect("a template that indicatif knows");
-    console.bar().set_style(style);
-    console.bar().set_draw_target(ProgressDrawTarget::stderr());
+    console.draw_bar("{bar:24} pass {pos}/{len} eta {eta}");
     let report = ablate(&run, &args.options(), &mut |done, all| {
         console.bar().set_length(all as u64);
         console.bar().set_position(done as u64);

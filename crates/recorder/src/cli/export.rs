@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use console::print;
 use indicatif::HumanBytes;
 use recorder::{CaptureChoice, Precision, export};
 use trace::{RunDir, Step};
 
 use super::epoch::{self, ChosenEpoch};
-use super::print;
 
 const EXAMPLES: &str = "\
 Examples:

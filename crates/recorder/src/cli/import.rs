@@ -1,24 +1,23 @@
 //! `recorder import`.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
+use console::{Console, INTERRUPTED, Pace, print};
+use indicatif::{HumanBytes, HumanCount};
 use recorder::{
     CancelToken, ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold,
     Odd, TransposeGlobs,
 };
 use trace::{CaptureId, Epoch, Table, partition_warning};
 
-use super::console::Console;
+use super::next;
 use super::train::stop_on_ctrl_c;
-use super::{INTERRUPTED, next, print};
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -105,14 +104,8 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
     if let Some(warning) = partition_warning(&options.out) {
         console.say(&format!("warning: {warning}"));
     }
-    let is_terminal = std::io::stderr().is_terminal();
-    if is_terminal {
-        let style = ProgressStyle::with_template("{bar:24} checkpoint {pos}/{len} {msg} eta {eta}")
-            .expect("the template is well-formed");
-        console.bar().set_style(style);
-        console.bar().set_draw_target(ProgressDrawTarget::stderr());
-    }
-    let mut last_line: Option<Instant> = None;
+    console.draw_bar("{bar:24} checkpoint {pos}/{len} {msg} eta {eta}");
+    let mut pace = (!console.is_terminal()).then(|| Pace::new(LOG_INTERVAL));
     let result = plan.run(&cancel, &mut |progress| {
         let (done, all) = (progress.num_done, progress.num_checkpoints);
         let message = format!(
@@ -120,10 +113,10 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
             progress.capture.epoch,
             HumanBytes(progress.part_bytes)
         );
-        let is_due = last_line.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
-        if !is_terminal && (is_due || done == all) {
+        if let Some(pace) = &mut pace
+            && (pace.is_due() || done == all)
+        {
             console.say(&format!("checkpoint {done}/{all} {message}"));
-            last_line = Some(Instant::now());
         }
         console.bar().set_length(all as u64);
         console.bar().set_position(done as u64);

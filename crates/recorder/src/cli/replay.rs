@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use console::print;
 use recorder::{ReplayError, replay_with_data};
 use trace::RunDir;
 
 use super::epoch::{self, ChosenEpoch};
 use super::place::PlaceArgs;
-use super::print;
 use super::rebuilt::tell_rounded;
 
 /// How many samples that differ are named.

@@ -11,10 +11,9 @@ mod tables;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use console::{Console, INTERRUPTED, on_ctrl_c, print};
 use recorder::{CancelToken, train};
 
-use super::console::Console;
-use super::{INTERRUPTED, print};
 use progress::Progress;
 use summary::{describe, what_is_safe};
 
@@ -53,11 +52,10 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
 
 /// The first Ctrl-C ends the session in good order, a second one ends the process.
 pub(super) fn stop_on_ctrl_c(cancel: CancelToken, console: Console) -> Result<()> {
-    ctrlc::set_handler(move || {
+    on_ctrl_c(move || {
         if cancel.cancel() {
             std::process::exit(i32::from(INTERRUPTED));
         }
         console.say("stopping: publishing what was captured (Ctrl-C again stops at once)");
     })
-    .context("cannot listen for Ctrl-C")
 }

@@ -150,7 +150,7 @@ pub(super) fn no_column(file: &Path, columns: &[String], wanted: &str) -> Datase
     };
     let problem = format!(
         "there is no column {wanted:?}{} (columns: {}{more}){hint}",
-        trace::did_you_mean(trace::closest(wanted, names())),
+        words::did_you_mean(words::closest(wanted, names())),
         listed.join(", ")
     );
     refuse(file, problem)

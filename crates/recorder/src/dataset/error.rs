@@ -115,7 +115,7 @@ fn with_format(text: &str) -> String {
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     let meant = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
     let meant = meant.map(|(_, format)| format!("{}:{text}", format.as_str()));
-    trace::did_you_mean(meant.as_deref())
+    words::did_you_mean(meant.as_deref())
 }
 
 fn after_comma(place: &Option<Place>) -> String {

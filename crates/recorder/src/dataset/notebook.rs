@@ -3,7 +3,7 @@
 use trace::DatasetInfo;
 
 use super::{Dataset, DatasetKind, Samples, Targets, Training};
-use crate::random::{HostRng, Purpose};
+use capture::{HostRng, Purpose};
 
 const NUM_INPUTS: usize = 20;
 const NUM_HELD_OUT: usize = 100;

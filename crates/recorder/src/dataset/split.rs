@@ -2,7 +2,7 @@
 
 use super::Targets;
 use super::targets::RawTargets;
-use crate::random::{HostRng, Purpose};
+use capture::{HostRng, Purpose};
 
 /// Rows of which each lot is held out by the same share: those of a class, where there are classes.
 pub(super) fn strata(targets: &RawTargets, num_rows: usize) -> Vec<Vec<usize>> {

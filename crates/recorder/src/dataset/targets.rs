@@ -168,7 +168,7 @@ impl Classes {
     /// no misspelling.
     pub(super) fn did_you_mean(&self, text: &str) -> String {
         let names = self.names.iter().filter(|_| !self.are_numbers);
-        trace::did_you_mean(trace::closest(text, names.map(String::as_str)))
+        words::did_you_mean(words::closest(text, names.map(String::as_str)))
     }
 }
 

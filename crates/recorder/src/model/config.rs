@@ -1,5 +1,6 @@
 //! What a network looks like, before it has weights.
 
+use capture::Loss;
 use serde::{Deserialize, Serialize};
 use trace::{Layer, LayerLabel, Source, SourceRange, Topology, TopologyError};
 
@@ -24,22 +25,6 @@ impl Activation {
             Self::Sigmoid => "sigmoid",
         }
     }
-}
-
-/// What training makes small, and with it what the logits mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Loss {
-    /// One logit a class: probabilities are their softmax.
-    SoftmaxCrossEntropy,
-    /// One logit: the probability is its sigmoid. Targets may be soft.
-    BinaryCrossEntropy,
-    /// Several logits, each of which is judged as the one of [`Loss::BinaryCrossEntropy`]; a
-    /// sample's loss is the mean of theirs.
-    MultiLabelCrossEntropy,
-    /// The outputs are the logits themselves: a sample's loss is the mean of their squared
-    /// distances from its targets.
-    MeanSquaredError,
 }
 
 /// The shape of a [`Network`](super::Network).

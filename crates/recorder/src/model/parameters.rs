@@ -1,21 +1,9 @@
 //! Weights and biases on the host, in a trace's layout.
 
 use burn::tensor::TensorData;
-
-use crate::layout::transpose;
-use crate::random::{HostRng, Purpose};
+use capture::{HostRng, LayerParameters, Purpose, transpose};
 
 use super::config::{ModelError, NetworkConfig};
-
-/// Weights and biases of a layer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerParameters {
-    /// Row-major `[num_units, fan_in]`: a row is what one unit weighs its inputs with; of a
-    /// convolution its kernel, channel by channel.
-    pub weights: Vec<f32>,
-    /// One value a unit.
-    pub bias: Vec<f32>,
-}
 
 /// Weights and biases of a whole network, layer by layer.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,10 +7,11 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, SgdConfig};
 use burn::tensor::Tensor;
+use capture::Recorded;
 use trace::{Catalog, RunDir, Table};
 
 use super::*;
-use crate::recording::{Recorded, TraceRecorderBuilder};
+use crate::recording::TraceRecorderBuilder;
 use crate::testing::{read_part, read_parts};
 
 mod several;

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use capture::{
+    DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, MaxOverhead, OnError, Origin, Plan,
+    RecordError, Recorded, ResumeError, Schedule, SelectLayersError, WhenFull, choose_units,
+    resume_after,
+};
 use sink::SinkOptions;
 use trace::{
     CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Topology,
 };
 
-use super::{
-    DEFAULT_ACTIVATION_SAMPLES, LayerSelection, Limits, MaxOverhead, ModuleError, ModuleLayers,
-    OnError, Origin, Plan, RecordError, Recorded, SelectLayersError, TraceRecorder, WhenFull,
-    capture_id, choose_units,
-};
-use crate::resume::{self, ResumeError};
-use crate::schedule::Schedule;
+use super::{ModuleError, ModuleLayers, TraceRecorder, capture_id};
+use crate::dataset::DATA_RULES;
 
 /// Says what is recorded, when, and where to. Made by [`TraceRecorder::builder`].
 #[derive(Debug, Clone)]
@@ -284,14 +284,14 @@ impl<B: Backend> TraceRecorderBuilder<B> {
                 (run, Origin::default(), None)
             }
             Some(after) => {
-                let mut resumed = resume::resume_after(&self.run, &info, Rank::default(), after)?;
+                let rank = Rank::default();
+                let mut resumed = resume_after(&self.run, &info, rank, after, DATA_RULES)?;
                 let origin = resumed.take_origin();
                 (resumed.run, origin, Some(resumed.sink))
             }
         };
         let plan = Plan {
             recorded: self.recorded,
-            layers,
             selected,
             schedule: self.schedule,
             last_epoch: self.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
@@ -305,7 +305,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             resume,
             ..SinkOptions::default()
         };
-        Ok(TraceRecorder::start(&run, plan, sink_options)?)
+        Ok(TraceRecorder::start(&run, layers, plan, sink_options)?)
     }
 }
 

@@ -1,109 +1,24 @@
-//! The end of a recording, and its failures.
+//! The end of a recording.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn_std::stream_id::StreamId;
-use sink::{Sink, SinkOptions};
+use capture::{Decision, RecordError, RecordSummary};
 use trace::CaptureId;
 
-use super::limits::OnError;
 use super::module::LayerHandles;
-use super::outcome::{RecordError, RecordSummary};
-use super::thread::Ended;
-use super::{Capture, LOST_SEQUENCE, TraceRecorder, Work, capture_id, cost, thread};
-use crate::rows::{Metric, RowKey};
+use super::{TraceRecorder, capture_id};
 
 impl<B: Backend> TraceRecorder<B> {
-    /// Why recording failed, where training goes on without it ([`OnError::Continue`]).
-    pub fn failure(&self) -> Option<&RecordError> {
-        self.failure.as_deref()
-    }
-
-    /// Checks that no read has found the device failed.
-    ///
-    /// Devices run behind, and tell what went wrong with a kernel to whoever reads next. That may be the
-    /// recorder, and then training would never hear of it: it would go on with what kernels that never
-    /// ran have left. So such a failure is always returned, whatever
-    /// [`Limits::on_error`](super::Limits::on_error) says. Every capture that is called for checks it,
-    /// due or not; whoever makes many steps in between can ask here, which costs nothing.
-    ///
-    /// # Errors
-    /// [`RecordError::Device`]; once it was returned, [`RecordError::Stopped`].
-    pub fn check_device(&mut self) -> Result<(), RecordError> {
-        match self.progress.has_device_failed() {
-            true => Err(self.why_ended()),
-            false => Ok(()),
-        }
-    }
-
-    /// Whether recording has stopped because the run may take no more of the disk
-    /// ([`Limits::max_disk`](super::Limits::max_disk)).
-    pub fn is_disk_full(&self) -> bool {
-        self.progress.is_disk_full.load(Ordering::Relaxed)
-    }
-
-    /// Says so once, where the owner does not.
-    pub(super) fn tell_disk_full(&mut self) {
-        if self.is_disk_full() && !self.owner_tells && !self.has_told_disk_full {
-            tracing::warn!(
-                run = %self.run.path().display(),
-                "the run may take no more of the disk; recording has stopped, training goes on"
-            );
-            self.has_told_disk_full = true;
-        }
-    }
-
-    /// Bytes of part files written so far.
-    pub fn part_bytes(&self) -> u64 {
-        self.progress.part_bytes.load(Ordering::Relaxed)
-    }
-
     /// Waits until everything that was captured is committed (ARCHITECTURE.md, invariant 4), and ends
     /// the recording.
     ///
     /// # Errors
-    /// Why recording stopped, if it has. With [`OnError::Continue`] the summary says it instead, unless
-    /// the device has failed.
-    pub fn finish(mut self) -> Result<RecordSummary, RecordError> {
-        let start = Instant::now();
-        if self.failure.is_none()
-            && let Err(error) = self.join()
-        {
-            self.go_on_or_stop(error)?;
-        }
-        self.tell_disk_full();
-        let is_over = self.failure.is_some() || self.is_disk_full();
-        let num_captures = match is_over {
-            false => self.num_captures,
-            // What else was handed over went down with the sink, or did not fit.
-            true => self.sink_stats.num_captures,
-        };
-        let lost_captures = match self.failure {
-            None => 0,
-            Some(_) => self.num_captures - num_captures + self.num_missed,
-        };
-        if self.failure.is_some() && self.recorded.metrics {
-            self.report_lost(lost_captures);
-        }
-        let finish = start.elapsed();
-        let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
-        Ok(RecordSummary {
-            num_captures,
-            thinned_captures: self.progress.thinned_captures.load(Ordering::Relaxed),
-            over_disk_captures: self.progress.over_disk_captures.load(Ordering::Relaxed),
-            is_disk_full: self.is_disk_full(),
-            dropped_captures: self.progress.dropped_captures.load(Ordering::Relaxed),
-            lost_captures,
-            failure: self.failure.take(),
-            sink: self.sink_stats,
-            hand_off: time(&self.progress.hand_off_ns),
-            stall: time(&self.progress.stall_ns),
-            finish,
-        })
+    /// Why recording stopped, if it has. With [`OnError::Continue`](crate::OnError::Continue) the summary
+    /// says it instead, unless the device has failed.
+    pub fn finish(self) -> Result<RecordSummary, RecordError> {
+        self.recording.finish()
     }
 
     /// Ends the recording as [`TraceRecorder::finish`] does, with the network that training ended with
@@ -163,138 +78,14 @@ impl<B: Backend> TraceRecorder<B> {
         handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
     ) -> Result<(), RecordError> {
         let start = Instant::now();
-        // What was noted of this moment may be metrics alone.
-        if let Some(last) = self.last.filter(|last| id < *last) {
-            return Err(RecordError::Order { last, found: id });
-        }
-        // It is waited for, and no budget leaves it out.
-        self.last_epoch = Some(id.epoch);
-        let handles = match self.captured == Some(id) {
-            true if self.pending.metrics.is_empty() => return Ok(()),
-            true => None,
-            false => Some(handles(self)?),
+        let handles = match self.recording.decide_last(id)? {
+            Decision::Nothing | Decision::LeftOut => return Ok(()),
+            Decision::Metrics => None,
+            Decision::Capture => Some(handles(self)?),
         };
-        if handles.is_some() && self.failure.is_some() {
-            self.num_missed += 1;
-        } else if handles.is_some() && self.is_disk_full() {
-            let counter = &self.progress.over_disk_captures;
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        self.last_is_step = false;
-        self.hand_over_noted(id, handles, start)?;
+        let source = self.source(handles);
+        self.recording.hand_over_last(id, source, start)?;
         Ok(())
-    }
-
-    /// Why the capture thread ended although nobody asked it to: a failure is what the next call
-    /// returns (ARCHITECTURE.md, invariant 7), or says where training goes on.
-    pub(super) fn why_ended(&mut self) -> RecordError {
-        let error = self.join_thread().err().unwrap_or(RecordError::Stopped);
-        self.go_on_or_stop(error)
-            .err()
-            .unwrap_or(RecordError::Stopped)
-    }
-
-    /// Where training goes on without recording, says the failure and forgets what was noted. Without
-    /// a device it does not go on.
-    pub(super) fn go_on_or_stop(&mut self, error: RecordError) -> Result<(), RecordError> {
-        if self.limits.on_error == OnError::Stop || self.progress.has_device_failed() {
-            return Err(error);
-        }
-        if !self.owner_tells {
-            tracing::error!(
-                run = %self.run.path().display(),
-                error = &error as &dyn std::error::Error,
-                "recording failed; training goes on, and what would be captured from now on is lost"
-            );
-        }
-        self.waiting_metrics.clear();
-        self.failure = Some(Arc::new(error));
-        Ok(())
-    }
-
-    /// Tries to leave a row that says what was lost: what failed may work again. Where it does not,
-    /// there is nothing to add to the failure that was said.
-    fn report_lost(&self, lost_captures: u64) {
-        let report = || -> Result<(), RecordError> {
-            let Some(id) = self.last else { return Ok(()) };
-            let lost = Metric {
-                phase: None,
-                name: format!("recorder.{}", cost::LOST_CAPTURES),
-                value: lost_captures as f64,
-            };
-            let key = RowKey {
-                id,
-                rank: self.rank,
-            };
-            let sink_options = SinkOptions {
-                rank: self.rank,
-                num_workers: 1,
-                ..SinkOptions::default()
-            };
-            let sink = Sink::start(&self.run, sink_options)?;
-            let mut open = sink.begin(None);
-            // No name that the failed sink may have used.
-            let mut part = thread::metrics_part(key, &[lost], LOST_SEQUENCE);
-            part.path.generation = self.generation;
-            open.send(part)?;
-            open.end()?;
-            sink.finish()?;
-            Ok(())
-        };
-        if let Err(error) = report() {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "no row says what was lost"
-            );
-        }
-    }
-
-    /// Hands over the metrics that wait, and ends the capture thread.
-    pub(super) fn join(&mut self) -> Result<(), RecordError> {
-        if let Some((id, metrics)) = self.waiting_metrics.pop()
-            && self.room.recv().is_ok()
-            && let Some(hand_off) = &self.hand_off
-        {
-            let waiting = Capture {
-                id,
-                is_whole: false,
-                stream: StreamId::current(),
-                handles: Vec::new(),
-                classifications: None,
-                waiting_metrics: std::mem::take(&mut self.waiting_metrics),
-                metrics,
-            };
-            // Where nobody takes it any more, the thread says why.
-            let _ = hand_off.send(Work::Capture(Box::new(waiting)));
-        }
-        self.join_thread()
-    }
-
-    fn join_thread(&mut self) -> Result<(), RecordError> {
-        self.hand_off = None;
-        let Some(thread) = self.thread.take() else {
-            return Err(RecordError::Stopped);
-        };
-        let Ended { stats, result } = thread.join().map_err(|_| RecordError::Panicked)?;
-        self.sink_stats = stats;
-        result
-    }
-}
-
-impl<B: Backend> Drop for TraceRecorder<B> {
-    fn drop(&mut self) {
-        if self.thread.is_none() {
-            return;
-        }
-        match self.join() {
-            Ok(_) => {
-                tracing::warn!("a recorder was dropped before it was finished; all is published")
-            }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a recorder was dropped before it was finished, and could not publish everything"
-            ),
-        }
     }
 }
 

@@ -1,21 +1,17 @@
 //! Figures that are known only once their epoch is over.
 
 use burn::tensor::backend::Backend;
+use capture::Metric;
 use trace::CaptureId;
 
 use super::TraceRecorder;
-use crate::rows::Metric;
 
 impl<B: Backend> TraceRecorder<B> {
     /// Notes figures of an epoch that has ended with `id`, where they are known only later: they are
     /// that epoch's, however far training has come. They are recorded with the next capture, or when
     /// the recorder is finished.
     pub(crate) fn late_metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) {
-        // Nothing takes them any more where recording is over.
-        let is_over = self.failure.is_some() || self.is_disk_full();
-        if self.recorded.metrics && !is_over {
-            self.waiting_metrics.push((id, metrics));
-        }
+        self.recording.late_metrics(id, metrics);
     }
 }
 
@@ -27,11 +23,11 @@ mod tests {
     use burn::module::Param;
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Tensor;
+    use capture::rows::PHASE_EVAL;
     use trace::Table;
 
     use super::super::capture_id;
     use super::*;
-    use crate::rows::PHASE_EVAL;
     use crate::testing::read_parts;
 
     fn linear() -> Linear<Flex> {

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor, get_device_settings};
+use capture::{Layout, NetworkLayers, RecordError, UnitRows, conventional_name};
 use trace::{Layer, LayerLabel, LayerLabelError, LayerTensor, Topology, TopologyError};
 
 use super::handle::{TensorHandle, UnitAxis};
-use crate::interchange::conventional_name;
-use crate::layout::{Layout, UnitRows};
 
 /// Kind of a layer whose parameter has no better name than that of its field.
 const KIND_PARAMETER: &str = "parameter";
@@ -73,9 +73,7 @@ pub enum ModuleError {
 /// loaded, the order does not.
 #[derive(Debug, Clone)]
 pub(crate) struct ModuleLayers {
-    topology: Topology,
-    /// By layer.
-    rows: Vec<UnitRows>,
+    network: Arc<NetworkLayers>,
     /// By visited tensor; none for one that was visited before, as shared ones are.
     places: Vec<Option<Place>>,
     /// The name of the backend that the first tensor is on, as `cuda`.
@@ -156,6 +154,12 @@ pub enum OtherModuleError {
     },
 }
 
+impl From<OtherModuleError> for RecordError {
+    fn from(error: OtherModuleError) -> Self {
+        Self::OtherModule(Box::new(error))
+    }
+}
+
 impl ModuleLayers {
     /// Describes a module without looking at a value of it: Burn draws parameters at their first
     /// use, and a draw here would change what training draws (ARCHITECTURE.md, invariant 1).
@@ -179,7 +183,7 @@ impl ModuleLayers {
     /// sources and non-linearities: a module cannot.
     pub(crate) fn with_topology(self, topology: Topology) -> Result<Self, ModuleError> {
         let other = |problem: String| ModuleError::OtherTopology(problem);
-        let own = self.topology.layers();
+        let own = self.topology().layers();
         if topology.layers().len() != own.len() {
             let (given, own) = (topology.layers().len(), own.len());
             return Err(other(format!("it has {given} layers, the network {own}")));
@@ -210,8 +214,10 @@ impl ModuleLayers {
             }
         }
         let topology = Topology::try_new(layers)?;
-        let mut rows: Vec<(usize, UnitRows)> = to_given.iter().copied().zip(self.rows).collect();
+        let rows = Arc::unwrap_or_clone(self.network).into_rows();
+        let mut rows: Vec<(usize, UnitRows)> = to_given.iter().copied().zip(rows).collect();
         rows.sort_by_key(|(index, _)| *index);
+        let rows = rows.into_iter().map(|(_, rows)| rows).collect();
         let places = self.places.into_iter().map(|place| {
             place.map(|place| Place {
                 layer: to_given[place.layer],
@@ -219,8 +225,7 @@ impl ModuleLayers {
             })
         });
         Ok(Self {
-            topology,
-            rows: rows.into_iter().map(|(_, rows)| rows).collect(),
+            network: Arc::new(NetworkLayers::new(topology, rows)),
             places: places.collect(),
             device: self.device,
         })
@@ -231,23 +236,28 @@ impl ModuleLayers {
         &self.device
     }
 
+    /// The layers, as a recording needs them.
+    pub(super) fn network(&self) -> &Arc<NetworkLayers> {
+        &self.network
+    }
+
     pub(crate) fn topology(&self) -> &Topology {
-        &self.topology
+        self.network.topology()
     }
 
     /// The layer as its activations have it; none if those cannot be numbered.
     pub(super) fn activated(&self, layer: usize) -> Option<Cow<'_, Layer>> {
-        self.topology.activated(layer)
+        self.network.activated(layer)
     }
 
     /// How a layer's weight becomes rows.
     pub(super) fn rows(&self, layer: usize) -> &UnitRows {
-        &self.rows[layer]
+        self.network.rows(layer)
     }
 
     /// Along which axis of its activations a layer's units lie.
     pub(super) fn unit_axis(&self, layer: usize) -> UnitAxis {
-        let kind = self.topology.layers()[layer].kind.as_str();
+        let kind = self.topology().layers()[layer].kind.as_str();
         let is_spatial = [
             "conv",
             "deform_conv",
@@ -308,13 +318,14 @@ impl ModuleLayers {
         M: Module<V>,
         L: Lookup<V, B>,
     {
+        let num_layers = self.topology().layers().len();
         let mut visitor = Collect {
             layers: self,
             lookup,
             selected,
             num_visited: 0,
-            weights: (0..self.rows.len()).map(|_| None).collect(),
-            biases: (0..self.rows.len()).map(|_| None).collect(),
+            weights: (0..num_layers).map(|_| None).collect(),
+            biases: (0..num_layers).map(|_| None).collect(),
             error: None,
         };
         module.visit(&mut visitor);
@@ -361,7 +372,7 @@ impl ModuleLayers {
 
     /// The tensor's name in an error.
     fn what(&self, place: Place) -> String {
-        let layer = &self.topology.layers()[place.layer];
+        let layer = &self.topology().layers()[place.layer];
         let part = if place.is_bias { "bias" } else { "weight" };
         format!("the {part} of layer {}", layer.layer)
     }
@@ -550,8 +561,7 @@ impl Describe {
             error => error.into(),
         })?;
         Ok(ModuleLayers {
-            topology,
-            rows,
+            network: Arc::new(NetworkLayers::new(topology, rows)),
             places,
             device: self.device,
         })

@@ -8,6 +8,8 @@ use burn::module::AutodiffModule;
 use burn::optim::{GradientsParams, MultiGradientsParams};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use capture::rows::{PHASE_EVAL, PHASE_TRAIN};
+use capture::{Classifications, Loss, RecordError, Targets, TensorKind, TooManyActivationsError};
 
 use super::TraceRecorder;
 use super::handle::{BatchHandle, UnitAxis};
@@ -16,14 +18,7 @@ use super::optimizer::{
     AdamMoment, AppliedGradients, ClipsGradients, Gradients, GradientsOfDevices, KeepsMoments,
     OptimizerState, OptimizerTensors,
 };
-use super::outcome::RecordError;
 use super::outputs::Outputs;
-use super::recorded::TooManyActivationsError;
-use super::unread::TensorKind;
-use crate::dataset::Targets;
-use crate::evaluation::Classifications;
-use crate::model::Loss;
-use crate::rows::{Metric, PHASE_EVAL, PHASE_TRAIN};
 
 /// What was handed over since the last capture, and waits for the next.
 #[derive(Debug)]
@@ -35,8 +30,6 @@ pub(super) struct Pending<B: Backend> {
     /// Gradients and moments, by what they are and their layer.
     pub(super) optimizer: BTreeMap<(TensorKind, usize), LayerTensors<B>>,
     pub(super) outputs: Option<Outputs<B>>,
-    pub(super) classifications: Option<Classifications>,
-    pub(super) metrics: Vec<Metric>,
 }
 
 impl<B: Backend> Pending<B> {
@@ -46,8 +39,6 @@ impl<B: Backend> Pending<B> {
             train_activations: (0..num_layers).map(|_| BTreeMap::new()).collect(),
             optimizer: BTreeMap::new(),
             outputs: None,
-            classifications: None,
-            metrics: Vec::new(),
         }
     }
 }
@@ -72,7 +63,7 @@ impl<B: Backend> TraceRecorder<B> {
         label: &str,
         activations: Tensor<B, D>,
     ) -> Result<(), RecordError> {
-        let is_asked_for = self.recorded.phases.eval;
+        let is_asked_for = self.recording.recorded().phases.eval;
         let Some((layer, batch)) = self.batch(label, activations, is_asked_for)? else {
             return Ok(());
         };
@@ -86,7 +77,7 @@ impl<B: Backend> TraceRecorder<B> {
     ///
     /// Rows carry the step of the capture, so the values should be those of the network that is
     /// captured: of a pass over the batch after the optimizer's step. Tensors of one batch and
-    /// layer follow each other. Without [`Phases::train`](super::Phases::train) among what is
+    /// layer follow each other. Without [`Phases::train`](crate::Phases::train) among what is
     /// recorded, it does nothing.
     ///
     /// # Errors
@@ -97,7 +88,7 @@ impl<B: Backend> TraceRecorder<B> {
         batch: i32,
         activations: Tensor<B, D>,
     ) -> Result<(), RecordError> {
-        let is_asked_for = self.recorded.phases.train;
+        let is_asked_for = self.recording.recorded().phases.train;
         let Some((layer, handle)) = self.batch(label, activations, is_asked_for)? else {
             return Ok(());
         };
@@ -117,7 +108,8 @@ impl<B: Backend> TraceRecorder<B> {
         is_asked_for: bool,
     ) -> Result<Option<(usize, BatchHandle<B>)>, RecordError> {
         let layer = self.layer(label)?;
-        let is_recorded = self.recorded.activations.is_some() && self.selected[layer];
+        let is_recorded =
+            self.recording.recorded().activations.is_some() && self.recording.selected()[layer];
         if !is_recorded || !is_asked_for {
             return Ok(None);
         }
@@ -141,19 +133,19 @@ impl<B: Backend> TraceRecorder<B> {
     ) -> Result<(), TooManyActivationsError> {
         let num_samples = before.iter().map(|b| b.num_samples).sum::<usize>() + batch.num_samples;
         match self.layers.activated(layer) {
-            Some(layer) => self.recorded.check_layer(&layer, num_samples),
+            Some(layer) => self.recording.recorded().check_layer(&layer, num_samples),
             None => Ok(()),
         }
     }
 
     /// Whether [`TraceRecorder::activations`] would note anything for a capture.
     pub(crate) fn wants_activations(&self) -> bool {
-        self.recorded.activations.is_some() && self.recorded.phases.eval
+        self.recording.recorded().activations.is_some() && self.recording.recorded().phases.eval
     }
 
     /// Whether [`TraceRecorder::train_activations`] would note anything for a capture.
     pub(crate) fn wants_train_activations(&self) -> bool {
-        self.recorded.activations.is_some() && self.recorded.phases.train
+        self.recording.recorded().activations.is_some() && self.recording.recorded().phases.train
     }
 
     fn layer(&self, label: &str) -> Result<usize, RecordError> {
@@ -181,7 +173,7 @@ impl<B: Backend> TraceRecorder<B> {
         logits: Tensor<B, 2>,
         targets: Targets,
     ) -> Result<(), RecordError> {
-        if !self.recorded.classifications {
+        if !self.recording.recorded().classifications {
             return Ok(());
         }
         let batch = Outputs::new(loss, logits, targets).map_err(RecordError::Outputs)?;
@@ -240,8 +232,10 @@ impl<B: Backend> TraceRecorder<B> {
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
     {
-        if self.recorded.gradients {
-            let tensors = self.layers.tensors_of(model, lookup, &self.selected)?;
+        if self.recording.recorded().gradients {
+            let tensors = self
+                .layers
+                .tensors_of(model, lookup, self.recording.selected())?;
             self.note_tensors(TensorKind::Gradients, tensors);
         }
         Ok(())
@@ -249,7 +243,7 @@ impl<B: Backend> TraceRecorder<B> {
 
     /// Notes the gradients as the optimizer will use them in its next step, clipped as it clips them,
     /// for the next capture. Called, and recorded, as [`TraceRecorder::gradients`]; without
-    /// [`Recorded::gradients_applied`](super::Recorded::gradients_applied), it does nothing.
+    /// [`Recorded::gradients_applied`](crate::Recorded::gradients_applied), it does nothing.
     ///
     /// Clipping is a computation on the device, which is made here once more than training makes it.
     ///
@@ -296,12 +290,14 @@ impl<B: Backend> TraceRecorder<B> {
         M: AutodiffModule<A>,
         O: ClipsGradients,
     {
-        if self.recorded.gradients_applied {
+        if self.recording.recorded().gradients_applied {
             let lookup = AppliedGradients {
                 gradients,
                 clipping: optimizer.clipping(),
             };
-            let tensors = self.layers.tensors_of(model, &lookup, &self.selected)?;
+            let tensors = self
+                .layers
+                .tensors_of(model, &lookup, self.recording.selected())?;
             self.note_tensors(TensorKind::GradientsApplied, tensors);
         }
         Ok(())
@@ -320,11 +316,11 @@ impl<B: Backend> TraceRecorder<B> {
         M: AutodiffModule<A>,
         O: KeepsMoments<M, A>,
     {
-        if !self.recorded.moments {
+        if !self.recording.recorded().moments {
             return Ok(());
         }
         let [first, second] = self
-            .optimizer_tensors(model, optimizer, &self.selected)?
+            .optimizer_tensors(model, optimizer, self.recording.selected())?
             .moments;
         self.note_tensors(TensorKind::Moment1, first);
         self.note_tensors(TensorKind::Moment2, second);
@@ -396,34 +392,22 @@ impl<B: Backend> TraceRecorder<B> {
 
     /// Notes what the network said of all held-out samples, where that was worked out already.
     pub(crate) fn classified(&mut self, rows: Classifications) {
-        if self.recorded.classifications {
-            self.pending.classifications = Some(rows);
-        }
+        self.recording.classified(rows);
     }
 
     /// Notes a figure of the epoch that is neither of training nor of held-out samples, as
     /// `learning_rate`.
     pub fn metric(&mut self, name: &str, value: f64) {
-        self.note(None, name, value);
+        self.recording.metric(None, name, value);
     }
 
     /// Notes a figure of the samples trained on, as `loss`.
     pub fn train_metric(&mut self, name: &str, value: f64) {
-        self.note(Some(PHASE_TRAIN), name, value);
+        self.recording.metric(Some(PHASE_TRAIN), name, value);
     }
 
     /// Notes a figure of the held-out samples, as `accuracy`.
     pub fn eval_metric(&mut self, name: &str, value: f64) {
-        self.note(Some(PHASE_EVAL), name, value);
-    }
-
-    fn note(&mut self, phase: Option<&'static str>, name: &str, value: f64) {
-        if self.recorded.metrics {
-            self.pending.metrics.push(Metric {
-                phase,
-                name: name.to_owned(),
-                value,
-            });
-        }
+        self.recording.metric(Some(PHASE_EVAL), name, value);
     }
 }

@@ -174,10 +174,3 @@ pub(super) struct OptimizerState<B: Backend> {
     /// Steps that changed the parameters: Adam's time.
     pub(super) num_updates: i64,
 }
-
-/// What training goes on from, as handles: nothing was copied or read.
-#[derive(Debug)]
-pub(super) struct TrainState<B: Backend> {
-    pub(super) parameters: Vec<LayerHandles<B>>,
-    pub(super) optimizer: OptimizerState<B>,
-}

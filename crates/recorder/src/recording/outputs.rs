@@ -2,11 +2,9 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use capture::{Classifications, Loss, Targets, check, classify};
 
 use super::handle::{TensorHandle, Trip};
-use crate::dataset::Targets;
-use crate::evaluation::{Classifications, check, classify};
-use crate::model::Loss;
 
 /// Logits on the device, by batch, and what they should say.
 #[derive(Debug)]

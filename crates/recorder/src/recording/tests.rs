@@ -6,81 +6,34 @@ use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer as _};
 use burn::tensor::{Tensor, TensorData};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use trace::{FORMAT_VERSION, Layer, LayerLabel, Nonce, RunInfo, Source, SourceRange, Table};
+use trace::{FORMAT_VERSION, Nonce, RunInfo, Table};
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::time::Instant;
 
-use super::unread::TensorKind;
+use capture::{
+    ActivationDetail, Limits, Loss, OnError, Origin, Recorded, Schedule, Source as _, Targets,
+    TensorKind, Values, WeightDetail, WhenFull,
+};
+use crossbeam_channel::bounded;
+
+use super::unread::{Handles, Unread};
 use super::*;
-use crate::dataset::Targets;
 use crate::device::on_device;
 use crate::device::testing::resolved_devices;
-use crate::model::{Activation, Loss, Network, NetworkConfig, NetworkParameters, to_rows};
+use crate::model::{Activation, Network, NetworkConfig, NetworkParameters, to_rows};
 use crate::read_back::to_vec;
 use crate::testing::{flat, read_part, read_parts};
 
 mod device;
-
-/// One layer.
-fn topology(num_units: u32, fan_in: u32) -> Topology {
-    let layer = Layer {
-        layer_index: 0,
-        layer: LayerLabel::try_new("L_output").unwrap(),
-        module_path: "layers.0".to_owned(),
-        kind: "linear".to_owned(),
-        shape: vec![num_units.into(), fan_in.into()],
-        fan_in,
-        num_units,
-        first_neuron: 0,
-        activation: None,
-        trainable: true,
-        source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
-        tensors: Vec::new(),
-        recorded_units: None,
-    };
-    Topology::try_new(vec![layer]).unwrap()
-}
+mod exported;
 
 fn recorded(activations: Option<ActivationDetail>) -> Recorded {
     Recorded {
         activations,
         ..Recorded::DEFAULT
     }
-}
-
-#[test]
-fn the_channel_has_room_for_4_captures_within_bounds() {
-    let bytes = |num_units, fan_in, activations| {
-        recorded(activations).default_channel_bytes(&topology(num_units, fan_in), 297)
-    };
-    // 4 captures of 1,024 units with 1,024 weights and 100 activations of 4 bytes.
-    let raw = Some(ActivationDetail::Raw { samples: 100 });
-    assert_eq!(bytes(1024, 1024, raw), 4 * 1024 * (1024 + 100) * 4);
-    let statistics = Some(ActivationDetail::Statistics);
-    assert_eq!(bytes(1024, 1024, statistics), 16 << 20);
-    assert_eq!(bytes(10, 64, raw), 1 << 20);
-    assert_eq!(bytes(1 << 20, 1024, None), 256 << 20);
-}
-
-#[test]
-fn more_activations_than_a_list_array_can_hold_are_refused() {
-    let topology = topology(1 << 24, 1);
-    let check = |activations, num_held_out| recorded(activations).check(&topology, num_held_out);
-    let raw = |samples| Some(ActivationDetail::Raw { samples });
-    // 2^24 units and 2^7 samples are one value more than there are offsets.
-    let error = check(raw(128), 297).unwrap_err();
-    assert_eq!(error.num_samples, 128);
-    assert_eq!(
-        error.to_string(),
-        "layer L_output has 16777216 units, and 128 samples of each would be kept: a trace can \
-         hold 2147483647 values of a layer; keep fewer samples, or statistics alone"
-    );
-    assert_eq!(check(raw(512), 128).unwrap_err(), error);
-    assert_eq!(check(raw(127), 297), Ok(()));
-    assert_eq!(check(raw(512), 127), Ok(()));
-    assert_eq!(check(Some(ActivationDetail::Statistics), 297), Ok(()));
-    assert_eq!(check(None, 297), Ok(()));
 }
 
 /// A network, and optimizer steps whose results nobody reads: a device that works by itself is only
@@ -175,11 +128,11 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
         ..Recorded::DEFAULT
     };
     let mut network = Steps::<B>::new(device);
+    let layers = ModuleLayers::of(network.model.as_ref().unwrap(), true, &HashMap::new())
+        .and_then(|layers| layers.with_topology(run.info().layers.clone()))
+        .unwrap();
     let plan = Plan {
         recorded,
-        layers: ModuleLayers::of(network.model.as_ref().unwrap(), true, &HashMap::new())
-            .and_then(|layers| layers.with_topology(run.info().layers.clone()))
-            .unwrap(),
         selected: vec![true; 2],
         schedule: Schedule::default(),
         last_epoch: None,
@@ -189,7 +142,7 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
     };
     let (go_on, held_up) = bounded::<()>(1);
     let mut recorder =
-        TraceRecorder::<B>::start_after(&run, plan, SinkOptions::default(), move || {
+        TraceRecorder::<B>::start_after(&run, layers, plan, SinkOptions::default(), move || {
             held_up.recv_timeout(LIMIT).expect("training goes on")
         })
         .unwrap();
@@ -251,11 +204,11 @@ fn start_after<B: Backend>(
     last_epoch: Option<i32>,
     first: impl FnOnce() + Send + 'static,
 ) -> TraceRecorder<B> {
+    let layers = ModuleLayers::of(network.model.as_ref().unwrap(), true, &HashMap::new())
+        .and_then(|layers| layers.with_topology(run.info().layers.clone()))
+        .unwrap();
     let plan = Plan {
         recorded: recorded(None),
-        layers: ModuleLayers::of(network.model.as_ref().unwrap(), true, &HashMap::new())
-            .and_then(|layers| layers.with_topology(run.info().layers.clone()))
-            .unwrap(),
         selected: vec![true; 2],
         schedule: Schedule::default(),
         last_epoch: last_epoch.map(Epoch),
@@ -263,7 +216,7 @@ fn start_after<B: Backend>(
         limits,
         owner_tells: false,
     };
-    TraceRecorder::start_after(run, plan, SinkOptions::default(), first).unwrap()
+    TraceRecorder::start_after(run, layers, plan, SinkOptions::default(), first).unwrap()
 }
 
 /// The sum of a metric in an epoch's files.
@@ -567,10 +520,10 @@ mod training_loop {
             .into_iter()
             .map(|layer| Handles::Parameters(TensorKind::Weights, layer))
             .collect();
-        let mut unread = unread::Unread::new(StreamId::current(), handles);
+        let mut unread = Unread::here(handles);
         let values = unread.read(u64::MAX).unwrap().into_iter();
         let values = values.flat_map(|values| match values {
-            unread::Values::Parameters { weight, bias, .. } => [weight, bias.unwrap_or_default()],
+            Values::Parameters { weight, bias, .. } => [weight, bias.unwrap_or_default()],
             other => panic!("{other:?}"),
         });
         values.collect()
@@ -638,7 +591,7 @@ mod training_loop {
             assert_eq!(of("norm.running_mean"), (mean.clone(), vec![]));
             assert_eq!(of("norm.running_var"), (var.clone(), vec![]));
             // Burn keeps [3, 2].
-            let rows = crate::layout::transpose(head, 3, 2);
+            let rows = capture::transpose(head, 3, 2);
             assert_eq!(of("head"), (rows, head_bias.clone()));
         }
         assert_ne!(expected[0], expected[4]);
@@ -686,7 +639,7 @@ mod training_loop {
             assert!((recorded - expected).abs() < 1e-6, "{recorded} {expected}");
         }
         let logits: Vec<f32> = logits.into_data().into_vec().unwrap();
-        let expected = crate::evaluation::classify(
+        let expected = capture::classify(
             Loss::SoftmaxCrossEntropy,
             &logits,
             &Targets::Classes(vec![0, 1, 0, 1]),

@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 
 use burn::tensor::TensorData;
-use burn::tensor::backend::{Backend, ExecutionError};
+use burn::tensor::backend::Backend;
 use burn_std::stream_id::StreamId;
+use capture::rows::SampleSet;
+use capture::{BoxError, PartOf, Source, TensorKind, UnreadPart, Values};
 
 use super::handle::{BatchHandle, Trip};
 use super::module::LayerHandles;
 use super::outputs::Outputs;
-use crate::evaluation::Classifications;
 use crate::read_back::floats;
-use crate::rows::SampleSet;
 
 /// The part of a capture that is still on the device, in the order in which it is read.
 ///
@@ -43,60 +43,38 @@ pub(super) enum Handles<B: Backend> {
     Outputs(Outputs<B>),
 }
 
-/// What a layer's tensors are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum TensorKind {
-    /// The parameters themselves.
-    Weights,
-    /// The parameters of a layer that is not recorded, to be compared with another rank's.
-    Checked,
-    /// Gradients of the loss by the parameters, as the backward pass made them.
-    Gradients,
-    /// The same as the optimizer used them.
-    GradientsApplied,
-    /// The optimizer's average of the gradients.
-    Moment1,
-    /// The optimizer's average of their squares.
-    Moment2,
-}
-
-/// What becomes one part file, on the host.
-#[derive(Debug, PartialEq)]
-pub(super) enum Values {
-    /// A tensor for each of a layer's parameters, in Burn's order.
-    Parameters {
-        kind: TensorKind,
-        layer: usize,
-        weight: Vec<f32>,
-        bias: Option<Vec<f32>>,
-    },
-    /// Row-major `[num_samples, num_units]`.
-    Activations {
-        layer: usize,
-        samples: SampleSet,
-        sequence: u32,
-        values: Vec<f32>,
-    },
-    /// What the network said of the held-out samples.
-    Classifications(Classifications),
-}
-
 impl<B: Backend> Unread<B> {
-    pub(super) fn new(stream: StreamId, handles: Vec<Handles<B>>) -> Self {
+    /// Handles that this thread has made.
+    pub(super) fn here(handles: Vec<Handles<B>>) -> Self {
+        Self::new(StreamId::current(), handles)
+    }
+
+    fn new(stream: StreamId, handles: Vec<Handles<B>>) -> Self {
         Self {
             stream,
             handles: handles.into(),
         }
     }
+}
+
+impl<B: Backend> Source for Unread<B> {
+    fn parts(&self) -> Vec<UnreadPart> {
+        let handles = self.handles.iter();
+        let parts = handles.map(|handles| UnreadPart {
+            of: handles.part(),
+            num_bytes: handles.num_bytes(),
+        });
+        parts.collect()
+    }
 
     /// Whether everything was read: no handle is held any more.
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.handles.is_empty()
     }
 
     /// Reads the next parts in one trip, as many as `max_bytes` allow and at least one, and then lets
     /// go of their handles.
-    pub(super) fn read(&mut self, max_bytes: u64) -> Result<Vec<Values>, ExecutionError> {
+    fn read(&mut self, max_bytes: u64) -> Result<Vec<Values>, BoxError> {
         let mut trip_bytes = 0;
         let mut parts = Vec::new();
         while let Some(handles) = self.handles.front() {
@@ -122,7 +100,18 @@ impl<B: Backend> Unread<B> {
 }
 
 impl<B: Backend> Handles<B> {
-    pub(super) fn num_bytes(&self) -> u64 {
+    fn part(&self) -> PartOf {
+        match self {
+            Self::Parameters(kind, handles) => PartOf::Parameters {
+                kind: *kind,
+                layer: handles.layer,
+            },
+            Self::Activations { layer, .. } => PartOf::Activations { layer: *layer },
+            Self::Outputs(_) => PartOf::Classifications,
+        }
+    }
+
+    fn num_bytes(&self) -> u64 {
         let num_values = match self {
             Self::Parameters(_, layer) => {
                 let bias = layer.bias.as_ref().map_or(0, |bias| bias.num_values());
@@ -191,14 +180,13 @@ fn concat(batches: impl Iterator<Item = TensorData>) -> Vec<f32> {
 mod tests {
     use burn::backend::Flex;
     use burn::tensor::Tensor;
+    use capture::{Loss, Targets};
     use crossbeam_channel::bounded;
 
     use super::super::handle::{TensorHandle, UnitAxis};
     use super::*;
-    use crate::dataset::Targets;
     use crate::device::on_device;
     use crate::device::testing::resolved_devices;
-    use crate::model::Loss;
 
     fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<Flex, D> {
         Tensor::from_data(TensorData::new(values.to_vec(), shape), &Default::default())

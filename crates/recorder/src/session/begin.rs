@@ -2,6 +2,7 @@
 //! left.
 
 use burn::tensor::backend::AutodiffBackend;
+use capture::{JOIN_TIMEOUT, Origin, Plan, Recorded, choose_units};
 use sink::SinkOptions;
 use trace::{CaptureId, Epoch, Rank, RunDir, RunInfo, Step};
 
@@ -11,8 +12,8 @@ use super::name::create_default;
 use super::observer::SessionObserver;
 use super::options::SessionOptions;
 use super::recording::Recording;
-use crate::recording::{ModuleLayers, Origin, Plan, Recorded, TraceRecorder, choose_units};
-use crate::resume::{self, JOIN_TIMEOUT};
+use crate::dataset::DATA_RULES;
+use crate::recording::{ModuleLayers, TraceRecorder};
 use crate::training::TrainError;
 
 /// What is recorded into, if anything is, and the epoch that is trained first.
@@ -41,17 +42,17 @@ impl<B: AutodiffBackend> Session<'_, B> {
         &self,
         recorded: Recorded,
     ) -> Result<Recording<B::InnerBackend>, SessionError> {
-        let (info, plan, sink_options) = self.prepare(recorded)?;
+        let (info, layers, plan, sink_options) = self.prepare(recorded)?;
         let SessionOptions {
             rank, world_size, ..
         } = *self.options;
         let run = match &self.options.out {
             Some(path) if rank == Rank::default() => RunDir::create(path, info)?,
-            Some(path) => resume::join(path, &info, rank, self.cancel, JOIN_TIMEOUT)?,
+            Some(path) => capture::join(path, &info, rank, DATA_RULES, self.cancel, JOIN_TIMEOUT)?,
             None if world_size > 1 => return Err(SessionError::NoDirectory),
             None => create_default(&self.options.dataset, info)?,
         };
-        let recorder = TraceRecorder::start(&run, plan, sink_options)
+        let recorder = TraceRecorder::start(&run, layers, plan, sink_options)
             .map_err(|source| record_error(&run, source))?;
         Ok((run, recorder))
     }
@@ -62,7 +63,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
         recorded: Recorded,
         observer: &mut dyn SessionObserver,
     ) -> Result<(Recording<B::InnerBackend>, Epoch), SessionError> {
-        let (info, mut plan, mut sink_options) = self.prepare(recorded)?;
+        let (info, layers, mut plan, mut sink_options) = self.prepare(recorded)?;
         let path = self.options.out.as_ref().ok_or(SessionError::NoDirectory)?;
         let epochs = self.options.train.epochs as i64;
         let steps_per_epoch = self.dataset.num_steps(self.options.train.batch_size) as i64;
@@ -70,25 +71,30 @@ impl<B: AutodiffBackend> Session<'_, B> {
             epoch: self.options.train.last_epoch(),
             step: Step(epochs * steps_per_epoch),
         };
-        let mut resumption = resume::resume(path, &info, self.options.rank, last)?;
-        let first = match &resumption.state {
+        let rank = self.options.rank;
+        let mut resumption = capture::resume(path, &info, rank, last, DATA_RULES)?;
+        let first = match resumption.state.take() {
             None => Epoch(0),
             Some(state) => {
+                let next = Epoch(state.epoch.0 + 1);
                 self.trainer.restore(state)?;
-                Epoch(state.epoch.0 + 1)
+                next
             }
         };
         observer.resumed(first, resumption.num_retired);
         plan.origin = resumption.take_origin();
         sink_options.resume = Some(resumption.sink);
         let run = resumption.run;
-        let recorder = TraceRecorder::start(&run, plan, sink_options)
+        let recorder = TraceRecorder::start(&run, layers, plan, sink_options)
             .map_err(|source| record_error(&run, source))?;
         Ok(((run, recorder), first))
     }
 
     /// What the run is if it is begun now, what this rank records of it, and how.
-    fn prepare(&self, recorded: Recorded) -> Result<(RunInfo, Plan, SinkOptions), SessionError> {
+    fn prepare(
+        &self,
+        recorded: Recorded,
+    ) -> Result<(RunInfo, ModuleLayers, Plan, SinkOptions), SessionError> {
         let topology = self.trainer.model_config().topology();
         let topology = topology.map_err(TrainError::from)?;
         let topology = choose_units(topology, recorded.units, self.options.train.seed);
@@ -116,7 +122,6 @@ impl<B: AutodiffBackend> Session<'_, B> {
                 classifications: recorded.classifications && rank == Rank::default(),
                 ..recorded
             },
-            layers,
             selected,
             schedule: self.options.schedule.clone(),
             last_epoch: Some(self.options.train.last_epoch()),
@@ -124,6 +129,6 @@ impl<B: AutodiffBackend> Session<'_, B> {
             limits: self.options.limits,
             owner_tells: true,
         };
-        Ok((info, plan, sink_options))
+        Ok((info, layers, plan, sink_options))
     }
 }

@@ -1,12 +1,12 @@
 //! What a session keeps for training to go on from.
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use capture::{Cadence, CheckpointEvery};
 use trace::{CaptureId, Epoch};
 
 use super::Session;
 use super::error::{SessionError, record_error};
 use super::recording::Recording;
-use crate::checkpoint::{Cadence, CheckpointEvery};
 use crate::recording::HeldState;
 use crate::training::EpochReport;
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::backend::AutodiffBackend;
+use capture::RecordError;
 use trace::{Epoch, Rank};
 
 use super::Session;
@@ -13,7 +14,6 @@ use super::evaluation::{evaluate, note_first_batch, note_optimizer, note_score};
 use super::observer::{EpochProgress, SessionObserver};
 use super::recording::Recording;
 use crate::evaluation::HeldOut;
-use crate::recording::RecordError;
 use crate::training::{EpochOutcome, EpochReport, Trainer};
 
 impl<B: AutodiffBackend> Session<'_, B> {

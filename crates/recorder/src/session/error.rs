@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use capture::{
+    RecordError, ResumeError, SelectLayersError, TooManyActivationsError, UnreachableEpochError,
+};
 use trace::{CreateRunError, RunDir};
 
 use crate::dataset::DatasetError;
 use crate::device::DeviceError;
-use crate::recording::{RecordError, SelectLayersError, TooManyActivationsError};
-use crate::resume::ResumeError;
-use crate::schedule::UnreachableEpochError;
 use crate::training::TrainError;
 
 /// Why a session failed.

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use capture::{Classifications, Loss, RecordError, Score};
 use trace::{Epoch, Topology};
 
 use super::error::{SessionError, record_error};
 use super::recording::Recording;
-use crate::evaluation::{Classifications, HeldOut, Score};
-use crate::model::{LayerOutput, Loss, Network};
-use crate::recording::{RecordError, TraceRecorder};
+use crate::evaluation::HeldOut;
+use crate::model::{LayerOutput, Network};
+use crate::recording::TraceRecorder;
 use crate::training::{TrainError, Trainer};
 
 /// Runs the network over the held-out samples. What its layers make of a batch is noted for the next

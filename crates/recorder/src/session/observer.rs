@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
+use capture::{RecordError, Score};
 use trace::Epoch;
 
 use crate::dataset::Dataset;
 use crate::device::Resolution;
-use crate::evaluation::Score;
-use crate::recording::RecordError;
 use crate::training::EpochReport;
 
 /// Told how a session goes on.

@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
+use capture::{CheckpointEvery, LayerSelection, Limits, Recorded, Schedule};
 use trace::Rank;
 
-use crate::checkpoint::CheckpointEvery;
 use crate::dataset::DatasetSpec;
 use crate::device::DeviceChoice;
-use crate::recording::{LayerSelection, Limits, Recorded};
-use crate::schedule::Schedule;
 use crate::training::TrainConfig;
 
 /// What to train, on what, and what to record of it.

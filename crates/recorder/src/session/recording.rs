@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
+use capture::RecordSummary;
 use trace::RunDir;
 
 use super::error::{SessionError, record_error};
-use crate::recording::{RecordSummary, TraceRecorder};
+use crate::recording::TraceRecorder;
 
 /// A run and who records into it.
 pub(super) type Recording<B> = (RunDir, TraceRecorder<B>);

@@ -1,13 +1,13 @@
 //! What `run.json` says of a session's run.
 
 use burn::tensor::backend::AutodiffBackend;
+use capture::Recorded;
 use trace::{FORMAT_VERSION, Nonce, RunInfo, Topology};
 
 use super::Session;
 use super::error::SessionError;
 use super::model_json::model_json;
 use crate::evaluation::DEFAULT_EVALUATION_BATCH_SIZE;
-use crate::recording::Recorded;
 
 impl<B: AutodiffBackend> Session<'_, B> {
     /// What the run is if it is begun now, with these layers.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use capture::RecordSummary;
 use trace::Epoch;
 
 use super::observer::EpochProgress;
-use crate::recording::RecordSummary;
 
 /// How a session ended.
 #[derive(Debug, Clone)]

@@ -2,19 +2,18 @@ use std::path::Path;
 
 use arrow::array::{Array as _, AsArray};
 use arrow::datatypes::{Float32Type, Int32Type};
+use capture::{
+    ActivationDetail, CaptureChoice, CheckpointEvery, LayerSelection, Limits, Recorded, Schedule,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, Epoch, Rank, RunDir, Table};
 
 use super::*;
-use crate::capture_files::CaptureChoice;
-use crate::checkpoint::CheckpointEvery;
 use crate::dataset::DatasetKind;
 use crate::device::DeviceChoice;
 use crate::device::testing::devices;
 use crate::model::NetworkParameters;
-use crate::recording::{ActivationDetail, LayerSelection, Limits, Recorded};
 use crate::replay::replay;
-use crate::schedule::Schedule;
 use crate::testing::read_part;
 
 mod cost;
@@ -22,6 +21,7 @@ mod detail;
 mod failures;
 mod optimizer;
 mod replay;
+mod resumed;
 mod schedule;
 mod weights;
 

@@ -7,10 +7,10 @@ use burn::optim::record::AdaptorRecord;
 use burn::optim::{Adam, AdamState, AdaptiveMomentumState, Optimizer as _};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
+use capture::SavedState;
 
 use super::{TrainError, Trainer, adam};
-use crate::checkpoint::SavedState;
-use crate::model::Network;
+use crate::model::{Network, NetworkParameters};
 
 /// What the optimizer keeps of every parameter.
 type AdamRecords<B> = <super::NetworkAdam<B> as burn::optim::Optimizer<Network<B>, B>>::Record;
@@ -20,11 +20,13 @@ impl<B: AutodiffBackend> Trainer<B> {
     ///
     /// # Errors
     /// If it is of another network.
-    pub(crate) fn restore(&mut self, saved: &SavedState) -> Result<(), TrainError> {
+    pub(crate) fn restore(&mut self, saved: SavedState) -> Result<(), TrainError> {
         let (config, device) = (&self.model_config, &self.device);
-        let model = Network::<B>::from_parameters(config, &saved.parameters, device)?;
-        let first = saved.moment_1.tensors(config)?.into_iter().flatten();
-        let second = saved.moment_2.tensors(config)?.into_iter().flatten();
+        let [parameters, first, second] = [saved.parameters, saved.moment_1, saved.moment_2]
+            .map(|layers| NetworkParameters { layers });
+        let model = Network::<B>::from_parameters(config, &parameters, device)?;
+        let first = first.tensors(config)?.into_iter().flatten();
+        let second = second.tensors(config)?.into_iter().flatten();
         let mut records = self.optimizer.to_record();
         records.clear();
         let mut restore = Restore::<B> {

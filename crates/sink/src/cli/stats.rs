@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use sink::{Amount, RunStats, run_stats};
-use trace::{RunDir, printable};
+use trace::RunDir;
+use words::printable;
 
 const HEADER: [&str; 6] = ["table", "layer", "files", "rows", "bytes", "bytes/weight"];
 

@@ -1,14 +1,16 @@
 //! `sink verify RUN`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
-use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
+use console::{Console, Pace};
+use indicatif::BinaryBytes;
 use sink::{VerifyProgress, VerifyReport, verify};
-use trace::{Rank, RunDir, printable};
+use trace::{Rank, RunDir};
+use words::printable;
 
 /// How often a log is told how far it is, where there is no terminal to draw a bar on.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -16,11 +18,10 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Uncommitted files, and partial captures, that are listed one by one.
 const LISTED_UNCOMMITTED: usize = 20;
 
-pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
-    let report = if std::io::stderr().is_terminal() {
-        verify_with_bar(run)?
-    } else {
-        verify_with_lines(run)?
+pub(super) fn run(run: &RunDir, console: &Console) -> Result<ExitCode> {
+    let report = match console.is_terminal() {
+        true => verify_with_bar(run, console)?,
+        false => verify_with_lines(run, console)?,
     };
     print(run, &report, &mut std::io::stdout().lock())?;
     Ok(if report.problems.is_empty() {
@@ -30,11 +31,11 @@ pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
     })
 }
 
-fn verify_with_bar(run: &RunDir) -> Result<VerifyReport> {
-    let style = ProgressStyle::with_template(
+fn verify_with_bar(run: &RunDir, console: &Console) -> Result<VerifyReport> {
+    console.draw_bar(
         "verifying {bar:30} {binary_bytes}/{binary_total_bytes}, {msg} files, {eta} left",
-    )?;
-    let bar = ProgressBar::new(0).with_style(style);
+    );
+    let bar = console.bar();
     let report = verify(run, &|progress| {
         bar.set_length(progress.bytes);
         bar.set_position(progress.bytes_done);
@@ -47,22 +48,18 @@ fn verify_with_bar(run: &RunDir) -> Result<VerifyReport> {
     Ok(report?)
 }
 
-fn verify_with_lines(run: &RunDir) -> Result<VerifyReport> {
-    let last = Mutex::new(Instant::now());
+fn verify_with_lines(run: &RunDir, console: &Console) -> Result<VerifyReport> {
+    let pace = Mutex::new(Pace::later(LOG_INTERVAL));
     let say = |progress: VerifyProgress| {
-        let Ok(mut last) = last.lock() else { return };
-        if last.elapsed() >= LOG_INTERVAL {
-            *last = Instant::now();
-            #[expect(clippy::print_stderr, reason = "progress goes to stderr")]
-            {
-                eprintln!(
-                    "verified {} of {} files, {} of {}",
-                    progress.num_files_done,
-                    progress.num_files,
-                    BinaryBytes(progress.bytes_done),
-                    BinaryBytes(progress.bytes),
-                );
-            }
+        let Ok(mut pace) = pace.lock() else { return };
+        if pace.is_due() {
+            console.say(&format!(
+                "verified {} of {} files, {} of {}",
+                progress.num_files_done,
+                progress.num_files,
+                BinaryBytes(progress.bytes_done),
+                BinaryBytes(progress.bytes),
+            ));
         }
     };
     Ok(verify(run, &say)?)

@@ -1,7 +1,7 @@
 use std::fs;
 use std::sync::mpsc;
 
-use trace::{Catalog, Table};
+use trace::{Catalog, Part, PartPath, Table};
 
 use super::*;
 use crate::testing::{
@@ -283,6 +283,177 @@ fn nothing_is_published_after_a_part_that_was_lost() {
     assert!(cause.contains("table weights has"), "{cause}");
     drop(sink);
     assert_eq!(epochs(&run), [0]);
+    assert_clean(&run);
+}
+
+/// Makes its part when a worker asks for it.
+struct Later<F> {
+    path: PartPath,
+    most_bytes: u64,
+    rows: F,
+}
+
+type MadeRows = Result<arrow::array::RecordBatch, Box<dyn std::error::Error + Send + Sync>>;
+
+impl<F: FnOnce() -> MadeRows + Send> MakePart for Later<F> {
+    fn path(&self) -> &PartPath {
+        &self.path
+    }
+
+    fn most_bytes(&self) -> u64 {
+        self.most_bytes
+    }
+
+    fn make(self: Box<Self>) -> Result<Part, Box<dyn std::error::Error + Send + Sync>> {
+        let rows = (self.rows)()?;
+        let path = self.path;
+        Ok(Part { path, rows })
+    }
+}
+
+#[test]
+fn a_worker_makes_the_rows_that_were_not_made_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let [now, later] = ["now", "later"].map(|name| create_run(&dir.path().join(name)));
+    let sink = start(&now, EAGER);
+    record(&sink, 3).unwrap();
+    let expected = sink.finish().unwrap().stats;
+
+    let sink = start(&later, EAGER);
+    let mut open = sink.begin(Some(capture(3)));
+    let (made, threads) = mpsc::channel();
+    let parts = capture_parts(3);
+    let num_parts = parts.len();
+    for (path, rows) in parts {
+        let made = made.clone();
+        let rows = move || {
+            let thread = std::thread::current();
+            made.send(thread.name().unwrap().to_owned()).unwrap();
+            Ok(rows)
+        };
+        open.send(Later {
+            path,
+            most_bytes: 1_000,
+            rows,
+        })
+        .unwrap();
+    }
+    open.end().unwrap();
+    let stats = sink.finish().unwrap().stats;
+
+    drop(made);
+    let threads: Vec<String> = threads.iter().collect();
+    assert_eq!(threads.len(), num_parts);
+    assert!(
+        threads.iter().all(|name| name.starts_with("sink-worker-")),
+        "{threads:?}"
+    );
+    assert_eq!(stats.by_table, expected.by_table);
+    for file in Catalog::load(&now).unwrap().files() {
+        let [now, later] = [&now, &later].map(|run| fs::read(run.path().join(file.path)).unwrap());
+        assert!(now == later, "{}", file.path);
+    }
+    assert_eq!(epochs(&later), [3]);
+    assert_clean(&later);
+}
+
+#[test]
+fn what_a_part_says_that_it_holds_is_what_it_takes_of_the_channel() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let options = SinkOptions {
+        channel_bytes: 10_000,
+        num_workers: 2,
+        ..SinkOptions::default()
+    };
+    let sink = Sink::start(&run, options).unwrap();
+    let mut open = sink.begin(Some(capture(0)));
+    let [most, running] = [0, 0].map(|n| Arc::new(std::sync::atomic::AtomicU64::new(n)));
+    for sequence in 0..6 {
+        let mut path = part_path(Table::Metrics, 0, None);
+        path.sequence = sequence;
+        let (most, running) = (Arc::clone(&most), Arc::clone(&running));
+        let rows = move || {
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok(metrics_rows(0, &[("loss", 0.5)]))
+        };
+        // Two do not fit.
+        open.send(Later {
+            path,
+            most_bytes: 6_000,
+            rows,
+        })
+        .unwrap();
+    }
+    open.end().unwrap();
+    let stats = sink.finish().unwrap().stats;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+    assert_eq!(stats.queue_high_water_bytes, 6_000);
+    assert!(stats.stall_ms > 0.0);
+    assert_clean(&run);
+}
+
+#[test]
+fn rows_that_cannot_be_made_are_the_sinks_error_with_path_and_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    record(&sink, 0).unwrap();
+    sink.flush().unwrap();
+    let mut bad = sink.begin(Some(capture(1)));
+    let (path, _) = layer_weights(1, HIDDEN);
+    bad.send(Later {
+        path,
+        most_bytes: 100,
+        rows: || Err("the layer has 4 units, there are values of 3".into()),
+    })
+    .unwrap();
+    let _ = bad.end();
+    let error = send_until_failure(&sink, 2);
+    assert!(matches!(error, SinkError::MakePart { .. }), "{error}");
+    let path = run.path().join(format!(
+        "weights/epoch=1/layer={HIDDEN}/step-48-r0-g0.parquet"
+    ));
+    assert_eq!(
+        error.to_string(),
+        format!("cannot make the rows of the part file {}", path.display())
+    );
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "the layer has 4 units, there are values of 3");
+    assert_eq!(
+        sink.finish().unwrap_err().to_string(),
+        error.to_string(),
+        "every later call says the same"
+    );
+    assert_eq!(epochs(&run), [0]);
+    assert_clean(&run);
+}
+
+#[test]
+fn a_panic_while_rows_are_made_is_the_sinks_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    let mut bad = sink.begin(Some(capture(0)));
+    let (path, _) = layer_weights(0, HIDDEN);
+    bad.send(Later {
+        path,
+        most_bytes: 100,
+        rows: || panic!("no such unit"),
+    })
+    .unwrap();
+    let _ = bad.end();
+    let error = send_until_failure(&sink, 1);
+    let SinkError::Panicked { thread, message } = &error else {
+        panic!("{error}");
+    };
+    assert!(thread.starts_with("sink-worker-"), "{thread}");
+    assert_eq!(message, "no such unit");
+    drop(sink);
+    assert_eq!(epochs(&run), [0; 0]);
     assert_clean(&run);
 }
 

@@ -1,18 +1,13 @@
 //! The checks of one committed file.
 
 use std::error::Error;
-use std::fs::File;
-use std::io::{self, Read, Seek};
 
 use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
-use trace::{CommittedFile, Crc32c, FORMAT_KEY, FORMAT_VERSION, RunDir, Table};
+use trace::{CommittedFile, FORMAT_KEY, FORMAT_VERSION, FileProblem, PartFile, RunDir, Table};
 
 use super::{Check, Problem};
-
-/// What is read at once to compute a checksum.
-const READ_BYTES: usize = 1024 * 1024;
 
 /// What decoded rows may take at once, on each thread.
 const BATCH_BYTES: u64 = 16 * 1024 * 1024;
@@ -28,23 +23,20 @@ pub(super) fn check_file(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), P
         expected: expected.to_string(),
         found: found.to_string(),
     };
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => fail(Check::Presence, &"a file", &"nothing"),
-        _ => fail(Check::Presence, &"a file that can be read", &error),
-    };
-
-    let mut reader = File::open(run.path().join(file.path)).map_err(unreadable)?;
-    let bytes = reader.metadata().map_err(unreadable)?.len();
-    if bytes != file.bytes {
-        let in_bytes = |bytes: u64| format!("{bytes} bytes");
-        return Err(fail(Check::Size, &in_bytes(file.bytes), &in_bytes(bytes)));
-    }
-    let crc32c = checksum(&mut reader).map_err(unreadable)?;
-    if crc32c != file.crc32c {
-        return Err(fail(Check::Checksum, &file.crc32c, &crc32c));
-    }
-
-    reader.rewind().map_err(unreadable)?;
+    let in_bytes = |bytes: u64| format!("{bytes} bytes");
+    let reader = PartFile::committed(run, file)
+        .open_checked()
+        .map_err(|error| match error.problem {
+            FileProblem::Missing => fail(Check::Presence, &"a file", &"nothing"),
+            FileProblem::Size { found, committed } => {
+                fail(Check::Size, &in_bytes(committed), &in_bytes(found))
+            }
+            FileProblem::Damaged { found, committed } => fail(Check::Checksum, &committed, &found),
+            FileProblem::Unreadable(error) => {
+                fail(Check::Presence, &"a file that can be read", &error)
+            }
+            other => fail(Check::Presence, &"a file that can be read", &other),
+        })?;
     // The format embeds no Arrow schema, and one that is there must not decide what is checked.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(reader, options)
@@ -91,19 +83,6 @@ pub(super) fn check_file(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), P
         return Err(fail(Check::Rows, &in_rows(file.rows), &in_rows(rows)));
     }
     Ok(())
-}
-
-fn checksum(reader: &mut File) -> io::Result<Crc32c> {
-    let mut buffer = vec![0; READ_BYTES];
-    let mut crc32c = Crc32c::of(&[]);
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(crc32c),
-            Ok(n) => crc32c = crc32c.append(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 fn format_of(metadata: &ParquetMetaData) -> Option<&str> {

@@ -1,16 +1,18 @@
 //! Whether the ranks of a run held the same weights.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
-use trace::{Catalog, CommittedFile, Crc32c, PARAMETERS_CRC32C, RunDir, Table};
+use trace::{
+    BadFileError, Catalog, CommittedFile, Crc32c, PARAMETERS_CRC32C, PartFile, PartReader, RunDir,
+    Table,
+};
 
 use super::{Check, Problem};
+
+/// Rows that are decoded at once, at most.
+const BATCH_ROWS: usize = 8192;
 
 /// What a rank says of its weights at a step of an epoch.
 struct Said {
@@ -24,13 +26,16 @@ struct Said {
 /// Of captures of which rank 0, or the other, says nothing, nothing can be told; files that are
 /// `damaged` are not looked at.
 pub(super) fn check(run: &RunDir, catalog: &Catalog, damaged: &HashSet<String>) -> Vec<Problem> {
+    let columns = ["step", "rank", "name", "value"];
+    let reader = PartReader::checked(Table::Metrics, &columns, BATCH_ROWS);
+    let reader = reader.expect("columns of the table");
     let mut said = Vec::new();
     let files = catalog
         .files()
         .filter(|file| file.table == Table::Metrics.name() && !damaged.contains(file.path));
     for file in files {
         // What cannot be read was told as that file's problem.
-        said.extend(read(run, &file).into_iter().flatten());
+        said.extend(read(&reader, run, &file).into_iter().flatten());
     }
     let of_first: HashMap<(i32, i64), Crc32c> = said
         .iter()
@@ -55,13 +60,13 @@ pub(super) fn check(run: &RunDir, catalog: &Catalog, damaged: &HashSet<String>) 
     problems.collect()
 }
 
-fn read(run: &RunDir, file: &CommittedFile<'_>) -> Result<Vec<Said>, ParquetError> {
-    let reader = File::open(run.path().join(file.path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(reader)?;
-    let columns = ["step", "rank", "name", "value"];
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+fn read(
+    reader: &PartReader,
+    run: &RunDir,
+    file: &CommittedFile<'_>,
+) -> Result<Vec<Said>, BadFileError> {
     let mut said = Vec::new();
-    for rows in builder.with_projection(mask).build()? {
+    for rows in reader.open(PartFile::committed(run, file))? {
         let rows = rows?;
         let steps = rows["step"].as_primitive::<Int64Type>().values();
         let ranks = rows["rank"].as_primitive::<Int32Type>().values();

@@ -1,6 +1,7 @@
+use capture::classify;
+
 use super::*;
 use crate::dataset::TargetRows;
-use crate::evaluation::classify;
 
 /// The logits of a set of silenced neurons, of all samples.
 type Logits = Vec<f32>;

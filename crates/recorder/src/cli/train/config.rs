@@ -114,10 +114,10 @@ fn find<'a>(verb: &'a Command, key: &str) -> Result<&'a Arg, String> {
     options(verb)
         .find(|option| name_of(option) == name)
         .ok_or_else(|| {
-            let suggested = trace::closest(&name, options(verb).map(name_of));
+            let suggested = words::closest(&name, options(verb).map(name_of));
             format!(
                 "there is no option {key:?}{} (recorder {VERB} --help lists them)",
-                trace::did_you_mean(suggested)
+                words::did_you_mean(suggested)
             )
         })
 }

@@ -1,16 +1,14 @@
 //! What is said while a session goes on.
 
-use std::io::IsTerminal as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
+use console::{Console, Pace};
+use indicatif::{HumanBytes, HumanCount};
 use recorder::{
     Dataset, EpochProgress, RecordError, Resolution, SessionObserver, SessionOptions, Task,
 };
 use trace::{Epoch, partition_warning};
-
-use crate::cli::console::Console;
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,8 +16,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Says on a terminal, or in a log, how a session goes on.
 pub(super) struct Progress {
     console: Console,
-    is_terminal: bool,
-    last_line: Option<Instant>,
+    /// Of lines in a log, where there is no terminal.
+    pace: Option<Pace>,
     /// Whether the data is from a file, so that there is something to tell about it.
     from_file: bool,
     /// Whether it was left to the data what is predicted.
@@ -28,22 +26,11 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(options: &SessionOptions, console: Console) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        let target = if is_terminal {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let style = ProgressStyle::with_template("{bar:24} epoch {pos}/{len} {msg} eta {eta}")
-            .expect("the template is well-formed");
-        let bar = console.bar();
-        bar.set_length(options.train.epochs as u64);
-        bar.set_style(style);
-        bar.set_draw_target(target);
+        console.bar().set_length(options.train.epochs as u64);
+        console.draw_bar("{bar:24} epoch {pos}/{len} {msg} eta {eta}");
         Self {
+            pace: (!console.is_terminal()).then(|| Pace::new(LOG_INTERVAL)),
             console,
-            is_terminal,
-            last_line: None,
             from_file: options.dataset.file().is_some(),
             task_inferred: options
                 .dataset
@@ -141,11 +128,11 @@ impl SessionObserver for Progress {
         let bar = self.console.bar();
         bar.set_position(epoch + 1);
         let num_epochs = bar.length().unwrap_or(0);
-        let is_due = self.last_line.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
-        if !self.is_terminal && (is_due || epoch + 1 == num_epochs) {
+        if let Some(pace) = &mut self.pace
+            && (pace.is_due() || epoch + 1 == num_epochs)
+        {
             let line = format!("epoch {}/{num_epochs} {message}", epoch + 1);
             self.console.say(&line);
-            self.last_line = Some(Instant::now());
         }
         self.console.bar().set_message(message);
     }

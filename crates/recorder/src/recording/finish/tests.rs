@@ -6,11 +6,11 @@ use burn::backend::Flex;
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
+use capture::{MaxOverhead, Schedule};
 use trace::{Catalog, RunDir, Table};
 
-use super::super::{MaxOverhead, TraceRecorderBuilder};
+use super::super::TraceRecorderBuilder;
 use super::*;
-use crate::schedule::Schedule;
 use crate::testing::{read_part, read_parts};
 
 /// Two weights of `value`, and no bias.

@@ -3,12 +3,10 @@
 use std::num::NonZeroU32;
 
 use burn::backend::Flex;
+use capture::{Phases, Precision, WeightDetail, export};
 
 use super::*;
-use crate::interchange::export;
 use crate::model::Network;
-use crate::precision::Precision;
-use crate::recording::{Phases, WeightDetail};
 
 #[test]
 fn half_precision_takes_less_room() {

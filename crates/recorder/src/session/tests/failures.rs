@@ -1,9 +1,9 @@
 //! Devices and disks that fail, and somebody who cancels: what was captured before stays.
 
 use burn::backend::Flex;
+use capture::{OnError, RecordError};
 
 use super::*;
-use crate::recording::{OnError, RecordError};
 use crate::session::recording::Recording;
 use crate::testing::failing::{Failing, fail};
 use crate::training::EpochOutcome;

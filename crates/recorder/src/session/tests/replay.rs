@@ -1,8 +1,8 @@
 //! The network is rebuilt from its trace, or what is missing for that is named.
 
+use capture::{WeightDetail, export};
+
 use super::*;
-use crate::interchange::export;
-use crate::recording::WeightDetail;
 
 #[test]
 fn an_epoch_is_rebuilt_from_the_trace_alone() {

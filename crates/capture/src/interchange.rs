@@ -1,0 +1,28 @@
+//! Checkpoints of other frameworks: safetensors in, safetensors out, by PyTorch's names and layouts.
+//!
+//! [`import`] makes a run of a series of checkpoints, one capture each; [`export`] writes a capture
+//! of any run as a checkpoint. Both go tensor by tensor: neither holds a whole checkpoint.
+
+mod checkpoint;
+mod export;
+mod header;
+mod import;
+mod layers;
+mod names;
+mod pattern;
+mod tensor_name;
+#[cfg(test)]
+pub(crate) mod testing;
+mod units;
+mod values;
+
+pub use checkpoint::CheckpointError;
+pub use export::{ExportError, ExportReport, conventional_name, export};
+pub use import::{
+    CopyError, ImportError, ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary,
+    Odd, import,
+};
+pub use layers::ImportedTopologyError;
+pub use names::{NameProblem, NumbersTold, PatternSuggestions};
+pub use pattern::{NamePattern, ParsePatternError};
+pub use units::{TransposeError, TransposeGlobs};

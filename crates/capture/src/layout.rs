@@ -1,0 +1,230 @@
+//! From a parameter tensor as a framework keeps it to a trace's rows, one a unit.
+
+/// Along which axis a parameter tensor's units lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Along axis 0, `[units, ...]`: rows as they are. Convolutions, embeddings (a unit is a
+    /// token), and whatever is not known better.
+    Rows,
+    /// `[in, units]`: Burn's linear layers.
+    Columns,
+    /// `[in, units / groups, ...]`: transposed convolutions. The inputs of a group make the units
+    /// of that group.
+    ByGroup {
+        /// How many groups.
+        groups: usize,
+    },
+}
+
+/// A parameter tensor as rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitRows {
+    layout: Layout,
+    /// The framework's shape.
+    shape: Vec<usize>,
+}
+
+impl UnitRows {
+    /// Rows of a tensor of that shape.
+    ///
+    /// # Panics
+    /// If it has no such layout.
+    pub fn new(layout: Layout, shape: Vec<usize>) -> Self {
+        let fits = match layout {
+            Layout::Rows => true,
+            Layout::Columns => shape.len() == 2,
+            Layout::ByGroup { groups } => {
+                shape.len() >= 2 && groups > 0 && shape[0].is_multiple_of(groups)
+            }
+        };
+        assert!(fits, "{layout:?} of a tensor of shape {shape:?}");
+        Self { layout, shape }
+    }
+
+    /// The framework's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The same tensor's shape in PyTorch's layout.
+    pub fn pytorch_shape(&self) -> Vec<u64> {
+        let mut shape: Vec<u64> = self.shape.iter().map(|&size| size as u64).collect();
+        if self.layout == Layout::Columns {
+            shape.reverse();
+        }
+        shape
+    }
+
+    /// How many rows there are. A scalar is one unit.
+    pub fn num_units(&self) -> usize {
+        match self.layout {
+            Layout::Rows => self.shape.first().copied().unwrap_or(1),
+            Layout::Columns => self.shape[1],
+            Layout::ByGroup { groups } => self.shape[1] * groups,
+        }
+    }
+
+    /// How long a row is.
+    pub fn fan_in(&self) -> usize {
+        match self.layout {
+            Layout::Rows => self.shape.iter().skip(1).product(),
+            Layout::Columns => self.shape[0],
+            Layout::ByGroup { groups } => {
+                self.shape[0] / groups * self.shape[2..].iter().product::<usize>()
+            }
+        }
+    }
+
+    /// Turns values in the framework's order into rows `[num_units, fan_in]`.
+    ///
+    /// # Panics
+    /// If they are not as many as the shape says.
+    pub fn to_rows(&self, values: Vec<f32>) -> Vec<f32> {
+        match self.layout {
+            Layout::Rows => values,
+            Layout::Columns => transpose(&values, self.shape[0], self.shape[1]),
+            Layout::ByGroup { groups } => self.by_group(groups, &values),
+        }
+    }
+
+    /// Kernel by kernel.
+    fn by_group(&self, groups: usize, values: &[f32]) -> Vec<f32> {
+        let mut rows = vec![0.0; values.len()];
+        for (from, to, kernel) in kernels(&self.shape, groups) {
+            rows[to..][..kernel].copy_from_slice(&values[from..][..kernel]);
+        }
+        rows
+    }
+}
+
+/// Turns a transposed convolution's rows back into a tensor `[in, units / groups, ...]`, which is
+/// both Burn's layout and PyTorch's.
+///
+/// # Panics
+/// If they are not as many values as the shape says, or it has no such groups.
+pub fn from_group_rows(shape: &[usize], groups: usize, rows: &[f32]) -> Vec<f32> {
+    let mut values = vec![0.0; rows.len()];
+    for (to, from, kernel) in kernels(shape, groups) {
+        values[to..][..kernel].copy_from_slice(&rows[from..][..kernel]);
+    }
+    values
+}
+
+/// Where each kernel of a transposed convolution starts in its tensor, where in its rows, and how
+/// long it is.
+fn kernels(shape: &[usize], groups: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let [num_inputs, units_per_group] = [shape[0], shape[1]];
+    let kernel: usize = shape[2..].iter().product();
+    let inputs_per_group = num_inputs / groups;
+    (0..num_inputs).flat_map(move |input| {
+        let (group, input_of_group) = (input / inputs_per_group, input % inputs_per_group);
+        (0..units_per_group).map(move |unit_of_group| {
+            let unit = group * units_per_group + unit_of_group;
+            let in_tensor = (input * units_per_group + unit_of_group) * kernel;
+            let in_rows = (unit * inputs_per_group + input_of_group) * kernel;
+            (in_tensor, in_rows, kernel)
+        })
+    })
+}
+
+/// Rows and columns of a block: 16 floats are a cache line, and a block of both sides fits into
+/// the smallest of first-level caches.
+const BLOCK: usize = 32;
+
+/// Transposes a row-major matrix block by block, so that neither side is walked against the grain
+/// of the cache.
+///
+/// # Panics
+/// If `matrix` has not `num_rows * num_columns` values.
+pub fn transpose(matrix: &[f32], num_rows: usize, num_columns: usize) -> Vec<f32> {
+    assert_eq!(matrix.len(), num_rows * num_columns, "a whole matrix");
+    let mut transposed = vec![0.0; matrix.len()];
+    for first_row in (0..num_rows).step_by(BLOCK) {
+        let rows = first_row..num_rows.min(first_row + BLOCK);
+        for first_column in (0..num_columns).step_by(BLOCK) {
+            for column in first_column..num_columns.min(first_column + BLOCK) {
+                let to = &mut transposed[column * num_rows..][rows.clone()];
+                for (value, row) in to.iter_mut().zip(rows.clone()) {
+                    *value = matrix[row * num_columns + column];
+                }
+            }
+        }
+    }
+    transposed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 0, 1, 2, ...: a value's number in Burn's order.
+    fn numbered(shape: &[usize]) -> Vec<f32> {
+        (0..shape.iter().product())
+            .map(|n: usize| n as f32)
+            .collect()
+    }
+
+    fn rows(layout: Layout, shape: &[usize]) -> (usize, usize, Vec<f32>) {
+        let rows = UnitRows::new(layout, shape.to_vec());
+        (
+            rows.num_units(),
+            rows.fan_in(),
+            rows.to_rows(numbered(shape)),
+        )
+    }
+
+    #[test]
+    fn a_linear_layer_is_transposed() {
+        let expected = vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0];
+        assert_eq!(rows(Layout::Columns, &[2, 3]), (3, 2, expected));
+        let linear = UnitRows::new(Layout::Columns, vec![2, 3]);
+        assert_eq!(linear.pytorch_shape(), [3, 2]);
+    }
+
+    #[test]
+    fn anything_else_is_flattened_behind_axis_0() {
+        assert_eq!(rows(Layout::Rows, &[2, 1, 2, 2]), (2, 4, numbered(&[8])));
+        assert_eq!(rows(Layout::Rows, &[3]), (3, 1, numbered(&[3])));
+        assert_eq!(rows(Layout::Rows, &[]), (1, 1, numbered(&[1])));
+        let convolution = UnitRows::new(Layout::Rows, vec![2, 1, 2, 2]);
+        assert_eq!(convolution.pytorch_shape(), [2, 1, 2, 2]);
+    }
+
+    #[test]
+    fn a_transposed_convolution_goes_by_group() {
+        // Two groups of two inputs, each makes one unit, kernels of two values: unit 0 hears
+        // inputs 0 and 1, unit 1 inputs 2 and 3.
+        assert_eq!(
+            rows(Layout::ByGroup { groups: 2 }, &[4, 1, 2]),
+            (2, 4, numbered(&[8]))
+        );
+        // One group: unit 0 hears kernels 0 and 2, unit 1 kernels 1 and 3.
+        let expected = vec![0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0];
+        assert_eq!(
+            rows(Layout::ByGroup { groups: 1 }, &[2, 2, 2]),
+            (2, 4, expected)
+        );
+    }
+
+    #[test]
+    fn a_transposed_convolutions_rows_become_its_tensor_again() {
+        for (shape, groups) in [([6, 2, 3], 3), ([6, 2, 3], 1), ([4, 5, 1], 2)] {
+            let (_, _, rows) = rows(Layout::ByGroup { groups }, &shape);
+            assert_eq!(from_group_rows(&shape, groups, &rows), numbered(&shape));
+        }
+    }
+
+    #[test]
+    fn blocks_of_a_large_matrix_meet() {
+        let (units, fan_in, values) = rows(Layout::Columns, &[70, 45]);
+        assert_eq!((units, fan_in), (45, 70));
+        assert_eq!(values[44 * 70 + 69], 69.0 * 45.0 + 44.0);
+        assert_eq!(values[70 + 2], 2.0 * 45.0 + 1.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "Columns of a tensor of shape [2]")]
+    fn a_shape_without_such_a_layout_is_a_bug() {
+        UnitRows::new(Layout::Columns, vec![2]);
+    }
+}

@@ -1,0 +1,55 @@
+//! What every recorder needs, whatever the framework that trains.
+//!
+//! A recorder of a framework makes a [`Source`] of what a capture needs of a network, and a [`Recording`]
+//! does the rest: which captures are due ([`Schedule`]) and taken ([`Limits`]), the hand-off to a thread of
+//! its own, rows and statistics, the sink, and how it ends ([`RecordSummary`]). [`resume()`] goes on with a
+//! run that is there. [`import`] makes a run of other frameworks' checkpoints, [`export`] a checkpoint of any
+//! run's capture, and [`cli`] has both as verbs.
+//!
+//! It knows the trace's format and the sink. It knows nothing of Burn or any other framework that trains,
+//! and nothing of queries.
+
+mod cancel;
+mod capture_files;
+mod checkpoint;
+mod evaluation;
+mod histogram;
+mod interchange;
+mod layout;
+mod precision;
+mod random;
+mod recording;
+mod resume;
+pub mod rows;
+mod schedule;
+mod statistics;
+
+pub use cancel::CancelToken;
+pub use capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError, RecordedNumbers};
+pub use checkpoint::{
+    Cadence, CheckpointEvery, DEFAULT_CHECKPOINT_INTERVAL, LayerParameters,
+    ParseCheckpointEveryError, ReadCheckpointError, SavedState, StateTensor,
+};
+pub use evaluation::{
+    Classifications, Loss, Score, Spread, Sums, TargetRows, Targets, check, classify,
+    target_classes,
+};
+pub use interchange::{
+    CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
+    ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, NameProblem,
+    NumbersTold, Odd, ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs,
+    conventional_name, export, import,
+};
+pub use layout::{Layout, UnitRows, transpose};
+pub use precision::Precision;
+pub use random::{HostRng, Purpose};
+pub use recording::{
+    ActivationDetail, BoxError, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, DEFAULT_MAX_OVERHEAD,
+    Decision, INITIAL, LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead, NetworkLayers,
+    OnError, Origin, ParseMaxOverheadError, ParsePhasesError, PartOf, Phases, Plan, RecordError,
+    RecordSummary, Recorded, Recording, SelectLayersError, Source, State, TensorKind,
+    TooManyActivationsError, UnreadPart, Values, WeightDetail, WhenFull, choose_units,
+};
+pub use resume::{DataRules, JOIN_TIMEOUT, ResumeError, Resumption, join, resume, resume_after};
+pub use rows::Metric;
+pub use schedule::{ParseScheduleError, Schedule, UnreachableEpochError};

@@ -1,0 +1,510 @@
+//! A recording: from what a framework hands over to the sink, on a thread of its own.
+//!
+//! [`Recording::hand_over`] → one snapshot at a time → the thread `capture`: [`Source::read`], rows,
+//! statistics → [`sink::Sink`]. It is driven by a recorder of a framework, which makes a [`Source`] of what
+//! a capture needs of the network, and knows no tensors itself.
+//!
+//! **Ordering.** Captures become part of the run in the order in which they were handed over
+//! (ARCHITECTURE.md, invariant 6).
+//! **Back-pressure.** The hand-off has room for one snapshot, from its capture until its values
+//! are on the host: a training loop that is faster than its recorder waits in
+//! [`Recording::hand_over`], and never holds a second snapshot; or the capture is dropped, where
+//! [`WhenFull`] says so; and with [`Limits::max_overhead`] fewer captures are taken. The channel to the sink is
+//! bounded in bytes, and blocks the capture thread, which brings no more from the device at once
+//! than the channel has room for, or one layer.
+//! **Shutdown.** [`Recording::finish`] waits until everything is committed. A failure anywhere
+//! is returned by the next call, or said where [`OnError`] lets training go on; what was committed
+//! before stays. A failure of the device is always returned: it is training's.
+
+mod cost;
+mod decide;
+mod disk;
+mod diverged;
+mod finish;
+mod governor;
+mod hand_over;
+mod in_flight;
+mod interference;
+mod layers;
+mod limits;
+mod outcome;
+mod phases;
+mod recorded;
+mod same_weights;
+mod selection;
+mod source;
+mod thread;
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use sink::{Sink, SinkMeter, SinkOptions, SinkStats};
+use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
+
+use crate::checkpoint::StateTensor;
+use crate::evaluation::Classifications;
+use crate::rows::Metric;
+use crate::schedule::Schedule;
+
+pub use decide::Decision;
+use governor::Governor;
+pub use governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead, ParseMaxOverheadError};
+pub use layers::NetworkLayers;
+pub use limits::{Limits, OnError, WhenFull};
+pub use outcome::{RecordError, RecordSummary};
+pub use phases::{ParsePhasesError, Phases};
+pub use recorded::{
+    ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, MIN_CHANNEL_BYTES, Recorded,
+    TooManyActivationsError, WeightDetail,
+};
+pub use selection::{LayerSelection, SelectLayersError, choose_units};
+pub use source::{BoxError, PartOf, Source, TensorKind, UnreadPart, Values};
+use thread::Ended;
+
+/// What the untrained network is captured as.
+pub const INITIAL: CaptureId = CaptureId {
+    epoch: Epoch(-1),
+    step: Step(0),
+};
+
+/// Which file of metrics of its moment says what was lost: one more than there can be else.
+const LOST_SEQUENCE: u32 = 9;
+
+/// What the capture thread is given: only what is recorded.
+struct Capture {
+    id: CaptureId,
+    /// What is read of the network; none where it was not captured, and there are metrics alone.
+    network: Option<Box<dyn Source>>,
+    classifications: Option<Classifications>,
+    /// Metrics of earlier moments, for which there was no room.
+    waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
+    metrics: Vec<Metric>,
+}
+
+/// What training can go on from, before it is read.
+pub struct State {
+    /// What becomes of each tensor of the layers: values of [`TensorKind::Weights`], of every layer.
+    pub tensors: [(StateTensor, Box<dyn Source>); 3],
+    /// Steps that changed the parameters: Adam's time.
+    pub num_updates: i64,
+}
+
+/// What training can go on from, and is to be written.
+struct Checkpoint {
+    id: CaptureId,
+    /// None where there is nothing to go on with any more: the last one is retired alone.
+    state: Option<State>,
+}
+
+/// What the capture thread is handed.
+enum Work {
+    Capture(Box<Capture>),
+    Checkpoint(Checkpoint),
+}
+
+/// Where a recorder begins in its run.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// How often the run was resumed.
+    pub generation: Generation,
+    /// The part files of the checkpoint that training goes on from: the next one retires them.
+    pub checkpoint: Vec<String>,
+    /// The moment from which training goes on: what is recorded comes after it.
+    pub after: Option<CaptureId>,
+    /// Whether the run has a capture of that moment.
+    pub is_captured: bool,
+}
+
+/// A run that is being recorded, whatever the framework: which captures are due and taken, the hand-off
+/// to the capture thread, and how it ends.
+///
+/// Whoever drives it asks with [`Recording::decide`] whether the network is captured at a moment, makes a
+/// [`Source`] if it is, and hands it over with [`Recording::hand_over`].
+#[derive(Debug)]
+pub struct Recording {
+    run: RunDir,
+    recorded: Recorded,
+    layers: Arc<NetworkLayers>,
+    /// Which layers are recorded.
+    selected: Vec<bool>,
+    /// Whether the parameters of all layers are read at a capture, for ranks to be compared.
+    compares_ranks: bool,
+    /// Which layers' parameters are read at a capture.
+    read: Vec<bool>,
+    schedule: Schedule,
+    /// The last epoch, where it is known beforehand.
+    last_epoch: Option<Epoch>,
+    limits: Limits,
+    /// Figures that were noted since the last capture.
+    metrics: Vec<Metric>,
+    /// What the network said of the held-out samples since then, where that was worked out already.
+    classifications: Option<Classifications>,
+    /// Metrics of earlier moments, for which there was no room.
+    waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
+    /// The last moment that was recorded, or was to be.
+    last: Option<CaptureId>,
+    /// Whether that was inside of an epoch, or at its last step and before its end.
+    last_is_step: bool,
+    /// The last capture that was handed over.
+    captured: Option<CaptureId>,
+    /// Which of the due captures are taken; none where all are.
+    governor: Option<Governor>,
+    /// Since when the caller's thread has been training, as far as the governor was told.
+    training_since: Instant,
+    /// Time in it that the caller spent for the recorder.
+    spent: Duration,
+    /// After which step the governor was told of training.
+    told_step: Option<Step>,
+    /// What the recorder's threads had worked by then.
+    told_work: Duration,
+    /// What they had worked when the caller's thread came into the call that it is in. What they do during
+    /// calls keeps nobody from training.
+    work_at_call: Duration,
+    meter: SinkMeter,
+    /// What [`Recording::is_due`] said last, so that the capture that follows is of one mind.
+    answer: Cell<Option<(Moment, bool)>>,
+    /// None once finished.
+    hand_off: Option<Sender<Work>>,
+    /// A token for every snapshot that may be held.
+    room: Receiver<()>,
+    thread: Option<JoinHandle<Ended>>,
+    progress: Arc<Progress>,
+    /// Captures that were handed over.
+    num_captures: u64,
+    /// Captures that were due after recording had failed.
+    num_missed: u64,
+    /// Why recording failed, where training goes on without it.
+    failure: Option<Arc<RecordError>>,
+    /// Whether the owner says what goes wrong; else it is logged.
+    owner_tells: bool,
+    has_told_disk_full: bool,
+    rank: Rank,
+    generation: Generation,
+    /// What the sink did, once it has ended.
+    sink_stats: SinkStats,
+}
+
+/// When a capture is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    EndOf(i32),
+    After(i64),
+}
+
+/// What a recorder is to do.
+#[derive(Debug)]
+pub struct Plan {
+    /// What of each capture is recorded.
+    pub recorded: Recorded,
+    /// Which layers are recorded.
+    pub selected: Vec<bool>,
+    /// When the network is captured.
+    pub schedule: Schedule,
+    /// The last epoch, where it is known beforehand.
+    pub last_epoch: Option<Epoch>,
+    /// Where in the run it begins.
+    pub origin: Origin,
+    /// What recording may take.
+    pub limits: Limits,
+    /// Whether the owner says what goes wrong ([`Recording::failure`]); else it is logged.
+    pub owner_tells: bool,
+}
+
+/// Figures that both threads know.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Nanoseconds that the training thread spent on captures.
+    hand_off_ns: AtomicU64,
+    /// Nanoseconds of these for which there was no room.
+    stall_ns: AtomicU64,
+    /// Nanoseconds that the capture thread worked: on reading, rows and statistics.
+    work_ns: AtomicU64,
+    /// Bytes of part files written so far.
+    part_bytes: AtomicU64,
+    /// Captures for which there was no room.
+    dropped_captures: AtomicU64,
+    /// Captures that the budget did not allow.
+    thinned_captures: AtomicU64,
+    /// Captures that might have taken more of the disk than is allowed.
+    over_disk_captures: AtomicU64,
+    /// Whether there was one: nothing is captured any more.
+    is_disk_full: AtomicBool,
+    /// Whether a read found that the device has failed: the thread ends.
+    has_device_failed: AtomicBool,
+}
+
+impl Progress {
+    fn add_work(&self, time: Duration) {
+        let time = time.as_nanos() as u64;
+        self.work_ns.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// A read has failed, before its error is on the way.
+    fn tell_device_failed(&self) {
+        self.has_device_failed.store(true, Ordering::Release);
+    }
+
+    fn has_device_failed(&self) -> bool {
+        self.has_device_failed.load(Ordering::Acquire)
+    }
+}
+
+impl Recording {
+    /// Starts recording into `run`, which no other process may be writing.
+    ///
+    /// # Errors
+    /// If the run cannot be written, or there are no threads to be had.
+    pub fn start(
+        run: &RunDir,
+        layers: Arc<NetworkLayers>,
+        plan: Plan,
+        sink_options: SinkOptions,
+    ) -> Result<Self, RecordError> {
+        Self::start_after(run, layers, plan, sink_options, || {})
+    }
+
+    /// Starts as [`Recording::start`] does; the capture thread calls `first` before anything else, so
+    /// that a test can hold it up.
+    ///
+    /// # Errors
+    /// As for [`Recording::start`].
+    pub fn start_after(
+        run: &RunDir,
+        layers: Arc<NetworkLayers>,
+        plan: Plan,
+        sink_options: SinkOptions,
+        first: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, RecordError> {
+        let rank = sink_options.rank;
+        let channel_bytes = sink_options.channel_bytes;
+        let max_disk = plan.limits.max_disk;
+        let sink = Sink::start(run, sink_options)?;
+        let meter = sink.meter();
+        let disk = max_disk.map(|max| disk::DiskBudget::new(run.path(), max));
+        let disk = disk.transpose()?;
+        // A token and a snapshot travel in a circle: neither channel is ever full, and there is
+        // never a second snapshot (ARCHITECTURE.md, invariant 9).
+        let (hand_off, captures) = bounded(1);
+        let (give_back, room) = bounded(1);
+        give_back.send(()).expect("both ends are here");
+        let progress = Arc::new(Progress::default());
+        let compares_ranks = run.info().world_size > 1 && plan.recorded.metrics;
+        let worker = thread::CaptureThread {
+            layers: Arc::clone(&layers),
+            recorded: plan.recorded,
+            compares_ranks,
+            rank,
+            generation: plan.origin.generation,
+            checkpoint: plan.origin.checkpoint,
+            in_flight: in_flight::InFlight::new(channel_bytes),
+            disk,
+            sink,
+            captures,
+            give_back,
+            progress: Arc::clone(&progress),
+            reported: cost::Reported::default(),
+            metrics_files: thread::MetricsFiles::default(),
+            diverged: diverged::Diverged::default(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("capture".to_owned())
+            .spawn(move || worker.run(first))
+            .map_err(RecordError::Spawn)?;
+        Ok(Self {
+            run: run.clone(),
+            recorded: plan.recorded,
+            metrics: Vec::new(),
+            classifications: None,
+            layers,
+            compares_ranks,
+            read: plan
+                .selected
+                .iter()
+                .map(|is_recorded| *is_recorded || compares_ranks)
+                .collect(),
+            selected: plan.selected,
+            schedule: plan.schedule,
+            last_epoch: plan.last_epoch,
+            limits: plan.limits,
+            waiting_metrics: Vec::new(),
+            last: plan.origin.after,
+            last_is_step: false,
+            captured: plan.origin.after.filter(|_| plan.origin.is_captured),
+            governor: plan.limits.overhead().map(Governor::new),
+            training_since: Instant::now(),
+            spent: Duration::ZERO,
+            told_step: None,
+            told_work: Duration::ZERO,
+            work_at_call: Duration::ZERO,
+            meter,
+            answer: Cell::new(None),
+            hand_off: Some(hand_off),
+            room,
+            thread: Some(thread),
+            progress,
+            num_captures: 0,
+            num_missed: 0,
+            failure: None,
+            owner_tells: plan.owner_tells,
+            has_told_disk_full: false,
+            rank,
+            generation: plan.origin.generation,
+            sink_stats: SinkStats::default(),
+        })
+    }
+
+    /// The run's directory.
+    pub fn run_path(&self) -> &Path {
+        self.run.path()
+    }
+
+    /// The network's layers, as they are recorded.
+    pub fn topology(&self) -> &Topology {
+        self.layers.topology()
+    }
+
+    /// Whether the network will be captured at the end of `epoch`: whoever asks first can spare a forward
+    /// pass that is made for the recorder alone.
+    ///
+    /// Where the last step of the epoch is due by its number, or was captured already, that counts
+    /// as well.
+    pub fn is_due(&self, epoch: i32) -> bool {
+        self.is_scheduled(epoch) && self.is_taken(Moment::EndOf(epoch))
+    }
+
+    /// Whether the network will be captured after `step`.
+    pub fn is_step_due(&self, step: i64) -> bool {
+        self.schedule.is_step_due(Step(step)) && self.is_taken(Moment::After(step))
+    }
+
+    /// Whether the network will be captured at the end of `id`'s epoch, whose last step is its step.
+    pub fn is_end_due(&self, id: CaptureId) -> bool {
+        let moment = self.moment(id, true);
+        moment.is_some_and(|moment| self.is_taken(moment))
+    }
+
+    /// Whether the last capture is that of `id`.
+    pub fn is_end_captured(&self, id: CaptureId) -> bool {
+        self.captured == Some(id)
+    }
+
+    /// What of each capture is recorded.
+    pub fn recorded(&self) -> &Recorded {
+        &self.recorded
+    }
+
+    /// Which layers are recorded, by layer.
+    pub fn selected(&self) -> &[bool] {
+        &self.selected
+    }
+
+    /// Which layers' parameters a capture needs, by layer: also those that are only compared with other
+    /// ranks'.
+    pub fn read(&self) -> &[bool] {
+        &self.read
+    }
+
+    /// As what the parameters of a layer go into a capture; none if they do not.
+    pub fn parameters_of(&self, layer: usize) -> Option<TensorKind> {
+        match self.recorded.weights.is_some() && self.selected[layer] {
+            true => Some(TensorKind::Weights),
+            false => self.compares_ranks.then_some(TensorKind::Checked),
+        }
+    }
+
+    /// Notes a figure for the next moment that is handed over: [`PHASE_TRAIN`](crate::rows::PHASE_TRAIN),
+    /// [`PHASE_EVAL`](crate::rows::PHASE_EVAL), or none where it is neither's.
+    pub fn metric(&mut self, phase: Option<&'static str>, name: &str, value: f64) {
+        if self.recorded.metrics {
+            self.metrics.push(Metric {
+                phase,
+                name: name.to_owned(),
+                value,
+            });
+        }
+    }
+
+    /// Notes what the network said of all held-out samples, for the next capture.
+    pub fn classified(&mut self, rows: Classifications) {
+        if self.recorded.classifications {
+            self.classifications = Some(rows);
+        }
+    }
+
+    /// Notes figures of an epoch that has ended with `id`, where they are known only later: they are
+    /// that epoch's, however far training has come. They are recorded with the next capture, or when
+    /// the recording is finished.
+    pub fn late_metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) {
+        // Nothing takes them any more where recording is over.
+        let is_over = self.failure.is_some() || self.is_disk_full();
+        if self.recorded.metrics && !is_over {
+            self.waiting_metrics.push((id, metrics));
+        }
+    }
+
+    /// Counts time that the caller's thread spent for the recorder alone since the last capture, as
+    /// on a forward pass that a capture needs and training does not: it is recording's cost, and
+    /// within [`Limits::max_overhead`].
+    pub fn spent(&mut self, time: Duration) {
+        self.spent += time;
+        let counter = &self.progress.hand_off_ns;
+        counter.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// By what the schedule names a moment, if it does and it was not captured yet.
+    fn moment(&self, id: CaptureId, is_end: bool) -> Option<Moment> {
+        if is_end && self.is_scheduled(id.epoch.0) {
+            (self.captured != Some(id)).then_some(Moment::EndOf(id.epoch.0))
+        } else if self.last != Some(id) && self.schedule.is_step_due(id.step) {
+            Some(Moment::After(id.step.0))
+        } else {
+            None
+        }
+    }
+
+    /// The step of the last capture, or of the one after which the run is gone on with; 0 before any.
+    pub fn last_step(&self) -> i64 {
+        self.last.map_or(0, |last| last.step.0.max(0))
+    }
+
+    /// Whether a capture that is due is taken. What was said once is said again.
+    fn is_taken(&self, moment: Moment) -> bool {
+        if self.failure.is_some() || self.is_disk_full() {
+            return false;
+        }
+        let Some(governor) = &self.governor else {
+            return true;
+        };
+        // The network that training ended with.
+        if self.last_epoch.map(|last| Moment::EndOf(last.0)) == Some(moment) {
+            return true;
+        }
+        if let Some((asked, answer)) = self.answer.get()
+            && asked == moment
+        {
+            return answer;
+        }
+        let trained = self.training_since.elapsed().saturating_sub(self.spent);
+        let answer = governor.takes(trained, self.work().saturating_sub(self.told_work));
+        self.answer.set(Some((moment, answer)));
+        answer
+    }
+
+    /// How long the recorder's threads have worked, all together. What they wait for the disk is no work:
+    /// it takes nothing from training.
+    fn work(&self) -> Duration {
+        let capture_thread = self.progress.work_ns.load(Ordering::Relaxed);
+        let encode = Duration::from_secs_f64(self.meter.stats().encode_ms / 1e3);
+        Duration::from_nanos(capture_thread) + encode
+    }
+
+    fn is_scheduled(&self, epoch: i32) -> bool {
+        let last = self.last_epoch.unwrap_or(Epoch(i32::MAX));
+        self.schedule.is_due(Epoch(epoch), last)
+    }
+}

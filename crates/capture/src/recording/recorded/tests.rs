@@ -1,0 +1,64 @@
+use trace::{Source, SourceRange};
+
+use super::*;
+
+/// One layer.
+fn topology(num_units: u32, fan_in: u32) -> Topology {
+    let layer = Layer {
+        layer_index: 0,
+        layer: LayerLabel::try_new("L_output").unwrap(),
+        module_path: "layers.0".to_owned(),
+        kind: "linear".to_owned(),
+        shape: vec![num_units.into(), fan_in.into()],
+        fan_in,
+        num_units,
+        first_neuron: 0,
+        activation: None,
+        trainable: true,
+        source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
+        tensors: Vec::new(),
+        recorded_units: None,
+    };
+    Topology::try_new(vec![layer]).unwrap()
+}
+
+fn recorded(activations: Option<ActivationDetail>) -> Recorded {
+    Recorded {
+        activations,
+        ..Recorded::DEFAULT
+    }
+}
+
+#[test]
+fn the_channel_has_room_for_4_captures_within_bounds() {
+    let bytes = |num_units, fan_in, activations| {
+        recorded(activations).default_channel_bytes(&topology(num_units, fan_in), 297)
+    };
+    // 4 captures of 1,024 units with 1,024 weights and 100 activations of 4 bytes.
+    let raw = Some(ActivationDetail::Raw { samples: 100 });
+    assert_eq!(bytes(1024, 1024, raw), 4 * 1024 * (1024 + 100) * 4);
+    let statistics = Some(ActivationDetail::Statistics);
+    assert_eq!(bytes(1024, 1024, statistics), 16 << 20);
+    assert_eq!(bytes(10, 64, raw), 1 << 20);
+    assert_eq!(bytes(1 << 20, 1024, None), 256 << 20);
+}
+
+#[test]
+fn more_activations_than_a_list_array_can_hold_are_refused() {
+    let topology = topology(1 << 24, 1);
+    let check = |activations, num_held_out| recorded(activations).check(&topology, num_held_out);
+    let raw = |samples| Some(ActivationDetail::Raw { samples });
+    // 2^24 units and 2^7 samples are one value more than there are offsets.
+    let error = check(raw(128), 297).unwrap_err();
+    assert_eq!(error.num_samples, 128);
+    assert_eq!(
+        error.to_string(),
+        "layer L_output has 16777216 units, and 128 samples of each would be kept: a trace can \
+         hold 2147483647 values of a layer; keep fewer samples, or statistics alone"
+    );
+    assert_eq!(check(raw(512), 128).unwrap_err(), error);
+    assert_eq!(check(raw(127), 297), Ok(()));
+    assert_eq!(check(raw(512), 127), Ok(()));
+    assert_eq!(check(Some(ActivationDetail::Statistics), 297), Ok(()));
+    assert_eq!(check(None, 297), Ok(()));
+}

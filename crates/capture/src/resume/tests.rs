@@ -1,0 +1,35 @@
+use std::num::NonZeroU64;
+
+use super::*;
+use crate::interchange::testing::{floats, write};
+use crate::interchange::{ImportOptions, TransposeGlobs, import};
+
+#[test]
+fn a_step_inside_the_last_epoch_is_not_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let checkpoint = |epoch: i32| {
+        let name = dir.path().join(format!("epoch-{epoch}.safetensors"));
+        write(&name, &[floats("fc.weight", &[1, 2], &[1.0, 2.0])])
+    };
+    let options = ImportOptions {
+        checkpoints: (0..6).map(checkpoint).collect(),
+        out: path.clone(),
+        pattern: None,
+        steps_per_epoch: NonZeroU64::new(24),
+        lossy: false,
+        transpose: TransposeGlobs::default(),
+        strip_prefix: Vec::new(),
+        resume: false,
+    };
+    import(&options, &CancelToken::default(), &mut |_| {}).unwrap();
+    let catalog = Catalog::load(&RunDir::open(&path).unwrap()).unwrap();
+    let end = |step| CaptureId {
+        epoch: trace::Epoch(5),
+        step: Step(step),
+    };
+    let steps = catalog.captures().iter().map(|c| c.id.step.0);
+    let last = steps.max().unwrap();
+    assert!(has_recorded(&catalog, Rank::default(), end(last)));
+    assert!(!has_recorded(&catalog, Rank::default(), end(last + 1)));
+}

@@ -1,0 +1,325 @@
+//! From host values to the rows of a part file.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray,
+    RecordBatch, StringArray,
+};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use trace::{CaptureId, Layer, Rank, Table};
+
+use crate::checkpoint::StateTensor;
+use crate::evaluation::Classifications;
+use crate::histogram::Histogram;
+use crate::layout::transpose;
+use crate::precision::Precision;
+use crate::statistics::{Statistics, median};
+
+/// The word in the column `phase` for what was measured on held-out samples.
+pub const PHASE_EVAL: &str = "eval";
+/// The word in the column `phase` for what was measured while training.
+pub const PHASE_TRAIN: &str = "train";
+
+/// A figure of the table `metrics`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// `train`, `eval`, or none where it is neither's.
+    pub phase: Option<&'static str>,
+    /// Its name, with its unit where it has one.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// What every row of a capture has in common.
+#[derive(Debug, Clone, Copy)]
+pub struct RowKey {
+    /// Epoch and step.
+    pub id: CaptureId,
+    /// Who recorded it.
+    pub rank: Rank,
+}
+
+impl RowKey {
+    /// `step` and `rank`, followed by the table's other columns.
+    fn batch(self, table: Table, num_rows: usize, columns: Vec<ArrayRef>) -> RecordBatch {
+        let mut all: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_value(self.id.step.0, num_rows)),
+            Arc::new(Int32Array::from_value(self.rank.0, num_rows)),
+        ];
+        all.extend(columns);
+        RecordBatch::try_new(table.schema(), all).expect("the columns are the table's")
+    }
+}
+
+/// The rows of `weights` for the recorded units of one layer: `weights` is row-major
+/// `[num_units, fan_in]`, of all units; its values
+/// are recorded in the precision of `lists`, none of them if that is `None`.
+pub fn weights(
+    key: RowKey,
+    layer: &Layer,
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    lists: Option<Precision>,
+) -> RecordBatch {
+    parameters(key, (Table::Weights, None), layer, weights, bias, lists)
+}
+
+/// The rows of `weights`, or of a table with its columns, for one layer: `weights` is row-major
+/// `[num_units, fan_in]`. The table is named with which tensor it is, where it has several.
+pub(crate) fn parameters(
+    key: RowKey,
+    (table, name): (Table, Option<&str>),
+    layer: &Layer,
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    lists: Option<Precision>,
+) -> RecordBatch {
+    let num_units = layer.num_recorded_units() as usize;
+    let fan_in = layer.fan_in as usize;
+    let weights = of_recorded_units(layer, weights, fan_in);
+    let bias = bias.map(|bias| of_recorded_units(layer, bias, 1));
+    let row = |unit: usize| &weights[unit * fan_in..][..fan_in];
+    let statistics: Vec<Statistics> = (0..num_units)
+        .map(|unit| Statistics::of(row(unit)))
+        .collect();
+    let mut scratch = Vec::with_capacity(fan_in);
+    let medians: Float32Array = (0..num_units)
+        .map(|unit| median(row(unit), &mut scratch))
+        .collect();
+    let zeros = Int32Array::from_iter_values(statistics.iter().map(|s| s.zeros as i32));
+    let bias_nonfinite = |unit: usize| bias.as_ref().is_some_and(|bias| !bias[unit].is_finite());
+    let nonfinite =
+        Int32Array::from_iter_values(statistics.iter().enumerate().map(|(unit, statistics)| {
+            statistics.nonfinite as i32 + i32::from(bias_nonfinite(unit))
+        }));
+    let column = |value: fn(&Statistics) -> Option<f32>| -> ArrayRef {
+        Arc::new(statistics.iter().map(value).collect::<Float32Array>())
+    };
+    let name = name.map(|name| StringArray::from_iter_values(vec![name; num_units]));
+    let mut columns: Vec<ArrayRef> = name.into_iter().map(|n| Arc::new(n) as ArrayRef).collect();
+    columns.extend::<[ArrayRef; 13]>([
+        Arc::new(neurons(layer, layer.units())),
+        Arc::new(units(layer.units())),
+        Arc::new(match &bias {
+            Some(bias) => Float32Array::from(bias.clone()),
+            None => Float32Array::new_null(num_units),
+        }),
+        Arc::new(match lists {
+            Some(precision) => equal_lists(precision.round(weights), num_units),
+            None => null_lists(num_units),
+        }),
+        column(|s| s.mean),
+        column(|s| s.std),
+        column(|s| s.min),
+        column(|s| s.max),
+        column(|s| s.l2),
+        Arc::new(medians),
+        column(|s| s.l1),
+        Arc::new(zeros),
+        Arc::new(nonfinite),
+    ]);
+    key.batch(table, num_units, columns)
+}
+
+/// The rows of `resume` for one tensor of a layer: `weights` is row-major `[num_units, fan_in]`.
+pub(crate) fn resume(
+    key: RowKey,
+    layer: &Layer,
+    tensor: StateTensor,
+    updates: i64,
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+) -> RecordBatch {
+    let num_units = layer.num_units as usize;
+    let all = || 0..layer.num_units;
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(neurons(layer, all())),
+        Arc::new(units(all())),
+        Arc::new(StringArray::from_iter_values(vec![
+            tensor.name();
+            num_units
+        ])),
+        Arc::new(Int64Array::from_value(updates, num_units)),
+        Arc::new(match bias {
+            Some(bias) => Float32Array::from(bias),
+            None => Float32Array::new_null(num_units),
+        }),
+        Arc::new(equal_lists(weights, num_units)),
+    ];
+    key.batch(Table::Resume, num_units, columns)
+}
+
+/// Which samples activations are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleSet {
+    phase: &'static str,
+    /// The number of a training batch in its epoch.
+    batch: i32,
+}
+
+impl SampleSet {
+    /// The whole held-out set.
+    pub const HELD_OUT: Self = Self {
+        phase: PHASE_EVAL,
+        batch: 0,
+    };
+
+    /// A batch of training samples.
+    pub fn train(batch: i32) -> Self {
+        Self {
+            phase: PHASE_TRAIN,
+            batch,
+        }
+    }
+}
+
+/// The rows of `activations` for the recorded units of one layer: `values` is row-major
+/// `[num_samples, num_units]`; those of the first `kept_samples` samples are recorded, none of
+/// them if that is `None`.
+pub(crate) fn activations(
+    key: RowKey,
+    layer: &Layer,
+    samples: SampleSet,
+    values: &[f32],
+    kept_samples: Option<usize>,
+    precision: Precision,
+) -> RecordBatch {
+    let num_samples = values.len() / layer.num_units as usize;
+    let by_unit = transpose(values, num_samples, layer.num_units as usize);
+    let by_unit = of_recorded_units(layer, by_unit, num_samples);
+    let num_units = layer.num_recorded_units() as usize;
+    let row = |unit: usize| &by_unit[unit * num_samples..][..num_samples];
+
+    let statistics: Vec<Statistics> = (0..num_units)
+        .map(|unit| Statistics::of(row(unit)))
+        .collect();
+    let mut scratch = Vec::with_capacity(num_samples);
+    let medians: Float32Array = (0..num_units)
+        .map(|unit| median(row(unit), &mut scratch))
+        .collect();
+    let lists = match kept_samples {
+        None => null_lists(num_units),
+        Some(kept) if kept < num_samples => {
+            let kept = (0..num_units).flat_map(|unit| &row(unit)[..kept]).copied();
+            equal_lists(precision.round(kept.collect()), num_units)
+        }
+        Some(_) => equal_lists(precision.round(by_unit), num_units),
+    };
+    let column = |value: fn(&Statistics) -> Option<f32>| -> ArrayRef {
+        Arc::new(statistics.iter().map(value).collect::<Float32Array>())
+    };
+    let count = |value: fn(&Statistics) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(statistics.iter().map(value)))
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(vec![
+            samples.phase;
+            num_units
+        ])),
+        Arc::new(Int32Array::from_value(samples.batch, num_units)),
+        Arc::new(neurons(layer, layer.units())),
+        Arc::new(units(layer.units())),
+        Arc::new(Int64Array::from_value(num_samples as i64, num_units)),
+        Arc::new(lists),
+        column(|s| s.mean),
+        Arc::new(medians),
+        column(|s| s.std),
+        column(|s| s.min),
+        column(|s| s.max),
+        column(|s| s.l1),
+        column(|s| s.l2),
+        count(|s| s.zeros),
+        count(|s| s.nonfinite),
+    ];
+    key.batch(Table::Activations, num_units, columns)
+}
+
+/// The rows of `classifications` for the held-out set.
+pub fn classifications(key: RowKey, rows: &Classifications) -> RecordBatch {
+    let num_samples = rows.len();
+    let expected = match &rows.expected {
+        Some(expected) => equal_lists(expected.clone(), num_samples),
+        None => null_lists(num_samples),
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(vec![PHASE_EVAL; num_samples])),
+        Arc::new(Int64Array::from_iter_values(0..num_samples as i64)),
+        Arc::new(Int32Array::from(rows.target.clone())),
+        Arc::new(expected),
+        Arc::new(Int32Array::from(rows.predicted.clone())),
+        Arc::new(BooleanArray::from(rows.correct.clone())),
+        Arc::new(Float32Array::from(rows.confidence.clone())),
+        Arc::new(Float32Array::from(rows.loss.clone())),
+        Arc::new(equal_lists(rows.outputs.clone(), num_samples)),
+    ];
+    key.batch(Table::Classifications, num_samples, columns)
+}
+
+/// The rows of `histograms` for one layer: what each is of, and how that is spread, all in as many
+/// bins.
+pub(crate) fn histograms(key: RowKey, histograms: &[(&'static str, Histogram)]) -> RecordBatch {
+    let num_rows = histograms.len();
+    let of = histograms.iter().map(|(of, _)| *of);
+    let edges = histograms.iter().flat_map(|(_, h)| h.edges.iter().copied());
+    let counts = histograms.iter().flat_map(|(_, h)| &h.counts);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(of)),
+        Arc::new(equal_lists(edges.collect(), num_rows)),
+        Arc::new(equal_lists(counts.map(|&n| n as f32).collect(), num_rows)),
+    ];
+    key.batch(Table::Histograms, num_rows, columns)
+}
+
+/// The rows of `metrics`.
+pub fn metrics(key: RowKey, metrics: &[Metric]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(metrics.iter().map(|m| m.phase).collect::<StringArray>()),
+        Arc::new(StringArray::from_iter_values(
+            metrics.iter().map(|m| &m.name),
+        )),
+        Arc::new(Float64Array::from_iter_values(
+            metrics.iter().map(|m| m.value),
+        )),
+    ];
+    key.batch(Table::Metrics, metrics.len(), columns)
+}
+
+/// The rows of the units that are recorded, of `width` values each, from those of all units.
+fn of_recorded_units(layer: &Layer, rows: Vec<f32>, width: usize) -> Vec<f32> {
+    if layer.recorded_units.is_none() {
+        return rows;
+    }
+    let row = |unit: u32| &rows[unit as usize * width..][..width];
+    layer.units().flat_map(row).copied().collect()
+}
+
+fn units(units: impl Iterator<Item = u32>) -> Int32Array {
+    Int32Array::from_iter_values(units.map(u32::cast_signed))
+}
+
+fn neurons(layer: &Layer, units: impl Iterator<Item = u32>) -> Int32Array {
+    let first = layer.first_neuron;
+    Int32Array::from_iter_values(units.map(|unit| first + unit.cast_signed()))
+}
+
+fn null_lists(num_lists: usize) -> ListArray {
+    ListArray::new_null(Arc::new(trace::float_item()), num_lists)
+}
+
+/// Splits `values` into `num_lists` lists of one length, without copying them.
+fn equal_lists(values: Vec<f32>, num_lists: usize) -> ListArray {
+    let length = values.len().checked_div(num_lists).unwrap_or(0);
+    let offsets = OffsetBuffer::from_repeated_length(length, num_lists);
+    let values = Float32Array::new(ScalarBuffer::from(values), None);
+    ListArray::new(
+        Arc::new(trace::float_item()),
+        offsets,
+        Arc::new(values),
+        None,
+    )
+}
+
+#[cfg(test)]
+mod tests;

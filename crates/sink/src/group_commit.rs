@@ -1,0 +1,225 @@
+//! The thread that publishes: whole captures, in the order in which they began, several at once.
+//!
+//! Invariants, by which 6 and 7 of `ARCHITECTURE.md` are kept:
+//! 1. A capture is published when it has ended and all its parts are staged, never without one.
+//! 2. It is published after every capture that began before it, in the same group or an earlier
+//!    one; so nothing that follows a lost part is ever published.
+//! 3. After a failed publish there is no other.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use trace::{Group, Publisher, StagedPart};
+
+use crate::error::SinkError;
+use crate::messages::{CaptureNumber, End, Event};
+use crate::shared::Shared;
+
+/// What is known of a capture that was not published yet.
+#[derive(Default)]
+struct Pending {
+    parts: Vec<StagedPart>,
+    retired: Vec<String>,
+    end: Option<(usize, End)>,
+}
+
+impl Pending {
+    fn is_complete(&self) -> bool {
+        self.end
+            .is_some_and(|(num_parts, _)| num_parts == self.parts.len())
+    }
+}
+
+struct GroupCommit {
+    publisher: Publisher,
+    shared: Arc<Shared>,
+    min_interval: Duration,
+    last_start: Option<Instant>,
+    pending: BTreeMap<CaptureNumber, Pending>,
+    /// The first capture that was not published.
+    next: CaptureNumber,
+    /// The first capture that is not complete.
+    incomplete: CaptureNumber,
+    /// Who waits for a flush, and for all captures before which number.
+    flushes: Vec<(CaptureNumber, Sender<()>)>,
+    /// A publish failed.
+    is_broken: bool,
+}
+
+/// Publishes until all who could send an event are gone, then what is left, and seals the log.
+pub(crate) fn run(
+    publisher: Publisher,
+    events: &Receiver<Event>,
+    shared: &Arc<Shared>,
+    min_interval: Duration,
+) {
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let group_commit = GroupCommit {
+            publisher,
+            shared: Arc::clone(shared),
+            min_interval,
+            last_start: None,
+            pending: BTreeMap::new(),
+            next: 0,
+            incomplete: 0,
+            flushes: Vec::new(),
+            is_broken: false,
+        };
+        group_commit.run(events);
+    }));
+    if let Err(payload) = result {
+        shared.fail(SinkError::panicked(&*payload));
+        // Nobody is kept waiting.
+        for _ in events {}
+    }
+}
+
+impl GroupCommit {
+    fn run(mut self, events: &Receiver<Event>) {
+        loop {
+            let event = match self.waits_for() {
+                None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(time) => events.recv_timeout(time),
+            };
+            match event {
+                Ok(event) => self.take(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while let Ok(event) = events.try_recv() {
+                self.take(event);
+            }
+            if self.is_due() {
+                self.publish();
+            }
+            self.answer_flushes();
+        }
+        self.publish();
+        self.answer_flushes();
+        if !self.is_broken
+            && let Err(error) = self.publisher.seal()
+        {
+            // Everything is committed; opening the run takes a few files more.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not roll up commits"
+            );
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Staged { capture, part } => {
+                self.pending.entry(capture).or_default().parts.push(part);
+            }
+            Event::Ended {
+                capture,
+                num_parts,
+                retired,
+                end,
+            } => {
+                let pending = self.pending.entry(capture).or_default();
+                pending.retired = retired;
+                pending.end = Some((num_parts, end));
+            }
+            Event::Flush(answer) => {
+                let has_ended = |n: &CaptureNumber| {
+                    self.pending
+                        .get(n)
+                        .is_some_and(|pending| pending.end.is_some())
+                };
+                let target = (self.next..).find(|n| !has_ended(n));
+                self.flushes
+                    .push((target.expect("the numbers do not end"), answer));
+            }
+            Event::Failed => {}
+        }
+        if self.is_broken {
+            self.pending.clear();
+            return;
+        }
+        while self
+            .pending
+            .get(&self.incomplete)
+            .is_some_and(Pending::is_complete)
+        {
+            self.incomplete += 1;
+        }
+    }
+
+    /// How long until the next publish may start, if there is something to publish.
+    fn waits_for(&self) -> Option<Duration> {
+        (self.incomplete > self.next).then(|| {
+            self.last_start.map_or(Duration::ZERO, |start| {
+                self.min_interval.saturating_sub(start.elapsed())
+            })
+        })
+    }
+
+    fn is_due(&self) -> bool {
+        let is_flushed = || {
+            let target = self.flushes.iter().map(|(target, _)| *target).max();
+            target.is_some_and(|target| self.incomplete >= target)
+        };
+        self.waits_for()
+            .is_some_and(|time| time.is_zero() || is_flushed() || self.shared.failure().is_some())
+    }
+
+    /// Publishes the captures that are complete, up to the first that is not.
+    fn publish(&mut self) {
+        if self.is_broken || self.incomplete == self.next {
+            return;
+        }
+        let mut group = Group::default();
+        let rest = self.pending.split_off(&self.incomplete);
+        for pending in std::mem::replace(&mut self.pending, rest).into_values() {
+            if let Some((_, End::Whole(id))) = pending.end {
+                group.captures.extend(id);
+                group.parts.extend(pending.parts);
+                group.retired.extend(pending.retired);
+            }
+        }
+        self.next = self.incomplete;
+        if group.captures.is_empty() && group.parts.is_empty() && group.retired.is_empty() {
+            return;
+        }
+        let (num_captures, num_files) = (group.captures.len(), group.parts.len());
+        let start = Instant::now();
+        self.last_start = Some(start);
+        match self.publisher.publish(group) {
+            Ok(record) => {
+                let time = start.elapsed();
+                self.shared.counters.add_publish(num_captures as u64, time);
+                tracing::debug!(
+                    number = record.number,
+                    num_captures,
+                    num_files,
+                    elapsed_ms = time.as_secs_f64() * 1e3,
+                    "published"
+                );
+            }
+            Err(error) => {
+                self.is_broken = true;
+                self.pending.clear();
+                self.shared
+                    .fail(SinkError::publish(self.shared.run.path(), error));
+            }
+        }
+    }
+
+    /// Answers those whose captures are committed, and after a failure everybody.
+    fn answer_flushes(&mut self) {
+        let has_failed = self.shared.failure().is_some();
+        self.flushes.retain(|(target, answer)| {
+            let is_done = has_failed || self.next >= *target;
+            if is_done {
+                // Whoever asked may have gone away.
+                let _ = answer.send(());
+            }
+            !is_done
+        });
+    }
+}

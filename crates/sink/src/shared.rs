@@ -1,0 +1,65 @@
+//! What the threads of a sink share: the run, the figures, the channel's budget, and the first failure.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use trace::RunDir;
+
+use crate::budget::ByteBudget;
+use crate::error::SinkError;
+use crate::stats::Counters;
+
+/// What the threads of a sink share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) run: RunDir,
+    pub(crate) counters: Counters,
+    budget: Arc<ByteBudget>,
+    failure: OnceLock<SinkError>,
+    /// Whether a caller was told of the failure.
+    is_returned: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(run: RunDir, channel_bytes: u64) -> Self {
+        Self {
+            run,
+            counters: Counters::default(),
+            budget: ByteBudget::new(channel_bytes),
+            failure: OnceLock::new(),
+            is_returned: AtomicBool::new(false),
+        }
+    }
+
+    /// The channel's budget.
+    pub(crate) fn budget(&self) -> &Arc<ByteBudget> {
+        &self.budget
+    }
+
+    /// The first failure of any thread.
+    pub(crate) fn failure(&self) -> Option<&SinkError> {
+        self.failure.get()
+    }
+
+    /// Notes a failure, unless there was one before, and sends home who waits for room.
+    pub(crate) fn fail(&self, error: SinkError) {
+        if self.failure.set(error).is_ok() {
+            self.budget.close();
+        }
+    }
+
+    /// Returns the first failure, for a caller to return.
+    pub(crate) fn check(&self) -> Result<(), SinkError> {
+        let Some(error) = self.failure() else {
+            return Ok(());
+        };
+        self.is_returned.store(true, Ordering::Relaxed);
+        Err(error.clone())
+    }
+
+    /// The first failure, if no caller was told of it.
+    pub(crate) fn unreturned_failure(&self) -> Option<&SinkError> {
+        self.failure()
+            .filter(|_| !self.is_returned.load(Ordering::Relaxed))
+    }
+}

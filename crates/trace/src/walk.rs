@@ -1,0 +1,109 @@
+//! The files below a directory, whatever the commits say.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A directory, or something in it, that cannot be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot list {}", path.display())]
+pub struct ListFilesError {
+    /// The directory.
+    pub path: PathBuf,
+    /// What the file system said.
+    pub source: io::Error,
+}
+
+/// What becomes of symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// They are what they lead to.
+    Follow,
+    /// They are small files.
+    Keep,
+}
+
+/// Calls `visit` with the path below `base` and the size of every file below `base/dir`. A directory
+/// that is not there is empty; what vanishes meanwhile was moved by a recorder, and is not told.
+///
+/// # Errors
+/// If a directory cannot be listed.
+pub fn visit_files(
+    base: &Path,
+    dir: &Path,
+    links: Links,
+    visit: &mut dyn FnMut(&Path, u64),
+) -> Result<(), ListFilesError> {
+    let path = base.join(dir);
+    let list_error = |source| ListFilesError {
+        path: path.clone(),
+        source,
+    };
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(&path) {
+        Err(error) if is_gone(&error) => return Ok(()),
+        entries => entries.map_err(list_error)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(list_error)?;
+        let metadata = match links {
+            Links::Follow => fs::metadata(entry.path()),
+            Links::Keep => entry.metadata(),
+        };
+        let below = dir.join(entry.file_name());
+        match metadata {
+            Ok(metadata) if metadata.is_dir() => visit_files(base, &below, links, visit)?,
+            Ok(metadata) => visit(&below, metadata.len()),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(list_error(error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(base: &Path, dir: &str, links: Links) -> Vec<(String, u64)> {
+        let mut found = Vec::new();
+        visit_files(base, Path::new(dir), links, &mut |path, bytes| {
+            found.push((path.to_str().unwrap().to_owned(), bytes));
+        })
+        .unwrap();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn every_file_is_told_with_its_path_and_size() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("weights/epoch=0/empty")).unwrap();
+        fs::write(dir.path().join("weights/epoch=0/a"), "abc").unwrap();
+        fs::write(dir.path().join("weights/b"), "").unwrap();
+        fs::write(dir.path().join("elsewhere"), "x").unwrap();
+        let expected = [
+            ("weights/b".to_owned(), 0),
+            ("weights/epoch=0/a".to_owned(), 3),
+        ];
+        let mut expected = expected.to_vec();
+        expected.sort();
+        assert_eq!(found(dir.path(), "weights", Links::Keep), expected);
+        assert_eq!(found(dir.path(), "metrics", Links::Keep), []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_where_that_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("data")).unwrap();
+        fs::create_dir_all(dir.path().join("weights")).unwrap();
+        fs::write(dir.path().join("data/a"), "abc").unwrap();
+        std::os::unix::fs::symlink("../data", dir.path().join("weights/epoch=0")).unwrap();
+        let followed = found(dir.path(), "weights", Links::Follow);
+        assert_eq!(followed, [("weights/epoch=0/a".to_owned(), 3)]);
+        let kept = found(dir.path(), "weights", Links::Keep);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].0, "weights/epoch=0");
+    }
+}
