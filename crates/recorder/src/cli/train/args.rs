@@ -76,7 +76,7 @@ pub(in crate::cli) struct TrainArgs {
     /// Capture the untrained network too, as epoch -1; named queries show it with --param
     /// initial=true
     #[arg(long)]
-    record_initial: bool,
+    pub(super) record_initial: bool,
     /// Of which layers to record weights and activations, as 'L_hidden_*,!L_hidden_2': globs with
     /// commas between them, a ! before one takes layers out, the last that fits decides [default:
     /// all]
