@@ -10,6 +10,7 @@ mod figures;
 mod neurons;
 mod rows;
 mod silence;
+mod tallies;
 
 use std::path::PathBuf;
 
@@ -27,10 +28,10 @@ use capture::{CaptureChoice, CaptureFiles};
 use capture::{HostRng, Purpose};
 
 pub use figures::{Figure, Metric, Predicted, SampleGroup};
-use figures::{Question, Tallies};
 pub use neurons::{ChosenNeurons, LayerNeurons, NeuronsError};
 pub use silence::Silencing;
 use silence::{Outcome, UnitSet, run_silenced};
+use tallies::{Question, Tallies, num_classes};
 
 /// Draws of random neurons, unless told otherwise.
 pub const DEFAULT_DRAWS: usize = 100;
@@ -208,7 +209,7 @@ pub fn ablate(
     let not_found_on = chosen.found_on.map(Half::other);
     let half = options.half.or(not_found_on).unwrap_or_default();
     let of_class = options.class.or(chosen.class);
-    let num_classes = figures::num_classes(&rebuilt.config);
+    let num_classes = num_classes(&rebuilt.config);
     if let Some(class) = of_class
         && !usize::try_from(class).is_ok_and(|class| class < num_classes)
     {

@@ -7,163 +7,38 @@ mod digits;
 mod error;
 mod file;
 mod idx;
+mod kind;
 mod missing;
 mod notebook;
 mod parquet;
 mod place;
 mod raw;
+mod samples;
 mod scaling;
 mod spec;
 mod split;
+mod table;
 mod targets;
 mod text;
 
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::Range;
 use std::path::Path;
-use std::str::FromStr;
 
 use capture::{DataRules, HostRng, Purpose};
-use trace::{Crc32c, DatasetInfo, Epoch};
+use trace::{DatasetInfo, Epoch};
 
 use crate::model::ImageShape;
 
 pub use capture::{TargetRows, Targets};
 pub use error::{DatasetError, Place};
+pub use kind::DatasetKind;
 pub use place::DataPlace;
+pub use samples::Samples;
 pub use spec::{
     ALL_TEXTS, DEFAULT_HELD_OUT_SHARE, DatasetSource, DatasetSpec, FileFormat, FileSpec,
     HeldOutRule, Missing, Scale, Task,
 };
 pub use targets::MAX_INFERRED_CLASSES;
-
-/// The built-in data sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DatasetKind {
-    /// The UCI optical digits: 8×8 pixels, 10 classes, 1,797 samples.
-    Digits,
-    /// The notebook's random samples: 20 inputs, one soft target.
-    Notebook,
-}
-
-impl DatasetKind {
-    /// Every kind, in the order in which help texts list them.
-    pub const ALL: [Self; 2] = [Self::Digits, Self::Notebook];
-
-    /// The kind's name on the command line and in `run.json`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Digits => "digits",
-            Self::Notebook => "notebook",
-        }
-    }
-}
-
-impl fmt::Display for DatasetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for DatasetKind {
-    type Err = DatasetError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| DatasetError::UnknownKind(text.to_owned()))
-    }
-}
-
-/// Inputs with their targets.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Samples {
-    inputs: Vec<f32>,
-    num_inputs: usize,
-    targets: Targets,
-}
-
-impl Samples {
-    /// Joins rows of `num_inputs` inputs with one target each.
-    fn new(inputs: Vec<f32>, num_inputs: usize, targets: Targets) -> Self {
-        assert_eq!(inputs.len(), targets.len() * num_inputs, "one target a row");
-        Self {
-            inputs,
-            num_inputs,
-            targets,
-        }
-    }
-
-    /// The inputs, row-major `[num_samples, num_inputs]`.
-    pub fn inputs(&self) -> &[f32] {
-        &self.inputs
-    }
-
-    /// The inputs of some of the samples, row-major.
-    pub fn inputs_of(&self, samples: Range<usize>) -> &[f32] {
-        &self.inputs[samples.start * self.num_inputs..samples.end * self.num_inputs]
-    }
-
-    /// The targets.
-    pub fn targets(&self) -> &Targets {
-        &self.targets
-    }
-
-    /// Number of inputs of a sample.
-    pub fn num_inputs(&self) -> usize {
-        self.num_inputs
-    }
-
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
-    }
-
-    /// Gives up inputs and targets.
-    pub(crate) fn into_parts(self) -> (Vec<f32>, Targets) {
-        (self.inputs, self.targets)
-    }
-
-    fn select(&self, rows: &[usize]) -> Self {
-        let mut inputs = Vec::with_capacity(rows.len() * self.num_inputs);
-        for &row in rows {
-            inputs.extend_from_slice(self.inputs_of(row..row + 1));
-        }
-        Self::new(inputs, self.num_inputs, self.targets.select(rows))
-    }
-
-    /// Cuts off the samples from `at` on.
-    fn split_off(&mut self, at: usize) -> Self {
-        Self::new(
-            self.inputs.split_off(at * self.num_inputs),
-            self.num_inputs,
-            self.targets.split_off(at),
-        )
-    }
-
-    /// The checksum of inputs and targets as little-endian bytes, inputs first.
-    fn crc32c(&self) -> Crc32c {
-        let inputs = self.inputs.iter().flat_map(|x| x.to_le_bytes());
-        let bytes: Vec<u8> = match &self.targets {
-            Targets::Classes(classes) => inputs
-                .chain(classes.iter().flat_map(|c| c.to_le_bytes()))
-                .collect(),
-            Targets::Soft(floats)
-            | Targets::Labels(TargetRows { values: floats, .. })
-            | Targets::Values(TargetRows { values: floats, .. }) => inputs
-                .chain(floats.iter().flat_map(|p| p.to_le_bytes()))
-                .collect(),
-        };
-        Crc32c::of(&bytes)
-    }
-}
 
 /// Where the samples that are trained on come from.
 #[derive(Debug, Clone)]
@@ -328,7 +203,7 @@ impl Dataset {
 
     /// What is predicted.
     pub fn task(&self) -> Task {
-        match &self.held_out.targets {
+        match &self.held_out.targets() {
             Targets::Classes(_) => Task::Classification,
             Targets::Soft(_) => Task::Binary,
             Targets::Labels(_) => Task::MultiLabel,
@@ -338,7 +213,7 @@ impl Dataset {
 
     /// Number of inputs of a sample.
     pub fn num_inputs(&self) -> usize {
-        self.held_out.num_inputs
+        self.held_out.num_inputs()
     }
 
     /// What image the inputs of a sample are; none where that is not known.
@@ -348,7 +223,7 @@ impl Dataset {
 
     /// Number of outputs that a network for it has.
     pub fn num_outputs(&self) -> usize {
-        match &self.held_out.targets {
+        match &self.held_out.targets() {
             Targets::Classes(_) => self.class_names.len(),
             Targets::Soft(_) => 1,
             Targets::Labels(rows) | Targets::Values(rows) => rows.width,

@@ -1,7 +1,9 @@
 //! Which device to train on, and whether it is there.
 
+mod adapter;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod error;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(feature = "vulkan")]
@@ -9,6 +11,9 @@ mod vulkan;
 
 use std::fmt;
 use std::str::FromStr;
+
+pub use adapter::{AdapterKind, VulkanAdapter, VulkanDevice};
+pub use error::{CudaError, CudaPart, DeviceError, ParseDeviceError, VulkanError};
 
 /// What was asked for: `auto`, `cpu`, `cuda`, `cuda:N`, `vulkan` or `vulkan:N`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,50 +42,6 @@ pub enum ResolvedDevice {
     Vulkan(VulkanDevice),
 }
 
-/// A Vulkan device that is there: Burn counts those of each kind by themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VulkanDevice {
-    /// Among all Vulkan devices.
-    pub index: usize,
-    /// What it is.
-    pub kind: AdapterKind,
-    /// Among those of its kind.
-    pub index_of_kind: usize,
-}
-
-/// A Vulkan device as its driver describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VulkanAdapter {
-    /// What the driver calls it.
-    pub name: String,
-    /// What it is.
-    pub kind: AdapterKind,
-}
-
-/// What a Vulkan device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdapterKind {
-    /// A graphics card.
-    DiscreteGpu,
-    /// A part of the processor.
-    IntegratedGpu,
-    /// A virtual machine's.
-    VirtualGpu,
-    /// A driver that computes on the CPU, as Mesa's llvmpipe.
-    Cpu,
-}
-
-impl fmt::Display for AdapterKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DiscreteGpu => "a graphics card",
-            Self::IntegratedGpu => "an integrated GPU",
-            Self::VirtualGpu => "a virtual GPU",
-            Self::Cpu => "software on the CPU",
-        })
-    }
-}
-
 /// A device, and why it is the one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
@@ -88,110 +49,6 @@ pub struct Resolution {
     pub device: ResolvedDevice,
     /// What was taken and why, for people to read.
     pub reason: String,
-}
-
-/// A text that names no device.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there is no device {0:?}: say auto, cpu, cuda, cuda:N, vulkan or vulkan:N with a whole number N"
-)]
-pub struct ParseDeviceError(String);
-
-/// Why a device cannot be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// CUDA cannot be used.
-    #[error(transparent)]
-    Cuda(#[from] CudaError),
-    /// Vulkan cannot be used.
-    #[error(transparent)]
-    Vulkan(#[from] VulkanError),
-}
-
-/// Why CUDA cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CudaError {
-    /// Left out when the program was built.
-    #[error("this program was built without CUDA: build it with the feature \"cuda\"")]
-    NotCompiled,
-    /// Parts of CUDA are not installed.
-    #[error("CUDA is not installed here, {} missing", list_missing(.0))]
-    Missing(Vec<CudaPart>),
-    /// The driver is there, but says no.
-    #[error("the NVIDIA driver does not work: {0}")]
-    Driver(String),
-    /// The driver knows of no device.
-    #[error("there is no CUDA device in this machine")]
-    NoDevice,
-    /// Fewer devices than that.
-    #[error("there is no device cuda:{index}: this machine has {num_devices}, counted from 0")]
-    NoSuchDevice {
-        /// The index that was asked for.
-        index: usize,
-        /// How many there are.
-        num_devices: usize,
-    },
-}
-
-/// Why Vulkan cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VulkanError {
-    /// Left out when the program was built.
-    #[error("this program was built without Vulkan: build it with the feature \"vulkan\"")]
-    NotCompiled,
-    /// Neither the loader nor a driver tells of any.
-    #[error(
-        "no Vulkan device was found: install the loader (libvulkan) and a driver; the Debian \
-         packages libvulkan1 and mesa-vulkan-drivers have one that runs on the CPU"
-    )]
-    NoDevice,
-    /// Fewer devices than that.
-    #[error("there is no device vulkan:{index}, this machine has {}", list_adapters(.adapters))]
-    NoSuchDevice {
-        /// The index that was asked for.
-        index: usize,
-        /// Those that there are.
-        adapters: Vec<VulkanAdapter>,
-    },
-}
-
-/// `vulkan:0 (its name, what it is), vulkan:1 (...)`.
-fn list_adapters(adapters: &[VulkanAdapter]) -> String {
-    let adapters = adapters.iter().enumerate();
-    let adapters = adapters
-        .map(|(index, VulkanAdapter { name, kind })| format!("vulkan:{index} ({name}, {kind})"));
-    adapters.collect::<Vec<_>>().join(", ")
-}
-
-/// What has to be installed for CUDA to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CudaPart {
-    /// The driver's library.
-    Driver,
-    /// The compiler of the kernels.
-    Nvrtc,
-    /// What the kernels include.
-    Headers,
-}
-
-impl fmt::Display for CudaPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Driver => "the NVIDIA driver's library (libcuda)",
-            Self::Nvrtc => "the run-time compiler NVRTC (libnvrtc)",
-            Self::Headers => "the toolkit's headers (cuda_runtime.h, found through CUDA_PATH)",
-        })
-    }
-}
-
-/// `a is`, `a and b are`, `a, b and c are`.
-fn list_missing(parts: &[CudaPart]) -> String {
-    let names: Vec<String> = parts.iter().map(CudaPart::to_string).collect();
-    match names.split_last() {
-        Some((last, [])) => format!("{last} is"),
-        Some((last, others)) => format!("{} and {last} are", others.join(", ")),
-        None => "nothing is".to_owned(),
-    }
 }
 
 impl FromStr for DeviceChoice {

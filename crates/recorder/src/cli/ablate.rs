@@ -5,20 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use console::{Console, print};
 use recorder::{
-    AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Precision,
-    Predicted, SampleGroup, Silencing, ablate,
+    AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Predicted,
+    SampleGroup, Silencing, ablate,
 };
 use trace::{Half, RunDir};
 use words::NeuronName;
 
-use super::Cli;
-use super::data::PlaceArgs;
 use super::epoch::{self, ChosenEpoch};
+use super::place::PlaceArgs;
+use super::rebuilt::tell_rounded;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,18 +83,17 @@ enum Mode {
 
 impl AblateArgs {
     /// Checks that a factor is given exactly where it is used.
-    pub(super) fn check(&self) -> Result<(), clap::Error> {
+    ///
+    /// # Errors
+    /// In words, if it is not.
+    pub(super) fn check(&self) -> Result<(), String> {
         let problem = match (self.mode, self.factor) {
             (Mode::Scale, None) => "--mode scale needs --factor",
             (Mode::Scale, Some(factor)) if !factor.is_finite() => "--factor is no finite number",
             (Mode::Zero | Mode::Mean, Some(_)) => "--factor needs --mode scale",
             _ => return Ok(()),
         };
-        let mut command = Cli::command();
-        command.build();
-        let command = command.find_subcommand_mut("ablate");
-        let command = command.expect("the verb is there");
-        Err(command.error(ErrorKind::ValueValidation, problem))
+        Err(problem.to_owned())
     }
 
     fn options(&self) -> AblationOptions {
@@ -149,13 +147,7 @@ fn tell_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
     if let Some(reason) = &report.other_device {
         writeln!(text, "  not on the device that was recorded on, {reason}")?;
     }
-    if report.precision != Precision::F32 {
-        writeln!(
-            text,
-            "  its weights were rounded when they were recorded (--precision f16), so the rebuilt \
-             network is not quite the one that was trained"
-        )?;
-    }
+    tell_rounded(text, report.precision)?;
     if let Some(name) = &report.name {
         writeln!(text, "structure {name}")?;
     }

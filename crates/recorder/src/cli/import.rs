@@ -216,16 +216,6 @@ fn describe(summary: &ImportSummary) -> Result<String> {
         HumanBytes(summary.sink.part_bytes),
         HumanCount(summary.sink.num_parts),
     )?;
-    let commands = match kept {
-        // There is nothing to ask.
-        0 => Vec::new(),
-        _ => next::commands(&summary.run, &[Table::Weights]),
-    };
-    if !commands.is_empty() {
-        writeln!(text, "next:")?;
-    }
-    for command in commands {
-        writeln!(text, "  {command}")?;
-    }
+    next::tell(&mut text, &summary.run, &[Table::Weights], kept as u64)?;
     Ok(text)
 }

@@ -1,6 +1,7 @@
 //! What to try next with a run that was just recorded.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use trace::Table;
@@ -20,9 +21,29 @@ const BY_INTEREST: [Table; 5] = [
 /// How the program is called from the workspace.
 const QUERY: &str = "cargo run --release -p query --";
 
+/// Says what to try next with a run of so many captures, if there is anything to ask.
+pub(super) fn tell(
+    text: &mut String,
+    run: &Path,
+    recorded: &[Table],
+    num_captures: u64,
+) -> std::fmt::Result {
+    if num_captures == 0 {
+        return Ok(());
+    }
+    let commands = commands(run, recorded);
+    if !commands.is_empty() {
+        writeln!(text, "next:")?;
+    }
+    for command in commands {
+        writeln!(text, "  {command}")?;
+    }
+    Ok(())
+}
+
 /// Commands that answer something of what was recorded, to be pasted into a POSIX shell; none for a
 /// path that is no text.
-pub(super) fn commands(run: &Path, recorded: &[Table]) -> Vec<String> {
+fn commands(run: &Path, recorded: &[Table]) -> Vec<String> {
     let Some(run) = run.to_str().map(quote) else {
         return Vec::new();
     };

@@ -1,22 +1,35 @@
 //! `recorder replay`.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use console::print;
-use recorder::{DataPlace, Precision, ReplayError, replay_with_data};
+use recorder::{ReplayError, replay_with_data};
 use trace::RunDir;
 
-use super::epoch::ChosenEpoch;
+use super::epoch::{self, ChosenEpoch};
+use super::place::PlaceArgs;
+use super::rebuilt::tell_rounded;
 
 /// How many samples that differ are named.
 const MAX_NAMED: usize = 5;
 
-pub(super) fn run(run: &Path, epoch: ChosenEpoch, data: &DataPlace) -> Result<ExitCode> {
-    let run = RunDir::open(run).map_err(ReplayError::from)?;
-    let report = replay_with_data(&run, epoch.choice(), data)?;
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The run's directory
+    run: PathBuf,
+    #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
+    epoch: ChosenEpoch,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+pub(super) fn run(args: &ReplayArgs) -> Result<ExitCode> {
+    let run = RunDir::open(&args.run).map_err(ReplayError::from)?;
+    let report = replay_with_data(&run, args.epoch.choice(), &args.place.place())?;
     let mut text = String::new();
     writeln!(
         text,
@@ -28,13 +41,7 @@ pub(super) fn run(run: &Path, epoch: ChosenEpoch, data: &DataPlace) -> Result<Ex
         report.num_samples,
         report.score,
     )?;
-    if report.precision != Precision::F32 {
-        writeln!(
-            text,
-            "  its weights were rounded when they were recorded (--precision f16), so the rebuilt \
-             network is not quite the one that was trained"
-        )?;
-    }
+    tell_rounded(&mut text, report.precision)?;
     for difference in report.different.iter().take(MAX_NAMED) {
         let columns = difference.columns.join(", ");
         writeln!(text, "  sample {} differs in {columns}", difference.sample)?;

@@ -7,12 +7,10 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::columns::{Columns, Role, leave_out_index};
-use super::missing::{self, is_missing, is_missing_number};
-use super::raw::{
-    Gaps, InputColumn, InputKind, Numbers, RawTable, ReadFile, TextColumn, as_argument, number,
-    refuse,
-};
+use super::columns::{Columns, Role};
+use super::missing::{is_missing, is_missing_number};
+use super::raw::{InputKind, Numbers, ReadFile, TextColumn, as_argument, number};
+use super::table::{empty_table, finish};
 use super::text::decode;
 use super::{DatasetError, FileSpec, Place};
 use dialect::{DecimalPoint, Dialect};
@@ -92,66 +90,15 @@ pub(super) fn read(file: &Path, bytes: Vec<u8>, spec: &FileSpec) -> Result<ReadF
     table.places = Some(places);
     table.numbers = Numbers::Double(numbers);
     let decimal = point.settled(file)?;
-    if table.num_rows() == 0 {
-        return Err(refuse(file, "it has no samples"));
-    }
-    let index = std::mem::take(&mut columns.index);
-    let left_out = leave_out_index(&mut table, spec, index)?;
-    table.notes.extend(dialect.note(decimal));
-    missing::settle(&mut table, spec)?;
-    let resolved = FileSpec {
-        delimiter: Some(char::from(dialect.delimiter)),
-        decimal: Some(decimal),
-        left_out: Some(spec.left_out.clone().unwrap_or(left_out)),
-        categorical: categorical(&table),
-        ..spec.clone()
-    };
+    let read = finish(table, columns, spec, dialect.note(decimal))?;
     Ok(ReadFile {
-        table,
-        resolved,
-        unknown: columns.unknown,
+        resolved: FileSpec {
+            delimiter: Some(char::from(dialect.delimiter)),
+            decimal: Some(decimal),
+            ..read.resolved
+        },
+        ..read
     })
-}
-
-/// The names of the inputs that are categories.
-pub(super) fn categorical(table: &RawTable) -> Vec<String> {
-    let categories = table
-        .inputs
-        .iter()
-        .filter(|column| matches!(column.kind, InputKind::Category(_)));
-    categories.map(|column| column.name.clone()).collect()
-}
-
-/// A table of those columns without a row.
-pub(super) fn empty_table(file: &Path, columns: &Columns, spec: &FileSpec) -> RawTable {
-    let mut num_numbers = 0;
-    let mut inputs = Vec::new();
-    for (name, role) in columns.names.iter().zip(&columns.roles) {
-        let kind = match role {
-            Role::Number => {
-                num_numbers += 1;
-                InputKind::Number(num_numbers - 1)
-            }
-            Role::Category => InputKind::Category(TextColumn::new(name.clone())),
-            Role::Target(_) | Role::Ignored => continue,
-        };
-        inputs.push(InputColumn {
-            name: name.clone(),
-            kind,
-            gaps: Gaps::default(),
-        });
-    }
-    RawTable {
-        file: file.to_owned(),
-        target_file: None,
-        places: None,
-        inputs,
-        image: None,
-        numbers: Numbers::Double(Vec::new()),
-        num_numbers,
-        targets: spec.targets.iter().cloned().map(TextColumn::new).collect(),
-        notes: Vec::new(),
-    }
 }
 
 fn push(column: &mut TextColumn, text: &str, spec: &FileSpec) {

@@ -11,13 +11,13 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use serde::Deserialize;
 
-use super::columns::{Columns, Role, leave_out_index};
-use super::csv::{categorical, empty_table};
+use super::columns::{Columns, Role};
 use super::decimal::is_told_apart;
-use super::missing::{self, is_missing};
+use super::missing::is_missing;
 use super::raw::{
     Gaps, InputKind, Numbers, RawTable, ReadFile, TextColumn, as_argument, lost, not_finite, refuse,
 };
+use super::table::{empty_table, finish};
 use super::{DatasetError, FileSpec, Place};
 
 /// The key under which pandas says of a file which columns are what.
@@ -92,22 +92,7 @@ pub(super) fn read(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<ReadFil
         first += batch.num_rows();
     }
     table.numbers = Numbers::Double(numbers);
-    if table.num_rows() == 0 {
-        return Err(refuse(file, "it has no samples"));
-    }
-    let index = std::mem::take(&mut columns.index);
-    let left_out = leave_out_index(&mut table, spec, index)?;
-    missing::settle(&mut table, spec)?;
-    let resolved = FileSpec {
-        left_out: Some(spec.left_out.clone().unwrap_or(left_out)),
-        categorical: categorical(&table),
-        ..spec.clone()
-    };
-    Ok(ReadFile {
-        table,
-        resolved,
-        unknown: columns.unknown,
-    })
+    finish(table, columns, spec, None)
 }
 
 /// The columns that pandas wrote as the index of its rows.

@@ -236,6 +236,11 @@ enum RowColumn<'a> {
 }
 
 impl Rows<'_> {
+    /// The table whose rows they are.
+    pub(super) fn table(&self) -> &RawTable {
+        self.table
+    }
+
     /// Writes a row.
     pub(super) fn write(&self, row: usize, inputs: &mut [f64]) {
         let mut at = 0;

@@ -270,16 +270,16 @@ fn probability(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A target's value in each row.
-fn by_row(
+/// What a target's texts mean, row by row.
+fn by_row<T: Copy>(
     table: &RawTable,
     target: &TextColumn,
-    of_text: fn(&str) -> Result<f64, String>,
-) -> Result<Vec<f64>, DatasetError> {
+    of_text: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, DatasetError> {
     let values = target.values.iter().enumerate().map(|(code, text)| {
         of_text(text).map_err(|problem| table.refuse_value(target, code, problem))
     });
-    let values: Vec<f64> = values.collect::<Result<_, _>>()?;
+    let values: Vec<T> = values.collect::<Result<_, _>>()?;
     Ok(target
         .codes
         .iter()
@@ -292,19 +292,12 @@ fn classes_by_row(
     target: &TextColumn,
     classes: &Classes,
 ) -> Result<Vec<i32>, DatasetError> {
-    let of_code = target.values.iter().enumerate().map(|(code, text)| {
+    by_row(table, target, |text| {
         classes.find(text).ok_or_else(|| {
-            let problem = format!(
+            format!(
                 "no sample that is trained on is of class {text:?}{}",
                 classes.did_you_mean(text)
-            );
-            table.refuse_value(target, code, problem)
+            )
         })
-    });
-    let of_code: Vec<i32> = of_code.collect::<Result<_, _>>()?;
-    Ok(target
-        .codes
-        .iter()
-        .map(|&code| of_code[code as usize])
-        .collect())
+    })
 }

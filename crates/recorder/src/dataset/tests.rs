@@ -1,3 +1,5 @@
+use trace::Crc32c;
+
 use super::*;
 
 fn digits() -> Dataset {

@@ -1,5 +1,7 @@
 //! CSV as people have it: each dialect says the same as plain CSV, or what is wrong with it.
 
+use std::path::Path;
+
 use super::*;
 
 const PLAIN: &str = "a,b,y\n1.5,10,u\n2.25,20,v\n-3,30,u\n4.125,45,v\n";

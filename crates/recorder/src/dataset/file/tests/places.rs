@@ -1,5 +1,7 @@
 //! Data that is not where it was: its checksum decides.
 
+use trace::DatasetInfo;
+
 use super::*;
 use crate::dataset::DataPlace;
 
@@ -187,4 +189,35 @@ fn a_description_of_an_earlier_version_is_read_as_it_was_then() {
     // 2^24 + 1 is 2^24 in 32 bits.
     assert_eq!(found.held_out().inputs(), [3.0, 16_777_216.0]);
     assert!(found.notes().iter().all(|note| !note.contains("left out")));
+}
+
+#[test]
+fn a_file_is_found_again_and_one_that_changed_is_told() {
+    let files = Files::new();
+    let spec = DatasetSpec::from(files.csv(&flowers(), &["kind"]));
+    let recorded = Dataset::open(&spec, 7, 64).unwrap();
+    let again = Dataset::from_info(recorded.info(), 7).unwrap();
+    assert_eq!(again.held_out(), recorded.held_out());
+    assert_eq!(again.info(), recorded.info());
+    let path = &spec.file().unwrap().path;
+    // What is left out of the samples counts as well: the bytes are compared.
+    fs::write(path, flowers() + "\n").unwrap();
+    assert!(matches!(
+        Dataset::from_info(recorded.info(), 7),
+        Err(DatasetError::Changed {
+            field: "checksum",
+            ..
+        })
+    ));
+    fs::remove_file(path).unwrap();
+    assert!(matches!(
+        Dataset::from_info(recorded.info(), 7),
+        Err(DatasetError::Read { .. })
+    ));
+    let mut info = recorded.info().clone();
+    info.details = None;
+    assert!(matches!(
+        Dataset::from_info(&info, 7),
+        Err(DatasetError::Options(_))
+    ));
 }

@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 /// The verb that takes a file.
 const VERB: &str = "train";
 /// The option that names it.
-pub(super) const OPTION: &str = "config";
+const OPTION: &str = "config";
 
 /// The arguments, with those of the file that they name put in where the command line does not say
 /// otherwise; as they are where they name none.
@@ -25,7 +25,7 @@ pub(super) const OPTION: &str = "config";
 /// # Errors
 /// If the file cannot be read, or says something that is no option of the command: the error names
 /// file and line.
-pub(super) fn expand(
+pub(in crate::cli) fn expand(
     command: &Command,
     arguments: Vec<OsString>,
 ) -> Result<Vec<OsString>, clap::Error> {
@@ -98,7 +98,7 @@ fn name_of(option: &Arg) -> &str {
 
 /// The options that a file may have: all but those that are for somebody at a terminal, and the file
 /// itself.
-pub(super) fn options(verb: &Command) -> impl Iterator<Item = &Arg> {
+fn options(verb: &Command) -> impl Iterator<Item = &Arg> {
     verb.get_arguments().filter(|option| {
         let is_help = matches!(
             option.get_action(),

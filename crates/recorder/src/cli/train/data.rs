@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use recorder::{
-    ALL_TEXTS, DataPlace, DatasetError, DatasetKind, DatasetSource, DatasetSpec, FileSpec,
-    HeldOutRule, Missing, Scale, Task,
+    ALL_TEXTS, DatasetError, DatasetKind, DatasetSource, DatasetSpec, FileSpec, HeldOutRule,
+    Missing, Scale, Task,
 };
 
 #[derive(Debug, Args)]
@@ -147,26 +147,5 @@ fn parse_character(text: &str) -> Result<char, String> {
         ("tab" | "\\t", ..) => Ok('\t'),
         (_, Some(character), None) => Ok(character),
         _ => Err("it is one character, or tab".to_owned()),
-    }
-}
-
-/// Where the data of a run is that is read again.
-#[derive(Debug, Default, Args)]
-pub(super) struct PlaceArgs {
-    /// Where the run's data is now, where that is neither where it was nor near the run: its checksum
-    /// has to be the same
-    #[arg(long, value_name = "PATH")]
-    data: Option<PathBuf>,
-    /// Where the file of held-out samples is now, likewise [default: where it was, or beside --data]
-    #[arg(long, value_name = "FILE")]
-    held_out: Option<PathBuf>,
-}
-
-impl PlaceArgs {
-    pub(super) fn place(&self) -> DataPlace {
-        DataPlace {
-            data: self.data.clone(),
-            held_out: self.held_out.clone(),
-        }
     }
 }
