@@ -1,13 +1,10 @@
 //! The command line: arguments, printing, exit status.
 
 mod ablate;
+mod checkpoints;
 mod config;
 mod console;
 mod data;
-mod epoch;
-mod export;
-mod import;
-mod next;
 mod replay;
 mod train;
 
@@ -16,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bytesize::ByteSize;
+use capture::cli::{ChosenEpoch, EPOCH_HELP, ExportArgs, ImportArgs};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use recorder::{
@@ -27,7 +25,6 @@ use tracing_subscriber::EnvFilter;
 
 use console::Console;
 use data::DataArgs;
-use epoch::ChosenEpoch;
 
 /// Exit status after Ctrl-C, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -55,7 +52,7 @@ enum Verb {
     Replay {
         /// The run's directory
         run: PathBuf,
-        #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
+        #[arg(long, help = EPOCH_HELP, value_name = "N|last", allow_negative_numbers = true)]
         epoch: ChosenEpoch,
         #[command(flatten)]
         place: data::PlaceArgs,
@@ -67,9 +64,9 @@ enum Verb {
     /// results are kept in the run, as the table ablations.
     Ablate(ablate::AblateArgs),
     /// Make a run of a series of checkpoints, from PyTorch or any other framework
-    Import(import::ImportArgs),
+    Import(ImportArgs),
     /// Write an epoch's weights as a checkpoint that PyTorch's load_state_dict takes
-    Export(export::ExportArgs),
+    Export(ExportArgs),
 }
 
 impl Verb {
@@ -444,8 +441,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Train(args) => train::run(args, &console),
         Verb::Replay { run, epoch, place } => replay::run(run, *epoch, &place.place()),
         Verb::Ablate(args) => ablate::run(args, &console),
-        Verb::Import(args) => import::run(args, &console),
-        Verb::Export(args) => export::run(args),
+        Verb::Import(args) => checkpoints::import(args, &console),
+        Verb::Export(args) => checkpoints::export(args),
     };
     result.unwrap_or_else(|error| {
         console.say(&format!("error: {error:#}"));

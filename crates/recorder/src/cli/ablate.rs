@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use capture::cli::{ChosenEpoch, EPOCH_HELP};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
@@ -17,7 +18,6 @@ use trace::{Half, NeuronName, RunDir};
 
 use super::console::Console;
 use super::data::PlaceArgs;
-use super::epoch::{self, ChosenEpoch};
 use super::{Cli, print};
 
 const EXAMPLES: &str = "\
@@ -33,7 +33,7 @@ What was measured is kept in the run:
 pub(super) struct AblateArgs {
     /// The run's directory
     run: PathBuf,
-    #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
+    #[arg(long, help = EPOCH_HELP, value_name = "N|last", allow_negative_numbers = true)]
     epoch: ChosenEpoch,
     /// The neurons to silence: each by its number in the tables, as 17, or with its layer, as
     /// L_hidden_1:17

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use capture::cli::ChosenEpoch;
 use recorder::{DataPlace, Precision, ReplayError, replay_with_data};
 use trace::RunDir;
 
-use super::epoch::ChosenEpoch;
 use super::print;
 
 /// How many samples that differ are named.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use capture::cli::next_commands;
 use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
 use recorder::{
     CancelToken, Dataset, EpochProgress, RecordError, RecordSummary, Resolution, SessionError,
@@ -15,7 +16,7 @@ use recorder::{
 use trace::{Catalog, Epoch, Rank, RunDir, Table, partition_warning};
 
 use super::console::Console;
-use super::{INTERRUPTED, TrainArgs, next, print};
+use super::{INTERRUPTED, TrainArgs, print};
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -328,7 +329,7 @@ fn describe_run(
     let commands = match recorded.num_captures {
         // There is nothing to ask.
         0 => Vec::new(),
-        _ => next::commands(run, &tables),
+        _ => next_commands(run, &tables),
     };
     if !commands.is_empty() {
         writeln!(text, "next:")?;

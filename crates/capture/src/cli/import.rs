@@ -1,24 +1,22 @@
-//! `recorder import`.
+//! `import`: a run of a series of checkpoints.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressDrawTarget, ProgressStyle};
-use recorder::{
-    CancelToken, ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold,
-    Odd, TransposeGlobs,
-};
 use trace::{CaptureId, Epoch, Table, partition_warning};
 
-use super::console::Console;
-use super::train::stop_on_ctrl_c;
-use super::{INTERRUPTED, next, print};
+use super::{Outcome, Watch, next};
+use crate::cancel::CancelToken;
+use crate::interchange::{
+    ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold, Odd,
+    TransposeGlobs,
+};
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,9 +32,10 @@ Examples:
 /// How many checkpoints that stand out are shown.
 const MAX_ODD: usize = 8;
 
+/// What `import` is told.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ImportArgs {
+pub struct ImportArgs {
     /// Safetensors files, in any order; of a sharded checkpoint its index,
     /// *.safetensors.index.json. Globs may be quoted; what exists is a path, whatever characters it has
     #[arg(required = true, value_name = "CHECKPOINTS")]
@@ -74,7 +73,12 @@ pub(super) struct ImportArgs {
     resume: bool,
 }
 
-pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
+/// Makes the run, or says what it would be made of; `cancel` ends it after the checkpoint in hand.
+///
+/// # Errors
+/// If anything about the checkpoints is not as it should be, or the run cannot be written.
+pub fn run(args: &ImportArgs, cancel: &CancelToken, watch: Watch<'_>) -> Result<Outcome> {
+    let Watch { bar, say } = watch;
     let options = ImportOptions {
         checkpoints: args.checkpoints.clone(),
         // A dry run needs none.
@@ -86,34 +90,36 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
         strip_prefix: args.strip_prefix.clone(),
         resume: args.resume,
     };
-    let cancel = CancelToken::default();
-    stop_on_ctrl_c(cancel.clone(), console.clone())?;
-    let plan = match ImportPlan::try_new(&options, &cancel) {
+    let plan = match ImportPlan::try_new(&options, cancel) {
         Err(error @ ImportError::Cancelled) => {
-            console.say(&error.to_string());
-            return Ok(ExitCode::from(INTERRUPTED));
+            say(&error.to_string());
+            return Ok(Outcome {
+                text: String::new(),
+                is_interrupted: true,
+            });
         }
         plan => plan?,
     };
     let mapping = describe_plan(&plan)?;
     if args.dry_run {
-        let text = format!("{mapping}nothing was created (--dry-run)\n");
-        print(&text).context("cannot write to stdout")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Outcome {
+            text: format!("{mapping}nothing was created (--dry-run)\n"),
+            is_interrupted: false,
+        });
     }
-    console.say(mapping.trim_end());
+    say(mapping.trim_end());
     if let Some(warning) = partition_warning(&options.out) {
-        console.say(&format!("warning: {warning}"));
+        say(&format!("warning: {warning}"));
     }
     let is_terminal = std::io::stderr().is_terminal();
     if is_terminal {
         let style = ProgressStyle::with_template("{bar:24} checkpoint {pos}/{len} {msg} eta {eta}")
             .expect("the template is well-formed");
-        console.bar().set_style(style);
-        console.bar().set_draw_target(ProgressDrawTarget::stderr());
+        bar.set_style(style);
+        bar.set_draw_target(ProgressDrawTarget::stderr());
     }
     let mut last_line: Option<Instant> = None;
-    let result = plan.run(&cancel, &mut |progress| {
+    let result = plan.run(cancel, &mut |progress| {
         let (done, all) = (progress.num_done, progress.num_checkpoints);
         let message = format!(
             "epoch {} recorded {}",
@@ -122,19 +128,18 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
         );
         let is_due = last_line.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
         if !is_terminal && (is_due || done == all) {
-            console.say(&format!("checkpoint {done}/{all} {message}"));
+            say(&format!("checkpoint {done}/{all} {message}"));
             last_line = Some(Instant::now());
         }
-        console.bar().set_length(all as u64);
-        console.bar().set_position(done as u64);
-        console.bar().set_message(message);
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+        bar.set_message(message);
     });
-    console.bar().finish_and_clear();
+    bar.finish_and_clear();
     let summary = result?;
-    print(&describe(&summary)?).context("cannot write to stdout")?;
-    Ok(match summary.is_interrupted() {
-        true => ExitCode::from(INTERRUPTED),
-        false => ExitCode::SUCCESS,
+    Ok(Outcome {
+        text: describe(&summary)?,
+        is_interrupted: summary.is_interrupted(),
     })
 }
 

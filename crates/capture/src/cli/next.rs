@@ -22,7 +22,7 @@ const QUERY: &str = "cargo run --release -p query --";
 
 /// Commands that answer something of what was recorded, to be pasted into a POSIX shell; none for a
 /// path that is no text.
-pub(super) fn commands(run: &Path, recorded: &[Table]) -> Vec<String> {
+pub fn commands(run: &Path, recorded: &[Table]) -> Vec<String> {
     let Some(run) = run.to_str().map(quote) else {
         return Vec::new();
     };

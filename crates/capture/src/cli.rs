@@ -1,0 +1,32 @@
+//! The verbs that need no framework, as functions over parsed arguments: `import` and `export`; and what
+//! other verbs of a recorder share with them.
+
+mod epoch;
+mod export;
+mod import;
+mod next;
+
+use indicatif::ProgressBar;
+
+pub use epoch::{ChosenEpoch, HELP as EPOCH_HELP};
+pub use export::{ExportArgs, run as export};
+pub use import::{ImportArgs, run as import};
+pub use next::commands as next_commands;
+
+/// Who watches while a verb works.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// How far it is; hidden until it is given somewhere to be drawn.
+    pub bar: &'a ProgressBar,
+    /// Takes a line for whoever watches, above the bar.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// How a verb ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its result, to be printed.
+    pub text: String,
+    /// Whether it was cancelled before its end.
+    pub is_interrupted: bool,
+}
