@@ -12,6 +12,7 @@
 mod cancel;
 mod capture_files;
 mod checkpoint;
+pub mod cli;
 mod evaluation;
 mod histogram;
 mod interchange;

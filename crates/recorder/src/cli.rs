@@ -1,10 +1,7 @@
 //! The command line: arguments, printing, exit status.
 
 mod ablate;
-mod epoch;
-mod export;
-mod import;
-mod next;
+mod checkpoints;
 mod place;
 mod rebuilt;
 mod replay;
@@ -12,6 +9,7 @@ mod train;
 
 use std::process::ExitCode;
 
+use capture::cli::{ExportArgs, ImportArgs};
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use console::{Console, start_logging};
@@ -44,9 +42,9 @@ enum Verb {
     /// results are kept in the run, as the table ablations.
     Ablate(ablate::AblateArgs),
     /// Make a run of a series of checkpoints, from PyTorch or any other framework
-    Import(import::ImportArgs),
+    Import(ImportArgs),
     /// Write an epoch's weights as a checkpoint that PyTorch's load_state_dict takes
-    Export(export::ExportArgs),
+    Export(ExportArgs),
 }
 
 impl Verb {
@@ -81,8 +79,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Train(args) => train::run(args, &console),
         Verb::Replay(args) => replay::run(args),
         Verb::Ablate(args) => ablate::run(args, &console),
-        Verb::Import(args) => import::run(args, &console),
-        Verb::Export(args) => export::run(args),
+        Verb::Import(args) => checkpoints::import(args, &console),
+        Verb::Export(args) => checkpoints::export(args),
     };
     console::end(&console, result)
 }

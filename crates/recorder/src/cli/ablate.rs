@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use capture::cli::{ChosenEpoch, EPOCH_HELP};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use console::{Console, print};
@@ -15,7 +16,6 @@ use recorder::{
 use trace::{Half, RunDir};
 use words::NeuronName;
 
-use super::epoch::{self, ChosenEpoch};
 use super::place::PlaceArgs;
 use super::rebuilt::tell_rounded;
 
@@ -32,7 +32,7 @@ What was measured is kept in the run:
 pub(super) struct AblateArgs {
     /// The run's directory
     run: PathBuf,
-    #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
+    #[arg(long, help = EPOCH_HELP, value_name = "N|last", allow_negative_numbers = true)]
     epoch: ChosenEpoch,
     /// The neurons to silence: each by its number in the tables, as 17, or with its layer, as
     /// L_hidden_1:17

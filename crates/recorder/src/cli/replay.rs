@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use capture::cli::{ChosenEpoch, EPOCH_HELP};
 use clap::Args;
 use console::print;
 use recorder::{ReplayError, replay_with_data};
 use trace::RunDir;
 
-use super::epoch::{self, ChosenEpoch};
 use super::place::PlaceArgs;
 use super::rebuilt::tell_rounded;
 
@@ -21,7 +21,7 @@ const MAX_NAMED: usize = 5;
 pub(super) struct ReplayArgs {
     /// The run's directory
     run: PathBuf,
-    #[arg(long, help = epoch::HELP, value_name = "N|last", allow_negative_numbers = true)]
+    #[arg(long, help = EPOCH_HELP, value_name = "N|last", allow_negative_numbers = true)]
     epoch: ChosenEpoch,
     #[command(flatten)]
     place: PlaceArgs,

@@ -1,16 +1,17 @@
-//! `recorder export`.
+//! `export`: a capture's weights as a checkpoint.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use console::print;
 use indicatif::HumanBytes;
-use recorder::{CaptureChoice, Precision, export};
 use trace::{RunDir, Step};
 
+use super::Outcome;
 use super::epoch::{self, ChosenEpoch};
+use crate::capture_files::CaptureChoice;
+use crate::interchange::export;
+use crate::precision::Precision;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,9 +21,10 @@ Examples:
 In PyTorch:
   model.load_state_dict(safetensors.torch.load_file('model.safetensors'))";
 
+/// What `export` is told.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ExportArgs {
+pub struct ExportArgs {
     /// The run's directory
     run: PathBuf,
     #[arg(
@@ -44,7 +46,11 @@ pub(super) struct ExportArgs {
     force: bool,
 }
 
-pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
+/// Writes the checkpoint.
+///
+/// # Errors
+/// If there is no such capture, or the checkpoint cannot be written.
+pub fn run(args: &ExportArgs) -> Result<Outcome> {
     let run = RunDir::open(&args.run)?;
     let choice = CaptureChoice {
         step: args.step.map(Step),
@@ -55,14 +61,16 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         Precision::F32 => "",
         Precision::F16 => ", rounded when they were recorded (--precision f16)",
     };
-    print(&format!(
+    let text = format!(
         "exported epoch {}, step {} into {}: {} tensors, {}{rounded}\n",
         report.capture.epoch,
         report.capture.step,
         args.out.display(),
         report.num_tensors,
         HumanBytes(report.num_bytes),
-    ))
-    .context("cannot write to stdout")?;
-    Ok(ExitCode::SUCCESS)
+    );
+    Ok(Outcome {
+        text,
+        is_interrupted: false,
+    })
 }

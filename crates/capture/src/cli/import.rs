@@ -1,23 +1,22 @@
-//! `recorder import`.
+//! `import`: a run of a series of checkpoints.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use console::{Console, INTERRUPTED, Pace, print};
+use console::{Console, Pace};
 use indicatif::{HumanBytes, HumanCount};
-use recorder::{
-    CancelToken, ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold,
-    Odd, TransposeGlobs,
-};
 use trace::{CaptureId, Epoch, Table, partition_warning};
 
-use super::next;
-use super::train::stop_on_ctrl_c;
+use super::{Outcome, next};
+use crate::cancel::CancelToken;
+use crate::interchange::{
+    ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold, Odd,
+    TransposeGlobs,
+};
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,9 +32,10 @@ Examples:
 /// How many checkpoints that stand out are shown.
 const MAX_ODD: usize = 8;
 
+/// What `import` is told.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ImportArgs {
+pub struct ImportArgs {
     /// Safetensors files, in any order; of a sharded checkpoint its index,
     /// *.safetensors.index.json. Globs may be quoted; what exists is a path, whatever characters it has
     #[arg(required = true, value_name = "CHECKPOINTS")]
@@ -73,7 +73,11 @@ pub(super) struct ImportArgs {
     resume: bool,
 }
 
-pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
+/// Makes the run, or says what it would be made of; `cancel` ends it after the checkpoint in hand.
+///
+/// # Errors
+/// If anything about the checkpoints is not as it should be, or the run cannot be written.
+pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result<Outcome> {
     let options = ImportOptions {
         checkpoints: args.checkpoints.clone(),
         // A dry run needs none.
@@ -85,20 +89,22 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
         strip_prefix: args.strip_prefix.clone(),
         resume: args.resume,
     };
-    let cancel = CancelToken::default();
-    stop_on_ctrl_c(cancel.clone(), console.clone())?;
-    let plan = match ImportPlan::try_new(&options, &cancel) {
+    let plan = match ImportPlan::try_new(&options, cancel) {
         Err(error @ ImportError::Cancelled) => {
             console.say(&error.to_string());
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(Outcome {
+                text: String::new(),
+                is_interrupted: true,
+            });
         }
         plan => plan?,
     };
     let mapping = describe_plan(&plan)?;
     if args.dry_run {
-        let text = format!("{mapping}nothing was created (--dry-run)\n");
-        print(&text).context("cannot write to stdout")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Outcome {
+            text: format!("{mapping}nothing was created (--dry-run)\n"),
+            is_interrupted: false,
+        });
     }
     console.say(mapping.trim_end());
     if let Some(warning) = partition_warning(&options.out) {
@@ -106,7 +112,7 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
     }
     console.draw_bar("{bar:24} checkpoint {pos}/{len} {msg} eta {eta}");
     let mut pace = (!console.is_terminal()).then(|| Pace::new(LOG_INTERVAL));
-    let result = plan.run(&cancel, &mut |progress| {
+    let result = plan.run(cancel, &mut |progress| {
         let (done, all) = (progress.num_done, progress.num_checkpoints);
         let message = format!(
             "epoch {} recorded {}",
@@ -124,10 +130,9 @@ pub(super) fn run(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
     });
     console.bar().finish_and_clear();
     let summary = result?;
-    print(&describe(&summary)?).context("cannot write to stdout")?;
-    Ok(match summary.is_interrupted() {
-        true => ExitCode::from(INTERRUPTED),
-        false => ExitCode::SUCCESS,
+    Ok(Outcome {
+        text: describe(&summary)?,
+        is_interrupted: summary.is_interrupted(),
     })
 }
 

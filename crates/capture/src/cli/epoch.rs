@@ -2,17 +2,20 @@
 
 use std::str::FromStr;
 
-use recorder::CaptureChoice;
 use trace::Epoch;
 
+use crate::capture_files::CaptureChoice;
+
 /// What every verb says of it.
-pub(super) const HELP: &str =
+pub const HELP: &str =
     "The epoch, from 0, or last; -1 is the untrained network, where it was recorded";
 
 /// A number, or `last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ChosenEpoch {
+pub enum ChosenEpoch {
+    /// The last that was recorded.
     Last,
+    /// That one.
     Number(Epoch),
 }
 
@@ -30,7 +33,7 @@ impl FromStr for ChosenEpoch {
 
 impl ChosenEpoch {
     /// The epoch's capture.
-    pub(super) fn choice(self) -> CaptureChoice {
+    pub fn choice(self) -> CaptureChoice {
         match self {
             Self::Last => CaptureChoice::default(),
             Self::Number(epoch) => CaptureChoice::epoch(epoch),
