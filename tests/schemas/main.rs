@@ -172,7 +172,7 @@ fn part_files_have_the_documented_parquet_schema_and_order() -> Result<()> {
 #[test]
 fn checkpoints_have_the_documented_columns_and_parquet_schema() -> Result<()> {
     let document = Document::read("checkpoint.md")?;
-    let schema = trace::checkpoint_schema();
+    let schema = trace::rollup_schema();
     assert_eq!(document.cells("Columns", 3)?, columns(schema.fields()));
 
     let (_dir, run) = record()?;

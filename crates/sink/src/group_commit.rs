@@ -49,7 +49,7 @@ struct GroupCommit {
     is_broken: bool,
 }
 
-/// Publishes until all who could send an event are gone, then what is left, and seals the log.
+/// Publishes until all who could send an event are gone, then what is left, and seals the history.
 pub(crate) fn run(
     publisher: Publisher,
     events: &Receiver<Event>,

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
+use crate::checksum::Crc32c;
+use crate::commit::{CaptureId, CommitRecord, FileEntry};
+use crate::history::{self, ReadCommitsError};
 use crate::id::Rank;
-use crate::log::{self, ReadCommitsError};
 use crate::run::RunDir;
 use crate::table::Table;
 use crate::time;
@@ -161,7 +162,7 @@ impl Catalog {
     }
 
     fn load_dir(dir: &Path) -> Result<Self, ReadCommitsError> {
-        let (mut catalog, retired) = log::visit_commits(
+        let (mut catalog, retired) = history::visit_commits(
             dir,
             || (Self::default(), HashSet::new()),
             |(catalog, retired), record| {

@@ -1,4 +1,7 @@
-//! The trace format: what a run is on disk, and how it gets there durably.
+//! The trace format: what a run is on disk, how it gets there durably, and how it is read back.
+//!
+//! It knows tables, paths, files and commits, and nothing of what makes rows or asks for them: no Burn,
+//! no DataFusion, no channels.
 //!
 //! A run is a directory. [`RunDir`] is its identity (`run.json`, with the [`Topology`] of the
 //! network), [`Table`] its tables and their Arrow schemas, [`PartPath`] the place of each part
@@ -15,7 +18,7 @@
 extern crate self as trace;
 
 mod catalog;
-mod checkpoint;
+mod checksum;
 mod columns;
 mod commit;
 mod derived;
@@ -23,13 +26,14 @@ mod durable;
 mod encode;
 mod fault;
 mod halves;
+mod history;
 mod id;
-mod log;
 mod part;
 mod part_file;
 mod part_reader;
 mod publish;
 mod random;
+mod rollup;
 mod run;
 mod staging;
 mod table;
@@ -40,9 +44,9 @@ mod topology;
 mod walk;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
-pub use checkpoint::{ReadCheckpointError, checkpoint_schema};
+pub use checksum::Crc32c;
 pub use columns::{read_row_group, value_bytes, write_column};
-pub use commit::{CaptureId, CommitRecord, Crc32c, DecodeCommitError, FileEntry};
+pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
 };
@@ -52,17 +56,18 @@ pub use encode::{
     encode_part,
 };
 pub use halves::{Half, ParseHalfError};
+pub use history::ReadCommitsError;
 pub use id::{
     Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
 };
-pub use log::ReadCommitsError;
 pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{BadFileError, FileProblem, PartFile, WHOLE_FILE_BYTES};
 pub use part_reader::{PartReader, PartRows};
 pub use publish::{
-    Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
+    Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };
 pub use random::KeyedRng;
+pub use rollup::{ReadRollupError, rollup_schema};
 pub use run::{
     COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use crate::catalog::CommittedFile;
-use crate::commit::Crc32c;
+use crate::checksum::Crc32c;
 use crate::run::RunDir;
 
 /// A file up to this size is read in one go and held against its checksum, whoever reads it.

@@ -8,7 +8,7 @@
 //! publish returns.
 
 mod retire;
-mod rollup;
+mod roll_up;
 
 use std::collections::HashSet;
 use std::io;
@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::durable::{self, Durability};
 use crate::fault;
+use crate::history::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
-use crate::log::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::run::RunDir;
 use crate::staging::{StagedPart, Staging};
 use crate::time;
 
-pub use rollup::{MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, ROLLUP_FANOUT};
+pub use roll_up::{MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, ROLLUP_FANOUT};
 
 /// How often a number that another writer took first is tried anew.
 const MAX_CONFLICTS: usize = 1000;
@@ -43,10 +43,10 @@ pub struct Publisher {
     /// The one commit has the nonce that its files are named by, which is that of the staging
     /// directory: as long as that is there, they are not left over from anybody.
     is_derived: bool,
-    /// [`MAX_CHECKPOINT_RECORD_BYTES`], except in tests.
-    max_checkpoint_bytes: u64,
+    /// [`MAX_ROLLUP_RECORD_BYTES`], except in tests.
+    max_rollup_bytes: u64,
     /// The directory of the commits could not be synced once: no record is deleted any more.
-    checkpoints_in_doubt: bool,
+    rollups_in_doubt: bool,
 }
 
 /// What becomes part of the run at once.
@@ -183,8 +183,8 @@ impl Publisher {
             next_number: 0,
             has_company: is_derived || run.info().world_size > 1,
             is_derived,
-            max_checkpoint_bytes: MAX_CHECKPOINT_RECORD_BYTES,
-            checkpoints_in_doubt: false,
+            max_rollup_bytes: MAX_ROLLUP_RECORD_BYTES,
+            rollups_in_doubt: false,
         };
         publisher.next_number = publisher.list()?.next_number();
         Ok(publisher)
@@ -338,7 +338,7 @@ impl Publisher {
         Err(PublishError::Contended { dir })
     }
 
-    /// Whether readers see the record that was just linked. Another writer's checkpoint may cover
+    /// Whether readers see the record that was just linked. Another writer's roll-up may cover
     /// its number by now: one that was written after the link holds it, one that was there before
     /// holds the record that had the number then, and hides ours.
     fn is_counted(
@@ -353,7 +353,7 @@ impl Publisher {
                 return Ok(true);
             };
             let mut holds_ours = false;
-            let is_there = log::visit_segments(&dir, &[cover], cover.first, &mut |there| {
+            let is_there = history::visit_segments(&dir, &[cover], cover.first, &mut |there| {
                 holds_ours |= there.number == record.number && there.nonce == record.nonce;
             })?;
             if is_there {
@@ -385,7 +385,7 @@ impl Publisher {
     fn list(&self) -> Result<Listing, PublishError> {
         let dir = self.run.commits_dir();
         fault::check("list", &dir)
-            .and_then(|()| log::list(&dir))
+            .and_then(|()| history::list(&dir))
             .map_err(io_error("list", &dir))
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::commit::Crc32c;
+use crate::checksum::Crc32c;
 use crate::durable;
 use crate::id::{Nonce, Rank};
 use crate::topology::Topology;

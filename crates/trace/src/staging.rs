@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::commit::{Crc32c, FileEntry};
+use crate::checksum::Crc32c;
+use crate::commit::FileEntry;
 use crate::durable;
 use crate::fault;
 use crate::id::Nonce;

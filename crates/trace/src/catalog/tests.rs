@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::commit::tests::record;
-use crate::log::Segment;
+use crate::history::Segment;
 
 #[test]
 fn retired_files_are_no_longer_part_of_the_run() {

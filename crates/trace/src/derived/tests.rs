@@ -6,7 +6,7 @@ use arrow::array::{Float64Array, StringArray};
 use arrow::datatypes::Int32Type;
 
 use super::*;
-use crate::commit::Crc32c;
+use crate::checksum::Crc32c;
 use crate::fault::{self, Failure};
 use crate::publish::Group;
 use crate::testing::{ablations_rows, capture, create_run, part_path, structures_rows};

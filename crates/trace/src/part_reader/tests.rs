@@ -8,7 +8,7 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::*;
-use crate::commit::Crc32c;
+use crate::checksum::Crc32c;
 use crate::part_file::WHOLE_FILE_BYTES;
 
 /// The columns of the table in these tests; `bias` may be null.

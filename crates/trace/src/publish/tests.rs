@@ -354,7 +354,7 @@ fn writers_that_meet_take_the_next_number() {
 }
 
 #[test]
-fn a_record_below_a_checkpoint_is_withdrawn_and_numbered_anew() {
+fn a_record_below_a_rollup_is_withdrawn_and_numbered_anew() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
     let mut slow = Publisher::try_new(&run, Rank(1), None).unwrap();
@@ -373,7 +373,7 @@ fn a_record_below_a_checkpoint_is_withdrawn_and_numbered_anew() {
     );
 }
 
-/// Another writer rolls up between the link of a record and the look for checkpoints.
+/// Another writer rolls up between the link of a record and the look for roll-ups.
 #[test]
 fn a_record_that_was_rolled_up_at_once_is_committed_once() {
     for is_removed in [false, true] {
@@ -390,7 +390,7 @@ fn a_record_that_was_rolled_up_at_once_is_committed_once() {
                 other.seal().unwrap();
             } else {
                 let live = other.list().unwrap().live;
-                other.write_checkpoint(&live).unwrap();
+                other.write_rollup(&live).unwrap();
             }
         });
         let group = group(&publisher, 5).unwrap();

@@ -1,22 +1,23 @@
-//! The directory `commits/`: its names, and what reading it takes while writers go on.
+//! The run's history, the record of its commits: the names in `commits/`, and what reading it takes
+//! while writers go on.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{self, ReadCheckpointError};
 use crate::commit::{CommitRecord, DecodeCommitError};
+use crate::rollup::{self, ReadRollupError};
 
 /// How often `commits/` is listed again because what was listed was rolled up meanwhile.
 pub(crate) const MAX_LISTINGS: usize = 16;
 
-/// A stretch of records in one file: a record by itself, or a checkpoint.
+/// A stretch of records in one file: a record by itself, or a roll-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Segment {
     pub(crate) first: u64,
     pub(crate) last: u64,
-    pub(crate) is_checkpoint: bool,
+    pub(crate) is_rollup: bool,
 }
 
 impl Segment {
@@ -24,15 +25,15 @@ impl Segment {
         Self {
             first: number,
             last: number,
-            is_checkpoint: false,
+            is_rollup: false,
         }
     }
 
-    pub(crate) fn checkpoint(first: u64, last: u64) -> Self {
+    pub(crate) fn rollup(first: u64, last: u64) -> Self {
         Self {
             first,
             last,
-            is_checkpoint: true,
+            is_rollup: true,
         }
     }
 
@@ -41,12 +42,12 @@ impl Segment {
     }
 
     pub(crate) fn covers(self, other: Self) -> bool {
-        self.is_checkpoint && self.first <= other.first && other.last <= self.last
+        self.is_rollup && self.first <= other.first && other.last <= self.last
     }
 
     pub(crate) fn file_name(self) -> String {
         let Self { first, last, .. } = self;
-        if self.is_checkpoint {
+        if self.is_rollup {
             format!("checkpoint-{first:020}-{last:020}.parquet")
         } else {
             format!("{first:020}.json")
@@ -59,7 +60,7 @@ impl Segment {
         } else {
             let range = name.strip_prefix("checkpoint-")?.strip_suffix(".parquet")?;
             let (first, last) = range.split_once('-')?;
-            Self::checkpoint(first.parse().ok()?, last.parse().ok()?)
+            Self::rollup(first.parse().ok()?, last.parse().ok()?)
         };
         (segment.first <= segment.last && segment.file_name() == name).then_some(segment)
     }
@@ -70,7 +71,7 @@ impl Segment {
 pub(crate) struct Listing {
     /// The segments to read, in order: none is covered by another.
     pub(crate) live: Vec<Segment>,
-    /// Segments that a checkpoint covers: about to be deleted.
+    /// Segments that a roll-up covers: about to be deleted.
     pub(crate) covered: Vec<Segment>,
 }
 
@@ -92,15 +93,11 @@ pub(crate) fn list(dir: &Path) -> io::Result<Listing> {
             segments.insert(segment);
         }
     }
-    let checkpoints: Vec<Segment> = segments
-        .iter()
-        .copied()
-        .filter(|s| s.is_checkpoint)
-        .collect();
+    let rollups: Vec<Segment> = segments.iter().copied().filter(|s| s.is_rollup).collect();
     let (covered, live) = segments.into_iter().partition(|segment| {
-        checkpoints
+        rollups
             .iter()
-            .any(|checkpoint| checkpoint != segment && checkpoint.covers(*segment))
+            .any(|rollup| rollup != segment && rollup.covers(*segment))
     });
     Ok(Listing { live, covered })
 }
@@ -124,13 +121,13 @@ pub enum ReadCommitsError {
         /// What is wrong with it.
         source: DecodeCommitError,
     },
-    /// A checkpoint is damaged.
+    /// A roll-up is damaged.
     #[error("{} cannot be trusted", path.display())]
-    BadCheckpoint {
+    BadRollup {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ReadCheckpointError,
+        source: ReadRollupError,
     },
     /// A number between the first and the last is missing.
     #[error("commit {number} is missing from {}: the run's history has a hole", dir.display())]
@@ -153,7 +150,7 @@ pub enum ReadCommitsError {
 /// A record that vanishes between the listing and the reading was rolled up: the directory is
 /// then listed again and `restart` is called before the first record is given anew. So it is where
 /// a number is missing, since a listing that is taken during a roll-up may have neither the records
-/// nor their checkpoint: a hole that is there twice is one.
+/// nor their roll-up: a hole that is there twice is one.
 ///
 /// # Errors
 /// If anything that is committed cannot be read or trusted.
@@ -203,7 +200,7 @@ pub(crate) fn visit_segments(
             Err(source) => return Err(ReadCommitsError::Io { path, source }),
             Ok(bytes) => bytes,
         };
-        // Checkpoints of two writers may overlap; what both say is the same.
+        // Roll-ups of two writers may overlap; what both say is the same.
         let mut in_order = |record: CommitRecord| {
             if record.number > next {
                 hole.get_or_insert(next);
@@ -212,9 +209,9 @@ pub(crate) fn visit_segments(
                 visit(record);
             }
         };
-        if segment.is_checkpoint {
-            checkpoint::decode(bytes, &mut in_order)
-                .map_err(|source| ReadCommitsError::BadCheckpoint { path, source })?;
+        if segment.is_rollup {
+            rollup::decode(bytes, &mut in_order)
+                .map_err(|source| ReadCommitsError::BadRollup { path, source })?;
         } else {
             let record = CommitRecord::decode(&bytes)
                 .map_err(|source| ReadCommitsError::BadRecord { path, source })?;

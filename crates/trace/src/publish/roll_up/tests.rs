@@ -20,7 +20,7 @@ fn records_roll_up_by_levels_so_that_few_files_are_read() {
         if let Some(start) = rollup_start(&segments) {
             let first = segments[start].first;
             segments.truncate(start);
-            segments.push(Segment::checkpoint(first, number));
+            segments.push(Segment::rollup(first, number));
             rewritten += number + 1 - first;
         }
         most = most.max(segments.len());
@@ -33,7 +33,7 @@ fn records_roll_up_by_levels_so_that_few_files_are_read() {
 }
 
 #[test]
-fn sealing_leaves_one_checkpoint() {
+fn sealing_leaves_one_rollup() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
@@ -42,7 +42,7 @@ fn sealing_leaves_one_checkpoint() {
         publisher.publish(group).unwrap();
     }
     publisher.seal().unwrap();
-    assert_eq!(commit_files(&run), [Segment::checkpoint(0, 19).file_name()]);
+    assert_eq!(commit_files(&run), [Segment::rollup(0, 19).file_name()]);
     assert_eq!(epochs(&assert_whole(&run)), (0..20).collect::<Vec<_>>());
 }
 
@@ -71,24 +71,24 @@ fn records_of_hundreds_of_files_roll_up_as_well() {
         let group = wide_group(&publisher, epoch, 256);
         publisher.publish(group).unwrap();
     }
-    assert_eq!(commit_files(&run), [Segment::checkpoint(0, 15).file_name()]);
+    assert_eq!(commit_files(&run), [Segment::rollup(0, 15).file_name()]);
     assert_eq!(Catalog::load(&run).unwrap().num_files(), 16 * 256);
 }
 
-/// Whatever is too large for one checkpoint becomes several, and those are left alone.
+/// Whatever is too large for one roll-up becomes several, and those are left alone.
 #[test]
-fn the_number_of_commit_files_is_bounded_by_what_checkpoints_hold() {
+fn the_number_of_commit_files_is_bounded_by_what_rollups_hold() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     // A record of 32 files has more than 4 KiB: 16 of them, which are due, are too many.
-    publisher.max_checkpoint_bytes = 64 * 1024;
+    publisher.max_rollup_bytes = 64 * 1024;
     for epoch in 0..100 {
         let group = wide_group(&publisher, epoch, 32);
         let record = publisher.publish(group).unwrap();
         let bytes = record.encode().len();
         assert!((4200..8192).contains(&bytes), "{bytes}");
-        // At least 8 records a checkpoint and what remained, twice 16 at most; and up to 15 that
+        // At least 8 records a roll-up and what remained, twice 16 at most; and up to 15 that
         // are not due yet.
         let bound = 2 * (epoch as usize / 16) + 1 + 15;
         assert!(commit_files(&run).len() <= bound, "epoch {epoch}");
@@ -96,7 +96,7 @@ fn the_number_of_commit_files_is_bounded_by_what_checkpoints_hold() {
     publisher.seal().unwrap();
     let files = commit_files(&run);
     assert!(files.len() <= 2 * 7, "{files:?}");
-    // The last may fit into no checkpoint with the one before.
+    // The last may fit into no roll-up with the one before.
     let records = files.iter().filter(|file| file.ends_with(".json"));
     assert!(records.count() <= 1, "{files:?}");
     let catalog = Catalog::load(&run).unwrap();
@@ -105,7 +105,7 @@ fn the_number_of_commit_files_is_bounded_by_what_checkpoints_hold() {
 }
 
 #[test]
-fn no_record_is_deleted_under_a_checkpoint_whose_name_may_be_lost() {
+fn no_record_is_deleted_under_a_rollup_whose_name_may_be_lost() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
@@ -142,7 +142,7 @@ fn no_record_is_deleted_under_a_checkpoint_whose_name_may_be_lost() {
     }
     publisher.seal().unwrap();
     let files = commit_files(&run);
-    assert!(files.contains(&Segment::checkpoint(16, 31).file_name()));
+    assert!(files.contains(&Segment::rollup(16, 31).file_name()));
     assert!(
         records(16, 50).all(|record| files.contains(&record)),
         "{files:?}"

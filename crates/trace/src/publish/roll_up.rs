@@ -1,36 +1,36 @@
-//! Rolling records up into checkpoints, so that whoever opens a run reads few files, and a publish
+//! Rolling records up, so that whoever opens a run reads few files, and a publish
 //! lists few.
 
 use std::io;
 
 use super::{PublishError, Publisher, io_error};
-use crate::checkpoint;
 use crate::durable;
-use crate::log::{self, Segment};
+use crate::history::{self, Segment};
+use crate::rollup;
 
-/// How many segments of one level are rolled up into a checkpoint of the next.
+/// How many segments of one level are rolled up into a roll-up of the next.
 pub const ROLLUP_FANOUT: usize = 16;
 
 /// With no more segments than this, [`Publisher::seal`] leaves them as they are.
 pub const MAX_SEALED_SEGMENTS: usize = 4;
 
-/// The most that a checkpoint rolls up, in bytes of the records as JSON: about 50,000 files, in
-/// about 0.8 MB on disk. The checkpoint is held as it is on disk while it is made and read, so
+/// The most that a roll-up rolls up, in bytes of the records as JSON: about 50,000 files, in
+/// about 0.8 MB on disk. The roll-up is held as it is on disk while it is made and read, so
 /// this bounds what rolling up takes, however long the run (`ARCHITECTURE.md`, invariant 9).
-pub const MAX_CHECKPOINT_RECORD_BYTES: u64 = 8 * 1024 * 1024;
+pub const MAX_ROLLUP_RECORD_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How many times larger records are as JSON than in a checkpoint, about.
-const CHECKPOINT_COMPRESSION: u64 = 10;
+/// How many times larger records are as JSON than in a roll-up, about.
+const ROLLUP_COMPRESSION: u64 = 10;
 
 impl Publisher {
     /// Rolls the records up so far that whoever opens the run reads few files.
     ///
     /// # Errors
-    /// If a checkpoint cannot be written; the records that it would cover then stay as they are.
+    /// If a roll-up cannot be written; the records that it would cover then stay as they are.
     pub fn seal(&mut self) -> Result<(), PublishError> {
         let live = self.list()?.live;
         if live.len() > MAX_SEALED_SEGMENTS {
-            self.write_checkpoints(&live)?;
+            self.write_rollups(&live)?;
         }
         self.remove_covered()
     }
@@ -40,35 +40,34 @@ impl Publisher {
     pub(super) fn roll_up(&mut self, live: &[Segment]) -> Result<(), PublishError> {
         // What is more than half full is closed, and nothing before it grows any more: of two
         // segments that are open, one can always be made, so that there is progress.
-        let is_full =
-            |segment: &Segment| self.record_bytes(*segment) > self.max_checkpoint_bytes / 2;
+        let is_full = |segment: &Segment| self.record_bytes(*segment) > self.max_rollup_bytes / 2;
         let open = live.iter().rposition(is_full).map_or(0, |full| full + 1);
         let Some(start) = rollup_start(&live[open..]) else {
             return Ok(());
         };
-        self.write_checkpoints(&live[open + start..])?;
+        self.write_rollups(&live[open + start..])?;
         self.remove_covered()
     }
 
-    /// Writes as few checkpoints for the segments as may cover them.
-    fn write_checkpoints(&mut self, segments: &[Segment]) -> Result<(), PublishError> {
+    /// Writes as few roll-ups for the segments as may cover them.
+    fn write_rollups(&mut self, segments: &[Segment]) -> Result<(), PublishError> {
         let mut rest = segments;
         while !rest.is_empty() {
             let (stretch, behind) = rest.split_at(self.num_fitting(rest));
             if stretch.len() > 1 {
-                self.write_checkpoint(stretch)?;
+                self.write_rollup(stretch)?;
             }
             rest = behind;
         }
         Ok(())
     }
 
-    /// How many of the first segments one checkpoint may cover; at least one.
+    /// How many of the first segments one roll-up may cover; at least one.
     fn num_fitting(&self, segments: &[Segment]) -> usize {
         let mut bytes = 0;
         let fits = |segment: &&Segment| -> bool {
             bytes += self.record_bytes(**segment);
-            bytes <= self.max_checkpoint_bytes
+            bytes <= self.max_rollup_bytes
         };
         segments.iter().take_while(fits).count().max(1)
     }
@@ -77,15 +76,15 @@ impl Publisher {
     fn record_bytes(&self, segment: Segment) -> u64 {
         let path = self.run.commits_dir().join(segment.file_name());
         let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        if segment.is_checkpoint {
-            file_bytes * CHECKPOINT_COMPRESSION
+        if segment.is_rollup {
+            file_bytes * ROLLUP_COMPRESSION
         } else {
             file_bytes
         }
     }
 
-    /// Writes a checkpoint of the segments. Its bytes are durable, its name is not yet.
-    pub(super) fn write_checkpoint(&self, segments: &[Segment]) -> Result<(), PublishError> {
+    /// Writes a roll-up of the segments. Its bytes are durable, its name is not yet.
+    pub(super) fn write_rollup(&self, segments: &[Segment]) -> Result<(), PublishError> {
         let dir = self.run.commits_dir();
         let (Some(first), Some(last)) = (
             segments.iter().map(|s| s.first).min(),
@@ -93,13 +92,13 @@ impl Publisher {
         ) else {
             return Ok(());
         };
-        let path = dir.join(Segment::checkpoint(first, last).file_name());
+        let path = dir.join(Segment::rollup(first, last).file_name());
         let encode_error = |e| io_error("encode", &path)(io::Error::other(e));
-        let mut checkpoint = checkpoint::Encoder::try_new().map_err(encode_error)?;
+        let mut rollup = rollup::Encoder::try_new().map_err(encode_error)?;
         let mut pushed = Ok(());
-        let are_there = log::visit_segments(&dir, segments, first, &mut |record| {
+        let are_there = history::visit_segments(&dir, segments, first, &mut |record| {
             if pushed.is_ok() {
-                pushed = checkpoint.push(&record);
+                pushed = rollup.push(&record);
             }
         })?;
         pushed.map_err(encode_error)?;
@@ -107,7 +106,7 @@ impl Publisher {
             // Another writer rolled them up meanwhile.
             return Ok(());
         }
-        let bytes = checkpoint.finish().map_err(encode_error)?;
+        let bytes = rollup.finish().map_err(encode_error)?;
         match durable::link_once(&self.staging.next_path(), &path, &bytes) {
             // Another writer's of the same cover says the same.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -115,18 +114,18 @@ impl Publisher {
         }
     }
 
-    /// Deletes what a durable checkpoint covers.
+    /// Deletes what a durable roll-up covers.
     fn remove_covered(&mut self) -> Result<(), PublishError> {
         let dir = self.run.commits_dir();
         let covered = self.list()?.covered;
         // Once the directory could not be synced, a later sync that succeeds proves nothing about
-        // the names of the checkpoints in it, and the records are all that is certain.
-        if covered.is_empty() || self.checkpoints_in_doubt {
+        // the names of the roll-ups in it, and the records are all that is certain.
+        if covered.is_empty() || self.rollups_in_doubt {
             return Ok(());
         }
-        // The checkpoints may be another writer's, who has not come so far.
+        // The roll-ups may be another writer's, who has not come so far.
         if let Err(e) = durable::sync_directory(&dir) {
-            self.checkpoints_in_doubt = true;
+            self.rollups_in_doubt = true;
             return Err(io_error("make durable the checkpoints in", &dir)(e));
         }
         for segment in covered {

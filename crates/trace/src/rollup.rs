@@ -1,4 +1,4 @@
-//! Checkpoints: what many commit records said, as columns of one Parquet file.
+//! Roll-ups: what many commit records said, as columns of one Parquet file, `commits/checkpoint-*.parquet`.
 //!
 //! Each record is a row of kind `commit`, followed by a row a capture, a file and a retired path.
 
@@ -17,8 +17,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
 
+use crate::checksum::Crc32c;
 use crate::columns::{read_row_group, write_column};
-use crate::commit::{CaptureId, CommitRecord, Crc32c, FileEntry};
+use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::id::{Epoch, LayerLabel, Rank, Step};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 
@@ -30,7 +31,7 @@ const CHECKSUM_KEY: &str = "stratigraph.crc32c";
 const NO_DIGITS: &str = "00000000";
 
 /// Rows of a row group; the last has fewer. As many are read and written at a time: the memory that
-/// a checkpoint takes depends on this and its size on disk alone.
+/// a roll-up takes depends on this and its size on disk alone.
 const ROW_GROUP_ROWS: usize = 512;
 
 const KIND_COMMIT: &str = "commit";
@@ -44,8 +45,8 @@ const WITHOUT_DICTIONARY: [&str; 5] = ["nonce", "time", "session", "path", "crc3
 /// The columns that are compressed. The others are short by their dictionaries.
 const COMPRESSED: [&str; 2] = ["path", "crc32c"];
 
-/// The columns of a checkpoint.
-pub fn checkpoint_schema() -> SchemaRef {
+/// The columns of a roll-up.
+pub fn rollup_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let text = |name, nullable| Field::new(name, DataType::Utf8, nullable);
         let long = |name, nullable| Field::new(name, DataType::Int64, nullable);
@@ -74,15 +75,15 @@ pub fn checkpoint_schema() -> SchemaRef {
 fn parquet_schema() -> &'static SchemaDescriptor {
     static SCHEMA: LazyLock<SchemaDescriptor> = LazyLock::new(|| {
         ArrowSchemaConverter::new()
-            .convert(&checkpoint_schema())
+            .convert(&rollup_schema())
             .expect("texts and whole numbers have Parquet types")
     });
     &SCHEMA
 }
 
-/// Why a checkpoint could not be read.
+/// Why a roll-up could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadCheckpointError {
+pub enum ReadRollupError {
     /// It is no whole Parquet file.
     #[error("it is no whole Parquet file")]
     Parquet(#[from] ParquetError),
@@ -210,7 +211,7 @@ impl Columns {
     }
 }
 
-/// Makes a checkpoint of records that are given in order and without holes. Holds the columns of
+/// Makes a roll-up of records that are given in order and without holes. Holds the columns of
 /// one row group, and of those before it what goes to the disk.
 pub(crate) struct Encoder {
     columns: Columns,
@@ -220,7 +221,7 @@ pub(crate) struct Encoder {
 impl Encoder {
     pub(crate) fn try_new() -> Result<Self, ParquetError> {
         let mut properties = WriterProperties::builder()
-            // Whoever opens a checkpoint reads all of it.
+            // Whoever opens a roll-up reads all of it.
             .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)
             .set_key_value_metadata(Some(vec![
@@ -255,7 +256,7 @@ impl Encoder {
 
     /// Writes the rows so far column by column, so that one encoder at a time takes memory.
     fn end_row_group(&mut self) -> Result<(), ParquetError> {
-        let schema = checkpoint_schema();
+        let schema = rollup_schema();
         let mut row_group = self.writer.next_row_group()?;
         for (field, values) in schema.fields().iter().zip(self.columns.take()) {
             let column = row_group.next_column()?;
@@ -291,9 +292,9 @@ fn find_digits(file: &[u8]) -> Option<std::ops::Range<usize>> {
 }
 
 /// Checks the checksum; nothing of the file was interpreted before.
-fn check_digits(mut file: Vec<u8>) -> Result<Vec<u8>, ReadCheckpointError> {
+fn check_digits(mut file: Vec<u8>) -> Result<Vec<u8>, ReadRollupError> {
     let digits = find_digits(&file).ok_or_else(|| {
-        ReadCheckpointError::Malformed("it has no checksum: it was cut off or damaged".to_owned())
+        ReadRollupError::Malformed("it has no checksum: it was cut off or damaged".to_owned())
     })?;
     let written = String::from_utf8_lossy(&file[digits.clone()]).into_owned();
     file[digits].copy_from_slice(NO_DIGITS.as_bytes());
@@ -301,25 +302,25 @@ fn check_digits(mut file: Vec<u8>) -> Result<Vec<u8>, ReadCheckpointError> {
     if computed.to_string() == written {
         Ok(file)
     } else {
-        Err(ReadCheckpointError::Damaged { written, computed })
+        Err(ReadRollupError::Damaged { written, computed })
     }
 }
 
-/// Reads a checkpoint, checks its checksum, and only then gives each record to `visit`, in order.
+/// Reads a roll-up, checks its checksum, and only then gives each record to `visit`, in order.
 pub(crate) fn decode(
     bytes: Vec<u8>,
     visit: &mut dyn FnMut(CommitRecord),
-) -> Result<(), ReadCheckpointError> {
-    let malformed = |what: &str| ReadCheckpointError::Malformed(what.to_owned());
+) -> Result<(), ReadRollupError> {
+    let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let bytes = Arc::new(Bytes::from(check_digits(bytes)?));
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
-    if !has_columns_of_a_checkpoint(metadata.file_metadata().schema_descr()) {
+    if !has_columns_of_a_rollup(metadata.file_metadata().schema_descr()) {
         return Err(malformed("it has other columns"));
     }
-    let columns: Vec<usize> = (0..checkpoint_schema().fields().len()).collect();
+    let columns: Vec<usize> = (0..rollup_schema().fields().len()).collect();
     let mut begun = None;
     for row_group in metadata.row_groups() {
-        let rows = read_row_group(&bytes, row_group, &columns, &checkpoint_schema())?;
+        let rows = read_row_group(&bytes, row_group, &columns, &rollup_schema())?;
         visit_records(&rows, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
     }
     if let Some(last) = begun {
@@ -328,7 +329,7 @@ pub(crate) fn decode(
     Ok(())
 }
 
-fn has_columns_of_a_checkpoint(schema: &SchemaDescriptor) -> bool {
+fn has_columns_of_a_rollup(schema: &SchemaDescriptor) -> bool {
     let columns = |schema: &SchemaDescriptor| -> Vec<_> {
         let leaves = schema.columns().iter();
         let column = |leaf: &Arc<ColumnDescriptor>| {

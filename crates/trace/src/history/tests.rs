@@ -5,8 +5,8 @@ fn write(dir: &Path, segment: Segment) {
     let records: Vec<_> = (segment.first..=segment.last)
         .map(|n| record(n, 1))
         .collect();
-    let bytes = if segment.is_checkpoint {
-        checkpoint::tests::encoded(&records).unwrap()
+    let bytes = if segment.is_rollup {
+        rollup::tests::encoded(&records).unwrap()
     } else {
         records[0].encode()
     };
@@ -21,7 +21,7 @@ fn numbers(dir: &Path) -> Result<Vec<u64>, ReadCommitsError> {
 fn names_have_twenty_digits_and_nothing_else_is_read() {
     assert_eq!(Segment::record(12).file_name(), "00000000000000000012.json");
     assert_eq!(
-        Segment::checkpoint(0, 15).file_name(),
+        Segment::rollup(0, 15).file_name(),
         "checkpoint-00000000000000000000-00000000000000000015.parquet"
     );
     for name in [
@@ -38,10 +38,10 @@ fn names_have_twenty_digits_and_nothing_else_is_read() {
 fn the_widest_cover_wins_and_every_record_is_read_once() {
     let dir = tempfile::tempdir().unwrap();
     for segment in [
-        Segment::checkpoint(0, 3),
-        Segment::checkpoint(0, 7),
+        Segment::rollup(0, 3),
+        Segment::rollup(0, 7),
         // Overlaps the one before without being covered by it.
-        Segment::checkpoint(4, 9),
+        Segment::rollup(4, 9),
         Segment::record(3),
         Segment::record(9),
         Segment::record(10),
@@ -53,7 +53,7 @@ fn the_widest_cover_wins_and_every_record_is_read_once() {
     assert_eq!(
         listing.covered,
         [
-            Segment::checkpoint(0, 3),
+            Segment::rollup(0, 3),
             Segment::record(3),
             Segment::record(9)
         ]
@@ -64,7 +64,7 @@ fn the_widest_cover_wins_and_every_record_is_read_once() {
 #[test]
 fn a_hole_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), Segment::checkpoint(0, 3));
+    write(dir.path(), Segment::rollup(0, 3));
     write(dir.path(), Segment::record(5));
     assert!(matches!(
         numbers(dir.path()),
@@ -72,18 +72,18 @@ fn a_hole_is_an_error_that_names_it() {
     ));
 }
 
-/// A listing during a roll-up may have neither some records nor their checkpoint.
+/// A listing during a roll-up may have neither some records nor their roll-up.
 #[test]
 fn a_hole_that_is_gone_when_listed_again_is_none() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), Segment::checkpoint(0, 3));
+    write(dir.path(), Segment::rollup(0, 3));
     write(dir.path(), Segment::record(8));
     let mut num_listings = 0;
     let restart = || {
         num_listings += 1;
         // After the first listing, before anything is read.
         if num_listings == 1 {
-            write(dir.path(), Segment::checkpoint(4, 7));
+            write(dir.path(), Segment::rollup(4, 7));
         }
         Vec::new()
     };

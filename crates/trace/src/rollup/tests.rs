@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::commit::tests::record;
 
-/// A checkpoint of `records`.
+/// A roll-up of `records`.
 pub(crate) fn encoded(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError> {
     let mut encoder = Encoder::try_new()?;
     for record in records {
@@ -12,7 +12,7 @@ pub(crate) fn encoded(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError>
     encoder.finish()
 }
 
-fn decoded(bytes: Vec<u8>) -> Result<Vec<CommitRecord>, ReadCheckpointError> {
+fn decoded(bytes: Vec<u8>) -> Result<Vec<CommitRecord>, ReadRollupError> {
     let mut records = Vec::new();
     decode(bytes, &mut |record| records.push(record))?;
     Ok(records)
