@@ -1,16 +1,17 @@
 //! Runs that are gone on with, and joined.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Float32Type;
 use capture::{ActivationDetail, SavedState, join};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use trace::{Catalog, PartPath, Table};
+use trace::{CaptureId, PartPath};
 
 use super::*;
-use crate::dataset::DatasetKind;
+use crate::dataset::DATA_RULES;
 
 mod data;
 
