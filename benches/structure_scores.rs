@@ -24,6 +24,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use analysis::{KeyedRng, Membership, Scorer};
 use anyhow::{Context, Result, ensure};
 use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch,
@@ -32,13 +33,12 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use criterion::Criterion;
 use futures::StreamExt as _;
-use query::analysis::{Membership, Scorer};
 use query::{QuerySession, Run, SessionOptions};
 use report::{mebibytes, print_table};
 use sink::{Part, Sink, SinkOptions};
 use trace::{
-    CaptureId, Crc32c, DatasetInfo, Epoch, FORMAT_VERSION, Generation, KeyedRng, Layer, LayerLabel,
-    Nonce, PartPath, Rank, RunDir, RunInfo, Source, SourceRange, Step, Table, Topology, float_item,
+    CaptureId, Crc32c, DatasetInfo, Epoch, FORMAT_VERSION, Generation, Layer, LayerLabel, Nonce,
+    PartPath, Rank, RunDir, RunInfo, Source, SourceRange, Step, Table, Topology, float_item,
     float_list,
 };
 

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use analysis::{Pair, Standardized, num_pairs};
 use arrow::array::{Array, ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -12,7 +13,6 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{col, lit};
 use trace::{CaptureId, LAYER_COLUMN, Table};
 
-use crate::analysis::correlation::{Pair, Standardized, num_pairs};
 use crate::call::{Call, RunFunction};
 use crate::findings::{Findings, Wanted, unknown_column};
 use crate::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_of};

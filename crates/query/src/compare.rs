@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use analysis::{linear_cka, relative_distance};
 use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
@@ -12,7 +13,6 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use trace::{DatasetInfo, RunInfo};
 
-use crate::analysis::similarity::{linear_cka, relative_distance};
 use crate::error::QueryError;
 use crate::layer_values::{Epochs, LayerValues, ValuesOf};
 use crate::session::QuerySession;

@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use analysis::{
+    Dendrogram, Distances, Linkage, Merge, Rows, Start, Tsne, divergence, largest_perplexity,
+    principal_components, silhouette, spread, trustworthiness,
+};
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use crate::analysis::clusters::{Dendrogram, Linkage, Merge, silhouette};
-use crate::analysis::distances::Distances;
-use crate::analysis::embedding::{
-    Start, Tsne, divergence, largest_perplexity, principal_components, trustworthiness,
-};
-use crate::analysis::rows::Rows;
-use crate::analysis::spread::spread;
 use crate::error::QueryError;
 use crate::layer_values::{Epochs, LayerValues, ValuesOf};
 use crate::not_finite::NotFinite;
@@ -194,7 +191,7 @@ impl Embedder {
                 let output = output.map(|layer| layer.layer.as_str());
                 values.retain(|of_layer| Some(of_layer.layer.as_str()) != output);
             }
-            if values.iter().any(|layer| layer.rows.len() > 0) {
+            if values.iter().any(|layer| !layer.rows.is_empty()) {
                 // The points are copies of them.
                 let num_bytes = values.iter().map(|layer| layer.rows.num_bytes()).sum();
                 self.memory.try_grow(num_bytes)?;

@@ -60,7 +60,6 @@ use filter::VecFilter;
 use fold::Fold;
 use mean_by::ListMeanBy;
 use measure::{Measure, MeasureFunction};
-pub(crate) use measure::{dot, is_constant, sum_over};
 use nullable::{FAILING, OfNullable};
 use pad::Pad;
 use sum::ExactSum;

@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
+use analysis::Rows;
 use arrow::array::{Array, RecordBatch};
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array, as_string_array};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
 use trace::Table;
 
-use crate::analysis::rows::Rows;
 use crate::error::QueryError;
 use crate::room::reserve;
 use crate::session::QuerySession;
@@ -189,7 +189,7 @@ fn append(
         }
         let layer = layers.last_mut().expect("pushed above");
         let list = &values[offsets[row] as usize..offsets[row + 1] as usize];
-        if layer.rows.len() > 0 && layer.rows.num_columns() != list.len() {
+        if !layer.rows.is_empty() && layer.rows.num_columns() != list.len() {
             return Err(QueryError::Execution(format!(
                 "neurons of layer {name:?} have {} of different lengths: {} and {}",
                 of.name(),

@@ -12,7 +12,6 @@
 //! and reads nothing but the run.
 
 pub mod allocator;
-pub mod analysis;
 mod batch;
 mod build_side;
 mod call;
@@ -59,7 +58,7 @@ mod tables;
 mod tiny;
 mod top_rows;
 
-pub use analysis::clusters::{Linkage, Merge};
+pub use analysis::{Linkage, Merge};
 pub use batch::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS};
 pub use compare::{Comparison, compare};
 pub use embed::{

@@ -8,14 +8,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
 
+use analysis::{Half, JointPower, Membership, NUM_FOLDS, joint_power, joint_power_bytes};
 use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
-use trace::{Half, Layer};
+use trace::Layer;
 
-use crate::analysis::{self, JointPower, Membership, NUM_FOLDS, joint_power, joint_power_bytes};
 use crate::call::{Call, RunFunction};
 use crate::findings::{Findings, Wanted, unknown_column};
 use crate::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Predictions};

@@ -3,16 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use analysis::{
+    HeldOutAuc, MetaModel, MetaModelError, MetaModelParts, NUM_FOLDS, NeuronImportance,
+    held_out_auc, meta_model, meta_model_bytes,
+};
 use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use crate::analysis::{
-    HeldOutAuc, MetaModel, MetaModelError, MetaModelParts, NUM_FOLDS, NeuronImportance,
-    held_out_auc, meta_model, meta_model_bytes,
-};
 use crate::call::{Call, RunFunction};
 use crate::findings::{Findings, Wanted, unknown_column};
 use crate::held_out::{Answers, Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable};

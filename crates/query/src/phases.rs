@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use analysis::{HiddenMarkov, Rows};
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray,
 };
@@ -10,8 +11,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::cast::{as_float64_array, as_int32_array, as_string_array};
 use futures::TryStreamExt;
 
-use crate::analysis::markov::HiddenMarkov;
-use crate::analysis::rows::Rows;
 use crate::error::QueryError;
 use crate::session::QuerySession;
 

@@ -14,10 +14,10 @@ mod page;
 mod silenced;
 mod trained;
 
+use analysis::spread;
 use arrow::array::RecordBatch;
 use trace::RunInfo;
 
-use crate::analysis::spread::spread;
 use crate::chart::{BETWEEN, Chart, html::Frame};
 use crate::error::QueryError;
 use crate::plot::{self, PlotError, PlotKind};

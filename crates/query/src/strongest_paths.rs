@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use analysis::{Chains, End, Origin, Origins};
 use arrow::array::{
     Array, ArrayRef, Float64Array, Int32Array, ListBuilder, RecordBatch, StringBuilder,
 };
@@ -14,7 +15,6 @@ use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::physical_plan::metrics::Count;
 use trace::{CaptureId, Layer, Table, Topology};
 
-use crate::analysis::paths::{Chains, End, Origin, Origins};
 use crate::call::{Call, RunFunction};
 use crate::connections::{LayerSources, Sources};
 use crate::findings::{Findings, Wanted, unknown_column};

@@ -11,12 +11,11 @@ mod scoring;
 
 use std::sync::Arc;
 
+use analysis::{Half, Measure};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
-use trace::Half;
 
-use crate::analysis::Measure;
 use crate::call::{Call, RunFunction};
 use crate::findings::{Findings, Wanted};
 use crate::held_out::{Capture, HeldOutAnalysis, HeldOutTable};

@@ -9,6 +9,7 @@ mod by_hand;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use analysis::{Half, JointPower, Measure};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch,
     StringArray,
@@ -17,11 +18,10 @@ use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
 use trace::{
-    CaptureId, DerivedError, DerivedWriter, Half, Table, UnknownNeuronError, closest, derived_rows,
+    CaptureId, DerivedError, DerivedWriter, Table, UnknownNeuronError, closest, derived_rows,
     did_you_mean, read_derived,
 };
 
-use crate::analysis::{JointPower, Measure};
 use crate::error::QueryError;
 use crate::linear_probe::LINEAR_PROBE;
 use crate::session::{QuerySession, Run};

@@ -521,7 +521,7 @@ async fn neurons_that_respond_alike_are_beside_each_other_and_have_the_colour_of
 
 #[tokio::test]
 async fn a_picture_of_noise_says_that_it_shows_nothing() {
-    let mut random = trace::KeyedRng::new([1, 2, 3, 4]);
+    let mut random = analysis::KeyedRng::new([1, 2, 3, 4]);
     let mut list = || {
         (0..40)
             .map(|_| random.below(1000) as f32)

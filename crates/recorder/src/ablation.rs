@@ -13,8 +13,9 @@ mod silence;
 
 use std::path::PathBuf;
 
+use analysis::Half;
 use burn::tensor::backend::ExecutionError;
-use trace::{CaptureId, DerivedError, Half, Nonce, RunDir};
+use trace::{CaptureId, DerivedError, Nonce, RunDir};
 
 use crate::capture_files::{CaptureChoice, CaptureFiles};
 use crate::dataset::DataPlace;

@@ -21,14 +21,12 @@ mod derived;
 mod durable;
 mod encode;
 mod fault;
-mod halves;
 mod id;
 mod log;
 mod neuron;
 mod part;
 mod printable;
 mod publish;
-mod random;
 mod run;
 mod staging;
 mod suggest;
@@ -50,7 +48,6 @@ pub use encode::{
     EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
     encode_part,
 };
-pub use halves::{Half, ParseHalfError};
 pub use id::{
     Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
 };
@@ -61,7 +58,6 @@ pub use printable::printable;
 pub use publish::{
     Group, MAX_CHECKPOINT_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };
-pub use random::KeyedRng;
 pub use run::{
     COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use analysis::{Half, Measure};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand};
 use datafusion::logical_expr::{col, lit};
-use query::analysis::Measure;
 use query::{FindOptions, LabelOptions, QueryError, Structure, StructureNeuron, StructurePower};
-use trace::{Half, NeuronName};
+use trace::NeuronName;
 
 use super::answer::say;
 use super::memory::MemoryArgs;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use analysis::{dot, is_constant, sum_over};
 use arrow::array::Float32Array;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::{Result, exec_err};
@@ -200,36 +201,4 @@ fn standard_deviation<V: Copy + Into<f64> + PartialEq>(list: &[V]) -> Option<f64
     let mean = sum_over(list, list, |x, _| x) / num_elements;
     let squares = sum_over(list, list, |x, _| (x - mean) * (x - mean));
     Some((squares / num_elements).sqrt())
-}
-
-/// Asked of the elements, since rounding of the mean can give a constant list a spread.
-pub(crate) fn is_constant<V: Copy + PartialEq>(list: &[V]) -> bool {
-    list.array_windows().all(|[a, b]| a == b)
-}
-
-pub(crate) fn dot<V: Copy + Into<f64>>(a: &[V], b: &[V]) -> f64 {
-    sum_over(a, b, |x, y| x * y)
-}
-
-/// The sum of `term` over two lists of the same length. Eight sums run side by side: a single one
-/// would have to be added up in order, which no compiler may turn into vector instructions.
-#[inline]
-pub(crate) fn sum_over<V: Copy + Into<f64>>(
-    a: &[V],
-    b: &[V],
-    term: impl Fn(f64, f64) -> f64,
-) -> f64 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0; 8];
-    for (a, b) in a.iter().zip(b) {
-        for (sum, (&x, &y)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += term(x.into(), y.into());
-        }
-    }
-    let rest: f64 = a_rest
-        .iter()
-        .zip(b_rest)
-        .map(|(&x, &y)| term(x.into(), y.into()))
-        .sum();
-    sums.iter().sum::<f64>() + rest
 }

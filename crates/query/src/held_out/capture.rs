@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use analysis::Half;
 use arrow::array::{Array, Int32Array, ListArray, RecordBatch, StringArray};
 use arrow::buffer::ScalarBuffer;
 use datafusion::common::cast::{
@@ -10,7 +11,7 @@ use datafusion::common::cast::{
 };
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
-use trace::{CaptureId, Epoch, Half, Step, Table, Topology};
+use trace::{CaptureId, Epoch, Step, Table, Topology};
 
 use crate::room::{Room, filled, reserve};
 use crate::snapshot::Snapshot;

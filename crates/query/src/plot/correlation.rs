@@ -1,12 +1,10 @@
 //! Which neurons of a layer respond alike.
 
+use analysis::{Dendrogram, Distances, Linkage, Standardized, num_pairs};
 use trace::Table;
 
 use super::rows::{integers, lists};
 use super::{Asked, PlotError, bins};
-use crate::analysis::clusters::{Dendrogram, Linkage};
-use crate::analysis::correlation::{Standardized, num_pairs};
-use crate::analysis::distances::Distances;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 use crate::error::QueryError;
 

@@ -1,12 +1,12 @@
 //! How a layer's values are spread, epoch after epoch.
 
+use analysis::spread;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
 use trace::{Layer, Table};
 
 use super::rows::{floats, integers, lists};
 use super::{Asked, PlotError};
-use crate::analysis::spread::spread;
 use crate::chart::{Axis, Chart, Content, Panel, Ridge};
 use crate::error::QueryError;
 

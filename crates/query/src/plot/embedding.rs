@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use analysis::Linkage;
 use trace::Table;
 
 use super::association::profiles;
 use super::{Asked, PlotError};
-use crate::analysis::clusters::Linkage;
 use crate::chart::{Axis, Chart, Content, Panel, Point, PointGroup, number};
 use crate::embed::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, NO_STRUCTURE, NOT_TRUSTED};
 use crate::layer_values::{Epochs, ValuesOf};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use analysis::spread;
 use trace::Table;
 
 use super::rows::{floats, integers};
 use super::{Asked, PlotError, bin_name, bins};
-use crate::analysis::spread::spread;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use analysis::JointPower;
+
 use super::{
     Part, Result, Section, Source, counted, introduced, or_missing, p_value, percent, refused,
     still,
 };
-use crate::analysis::JointPower;
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks, number};
 use crate::plot::PlotKind;
 use crate::plot::association::CHANCE;

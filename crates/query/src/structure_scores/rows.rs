@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use analysis::{Bootstrap, Measure, PValues, Scores};
 use arrow::array::{ArrayRef, Float32Array, Int32Array, StringArray};
 use datafusion::common::Result;
 
 use super::STRUCTURE_SCORES;
-use crate::analysis::{Bootstrap, Measure, PValues, Scores};
 use crate::findings::{Findings, unknown_column};
 use crate::room::{Room, reserve, reserved};
 use crate::snapshot::SharedSnapshot;

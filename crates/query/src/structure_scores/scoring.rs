@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use analysis::{Bootstrap, Candidates, Membership, NullMaxima, Scorer, Scores};
 use datafusion::common::{Result, exec_err};
 
 use super::StructureScores;
 use super::rows::{Scored, by_rank};
-use crate::analysis::{Bootstrap, Candidates, Membership, NullMaxima, Scorer, Scores};
 use crate::findings::Wanted;
 use crate::held_out::{Capture, HeldOutLists, HeldOutReader, Predictions};
 use crate::room::{Room, reserve};

@@ -1,9 +1,10 @@
 //! Which neurons are silenced, and what is known of them.
 
+use analysis::Half;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use trace::{
-    DerivedError, Epoch, Half, NeuronName, RunDir, Table, Topology, UnknownNeuronError, closest,
+    DerivedError, Epoch, NeuronName, RunDir, Table, Topology, UnknownNeuronError, closest,
     did_you_mean, read_derived, told_neurons,
 };
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use analysis::Half;
 use anyhow::{Context as _, Result};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, ValueEnum};
@@ -13,7 +14,7 @@ use recorder::{
     AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Precision,
     Predicted, SampleGroup, Silencing, ablate,
 };
-use trace::{Half, NeuronName, RunDir};
+use trace::{NeuronName, RunDir};
 
 use super::console::Console;
 use super::data::PlaceArgs;

@@ -140,13 +140,13 @@ fn every_parameter_says_what_it_can_be() {
 /// The words of a measure and of a half are those that the code understands.
 #[test]
 fn words_are_those_of_the_code() {
-    use crate::analysis::Measure;
+    use analysis::Measure;
     for (name, sql) in FILES {
         for parameter in parse(name, sql).unwrap().parameters {
             for word in parameter.values.words() {
                 let is_known = match parameter.name.as_str() {
                     "measure" => word.parse::<Measure>().is_ok(),
-                    "half" => word.parse::<trace::Half>().is_ok(),
+                    "half" => word.parse::<analysis::Half>().is_ok(),
                     _ => true,
                 };
                 assert!(is_known, "{name}: {} {word}", parameter.name);

@@ -7,7 +7,7 @@
 
 use std::thread;
 
-use trace::KeyedRng;
+use crate::random::KeyedRng;
 
 use super::association::{Measure, Membership, Scorer};
 

@@ -1,7 +1,7 @@
 //! How alike two networks are.
 
 use super::rows::Rows;
-use crate::functions::{dot, sum_over};
+use crate::kernels::{dot, sum_over};
 
 /// Linear centred kernel alignment of what two layers make of the same samples: 1 where one is the
 /// other rotated and scaled, 0 where they have nothing in common. A row each of a neuron, a column
@@ -10,7 +10,7 @@ use crate::functions::{dot, sum_over};
 /// With the rows of `a` and `b` centred it is ‖B Aᵀ‖² / (‖A Aᵀ‖ ‖B Bᵀ‖), in Frobenius norms
 /// (Kornblith, Norouzi, Lee and Hinton, "Similarity of neural network representations revisited",
 /// ICML 2019).
-pub(crate) fn linear_cka(mut a: Rows, mut b: Rows) -> Option<f64> {
+pub fn linear_cka(mut a: Rows, mut b: Rows) -> Option<f64> {
     debug_assert_eq!(a.num_columns(), b.num_columns());
     a.center_rows();
     b.center_rows();
@@ -51,7 +51,7 @@ fn of_sample_kernels(a: &Rows, b: &Rows) -> [f64; 3] {
 }
 
 /// ‖A - B‖ / ‖A‖ in Frobenius norms. None where A is 0 or a value is not finite.
-pub(crate) fn relative_distance(a: &Rows, b: &Rows) -> Option<f64> {
+pub fn relative_distance(a: &Rows, b: &Rows) -> Option<f64> {
     let between = sum_over(a.values(), b.values(), |x, y| (x - y) * (x - y)).sqrt();
     let relative = between / dot(a.values(), a.values()).sqrt();
     relative.is_finite().then_some(relative)

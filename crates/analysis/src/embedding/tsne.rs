@@ -1,7 +1,7 @@
 //! t-SNE by the crate `bhtsne`.
 
+use crate::random::KeyedRng;
 use bhtsne::{Neighbor, tSNE};
-use trace::KeyedRng;
 
 use super::super::distances::Distances;
 use super::super::rows::Rows;
@@ -38,7 +38,7 @@ const PURPOSE: u64 = 0x7453_4e45;
 
 /// Where points begin.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Start<'a> {
+pub enum Start<'a> {
     /// At their principal components, very small, and a little off by the seed: points that are the
     /// same would else stay together.
     Components(&'a Rows),
@@ -48,19 +48,21 @@ pub(crate) enum Start<'a> {
 
 /// How points are placed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tsne {
-    pub(crate) perplexity: f64,
-    pub(crate) seed: u64,
+pub struct Tsne {
+    /// About how many neighbours of a point count.
+    pub perplexity: f64,
+    /// What the placing follows from, beside the data.
+    pub seed: u64,
 }
 
 /// The largest perplexity for a number of points: each has three times as many neighbours.
-pub(crate) fn largest_perplexity(num_points: usize) -> f64 {
+pub fn largest_perplexity(num_points: usize) -> f64 {
     (num_points.saturating_sub(1) / 3) as f64
 }
 
 impl Tsne {
     /// How many neighbours of each point attract it.
-    pub(crate) fn num_neighbours(&self, num_points: usize) -> usize {
+    pub fn num_neighbours(&self, num_points: usize) -> usize {
         match num_points {
             ..=EXACT_POINTS => num_points - 1,
             _ => (num_points - 1).min(3 * self.perplexity as usize + 1),
@@ -71,7 +73,7 @@ impl Tsne {
     /// picture: one thread computes it, since sums of several come out now so, now so.
     ///
     /// There have to be 4 points at least, and the perplexity may be at most [`largest_perplexity`].
-    pub(crate) fn place(&self, data: &Distances, start: Start) -> Rows {
+    pub fn place(&self, data: &Distances, start: Start) -> Rows {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let place = || match start {
             Start::Components(rows) | Start::Before(rows) if rows.num_columns() == 3 => {

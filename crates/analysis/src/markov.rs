@@ -14,7 +14,7 @@ const MAX_STEPS: usize = 500;
 /// A hidden Markov model whose states' observations are normally distributed, with a variance a
 /// column.
 #[derive(Debug, Clone)]
-pub(crate) struct HiddenMarkov {
+pub struct HiddenMarkov {
     /// The logarithms of the probabilities to begin in a state.
     start: Vec<f64>,
     /// Those to go from a state, a row, to another.
@@ -25,20 +25,20 @@ pub(crate) struct HiddenMarkov {
 
 /// What a model says of a series.
 #[derive(Debug, Clone)]
-pub(crate) struct Decoded {
+pub struct Decoded {
     /// The likeliest sequence of states (Viterbi, 1967), numbered in the order in which they come.
-    pub(crate) states: Vec<usize>,
+    pub states: Vec<usize>,
     /// How likely each observation's state is, given the whole series.
-    pub(crate) probabilities: Vec<f64>,
+    pub probabilities: Vec<f64>,
     /// That of the whole series.
-    pub(crate) log_likelihood: f64,
+    pub log_likelihood: f64,
 }
 
 impl HiddenMarkov {
     /// Fits a model by expectation and maximization (Baum, Petrie, Soules and Weiss, 1970). It begins
     /// with the series cut into as many stretches of about the same length, so that nothing is left
     /// to chance. There have to be at least as many observations as states.
-    pub(crate) fn fit(series: &Rows, num_states: usize) -> Self {
+    pub fn fit(series: &Rows, num_states: usize) -> Self {
         let mut model = Self::begin(series, num_states);
         let mut before = f64::NEG_INFINITY;
         for _ in 0..MAX_STEPS {
@@ -53,7 +53,7 @@ impl HiddenMarkov {
 
     /// At most how many bytes it takes to fit a model of so many states to so many observations, and to
     /// decode them.
-    pub(crate) fn num_bytes_of(num_observations: usize, num_states: usize) -> usize {
+    pub fn num_bytes_of(num_observations: usize, num_states: usize) -> usize {
         // A number an observation and state: densities, both ways, weights, and who came from where.
         let of_states = num_states.saturating_mul(size_of::<f64>());
         let of_observation = of_states.saturating_add(size_of::<Vec<f64>>());
@@ -105,7 +105,7 @@ impl HiddenMarkov {
     }
 
     /// How many numbers the model has that could be others.
-    pub(crate) fn num_parameters(&self) -> usize {
+    pub fn num_parameters(&self) -> usize {
         let states = self.num_states();
         let num_columns = self.means.first().map_or(0, Vec::len);
         states - 1 + states * (states - 1) + 2 * states * num_columns
@@ -224,7 +224,7 @@ impl HiddenMarkov {
     }
 
     /// The likeliest states of a series.
-    pub(crate) fn decode(&self, series: &Rows) -> Decoded {
+    pub fn decode(&self, series: &Rows) -> Decoded {
         let densities = self.densities(series);
         let forward = self.forward(&densities);
         let backward = self.backward(&densities);

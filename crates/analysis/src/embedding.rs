@@ -7,14 +7,14 @@ mod tsne;
 use super::distances::Distances;
 use super::rows::Rows;
 
-pub(crate) use affinities::divergence;
-pub(crate) use pca::principal_components;
-pub(crate) use tsne::{Start, Tsne, largest_perplexity};
+pub use affinities::divergence;
+pub use pca::principal_components;
+pub use tsne::{Start, Tsne, largest_perplexity};
 
 /// How far the neighbours of points in a picture are neighbours in the data: 1 if the `k` nearest of
 /// every point are among its `k` nearest there, less the further away they are (Venna and Kaski,
 /// 2001). None unless `k` is at least 1 and less than half the number of points.
-pub(crate) fn trustworthiness(data: &Distances, picture: &Rows, k: usize) -> Option<f64> {
+pub fn trustworthiness(data: &Distances, picture: &Rows, k: usize) -> Option<f64> {
     let num_points = data.num_points();
     if k == 0 || 2 * k >= num_points {
         return None;

@@ -5,13 +5,13 @@
 
 use std::thread;
 
+use crate::random::KeyedRng;
 use smartcore::ensemble::random_forest_regressor::{
     RandomForestRegressor, RandomForestRegressorParameters,
 };
 use smartcore::error::Failed;
 use smartcore::linalg::basic::arrays::MutArray as _;
 use smartcore::linalg::basic::matrix::DenseMatrix;
-use trace::KeyedRng;
 
 use super::probe::{
     INVERSE_PENALTY, NUM_FOLDS, Scaler, auc_of, dot, fit, folds, joint_power_bytes,

@@ -2,7 +2,7 @@
 
 use super::super::distances::Distances;
 use super::super::rows::Rows;
-use crate::functions::sum_over;
+use crate::kernels::sum_over;
 
 /// How near the entropy has to come to the perplexity's, and in how many steps at most.
 const TOLERANCE: f64 = 1e-10;
@@ -47,12 +47,7 @@ fn conditional(distances: &[f64], perplexity: f64) -> Vec<f64> {
 /// The Kullback-Leibler divergence of a picture's probabilities from the data's, which is what t-SNE
 /// makes small (van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008). Each point has
 /// `num_neighbours` neighbours in the data, all others or the nearest.
-pub(crate) fn divergence(
-    data: &Distances,
-    picture: &Rows,
-    perplexity: f64,
-    num_neighbours: usize,
-) -> f64 {
+pub fn divergence(data: &Distances, picture: &Rows, perplexity: f64, num_neighbours: usize) -> f64 {
     let num_points = data.num_points();
     let place = |i: usize, j: usize| i * num_points + j;
     let mut joint = vec![0.0; num_points * num_points];

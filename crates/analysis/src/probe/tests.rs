@@ -1,4 +1,4 @@
-use trace::KeyedRng;
+use crate::random::KeyedRng;
 
 use super::*;
 

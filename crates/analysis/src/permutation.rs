@@ -8,7 +8,7 @@
 
 use std::thread;
 
-use trace::KeyedRng;
+use crate::random::KeyedRng;
 
 use super::association::{Measure, Membership, NUM_BINS, Scorer, information, k_ln_k};
 

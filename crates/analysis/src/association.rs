@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use trace::KeyedRng;
+use crate::random::KeyedRng;
 
 /// How many bins mutual information is estimated with.
 ///

@@ -59,14 +59,14 @@ pub struct Merge {
 
 /// Points merged step by step, the nearest first, until they are one cluster.
 #[derive(Debug, Clone)]
-pub(crate) struct Dendrogram {
+pub struct Dendrogram {
     num_points: usize,
     merges: Vec<Merge>,
 }
 
 impl Dendrogram {
     /// Merges points. Every distance has to be finite.
-    pub(crate) fn of(distances: &Distances, linkage: Linkage) -> Self {
+    pub fn of(distances: &Distances, linkage: Linkage) -> Self {
         let num_points = distances.num_points();
         let mut condensed = distances.condensed().to_vec();
         let steps = kodama::linkage(&mut condensed, num_points, linkage.method());
@@ -82,13 +82,14 @@ impl Dendrogram {
         }
     }
 
-    pub(crate) fn merges(&self) -> &[Merge] {
+    /// The merges, in the order in which they were made.
+    pub fn merges(&self) -> &[Merge] {
         &self.merges
     }
 
     /// The points in the order in which a dendrogram without crossings has its leaves, of two
     /// clusters the one of the lower number on the left.
-    pub(crate) fn leaves(&self) -> Vec<usize> {
+    pub fn leaves(&self) -> Vec<usize> {
         let mut leaves = Vec::with_capacity(self.num_points);
         let mut open = match self.num_points {
             0 => Vec::new(),
@@ -108,7 +109,7 @@ impl Dendrogram {
 
     /// The cluster of every point once `num_clusters` are left: numbers from 0 on, in the order of
     /// the clusters' first points.
-    pub(crate) fn cut(&self, num_clusters: usize) -> Vec<usize> {
+    pub fn cut(&self, num_clusters: usize) -> Vec<usize> {
         let num_merges = self.num_points.saturating_sub(num_clusters.max(1));
         // Who a cluster has become part of.
         let mut part_of: Vec<usize> = (0..self.num_points + self.merges.len()).collect();
@@ -133,7 +134,7 @@ impl Dendrogram {
 /// (b - a) / max(a, b), with a the mean distance from the others of its own cluster and b the
 /// smallest mean distance from those of another (Rousseeuw, 1987). Between -1 and 1; a point alone
 /// counts 0. None unless there are 2 clusters and fewer than points.
-pub(crate) fn silhouette(distances: &Distances, clusters: &[usize]) -> Option<f64> {
+pub fn silhouette(distances: &Distances, clusters: &[usize]) -> Option<f64> {
     let num_clusters = clusters.iter().max()? + 1;
     if num_clusters < 2 || num_clusters >= clusters.len() {
         return None;

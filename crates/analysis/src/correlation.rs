@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use crate::functions::{dot, is_constant, sum_over};
+use crate::kernels::{dot, is_constant, sum_over};
 
 /// How many series are held against how many at a time: two blocks of 512 values each stay in a
 /// core's second cache.
@@ -12,7 +12,7 @@ const BLOCK: usize = 32;
 /// Series of one length, each moved and scaled to a mean of 0 and a length of 1, so that the dot
 /// product of two is Pearson's correlation of them.
 #[derive(Debug, Default)]
-pub(crate) struct Standardized {
+pub struct Standardized {
     length: usize,
     series: Vec<Series>,
 }
@@ -26,7 +26,7 @@ struct Series {
 
 impl Standardized {
     /// Adds a series, of the length of those before.
-    pub(crate) fn push(&mut self, series: &[f32]) {
+    pub fn push(&mut self, series: &[f32]) {
         debug_assert!(self.series.is_empty() || self.length == series.len());
         self.length = series.len();
         let varies = series.iter().all(|value| value.is_finite()) && !is_constant(series);
@@ -40,13 +40,18 @@ impl Standardized {
         self.series.push(Series { values, varies });
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many series there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.series.len()
     }
 
     /// At most how many bytes a series of that length takes.
-    pub(crate) fn num_bytes_of(length: usize) -> usize {
+    pub fn num_bytes_of(length: usize) -> usize {
         // Their vector doubles, and both are there while it does.
         let place = 3 * size_of::<Series>();
         length
@@ -55,18 +60,18 @@ impl Standardized {
     }
 
     /// At most how many bytes [`top_pairs`](Self::top_pairs) takes.
-    pub(crate) fn num_bytes_of_top(&self, top: usize) -> usize {
+    pub fn num_bytes_of_top(&self, top: usize) -> usize {
         let each = size_of::<Ranked>() + size_of::<Pair>();
         top.min(num_pairs(self.len())).saturating_mul(each)
     }
 
     /// Whether a series can be correlated at all: it is finite and not constant.
-    pub(crate) fn varies(&self, index: usize) -> bool {
+    pub fn varies(&self, index: usize) -> bool {
         self.series[index].varies
     }
 
     /// Pearson's correlation of two series that can be correlated.
-    pub(crate) fn correlation(&self, a: usize, b: usize) -> f64 {
+    pub fn correlation(&self, a: usize, b: usize) -> f64 {
         dot(self.series(a), self.series(b)).clamp(-1.0, 1.0)
     }
 
@@ -79,7 +84,7 @@ impl Standardized {
     ///
     /// The correlations are those of a Gram matrix of which a block at a time is made, and the best
     /// pairs alone are kept.
-    pub(crate) fn top_pairs(&self, top: usize) -> Vec<Pair> {
+    pub fn top_pairs(&self, top: usize) -> Vec<Pair> {
         let top = top.min(num_pairs(self.len()));
         let mut best: BinaryHeap<Reverse<Ranked>> = BinaryHeap::with_capacity(top);
         let starts = || (0..self.len()).step_by(BLOCK);
@@ -118,18 +123,20 @@ impl Standardized {
 }
 
 /// How many pairs so many things make.
-pub(crate) fn num_pairs(len: usize) -> usize {
+pub fn num_pairs(len: usize) -> usize {
     let (len, others) = (len as u128, len.saturating_sub(1) as u128);
     usize::try_from(len * others / 2).unwrap_or(usize::MAX)
 }
 
 /// Two series by their places, the first before the second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Pair {
-    pub(crate) a: usize,
-    pub(crate) b: usize,
+pub struct Pair {
+    /// The place of the first.
+    pub a: usize,
+    /// The place of the second.
+    pub b: usize,
     /// None where one of them is constant or not finite.
-    pub(crate) correlation: Option<f64>,
+    pub correlation: Option<f64>,
 }
 
 /// A pair that is the greater the better it is.

@@ -2,7 +2,7 @@
 
 use super::super::eigen::symmetric_eigen;
 use super::super::rows::Rows;
-use crate::functions::dot;
+use crate::kernels::dot;
 
 /// The points by their first principal components, in the order of their variance; a component that
 /// does not vary is 0. The sign of each is such that the coordinate that is largest by its amount is
@@ -10,7 +10,7 @@ use crate::functions::dot;
 ///
 /// The symmetric matrix whose eigenvectors are taken is that of the smaller side: products of points
 /// or of columns.
-pub(crate) fn principal_components(points: &Rows, num_components: usize) -> Rows {
+pub fn principal_components(points: &Rows, num_components: usize) -> Rows {
     let num_points = points.len();
     let mut columns = points.transposed();
     columns.center_rows();

@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 /// Where a weight comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// An input of the network.
     Input(i32),
     /// A neuron.
@@ -19,7 +19,7 @@ pub(crate) enum Origin {
 
 /// The origins of a layer's weights, each once.
 #[derive(Debug)]
-pub(crate) struct Origins {
+pub struct Origins {
     origins: Vec<Origin>,
     /// Of each position the place of its origin; none where it is not known.
     places: Vec<Option<u32>>,
@@ -27,7 +27,7 @@ pub(crate) struct Origins {
 
 impl Origins {
     /// Those of the positions of a layer's rows.
-    pub(crate) fn new(positions: impl Iterator<Item = Option<Origin>>) -> Self {
+    pub fn new(positions: impl Iterator<Item = Option<Origin>>) -> Self {
         let mut known: HashMap<Origin, u32> = HashMap::new();
         let mut origins = Vec::new();
         let places = positions.map(|origin| {
@@ -57,30 +57,31 @@ struct Link {
 
 /// The strongest chains from the inputs to every neuron so far.
 #[derive(Debug)]
-pub(crate) struct Chains {
+pub struct Chains {
     top: usize,
     into: HashMap<i32, Vec<Link>>,
 }
 
 /// Where a chain ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct End {
-    pub(crate) neuron: i32,
+pub struct End {
+    /// The neuron that it leads to.
+    pub neuron: i32,
     /// Which of the chains into the neuron.
     rank: u32,
 }
 
 /// A chain from an input to a neuron.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Chain {
+pub struct Chain {
     /// Product of the amounts of its weights.
-    pub(crate) strength: f64,
+    pub strength: f64,
     /// Whether that of the weights themselves is negative.
-    pub(crate) is_negative: bool,
+    pub is_negative: bool,
     /// The input that it begins at.
-    pub(crate) input: i32,
+    pub input: i32,
     /// The neurons that it leads through, and to, in that order.
-    pub(crate) neurons: Vec<i32>,
+    pub neurons: Vec<i32>,
 }
 
 /// A chain that might be one of the strongest: the greatest is.
@@ -114,7 +115,7 @@ impl Eq for Candidate {}
 
 impl Chains {
     /// For the `top` strongest into each neuron.
-    pub(crate) fn new(top: usize) -> Self {
+    pub fn new(top: usize) -> Self {
         Self {
             top,
             into: HashMap::new(),
@@ -123,13 +124,13 @@ impl Chains {
 
     /// At most how many bytes [`push`](Self::push) takes of a neuron with these origins, beside the
     /// chains that it keeps.
-    pub(crate) fn num_bytes_of_push(origins: &Origins) -> usize {
+    pub fn num_bytes_of_push(origins: &Origins) -> usize {
         let of_origin = size_of::<f32>() + size_of::<Candidate>();
         origins.origins.len().saturating_mul(of_origin)
     }
 
     /// At most how many bytes the chains into a neuron with these origins take: it has at most so many.
-    pub(crate) fn num_bytes_into(&self, origins: &Origins) -> usize {
+    pub fn num_bytes_into(&self, origins: &Origins) -> usize {
         let place = 3 * size_of::<(i32, Vec<Link>)>();
         let links = self.num_links_into(origins);
         links
@@ -150,7 +151,7 @@ impl Chains {
     /// Adds a neuron after all those that it sees. Of several weights from the same origin, as a
     /// convolution's kernel has them, the one of the largest amount counts; a weight that is 0 or
     /// not finite carries nothing.
-    pub(crate) fn push(&mut self, neuron: i32, origins: &Origins, weights: &[f32]) {
+    pub fn push(&mut self, neuron: i32, origins: &Origins, weights: &[f32]) {
         let mut strongest = vec![0f32; origins.origins.len()];
         for (place, &weight) in origins.places.iter().zip(weights) {
             if let Some(place) = place
@@ -195,14 +196,14 @@ impl Chains {
     }
 
     /// At most how many bytes [`strongest`](Self::strongest) takes.
-    pub(crate) fn num_bytes_of_strongest(&self, ends: impl Iterator<Item = i32>) -> usize {
+    pub fn num_bytes_of_strongest(&self, ends: impl Iterator<Item = i32>) -> usize {
         let links = ends.map(|neuron| self.into.get(&neuron).map_or(0, Vec::len));
         let links = links.fold(0, usize::saturating_add);
         links.saturating_mul(size_of::<(f64, End)>() + size_of::<End>())
     }
 
     /// The ends of the `top` strongest chains to any of `ends`, strongest first.
-    pub(crate) fn strongest(&self, ends: impl Iterator<Item = i32> + Clone) -> Vec<End> {
+    pub fn strongest(&self, ends: impl Iterator<Item = i32> + Clone) -> Vec<End> {
         let links_into = |neuron: i32| self.into.get(&neuron).into_iter().flatten();
         let num_links = ends.clone().map(|neuron| links_into(neuron).count()).sum();
         let mut found: Vec<(f64, End)> = Vec::with_capacity(num_links);
@@ -221,7 +222,7 @@ impl Chains {
     }
 
     /// The chain to an end.
-    pub(crate) fn chain(&self, end: End) -> Chain {
+    pub fn chain(&self, end: End) -> Chain {
         let mut chain = Chain {
             strength: 1.0,
             is_negative: false,

@@ -1,7 +1,7 @@
 //! Few of many.
 
 /// At most `most` of several things, the first and the last among them, as evenly as can be.
-pub(crate) fn spread<T: Copy>(things: &[T], most: usize) -> Vec<T> {
+pub fn spread<T: Copy>(things: &[T], most: usize) -> Vec<T> {
     if things.len() <= most {
         return things.to_vec();
     }

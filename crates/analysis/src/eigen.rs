@@ -1,7 +1,7 @@
 //! Eigenvalues and eigenvectors of a symmetric matrix.
 
 use super::rows::Rows;
-use crate::functions::dot;
+use crate::kernels::dot;
 
 /// How often a step towards an eigenvalue is taken at most; a handful is usual.
 const MAX_STEPS: usize = 100;

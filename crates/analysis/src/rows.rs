@@ -2,7 +2,7 @@
 
 /// Rows of one length, one after another.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Rows {
+pub struct Rows {
     num_columns: usize,
     values: Vec<f64>,
     num_rows: usize,
@@ -10,7 +10,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// `num_rows` rows of `values`, which are theirs one after another.
-    pub(crate) fn new(num_rows: usize, num_columns: usize, values: Vec<f64>) -> Self {
+    pub fn new(num_rows: usize, num_columns: usize, values: Vec<f64>) -> Self {
         debug_assert_eq!(values.len(), num_rows * num_columns);
         Self {
             num_columns,
@@ -20,7 +20,7 @@ impl Rows {
     }
 
     /// Adds a row of the length of those before.
-    pub(crate) fn push(&mut self, row: &[f32]) {
+    pub fn push(&mut self, row: &[f32]) {
         debug_assert!(self.num_rows == 0 || self.num_columns == row.len());
         self.num_columns = row.len();
         self.num_rows += 1;
@@ -28,36 +28,42 @@ impl Rows {
     }
 
     /// The values, for whoever makes room for more of them.
-    pub(crate) fn values_mut(&mut self) -> &mut Vec<f64> {
+    pub fn values_mut(&mut self) -> &mut Vec<f64> {
         &mut self.values
     }
 
     /// How many bytes the values take.
-    pub(crate) fn num_bytes(&self) -> usize {
+    pub fn num_bytes(&self) -> usize {
         self.values.capacity() * size_of::<f64>()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.num_rows == 0
+    }
+
     /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.num_rows
     }
 
     /// How long they are.
-    pub(crate) fn num_columns(&self) -> usize {
+    pub fn num_columns(&self) -> usize {
         self.num_columns
     }
 
-    pub(crate) fn row(&self, index: usize) -> &[f64] {
+    /// The row at a place.
+    pub fn row(&self, index: usize) -> &[f64] {
         &self.values[index * self.num_columns..][..self.num_columns]
     }
 
     /// All values, row after row.
-    pub(crate) fn values(&self) -> &[f64] {
+    pub fn values(&self) -> &[f64] {
         &self.values
     }
 
     /// Takes off each row's mean.
-    pub(crate) fn center_rows(&mut self) {
+    pub fn center_rows(&mut self) {
         if self.num_columns == 0 {
             return;
         }
@@ -68,7 +74,7 @@ impl Rows {
     }
 
     /// The first `num_columns` of each row.
-    pub(crate) fn first_columns(mut self, num_columns: usize) -> Self {
+    pub fn first_columns(mut self, num_columns: usize) -> Self {
         if num_columns < self.num_columns {
             let rows = (0..self.num_rows).flat_map(|row| &self.row(row)[..num_columns]);
             self.values = rows.copied().collect();
@@ -78,7 +84,7 @@ impl Rows {
     }
 
     /// Columns as rows.
-    pub(crate) fn transposed(&self) -> Self {
+    pub fn transposed(&self) -> Self {
         let mut values = Vec::with_capacity(self.values.len());
         for column in 0..self.num_columns {
             values.extend((0..self.num_rows).map(|row| self.row(row)[column]));
