@@ -33,9 +33,9 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use criterion::Criterion;
 use futures::StreamExt as _;
-use query::{QuerySession, Run, SessionOptions};
 use report::{mebibytes, print_table};
 use sink::{Part, Sink, SinkOptions};
+use sql::{QuerySession, Run, SessionOptions};
 use trace::{
     CaptureId, Crc32c, DatasetInfo, Epoch, FORMAT_VERSION, Generation, Layer, LayerLabel, Nonce,
     PartPath, Rank, RunDir, RunInfo, Source, SourceRange, Step, Table, Topology, float_item,

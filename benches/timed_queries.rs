@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use query::output::{Format, OutputFile, TableStyle, write_rows};
-use query::{Run, SessionOptions};
 use serde_json::Value;
+use sql::output::{Format, OutputFile, TableStyle, write_rows};
+use sql::{Run, SessionOptions};
 
 #[global_allocator]
 static ALLOCATOR: query::allocator::Allocator = query::allocator::Allocator;

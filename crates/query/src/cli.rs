@@ -23,8 +23,9 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use query::output::Format;
-use query::{Epochs, QueryError, QuerySession, Run};
+use query::Epochs;
+use sql::output::Format;
+use sql::{QueryError, QuerySession, Run};
 
 use answer::{Destination, say};
 use memory::MemoryArgs;
@@ -259,7 +260,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             finish(async {
                 let rows = session.named(&name, &params).await?;
                 let rows = match wide {
-                    true => query::output::widened(rows).await?,
+                    true => sql::output::widened(rows).await?,
                     false => rows.execute_stream().await.map_err(QueryError::from)?,
                 };
                 destination.write(rows).await
@@ -324,7 +325,7 @@ fn finish(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Exit
 /// The tables and named queries of a session, a line each.
 fn table_lines(session: &QuerySession) -> String {
     let tables = session.table_names().into_iter().map(str::to_owned);
-    let queries = query::NamedQuery::all().iter();
+    let queries = sql::NamedQuery::all().iter();
     let queries = queries.map(|query| format!("{} (a named query)", query.name()));
     tables.chain(queries).map(|line| line + "\n").collect()
 }

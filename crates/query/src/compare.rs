@@ -11,11 +11,10 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
+use sql::{QueryError, QuerySession};
 use trace::{DatasetInfo, RunInfo};
 
-use crate::error::QueryError;
-use crate::layer_values::{Epochs, LayerValues, ValuesOf};
-use crate::session::QuerySession;
+use crate::layer_values::{Epochs, LayerValues, ValuesOf, layer_values};
 
 /// Two runs compared.
 #[expect(missing_debug_implementations, reason = "a stream has nothing to show")]
@@ -205,8 +204,8 @@ impl Sides {
         let [our_memory, their_memory] = &self.memory;
         our_memory.free();
         their_memory.free();
-        let ours = self.run.layer_values(of, epoch, layer, our_memory).await?;
-        let theirs = self.other.layer_values(of, epoch, layer, their_memory);
+        let ours = layer_values(&self.run, of, epoch, layer, our_memory).await?;
+        let theirs = layer_values(&self.other, of, epoch, layer, their_memory);
         let theirs = theirs.await?;
         // What is compared is centred, transposed or cut to a common length in copies.
         our_memory.try_grow(2 * our_memory.size())?;

@@ -10,11 +10,9 @@ use analysis::{
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::memory_pool::MemoryReservation;
+use sql::{NotFinite, QueryError, QuerySession};
 
-use crate::error::QueryError;
-use crate::layer_values::{Epochs, LayerValues, ValuesOf};
-use crate::not_finite::NotFinite;
-use crate::session::QuerySession;
+use crate::layer_values::{Epochs, LayerValues, ValuesOf, layer_values};
 
 /// The most neurons of a picture: what is held grows with their square.
 pub const MAX_POINTS: usize = 5_000;
@@ -184,10 +182,10 @@ impl Embedder {
         for epoch in self.epochs.by_ref() {
             let layer = self.options.layer.as_deref();
             self.memory.free();
-            let values = self.session.layer_values(of, epoch, layer, &self.memory);
+            let values = layer_values(&self.session, of, epoch, layer, &self.memory);
             let mut values = values.await?;
             if layer.is_none() {
-                let output = self.session.snapshot().topology().output_layer();
+                let output = self.session.info().layers.output_layer();
                 let output = output.map(|layer| layer.layer.as_str());
                 values.retain(|of_layer| Some(of_layer.layer.as_str()) != output);
             }

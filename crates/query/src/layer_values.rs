@@ -7,11 +7,8 @@ use arrow::array::{Array, RecordBatch};
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array, as_string_array};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
+use sql::{QueryError, QuerySession, reserve, told_missing};
 use trace::Table;
-
-use crate::error::QueryError;
-use crate::room::reserve;
-use crate::session::QuerySession;
 
 /// What is looked at of the neurons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,28 +98,6 @@ impl Epochs {
     }
 }
 
-/// Which epochs were captured, as people read it; they ascend.
-pub(crate) fn told_captured(captured: &[i32]) -> String {
-    match captured {
-        [] => "none was".to_owned(),
-        [only] => format!("only epoch {only} was"),
-        [first, .., last] => format!("{} epochs from {first} to {last} were", captured.len()),
-    }
-}
-
-/// Which epochs there are in place of one that is not, and the nearest of them; they ascend.
-pub(crate) fn told_missing(epoch: i32, there: &[i32]) -> String {
-    let after = there.partition_point(|known| *known < epoch);
-    let told = told_captured(there);
-    match (there[..after].last(), there.get(after)) {
-        (Some(before), Some(after)) => format!("{told}, the nearest are {before} and {after}"),
-        (Some(nearest), None) | (None, Some(nearest)) if there.len() > 1 => {
-            format!("{told}, the nearest is {nearest}")
-        }
-        _ => told,
-    }
-}
-
 /// The values of a layer's neurons at a capture, as far as they were recorded.
 #[derive(Debug, Default)]
 pub(crate) struct LayerValues {
@@ -133,38 +108,36 @@ pub(crate) struct LayerValues {
     pub(crate) rows: Rows,
 }
 
-impl QuerySession {
-    /// The values of an epoch's capture, of all layers or of one, in the order of the topology.
-    /// Neurons of which statistics alone were kept are left out. What is held of them is reserved of
-    /// `memory` before.
-    ///
-    /// # Errors
-    /// If they cannot be read, there is no room for them, or a layer's neurons have lists of different lengths.
-    pub(crate) async fn layer_values(
-        &self,
-        of: ValuesOf,
-        epoch: i32,
-        layer: Option<&str>,
-        memory: &MemoryReservation,
-    ) -> Result<Vec<LayerValues>, QueryError> {
-        let name = of.name();
-        let mut sql = format!(
-            "SELECT layer, neuron, unit, {name} FROM epochs_initial.{name} WHERE epoch = {epoch}"
-        );
-        if of == ValuesOf::Activations {
-            sql.push_str(" AND phase = 'eval'");
-        }
-        if let Some(layer) = layer {
-            sql.push_str(&format!(" AND layer = '{}'", layer.replace('\'', "''")));
-        }
-        sql.push_str(" ORDER BY neuron");
-        let mut batches = self.sql(&sql).await?.execute_stream().await?;
-        let mut layers = Vec::new();
-        while let Some(batch) = batches.try_next().await? {
-            append(&mut layers, &batch, of, memory)?;
-        }
-        Ok(layers)
+/// The values of an epoch's capture, of all layers or of one, in the order of the topology.
+/// Neurons of which statistics alone were kept are left out. What is held of them is reserved of
+/// `memory` before.
+///
+/// # Errors
+/// If they cannot be read, there is no room for them, or a layer's neurons have lists of different lengths.
+pub(crate) async fn layer_values(
+    session: &QuerySession,
+    of: ValuesOf,
+    epoch: i32,
+    layer: Option<&str>,
+    memory: &MemoryReservation,
+) -> Result<Vec<LayerValues>, QueryError> {
+    let name = of.name();
+    let mut sql = format!(
+        "SELECT layer, neuron, unit, {name} FROM epochs_initial.{name} WHERE epoch = {epoch}"
+    );
+    if of == ValuesOf::Activations {
+        sql.push_str(" AND phase = 'eval'");
     }
+    if let Some(layer) = layer {
+        sql.push_str(&format!(" AND layer = '{}'", layer.replace('\'', "''")));
+    }
+    sql.push_str(" ORDER BY neuron");
+    let mut batches = session.sql(&sql).await?.execute_stream().await?;
+    let mut layers = Vec::new();
+    while let Some(batch) = batches.try_next().await? {
+        append(&mut layers, &batch, of, memory)?;
+    }
+    Ok(layers)
 }
 
 fn append(

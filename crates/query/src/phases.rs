@@ -10,9 +10,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::cast::{as_float64_array, as_int32_array, as_string_array};
 use futures::TryStreamExt;
-
-use crate::error::QueryError;
-use crate::session::QuerySession;
+use sql::{QueryError, QuerySession};
 
 /// The most phases that are looked for unless told how many.
 pub const MAX_AUTO_PHASES: usize = 6;

@@ -25,15 +25,12 @@ use datafusion::common::ScalarValue;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
+use sql::{Arguments, NotFinite, Parameter, QueryError, QuerySession};
 use trace::{DerivedError, Layer, RunInfo, Table};
 
 use crate::chart::html::{self, Frame};
 use crate::chart::{BETWEEN, Chart, DrawError, Theme};
-use crate::error::QueryError;
 use crate::layer_values::ValuesOf;
-use crate::named::{Arguments, KnownRun, Parameter, check_names, parameter, value_of};
-use crate::not_finite::NotFinite;
-use crate::session::QuerySession;
 
 /// A kind of picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,7 +230,7 @@ impl PlotKind {
         };
         let declared = declared.iter();
         declared
-            .map(|text| parameter(text).expect("a test reads the parameters of all kinds"))
+            .map(|text| Parameter::parse(text).expect("a test reads the parameters of all kinds"))
             .collect()
     }
 
@@ -321,26 +318,16 @@ impl<'a> Asked<'a> {
         arguments: &Arguments,
     ) -> Result<Self, PlotError> {
         let parameters = kind.parameters();
-        check_names(kind.name(), &parameters, arguments)?;
-        let run = KnownRun {
-            snapshot: session.snapshot(),
-            initial: false,
-        };
-        let values = parameters.into_iter().map(|parameter| {
-            let given = value_of(arguments, &parameter.name);
-            let text = given.unwrap_or(&parameter.default);
-            let value = parameter.resolve(text, run)?;
-            Ok((parameter.name, value))
-        });
+        let values = session.run().resolve(kind.name(), &parameters, arguments)?;
         Ok(Self {
             kind,
             session,
-            values: values.collect::<Result<_, QueryError>>()?,
+            values,
         })
     }
 
     fn info(&self) -> &'a RunInfo {
-        self.session.snapshot().run().info()
+        self.session.info()
     }
 
     fn value(&self, name: &str) -> &ScalarValue {
@@ -537,7 +524,7 @@ impl<'a> Asked<'a> {
             None
         };
         let mut epochs: Option<(i32, i32)> = None;
-        self.session.snapshot().select(table, |epoch, of| {
+        self.session.run().has_files(table, |epoch, of| {
             if epoch >= 0 && (layer.is_none() || of.is_none() || layer == of) {
                 let (first, last) = epochs.unwrap_or((epoch, epoch));
                 epochs = Some((first.min(epoch), last.max(epoch)));
@@ -576,7 +563,7 @@ impl<'a> Asked<'a> {
 
 /// What a subtitle begins with: which run it is, and its data.
 pub(crate) fn of_run(session: &QuerySession) -> String {
-    let run = format!("run {}", session.snapshot().run().path().display());
+    let run = format!("run {}", session.run().path().display());
     match &session.info().dataset {
         Some(dataset) => format!("{run}{BETWEEN}data set {}", dataset.kind),
         None => run,

@@ -16,12 +16,11 @@ mod trained;
 
 use analysis::spread;
 use arrow::array::RecordBatch;
+use sql::{QueryError, QuerySession};
 use trace::RunInfo;
 
 use crate::chart::{BETWEEN, Chart, html::Frame};
-use crate::error::QueryError;
 use crate::plot::{self, PlotError, PlotKind};
-use crate::session::QuerySession;
 use crate::structures::StructureError;
 
 pub use page::Reload;
@@ -148,14 +147,14 @@ impl Report {
             options,
             frames: spread(&session.captured_epochs(), options.epochs),
         };
-        let path = session.snapshot().run().path();
+        let path = session.run().path();
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = path.file_name().unwrap_or(path.as_os_str());
         let curve = learned::Curve::of(&source).await?;
         let diverged = session.all_not_finite().await?;
         let mut sections = Vec::new();
         at(trained::HEADING);
-        let config = session.snapshot().config();
+        let config = session.run().config();
         sections.push(trained::section(session.info(), config));
         at(learned::HEADING);
         sections.push(learned::section(&source).await?);

@@ -17,16 +17,13 @@ use arrow::array::{
 use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
+use sql::{LINEAR_PROBE, QueryError, QuerySession, Run};
 use trace::{
     CaptureId, DerivedError, DerivedWriter, Table, UnknownNeuronError, closest, derived_rows,
     did_you_mean, read_derived,
 };
 
-use crate::error::QueryError;
-use crate::linear_probe::LINEAR_PROBE;
-use crate::session::{QuerySession, Run};
-
-pub use by_hand::LabelOptions;
+pub use by_hand::{LabelOptions, named_structure};
 
 /// The named query that finds them.
 const STRUCTURE_ONSET: &str = "structure_onset";
@@ -177,158 +174,160 @@ pub struct StructurePower {
     pub power: JointPower,
 }
 
-impl QuerySession {
-    /// Finds structures: of each class the strongest neurons that chance does not explain.
-    ///
-    /// # Errors
-    /// If the scores cannot be worked out, or an option makes no sense.
-    pub async fn find_structures(
-        &self,
-        options: &FindOptions,
-    ) -> Result<Vec<Structure>, StructureError> {
-        if options.epoch == "all" {
-            return Err(QueryError::BadParameter {
-                name: "epoch".to_owned(),
-                problem: "is \"all\", but structures are found at one epoch".to_owned(),
-            }
-            .into());
+/// Finds structures: of each class the strongest neurons that chance does not explain.
+///
+/// # Errors
+/// If the scores cannot be worked out, or an option makes no sense.
+pub async fn find_structures(
+    session: &QuerySession,
+    options: &FindOptions,
+) -> Result<Vec<Structure>, StructureError> {
+    if options.epoch == "all" {
+        return Err(QueryError::BadParameter {
+            name: "epoch".to_owned(),
+            problem: "is \"all\", but structures are found at one epoch".to_owned(),
         }
-        let class = options.class.clone().unwrap_or_else(|| "all".to_owned());
-        let mut arguments = vec![
-            ("epoch", options.epoch.clone()),
-            ("class", class),
-            ("top", options.size.to_string()),
-            ("sign", options.sign.clone()),
-            ("measure", options.measure.name().to_owned()),
-            ("permutations", options.permutations.to_string()),
-            ("half", options.half.to_string()),
-            ("seed", options.seed.to_string()),
-        ];
-        if let Some(layer) = &options.layer {
-            arguments.push(("layer", layer.clone()));
-        }
-        let arguments: Vec<(String, String)> = arguments
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        let rows = self.named(STRUCTURE_ONSET, &arguments).await?;
-        let rows = rows.collect().await.map_err(QueryError::from)?;
-        let mut found: BTreeMap<i32, Structure> = BTreeMap::new();
-        for batch in &rows {
-            let int = |name: &str| {
-                Ok::<_, QueryError>(column(STRUCTURE_ONSET, batch, name)?.as_primitive().clone())
-            };
-            let float = |name: &str| {
-                let column = cast(column(STRUCTURE_ONSET, batch, name)?, &DataType::Float64)?;
-                Ok::<_, QueryError>(column.as_primitive::<Float64Type>().clone())
-            };
-            let classes: Int32Array = int("class")?;
-            let neurons: Int32Array = int("neuron")?;
-            let first: Int32Array = int("first_epoch")?;
-            let last: Int32Array = int("last_epoch")?;
-            let (scores, p_values) = (float("score")?, float("p_value")?);
-            let layers = column(STRUCTURE_ONSET, batch, "layer")?;
-            let layers = cast(layers, &DataType::Utf8).map_err(QueryError::from)?;
-            let layers = layers.as_string::<i32>();
-            for row in 0..batch.num_rows() {
-                let class = classes.value(row);
-                let epoch = last.value(row);
-                let capture = self
-                    .snapshot()
-                    .capture_of(epoch)
-                    .ok_or(StructureError::NoCapture(epoch))?;
-                let structure = found.entry(class).or_insert_with(|| Structure {
-                    name: format!("{}{}", options.prefix, self.info().class_name(class.into())),
-                    class: Some(class),
-                    capture,
-                    neurons: Vec::new(),
-                    found: Some(FoundBy {
-                        measure: options.measure,
-                        half: options.half,
-                        seed: options.seed,
-                    }),
-                });
-                structure.neurons.push(StructureNeuron {
-                    layer: layers.value(row).to_owned(),
-                    neuron: neurons.value(row),
-                    first_epoch: first.value(row),
-                    last_epoch: epoch,
-                    score: Some(scores.value(row)),
-                    p_value: Some(p_values.value(row)),
-                });
-            }
-        }
-        Ok(found.into_values().collect())
+        .into());
     }
+    let class = options.class.clone().unwrap_or_else(|| "all".to_owned());
+    let mut arguments = vec![
+        ("epoch", options.epoch.clone()),
+        ("class", class),
+        ("top", options.size.to_string()),
+        ("sign", options.sign.clone()),
+        ("measure", options.measure.name().to_owned()),
+        ("permutations", options.permutations.to_string()),
+        ("half", options.half.to_string()),
+        ("seed", options.seed.to_string()),
+    ];
+    if let Some(layer) = &options.layer {
+        arguments.push(("layer", layer.clone()));
+    }
+    let arguments: Vec<(String, String)> = arguments
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    let rows = session.named(STRUCTURE_ONSET, &arguments).await?;
+    let rows = rows.collect().await.map_err(QueryError::from)?;
+    let mut found: BTreeMap<i32, Structure> = BTreeMap::new();
+    for batch in &rows {
+        let int = |name: &str| {
+            Ok::<_, QueryError>(column(STRUCTURE_ONSET, batch, name)?.as_primitive().clone())
+        };
+        let float = |name: &str| {
+            let column = cast(column(STRUCTURE_ONSET, batch, name)?, &DataType::Float64)?;
+            Ok::<_, QueryError>(column.as_primitive::<Float64Type>().clone())
+        };
+        let classes: Int32Array = int("class")?;
+        let neurons: Int32Array = int("neuron")?;
+        let first: Int32Array = int("first_epoch")?;
+        let last: Int32Array = int("last_epoch")?;
+        let (scores, p_values) = (float("score")?, float("p_value")?);
+        let layers = column(STRUCTURE_ONSET, batch, "layer")?;
+        let layers = cast(layers, &DataType::Utf8).map_err(QueryError::from)?;
+        let layers = layers.as_string::<i32>();
+        for row in 0..batch.num_rows() {
+            let class = classes.value(row);
+            let epoch = last.value(row);
+            let capture = session
+                .run()
+                .capture_of(epoch)
+                .ok_or(StructureError::NoCapture(epoch))?;
+            let structure = found.entry(class).or_insert_with(|| Structure {
+                name: format!(
+                    "{}{}",
+                    options.prefix,
+                    session.info().class_name(class.into())
+                ),
+                class: Some(class),
+                capture,
+                neurons: Vec::new(),
+                found: Some(FoundBy {
+                    measure: options.measure,
+                    half: options.half,
+                    seed: options.seed,
+                }),
+            });
+            structure.neurons.push(StructureNeuron {
+                layer: layers.value(row).to_owned(),
+                neuron: neurons.value(row),
+                first_epoch: first.value(row),
+                last_epoch: epoch,
+                score: Some(scores.value(row)),
+                p_value: Some(p_values.value(row)),
+            });
+        }
+    }
+    Ok(found.into_values().collect())
+}
 
-    /// How well a structure's neurons tell its class together, on the half of the samples that did not
-    /// choose them (on all, if all did), at the epoch at which they were found. None where its class
-    /// is not known, or has too few samples.
-    ///
-    /// # Errors
-    /// If there is no such structure, or its activations cannot be read.
-    pub async fn structure_power(
-        &self,
-        name: &str,
-    ) -> Result<Option<StructurePower>, StructureError> {
-        let mut found: Option<(i32, Option<i32>, Half, i64)> = None;
-        let mut neurons = Vec::new();
-        for part in read_derived(self.snapshot().run(), Table::Structures)? {
-            let of_row = names_of(&part.rows)?;
-            let classes = stored(&part.rows, "class")?.as_primitive::<Int32Type>();
-            let ids = stored(&part.rows, "neuron")?.as_primitive::<Int32Type>();
-            let seeds = stored(&part.rows, "seed")?.as_primitive::<Int64Type>();
-            let halves = cast(stored(&part.rows, "half")?, &DataType::Utf8)?;
-            let halves = halves.as_string::<i32>();
-            let of_structure =
-                (0..of_row.len()).filter(|&row| of_row.is_valid(row) && of_row.value(row) == name);
-            for row in of_structure {
-                let half = match halves.is_valid(row) {
-                    true => halves.value(row).parse().unwrap_or_default(),
-                    false => Half::All,
-                };
-                let class = classes.is_valid(row).then(|| classes.value(row));
-                let seed = seeds.iter().nth(row).flatten().unwrap_or(0);
-                found = Some((part.capture.epoch.0, class, half, seed));
-                neurons.push(ids.value(row).to_string());
-            }
+/// How well a structure's neurons tell its class together, on the half of the samples that did not
+/// choose them (on all, if all did), at the epoch at which they were found. None where its class
+/// is not known, or has too few samples.
+///
+/// # Errors
+/// If there is no such structure, or its activations cannot be read.
+pub async fn structure_power(
+    session: &QuerySession,
+    name: &str,
+) -> Result<Option<StructurePower>, StructureError> {
+    let mut found: Option<(i32, Option<i32>, Half, i64)> = None;
+    let mut neurons = Vec::new();
+    for part in read_derived(session.run().dir(), Table::Structures)? {
+        let of_row = names_of(&part.rows)?;
+        let classes = stored(&part.rows, "class")?.as_primitive::<Int32Type>();
+        let ids = stored(&part.rows, "neuron")?.as_primitive::<Int32Type>();
+        let seeds = stored(&part.rows, "seed")?.as_primitive::<Int64Type>();
+        let halves = cast(stored(&part.rows, "half")?, &DataType::Utf8)?;
+        let halves = halves.as_string::<i32>();
+        let of_structure =
+            (0..of_row.len()).filter(|&row| of_row.is_valid(row) && of_row.value(row) == name);
+        for row in of_structure {
+            let half = match halves.is_valid(row) {
+                true => halves.value(row).parse().unwrap_or_default(),
+                false => Half::All,
+            };
+            let class = classes.is_valid(row).then(|| classes.value(row));
+            let seed = seeds.iter().nth(row).flatten().unwrap_or(0);
+            found = Some((part.capture.epoch.0, class, half, seed));
+            neurons.push(ids.value(row).to_string());
         }
-        let Some((epoch, Some(class), half, seed)) = found else {
-            return Ok(None);
-        };
-        let half = half.other();
-        let arguments = [
-            ("epoch", epoch.to_string()),
-            ("class", class.to_string()),
-            ("neurons", neurons.join(",")),
-            ("half", half.to_string()),
-            ("seed", seed.to_string()),
-        ];
-        let arguments = arguments.map(|(name, value)| (name.to_owned(), value));
-        let rows = self.named(LINEAR_PROBE, &arguments).await?;
-        let rows = rows.collect().await.map_err(QueryError::from)?;
-        let Some(row) = rows.iter().find(|batch| batch.num_rows() > 0) else {
-            return Ok(None);
-        };
-        let float = |name: &str| -> Result<Option<f64>, QueryError> {
-            let column = column(LINEAR_PROBE, row, name)?;
-            let column = cast(column, &DataType::Float64)?;
-            Ok(column.as_primitive::<Float64Type>().iter().next().flatten())
-        };
-        let power = (float("auc")?, float("accuracy")?, float("majority")?);
-        let (Some(auc), Some(accuracy), Some(majority)) = power else {
-            return Ok(None);
-        };
-        Ok(Some(StructurePower {
-            epoch,
-            half,
-            power: JointPower {
-                auc,
-                accuracy,
-                majority,
-            },
-        }))
     }
+    let Some((epoch, Some(class), half, seed)) = found else {
+        return Ok(None);
+    };
+    let half = half.other();
+    let arguments = [
+        ("epoch", epoch.to_string()),
+        ("class", class.to_string()),
+        ("neurons", neurons.join(",")),
+        ("half", half.to_string()),
+        ("seed", seed.to_string()),
+    ];
+    let arguments = arguments.map(|(name, value)| (name.to_owned(), value));
+    let rows = session.named(LINEAR_PROBE, &arguments).await?;
+    let rows = rows.collect().await.map_err(QueryError::from)?;
+    let Some(row) = rows.iter().find(|batch| batch.num_rows() > 0) else {
+        return Ok(None);
+    };
+    let float = |name: &str| -> Result<Option<f64>, QueryError> {
+        let column = column(LINEAR_PROBE, row, name)?;
+        let column = cast(column, &DataType::Float64)?;
+        Ok(column.as_primitive::<Float64Type>().iter().next().flatten())
+    };
+    let power = (float("auc")?, float("accuracy")?, float("majority")?);
+    let (Some(auc), Some(accuracy), Some(majority)) = power else {
+        return Ok(None);
+    };
+    Ok(Some(StructurePower {
+        epoch,
+        half,
+        power: JointPower {
+            auc,
+            accuracy,
+            majority,
+        },
+    }))
 }
 
 /// A column of a named query's rows.
@@ -337,106 +336,104 @@ fn column<'a>(query: &str, batch: &'a RecordBatch, name: &str) -> Result<&'a Arr
     column.ok_or_else(|| QueryError::Internal(format!("{query} has no column {name}")))
 }
 
-impl Run {
-    /// Keeps structures in the run's table `structures`.
-    ///
-    /// # Errors
-    /// If one of that name is there and is not to be replaced, or the table cannot be changed; it
-    /// then is as it was.
-    pub fn keep_structures(
-        &self,
-        structures: &[Structure],
-        replace: bool,
-    ) -> Result<(), StructureError> {
-        let writer = self.structures_writer()?;
-        let parts = writer.parts()?;
-        let names: BTreeSet<&str> = structures.iter().map(|s| s.name.as_str()).collect();
-        let mut changed = Changed::default();
-        for part in &parts {
-            let of_row = names_of(&part.rows)?;
-            let taken = of_row.iter().flatten().find(|name| names.contains(name));
-            let Some(taken) = taken else { continue };
-            if !replace {
-                return Err(StructureError::Taken(taken.to_owned()));
-            }
-            let stay: BooleanArray = of_row
-                .iter()
-                .map(|name| name.map(|name| !names.contains(name)))
-                .collect();
-            changed.retired.push(part.path.clone());
-            changed.add(part.capture, filter_record_batch(&part.rows, &stay)?);
+/// Keeps structures in the run's table `structures`.
+///
+/// # Errors
+/// If one of that name is there and is not to be replaced, or the table cannot be changed; it
+/// then is as it was.
+pub fn keep_structures(
+    run: &Run,
+    structures: &[Structure],
+    replace: bool,
+) -> Result<(), StructureError> {
+    let writer = structures_writer(run)?;
+    let parts = writer.parts()?;
+    let names: BTreeSet<&str> = structures.iter().map(|s| s.name.as_str()).collect();
+    let mut changed = Changed::default();
+    for part in &parts {
+        let of_row = names_of(&part.rows)?;
+        let taken = of_row.iter().flatten().find(|name| names.contains(name));
+        let Some(taken) = taken else { continue };
+        if !replace {
+            return Err(StructureError::Taken(taken.to_owned()));
         }
-        for structure in structures {
-            changed.add(structure.capture, rows_of(structure)?);
-        }
-        changed.publish(writer)
+        let stay: BooleanArray = of_row
+            .iter()
+            .map(|name| name.map(|name| !names.contains(name)))
+            .collect();
+        changed.retired.push(part.path.clone());
+        changed.add(part.capture, filter_record_batch(&part.rows, &stay)?);
     }
-
-    /// Gives a structure another name.
-    ///
-    /// # Errors
-    /// If there is none of the name, there is one of the other, or the table cannot be changed; it
-    /// then is as it was.
-    pub fn label_structure(&self, name: &str, label: &str) -> Result<(), StructureError> {
-        let writer = self.structures_writer()?;
-        let parts = writer.parts()?;
-        let mut known = BTreeSet::new();
-        let mut changed = Changed::default();
-        for part in &parts {
-            let of_row = names_of(&part.rows)?;
-            known.extend(of_row.iter().flatten().map(str::to_owned));
-            if !of_row.iter().flatten().any(|of_row| of_row == name) {
-                continue;
-            }
-            let renamed = of_row.iter().map(|of_row| match of_row {
-                Some(of_row) if of_row == name => Some(label),
-                other => other,
-            });
-            let renamed: StringArray = renamed.collect();
-            let schema = part.rows.schema();
-            let mut columns = part.rows.columns().to_vec();
-            columns[schema.index_of("name")?] = Arc::new(renamed);
-            changed.retired.push(part.path.clone());
-            changed.add(part.capture, RecordBatch::try_new(schema, columns)?);
-        }
-        if !known.contains(name) {
-            return Err(unknown(name, &known));
-        }
-        if known.contains(label) {
-            return Err(StructureError::Taken(label.to_owned()));
-        }
-        changed.publish(writer)
+    for structure in structures {
+        changed.add(structure.capture, rows_of(structure)?);
     }
+    changed.publish(writer)
+}
 
-    fn structures_writer(&self) -> Result<DerivedWriter, StructureError> {
-        if !self.has_commits() {
-            return Err(StructureError::NoCommits);
+/// Gives a structure another name.
+///
+/// # Errors
+/// If there is none of the name, there is one of the other, or the table cannot be changed; it
+/// then is as it was.
+pub fn label_structure(run: &Run, name: &str, label: &str) -> Result<(), StructureError> {
+    let writer = structures_writer(run)?;
+    let parts = writer.parts()?;
+    let mut known = BTreeSet::new();
+    let mut changed = Changed::default();
+    for part in &parts {
+        let of_row = names_of(&part.rows)?;
+        known.extend(of_row.iter().flatten().map(str::to_owned));
+        if !of_row.iter().flatten().any(|of_row| of_row == name) {
+            continue;
         }
-        Ok(DerivedWriter::begin(self.dir(), Table::Structures)?)
+        let renamed = of_row.iter().map(|of_row| match of_row {
+            Some(of_row) if of_row == name => Some(label),
+            other => other,
+        });
+        let renamed: StringArray = renamed.collect();
+        let schema = part.rows.schema();
+        let mut columns = part.rows.columns().to_vec();
+        columns[schema.index_of("name")?] = Arc::new(renamed);
+        changed.retired.push(part.path.clone());
+        changed.add(part.capture, RecordBatch::try_new(schema, columns)?);
     }
-
-    /// The names of all structures.
-    ///
-    /// # Errors
-    /// If the table cannot be read.
-    pub fn structure_names(&self) -> Result<BTreeSet<String>, StructureError> {
-        let mut names = BTreeSet::new();
-        for part in read_derived(self.dir(), Table::Structures)? {
-            names.extend(names_of(&part.rows)?.iter().flatten().map(str::to_owned));
-        }
-        Ok(names)
+    if !known.contains(name) {
+        return Err(unknown(name, &known));
     }
+    if known.contains(label) {
+        return Err(StructureError::Taken(label.to_owned()));
+    }
+    changed.publish(writer)
+}
 
-    /// Makes sure that there is a structure.
-    ///
-    /// # Errors
-    /// If there is none of the name; the error names the closest.
-    pub fn require_structure(&self, name: &str) -> Result<(), StructureError> {
-        let names = self.structure_names()?;
-        match names.contains(name) {
-            true => Ok(()),
-            false => Err(unknown(name, &names)),
-        }
+fn structures_writer(run: &Run) -> Result<DerivedWriter, StructureError> {
+    if !run.has_commits() {
+        return Err(StructureError::NoCommits);
+    }
+    Ok(DerivedWriter::begin(run.dir(), Table::Structures)?)
+}
+
+/// The names of all structures.
+///
+/// # Errors
+/// If the table cannot be read.
+pub fn structure_names(run: &Run) -> Result<BTreeSet<String>, StructureError> {
+    let mut names = BTreeSet::new();
+    for part in read_derived(run.dir(), Table::Structures)? {
+        names.extend(names_of(&part.rows)?.iter().flatten().map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// Makes sure that there is a structure.
+///
+/// # Errors
+/// If there is none of the name; the error names the closest.
+pub fn require_structure(run: &Run, name: &str) -> Result<(), StructureError> {
+    let names = structure_names(run)?;
+    match names.contains(name) {
+        true => Ok(()),
+        false => Err(unknown(name, &names)),
     }
 }
 

@@ -15,8 +15,9 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::datatypes::DataType;
+use query::PlotKind;
 use query::chart::{Cells, Chart, Content, Edge, Line, PointGroup, Ticks};
-use query::{PlotKind, QuerySession, Run, SessionOptions};
+use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use trace::{
     CaptureId, Epoch, Group, Publisher, Rank, RunInfo, Step, Table, Topology, derived_rows,

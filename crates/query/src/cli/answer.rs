@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::interrupt::exit_on_ctrl_c;
 use datafusion::execution::SendableRecordBatchStream;
-use query::output::{Format, OutputFile, TableStyle, Written, write_rows};
+use sql::output::{Format, OutputFile, TableStyle, Written, write_rows};
 use trace::printable;
 
 /// Where the rows of a query go, and how.

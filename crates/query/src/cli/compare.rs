@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use query::{Epochs, SessionOptions};
+use query::Epochs;
+use sql::SessionOptions;
 
 use super::answer::{Destination, say};
 use super::{finish, open};

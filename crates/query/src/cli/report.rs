@@ -10,8 +10,9 @@ use anyhow::Context;
 use clap::Args;
 use futures::future::{Either, select};
 use query::chart::Theme;
-use query::output::OutputFile;
-use query::{Reload, Report, ReportOptions, Run};
+use query::{Reload, Report, ReportOptions};
+use sql::Run;
+use sql::output::OutputFile;
 use tokio::task::JoinSet;
 
 use super::answer::say;

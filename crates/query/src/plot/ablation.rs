@@ -230,7 +230,7 @@ fn drawn(asked: &Asked<'_>, rows: Vec<Row>, metric: &str, wanted: &str, chosen: 
 
 /// All figures, in the order in which they were committed.
 fn figures(asked: &Asked<'_>) -> Result<Vec<Figure>, PlotError> {
-    let run = asked.session.snapshot().run();
+    let run = asked.session.run().dir();
     let parts = read_derived(run, Table::Ablations)?;
     let of_part = parts
         .iter()

@@ -165,13 +165,7 @@ pub(super) async fn profiles(
     let rows = asked.named("structure_scores", &arguments).await?;
     let (neurons, classes) = (integers(&rows, "neuron"), integers(&rows, "class"));
     if neurons.is_empty() {
-        let has = |table| {
-            !asked
-                .session
-                .snapshot()
-                .select(table, |_, _| true)
-                .is_empty()
-        };
+        let has = |table| asked.session.run().has_files(table, |_, _| true);
         let has_classes = has(Table::Classifications) && !asked.info().class_names.is_empty();
         return Err(match has(Table::Activations) && !has_classes {
             true => {

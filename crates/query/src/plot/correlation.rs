@@ -1,12 +1,12 @@
 //! Which neurons of a layer respond alike.
 
 use analysis::{Dendrogram, Distances, Linkage, Standardized, num_pairs};
+use sql::QueryError;
 use trace::Table;
 
 use super::rows::{integers, lists};
 use super::{Asked, PlotError, bins};
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
-use crate::error::QueryError;
 
 pub(super) const PARAMETERS: &[&str] = &[
     "epoch Int32{<epoch>,first,last} = last: the epoch",

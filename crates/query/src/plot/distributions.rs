@@ -3,12 +3,12 @@
 use analysis::spread;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
+use sql::QueryError;
 use trace::{Layer, Table};
 
 use super::rows::{floats, integers, lists};
 use super::{Asked, PlotError};
 use crate::chart::{Axis, Chart, Content, Panel, Ridge};
-use crate::error::QueryError;
 
 pub(super) const PARAMETERS: &[&str] = &[
     "layer Utf8{<layer>,first,last} = first: the layer",

@@ -72,10 +72,10 @@ pub(super) async fn film(
             "`recorder train --record activations --activations raw` records them",
         ),
     };
-    let recorded = asked.session.snapshot().select(table, |of_epoch, of| {
+    let is_recorded = asked.session.run().has_files(table, |of_epoch, of| {
         epochs.contains(&of_epoch) && (layer.is_none() || layer == of)
     });
-    if recorded.is_empty() {
+    if !is_recorded {
         return Err(asked.nothing_of(table, of.name(), remedy));
     }
     let optional_count = |name: &str| match asked.number(name) {

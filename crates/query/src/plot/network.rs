@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::functions::expr_fn::abs;
 use datafusion::prelude::col;
+use sql::QueryError;
 use trace::{Layer, Table};
 
 use super::rows::{floats, integers};
 use super::{Asked, PlotError, collected};
 use crate::chart::{Axis, Chart, Content, Edge, Graph, Node, Panel};
-use crate::error::QueryError;
 
 pub(super) const PARAMETERS: &[&str] = &[
     "epoch Int32{<epoch>,first,last} = last: the epoch",

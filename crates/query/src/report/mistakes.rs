@@ -1,11 +1,11 @@
 //! Whether its neurons tell when it is wrong.
 
 use arrow::array::RecordBatch;
+use sql::MAX_NEURONS;
 use trace::Layer;
 
 use super::{Part, Result, Section, Source, counted, or_missing};
 use crate::chart::number;
-use crate::linear_probe::MAX_NEURONS;
 use crate::plot::rows::{floats, integers, texts};
 
 pub(super) const HEADING: &str = "Do its neurons tell when it is wrong?";

@@ -12,6 +12,7 @@ use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks, numbe
 use crate::plot::PlotKind;
 use crate::plot::association::CHANCE;
 use crate::plot::rows::{floats, integers, texts};
+use crate::structures::structure_power;
 
 pub(super) const HEADING: &str = "Which neurons became what, and when";
 
@@ -312,7 +313,7 @@ async fn structures(source: &Source<'_>) -> Result<Vec<Part>> {
             rows.iter().filter_map(|&row| values[row]).reduce(pick)
         };
         // None of neurons without activations, or of too many.
-        let power = match source.session.structure_power(name).await {
+        let power = match structure_power(source.session, name).await {
             Ok(power) => power,
             Err(error) => refused(error.into()).map(|_| None)?,
         };

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use serde_json::Value;
+use sql::NotFinite;
 use trace::{DatasetInfo, Layer, RunInfo};
 
 use super::learned::Curve;
 use super::{Part, Section, Source, counted, grouped, listed};
 use crate::chart::number;
-use crate::not_finite::NotFinite;
 
 pub(super) const HEADING: &str = "What was trained";
 
