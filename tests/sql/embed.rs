@@ -2,11 +2,11 @@
 
 use analysis::Linkage;
 use anyhow::{Context, Result};
-use query::{
+use sql::QuerySession;
+use studies::{
     EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, LayerPhases, ValuesOf, phase_rows,
     phases,
 };
-use sql::QuerySession;
 
 use super::session;
 

@@ -23,9 +23,9 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use query::Epochs;
 use sql::output::Format;
 use sql::{QueryError, QuerySession, Run};
+use studies::Epochs;
 
 use answer::{Destination, say};
 use memory::MemoryArgs;

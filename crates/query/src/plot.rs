@@ -26,11 +26,11 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use sql::{Arguments, NotFinite, Parameter, QueryError, QuerySession};
+use studies::ValuesOf;
 use trace::{DerivedError, Layer, RunInfo, Table};
 
 use crate::chart::html::{self, Frame};
 use crate::chart::{BETWEEN, Chart, DrawError, Theme};
-use crate::layer_values::ValuesOf;
 
 /// A kind of picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,11 +17,11 @@ mod trained;
 use analysis::spread;
 use arrow::array::RecordBatch;
 use sql::{QueryError, QuerySession};
+use studies::StructureError;
 use trace::RunInfo;
 
 use crate::chart::{BETWEEN, Chart, html::Frame};
 use crate::plot::{self, PlotError, PlotKind};
-use crate::structures::StructureError;
 
 pub use page::Reload;
 

@@ -9,8 +9,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use datafusion::common::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
-use query::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, ValuesOf};
 use sql::QueryError;
+use studies::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, ValuesOf};
 
 use super::answer::say;
 use super::memory::MemoryArgs;

@@ -9,8 +9,8 @@ use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
 use clap::Args;
 use datafusion::physical_plan::memory::MemoryStream;
-use query::Epochs;
 use sql::{QueryError, QuerySession};
+use studies::Epochs;
 use trace::Table;
 
 use super::answer::{Opened, say};

@@ -9,11 +9,11 @@ use analysis::{Half, Measure};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand};
 use datafusion::logical_expr::{col, lit};
-use query::{
+use sql::QueryError;
+use studies::{
     FindOptions, LabelOptions, Structure, StructureNeuron, StructurePower, find_structures,
     keep_structures, label_structure, named_structure, require_structure, structure_power,
 };
-use sql::QueryError;
 use trace::NeuronName;
 
 use super::answer::say;

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use analysis::Linkage;
+use studies::{
+    EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, NO_STRUCTURE, NOT_TRUSTED, ValuesOf,
+};
 use trace::Table;
 
 use super::association::profiles;
 use super::{Asked, PlotError};
 use crate::chart::{Axis, Chart, Content, Panel, Point, PointGroup, number};
-use crate::embed::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, NO_STRUCTURE, NOT_TRUSTED};
-use crate::layer_values::{Epochs, ValuesOf};
 
 pub(super) const PARAMETERS: &[&str] = &[
     "of Utf8{activations,weights} = activations: what neurons are compared by; activations are those of held-out \

@@ -1,10 +1,10 @@
 //! How it learned.
 
 use std::collections::BTreeMap;
+use studies::phases;
 
 use super::{Part, Result, Section, Source, counted, introduced, listed, or_missing, percent};
 use crate::chart::number;
-use crate::phases::phases;
 use crate::plot::PlotKind;
 use crate::plot::rows::{floats, integers, texts};
 

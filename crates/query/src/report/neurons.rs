@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use analysis::JointPower;
+use studies::structure_power;
 
 use super::{
     Part, Result, Section, Source, counted, introduced, or_missing, p_value, percent, refused,
@@ -12,7 +13,6 @@ use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks, numbe
 use crate::plot::PlotKind;
 use crate::plot::association::CHANCE;
 use crate::plot::rows::{floats, integers, texts};
-use crate::structures::structure_power;
 
 pub(super) const HEADING: &str = "Which neurons became what, and when";
 

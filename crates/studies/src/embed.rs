@@ -167,7 +167,7 @@ impl Embedder {
     }
 
     /// At these of the epochs alone.
-    pub(crate) fn at(mut self, epochs: &[i32]) -> Self {
+    pub fn at(mut self, epochs: &[i32]) -> Self {
         let epochs: Vec<i32> = self.epochs.filter(|epoch| epochs.contains(epoch)).collect();
         self.epochs = epochs.into_iter();
         self
@@ -563,7 +563,7 @@ impl Embedding {
     }
 
     /// What the picture is worth, its figures written by `number`.
-    pub(crate) fn findings(&self, number: impl Fn(f64) -> String) -> Vec<String> {
+    pub fn findings(&self, number: impl Fn(f64) -> String) -> Vec<String> {
         let num_neurons = self.neurons.len();
         let mut words = vec![match self.num_passed_over {
             0 => format!("{num_neurons} neurons"),

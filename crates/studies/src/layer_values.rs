@@ -32,7 +32,7 @@ impl ValuesOf {
     }
 
     /// The tables that say whether they are finite: activations come of weights.
-    pub(crate) fn tables(self) -> &'static [Table] {
+    pub fn tables(self) -> &'static [Table] {
         match self {
             Self::Weights => &[Table::Weights],
             Self::Activations => &[Table::Activations, Table::Weights],
