@@ -1,4 +1,8 @@
 //! The command line: what was asked for, and how a process ends.
+#![expect(
+    clippy::print_stderr,
+    reason = "a command line tool tells people what happened on stderr"
+)]
 
 mod answer;
 mod compare;
@@ -188,7 +192,8 @@ fn usage_error(message: String) -> ! {
         .exit()
 }
 
-pub(crate) fn main() -> ExitCode {
+/// Does what the command line asks for; errors and notes go to stderr.
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     init_tracing(cli.verbose);
     let done = run(cli.command);

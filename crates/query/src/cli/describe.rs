@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
-use query::PlotKind;
+use pictures::PlotKind;
 use sql::{Column, Definition, DefinitionKind, Found, Parameter, QueryError};
 
 /// What `query list` lists.

@@ -15,8 +15,8 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::datatypes::DataType;
-use query::PlotKind;
-use query::chart::{Cells, Chart, Content, Edge, Line, PointGroup, Ticks};
+use pictures::PlotKind;
+use pictures::chart::{Cells, Chart, Content, Edge, Line, PointGroup, Ticks};
 use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use trace::{
@@ -133,7 +133,7 @@ fn activations(step: i64, lists: &[Vec<f32>]) -> Vec<ArrayRef> {
 
 /// What ECharts is told of the only panel of a chart's page.
 fn option(chart: &Chart) -> serde_json::Value {
-    let page = query::chart::html::page(chart, query::chart::Theme::Light);
+    let page = pictures::chart::html::page(chart, pictures::chart::Theme::Light);
     let (_, rest) = page
         .split_once("<script type=\"application/json\">")
         .unwrap();
@@ -274,7 +274,7 @@ async fn an_association_is_a_correlation_unless_chance_goes_as_far() {
     assert_eq!(cells(&drawn).values, [[None, None]]);
     assert!(
         drawn
-            .svg(query::chart::Theme::Light)
+            .svg(pictures::chart::Theme::Light)
             .contains(">n_0</text>")
     );
 }
@@ -504,7 +504,7 @@ async fn neurons_that_respond_alike_are_beside_each_other_and_have_the_colour_of
     assert_eq!(drawn["xAxis"]["name"], "t-SNE 1");
     assert_eq!(drawn["legend"]["data"], serde_json::json!(clusters));
     assert_eq!(drawn["series"][2]["data"][1]["text"], "n_9");
-    let svg = chart.svg(query::chart::Theme::Light);
+    let svg = chart.svg(pictures::chart::Theme::Light);
     for text in ["t-SNE 2", "cluster 2 (2)", "n_9"] {
         assert!(svg.contains(&format!(">{text}</text>")), "{text}");
     }
