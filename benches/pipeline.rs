@@ -14,8 +14,8 @@ use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, ListArray, Re
 use arrow::buffer::OffsetBuffer;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crossbeam_channel::bounded;
-use query::{NamedQuery, QuerySession, Run, SessionOptions};
 use sink::{ByteBudget, CHANNEL_PARTS, Part, Sink, SinkOptions, encode_part};
+use sql::{NamedQuery, QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use trace::{

@@ -15,6 +15,8 @@
 //! Without `--bench`, as `cargo test` runs it, the runs are small.
 #![allow(clippy::print_stdout, reason = "a program: results on stdout")]
 
+#[path = "../crates/query/src/allocator.rs"]
+mod allocator;
 #[expect(dead_code, reason = "side_by_side uses the rest")]
 #[path = "support/report.rs"]
 mod report;
@@ -24,6 +26,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use analysis::{KeyedRng, Membership, Scorer};
 use anyhow::{Context, Result, ensure};
 use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch,
@@ -32,13 +35,12 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use criterion::Criterion;
 use futures::StreamExt as _;
-use query::analysis::{Membership, Scorer};
-use query::{QuerySession, Run, SessionOptions};
 use report::{mebibytes, print_table};
 use sink::{Part, Sink, SinkOptions};
+use sql::{QuerySession, Run, SessionOptions};
 use trace::{
-    CaptureId, Crc32c, DatasetInfo, Epoch, FORMAT_VERSION, Generation, KeyedRng, Layer, LayerLabel,
-    Nonce, PartPath, Rank, RunDir, RunInfo, Source, SourceRange, Step, Table, Topology, float_item,
+    CaptureId, Crc32c, DatasetInfo, Epoch, FORMAT_VERSION, Generation, Layer, LayerLabel, Nonce,
+    PartPath, Rank, RunDir, RunInfo, Source, SourceRange, Step, Table, Topology, float_item,
     float_list,
 };
 
@@ -47,7 +49,7 @@ const CLASSES: usize = 10;
 
 /// The queries of a program of ours have its allocator, of which each process has one.
 #[global_allocator]
-static ALLOCATOR: query::allocator::Allocator = query::allocator::Allocator;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// The first argument of the process whose memory is measured.
 const MEASURE_MEMORY: &str = "measure-memory";
@@ -105,7 +107,7 @@ impl Size {
 }
 
 fn main() -> Result<()> {
-    query::allocator::keep_freed_memory();
+    allocator::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [first, run] = &arguments[..]
         && first == MEASURE_MEMORY

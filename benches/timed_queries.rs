@@ -5,24 +5,27 @@
 //! the file to write or null for rows in memory, and prints the seconds it took.
 #![allow(clippy::print_stdout, reason = "a program: results on stdout")]
 
+#[path = "../crates/query/src/allocator.rs"]
+mod allocator;
+
 use std::io::BufRead;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use query::output::{Format, OutputFile, TableStyle, write_rows};
-use query::{Run, SessionOptions};
 use serde_json::Value;
+use sql::output::{Format, OutputFile, TableStyle, write_rows};
+use sql::{Run, SessionOptions};
 
 #[global_allocator]
-static ALLOCATOR: query::allocator::Allocator = query::allocator::Allocator;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> Result<()> {
     let Some(run) = std::env::args_os().nth(1).filter(|arg| arg != "--bench") else {
         println!("does what it is asked on stdin; run the benchmark side_by_side instead");
         return Ok(());
     };
-    query::allocator::keep_freed_memory();
+    allocator::keep_freed_memory();
     for line in std::io::stdin().lock().lines() {
         let asked: Value = serde_json::from_str(&line?)?;
         let query = asked["query"].as_str().context("a line names a query")?;

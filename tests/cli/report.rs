@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use query::chart::{
+use pictures::chart::{
     Axis, Cells, Chart, ColourScale, Content, Line, Panel, Point, PointGroup, Theme, Ticks, html,
 };
 use rustix::process::{Pid, Signal, kill_process};

@@ -217,7 +217,7 @@ fn with_extension(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 async fn the_query_tables_have_the_documented_columns() -> Result<()> {
     let document = Document::read("query-tables.md")?;
     let (_dir, run) = record()?;
-    let session = query::Run::open(run.path())?.session(query::SessionOptions::default())?;
+    let session = sql::Run::open(run.path())?.session(sql::SessionOptions::default())?;
     for table in ["layers", "neurons", "commits"] {
         let rows = session.sql(&format!("SELECT * FROM {table}")).await?;
         assert_eq!(

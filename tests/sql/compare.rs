@@ -4,7 +4,8 @@ use anyhow::Result;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use futures::TryStreamExt;
-use query::{Comparison, Epochs, QueryError, compare};
+use sql::QueryError;
+use studies::{Comparison, Epochs, compare};
 
 use super::{irregular, session};
 

@@ -8,7 +8,7 @@ use arrow::array::{
     ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
 };
 use arrow::datatypes::DataType;
-use query::{QuerySession, Run, SessionOptions};
+use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use trace::{CaptureId, DerivedWriter, Epoch, Step, Table, derived_rows, publish_derived};
 

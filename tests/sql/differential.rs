@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use query::{QuerySession, Run, SessionOptions};
+use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 
 use queries::{Compared, Kind, Queries, Query, Source};

@@ -1,9 +1,11 @@
 //! Pictures, clusters and phases of the tiny run.
 
+use analysis::Linkage;
 use anyhow::{Context, Result};
-use query::{
-    EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, LayerPhases, Linkage, QuerySession,
-    ValuesOf, phase_rows, phases,
+use sql::QuerySession;
+use studies::{
+    EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, LayerPhases, ValuesOf, phase_rows,
+    phases,
 };
 
 use super::session;

@@ -13,7 +13,7 @@ use arrow::array::{
     RecordBatch, StringArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use query::{QueryError, QuerySession, Run, SessionOptions};
+use sql::{QueryError, QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use trace::{
     CaptureId, Epoch, Group, Layer, LayerLabel, Publisher, Rank, RunDir, RunInfo, Source,

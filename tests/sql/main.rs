@@ -22,7 +22,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Float32Type;
-use query::{QuerySession, Run, SessionOptions};
+use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use trace::{CaptureId, Epoch, Group, Publisher, Rank, Step, Table};
@@ -153,7 +153,7 @@ slt![
 
 #[test]
 fn every_named_query_has_a_file() {
-    for query in query::NamedQuery::all() {
+    for query in sql::NamedQuery::all() {
         let file = slt_dir().join(query.name()).with_extension("slt");
         assert!(file.is_file(), "{} is missing", file.display());
     }
@@ -162,13 +162,13 @@ fn every_named_query_has_a_file() {
 #[tokio::test]
 async fn named_queries_return_the_columns_that_they_declare() -> Result<()> {
     let (_dir, session) = session()?;
-    for query in query::NamedQuery::all() {
+    for query in sql::NamedQuery::all() {
         let rows = session.named(query.name(), &[]).await?;
         let planned: Vec<(String, String)> = rows
             .schema()
             .fields()
             .iter()
-            .map(|field| (field.name().clone(), query::type_name(field.data_type())))
+            .map(|field| (field.name().clone(), sql::type_name(field.data_type())))
             .collect();
         let declared: Vec<(String, String)> = query
             .columns()
@@ -180,7 +180,7 @@ async fn named_queries_return_the_columns_that_they_declare() -> Result<()> {
         for batch in rows.collect().await? {
             let schema = batch.schema();
             let fields = schema.fields().iter();
-            let types: Vec<String> = fields.map(|f| query::type_name(f.data_type())).collect();
+            let types: Vec<String> = fields.map(|f| sql::type_name(f.data_type())).collect();
             let declared: Vec<&str> = declared.iter().map(|(_, t)| t.as_str()).collect();
             assert_eq!(types, declared, "{}", query.name());
         }
@@ -258,9 +258,9 @@ async fn too_little_memory_is_told_apart_from_a_mistake() -> Result<()> {
         .collect()
         .await
         .map(|_| ())
-        .map_err(query::QueryError::from);
+        .map_err(sql::QueryError::from);
     assert!(
-        matches!(error, Err(query::QueryError::Resources(_))),
+        matches!(error, Err(sql::QueryError::Resources(_))),
         "{error:?}"
     );
     Ok(())

@@ -24,7 +24,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, StringArray, new_null_array,
 };
 use arrow::datatypes::DataType;
-use query::{QueryError, QuerySession, Run, SessionOptions};
+use sql::{QueryError, QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use trace::{
     CaptureId, Epoch, Group, Layer, LayerLabel, Publisher, Rank, RunDir, RunInfo, Source,

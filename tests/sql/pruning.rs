@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use arrow::array::AsArray;
-use query::{QueryError, QuerySession, SessionOptions};
+use sql::{QueryError, QuerySession, SessionOptions};
 use tempfile::TempDir;
 
 use super::{session, session_with};

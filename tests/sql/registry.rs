@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use arrow::array::AsArray;
-use query::{Definition, DefinitionKind, FunctionKind, QuerySession, type_name};
+use sql::{Definition, DefinitionKind, FunctionKind, QuerySession, type_name};
 
 use super::session;
 

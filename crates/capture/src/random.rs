@@ -5,7 +5,8 @@
 //! comes from here instead: a number depends on the run's seed, its purpose, epoch and step, and
 //! on nothing that happened before, recording included (ARCHITECTURE.md, invariant 1).
 
-use trace::{Epoch, KeyedRng};
+use analysis::KeyedRng;
+use trace::Epoch;
 
 /// What random numbers are for; each purpose has a stream of its own.
 ///

@@ -1,14 +1,14 @@
 //! The memory allocator of programs that run queries.
 //!
 //! A query reads thousands of small files on all cores, so it allocates often, and it frees what
-//! it allocated a moment later. A program chooses its allocator once, in its binary: the library
-//! offers this one, and does not impose it.
+//! it allocated a moment later. A program chooses its allocator once, in its binary: the libraries
+//! impose none.
 
 use libmimalloc_sys::mi_option_t;
 pub use mimalloc::MiMalloc as Allocator;
 
 /// `mi_option_purge_delay` of `mimalloc.h`, which the crate has no name for.
-const PURGE_DELAY: mi_option_t = 15;
+pub(crate) const PURGE_DELAY: mi_option_t = 15;
 
 /// Keeps memory that was freed, instead of giving it back to the system after a second: the next
 /// query needs as much again, and getting it page by page is a fifth of a short one.
@@ -19,20 +19,4 @@ const PURGE_DELAY: mi_option_t = 15;
 pub fn keep_freed_memory() {
     // SAFETY: it stores a number in a table of options; the option exists.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The option is known by its default alone, a second: a new version may number them anew.
-    #[test]
-    #[expect(unsafe_code, reason = "as above")]
-    fn the_option_is_the_one_that_is_meant() {
-        // SAFETY: it reads a number from a table of options; the option exists.
-        let delay = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
-        assert_eq!(delay(), 1000);
-        keep_freed_memory();
-        assert_eq!(delay(), -1);
-    }
 }

@@ -1,4 +1,8 @@
 //! The command line: what was asked for, and how a process ends.
+#![expect(
+    clippy::print_stderr,
+    reason = "a command line tool tells people what happened on stderr"
+)]
 
 mod answer;
 mod compare;
@@ -24,8 +28,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use console::{Console, start_logging};
-use query::output::Format;
-use query::{Epochs, QueryError, QuerySession, Run};
+use sql::output::Format;
+use sql::{QueryError, QuerySession, Run};
+use studies::Epochs;
 
 use answer::{Destination, say};
 use memory::MemoryArgs;
@@ -188,7 +193,8 @@ fn usage_error(message: String) -> ! {
         .exit()
 }
 
-pub(crate) fn main() -> ExitCode {
+/// Does what the command line asks for; errors and notes go to stderr.
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::default();
     start_logging(cli.verbose, &console);
@@ -241,7 +247,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             finish(async {
                 let rows = session.named(&name, &params).await?;
                 let rows = match wide {
-                    true => query::output::widened(rows).await?,
+                    true => sql::output::widened(rows).await?,
                     false => rows.execute_stream().await.map_err(QueryError::from)?,
                 };
                 destination.write(rows).await
@@ -306,7 +312,7 @@ fn finish(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Exit
 /// The tables and named queries of a session, a line each.
 fn table_lines(session: &QuerySession) -> String {
     let tables = session.table_names().into_iter().map(str::to_owned);
-    let queries = query::NamedQuery::all().iter();
+    let queries = sql::NamedQuery::all().iter();
     let queries = queries.map(|query| format!("{} (a named query)", query.name()));
     tables.chain(queries).map(|line| line + "\n").collect()
 }

@@ -1,17 +1,16 @@
-//! `query`: SQL over a run. What it does is in the library; this is its command line.
-#![expect(
-    clippy::print_stderr,
-    reason = "a command line tool tells people what happened on stderr"
-)]
+//! `query`: SQL over a run. What it does is in the library; this chooses its memory allocator.
 
-mod cli;
+mod allocator;
 
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: query::allocator::Allocator = query::allocator::Allocator;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
-    query::allocator::keep_freed_memory();
-    cli::main()
+    allocator::keep_freed_memory();
+    query::main()
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,9 @@ mod tallies;
 
 use std::path::PathBuf;
 
+use analysis::Half;
 use burn::tensor::backend::ExecutionError;
-use trace::{CaptureId, DerivedError, Half, Nonce, RunDir};
+use trace::{CaptureId, DerivedError, Nonce, RunDir};
 
 use crate::dataset::DataPlace;
 use crate::device::{DeviceChoice, ParseDeviceError, ResolvedDevice, on_device};

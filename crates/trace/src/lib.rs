@@ -25,14 +25,12 @@ mod derived;
 mod durable;
 mod encode;
 mod fault;
-mod halves;
 mod history;
 mod id;
 mod part;
 mod part_file;
 mod part_reader;
 mod publish;
-mod random;
 mod rollup;
 mod run;
 mod staging;
@@ -55,7 +53,6 @@ pub use encode::{
     EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
     encode_part,
 };
-pub use halves::{Half, ParseHalfError};
 pub use history::ReadCommitsError;
 pub use id::{
     Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
@@ -66,7 +63,6 @@ pub use part_reader::{PartReader, PartRows};
 pub use publish::{
     Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
 };
-pub use random::KeyedRng;
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use run::{
     COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::interrupt::exit_on_ctrl_c;
 use console::Console;
 use datafusion::execution::SendableRecordBatchStream;
-use query::output::{Format, OutputFile, TableStyle, Written, write_rows};
+use sql::output::{Format, OutputFile, TableStyle, Written, write_rows};
 
 /// Where the rows of a query go, and how.
 pub(super) enum Destination {

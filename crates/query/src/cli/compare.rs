@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use query::{Epochs, SessionOptions};
+use sql::SessionOptions;
+use studies::Epochs;
 
 use super::answer::{Destination, say};
 use super::{finish, open};
@@ -19,7 +20,7 @@ pub(super) fn run(
     let run = open(run)?.session(options.clone())?;
     let other = open(other)?.session(options)?;
     finish(async {
-        let comparison = query::compare(run, other, epochs, layer)?;
+        let comparison = studies::compare(run, other, epochs, layer)?;
         for note in &comparison.notes {
             say!("note: {note}");
         }

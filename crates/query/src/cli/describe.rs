@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
-use query::{Column, Definition, DefinitionKind, Found, Parameter, PlotKind, QueryError};
+use pictures::PlotKind;
+use sql::{Column, Definition, DefinitionKind, Found, Parameter, QueryError};
 
 /// What `query list` lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

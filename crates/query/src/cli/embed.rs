@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use analysis::Linkage;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use datafusion::common::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
-use query::{
-    EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, Linkage, QueryError, ValuesOf,
-};
+use sql::QueryError;
+use studies::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, ValuesOf};
 
 use super::answer::say;
 use super::memory::MemoryArgs;

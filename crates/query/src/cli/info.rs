@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use query::{Grid, Part, Run, Section};
+use pictures::{Grid, Part, Section};
+use sql::Run;
 
 use super::{answer, open};
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use bytesize::ByteSize;
 use clap::Args;
-use query::SessionOptions;
+use sql::SessionOptions;
 
 #[derive(Args)]
 pub(super) struct MemoryArgs {

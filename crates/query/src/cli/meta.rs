@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use analysis::{MetaModelError, NUM_FOLDS};
 use anyhow::bail;
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
 use clap::Args;
 use datafusion::physical_plan::memory::MemoryStream;
-use query::analysis::{MetaModelError, NUM_FOLDS};
-use query::{Epochs, QueryError, QuerySession};
+use sql::{QueryError, QuerySession};
+use studies::Epochs;
 use trace::Table;
 
 use super::answer::{Opened, say};

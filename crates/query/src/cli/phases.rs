@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
-use query::{phase_rows, phases};
+use studies::{phase_rows, phases};
 
 use super::answer::say;
 use super::memory::MemoryArgs;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use query::chart::{DEFAULT_SCALE, MAX_SCALE, Theme};
-use query::output::OutputFile;
-use query::{Picture, PlotKind};
+use pictures::chart::{DEFAULT_SCALE, MAX_SCALE, Theme};
+use pictures::{Picture, PlotKind};
+use sql::output::OutputFile;
 
 use super::answer::say;
 use super::interrupt::exit_on_ctrl_c;

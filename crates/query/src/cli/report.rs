@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use futures::future::{Either, select};
-use query::chart::Theme;
-use query::output::OutputFile;
-use query::{Reload, Report, ReportOptions, Run};
+use pictures::chart::Theme;
+use pictures::{Reload, Report, ReportOptions};
+use sql::Run;
+use sql::output::OutputFile;
 use tokio::task::JoinSet;
 
 use super::answer::say;

@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use futures::future::{Either, select};
-use query::output::Format;
-use query::{QueryError, QuerySession, Run, SessionOptions};
 use rustyline::error::ReadlineError;
+use sql::output::Format;
+use sql::{QueryError, QuerySession, Run, SessionOptions};
 
 use super::answer::{is_closed_pipe, say};
 use super::interrupt::{Stop, exit_on_ctrl_c};

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use analysis::{Half, Measure};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand};
 use datafusion::logical_expr::{col, lit};
-use query::analysis::Measure;
-use query::{FindOptions, LabelOptions, QueryError, Structure, StructureNeuron, StructurePower};
-use trace::Half;
+use sql::QueryError;
+use studies::{
+    FindOptions, LabelOptions, Structure, StructureNeuron, StructurePower, find_structures,
+    keep_structures, label_structure, named_structure, require_structure, structure_power,
+};
 use words::NeuronName;
 
 use super::answer::say;
@@ -181,14 +184,14 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
             const SHOW: &str = "SELECT name, class, layer, neuron, first_epoch, last_epoch, score,
                 p_value, measure, half, seed FROM structures ORDER BY abs(score) DESC, neuron";
             let opened = open(&run)?;
-            opened.require_structure(&name)?;
+            require_structure(&opened, &name)?;
             let destination = output.destination().open()?;
             let session = opened.session(memory.session_options())?;
             finish(async {
                 let rows = session.sql(SHOW).await?;
                 let rows = rows.filter(col("name").eq(lit(name.as_str())));
                 let rows = rows.map_err(QueryError::from)?;
-                let power = session.structure_power(&name).await;
+                let power = structure_power(&session, &name).await;
                 destination
                     .write(rows.execute_stream().await.map_err(QueryError::from)?)
                     .await?;
@@ -209,19 +212,22 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
 fn label(args: LabelArgs) -> anyhow::Result<ExitCode> {
     let run = open(&args.run)?;
     if let Some(label) = args.label {
-        run.label_structure(&args.name, &label)?;
+        label_structure(&run, &args.name, &label)?;
         say!("{} is {label} now", args.name);
         return Ok(ExitCode::SUCCESS);
     }
     let epochs = args.epochs.unwrap_or_default();
-    let structure = run.named_structure(&LabelOptions {
-        name: args.name,
-        neurons: args.neurons,
-        class: args.class,
-        first_epoch: epochs.first,
-        last_epoch: epochs.last,
-    })?;
-    run.keep_structures(std::slice::from_ref(&structure), args.force)?;
+    let structure = named_structure(
+        &run,
+        &LabelOptions {
+            name: args.name,
+            neurons: args.neurons,
+            class: args.class,
+            first_epoch: epochs.first,
+            last_epoch: epochs.last,
+        },
+    )?;
+    keep_structures(&run, std::slice::from_ref(&structure), args.force)?;
     answer::print(&line(&structure))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -242,13 +248,13 @@ fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
         prefix: args.prefix,
     };
     finish(async {
-        let found = session.find_structures(&options).await?;
+        let found = find_structures(&session, &options).await?;
         if found.is_empty() {
             say!("no neuron goes with a class more than chance explains");
             return Ok(());
         }
         if !args.dry_run {
-            run.keep_structures(&found, args.force)?;
+            keep_structures(&run, &found, args.force)?;
         }
         answer::print(&found.iter().map(line).collect::<String>())?;
         if !args.dry_run {

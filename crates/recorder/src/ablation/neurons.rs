@@ -1,8 +1,9 @@
 //! Which neurons are silenced, and what is known of them.
 
+use analysis::Half;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use trace::{DerivedError, Epoch, Half, RunDir, Table, Topology, read_derived};
+use trace::{DerivedError, Epoch, RunDir, Table, Topology, read_derived};
 use words::{NeuronName, UnknownNeuronError, closest, did_you_mean, told_neurons};
 
 /// What is to be silenced.

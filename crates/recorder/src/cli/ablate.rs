@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use analysis::Half;
 use anyhow::{Context as _, Result};
 use capture::cli::{ChosenEpoch, EPOCH_HELP};
 use clap::{Args, ValueEnum};
@@ -13,7 +14,7 @@ use recorder::{
     AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Predicted,
     SampleGroup, Silencing, ablate,
 };
-use trace::{Half, RunDir};
+use trace::RunDir;
 use words::NeuronName;
 
 use super::place::PlaceArgs;

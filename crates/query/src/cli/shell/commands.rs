@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use query::output::Format;
-use query::{QueryError, type_name};
+use sql::output::Format;
+use sql::{QueryError, type_name};
 
 use super::output::Output;
 use super::{Next, Question, Shell, arguments};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use query::{Definition, DefinitionKind, QuerySession};
+use sql::{Definition, DefinitionKind, QuerySession};
 
 use super::commands::{COMMANDS, text_formats};
 

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use query::QuerySession;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
+use sql::QuerySession;
 
 use super::completion::{Names, Wanted};
 use super::{highlight, history};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use datafusion::execution::SendableRecordBatchStream;
-use query::output::{Format, TableStyle, write_rows};
+use sql::output::{Format, TableStyle, write_rows};
 
 use super::commands::formats;
 use crate::cli::answer::{note_nonfinite, say, to_stdout};

@@ -1,0 +1,320 @@
+//! The files of a run at one moment, as a query sees them.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use trace::{
+    CaptureId, Catalog, Crc32c, Epoch, Links, OpenRunError, PartPath, ReadCommitsError, RunDir,
+    Step, Table, Topology, visit_files,
+};
+use words::{closest, did_you_mean};
+
+use crate::run::error::QueryError;
+use crate::run::scope::{Captures, Scope};
+
+/// Why a run could not be opened for queries.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no run, or it cannot be understood.
+    #[error(transparent)]
+    Run(#[from] OpenRunError),
+    /// Its commits cannot be read or trusted.
+    #[error(transparent)]
+    Commits(#[from] ReadCommitsError),
+    /// A copy without commits could not be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// A run, and which files belonged to it when it was looked at.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    run: RunDir,
+    files: Files,
+    /// Step of the last committed capture of each epoch.
+    last_steps: OnceLock<HashMap<i32, i64>>,
+}
+
+#[derive(Debug)]
+enum Files {
+    Committed(Box<Catalog>),
+    /// What a directory without `commits/` was found to hold.
+    Listed(Vec<(PartPath, String, u64)>),
+}
+
+/// One file of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TraceFile<'a> {
+    pub(crate) epoch: i32,
+    pub(crate) layer: Option<&'a str>,
+    pub(crate) step: Option<i64>,
+    pub(crate) path: &'a str,
+    pub(crate) bytes: u64,
+    /// Known where the file is committed.
+    pub(crate) rows: Option<u64>,
+    pub(crate) crc32c: Option<Crc32c>,
+}
+
+impl Snapshot {
+    pub(crate) fn load(run: RunDir) -> Result<Self, OpenError> {
+        let files = if run.commits_dir().is_dir() {
+            Files::Committed(Box::new(Catalog::load(&run)?))
+        } else {
+            Files::Listed(list(run.path()).map_err(|source| OpenError::List {
+                path: run.path().to_owned(),
+                source,
+            })?)
+        };
+        Ok(Self {
+            run,
+            files,
+            last_steps: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn run(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// How the run was recorded, as its newest session was told: it may have been trained for longer
+    /// than `run.json` says.
+    pub(crate) fn config(&self) -> &serde_json::Value {
+        let newest = self.catalog().and_then(|catalog| catalog.sessions().last());
+        newest.map_or(&self.run.info().config, |session| &session.config)
+    }
+
+    pub(crate) fn topology(&self) -> &Topology {
+        &self.run.info().layers
+    }
+
+    /// The commits; none where the directory has none.
+    pub(crate) fn catalog(&self) -> Option<&Catalog> {
+        match &self.files {
+            Files::Committed(catalog) => Some(catalog),
+            Files::Listed(_) => None,
+        }
+    }
+
+    pub(crate) fn num_files(&self) -> usize {
+        match &self.files {
+            Files::Committed(catalog) => catalog.num_files(),
+            Files::Listed(files) => files.len(),
+        }
+    }
+
+    pub(crate) fn file(&self, index: usize) -> TraceFile<'_> {
+        match &self.files {
+            Files::Committed(catalog) => {
+                let file = catalog.file(index);
+                TraceFile {
+                    epoch: file.epoch,
+                    layer: file.layer,
+                    step: file.step(),
+                    path: file.path,
+                    bytes: file.bytes,
+                    rows: Some(file.rows),
+                    crc32c: Some(file.crc32c),
+                }
+            }
+            Files::Listed(files) => {
+                let (part, path, bytes) = &files[index];
+                TraceFile {
+                    epoch: part.epoch.0,
+                    layer: part.layer.as_ref().map(|layer| layer.as_str()),
+                    step: Some(part.step.0),
+                    path,
+                    bytes: *bytes,
+                    rows: None,
+                    crc32c: None,
+                }
+            }
+        }
+    }
+
+    /// The indices of a table's files in a partition that `keep` accepts.
+    pub(crate) fn select(
+        &self,
+        table: Table,
+        mut keep: impl FnMut(i32, Option<&str>) -> bool,
+    ) -> Vec<usize> {
+        match &self.files {
+            Files::Committed(catalog) => catalog.select(table.name(), keep),
+            Files::Listed(files) => (0..files.len())
+                .filter(|&i| {
+                    let part = &files[i].0;
+                    let layer = part.layer.as_ref().map(|layer| layer.as_str());
+                    part.table == table && keep(part.epoch.0, layer)
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether a file's rows are among the captures of `scope`.
+    pub(crate) fn shows(&self, scope: Scope, table: Table, index: usize) -> bool {
+        let file = self.file(index);
+        if !scope.initial && file.epoch < 0 {
+            return false;
+        }
+        if scope.captures == Captures::All || !table.is_of_captures() {
+            return true;
+        }
+        file.step == self.last_steps().get(&file.epoch).copied()
+    }
+
+    fn last_steps(&self) -> &HashMap<i32, i64> {
+        self.last_steps.get_or_init(|| {
+            let captured = (0..self.num_files()).filter_map(|i| {
+                let file = self.file(i);
+                let is_captured = self.is_captured(i);
+                file.step
+                    .filter(|_| is_captured)
+                    .map(|step| (file.epoch, step))
+            });
+            match &self.files {
+                // In the order of the commits; what was retired has no files any more.
+                Files::Committed(catalog) => {
+                    let captured: HashSet<_> = captured.collect();
+                    let ids = catalog.captures().iter();
+                    ids.map(|capture| (capture.id.epoch.0, capture.id.step.0))
+                        .filter(|capture| captured.contains(capture))
+                        .collect()
+                }
+                Files::Listed(_) => {
+                    let mut last = HashMap::new();
+                    for (epoch, step) in captured {
+                        let highest = last.entry(epoch).or_insert(step);
+                        *highest = step.max(*highest);
+                    }
+                    last
+                }
+            }
+        })
+    }
+
+    /// Whether a capture consists of a file and others, see [`Table::is_of_captures`].
+    fn is_captured(&self, index: usize) -> bool {
+        let path = self.file(index).path;
+        let table = path.split_once('/').map_or(path, |(table, _)| table);
+        // A later version of the format may have more tables.
+        table.parse().map_or(true, Table::is_of_captures)
+    }
+
+    /// An epoch's capture: the last one that was committed.
+    pub(crate) fn capture_of(&self, epoch: i32) -> Option<CaptureId> {
+        let step = self.last_steps().get(&epoch)?;
+        Some(CaptureId {
+            epoch: Epoch(epoch),
+            step: Step(*step),
+        })
+    }
+
+    /// The first and the last epoch that was captured, or of which there are metrics at least. The
+    /// untrained network aside.
+    pub(crate) fn epochs(&self) -> Option<(i32, i32)> {
+        let captured = self.last_steps().keys().copied();
+        first_and_last(captured).or_else(|| first_and_last(self.epochs_of_files()))
+    }
+
+    /// The epoch of each file, of whatever table.
+    pub(crate) fn epochs_of_files(&self) -> impl Iterator<Item = i32> + '_ {
+        (0..self.num_files()).map(|index| self.file(index).epoch)
+    }
+
+    /// The epochs that were captured, in order, the untrained network aside.
+    pub(crate) fn captured_epochs(&self) -> Vec<i32> {
+        let captured = self.last_steps().keys().copied();
+        let mut captured: Vec<i32> = captured.filter(|epoch| *epoch >= 0).collect();
+        captured.sort_unstable();
+        captured
+    }
+
+    /// The name of the layer that a word stands for: a layer's own, `first` or `last`.
+    pub(crate) fn known_layer(&self, word: &str) -> Result<&str, QueryError> {
+        let layers = self.topology().layers();
+        let names = || layers.iter().map(|layer| layer.layer.as_str());
+        let found = names().find(|name| *name == word).or_else(|| match word {
+            "first" => names().next(),
+            "last" => names().next_back(),
+            _ => None,
+        });
+        found.ok_or_else(|| {
+            let suggested = did_you_mean(closest(word, names()));
+            let names: Vec<&str> = names().collect();
+            QueryError::BadParameter {
+                name: "layer".to_owned(),
+                problem: format!(
+                    "is {word:?}, which is no layer of this run{suggested} (layers: {})",
+                    names.join(", ")
+                ),
+            }
+        })
+    }
+
+    /// The largest fan-in among the layers whose weights were recorded.
+    pub(crate) fn recorded_width(&self) -> u32 {
+        let mut recorded = HashSet::new();
+        self.select(Table::Weights, |_, layer| {
+            recorded.extend(
+                layer
+                    .filter(|name| !recorded.contains(*name))
+                    .map(str::to_owned),
+            );
+            false
+        });
+        let layers = self.topology().layers().iter();
+        let recorded = layers.filter(|layer| recorded.contains(layer.layer.as_str()));
+        recorded.map(|layer| layer.fan_in).max().unwrap_or(0)
+    }
+
+    /// Whether nothing was committed yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.num_files() == 0
+    }
+}
+
+fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {
+    epochs
+        .filter(|epoch| *epoch >= 0)
+        .fold(None, |found, epoch| match found {
+            None => Some((epoch, epoch)),
+            Some((first, last)) => Some((epoch.min(first), epoch.max(last))),
+        })
+}
+
+/// The part files below a run's directory, by its tables' directories.
+fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
+    let mut files = Vec::new();
+    for table in Table::shown() {
+        if !run.join(table.name()).is_dir() {
+            continue;
+        }
+        let visited = visit_files(
+            run,
+            Path::new(table.name()),
+            Links::Follow,
+            &mut |path, bytes| {
+                let segments: Option<Vec<&str>> = path.iter().map(|s| s.to_str()).collect();
+                let Some(Ok(part)) = segments.map(|s| s.join("/").parse::<PartPath>()) else {
+                    let path = run.join(path);
+                    tracing::warn!(path = %path.display(), "left out: its name is no part file's");
+                    return;
+                };
+                let spelled = part.to_string();
+                files.push((part, spelled, bytes));
+            },
+        );
+        visited.map_err(|error| error.source)?;
+    }
+    files.sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
+    Ok(files)
+}
+
+/// A snapshot that tables share.
+pub(crate) type SharedSnapshot = Arc<Snapshot>;

@@ -1,0 +1,129 @@
+//! Which files a filter on the partition columns leaves, before anything is made for a file.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::Schema;
+use datafusion::catalog::Session;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, Volatility};
+use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
+
+use crate::run::snapshot::Snapshot;
+
+/// Whether a filter speaks of nothing but partition columns, so that it holds for all rows of a
+/// file or for none.
+pub(crate) fn is_partition_filter(table: Table, filter: &Expr) -> bool {
+    let is_partition =
+        |name: &str| name == EPOCH_COLUMN || (table.has_layer() && name == LAYER_COLUMN);
+    let mut decidable = true;
+    filter
+        .apply(|expr| {
+            decidable &= match expr {
+                Expr::Column(column) => is_partition(&column.name),
+                Expr::ScalarFunction(call) => {
+                    call.func.signature().volatility == Volatility::Immutable
+                }
+                Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::Placeholder(_)
+                | Expr::Unnest(_)
+                | Expr::GroupingSet(_) => false,
+                _ => true,
+            };
+            Ok(match decidable {
+                true => TreeNodeRecursion::Continue,
+                false => TreeNodeRecursion::Stop,
+            })
+        })
+        .expect("the closure returns no error");
+    decidable
+}
+
+/// Those of `filters` that decide about whole layers.
+pub(super) fn layer_filters(filters: &[Expr]) -> Vec<Expr> {
+    let is_of_layer = |filter: &&Expr| {
+        let columns = filter.column_refs();
+        columns.iter().all(|column| column.name == LAYER_COLUMN)
+    };
+    filters.iter().filter(is_of_layer).cloned().collect()
+}
+
+/// Those of `filters` that decide about whole files.
+pub(super) fn partition_filters(table: Table, filters: &[Expr]) -> Vec<Expr> {
+    let decides = |filter: &&Expr| is_partition_filter(table, filter);
+    filters.iter().filter(decides).cloned().collect()
+}
+
+/// The files of the partitions for which all `filters` hold.
+///
+/// The filters are evaluated as DataFusion evaluates them on rows, once over all partitions, so
+/// that whatever can be written prunes: `=`, `IN`, `BETWEEN`, `LIKE`, `OR`.
+pub(super) fn select(
+    state: &dyn Session,
+    snapshot: &Snapshot,
+    table: Table,
+    filters: &[Expr],
+) -> Result<Vec<usize>> {
+    let Some(filter) = conjunction(filters.to_vec()) else {
+        return Ok(snapshot.select(table, |_, _| true));
+    };
+    let mut seen: HashMap<String, HashSet<i32>> = HashMap::new();
+    let mut epochs = Vec::new();
+    let mut layers = Vec::new();
+    snapshot.select(table, |epoch, layer| {
+        let layer = layer.unwrap_or_default();
+        // A run has many more files than partitions: nothing is copied for one that was seen.
+        if !seen.get(layer).is_some_and(|seen| seen.contains(&epoch)) {
+            seen.entry(layer.to_owned()).or_default().insert(epoch);
+            epochs.push(epoch);
+            layers.push(layer.to_owned());
+        }
+        false
+    });
+
+    let schema = Arc::new(Schema::new(table.partition_fields()));
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(epochs.clone()))];
+    if table.has_layer() {
+        columns.push(Arc::new(StringArray::from(layers.clone())));
+    }
+    let partitions = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let filter = unqualified(filter)?;
+    let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema)?)?;
+    let holds = filter
+        .evaluate(&partitions)?
+        .into_array(partitions.num_rows())?;
+    let holds = as_boolean_array(&holds)?;
+
+    let kept: HashSet<(i32, &str)> = epochs
+        .iter()
+        .zip(&layers)
+        .zip(holds)
+        .filter(|(_, holds)| *holds == Some(true))
+        .map(|((epoch, layer), _)| (*epoch, layer.as_str()))
+        .collect();
+    Ok(snapshot.select(table, |epoch, layer| {
+        kept.contains(&(epoch, layer.unwrap_or_default()))
+    }))
+}
+
+/// The filter without the name or alias that the query gave the table.
+pub(super) fn unqualified(filter: Expr) -> Result<Expr> {
+    let transformed = filter.transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) if column.relation.is_some() => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+            }
+            expr => Transformed::no(expr),
+        })
+    })?;
+    Ok(transformed.data)
+}

@@ -1,0 +1,130 @@
+//! `connections()`: one row a weight, with the input or neuron that it comes from.
+//!
+//! What SQL would need an `unnest` and a join for is a walk over the flat values of the lists: the
+//! topology says where each position of a layer's rows comes from.
+
+mod exec;
+mod sources;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use trace::Table;
+
+use crate::exec::step::{StepExec, pushdown, shown};
+use crate::run::snapshot::SharedSnapshot;
+use crate::scan::TraceTable;
+use crate::tables::call::{Call, RunFunction};
+use exec::TakeApart;
+pub(crate) use sources::{LayerSources, Sources};
+
+/// Name of the table function.
+pub(crate) const CONNECTIONS: &str = "connections";
+
+/// The columns of `weights` that a connection repeats, in order.
+const REPEATED: [&str; 5] = ["epoch", "layer", "step", "rank", "neuron"];
+/// The list that is taken apart.
+const LIST: &str = "weights";
+
+fn schema() -> SchemaRef {
+    let field = |name: &str, data_type, nullable| Field::new(name, data_type, nullable);
+    Arc::new(Schema::new(vec![
+        field("epoch", DataType::Int32, false),
+        field("layer", DataType::Utf8, false),
+        field("step", DataType::Int64, false),
+        field("rank", DataType::Int32, false),
+        field("neuron", DataType::Int32, false),
+        field("position", DataType::Int32, false),
+        field("source", DataType::Utf8, true),
+        field("source_input", DataType::Int32, true),
+        field("source_neuron", DataType::Int32, true),
+        field("weight", DataType::Float32, false),
+    ]))
+}
+
+/// The table function `connections()`.
+#[derive(Debug)]
+pub(crate) struct ConnectionsFunction {
+    snapshot: SharedSnapshot,
+}
+
+impl ConnectionsFunction {
+    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
+        Self { snapshot }
+    }
+}
+
+impl RunFunction for ConnectionsFunction {
+    fn name(&self) -> &'static str {
+        CONNECTIONS
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
+        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, call.scope());
+        Ok(Arc::new(Connections {
+            sources: Arc::new(Sources::new(self.snapshot.topology())),
+            weights,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Connections {
+    weights: TraceTable,
+    sources: Arc<Sources>,
+}
+
+/// Whether a filter can be evaluated before a row is taken apart.
+fn is_of_neuron(filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    columns
+        .iter()
+        .all(|column| REPEATED.contains(&column.name.as_str()))
+}
+
+#[async_trait]
+impl TableProvider for Connections {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let exact = TableProviderFilterPushDown::Exact;
+        Ok(pushdown(filters, is_of_neuron, exact))
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns: Vec<&str> = REPEATED.into_iter().chain([LIST]).collect();
+        let input = self.weights.filtered(state, &columns, filters).await?;
+        let step = TakeApart {
+            sources: Arc::clone(&self.sources),
+            projection: shown(projection, &schema()),
+        };
+        Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
+    }
+}
+
+#[cfg(test)]
+mod tests;
