@@ -1,8 +1,10 @@
 //! The network is rebuilt from its trace, or what is missing for that is named.
 
+use burn::backend::Flex;
 use capture::{WeightDetail, export};
 
 use super::*;
+use crate::session::evaluation::evaluate;
 
 #[test]
 fn an_epoch_is_rebuilt_from_the_trace_alone() {
@@ -39,16 +41,28 @@ fn an_epoch_is_rebuilt_from_the_trace_alone() {
 
 #[test]
 fn a_replay_notices_a_row_that_is_not_the_networks() {
-    // Epoch 1's weights under epoch 0's name: the trace is whole, and says what never happened.
+    // What a network makes of the samples, beside its weights an epoch later: the trace is whole, and
+    // says what never happened.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
-    final_parameters(&options(&path, Some(EVERYTHING)));
-    let weights = |epoch: u32, step: u32| {
-        path.join(format!(
-            "weights/epoch={epoch}/layer=L_output/step-{step}-r0-g0.parquet"
-        ))
-    };
-    std::fs::copy(weights(1, 48), weights(0, 24)).unwrap();
+    let options = options(&path, Some(EVERYTHING));
+    let resolution = options.device.resolve().unwrap();
+    let cancel = CancelToken::default();
+    let mut session =
+        Session::<Autodiff<Flex>>::try_new(&options, &resolution, Default::default(), &cancel)
+            .unwrap();
+    let mut recording = session.start_recording(EVERYTHING).unwrap();
+    session.trainer.run_epoch(Epoch(0)).unwrap();
+    let (model, step) = (session.trainer.model(), session.trainer.step());
+    let loss = session.trainer.model_config().loss;
+    let evaluated = evaluate(&session.held_out, &model, loss, Some(&mut recording));
+    let (classifications, _) = evaluated.unwrap();
+    session.trainer.run_epoch(Epoch(1)).unwrap();
+    let (_, mut recorder) = recording;
+    recorder.classified(classifications);
+    let later = session.trainer.model();
+    recorder.capture_inner(&later, 0, step.0).unwrap();
+    recorder.finish().unwrap();
     let report = replay(
         &RunDir::open(&path).unwrap(),
         CaptureChoice::epoch(Epoch(0)),
