@@ -29,10 +29,6 @@ mod run;
 mod scan;
 mod session;
 mod tables;
-#[cfg(test)]
-#[path = "../../../tests/sql/tiny.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod tiny;
 
 pub use catalog::registry::{Definition, DefinitionKind, Found};
 pub use exec::room::reserve;
@@ -48,6 +44,6 @@ pub use run::error::QueryError;
 pub use run::scope::{Captures, Scope};
 pub use run::snapshot::OpenError;
 pub use scan::SHARED_BYTES;
-pub use trace::{BadFileError, WHOLE_FILE_BYTES};
 pub use session::{MAX_DEPTH, NotFinite, QuerySession, Run, SessionOptions};
 pub use tables::linear_probe::{LINEAR_PROBE, MAX_NEURONS};
+pub use trace::{BadFileError, WHOLE_FILE_BYTES};

@@ -2,7 +2,7 @@ use arrow::array::Int64Array;
 
 use super::*;
 use crate::tables::call::SQL_FUNCTIONS;
-use crate::tiny;
+use fixtures::tiny;
 
 /// What a query counts, in a session that is not ours.
 async fn counted(context: &SessionContext, sql: &str) -> i64 {

@@ -21,7 +21,6 @@ use crate::tables::linear_probe::LinearProbeFunction;
 use crate::tables::meta_model::MetaModelFunction;
 use crate::tables::strongest_paths::StrongestPathsFunction;
 use crate::tables::structure_scores::StructureScoresFunction;
-use crate::tiny;
 use crate::{Run, SessionOptions};
 
 const WIDTH: wide::Width = wide::Width {
