@@ -48,6 +48,6 @@ pub use run::error::QueryError;
 pub use run::scope::{Captures, Scope};
 pub use run::snapshot::OpenError;
 pub use scan::SHARED_BYTES;
-pub use trace::{BadFileError, WHOLE_FILE_BYTES};
 pub use session::{MAX_DEPTH, NotFinite, QuerySession, Run, SessionOptions};
 pub use tables::linear_probe::{LINEAR_PROBE, MAX_NEURONS};
+pub use trace::{BadFileError, WHOLE_FILE_BYTES};

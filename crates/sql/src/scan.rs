@@ -24,7 +24,6 @@ use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
 
 pub(crate) use files::TableFiles;
-pub(crate) use plan::RUN_STORE;
 pub(crate) use prune::is_partition_filter;
 pub use shared::SHARED_BYTES;
 pub(crate) use shared::ShareScans;

@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result};
 
-pub(super) use trace::PartFile;
 use trace::BadFileError;
+pub(super) use trace::PartFile;
 
 /// Reads some columns of a table's part files.
 #[derive(Debug, Clone)]
