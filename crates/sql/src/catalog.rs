@@ -21,7 +21,8 @@ use crate::named::{Defaults, NamedQuery, NamedQueryCalls, StateFunctions};
 use crate::run::error::QueryError;
 use crate::run::scope::Scope;
 use crate::run::snapshot::{SharedSnapshot, Snapshot};
-use crate::tables::call::{SQL_FUNCTIONS, SqlFunction, run_function};
+use crate::tables::call::SqlFunction;
+use crate::tables::functions::{SQL_FUNCTIONS, run_function};
 use crate::tables::{FACTS, recorded_table, table};
 
 /// Makes a run known to a session of somebody else's, under the name of a catalogue, with the rules that
@@ -73,9 +74,10 @@ fn register_names(
     name: &str,
 ) -> Result<(), QueryError> {
     register_scalars(context, snapshot);
-    for function in SQL_FUNCTIONS {
-        if let Some(known) = run_function(function, snapshot) {
-            context.register_udtf(function, Arc::new(SqlFunction(known)));
+    for name in SQL_FUNCTIONS {
+        if let Some(function) = run_function(name) {
+            let snapshot = Arc::clone(snapshot);
+            context.register_udtf(name, Arc::new(SqlFunction { function, snapshot }));
         }
     }
     let calls = NamedQueryCalls::new(Arc::clone(snapshot), name);

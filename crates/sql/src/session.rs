@@ -28,10 +28,10 @@ use crate::named::{
     Arguments, Defaults, KnownRun, NamedQuery, Parameter, StateFunctions, resolved,
 };
 use crate::run::batch::batch_rows;
-use crate::run::error::QueryError;
+use crate::run::error::{OpenError, QueryError};
 use crate::run::scope::{CATALOG, Scope};
-use crate::run::snapshot::{OpenError, SharedSnapshot, Snapshot};
-use crate::tables::call::is_run_function;
+use crate::run::snapshot::{SharedSnapshot, Snapshot};
+use crate::tables::functions::is_run_function;
 use crate::tables::{FACTS, recorded_table};
 
 pub use not_finite::NotFinite;

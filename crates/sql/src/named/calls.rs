@@ -24,7 +24,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::{Defaults, NamedQuery};
 use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
-use crate::tables::call::SQL_FUNCTIONS;
+use crate::tables::functions::SQL_FUNCTIONS;
 
 /// Plans calls of named queries over a run, in whichever session it is registered with.
 #[derive(Debug)]

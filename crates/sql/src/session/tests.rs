@@ -6,7 +6,7 @@ use datafusion::prelude::CsvReadOptions;
 use object_store::ObjectStoreExt;
 
 use super::*;
-use crate::tables::call::SQL_FUNCTIONS;
+use crate::tables::functions::SQL_FUNCTIONS;
 use crate::tiny;
 
 /// What a query counts, in a session that is not ours.
