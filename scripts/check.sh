@@ -36,6 +36,7 @@ for example in cnn transformer learner; do
     step "${CARGO_TARGET_DIR:-target}/debug/examples/$example" "$run/$example"
 done
 step cargo run "${features[@]}" --locked --bin sink -- verify "$run/learner"
+step "${CARGO_TARGET_DIR:-target}/debug/examples/own_datafusion" "$run/digits"
 
 step cargo test --workspace "${features[@]}" --doc --locked
 # Every benchmark once, to see that it works.

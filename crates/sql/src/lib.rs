@@ -40,9 +40,8 @@ pub use named::{
 };
 pub use run::batch::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS};
 pub use run::captured::{told_captured, told_missing};
-pub use run::error::QueryError;
+pub use run::error::{OpenError, QueryError};
 pub use run::scope::{Captures, Scope};
-pub use run::snapshot::OpenError;
 pub use scan::SHARED_BYTES;
 pub use session::{MAX_DEPTH, NotFinite, QuerySession, Run, SessionOptions};
 pub use tables::linear_probe::{LINEAR_PROBE, MAX_NEURONS};

@@ -5,6 +5,7 @@ mod plan;
 mod prune;
 mod reader;
 mod shared;
+mod sharing;
 mod source;
 
 use std::collections::HashSet;
@@ -24,10 +25,9 @@ use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
 
 pub(crate) use files::TableFiles;
-pub(crate) use plan::RUN_STORE;
 pub(crate) use prune::is_partition_filter;
 pub use shared::SHARED_BYTES;
-pub(crate) use shared::ShareScans;
+pub(crate) use sharing::ShareScans;
 
 /// One table of a run, restricted to the captures of a [`Scope`].
 ///

@@ -8,30 +8,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use datafusion::catalog::CatalogProvider;
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use trace::{CaptureId, RunDir, RunInfo, Table};
 
-use crate::catalog::register;
 use crate::catalog::registry::show_functions;
 use crate::catalog::suggest::{Known, explain};
+use crate::catalog::{register, register_alone, unattached};
 use crate::exec::rules::physical_optimizer_rules;
 use crate::named::{
     Arguments, Defaults, KnownRun, NamedQuery, Parameter, StateFunctions, resolved,
 };
 use crate::run::batch::batch_rows;
-use crate::run::error::QueryError;
+use crate::run::error::{OpenError, QueryError};
 use crate::run::scope::{CATALOG, Scope};
-use crate::run::snapshot::{OpenError, SharedSnapshot, Snapshot};
-use crate::tables::call::is_run_function;
+use crate::run::snapshot::{SharedSnapshot, Snapshot};
+use crate::tables::functions::is_run_function;
 use crate::tables::{FACTS, recorded_table};
 
 pub use not_finite::NotFinite;
@@ -172,14 +172,24 @@ impl Run {
         self.snapshot.run().is_being_recorded()
     }
 
-    /// Makes the run known to a session of somebody else's: its tables in the catalogue `run`, list
-    /// functions, `connections()` and `successive_weights()`, and calls of named queries, as
-    /// `structure_scores(layer => 'L_input')`. The session knows one run at a time.
+    /// Makes the run known to a session of somebody else's. Its tables are in a catalogue of that name,
+    /// as `run.public.weights`. List functions, `connections()` and `successive_weights()` are there by
+    /// their own names, as are calls of named queries, as `structure_scores(layer => 'L_input')`. Rules
+    /// of the physical optimizer, which leave lists where they are, come to those of the session.
+    ///
+    /// Several runs have several names. What has no catalogue before its name is that of the run which
+    /// was registered last. Statements that the session has prepared before are to be prepared anew.
     ///
     /// # Errors
     /// If the run's directory is gone.
-    pub fn register(&self, context: &SessionContext) -> Result<(), QueryError> {
-        register(context, &self.snapshot)
+    pub fn register(&self, context: &SessionContext, name: &str) -> Result<(), QueryError> {
+        register(context, &self.snapshot, name)
+    }
+
+    /// The run's tables and named queries, for whoever wants nothing else: a schema for each
+    /// [`Scope`], as `public`, which has everything. It needs nothing of the session that it is put into.
+    pub fn catalog(&self) -> Arc<dyn CatalogProvider> {
+        unattached(&self.snapshot)
     }
 
     /// Makes a SQL session over the run.
@@ -238,9 +248,7 @@ impl QuerySession {
             .with_physical_optimizer_rules(physical_optimizer_rules(options.plain_plans))
             .build();
         let context = SessionContext::new_with_state(state);
-        let everything = ObjectStoreUrl::parse("file://")?;
-        context.deregister_object_store(everything.as_ref())?;
-        register(&context, &run.snapshot)?;
+        register_alone(&context, &run.snapshot, CATALOG)?;
         Ok(Self {
             context,
             run,

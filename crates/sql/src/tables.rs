@@ -6,6 +6,7 @@ mod coactivation;
 pub(crate) mod connections;
 mod facts;
 mod findings;
+pub(crate) mod functions;
 mod held_out;
 mod limits;
 pub(crate) mod linear_probe;

@@ -22,24 +22,29 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::{Defaults, NamedQuery};
-use crate::run::scope::CATALOG;
 use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
-use crate::tables::call::SQL_FUNCTIONS;
+use crate::tables::functions::SQL_FUNCTIONS;
 
 /// Plans calls of named queries over a run, in whichever session it is registered with.
 #[derive(Debug)]
 pub(crate) struct NamedQueryCalls {
     snapshot: SharedSnapshot,
+    /// The name of the run's catalogue.
+    catalog: String,
 }
 
 impl NamedQueryCalls {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
+    pub(crate) fn new(snapshot: SharedSnapshot, catalog: &str) -> Self {
+        Self {
+            snapshot,
+            catalog: catalog.to_owned(),
+        }
     }
 
     /// The named query that a call means, if it means one.
     fn called(
+        &self,
         name: &ObjectName,
         arguments: &[FunctionArg],
         context: &dyn RelationPlannerContext,
@@ -52,7 +57,7 @@ impl NamedQueryCalls {
         let name = match &idents[..] {
             [name] => name,
             [schema, name] if schema == public => name,
-            [catalog, schema, name] if catalog == CATALOG && schema == public => name,
+            [catalog, schema, name] if *catalog == self.catalog && schema == public => name,
             _ => return None,
         };
         // `connections()` is the function that the query of that name is made of: it takes no
@@ -97,8 +102,8 @@ impl RelationPlanner for NamedQueryCalls {
                 name,
                 args: Some(arguments),
                 ..
-            } => Self::called(name, &arguments.args, context),
-            TableFactor::Function { name, args, .. } => Self::called(name, args, context),
+            } => self.called(name, &arguments.args, context),
+            TableFactor::Function { name, args, .. } => self.called(name, args, context),
             _ => None,
         };
         match (called, relation) {

@@ -21,7 +21,8 @@ use datafusion::sql::planner::{ParserOptions, SqlToRel};
 
 use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
-use crate::tables::call::{Call, run_function};
+use crate::tables::call::Call;
+use crate::tables::functions::run_function;
 use crate::tables::table;
 
 /// What a named query is planned with.
@@ -68,11 +69,11 @@ impl ContextProvider for QueryContext<'_> {
         name: &str,
         args: Vec<Expr>,
     ) -> Result<Arc<dyn TableSource>> {
-        let Some(function) = run_function(name, self.snapshot) else {
+        let Some(function) = run_function(name) else {
             return self.functions.get_table_function_source(name, args);
         };
-        let call = Call::try_new(function.as_ref(), &args, &self.values, self.scope)?;
-        Ok(provider_as_source(function.table(&call)?))
+        let call = Call::try_new(function, &args, &self.values, self.scope)?;
+        Ok(provider_as_source((function.table)(self.snapshot, &call)?))
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {

@@ -1,13 +1,32 @@
-//! What can go wrong with a query, told apart by whom it is up to.
+//! What can go wrong with a run that is opened, and with a query, told apart by whom it is up to.
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
-use trace::BadFileError;
+use trace::{BadFileError, OpenRunError, ReadCommitsError};
 use words::did_you_mean;
 
-use crate::run::snapshot::OpenError;
+/// Why a run could not be opened for queries.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no run, or it cannot be understood.
+    #[error(transparent)]
+    Run(#[from] OpenRunError),
+    /// Its commits cannot be read or trusted.
+    #[error(transparent)]
+    Commits(#[from] ReadCommitsError),
+    /// A copy without commits could not be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
 
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]

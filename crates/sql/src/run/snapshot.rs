@@ -2,36 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use trace::{
-    CaptureId, Catalog, Crc32c, Epoch, Links, OpenRunError, PartPath, ReadCommitsError, RunDir,
-    Step, Table, Topology, visit_files,
+    CaptureId, Catalog, Crc32c, Epoch, Links, PartPath, RunDir, Step, Table, Topology, visit_files,
 };
 use words::{closest, did_you_mean};
 
-use crate::run::error::QueryError;
+use crate::run::error::{OpenError, QueryError};
 use crate::run::scope::{Captures, Scope};
-
-/// Why a run could not be opened for queries.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// There is no run, or it cannot be understood.
-    #[error(transparent)]
-    Run(#[from] OpenRunError),
-    /// Its commits cannot be read or trusted.
-    #[error(transparent)]
-    Commits(#[from] ReadCommitsError),
-    /// A copy without commits could not be listed.
-    #[error("cannot list {}", path.display())]
-    List {
-        /// The directory.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-}
 
 /// A run, and which files belonged to it when it was looked at.
 #[derive(Debug)]

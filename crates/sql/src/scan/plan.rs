@@ -21,9 +21,6 @@ use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 use super::source::{Committed, PartSource};
 use crate::run::snapshot::{Snapshot, TraceFile};
 
-/// The URL under which a session finds the run's directory, and nothing else.
-pub(crate) const RUN_STORE: &str = "run://trace";
-
 /// How files are dealt out to partitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Dealt {
@@ -73,7 +70,10 @@ fn scan(
     columns: Vec<usize>,
 ) -> Result<FileScanConfigBuilder> {
     let partitioning = partitioning(source.table_schema(), dealt, groups.len());
-    let scan = FileScanConfigBuilder::new(ObjectStoreUrl::parse(RUN_STORE)?, Arc::new(source))
+    // The source opens files by their paths below the run's directory. DataFusion wants a store all the
+    // same, and the one for local files is in every session.
+    let store = ObjectStoreUrl::local_filesystem();
+    let scan = FileScanConfigBuilder::new(store, Arc::new(source))
         .with_projection_indices(Some(columns))?
         .with_output_ordering(orderings(table, dealt))
         .with_preserve_order(true)

@@ -9,67 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
-use datafusion::config::ConfigOptions;
-use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::source::DataSourceExec;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
-
-use super::source::PartSource;
 
 /// How many bytes of decoded rows wait for slower scans. Past that every scan decodes for itself.
 pub const SHARED_BYTES: usize = 64 << 20;
-
-/// Lets the scans of one plan that read the same table share what they decode.
-#[derive(Debug)]
-pub(crate) struct ShareScans;
-
-impl PhysicalOptimizerRule for ShareScans {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut scans = Vec::new();
-        collect_scans(&plan, &mut scans);
-        let mut tables: Vec<Vec<Scan<'_>>> = Vec::new();
-        for (scan, source) in scans {
-            let of_table = |of: &&mut Vec<Scan<'_>>| of[0].1.is_of_same_table(source);
-            match tables.iter_mut().find(of_table) {
-                Some(scans) => scans.push((scan, source)),
-                None => tables.push(vec![(scan, source)]),
-            }
-        }
-        tables.retain(|scans| scans.len() > 1);
-        for scans in tables {
-            let parts = Arc::new(SharedParts::of(&scans));
-            for (_, source) in scans {
-                source.share(&parts);
-            }
-        }
-        Ok(plan)
-    }
-
-    fn name(&self) -> &str {
-        "share_scans"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-/// A scan of part files, and its source.
-type Scan<'a> = (&'a FileScanConfig, &'a PartSource);
-
-/// All scans of part files in a plan.
-fn collect_scans<'a>(plan: &'a Arc<dyn ExecutionPlan>, scans: &mut Vec<Scan<'a>>) {
-    let scan = plan.downcast_ref::<DataSourceExec>();
-    scans.extend(scan.and_then(DataSourceExec::downcast_to_file_source));
-    for child in plan.children() {
-        collect_scans(child, scans);
-    }
-}
 
 /// What the scans of one table in one plan share.
 #[derive(Debug)]
@@ -99,21 +41,11 @@ struct SharedFile {
 type SharedRows = OnceLock<Option<RecordBatch>>;
 
 impl SharedParts {
-    fn of(scans: &[Scan<'_>]) -> Self {
-        let columns = scans.iter().flat_map(|(_, source)| source.file_columns());
-        let mut columns: Vec<usize> = columns.copied().collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let mut num_scans: HashMap<&str, usize> = HashMap::new();
-        let groups = scans.iter().flat_map(|(scan, _)| &scan.file_groups);
-        for file in groups.flat_map(|group| group.iter()) {
-            *num_scans.entry(file.path().as_ref()).or_default() += 1;
-        }
-        let shared = num_scans.into_iter().filter(|(_, scans)| *scans > 1);
-        Self::new(columns, shared)
-    }
-
-    fn new<'a>(columns: Vec<usize>, files: impl Iterator<Item = (&'a str, usize)>) -> Self {
+    /// Shares these columns, ascending, of files that several scans read: how many each.
+    pub(super) fn new<'a>(
+        columns: Vec<usize>,
+        files: impl Iterator<Item = (&'a str, usize)>,
+    ) -> Self {
         let file = |(path, num_scans): (&str, usize)| {
             let file = SharedFile {
                 num_scans,

@@ -4,7 +4,6 @@
 //! SQL, where DataFusion knows it by a [`SqlFunction`].
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -15,66 +14,31 @@ use datafusion::logical_expr::Expr;
 
 use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
-use crate::tables::coactivation::CoactivationFunction;
-use crate::tables::connections::{CONNECTIONS, ConnectionsFunction};
-use crate::tables::linear_probe::LinearProbeFunction;
-use crate::tables::meta_model::MetaModelFunction;
-use crate::tables::strongest_paths::StrongestPathsFunction;
-use crate::tables::structure_scores::StructureScoresFunction;
-use crate::tables::successive::{SUCCESSIVE_WEIGHTS, SuccessiveWeightsFunction};
 
-/// A table function that reads a run.
-pub(crate) trait RunFunction: Debug + Send + Sync {
-    /// What errors call it: the function, or the named query that is made of it.
-    fn name(&self) -> &'static str;
-
-    /// The names of its parameters, in order.
-    fn parameters(&self) -> &'static [&'static str];
-
-    /// The table that a call is.
-    ///
-    /// # Errors
-    /// If an argument makes no sense.
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>>;
-}
-
-/// The functions that SQL can call by their names.
-pub(crate) const SQL_FUNCTIONS: [&str; 2] = [CONNECTIONS, SUCCESSIVE_WEIGHTS];
-
-/// What the text of a named query puts before the name of a function that is called through the query
-/// alone: what users call by that name is the query.
-const RAW: &str = "raw_";
-
-/// Whether `name` is that of a function which reads captures, as a plan has it.
-pub(crate) fn is_run_function(name: &str) -> bool {
-    SQL_FUNCTIONS.contains(&name) || name.starts_with(RAW)
-}
-
-/// The function that the text of a named query, or SQL, knows under a name.
-pub(crate) fn run_function(name: &str, snapshot: &SharedSnapshot) -> Option<Arc<dyn RunFunction>> {
-    let snapshot = Arc::clone(snapshot);
-    Some(match name {
-        CONNECTIONS => Arc::new(ConnectionsFunction::new(snapshot)),
-        SUCCESSIVE_WEIGHTS => Arc::new(SuccessiveWeightsFunction::new(snapshot)),
-        "raw_coactivation" => Arc::new(CoactivationFunction::new(snapshot)),
-        "raw_strongest_paths" => Arc::new(StrongestPathsFunction::new(snapshot)),
-        "raw_structure_scores" => Arc::new(StructureScoresFunction::new(snapshot)),
-        "raw_linear_probe" => Arc::new(LinearProbeFunction::new(snapshot)),
-        "raw_meta_model" => Arc::new(MetaModelFunction::new(snapshot)),
-        _ => return None,
-    })
-}
-
-/// A function as DataFusion calls it.
+/// A table function that reads a run, whichever run that is.
 #[derive(Debug)]
-pub(crate) struct SqlFunction(pub(crate) Arc<dyn RunFunction>);
+pub(crate) struct RunFunction {
+    /// What errors call it: the function, or the named query that is made of it.
+    pub(crate) name: &'static str,
+    /// The names of its parameters, in order.
+    pub(crate) parameters: &'static [&'static str],
+    /// The table that a call is; an error if an argument makes no sense.
+    pub(crate) table: fn(&SharedSnapshot, &Call) -> Result<Arc<dyn TableProvider>>,
+}
+
+/// A function over a run as DataFusion calls it.
+#[derive(Debug)]
+pub(crate) struct SqlFunction {
+    pub(crate) function: &'static RunFunction,
+    pub(crate) snapshot: SharedSnapshot,
+}
 
 impl TableFunctionImpl for SqlFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
         // It has no schema of its own, and shows what the tables around it show.
         let scope = Scope::of_session(args.session());
-        let call = Call::try_new(self.0.as_ref(), args.exprs(), &HashMap::new(), scope)?;
-        self.0.table(&call)
+        let call = Call::try_new(self.function, args.exprs(), &HashMap::new(), scope)?;
+        (self.function.table)(&self.snapshot, &call)
     }
 }
 
@@ -93,12 +57,12 @@ impl Call {
     /// # Errors
     /// If there are more arguments than parameters, or one is no constant.
     pub(crate) fn try_new(
-        function: &dyn RunFunction,
+        function: &RunFunction,
         arguments: &[Expr],
         known: &HashMap<String, ScalarValue>,
         scope: Scope,
     ) -> Result<Self> {
-        let (function, parameters) = (function.name(), function.parameters());
+        let (function, parameters) = (function.name, function.parameters);
         let num_given = arguments.len();
         if parameters.is_empty() && num_given > 0 {
             return plan_err!("{function}() takes no arguments: filter its columns with WHERE");

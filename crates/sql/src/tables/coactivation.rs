@@ -24,43 +24,28 @@ use crate::tables::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_o
 pub(crate) const COACTIVATION: &str = "coactivation";
 
 /// The table function `coactivation(top, layer)`.
-#[derive(Debug)]
-pub(crate) struct CoactivationFunction {
-    snapshot: SharedSnapshot,
-}
+pub(crate) const FUNCTION: RunFunction = RunFunction {
+    name: COACTIVATION,
+    parameters: &["top", "layer"],
+    table,
+};
 
-impl CoactivationFunction {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
+fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let top = top_of(call)?;
+    let mut filters = vec![col("phase").eq(lit("eval"))];
+    if let Some(layers) = call.texts("layer") {
+        let layers = layers.into_iter().map(lit).collect();
+        filters.push(col(LAYER_COLUMN).in_list(layers, false));
     }
-}
-
-impl RunFunction for CoactivationFunction {
-    fn name(&self) -> &'static str {
-        COACTIVATION
-    }
-
-    fn parameters(&self) -> &'static [&'static str] {
-        &["top", "layer"]
-    }
-
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
-        let top = top_of(call)?;
-        let mut filters = vec![col("phase").eq(lit("eval"))];
-        if let Some(layers) = call.texts("layer") {
-            let layers = layers.into_iter().map(lit).collect();
-            filters.push(col(LAYER_COLUMN).in_list(layers, false));
-        }
-        Ok(Arc::new(PerCapture {
-            source: TraceTable::new(Arc::clone(&self.snapshot), Table::Activations, call.scope()),
-            columns: vec!["activations", "phase", LAYER_COLUMN],
-            filters,
-            analysis: Arc::new(Coactivation {
-                snapshot: Arc::clone(&self.snapshot),
-                top,
-            }),
-        }))
-    }
+    Ok(Arc::new(PerCapture {
+        source: TraceTable::new(Arc::clone(snapshot), Table::Activations, call.scope()),
+        columns: vec!["activations", "phase", LAYER_COLUMN],
+        filters,
+        analysis: Arc::new(Coactivation {
+            snapshot: Arc::clone(snapshot),
+            top,
+        }),
+    }))
 }
 
 fn schema() -> SchemaRef {

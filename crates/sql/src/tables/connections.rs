@@ -48,33 +48,18 @@ fn schema() -> SchemaRef {
 }
 
 /// The table function `connections()`.
-#[derive(Debug)]
-pub(crate) struct ConnectionsFunction {
-    snapshot: SharedSnapshot,
-}
+pub(crate) const FUNCTION: RunFunction = RunFunction {
+    name: CONNECTIONS,
+    parameters: &[],
+    table,
+};
 
-impl ConnectionsFunction {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
-    }
-}
-
-impl RunFunction for ConnectionsFunction {
-    fn name(&self) -> &'static str {
-        CONNECTIONS
-    }
-
-    fn parameters(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
-        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, call.scope());
-        Ok(Arc::new(Connections {
-            sources: Arc::new(Sources::new(self.snapshot.topology())),
-            weights,
-        }))
-    }
+fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let weights = TraceTable::new(Arc::clone(snapshot), Table::Weights, call.scope());
+    Ok(Arc::new(Connections {
+        sources: Arc::new(Sources::new(snapshot.topology())),
+        weights,
+    }))
 }
 
 #[derive(Debug)]

@@ -33,34 +33,19 @@ const PARAMETERS: [&str; 4] = ["layer", "neurons", "half", "seed"];
 pub const MAX_NEURONS: usize = 1024;
 
 /// The table function `linear_probe(layer, neurons, half, seed)`.
-#[derive(Debug)]
-pub(crate) struct LinearProbeFunction {
-    snapshot: SharedSnapshot,
-}
+pub(crate) const FUNCTION: RunFunction = RunFunction {
+    name: LINEAR_PROBE,
+    parameters: &PARAMETERS,
+    table,
+};
 
-impl LinearProbeFunction {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
-    }
-}
-
-impl RunFunction for LinearProbeFunction {
-    fn name(&self) -> &'static str {
-        LINEAR_PROBE
-    }
-
-    fn parameters(&self) -> &'static [&'static str] {
-        &PARAMETERS
-    }
-
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
-        let analysis = LinearProbe {
-            group: call.get("neurons")?,
-            half: call.get("half")?.unwrap_or_default(),
-            seed: call.get("seed")?.unwrap_or(SEED),
-        };
-        HeldOutTable::of_call(&self.snapshot, call, analysis)
-    }
+fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let analysis = LinearProbe {
+        group: call.get("neurons")?,
+        half: call.get("half")?.unwrap_or_default(),
+        seed: call.get("seed")?.unwrap_or(SEED),
+    };
+    HeldOutTable::of_call(snapshot, call, analysis)
 }
 
 /// Neurons that are probed together, as `3,7,120`.

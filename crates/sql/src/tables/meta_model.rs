@@ -32,33 +32,18 @@ const PARAMETERS: [&str; 3] = ["layer", "trees", "seed"];
 const NUM_TREES: usize = 100;
 
 /// The table function `meta_model(layer, trees, seed)`.
-#[derive(Debug)]
-pub(crate) struct MetaModelFunction {
-    snapshot: SharedSnapshot,
-}
+pub(crate) const FUNCTION: RunFunction = RunFunction {
+    name: META_MODEL,
+    parameters: &PARAMETERS,
+    table,
+};
 
-impl MetaModelFunction {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
-    }
-}
-
-impl RunFunction for MetaModelFunction {
-    fn name(&self) -> &'static str {
-        META_MODEL
-    }
-
-    fn parameters(&self) -> &'static [&'static str] {
-        &PARAMETERS
-    }
-
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
-        let analysis = Meta {
-            num_trees: call.get("trees")?.map_or(NUM_TREES, Trees::count),
-            seed: call.get("seed")?.unwrap_or(SEED),
-        };
-        HeldOutTable::of_call(&self.snapshot, call, analysis)
-    }
+fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let analysis = Meta {
+        num_trees: call.get("trees")?.map_or(NUM_TREES, Trees::count),
+        seed: call.get("seed")?.unwrap_or(SEED),
+    };
+    HeldOutTable::of_call(snapshot, call, analysis)
 }
 
 /// What a call asks for.

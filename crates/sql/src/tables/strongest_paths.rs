@@ -27,50 +27,35 @@ use crate::tables::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_o
 pub(crate) const STRONGEST_PATHS: &str = "strongest_paths";
 
 /// The table function `strongest_paths(top, class)`.
-#[derive(Debug)]
-pub(crate) struct StrongestPathsFunction {
-    snapshot: SharedSnapshot,
-}
+pub(crate) const FUNCTION: RunFunction = RunFunction {
+    name: STRONGEST_PATHS,
+    parameters: &["top", "class"],
+    table,
+};
 
-impl StrongestPathsFunction {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
+fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let top = top_of(call)?;
+    let class: Option<u32> = call.get("class")?;
+    let network = Network::new(snapshot.topology());
+    if let (Some(class), Some(output)) = (class, &network.output)
+        && class >= output.num_units
+    {
+        return plan_err!(
+            "{STRONGEST_PATHS}: class is {class}, the outputs are 0 to {}",
+            output.num_units.saturating_sub(1)
+        );
     }
-}
-
-impl RunFunction for StrongestPathsFunction {
-    fn name(&self) -> &'static str {
-        STRONGEST_PATHS
-    }
-
-    fn parameters(&self) -> &'static [&'static str] {
-        &["top", "class"]
-    }
-
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
-        let top = top_of(call)?;
-        let class: Option<u32> = call.get("class")?;
-        let network = Network::new(self.snapshot.topology());
-        if let (Some(class), Some(output)) = (class, &network.output)
-            && class >= output.num_units
-        {
-            return plan_err!(
-                "{STRONGEST_PATHS}: class is {class}, the outputs are 0 to {}",
-                output.num_units.saturating_sub(1)
-            );
-        }
-        Ok(Arc::new(PerCapture {
-            source: TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, call.scope()),
-            columns: vec!["weights"],
-            filters: Vec::new(),
-            analysis: Arc::new(StrongestPaths {
-                network: Arc::new(network),
-                snapshot: Arc::clone(&self.snapshot),
-                top,
-                class,
-            }),
-        }))
-    }
+    Ok(Arc::new(PerCapture {
+        source: TraceTable::new(Arc::clone(snapshot), Table::Weights, call.scope()),
+        columns: vec!["weights"],
+        filters: Vec::new(),
+        analysis: Arc::new(StrongestPaths {
+            network: Arc::new(network),
+            snapshot: Arc::clone(snapshot),
+            top,
+            class,
+        }),
+    }))
 }
 
 fn name() -> FieldRef {

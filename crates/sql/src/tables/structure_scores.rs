@@ -48,39 +48,24 @@ const SIZE: u32 = 5;
 pub(crate) const SEED: u64 = 42;
 
 /// The table function `structure_scores(layer, measure, permutations, half, seed, bootstraps, size)`.
-#[derive(Debug)]
-pub(crate) struct StructureScoresFunction {
-    snapshot: SharedSnapshot,
-}
+pub(crate) const FUNCTION: RunFunction = RunFunction {
+    name: STRUCTURE_SCORES,
+    parameters: &PARAMETERS,
+    table,
+};
 
-impl StructureScoresFunction {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
-    }
-}
-
-impl RunFunction for StructureScoresFunction {
-    fn name(&self) -> &'static str {
-        STRUCTURE_SCORES
-    }
-
-    fn parameters(&self) -> &'static [&'static str] {
-        &PARAMETERS
-    }
-
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
-        let analysis = StructureScores {
-            measure: call.get("measure")?.unwrap_or(Measure::Correlation),
-            permutations: call
-                .get("permutations")?
-                .map_or(PERMUTATIONS, Permutations::get),
-            half: call.get("half")?.unwrap_or_default(),
-            seed: call.get("seed")?.unwrap_or(SEED),
-            bootstraps: call.get("bootstraps")?.map_or(0, Bootstraps::get),
-            size: call.get("size")?.map_or(SIZE, Size::get),
-        };
-        HeldOutTable::of_call(&self.snapshot, call, analysis)
-    }
+fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let analysis = StructureScores {
+        measure: call.get("measure")?.unwrap_or(Measure::Correlation),
+        permutations: call
+            .get("permutations")?
+            .map_or(PERMUTATIONS, Permutations::get),
+        half: call.get("half")?.unwrap_or_default(),
+        seed: call.get("seed")?.unwrap_or(SEED),
+        bootstraps: call.get("bootstraps")?.map_or(0, Bootstraps::get),
+        size: call.get("size")?.map_or(SIZE, Size::get),
+    };
+    HeldOutTable::of_call(snapshot, call, analysis)
 }
 
 /// What a call asks for.

@@ -33,31 +33,16 @@ const SHOWN: [&str; 6] = ["epoch", "layer", "step", "rank", "neuron", "weights"]
 const ADDED: [&str; 2] = ["previous_weights", "first_weights"];
 
 /// The table function `successive_weights()`.
-#[derive(Debug)]
-pub(crate) struct SuccessiveWeightsFunction {
-    snapshot: SharedSnapshot,
-}
+pub(crate) const FUNCTION: RunFunction = RunFunction {
+    name: SUCCESSIVE_WEIGHTS,
+    parameters: &[],
+    table,
+};
 
-impl SuccessiveWeightsFunction {
-    pub(crate) fn new(snapshot: SharedSnapshot) -> Self {
-        Self { snapshot }
-    }
-}
-
-impl RunFunction for SuccessiveWeightsFunction {
-    fn name(&self) -> &'static str {
-        SUCCESSIVE_WEIGHTS
-    }
-
-    fn parameters(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn table(&self, call: &Call) -> Result<Arc<dyn TableProvider>> {
-        let weights = TraceTable::new(Arc::clone(&self.snapshot), Table::Weights, call.scope());
-        let schema = with_added(&weights.schema())?;
-        Ok(Arc::new(SuccessiveWeights { weights, schema }))
-    }
+fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
+    let weights = TraceTable::new(Arc::clone(snapshot), Table::Weights, call.scope());
+    let schema = with_added(&weights.schema())?;
+    Ok(Arc::new(SuccessiveWeights { weights, schema }))
 }
 
 #[derive(Debug)]

@@ -4,7 +4,6 @@
 mod wide;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl};
 use datafusion::functions_aggregate::expr_fn::count;
@@ -14,13 +13,8 @@ use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::scalar::ScalarValue;
 use tempfile::TempDir;
 
-use crate::run::snapshot::SharedSnapshot;
 use crate::tables::call::{RunFunction, SqlFunction};
-use crate::tables::coactivation::CoactivationFunction;
-use crate::tables::linear_probe::LinearProbeFunction;
-use crate::tables::meta_model::MetaModelFunction;
-use crate::tables::strongest_paths::StrongestPathsFunction;
-use crate::tables::structure_scores::StructureScoresFunction;
+use crate::tables::{coactivation, linear_probe, meta_model, strongest_paths, structure_scores};
 use crate::{Run, SessionOptions};
 
 const WIDTH: wide::Width = wide::Width {
@@ -52,7 +46,7 @@ fn add_up(plan: &dyn ExecutionPlan, done: &mut Done) {
 /// Asks a table function for some columns, or how many rows there are where there are none; returns
 /// how many rows came, and what was done for them.
 async fn ask(
-    function: impl FnOnce(SharedSnapshot) -> Arc<dyn RunFunction>,
+    function: &'static RunFunction,
     arguments: &[Expr],
     columns: &[&str],
 ) -> (usize, Done) {
@@ -63,7 +57,8 @@ async fn ask(
     let context = session.context();
     let state = context.state();
     let arguments = TableFunctionArgs::new(arguments, &state);
-    let function = SqlFunction(function(session.shared_snapshot()));
+    let snapshot = session.shared_snapshot();
+    let function = SqlFunction { function, snapshot };
     let table = function.call_with_args(arguments).unwrap();
     let rows = context.read_table(table).unwrap();
     let rows = match columns {
@@ -122,8 +117,7 @@ async fn samples_are_permuted_for_a_p_value_and_drawn_for_a_stability() {
         (&few, &["p_value", "stability"], NUM_SCORED, 2 * 50, 2 * 20),
     ];
     for (arguments, columns, scored, permutations, draws) in cases {
-        let scores =
-            |snapshot| -> Arc<dyn RunFunction> { Arc::new(StructureScoresFunction::new(snapshot)) };
+        let scores = &structure_scores::FUNCTION;
         let (num_rows, done) = ask(scores, arguments, columns).await;
         assert_eq!(num_rows, 2 * 6 * 3, "{columns:?}");
         assert_eq!(of(&done, "neurons_scored"), scored, "{columns:?}");
@@ -143,8 +137,7 @@ async fn a_probe_is_fitted_for_what_it_says() {
         (&["accuracy"], 2 * 3 * 5),
     ];
     for (columns, probes) in cases {
-        let probe =
-            |snapshot| -> Arc<dyn RunFunction> { Arc::new(LinearProbeFunction::new(snapshot)) };
+        let probe = &linear_probe::FUNCTION;
         let (num_rows, done) = ask(probe, &[], columns).await;
         assert_eq!(num_rows, 2 * 3, "{columns:?}");
         assert_eq!(of(&done, "probes"), probes, "{columns:?}");
@@ -171,8 +164,7 @@ async fn a_model_of_mistakes_is_fitted_for_what_it_says() {
         ),
     ];
     for (columns, trees, shuffles, regressions) in cases {
-        let model =
-            |snapshot| -> Arc<dyn RunFunction> { Arc::new(MetaModelFunction::new(snapshot)) };
+        let model = &meta_model::FUNCTION;
         let (num_rows, done) = ask(model, &[null(), lit(4)], columns).await;
         assert_eq!(num_rows, 2 * 6, "{columns:?}");
         assert_eq!(of(&done, "trees"), trees, "{columns:?}");
@@ -192,8 +184,7 @@ async fn neurons_are_correlated_for_which_pairs_there_are() {
         (100, &["correlation"], 2 * 15, 2 * 15),
     ];
     for (top, columns, num_rows, correlated) in cases {
-        let pairs =
-            |snapshot| -> Arc<dyn RunFunction> { Arc::new(CoactivationFunction::new(snapshot)) };
+        let pairs = &coactivation::FUNCTION;
         let (found, done) = ask(pairs, &[lit(top)], columns).await;
         assert_eq!(found, num_rows, "{columns:?}");
         assert_eq!(of(&done, "pairs_correlated"), correlated, "{columns:?}");
@@ -209,8 +200,7 @@ async fn chains_are_walked_for_what_they_lead_through() {
         (&["path"], 2 * 5),
     ];
     for (columns, walked) in cases {
-        let paths =
-            |snapshot| -> Arc<dyn RunFunction> { Arc::new(StrongestPathsFunction::new(snapshot)) };
+        let paths = &strongest_paths::FUNCTION;
         let (num_rows, done) = ask(paths, &[lit(5)], columns).await;
         assert_eq!(num_rows, 2 * 5, "{columns:?}");
         assert_eq!(of(&done, "chains_walked"), walked, "{columns:?}");
