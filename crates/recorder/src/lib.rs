@@ -62,8 +62,8 @@ pub use model::{
 pub use optimizer::{RecordedOptimizer, SharedRecorder};
 pub use rebuild::RebuildError;
 pub use recording::{
-    AdamMoments, ClipsGradients, KeepsMoments, ModuleError, OtherModuleError, StartError,
-    TraceRecorder, TraceRecorderBuilder,
+    AdamMoments, ClipsGradients, KeepsMoments, ModuleError, OtherModuleError, Recordable,
+    StartError, TraceRecorder, TraceRecorderBuilder,
 };
 pub use replay::{Difference, ReplayError, ReplayReport, replay, replay_with_data};
 pub use session::{

@@ -189,7 +189,7 @@ impl<B: Backend> SharedRecorder<B> {
             (None, Some(recorder)) if step == 0 => recorder.finish(),
             (None, Some(recorder)) => {
                 let epoch = epoch_of(step, shared.steps_per_epoch);
-                recorder.finish_with_inner(model, epoch, step)
+                recorder.finish_with(model, epoch, step)
             }
             (None, None) => Err(RecordError::Stopped),
         }

@@ -26,6 +26,7 @@ mod module;
 mod note;
 mod optimizer;
 mod outputs;
+mod recordable;
 mod state;
 mod unread;
 
@@ -43,6 +44,7 @@ pub(crate) use module::ModuleLayers;
 pub use module::{ModuleError, OtherModuleError};
 use note::Pending;
 pub use optimizer::{AdamMoments, ClipsGradients, KeepsMoments};
+pub use recordable::Recordable;
 pub(crate) use state::HeldState;
 
 fn capture_id(epoch: i32, step: i64) -> CaptureId {

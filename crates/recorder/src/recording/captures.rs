@@ -1,19 +1,17 @@
 //! Captures: at the end of an epoch, inside of one, of the untrained network.
 
-use std::time::Instant;
-
-use burn::module::{AutodiffModule, Module};
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::Backend;
 use capture::rows::SampleSet;
 use capture::{Decision, INITIAL, RecordError, Source};
 use trace::CaptureId;
 
 use super::module::LayerHandles;
+use super::recordable::Recordable;
 use super::unread::{Handles, Unread};
 use super::{Pending, TraceRecorder, capture_id};
 
 impl<B: Backend> TraceRecorder<B> {
-    /// Ends an epoch. Captures the network if the schedule says so, by its epoch or by its step,
+    /// Ends an epoch. Captures the network, with autodiff or without, if the schedule says so, by its epoch or by its step,
     /// with what was noted since the last capture; if not, or if [`TraceRecorder::capture_step`] has
     /// captured it at this step, only metrics are recorded. Says whether it was captured.
     ///
@@ -27,27 +25,13 @@ impl<B: Backend> TraceRecorder<B> {
     /// [`OnError::Continue`](crate::OnError::Continue) that is no error, and the network is not
     /// captured any more; that the device has failed always is one, also of a call that captures
     /// nothing. If the module is not the one that the recorder was started with.
-    pub fn capture<A, M>(&mut self, model: &M, epoch: i32, step: i64) -> Result<bool, RecordError>
-    where
-        A: AutodiffBackend<InnerBackend = B>,
-        M: AutodiffModule<A>,
-    {
-        let id = capture_id(epoch, step);
-        self.capture_with(id, true, |recorder| recorder.trained_handles(model))
-    }
-
-    /// As [`TraceRecorder::capture`], of a module without autodiff.
-    ///
-    /// # Errors
-    /// As for [`TraceRecorder::capture`].
-    pub fn capture_inner<M: Module<B>>(
+    pub fn capture<K>(
         &mut self,
-        model: &M,
+        model: &impl Recordable<B, K>,
         epoch: i32,
         step: i64,
     ) -> Result<bool, RecordError> {
-        let id = capture_id(epoch, step);
-        self.capture_with(id, true, |recorder| recorder.handles(model))
+        self.capture_if_due(model, capture_id(epoch, step), true)
     }
 
     /// Captures the network after an optimizer step inside of `epoch`, with what was noted since
@@ -60,40 +44,21 @@ impl<B: Backend> TraceRecorder<B> {
     ///
     /// # Errors
     /// As for [`TraceRecorder::capture`].
-    pub fn capture_step<A, M>(
+    pub fn capture_step<K>(
         &mut self,
-        model: &M,
-        epoch: i32,
-        step: i64,
-    ) -> Result<bool, RecordError>
-    where
-        A: AutodiffBackend<InnerBackend = B>,
-        M: AutodiffModule<A>,
-    {
-        let id = capture_id(epoch, step);
-        self.capture_with(id, false, |recorder| recorder.trained_handles(model))
-    }
-
-    /// As [`TraceRecorder::capture_step`], of a module without autodiff.
-    ///
-    /// # Errors
-    /// As for [`TraceRecorder::capture`].
-    pub fn capture_step_inner<M: Module<B>>(
-        &mut self,
-        model: &M,
+        model: &impl Recordable<B, K>,
         epoch: i32,
         step: i64,
     ) -> Result<bool, RecordError> {
-        let id = capture_id(epoch, step);
-        self.capture_with(id, false, |recorder| recorder.handles(model))
+        self.capture_if_due(model, capture_id(epoch, step), false)
     }
 
-    /// Captures what `handles` gives if that is due, at the end of an epoch or inside of it.
-    fn capture_with(
+    /// Captures the network if that is due, at the end of an epoch or inside of it.
+    fn capture_if_due<K>(
         &mut self,
+        model: &impl Recordable<B, K>,
         id: CaptureId,
         is_end: bool,
-        handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
     ) -> Result<bool, RecordError> {
         let start = self.recording.begin_call();
         let handles = match self.recording.decide(id, is_end, start)? {
@@ -103,33 +68,18 @@ impl<B: Backend> TraceRecorder<B> {
                 return Ok(false);
             }
             Decision::Metrics => None,
-            Decision::Capture => Some(handles(self)?),
+            Decision::Capture => Some(self.handles(model)?),
         };
         let source = self.source(handles);
         self.recording.hand_over(id, is_end, source, start)
     }
 
-    /// Handles of the network without the graph; of running means and variances up to date, which a
-    /// visit of the module itself would find one update behind.
-    pub(super) fn trained_handles<A, M>(
+    /// Handles of what a capture needs of the network's parameters.
+    pub(super) fn handles<K>(
         &self,
-        model: &M,
-    ) -> Result<Vec<LayerHandles<B>>, RecordError>
-    where
-        A: AutodiffBackend<InnerBackend = B>,
-        M: AutodiffModule<A>,
-    {
-        // Before `valid`, which would draw values where there are none.
-        self.layers.check(model)?;
-        Ok(self.layers.handles(&model.valid(), self.recording.read())?)
-    }
-
-    pub(super) fn handles<M: Module<B>>(
-        &self,
-        model: &M,
+        model: &impl Recordable<B, K>,
     ) -> Result<Vec<LayerHandles<B>>, RecordError> {
-        self.layers.check(model)?;
-        Ok(self.layers.handles(model, self.recording.read())?)
+        Ok(model.take_handles(&self.layers, self.recording.read())?)
     }
 
     /// Captures the untrained network, as epoch -1 and step 0, with what was noted so far.
@@ -137,31 +87,9 @@ impl<B: Backend> TraceRecorder<B> {
     /// # Errors
     /// As for [`TraceRecorder::capture`]. Burn draws parameters where they are first used: a module
     /// that was not used yet has nothing to capture.
-    pub fn capture_initial<A, M>(&mut self, model: &M) -> Result<(), RecordError>
-    where
-        A: AutodiffBackend<InnerBackend = B>,
-        M: AutodiffModule<A>,
-    {
-        let start = self.recording.begin_call();
-        let handles = self.trained_handles(model)?;
-        self.capture_untrained(handles, start)
-    }
-
-    /// As [`TraceRecorder::capture_initial`], of a module without autodiff.
-    ///
-    /// # Errors
-    /// As for [`TraceRecorder::capture_initial`].
-    pub fn capture_initial_inner<M: Module<B>>(&mut self, model: &M) -> Result<(), RecordError> {
+    pub fn capture_initial<K>(&mut self, model: &impl Recordable<B, K>) -> Result<(), RecordError> {
         let start = self.recording.begin_call();
         let handles = self.handles(model)?;
-        self.capture_untrained(handles, start)
-    }
-
-    fn capture_untrained(
-        &mut self,
-        handles: Vec<LayerHandles<B>>,
-        start: Instant,
-    ) -> Result<(), RecordError> {
         self.recording.check_untrained()?;
         let source = self.source(Some(handles));
         self.recording.hand_over(INITIAL, true, source, start)?;

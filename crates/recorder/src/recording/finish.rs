@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use burn::module::{AutodiffModule, Module};
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::Backend;
 use capture::{Decision, RecordError, RecordSummary};
 use trace::CaptureId;
 
-use super::module::LayerHandles;
+use super::recordable::Recordable;
 use super::{TraceRecorder, capture_id};
 
 impl<B: Backend> TraceRecorder<B> {
@@ -32,56 +31,29 @@ impl<B: Backend> TraceRecorder<B> {
     /// As for [`TraceRecorder::finish`]. If the module is not the one that the recorder was started
     /// with, or something was recorded of a later moment; what was captured before is committed all
     /// the same.
-    pub fn finish_with<A, M>(
-        self,
-        model: &M,
-        epoch: i32,
-        step: i64,
-    ) -> Result<RecordSummary, RecordError>
-    where
-        A: AutodiffBackend<InnerBackend = B>,
-        M: AutodiffModule<A>,
-    {
-        let id = capture_id(epoch, step);
-        self.finish_after(id, |recorder| recorder.trained_handles(model))
-    }
-
-    /// As [`TraceRecorder::finish_with`], of a module without autodiff.
-    ///
-    /// # Errors
-    /// As for [`TraceRecorder::finish_with`].
-    pub fn finish_with_inner<M: Module<B>>(
-        self,
-        model: &M,
-        epoch: i32,
-        step: i64,
-    ) -> Result<RecordSummary, RecordError> {
-        let id = capture_id(epoch, step);
-        self.finish_after(id, |recorder| recorder.handles(model))
-    }
-
-    fn finish_after(
+    pub fn finish_with<K>(
         mut self,
-        id: CaptureId,
-        handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
+        model: &impl Recordable<B, K>,
+        epoch: i32,
+        step: i64,
     ) -> Result<RecordSummary, RecordError> {
-        let captured = self.capture_last(id, handles);
+        let captured = self.capture_last(model, capture_id(epoch, step));
         let finished = self.finish();
         captured?;
         finished
     }
 
     /// Captures the network that training ended with, unless it was.
-    fn capture_last(
+    fn capture_last<K>(
         &mut self,
+        model: &impl Recordable<B, K>,
         id: CaptureId,
-        handles: impl FnOnce(&Self) -> Result<Vec<LayerHandles<B>>, RecordError>,
     ) -> Result<(), RecordError> {
         let start = Instant::now();
         let handles = match self.recording.decide_last(id)? {
             Decision::Nothing | Decision::LeftOut => return Ok(()),
             Decision::Metrics => None,
-            Decision::Capture => Some(handles(self)?),
+            Decision::Capture => Some(self.handles(model)?),
         };
         let source = self.source(handles);
         self.recording.hand_over_last(id, source, start)?;

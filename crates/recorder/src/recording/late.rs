@@ -72,12 +72,12 @@ mod tests {
         // Epochs of 5 steps. Of epoch 0 some is known at once, some once two captures of the next
         // epoch were made, some after the epoch after that.
         recorder.metric("learning_rate", 0.5);
-        recorder.capture_inner(&linear(), 0, 5).unwrap();
+        recorder.capture(&linear(), 0, 5).unwrap();
         late(&mut recorder, 0, "loss", 1.0);
-        recorder.capture_step_inner(&linear(), 1, 6).unwrap();
-        recorder.capture_step_inner(&linear(), 1, 8).unwrap();
+        recorder.capture_step(&linear(), 1, 6).unwrap();
+        recorder.capture_step(&linear(), 1, 8).unwrap();
         late(&mut recorder, 0, "accuracy", 2.0);
-        recorder.capture_inner(&linear(), 1, 10).unwrap();
+        recorder.capture(&linear(), 1, 10).unwrap();
         late(&mut recorder, 0, "r2", 3.0);
         late(&mut recorder, 1, "loss", 4.0);
         late(&mut recorder, 1, "accuracy", 5.0);

@@ -25,7 +25,7 @@ pub(super) use handles::{LayerHandles, LayerTensors, Lookup};
 /// Tensors are told apart by the order in which a visit comes to them: ids change when a record is
 /// loaded, the order does not.
 #[derive(Debug, Clone)]
-pub(crate) struct ModuleLayers {
+pub struct ModuleLayers {
     network: Arc<NetworkLayers>,
     /// By visited tensor; none for one that was visited before, as shared ones are.
     places: Vec<Option<Place>>,

@@ -794,7 +794,7 @@ mod training_loop {
                 .train_activations("nowhere", 3, tensor(3, &[0]))
                 .is_err()
         );
-        assert!(recorder.capture_inner(&model, 0, 9).unwrap());
+        assert!(recorder.capture(&model, 0, 9).unwrap());
         recorder.finish().unwrap();
 
         let dir = run

@@ -129,7 +129,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
                     note_optimizer(recorder, &self.trainer)?;
                     recorder.spent(start.elapsed());
                 }
-                recorder.capture_inner(&model, train.epoch.0, train.step.0)
+                recorder.capture(&model, train.epoch.0, train.step.0)
             };
             hand_over().map_err(|source| record_error(run, source))?;
             progress.part_bytes = recorder.part_bytes();
@@ -153,7 +153,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
         let hand_over = || {
             recorder.classified(classifications);
             note_first_batch(recorder, &self.trainer, Epoch(0))?;
-            recorder.capture_initial_inner(&model)
+            recorder.capture_initial(&model)
         };
         hand_over().map_err(|source| record_error(run, source))
     }
@@ -193,7 +193,7 @@ fn capture_step<B: AutodiffBackend>(
         let start = Instant::now();
         note_optimizer(recorder, trainer)?;
         recorder.spent(start.elapsed());
-        recorder.capture_step_inner(&model, epoch.0, step.0)
+        recorder.capture_step(&model, epoch.0, step.0)
     };
     hand_over().map_err(|source| record_error(run, source))?;
     Ok(())

@@ -41,7 +41,7 @@ fn record(recorder: &mut TraceRecorder<Flex>, from: i32, scale: f32) {
         let value = scale * (epoch + 1) as f32;
         recorder.metric("mean", value.into());
         let step = 10 * (i64::from(epoch) + 1);
-        recorder.capture_inner(&linear(value), epoch, step).unwrap();
+        recorder.capture(&linear(value), epoch, step).unwrap();
     }
 }
 
@@ -57,7 +57,7 @@ fn a_run_is_gone_on_with_from_the_training_loop_s_own_checkpoint() {
     let again = builder().config(serde_json::json!({"lr": 0.5}));
     let mut recorder = again.resume(1, 20).start_inner(&linear(0.0)).unwrap();
     // What was before does not come again.
-    let error = recorder.capture_inner(&linear(9.0), 1, 20).unwrap_err();
+    let error = recorder.capture(&linear(9.0), 1, 20).unwrap_err();
     assert!(matches!(error, RecordError::Order { .. }), "{error}");
     record(&mut recorder, 2, 100.0);
     recorder.finish().unwrap();
@@ -103,7 +103,7 @@ fn a_finished_run_is_extended_and_keeps_what_it_has() {
     let mut recorder = more.start_inner(&linear(0.0)).unwrap();
     for epoch in 5..8 {
         let step = 10 * (i64::from(epoch) + 1);
-        recorder.capture_inner(&linear(7.0), epoch, step).unwrap();
+        recorder.capture(&linear(7.0), epoch, step).unwrap();
     }
     recorder.finish().unwrap();
     let extended = [(0, 10), (3, 40), (4, 50), (6, 70), (7, 80)];
@@ -111,7 +111,7 @@ fn a_finished_run_is_extended_and_keeps_what_it_has() {
 
     // Nothing is left to do, and that network is captured.
     let recorder = builder(8).resume(7, 80).start_inner(&linear(0.0)).unwrap();
-    recorder.finish_with_inner(&linear(7.0), 7, 80).unwrap();
+    recorder.finish_with(&linear(7.0), 7, 80).unwrap();
     assert_eq!(committed(&run).0, extended);
 }
 

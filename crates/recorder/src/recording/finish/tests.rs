@@ -35,7 +35,7 @@ fn stopped(
         recorder.metric("learning_rate", 0.5);
         let step = 10 * (i64::from(epoch) + 1);
         let model = linear(epoch as f32 + 1.0);
-        recorder.capture_inner(&model, epoch, step).unwrap();
+        recorder.capture(&model, epoch, step).unwrap();
     }
     let summary = stop(recorder).unwrap();
     let catalog = Catalog::load(&RunDir::open(&run).unwrap()).unwrap();
@@ -60,7 +60,7 @@ fn schedule(text: &str) -> Schedule {
 
 #[test]
 fn the_network_that_training_stopped_with_is_the_last_capture() {
-    let with = |recorder: TraceRecorder<Flex>| recorder.finish_with_inner(&linear(4.0), 3, 40);
+    let with = |recorder: TraceRecorder<Flex>| recorder.finish_with(&linear(4.0), 3, 40);
     for text in ["10epochs", "1epoch@..1", "log@..2", "1000steps"] {
         let every = |builder: TraceRecorderBuilder<Flex>| builder.schedule(schedule(text));
         let (mut captures, weights, summary) = stopped(every, with);
@@ -79,16 +79,13 @@ fn the_network_that_training_stopped_with_is_the_last_capture() {
 fn it_is_captured_once() {
     let all =
         |builder: TraceRecorderBuilder<Flex>| builder.schedule(Schedule::every(NonZeroU32::MIN));
-    let (captures, weights, summary) = stopped(all, |recorder| {
-        recorder.finish_with_inner(&linear(4.0), 3, 40)
-    });
+    let (captures, weights, summary) =
+        stopped(all, |recorder| recorder.finish_with(&linear(4.0), 3, 40));
     assert_eq!(captures, [(0, 10), (1, 20), (2, 30), (3, 40)]);
     assert_eq!(weights, Some(vec![4.0; 2]));
     assert_eq!(summary.num_captures, 4);
     // A later one is another.
-    let (captures, _, _) = stopped(all, |recorder| {
-        recorder.finish_with_inner(&linear(4.5), 4, 47)
-    });
+    let (captures, _, _) = stopped(all, |recorder| recorder.finish_with(&linear(4.5), 4, 47));
     assert_eq!(captures.last(), Some(&(4, 47)));
 }
 
@@ -97,7 +94,7 @@ fn no_budget_leaves_it_out() {
     let least: MaxOverhead = "0.0001%".parse().unwrap();
     let (captures, weights, _) = stopped(
         |builder| builder.max_overhead(least),
-        |recorder| recorder.finish_with_inner(&linear(4.0), 3, 40),
+        |recorder| recorder.finish_with(&linear(4.0), 3, 40),
     );
     assert_eq!(captures.last(), Some(&(3, 40)));
     assert_eq!(weights, Some(vec![4.0; 2]));
@@ -112,20 +109,20 @@ fn what_does_not_fit_is_told_and_what_was_captured_stays() {
         let mut recorder = TraceRecorder::builder(&run)
             .start_inner(&linear(0.0))
             .unwrap();
-        recorder.capture_inner(&linear(1.0), 5, 60).unwrap();
+        recorder.capture(&linear(1.0), 5, 60).unwrap();
         let error = stop(recorder).unwrap_err();
         let catalog = Catalog::load(&RunDir::open(&run).unwrap()).unwrap();
         assert_eq!(catalog.captures().len(), 1);
         error
     };
-    let earlier = record(|r| r.finish_with_inner(&linear(1.0), 4, 50), "earlier");
+    let earlier = record(|r| r.finish_with(&linear(1.0), 4, 50), "earlier");
     assert!(matches!(earlier, RecordError::Order { .. }), "{earlier}");
     let wide = record(
         |r| {
             let wide = LinearConfig::new(3, 1).with_bias(false);
             let wide = wide.init::<Flex>(&Default::default());
             let _ = wide.forward(Tensor::<Flex, 2>::zeros([1, 3], &Default::default()));
-            r.finish_with_inner(&wide, 6, 70)
+            r.finish_with(&wide, 6, 70)
         },
         "wide",
     );

@@ -9,7 +9,7 @@ use super::{ModuleLayers, OtherModuleError, Place};
 
 /// Handles of a layer's parameters.
 #[derive(Debug)]
-pub(in crate::recording) struct LayerHandles<B: Backend> {
+pub struct LayerHandles<B: Backend> {
     pub(in crate::recording) layer: usize,
     pub(in crate::recording) weight: TensorHandle<B>,
     pub(in crate::recording) bias: Option<TensorHandle<B>>,

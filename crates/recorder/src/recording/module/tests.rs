@@ -32,7 +32,7 @@ fn what_an_embedding_makes_of_tokens_is_a_row_a_dimension() {
     let error = recorder.activations("tokens", by_token).unwrap_err();
     let told = "activations of layer tokens are [samples, ..., units] with 4 units, not [2, 3]";
     assert_eq!(error.to_string(), told);
-    recorder.capture_inner(&model, 0, 1).unwrap();
+    recorder.capture(&model, 0, 1).unwrap();
     recorder.finish().unwrap();
 
     let read = |layer: &str| {
@@ -86,7 +86,7 @@ fn sixteen_bit_floats_are_exported_as_they_were() {
         .unwrap();
     // The types of what has no values yet are known as well.
     let model = model.map(&mut Used);
-    recorder.capture_inner(&model, 0, 1).unwrap();
+    recorder.capture(&model, 0, 1).unwrap();
     recorder.finish().unwrap();
 
     let out = dir.path().join("model.safetensors");

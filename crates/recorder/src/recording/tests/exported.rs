@@ -82,7 +82,7 @@ fn a_burn_module_has_pytorchs_names_and_layouts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     let mut recorder = TraceRecorder::builder(&path).start_inner(&net).unwrap();
-    assert!(recorder.capture_inner(&net, 0, 1).unwrap());
+    assert!(recorder.capture(&net, 0, 1).unwrap());
     recorder.finish().unwrap();
     let out = dir.path().join("net.safetensors");
     let run = RunDir::open(&path).unwrap();

@@ -61,7 +61,7 @@ fn a_replay_notices_a_row_that_is_not_the_networks() {
     let (_, mut recorder) = recording;
     recorder.classified(classifications);
     let later = session.trainer.model();
-    recorder.capture_inner(&later, 0, step.0).unwrap();
+    recorder.capture(&later, 0, step.0).unwrap();
     recorder.finish().unwrap();
     let report = replay(
         &RunDir::open(&path).unwrap(),
