@@ -9,29 +9,17 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
-use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use stratigraph::{Finished, Scratch, announce, binaries, spawn, workspace_root};
-
-/// More than pip and pytest take on a slow, busy machine.
-const LIMIT: Duration = Duration::from_secs(900);
+use stratigraph::{
+    PYTHON_LIMIT, Scratch, announce, binaries, duckdb_1_5, python, spawn, workspace_root,
+};
 
 #[test]
 fn other_engines_read_real_runs_and_agree() {
-    let python = match python() {
-        Ok(python) => python,
-        Err(error) if std::env::var_os("CI").is_some_and(|ci| !ci.is_empty()) => {
-            panic!("no Python to test with: {error:#}")
-        }
-        Err(error) => {
-            announce(&format!("skipped: no Python to test with: {error:#}"));
-            return;
-        }
+    let Some(python) = python(Path::new(env!("CARGO_TARGET_TMPDIR"))) else {
+        return;
     };
     let scratch = Scratch::new();
     for dataset in ["notebook", "digits"] {
@@ -55,91 +43,10 @@ fn other_engines_read_real_runs_and_agree() {
         .env("STRATIGRAPH_RECORDER", &binaries().recorder)
         .env("STRATIGRAPH_RUNS", std::env::join_paths(runs).unwrap())
         .env("STRATIGRAPH_DUCKDB_1_5", duckdb_1_5(&python));
-    let finished = spawn(&mut pytest).wait_within(LIMIT);
+    let finished = spawn(&mut pytest).wait_within(PYTHON_LIMIT);
     assert_eq!(finished.code(), Some(0), "pytest: {finished}");
     announce(&format!(
         "pytest: {}",
         finished.stdout.lines().last().unwrap()
     ));
-}
-
-/// Where the older DuckDB lies, beside the newer one of the virtual environment.
-fn duckdb_1_5(python: &Path) -> PathBuf {
-    // python, bin, environment
-    let environment = python
-        .ancestors()
-        .nth(2)
-        .expect("it lies in an environment");
-    environment.join("duckdb-1.5")
-}
-
-/// The interpreter of a virtual environment that has the required packages.
-fn python() -> Result<PathBuf> {
-    let interop = workspace_root().join("tests/interop");
-    let requirements = interop.join("requirements.txt");
-    let older = interop.join("requirements-duckdb-1.5.txt");
-
-    let mut hasher = DefaultHasher::new();
-    fs::read(&requirements)?.hash(&mut hasher);
-    fs::read(&older)?.hash(&mut hasher);
-    let name = format!("python-{:016x}", hasher.finish());
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let environment = root.join(&name);
-    let python = environment.join("bin/python");
-    let complete = environment.join("complete");
-
-    fs::create_dir_all(root)?;
-    // One at a time: another test session may need the same.
-    let lock = fs::File::create(root.join(format!("{name}.lock")))?;
-    lock.lock()?;
-    if complete.exists() {
-        return Ok(python);
-    }
-    if environment.exists() {
-        fs::remove_dir_all(&environment)?;
-    }
-    succeed(
-        Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(&environment),
-    )?;
-    let pip = || {
-        let mut pip = Command::new(&python);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]);
-        pip.arg("--only-binary=:all:");
-        pip
-    };
-    succeed(pip().arg("-r").arg(&requirements))?;
-    let target = duckdb_1_5(&python);
-    succeed(
-        pip()
-            .args(["--no-deps", "--target"])
-            .arg(target)
-            .arg("-r")
-            .arg(&older),
-    )?;
-    fs::write(complete, "")?;
-    Ok(python)
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    // Starting what is not there would end the test.
-    which(command).with_context(|| format!("{command:?}"))?;
-    let finished: Finished = spawn(command).wait_within(LIMIT);
-    if finished.code() != Some(0) {
-        bail!("{command:?}: {finished}");
-    }
-    Ok(())
-}
-
-/// Whether a program can be started at all.
-fn which(command: &Command) -> std::io::Result<()> {
-    let mut version = Command::new(command.get_program());
-    version.arg("--version").output().map(|_| ())
 }

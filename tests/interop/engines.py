@@ -1,4 +1,4 @@
-"""The README's recipes for reading a run, one class an engine, and the same three questions put to each.
+"""The recipes of docs/elsewhere.md for reading a run, one class an engine, and the same three questions put to each.
 
 columns  the partition columns' types, in the engine's words
 facts    by partition: the number of rows and the sum of every number

@@ -1,4 +1,4 @@
-"""DuckDB, polars, pandas and pyarrow read every table of a run by the README's recipes, and find what we find."""
+"""DuckDB, polars, pandas and pyarrow read every table of a run by the recipes of docs/elsewhere.md, and find what we find."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from agreement import assert_agrees, assert_close
 
 TABLES = hive.RECORDED
 
-# What each engine makes of a directory name. The README says the same.
+# What each engine makes of a directory name. docs/elsewhere.md says the same.
 PARTITION_TYPES = {
     "duckdb": {"epoch": "BIGINT", "layer": "VARCHAR"},
     "duckdb hive_types": {"epoch": "INTEGER", "layer": "VARCHAR"},

@@ -4,10 +4,10 @@ use anyhow::Result;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use futures::TryStreamExt;
-use sql::QueryError;
+use sql::{QueryError, SessionOptions};
 use studies::{Comparison, Epochs, compare};
 
-use super::{irregular, session};
+use super::{session, session_of};
 
 type Row = (i32, String, Option<f64>, Option<i64>, Option<f64>);
 
@@ -50,7 +50,10 @@ async fn a_run_is_itself() -> Result<()> {
 
 #[tokio::test]
 async fn what_one_run_has_not_is_null() -> Result<()> {
-    let [(_one, one), (_other, other)] = [session()?, irregular::session()?];
+    let [(_one, one), (_other, other)] = [
+        session()?,
+        session_of(fixtures::irregular::write, SessionOptions::default())?,
+    ];
     let rows = rows(compare(one, other, Epochs::All, None)?).await?;
     // At step 2 the output layer has 2.25, 1 and 0, -2; in the irregular run 1, -1 and 2, 3. There
     // neuron 1 has no list, so that the hidden layers' units are not the same.

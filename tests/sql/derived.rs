@@ -1,6 +1,7 @@
 //! The tiny run, with rows of the derived tables that were published when it had ended.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,17 +9,13 @@ use arrow::array::{
     ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
 };
 use arrow::datatypes::DataType;
-use sql::{QuerySession, Run, SessionOptions};
-use tempfile::TempDir;
-use trace::{CaptureId, DerivedWriter, Epoch, Step, Table, derived_rows, publish_derived};
+use fixtures::{HIDDEN, lists, tiny};
+use trace::{CaptureId, DerivedWriter, Epoch, RunDir, Step, Table, derived_rows, publish_derived};
 
-use super::tiny::{self, HIDDEN};
-
-/// A session over the run. Structure `ones` is of neurons 0 and 1, as found at epoch 1 and, among
+/// Writes the run. Structure `ones` is of neurons 0 and 1, as found at epoch 1 and, among
 /// the untrained network's, at epoch -1; `old` was replaced by it.
-pub fn session() -> Result<(TempDir, QuerySession)> {
-    let dir = TempDir::new()?;
-    let run = tiny::write(&dir.path().join("run"))?;
+pub fn write(path: &Path) -> Result<RunDir> {
+    let run = tiny::write(path)?;
     let (initial, second) = (capture(-1, 0), capture(1, 4));
     publish_derived(
         &run,
@@ -37,8 +34,7 @@ pub fn session() -> Result<(TempDir, QuerySession)> {
     for ablation in &ABLATIONS {
         publish_derived(&run, Table::Ablations, last, ablation_rows(last, ablation)?)?;
     }
-    let session = Run::open(run.path())?.session(SessionOptions::default())?;
-    Ok((dir, session))
+    Ok(run)
 }
 
 fn capture(epoch: i32, step: i64) -> CaptureId {
@@ -147,7 +143,7 @@ fn ablation_rows(capture: CaptureId, ablation: &Ablation) -> Result<RecordBatch>
         Arc::new(figures.iter().map(value).collect::<Float64Array>())
     };
     let lists = |of: &dyn Fn(&Figure) -> Option<&'static [f32]>| -> ArrayRef {
-        Arc::new(tiny::nullable_lists(figures.iter().map(of)))
+        Arc::new(lists(figures.iter().map(of)))
     };
     let class = |figure: &Figure| (figure.0 == "class").then_some(ablation.of_class);
     let columns = vec![

@@ -12,8 +12,6 @@ mod irregular;
 mod planted;
 mod pruning;
 mod registry;
-mod samples;
-mod tiny;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,10 +20,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Float32Type;
+use fixtures::{HIDDEN, Writer, tiny};
 use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use trace::{CaptureId, Epoch, Group, Publisher, Rank, Step, Table};
+use trace::{CaptureId, Epoch, RunDir, Step, Table};
 
 use answers::Asked;
 
@@ -35,8 +34,16 @@ fn session() -> Result<(TempDir, QuerySession)> {
 }
 
 fn session_with(options: SessionOptions) -> Result<(TempDir, QuerySession)> {
+    session_of(tiny::write, options)
+}
+
+/// A directory with a run as it is written, and a session over it.
+fn session_of(
+    write: fn(&Path) -> Result<RunDir>,
+    options: SessionOptions,
+) -> Result<(TempDir, QuerySession)> {
     let dir = TempDir::new()?;
-    let run = tiny::write(&dir.path().join("run"))?;
+    let run = write(&dir.path().join("run"))?;
     let session = Run::open(run.path())?.session(options)?;
     Ok((dir, session))
 }
@@ -46,21 +53,23 @@ const PARTITIONS: [usize; 3] = [1, 2, 7];
 
 /// Asks all records of a file, whatever the number of partitions.
 fn check(file: &str) -> Result<()> {
-    let (dir, _) = match file {
-        "ablation_effects.slt" | "derived.slt" => derived::session()?,
-        "irregular.slt" => irregular::session()?,
+    let write: fn(&Path) -> Result<RunDir> = match file {
+        "ablation_effects.slt" | "derived.slt" => derived::write,
+        "irregular.slt" => fixtures::irregular::write,
         "cartography.slt"
         | "class_selectivity.slt"
         | "correct_vs_incorrect.slt"
         | "dead_neurons.slt"
-        | "layer_profile.slt" => samples::session()?,
+        | "layer_profile.slt" => fixtures::samples::write,
         "structure_onset.slt"
         | "class_changes.slt"
         | "rank_stability.slt"
         | "linear_probe.slt"
-        | "meta_model.slt" => planted::session()?,
-        _ => session()?,
+        | "meta_model.slt" => fixtures::planted::write,
+        _ => tiny::write,
     };
+    let dir = TempDir::new()?;
+    write(&dir.path().join("run"))?;
     let run = Run::open(&dir.path().join("run"))?;
     let runtime = Arc::new(Runtime::new()?);
     for partitions in PARTITIONS {
@@ -294,8 +303,8 @@ async fn a_sort_that_is_larger_than_its_memory_spills() -> Result<()> {
 async fn a_column_that_this_version_does_not_know_is_passed_over() -> Result<()> {
     let dir = TempDir::new()?;
     let run = tiny::write(&dir.path().join("run"))?;
-    let mut publisher = Publisher::try_new(&run, Rank(0), None)?;
-    let known = RecordBatch::try_new(Table::Weights.schema(), tiny::hidden_weights(8))?;
+    let mut writer = Writer::of(run.clone())?;
+    let known = tiny::hidden_weights(8).build()?;
     let mut columns: Vec<(String, ArrayRef, bool)> = known
         .schema()
         .fields()
@@ -312,23 +321,12 @@ async fn a_column_that_this_version_does_not_know_is_passed_over() -> Result<()>
     let unknown: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
     columns.insert(3, ("unknown".to_owned(), unknown, true));
     let rows = RecordBatch::try_from_iter_with_nullable(columns)?;
-    let parts = vec![tiny::part_of(
-        &publisher,
-        Table::Weights,
-        3,
-        8,
-        Some(tiny::HIDDEN),
-        &rows,
-    )?];
-    let captures = vec![CaptureId {
+    let part = writer.stage(Table::Weights, 3, 8, Some(HIDDEN), &rows, None)?;
+    let capture = CaptureId {
         epoch: Epoch(3),
         step: Step(8),
-    }];
-    publisher.publish(Group {
-        captures,
-        parts,
-        ..Group::default()
-    })?;
+    };
+    writer.publish(vec![capture], vec![part])?;
 
     let session = Run::open(run.path())?.session(SessionOptions::default())?;
     let rows = session

@@ -5,7 +5,6 @@
 
 mod checkpoint;
 mod export;
-mod header;
 mod import;
 mod layers;
 mod names;

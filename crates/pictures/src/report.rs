@@ -21,6 +21,7 @@ use studies::StructureError;
 use trace::RunInfo;
 
 use crate::chart::{BETWEEN, Chart, html::Frame};
+use crate::plot::rows::collected;
 use crate::plot::{self, PlotError, PlotKind};
 
 pub use page::Reload;
@@ -190,12 +191,12 @@ impl Source<'_> {
     /// All rows of a named query.
     async fn named(&self, name: &str, arguments: &[(&str, &str)]) -> Result<RecordBatch> {
         let rows = self.session.named(name, &owned(arguments)).await?;
-        Ok(plot::collected(rows).await?)
+        Ok(collected(rows).await?)
     }
 
     /// All rows that SQL gives.
     async fn sql(&self, sql: &str) -> Result<RecordBatch> {
-        Ok(plot::collected(self.session.sql(sql).await?).await?)
+        Ok(collected(self.session.sql(sql).await?).await?)
     }
 
     /// A picture of the whole run, or why there is none.

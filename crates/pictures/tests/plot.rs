@@ -4,25 +4,16 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
-#[path = "../../../tests/sql/tiny.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod tiny;
-
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
-    new_null_array,
-};
+use arrow::array::{Float64Array, Int32Array, Int64Array, StringArray, new_null_array};
 use arrow::datatypes::DataType;
+use fixtures::{HIDDEN, OUTPUT, Rows, Writer, tiny, weights};
 use pictures::PlotKind;
 use pictures::chart::{Cells, Chart, Content, Edge, Line, PointGroup, Ticks};
 use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
-use trace::{
-    CaptureId, Epoch, Group, Publisher, Rank, RunInfo, Step, Table, Topology, derived_rows,
-    publish_derived,
-};
+use trace::{CaptureId, Epoch, RunInfo, Step, Table, Topology, derived_rows, publish_derived};
 
 fn session() -> (TempDir, QuerySession) {
     let dir = TempDir::new().unwrap();
@@ -42,93 +33,39 @@ async fn chart(kind: PlotKind, parameters: &[(&str, &str)]) -> Result<Chart, Str
     chart.map_err(|error| error.to_string())
 }
 
-/// A table, its layer, and rows of it.
-type Part<'a> = (Table, Option<&'a str>, Vec<ArrayRef>);
+/// A layer, if the table has them, and rows of it.
+type Part = (Option<&'static str>, Rows);
 
 /// A run of class names and layers of one's own, with parts of epochs 0, 1, ... at steps 1, 2, ...
 fn session_of(
     change: impl FnOnce(&mut RunInfo),
-    epochs: Vec<Vec<Part<'_>>>,
+    epochs: Vec<Vec<Part>>,
 ) -> (TempDir, QuerySession) {
     let dir = TempDir::new().unwrap();
     let mut info = tiny::info().unwrap();
     change(&mut info);
-    let run = trace::RunDir::create(&dir.path().join("run"), info).unwrap();
-    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let mut writer = Writer::create(&dir.path().join("run"), info).unwrap();
     for (epoch, parts) in (0..).zip(epochs) {
-        let step = i64::from(epoch) + 1;
-        let parts = parts.into_iter().map(|(table, layer, columns)| {
-            tiny::part(&publisher, table, epoch, step, layer, columns).unwrap()
-        });
-        let parts = parts.collect();
-        let captures = vec![CaptureId {
-            epoch: Epoch(epoch),
-            step: Step(step),
-        }];
-        publisher
-            .publish(Group {
-                captures,
-                parts,
-                ..Group::default()
-            })
-            .unwrap();
+        writer.capture(epoch, i64::from(epoch) + 1, parts).unwrap();
     }
-    drop(publisher);
-    let run = Run::open(run.path()).unwrap();
+    let run = Run::open(writer.finish().path()).unwrap();
     let session = run.session(SessionOptions::default()).unwrap();
     (dir, session)
 }
 
 /// Rows of classifications: of each sample its class, the one it is taken for, and the probabilities.
-fn classifications(step: i64, samples: &[(i32, i32, Vec<f32>)]) -> Vec<ArrayRef> {
-    let count = samples.len();
-    let correct = samples
-        .iter()
-        .map(|(target, predicted, _)| Some(target == predicted));
-    let outputs = samples
-        .iter()
-        .map(|(_, _, outputs)| Some(outputs.as_slice()));
-    vec![
-        Arc::new(Int64Array::from(vec![step; count])),
-        Arc::new(Int32Array::from(vec![0; count])),
-        Arc::new(StringArray::from(vec!["eval"; count])),
-        Arc::new(Int64Array::from_iter_values(0..count as i64)),
-        Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| s.0))),
-        new_null_array(&trace::float_list(), count),
-        Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| s.1))),
-        Arc::new(BooleanArray::from_iter(correct)),
-        Arc::new(Float32Array::from(vec![1.0; count])),
-        Arc::new(Float32Array::from(vec![0.0; count])),
-        Arc::new(tiny::nullable_lists(outputs)),
-    ]
+fn classifications(step: i64, samples: &[(i32, i32, Vec<f32>)]) -> Rows {
+    let targets: Vec<Option<i32>> = samples.iter().map(|sample| Some(sample.0)).collect();
+    let predicted: Vec<Option<i32>> = samples.iter().map(|sample| Some(sample.1)).collect();
+    let outputs = samples.iter().map(|sample| sample.2.as_slice());
+    fixtures::classifications(step, &targets, &predicted, outputs)
+        .floats("confidence", vec![1.0; samples.len()])
 }
 
 /// Rows of held-out activations, a list a neuron.
-fn activations(step: i64, lists: &[Vec<f32>]) -> Vec<ArrayRef> {
-    let count = lists.len();
-    let absent = || new_null_array(&DataType::Float32, count);
-    let numbers = || Arc::new(Int32Array::from_iter_values(0..count as i32));
-    let num_samples = lists[0].len() as i64;
+fn activations(step: i64, lists: &[Vec<f32>]) -> Rows {
     let values = lists.iter().map(|list| Some(list.as_slice()));
-    vec![
-        Arc::new(Int64Array::from(vec![step; count])),
-        Arc::new(Int32Array::from(vec![0; count])),
-        Arc::new(StringArray::from(vec!["eval"; count])),
-        Arc::new(Int32Array::from(vec![0; count])),
-        numbers(),
-        numbers(),
-        Arc::new(Int64Array::from(vec![num_samples; count])),
-        Arc::new(tiny::nullable_lists(values)),
-        absent(),
-        absent(),
-        absent(),
-        absent(),
-        absent(),
-        absent(),
-        absent(),
-        Arc::new(Int64Array::from(vec![0; count])),
-        Arc::new(Int64Array::from(vec![0; count])),
-    ]
+    fixtures::activations(step, 0, lists[0].len(), values)
 }
 
 /// What ECharts is told of the only panel of a chart's page.
@@ -317,11 +254,7 @@ async fn more_samples_than_can_be_drawn_are_counted_by_place() {
             _ => (1, i32::from(unsure >= 0.5), vec![1.0 - unsure, unsure]),
         };
         let samples: Vec<_> = (0..3002).map(sample).collect();
-        vec![(
-            Table::Classifications,
-            None,
-            classifications(step, &samples),
-        )]
+        vec![(None, classifications(step, &samples))]
     };
     let (_dir, session) = session_of(|_| {}, vec![epoch(1, 0.25), epoch(2, 0.75)]);
     let chart = PlotKind::Cartography.chart(&session, &[]).await.unwrap();
@@ -360,7 +293,7 @@ async fn more_classes_than_can_be_drawn_are_put_together() {
     // 150 classes in 100 groups: 0, 1–2, 3, 4–5, ...; all samples are taken for what they are, but the first.
     let sample = |class: i32| (class, if class == 0 { 2 } else { class }, vec![1.0]);
     let samples: Vec<_> = (0..150).map(sample).collect();
-    let rows = (Table::Classifications, None, classifications(1, &samples));
+    let rows = (None, classifications(1, &samples));
     let called = |info: &mut RunInfo| {
         info.class_names = (0..150).map(|class| format!("c{class}")).collect();
     };
@@ -398,12 +331,8 @@ fn hidden(lists: &[Vec<f32>], predicted: &[i32]) -> (TempDir, QuerySession) {
         .map(|&class| (class, class, vec![0.5, 0.5]));
     let samples: Vec<_> = samples.collect();
     let parts = vec![
-        (
-            Table::Activations,
-            Some(tiny::HIDDEN),
-            activations(1, lists),
-        ),
-        (Table::Classifications, None, classifications(1, &samples)),
+        (Some(HIDDEN), activations(1, lists)),
+        (None, classifications(1, &samples)),
     ];
     session_of(layers, vec![parts])
 }
@@ -761,18 +690,14 @@ async fn another_epoch_may_choose_the_neurons_of_an_association() {
 }
 
 /// Rows of `weights` of which none is finite.
-fn broken_weights(step: i64) -> Vec<ArrayRef> {
+fn broken_weights(step: i64) -> Rows {
     let lists: [&[f32]; 2] = [&[f32::NAN; 3], &[f32::INFINITY; 3]];
-    let biases = new_null_array(&DataType::Float32, 2);
-    let mut columns = tiny::weights(step, 0, biases, lists.map(Some));
-    let nonfinite = columns.last_mut().unwrap();
-    *nonfinite = tiny::int([3, 3]);
-    columns
+    weights(step, 0, lists.map(Some)).ints("nonfinite", [3, 3])
 }
 
 #[tokio::test]
 async fn a_picture_of_what_is_not_finite_says_since_when() {
-    let of_epoch = |columns| vec![(Table::Weights, Some(tiny::HIDDEN), columns)];
+    let of_epoch = |rows| vec![(Some(HIDDEN), rows)];
     // It went wrong from the beginning.
     let broken = vec![of_epoch(broken_weights(1)), of_epoch(broken_weights(2))];
     let (_dir, session) = session_of(|_| {}, broken);
@@ -817,9 +742,9 @@ async fn a_picture_of_what_is_not_finite_says_since_when() {
         "{:?}",
         before.notes
     );
-    let found = session.not_finite(Table::Weights, Some(tiny::HIDDEN)).await;
+    let found = session.not_finite(Table::Weights, Some(HIDDEN)).await;
     assert_eq!(found.unwrap().unwrap().since, 1);
-    let others = session.not_finite(Table::Weights, Some(tiny::OUTPUT)).await;
+    let others = session.not_finite(Table::Weights, Some(OUTPUT)).await;
     assert_eq!(others.unwrap(), None);
     assert_eq!(
         session.not_finite(Table::Metrics, None).await.unwrap(),

@@ -9,7 +9,7 @@ static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     allocator::keep_freed_memory();
-    query::main()
+    query::main(std::env::args_os())
 }
 
 #[cfg(test)]

@@ -74,10 +74,6 @@ mod run;
 mod scan;
 mod session;
 mod tables;
-#[cfg(test)]
-#[path = "../../../tests/sql/tiny.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod tiny;
 
 pub use catalog::registry::{Definition, DefinitionKind, Found};
 pub use exec::budget::reserve;

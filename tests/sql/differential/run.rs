@@ -10,21 +10,16 @@ use arrow::array::{
     ListBuilder, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field};
-use trace::{
-    CaptureId, DatasetInfo, Epoch, Group, Layer, LayerLabel, Publisher, Rank, RunDir, RunInfo,
-    Source, SourceRange, StagedPart, Step, Table, Topology, float_item,
-};
+use fixtures::{Writer, layers, run_info};
+use trace::{CaptureId, Epoch, RunDir, StagedPart, Step, Table, Topology, float_item};
 
 use super::random::Random;
-use crate::tiny;
 
-/// Name, fan-in, units and first neuron of each layer. Merges copy slices of fewer than 32 rows, so
-/// one layer has more.
-const LAYERS: [(&str, u32, u32, i32); 3] = [
-    ("L_input", 5, 9, 0),
-    ("L_hidden", 9, 36, 9),
-    ("L_output", 36, 3, 45),
-];
+/// How many inputs the network sees.
+const NUM_INPUTS: usize = 5;
+
+/// Name and units of each layer. Merges copy slices of fewer than 32 rows, so one layer has more.
+const LAYERS: [(&str, usize); 3] = [("L_input", 9), ("L_hidden", 36), ("L_output", 3)];
 
 /// Epoch and step of each capture.
 const CAPTURES: [(i32, i64); 6] = [(-1, 0), (0, 1), (0, 3), (1, 6), (2, 9), (3, 12)];
@@ -33,24 +28,21 @@ const SAMPLES: i64 = 12;
 
 /// Writes the run.
 pub fn write(path: &Path) -> Result<RunDir> {
-    let run = RunDir::create(path, info()?)?;
-    let mut publisher = Publisher::try_new(&run, Rank(0), None)?;
+    let topology = layers(NUM_INPUTS, &LAYERS)?;
+    let info = run_info(topology.clone(), SAMPLES as usize, &["a", "b", "c"])?;
+    let mut writer = Writer::create(path, info)?;
     let mut random = Random::new(7);
     for (epoch, step) in CAPTURES {
         let mut parts = Vec::new();
         let mut part = |table: Table, layer: Option<&str>, keys: &[Key]| -> Result<()> {
-            parts.push(staged(
-                &publisher,
-                &mut random,
-                table,
-                (epoch, step),
-                layer,
-                keys,
-            )?);
+            let moment = (epoch, step);
+            let part = staged(&writer, &topology, &mut random, table, moment, layer, keys)?;
+            parts.push(part);
             Ok(())
         };
-        for (name, _, units, first_neuron) in LAYERS {
-            let neurons: Vec<Key> = (0..units as i32)
+        for layer in topology.layers() {
+            let (name, first_neuron) = (layer.layer.as_str(), layer.first_neuron);
+            let neurons: Vec<Key> = (0..layer.num_units as i32)
                 .map(|unit| Key::neuron(first_neuron + unit, unit))
                 .collect();
             // The output layer was not captured each time.
@@ -66,17 +58,13 @@ pub fn write(path: &Path) -> Result<RunDir> {
             part(Table::Classifications, None, &samples)?;
         }
         part(Table::Metrics, None, &METRICS.map(Key::metric))?;
-        let captures = vec![CaptureId {
+        let capture = CaptureId {
             epoch: Epoch(epoch),
             step: Step(step),
-        }];
-        publisher.publish(Group {
-            captures,
-            parts,
-            ..Group::default()
-        })?;
+        };
+        writer.publish(vec![capture], parts)?;
     }
-    Ok(run)
+    Ok(writer.finish())
 }
 
 const METRICS: [(Option<&str>, &str); 3] = [
@@ -123,7 +111,8 @@ impl Key {
 }
 
 fn staged(
-    publisher: &Publisher,
+    writer: &Writer,
+    topology: &Topology,
     random: &mut Random,
     table: Table,
     (epoch, step): (i32, i64),
@@ -134,15 +123,16 @@ fn staged(
     let columns = schema
         .fields()
         .iter()
-        .map(|field| column(random, step, layer, field, keys));
+        .map(|field| column(random, topology, step, layer, field, keys));
     let rows = RecordBatch::try_new(Arc::clone(&schema), columns.collect())?;
-    tiny::part_of(publisher, table, epoch, step, layer, &rows)
+    writer.stage(table, epoch, step, layer, &rows, None)
 }
 
 /// Values of a column: those that tell rows apart, or some that are drawn, null here and there.
 /// Numbers are quarters, so that their sums are the same in any order.
 fn column(
     random: &mut Random,
+    topology: &Topology,
     step: i64,
     layer: Option<&str>,
     field: &Field,
@@ -174,8 +164,9 @@ fn column(
     }
     let len = match (field.name().as_str(), layer) {
         ("weights", Some(layer)) => {
-            let layer = LAYERS.iter().find(|(name, ..)| *name == layer);
-            layer.map_or(0, |(_, fan_in, ..)| *fan_in as usize)
+            let mut layers = topology.layers().iter();
+            let layer = layers.find(|known| known.layer.as_str() == layer);
+            layer.map_or(0, |layer| layer.fan_in as usize)
         }
         ("outputs", _) => 3,
         _ => SAMPLES as usize,
@@ -220,39 +211,4 @@ fn column(
             Arc::new(Int32Array::from_iter(values))
         }
     }
-}
-
-fn info() -> Result<RunInfo> {
-    let mut layers = Vec::new();
-    let mut source = Source::Input;
-    for (index, (name, fan_in, units, first_neuron)) in LAYERS.into_iter().enumerate() {
-        let label = LayerLabel::try_new(name)?;
-        layers.push(Layer {
-            layer_index: index as u32,
-            layer: label.clone(),
-            module_path: format!("layers.{index}"),
-            kind: "linear".to_owned(),
-            shape: vec![units.into(), fan_in.into()],
-            fan_in,
-            num_units: units,
-            first_neuron,
-            activation: (index < 2).then(|| "relu".to_owned()),
-            trainable: true,
-            source: Some(vec![SourceRange::all(source, fan_in)]),
-            tensors: Vec::new(),
-            recorded_units: None,
-        });
-        source = Source::Layer(label);
-    }
-    let info = tiny::info()?;
-    Ok(RunInfo {
-        layers: Topology::try_new(layers)?,
-        class_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
-        dataset: info.dataset.map(|dataset| DatasetInfo {
-            num_held_out: SAMPLES as u64,
-            held_out: format!("all {SAMPLES}"),
-            ..dataset
-        }),
-        ..info
-    })
 }

@@ -3,6 +3,9 @@
 //! Headers are read whole; values are read a tensor at a time, in chunks, so that a checkpoint is
 //! never in memory.
 
+mod error;
+mod header;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -10,130 +13,11 @@ use std::path::{Component, Path, PathBuf};
 
 use safetensors::Dtype;
 
-use super::header::{self, no_json};
 use super::pattern::INDEX_SUFFIX;
 use super::values::{self, InexactValue};
 
-/// Why a checkpoint cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The file system refused.
-    #[error("cannot read {}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-    /// The file ends before its header says.
-    #[error("{} is cut off: it has {found} bytes, and should have {expected}; save, copy or download it again", path.display())]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// The size that its header tells.
-        expected: u64,
-        /// The size that it has.
-        found: u64,
-    },
-    /// The file is of another format, or damaged.
-    #[error("{} is no safetensors file: {problem}; save or download it again", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The file is something else, or nothing.
-    #[error("{} is {what}, and no safetensors file: {remedy}", path.display())]
-    OtherFormat {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-        /// What to do about it.
-        remedy: &'static str,
-    },
-    /// A directory was named.
-    #[error("{} is a directory: name the checkpoints in it, as '{}' or '{}'", path.display(), path.join("*.safetensors").display(), path.join("*/*.safetensors").display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A pipe, whose values cannot be read in any order.
-    #[error("{} is no regular file: write it to one, it is read several times", path.display())]
-    NoRegularFile {
-        /// What was named.
-        path: PathBuf,
-    },
-    /// There is nothing to record.
-    #[error("{} has no tensors: there is nothing to import from it, leave it out or save it anew", path.display())]
-    NoTensors {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A prefix that is taken off makes one name of two.
-    #[error("{}: without the prefix {prefix:?} tensor {tensor} is called as another one is: the file has both", path.display())]
-    PrefixClash {
-        /// The file.
-        path: PathBuf,
-        /// The prefix.
-        prefix: String,
-        /// The tensor, with its prefix.
-        tensor: String,
-    },
-    /// The index of a sharded checkpoint is not what it should be.
-    #[error("{} is no index of a sharded checkpoint: {problem}", path.display())]
-    Index {
-        /// The index.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A shard that the index names is not there.
-    #[error("copy or download all shards beside their index: {} names the shard {shard}, which is not there", index.display())]
-    MissingShard {
-        /// The index.
-        index: PathBuf,
-        /// The shard's name.
-        shard: String,
-    },
-    /// Index and shard disagree.
-    #[error("{} and its shard {shard} disagree: {tensor} {problem}; save the checkpoint anew, or correct the index", index.display())]
-    Shard {
-        /// The index.
-        index: PathBuf,
-        /// The shard's name.
-        shard: String,
-        /// The tensor.
-        tensor: String,
-        /// What is wrong.
-        problem: &'static str,
-    },
-    /// Values of a type that a trace cannot hold.
-    #[error("{}: tensor {tensor} is of type {dtype}, which cannot be recorded: convert it to a type of floats or integers of 8 bits or more first", path.display())]
-    Unsupported {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// Its type.
-        dtype: String,
-    },
-    /// A value that a 32-bit float does not hold.
-    #[error("{}: tensor {tensor}, of type {dtype}: value {value} at position {index} is none that a 32-bit float holds, as a trace's are: --lossy rounds it", path.display())]
-    Inexact {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// Its type.
-        dtype: String,
-        /// The value.
-        value: String,
-        /// Its position, row-major.
-        index: u64,
-    },
-}
+pub use error::CheckpointError;
+use header::no_json;
 
 /// Type and shape of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]

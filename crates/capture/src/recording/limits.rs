@@ -6,28 +6,28 @@ use super::governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead};
 
 /// What happens to a capture for which the hand-off has no room, because the values of the capture
 /// before are not on the host yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
-    /// Training waits for room: nothing is ever left out
+    /// Training waits for room: nothing is ever left out.
     #[default]
     Block,
     /// Training waits for room, and fewer captures are taken, so that what recording costs is
-    /// within --max-overhead, 2% unless it is given
+    /// within [`Limits::max_overhead`], or [`DEFAULT_MAX_OVERHEAD`] where there is none.
     Thin,
-    /// The capture is dropped and counted, its metrics are kept; the last epoch's is waited for
+    /// The capture is dropped and counted, its metrics are kept; the last epoch's is waited for.
     Drop,
 }
 
 /// What happens to training where recording fails.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
-    /// Training stops with the error
+    /// Training stops with the error.
     #[default]
     Stop,
     /// The error is said once, training goes on, and later captures are lost and counted; a failure
-    /// of the device stops training all the same
+    /// of the device stops training all the same.
     Continue,
 }
 

@@ -3,15 +3,16 @@
 mod dashes;
 mod graph;
 mod panel;
+mod text;
 
 use std::io::Cursor;
 
 use kuva::backend::raster::RasterBackend;
 use kuva::backend::svg::SvgBackend;
-use kuva::render::color::Color;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
-use super::{BETWEEN, Chart, Theme};
+use super::{Chart, Theme};
+use text::{FONTS, plain, text, wrapped};
 
 /// A picture's width, in pixels at scale 1.
 const WIDTH: f64 = 960.0;
@@ -27,9 +28,8 @@ const SUBTITLE_SIZE: u32 = 14;
 const NOTE_SIZE: u32 = 13;
 const MARGIN: f64 = 24.0;
 
-/// The fonts of an SVG, of which a viewer takes the first that it has; widths are measured in the first,
-/// which is the one of PNGs.
-const FONTS: &str = "DejaVu Sans, Verdana, Liberation Sans, Arial, sans-serif";
+/// What a line of text has.
+const ROOM: f64 = WIDTH - 2.0 * MARGIN;
 
 /// Why a picture could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ fn scene(chart: &Chart, theme: Theme) -> Scene {
     scene.text_color = Some(theme.text().to_owned());
     scene.font_family = Some(FONTS.to_owned());
     let mut y = MARGIN + f64::from(TITLE_SIZE) * 0.8;
-    for line in wrapped(&chart.title, TITLE_SIZE) {
+    for line in wrapped(&chart.title, TITLE_SIZE, ROOM) {
         scene.add(Primitive::Text {
             x: MARGIN,
             y,
@@ -132,57 +132,17 @@ fn scene(chart: &Chart, theme: Theme) -> Scene {
 }
 
 /// Writes a text in as many lines as it needs; returns where the next one goes.
-fn lines(scene: &mut Scene, text: &str, size: u32, theme: Theme, mut y: f64) -> f64 {
-    for line in wrapped(text, size) {
-        scene.add(Primitive::Text {
-            x: MARGIN,
+fn lines(scene: &mut Scene, written: &str, size: u32, theme: Theme, mut y: f64) -> f64 {
+    for line in wrapped(written, size, ROOM) {
+        scene.add(text(
+            MARGIN,
             y,
-            content: plain(&line),
+            &line,
             size,
-            anchor: TextAnchor::Start,
-            rotate: None,
-            bold: false,
-            color: Some(Color::from(theme.muted())),
-        });
+            TextAnchor::Start,
+            Some(theme.muted()),
+        ));
         y += f64::from(size) * 1.4;
     }
     y
-}
-
-/// The lines of a text that fit into the picture; parts of a subtitle stay whole where they can.
-fn wrapped(text: &str, size: u32) -> Vec<String> {
-    let room = (WIDTH - 2.0 * MARGIN) / (f64::from(size) * CHARACTER_WIDTH);
-    let length = |text: &str| text.chars().count() as f64;
-    let last = text.split(BETWEEN).count() - 1;
-    let mut lines: Vec<String> = Vec::new();
-    let mut add = |piece: &str| match lines.last_mut() {
-        Some(line) if length(line) + 1.0 + length(piece) <= room => {
-            line.push(' ');
-            line.push_str(piece);
-        }
-        _ => lines.push(piece.to_owned()),
-    };
-    for (index, part) in text.split(BETWEEN).enumerate() {
-        let between = if index < last { BETWEEN.trim_end() } else { "" };
-        let part = format!("{part}{between}");
-        match length(&part) <= room {
-            true if part.is_empty() => {}
-            true => add(&part),
-            false => part.split_whitespace().for_each(&mut add),
-        }
-    }
-    lines
-}
-
-/// How wide a character is on average, in parts of its font's size.
-const CHARACTER_WIDTH: f64 = 0.58;
-
-/// How wide a text is at most, in pixels.
-fn text_width(text: &str, size: u32) -> f64 {
-    text.chars().count() as f64 * f64::from(size) * (CHARACTER_WIDTH + 0.05)
-}
-
-/// A text that kuva takes as it is: what stands between dollar signs would be a formula.
-fn plain(text: &str) -> String {
-    text.replace('$', "\\$")
 }

@@ -3,8 +3,9 @@
 use arrow::array::RecordBatch;
 use trace::{Table, read_derived};
 
+use super::asked::Asked;
+use super::error::PlotError;
 use super::rows::{floats, integers, texts};
-use super::{Asked, PlotError};
 use crate::chart::{Axis, Chart, Content, Panel, Point, PointGroup, number};
 
 pub(super) const PARAMETERS: &[&str] = &[

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use trace::Table;
 
+use super::asked::Asked;
+use super::error::PlotError;
 use super::rows::{floats, integers};
-use super::{Asked, PlotError};
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[

@@ -2,8 +2,9 @@
 
 use trace::Table;
 
+use super::asked::Asked;
+use super::error::PlotError;
 use super::rows::{floats, integers};
-use super::{Asked, PlotError};
 use crate::chart::{
     Axis, Cells, Chart, ColourScale, Content, Panel, Point, PointGroup, Ticks, number,
 };

@@ -2,8 +2,10 @@
 
 use trace::Table;
 
+use super::asked::Asked;
+use super::bins::{bin_name, bins};
+use super::error::PlotError;
 use super::rows::integers;
-use super::{Asked, PlotError, bin_name, bins};
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &["epoch Int32{<epoch>,first,last} = last: the epoch"];

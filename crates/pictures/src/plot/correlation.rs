@@ -4,8 +4,10 @@ use analysis::{Dendrogram, Distances, Linkage, Standardized, num_pairs};
 use sql::QueryError;
 use trace::Table;
 
+use super::asked::Asked;
+use super::bins::bins;
+use super::error::PlotError;
 use super::rows::{integers, lists};
-use super::{Asked, PlotError, bins};
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[

@@ -1,7 +1,8 @@
 //! Loss and accuracy by epoch.
 
+use super::asked::Asked;
+use super::error::PlotError;
 use super::rows::{floats, integers, texts};
-use super::{Asked, PlotError};
 use crate::chart::{Axis, Chart, Content, Line, Panel};
 use trace::Table;
 

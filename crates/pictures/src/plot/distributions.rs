@@ -6,8 +6,9 @@ use futures::StreamExt;
 use sql::QueryError;
 use trace::{Layer, Table};
 
+use super::asked::Asked;
+use super::error::PlotError;
 use super::rows::{floats, integers, lists};
-use super::{Asked, PlotError};
 use crate::chart::{Axis, Chart, Content, Panel, Ridge};
 
 pub(super) const PARAMETERS: &[&str] = &[

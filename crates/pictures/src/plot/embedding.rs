@@ -8,8 +8,9 @@ use studies::{
 };
 use trace::Table;
 
+use super::asked::Asked;
 use super::association::profiles;
-use super::{Asked, PlotError};
+use super::error::PlotError;
 use crate::chart::{Axis, Chart, Content, Panel, Point, PointGroup, number};
 
 pub(super) const PARAMETERS: &[&str] = &[

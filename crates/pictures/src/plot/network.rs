@@ -7,8 +7,9 @@ use datafusion::prelude::col;
 use sql::QueryError;
 use trace::{Layer, Table};
 
-use super::rows::{floats, integers};
-use super::{Asked, PlotError, collected};
+use super::asked::Asked;
+use super::error::PlotError;
+use super::rows::{collected, floats, integers};
 use crate::chart::{Axis, Chart, Content, Edge, Graph, Node, Panel};
 
 pub(super) const PARAMETERS: &[&str] = &[

@@ -1,7 +1,37 @@
-//! Columns of rows that queries gave.
+//! Rows that queries gave, and their columns.
 
 use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::prelude::DataFrame;
+use futures::StreamExt;
+use sql::QueryError;
+
+use super::error::PlotError;
+
+/// All rows of an answer; what they take is reserved while they come.
+pub(crate) async fn collected(rows: DataFrame) -> Result<RecordBatch, PlotError> {
+    let task = rows.task_ctx();
+    let memory = MemoryConsumer::new("rows of a picture").register(task.memory_pool());
+    Ok(collect(rows, &memory).await?)
+}
+
+async fn collect(rows: DataFrame, memory: &MemoryReservation) -> Result<RecordBatch, QueryError> {
+    let schema = rows.schema().inner().clone();
+    let mut stream = rows.execute_stream().await?;
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        for column in batch.columns() {
+            // They are put together into others.
+            memory.try_grow(2 * column.to_data().get_slice_memory_size()?)?;
+        }
+        batches.push(batch);
+    }
+    let schema = batches.first().map_or(schema, RecordBatch::schema);
+    Ok(concat_batches(&schema, &batches)?)
+}
 
 /// A column of a query of ours: it is there, since the query names it.
 fn column<'a>(rows: &'a RecordBatch, name: &str) -> &'a dyn Array {

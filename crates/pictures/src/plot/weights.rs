@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use analysis::spread;
 use trace::Table;
 
+use super::asked::Asked;
+use super::bins::{bin_name, bins};
+use super::error::PlotError;
 use super::rows::{floats, integers};
-use super::{Asked, PlotError, bin_name, bins};
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks};
 
 pub(super) const PARAMETERS: &[&str] = &[

@@ -1,26 +1,41 @@
-//! Two runs side by side.
+//! `query compare`: two runs side by side.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sql::SessionOptions;
+use clap::Args;
 use studies::Epochs;
 
-use super::answer::{Destination, say};
-use super::{finish, open};
+use super::answer::say;
+use super::memory::MemoryArgs;
+use super::output::OutputArgs;
+use super::session::{finish, open};
 
-pub(super) fn run(
-    [run, other]: [&Path; 2],
-    epochs: Epochs,
-    layer: Option<&str>,
-    options: SessionOptions,
-    destination: Destination,
-) -> anyhow::Result<ExitCode> {
-    let destination = destination.open()?;
-    let run = open(run)?.session(options.clone())?;
-    let other = open(other)?.session(options)?;
+#[derive(Args)]
+pub(super) struct CompareArgs {
+    /// A run's directory
+    run: PathBuf,
+    /// Another run's directory
+    other: PathBuf,
+    /// The epochs: `all`, `first`, `last` or a number, of those that both captured
+    #[arg(long, default_value = "all")]
+    epoch: Epochs,
+    /// This layer alone; `first` and `last` are understood
+    #[arg(long)]
+    layer: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+pub(super) fn run(asked: CompareArgs) -> anyhow::Result<ExitCode> {
+    let options = asked.memory.session_options();
+    let destination = asked.output.destination()?.open()?;
+    let run = open(&asked.run)?.session(options.clone())?;
+    let other = open(&asked.other)?.session(options)?;
     finish(async {
-        let comparison = studies::compare(run, other, epochs, layer)?;
+        let comparison = studies::compare(run, other, asked.epoch, asked.layer.as_deref())?;
         for note in &comparison.notes {
             say!("note: {note}");
         }

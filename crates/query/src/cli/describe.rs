@@ -1,10 +1,24 @@
-//! What SQL over a run can name, and the pictures, told.
+//! `query describe`: what SQL over a run can name, and the pictures, told.
 
 use std::fmt::Write;
+use std::process::ExitCode;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use pictures::PlotKind;
 use sql::{Column, Definition, DefinitionKind, Found, Parameter, QueryError};
+
+use super::answer::print;
+
+#[derive(Args)]
+pub(super) struct DescribeArgs {
+    /// Its name; of a column that stands in several tables also TABLE.COLUMN
+    name: String,
+}
+
+pub(super) fn run(asked: DescribeArgs) -> anyhow::Result<ExitCode> {
+    print(&named(&asked.name)?)?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// What `query list` lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

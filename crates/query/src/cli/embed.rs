@@ -14,7 +14,8 @@ use studies::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, Values
 
 use super::answer::say;
 use super::memory::MemoryArgs;
-use super::{OutputArgs, finish, open};
+use super::output::OutputArgs;
+use super::session::{finish, open};
 
 #[derive(Args)]
 pub(super) struct EmbedArgs {
@@ -75,7 +76,7 @@ fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
 }
 
 pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination().open()?;
+    let destination = asked.output.destination()?.open()?;
     let session = open(&asked.run)?.session(asked.memory.session_options())?;
     let (dimensions, shown) = (asked.dimensions, asked.rows);
     let embedder = Embedder::try_new(

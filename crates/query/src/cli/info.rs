@@ -1,16 +1,24 @@
-//! What a run is, without a look at its captures' values.
+//! `query info`: what a run is, without a look at its captures' values.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Args;
 use pictures::{Grid, Part, Section};
 use sql::Run;
 
-use super::{answer, open};
+use super::answer;
+use super::session::open;
 
-pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
-    let run = open(path)?;
+#[derive(Args)]
+pub(super) struct InfoArgs {
+    /// The run's directory
+    run: PathBuf,
+}
+
+pub(super) fn run(asked: InfoArgs) -> anyhow::Result<ExitCode> {
+    let run = open(&asked.run)?;
     answer::print(&told(&run))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,8 @@ use trace::Table;
 
 use super::answer::{Opened, say};
 use super::memory::MemoryArgs;
-use super::{OutputArgs, finish, open};
+use super::output::OutputArgs;
+use super::session::{finish, open};
 
 /// The named query that does the work.
 const META_MODEL: &str = "meta_model";
@@ -53,7 +54,7 @@ struct ModelArgs {
 }
 
 pub(super) fn run(asked: MetaArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination().open()?;
+    let destination = asked.output.destination()?.open()?;
     let session = open(&asked.run)?.session(asked.memory.session_options())?;
     if session.is_empty() {
         return Err(QueryError::NothingCaptured.into());

@@ -10,7 +10,8 @@ use studies::{phase_rows, phases};
 
 use super::answer::say;
 use super::memory::MemoryArgs;
-use super::{OutputArgs, finish, open};
+use super::output::OutputArgs;
+use super::session::{finish, open};
 
 #[derive(Args)]
 pub(super) struct PhasesArgs {
@@ -30,7 +31,7 @@ pub(super) struct PhasesArgs {
 }
 
 pub(super) fn run(asked: PhasesArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination().open()?;
+    let destination = asked.output.destination()?.open()?;
     let session = open(&asked.run)?.session(asked.memory.session_options())?;
     finish(async {
         let found = phases(&session, asked.layer.as_deref(), asked.phases).await?;

@@ -11,9 +11,11 @@ use pictures::{Picture, PlotKind};
 use sql::output::OutputFile;
 
 use super::answer::say;
+use super::describe;
 use super::interrupt::exit_on_ctrl_c;
 use super::memory::MemoryArgs;
-use super::{describe, finish, key_and_value, open, usage_error};
+use super::session::{finish, open};
+use super::usage::{UsageError, key_and_value};
 
 #[derive(Args)]
 #[command(after_long_help = describe::plots())]
@@ -54,12 +56,12 @@ pub(super) fn theme_parser() -> impl TypedValueParser<Value = Theme> {
 }
 
 pub(super) fn run(asked: PlotArgs) -> anyhow::Result<ExitCode> {
-    let picture = Picture::from_suffix(&asked.output).unwrap_or_else(|| {
-        usage_error(format!(
+    let picture = Picture::from_suffix(&asked.output).ok_or_else(|| {
+        UsageError(format!(
             "a picture is an .svg, a .png or an .html, which {} is not",
             asked.output.display()
         ))
-    });
+    })?;
     let unfinished = exit_on_ctrl_c()?;
     let mut file = OutputFile::create(&asked.output, asked.force)?;
     unfinished.get_or_init(|| file.staged_path().to_owned());

@@ -19,7 +19,8 @@ use super::answer::say;
 use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::memory::{MemoryArgs, remove_spilled};
 use super::plot::theme_parser;
-use super::{finish, open, runtime, usage_error};
+use super::session::{finish, open, runtime};
+use super::usage::UsageError;
 
 #[derive(Args)]
 pub(super) struct ReportArgs {
@@ -55,10 +56,11 @@ pub(super) fn run(asked: ReportArgs) -> anyhow::Result<ExitCode> {
     let suffix = asked.output.extension().and_then(|suffix| suffix.to_str());
     if !suffix.is_some_and(|suffix| ["html", "htm"].contains(&suffix.to_ascii_lowercase().as_str()))
     {
-        usage_error(format!(
+        return Err(UsageError(format!(
             "a report is an .html, which {} is not",
             asked.output.display()
-        ));
+        ))
+        .into());
     }
     match asked.live {
         true => follow(&asked),

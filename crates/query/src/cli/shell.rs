@@ -4,15 +4,18 @@ mod arguments;
 mod commands;
 mod completion;
 mod editor;
+mod formats;
 mod highlight;
 mod history;
 mod output;
 
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::Args;
 use futures::future::{Either, select};
 use rustyline::error::ReadlineError;
 use sql::output::Format;
@@ -20,17 +23,26 @@ use sql::{QueryError, QuerySession, Run, SessionOptions};
 
 use super::answer::{is_closed_pipe, say};
 use super::interrupt::{Stop, exit_on_ctrl_c};
-use super::runtime;
+use super::memory::MemoryArgs;
+use super::session::{open, runtime};
 use super::statements::Statements;
 use output::Output;
 
 const PROMPT: &str = "query> ";
 const CONTINUED: &str = "   ..> ";
 
-pub(super) fn run(run: Run, options: SessionOptions) -> anyhow::Result<ExitCode> {
+#[derive(Args)]
+pub(super) struct ShellArgs {
+    /// The run's directory
+    run: PathBuf,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+pub(super) fn run(asked: ShellArgs) -> anyhow::Result<ExitCode> {
     let mut shell = Shell {
-        run,
-        options,
+        run: open(&asked.run)?,
+        options: asked.memory.session_options(),
         format: Format::Table,
         output: Output::Screen,
         is_timed: false,

@@ -16,9 +16,11 @@ use studies::{
 };
 use words::NeuronName;
 
+use super::answer;
 use super::answer::say;
 use super::memory::MemoryArgs;
-use super::{OutputArgs, answer, finish, open};
+use super::output::OutputArgs;
+use super::session::{finish, open};
 
 #[derive(Subcommand)]
 pub(super) enum StructuresCommand {
@@ -166,7 +168,7 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
                 min(first_epoch) AS first_epoch, max(last_epoch) AS last_epoch,
                 avg(score) AS mean_score, max(p_value) AS p_value, measure, half
                 FROM structures GROUP BY name, class, epoch, measure, half ORDER BY class, name";
-            let destination = output.destination().open()?;
+            let destination = output.destination()?.open()?;
             let session = open(&run)?.session(memory.session_options())?;
             finish(async {
                 let rows = session.sql(LIST).await?;
@@ -185,7 +187,7 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
                 p_value, measure, half, seed FROM structures ORDER BY abs(score) DESC, neuron";
             let opened = open(&run)?;
             require_structure(&opened, &name)?;
-            let destination = output.destination().open()?;
+            let destination = output.destination()?.open()?;
             let session = opened.session(memory.session_options())?;
             finish(async {
                 let rows = session.sql(SHOW).await?;

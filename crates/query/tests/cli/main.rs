@@ -6,8 +6,6 @@
 
 mod describe;
 mod shell;
-#[path = "../../../../tests/sql/tiny.rs"]
-mod tiny;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +32,7 @@ impl Drop for Bench {
 impl Bench {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        tiny::write(&dir.path().join("run")).unwrap();
+        fixtures::tiny::write(&dir.path().join("run")).unwrap();
         let temporary = TempDir::new().unwrap();
         Self { dir, temporary }
     }
@@ -282,7 +280,7 @@ fn what_is_no_run_is_told_apart() {
         (Some(1), "error: other is no run: it has no run.json\n")
     );
 
-    tiny::write_empty(&bench.path("empty")).unwrap();
+    fixtures::tiny::write_empty(&bench.path("empty")).unwrap();
     let (status, error) = ask("empty");
     assert_eq!(
         (status, error.as_str()),

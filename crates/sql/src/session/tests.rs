@@ -7,7 +7,7 @@ use object_store::ObjectStoreExt;
 
 use super::*;
 use crate::tables::functions::SQL_FUNCTIONS;
-use crate::tiny;
+use fixtures::tiny;
 
 /// What a query counts, in a session that is not ours.
 async fn counted(context: &SessionContext, sql: &str) -> i64 {

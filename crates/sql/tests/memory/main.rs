@@ -4,9 +4,6 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
-#[path = "../../../../tests/sql/tiny.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod tiny;
 mod wide;
 
 use datafusion::prelude::DataFrame;

@@ -8,16 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, StringArray, new_null_array,
+use arrow::array::BooleanArray;
+use fixtures::{
+    HIDDEN, OUTPUT, Rows, Writer, activations, classifications, layers, run_info, weights,
 };
-use arrow::datatypes::DataType;
-use trace::{
-    CaptureId, DatasetInfo, Epoch, Group, Layer, LayerLabel, Publisher, Rank, RunDir, RunInfo,
-    Source, SourceRange, Step, Table, Topology,
-};
-
-use super::tiny::{self, HIDDEN, OUTPUT};
+use trace::RunDir;
 
 /// How wide a run is.
 #[derive(Clone, Copy)]
@@ -31,74 +26,31 @@ pub struct Width {
 
 /// Writes the run.
 pub fn write(path: &Path, width: Width) -> Result<RunDir> {
-    let run = RunDir::create(path, info(width)?)?;
-    let mut publisher = Publisher::try_new(&run, Rank(0), None)?;
+    let Width {
+        inputs,
+        neurons,
+        classes,
+        ..
+    } = width;
+    let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut layers = layers(inputs, &[(HIDDEN, neurons), (OUTPUT, classes)])?
+        .layers()
+        .to_vec();
+    layers.iter_mut().for_each(|layer| layer.activation = None);
+    let info = run_info(trace::Topology::try_new(layers)?, width.samples, &names)?;
+    let mut writer = Writer::create(path, info)?;
     for epoch in 0..width.epochs {
         let step = 10 * (i64::from(epoch) + 1);
-        let part =
-            |table, layer, columns| tiny::part(&publisher, table, epoch, step, layer, columns);
-        let Width {
-            inputs,
-            neurons,
-            classes,
-            ..
-        } = width;
-        let weights = |first, num_neurons, fan_in| weights(step, first, num_neurons, fan_in);
-        let parts = vec![
-            part(Table::Weights, Some(HIDDEN), weights(0, neurons, inputs))?,
-            part(
-                Table::Weights,
-                Some(OUTPUT),
-                weights(neurons, classes, neurons),
-            )?,
-            part(Table::Activations, Some(HIDDEN), activations(step, width))?,
-            part(Table::Classifications, None, classifications(step, width))?,
+        let parts = [
+            (Some(HIDDEN), drawn(step, 0, neurons, inputs)),
+            (Some(OUTPUT), drawn(step, neurons, classes, neurons)),
+            (Some(HIDDEN), following(step, width)),
+            (None, classified(step, width)),
         ];
-        publisher.publish(Group {
-            captures: vec![CaptureId {
-                epoch: Epoch(epoch),
-                step: Step(step),
-            }],
-            parts,
-            ..Group::default()
-        })?;
+        writer.capture(epoch, step, parts)?;
     }
-    Ok(run)
-}
-
-fn info(width: Width) -> Result<RunInfo> {
-    let layer = |index: usize, name: &str, first, num_units, fan_in, source| -> Result<Layer> {
-        Ok(Layer {
-            layer_index: index as u32,
-            layer: LayerLabel::try_new(name)?,
-            module_path: format!("layers.{index}"),
-            kind: "linear".to_owned(),
-            shape: vec![num_units as u64, fan_in as u64],
-            fan_in: fan_in as u32,
-            num_units: num_units as u32,
-            first_neuron: first,
-            activation: None,
-            trainable: true,
-            source: Some(vec![SourceRange::all(source, fan_in as u32)]),
-            tensors: Vec::new(),
-            recorded_units: None,
-        })
-    };
-    let hidden = Source::Layer(LayerLabel::try_new(HIDDEN)?);
-    let (inputs, neurons) = (width.inputs, width.neurons);
-    let tiny = tiny::info()?;
-    Ok(RunInfo {
-        layers: Topology::try_new(vec![
-            layer(0, HIDDEN, 0, neurons, inputs, Source::Input)?,
-            layer(1, OUTPUT, neurons as i32, width.classes, neurons, hidden)?,
-        ])?,
-        dataset: tiny.dataset.clone().map(|dataset| DatasetInfo {
-            num_held_out: width.samples as u64,
-            ..dataset
-        }),
-        class_names: (0..width.classes).map(|class| class.to_string()).collect(),
-        ..tiny
-    })
+    Ok(writer.finish())
 }
 
 /// A number from 0 to 1 that looks drawn.
@@ -106,28 +58,15 @@ fn noise(a: usize, b: usize) -> f32 {
     ((a * 7919 + b * 104_729) % 1009) as f32 / 1009.0
 }
 
-fn weights(step: i64, first: usize, num_neurons: usize, fan_in: usize) -> Vec<ArrayRef> {
+fn drawn(step: i64, first: usize, num_neurons: usize, fan_in: usize) -> Rows {
     let lists: Vec<Vec<f32>> = (0..num_neurons)
         .map(|neuron| (0..fan_in).map(|at| noise(neuron, at) - 0.5).collect())
         .collect();
-    let absent = || new_null_array(&DataType::Float32, num_neurons);
-    let mut columns = vec![
-        longs(std::iter::repeat_n(step, num_neurons)),
-        ints(std::iter::repeat_n(0, num_neurons)),
-        ints(first as i32..(first + num_neurons) as i32),
-        ints(0..num_neurons as i32),
-        absent(),
-        Arc::new(tiny::nullable_lists(
-            lists.iter().map(|list| Some(list.as_slice())),
-        )),
-    ];
-    columns.extend((0..7).map(|_| absent()));
-    columns.push(new_null_array(&DataType::Int32, num_neurons));
-    columns.push(ints(std::iter::repeat_n(0, num_neurons)));
-    columns
+    let lists = lists.iter().map(|list| Some(list.as_slice()));
+    weights(step, first as i32, lists)
 }
 
-fn activations(step: i64, width: Width) -> Vec<ArrayRef> {
+fn following(step: i64, width: Width) -> Rows {
     let (num_neurons, classes) = (width.neurons, width.classes);
     let of = |neuron: usize, sample: usize| {
         let follows = sample % classes == neuron % classes;
@@ -140,54 +79,24 @@ fn activations(step: i64, width: Width) -> Vec<ArrayRef> {
                 .collect()
         })
         .collect();
-    let zeros = || std::iter::repeat_n(0, num_neurons);
-    let mut columns = vec![
-        longs(std::iter::repeat_n(step, num_neurons)),
-        ints(zeros()),
-        Arc::new(StringArray::from(vec!["eval"; num_neurons])),
-        ints(zeros()),
-        ints(0..num_neurons as i32),
-        ints(0..num_neurons as i32),
-        longs(std::iter::repeat_n(width.samples as i64, num_neurons)),
-        Arc::new(tiny::nullable_lists(
-            lists.iter().map(|list| Some(list.as_slice())),
-        )),
-    ];
-    columns.extend((0..7).map(|_| new_null_array(&DataType::Float32, num_neurons)));
-    columns.push(longs(std::iter::repeat_n(0, num_neurons)));
-    columns.push(longs(std::iter::repeat_n(0, num_neurons)));
-    columns
+    let lists = lists.iter().map(|list| Some(list.as_slice()));
+    activations(step, 0, width.samples, lists)
 }
 
-fn classifications(step: i64, width: Width) -> Vec<ArrayRef> {
+fn classified(step: i64, width: Width) -> Rows {
     let num_samples = width.samples;
-    let classes = || (0..num_samples).map(|sample| (sample % width.classes) as i32);
+    let classes: Vec<Option<i32>> = (0..num_samples)
+        .map(|sample| Some((sample % width.classes) as i32))
+        .collect();
     let correct = (0..num_samples).map(|sample| Some(sample % 4 != 1));
+    let correct: BooleanArray = correct.collect();
     let outputs = vec![0.0f32; width.classes];
-    vec![
-        longs(std::iter::repeat_n(step, num_samples)),
-        ints(std::iter::repeat_n(0, num_samples)),
-        Arc::new(StringArray::from(vec!["eval"; num_samples])),
-        longs(0..num_samples as i64),
-        ints(classes()),
-        new_null_array(&trace::float_list(), num_samples),
-        ints(classes()),
-        Arc::new(correct.collect::<BooleanArray>()),
-        Arc::new(Float32Array::from_iter_values(
+    let outputs = std::iter::repeat_n(outputs.as_slice(), num_samples);
+    classifications(step, &classes, &classes, outputs)
+        .with("correct", Arc::new(correct))
+        .floats(
+            "confidence",
             (0..num_samples).map(|sample| noise(sample, 3)),
-        )),
-        Arc::new(Float32Array::from(vec![0.25; num_samples])),
-        Arc::new(tiny::nullable_lists(vec![
-            Some(outputs.as_slice());
-            num_samples
-        ])),
-    ]
-}
-
-fn ints(values: impl IntoIterator<Item = i32>) -> ArrayRef {
-    Arc::new(Int32Array::from_iter_values(values))
-}
-
-fn longs(values: impl IntoIterator<Item = i64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values))
+        )
+        .floats("loss", vec![0.25; num_samples])
 }

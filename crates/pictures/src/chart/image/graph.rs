@@ -3,7 +3,8 @@
 use kuva::render::color::Color;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
-use super::{WIDTH, plain, text_width};
+use super::WIDTH;
+use super::text::{text, text_width};
 use crate::chart::{Graph, Theme};
 
 const MIN_HEIGHT: f64 = 640.0;
@@ -75,12 +76,12 @@ pub(super) fn scene(graph: &Graph, theme: Theme) -> Scene {
             });
         }
         let y = y + f64::from(LABEL_SIZE) * 0.36;
-        scene.add(text(x, y, &node.name, LABEL_SIZE, anchor));
+        scene.add(text(x, y, &node.name, LABEL_SIZE, anchor, None));
     }
     for (column, name) in graph.columns.iter().enumerate() {
         let half = text_width(name, 13) / 2.0;
         let x = column_x(column).clamp(half + 8.0, WIDTH - half - 8.0);
-        scene.add(text(x, HEADER - 16.0, name, 13, TextAnchor::Middle));
+        scene.add(text(x, HEADER - 16.0, name, 13, TextAnchor::Middle, None));
     }
     legend(&mut scene, graph, theme, height);
     scene
@@ -104,20 +105,7 @@ fn legend(scene: &mut Scene, graph: &Graph, theme: Theme, height: f64) {
             stroke_width: 4.0,
             stroke_dasharray: None,
         });
-        scene.add(text(x + 36.0, y, &name, 12, TextAnchor::Start));
+        scene.add(text(x + 36.0, y, &name, 12, TextAnchor::Start, None));
         x += 36.0 + text_width(&name, 12) + 32.0;
-    }
-}
-
-fn text(x: f64, y: f64, content: &str, size: u32, anchor: TextAnchor) -> Primitive {
-    Primitive::Text {
-        x,
-        y,
-        content: plain(content),
-        size,
-        anchor,
-        rotate: None,
-        bold: false,
-        color: None,
     }
 }

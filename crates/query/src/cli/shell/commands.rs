@@ -5,13 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 use sql::output::Format;
-use sql::{QueryError, type_name};
+use sql::{QueryError, QuerySession, type_name};
 
+use super::formats::formats;
 use super::output::Output;
 use super::{Next, Question, Shell, arguments};
 use crate::cli::answer::print;
 use crate::cli::describe::{self, Listed};
-use crate::cli::{key_and_value, table_lines};
+use crate::cli::usage::key_and_value;
 
 /// Every command, for completion; the help shows them with what they take.
 pub(super) const COMMANDS: [&str; 13] = [
@@ -163,19 +164,10 @@ impl Shell {
     }
 }
 
-/// The formats that a terminal can show.
-pub(super) fn text_formats() -> impl Iterator<Item = &'static str> {
-    let formats = Format::ALL.into_iter();
-    formats
-        .filter(|format| !format.is_binary())
-        .map(Format::name)
-}
-
-/// `table, csv, json or jsonl`
-pub(super) fn formats() -> String {
-    let names: Vec<&str> = text_formats().collect();
-    match names.split_last() {
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
-    }
+/// The tables and named queries of a session, a line each.
+fn table_lines(session: &QuerySession) -> String {
+    let tables = session.table_names().into_iter().map(str::to_owned);
+    let queries = sql::NamedQuery::all().iter();
+    let queries = queries.map(|query| format!("{} (a named query)", query.name()));
+    tables.chain(queries).map(|line| line + "\n").collect()
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sql::{Definition, DefinitionKind, QuerySession};
 
-use super::commands::{COMMANDS, text_formats};
+use super::commands::COMMANDS;
+use super::formats::text_formats;
 
 /// The words of SQL that are completed and shown as such.
 pub(super) const KEYWORDS: [&str; 68] = [

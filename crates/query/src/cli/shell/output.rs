@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use datafusion::execution::SendableRecordBatchStream;
 use sql::output::{Format, TableStyle, write_rows};
 
-use super::commands::formats;
+use super::formats::formats;
 use crate::cli::answer::{note_nonfinite, say, to_stdout};
 
 pub(super) enum Output {

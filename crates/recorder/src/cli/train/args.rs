@@ -140,7 +140,7 @@ pub(in crate::cli) struct TrainArgs {
     pub(super) world_size: u32,
     /// What happens to a capture when the values of the one before are not on the host yet
     #[arg(long, value_enum, default_value_t, value_name = "block|thin|drop")]
-    when_full: WhenFull,
+    when_full: WhenFullArg,
     /// How much of the training time recording may cost, as 2%: captures that are due are thinned out
     /// to keep within it, the last epoch's is always taken [default: all captures are taken]
     #[arg(long, value_name = "SHARE")]
@@ -153,7 +153,7 @@ pub(in crate::cli) struct TrainArgs {
     /// With continue, a training that gets to its end exits with 0 and its summary says what was
     /// lost
     #[arg(long, value_enum, default_value_t, value_name = "stop|continue")]
-    on_error: OnError,
+    on_error: OnErrorArg,
 }
 
 /// The most processes that record one run.
@@ -185,6 +185,49 @@ enum Detail {
 enum Bits {
     F32,
     F16,
+}
+
+/// `--when-full`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum WhenFullArg {
+    /// Training waits for room: nothing is ever left out
+    #[default]
+    Block,
+    /// Training waits for room, and fewer captures are taken, so that what recording costs is
+    /// within --max-overhead, 2% unless it is given
+    Thin,
+    /// The capture is dropped and counted, its metrics are kept; the last epoch's is waited for
+    Drop,
+}
+
+impl From<WhenFullArg> for WhenFull {
+    fn from(argument: WhenFullArg) -> Self {
+        match argument {
+            WhenFullArg::Block => Self::Block,
+            WhenFullArg::Thin => Self::Thin,
+            WhenFullArg::Drop => Self::Drop,
+        }
+    }
+}
+
+/// `--on-error`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum OnErrorArg {
+    /// Training stops with the error
+    #[default]
+    Stop,
+    /// The error is said once, training goes on, and later captures are lost and counted; a failure
+    /// of the device stops training all the same
+    Continue,
+}
+
+impl From<OnErrorArg> for OnError {
+    fn from(argument: OnErrorArg) -> Self {
+        match argument {
+            OnErrorArg::Stop => Self::Stop,
+            OnErrorArg::Continue => Self::Continue,
+        }
+    }
 }
 
 impl TrainArgs {
@@ -231,8 +274,8 @@ impl TrainArgs {
 
     pub(super) fn limits(&self) -> Limits {
         Limits {
-            when_full: self.when_full,
-            on_error: self.on_error,
+            when_full: self.when_full.into(),
+            on_error: self.on_error.into(),
             max_overhead: self.max_overhead,
             max_disk: self.max_disk.map(|size| size.as_u64()),
         }

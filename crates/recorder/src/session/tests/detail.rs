@@ -33,10 +33,6 @@ fn half_precision_takes_less_room() {
     let (_, _, single) = record("single", Precision::F32);
     let (run, parameters, half) = record("half", Precision::F16);
     let ratios = [half[0] / single[0], half[1] / single[1]];
-    println!(
-        "bytes of f16 to f32: weights {:.3}, activations {:.3}",
-        ratios[0], ratios[1]
-    );
     assert!(ratios[0] < 0.7 && ratios[1] < 0.7, "{ratios:?}");
 
     assert_eq!(run.info().config["record"]["precision"], "f16");

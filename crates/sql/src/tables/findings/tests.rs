@@ -15,7 +15,6 @@ use tempfile::TempDir;
 
 use crate::tables::call::{RunFunction, SqlFunction};
 use crate::tables::{coactivation, linear_probe, meta_model, strongest_paths, structure_scores};
-use crate::tiny;
 use crate::{Run, SessionOptions};
 
 const WIDTH: wide::Width = wide::Width {

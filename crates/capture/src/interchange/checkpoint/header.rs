@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
-use super::checkpoint::{CheckpointError, TensorType};
+use super::{CheckpointError, TensorType};
 
 /// As much as the `safetensors` crate reads of a header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;

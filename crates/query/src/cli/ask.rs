@@ -1,0 +1,39 @@
+//! `query sql`: a SQL query.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use sql::QueryError;
+
+use super::memory::MemoryArgs;
+use super::output::OutputArgs;
+use super::session::{finish, open};
+
+#[derive(Args)]
+pub(super) struct SqlArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// The query, as "SELECT epoch, layer, count(*) FROM weights GROUP BY epoch, layer"
+    // SQL may begin with a comment, which looks like an option.
+    #[arg(allow_hyphen_values = true)]
+    sql: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+pub(super) fn run(asked: SqlArgs) -> anyhow::Result<ExitCode> {
+    let destination = asked.output.destination()?.open()?;
+    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    finish(async {
+        let rows = session.sql(&asked.sql).await?;
+        if session.is_empty() && session.reads_captures(&rows) {
+            return Err(QueryError::NothingCaptured.into());
+        }
+        destination
+            .write(rows.execute_stream().await.map_err(QueryError::from)?)
+            .await
+    })
+}

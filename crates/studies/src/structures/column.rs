@@ -1,0 +1,39 @@
+//! Columns of the rows of named queries.
+
+use arrow::array::{ArrayRef, RecordBatch};
+use sql::QueryError;
+
+/// A column of a named query's rows.
+pub(super) fn column<'a>(
+    query: &str,
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a ArrayRef, QueryError> {
+    let column = batch.column_by_name(name);
+    column.ok_or_else(|| QueryError::Internal(format!("{query} has no column {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatch;
+    use sql::LINEAR_PROBE;
+    use trace::Table;
+
+    use super::column;
+    use crate::structures::find::STRUCTURE_ONSET;
+
+    #[test]
+    fn a_column_that_is_not_there_is_blamed_on_the_query_whose_rows_lack_it() {
+        let rows = RecordBatch::new_empty(Table::Structures.schema());
+        assert!(column(LINEAR_PROBE, &rows, "name").is_ok());
+        let error = column(LINEAR_PROBE, &rows, "auc").unwrap_err().to_string();
+        assert!(error.ends_with("linear_probe has no column auc"), "{error}");
+        let error = column(STRUCTURE_ONSET, &rows, "percent")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("structure_onset has no column percent"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! A virtual environment with the Python packages that tests compare with.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{Finished, announce, spawn, workspace_root};
+
+/// More than pip and pytest take on a slow, busy machine.
+pub const PYTHON_LIMIT: Duration = Duration::from_secs(900);
+
+/// The interpreter of an environment below `root`, which has the packages of
+/// `tests/interop/requirements.txt`; made if it is not there yet. None, said aloud, where that is
+/// not possible.
+///
+/// # Panics
+/// If it is not possible and nothing may be skipped: where `CI` is set.
+pub fn python(root: &Path) -> Option<PathBuf> {
+    match environment(root) {
+        Ok(python) => Some(python),
+        Err(error) if std::env::var_os("CI").is_some_and(|ci| !ci.is_empty()) => {
+            panic!("no Python to test with: {error:#}")
+        }
+        Err(error) => {
+            announce(&format!("skipped: no Python to test with: {error:#}"));
+            None
+        }
+    }
+}
+
+/// Where the older DuckDB lies, beside the newer one of the interpreter's environment.
+///
+/// # Panics
+/// If the interpreter lies in no environment.
+pub fn duckdb_1_5(python: &Path) -> PathBuf {
+    // python, bin, environment
+    let environment = python
+        .ancestors()
+        .nth(2)
+        .expect("it lies in an environment");
+    environment.join("duckdb-1.5")
+}
+
+fn environment(root: &Path) -> Result<PathBuf> {
+    let interop = workspace_root().join("tests/interop");
+    let requirements = interop.join("requirements.txt");
+    let older = interop.join("requirements-duckdb-1.5.txt");
+
+    let mut hasher = DefaultHasher::new();
+    fs::read(&requirements)?.hash(&mut hasher);
+    fs::read(&older)?.hash(&mut hasher);
+    let name = format!("python-{:016x}", hasher.finish());
+    let environment = root.join(&name);
+    let python = environment.join("bin/python");
+    let complete = environment.join("complete");
+
+    fs::create_dir_all(root)?;
+    // One at a time: another test may need the same.
+    let lock = fs::File::create(root.join(format!("{name}.lock")))?;
+    lock.lock()?;
+    if complete.exists() {
+        return Ok(python);
+    }
+    if environment.exists() {
+        fs::remove_dir_all(&environment)?;
+    }
+    succeed(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&environment),
+    )?;
+    let pip = || {
+        let mut pip = Command::new(&python);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]);
+        pip.arg("--only-binary=:all:");
+        pip
+    };
+    succeed(pip().arg("-r").arg(&requirements))?;
+    let target = duckdb_1_5(&python);
+    succeed(
+        pip()
+            .args(["--no-deps", "--target"])
+            .arg(target)
+            .arg("-r")
+            .arg(&older),
+    )?;
+    fs::write(complete, "")?;
+    Ok(python)
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    // Starting what is not there would end the test.
+    which(command).with_context(|| format!("{command:?}"))?;
+    let finished: Finished = spawn(command).wait_within(PYTHON_LIMIT);
+    if finished.code() != Some(0) {
+        bail!("{command:?}: {finished}");
+    }
+    Ok(())
+}
+
+/// Whether a program can be started at all.
+fn which(command: &Command) -> std::io::Result<()> {
+    let mut version = Command::new(command.get_program());
+    version.arg("--version").output().map(|_| ())
+}
