@@ -1,9 +1,11 @@
 //! Physical operators of ours, and the rules that put them into plans.
 
+pub(crate) mod budget;
 pub(crate) mod build_side;
 pub(crate) mod lookup;
 pub(crate) mod merge;
-pub(crate) mod room;
+pub(crate) mod operator;
+mod replace;
 pub(crate) mod rules;
-pub(crate) mod step;
+mod stand_in;
 pub(crate) mod top_rows;

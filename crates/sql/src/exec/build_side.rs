@@ -8,47 +8,23 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::projection::ProjectionExec;
 
+use crate::exec::replace::Replace;
+
 /// Keeps the side of a join that has a row a capture.
-#[derive(Debug)]
-pub(crate) struct KeepCaptures;
-
-impl PhysicalOptimizerRule for KeepCaptures {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let chosen = match node.downcast_ref::<HashJoinExec>() {
-                Some(join) => with_captures_kept(join)?,
-                None => None,
-            };
-            Ok(match chosen {
-                Some(join) => Transformed::yes(join),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "keep_captures"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub(crate) const KEEP_CAPTURES: Replace = Replace {
+    name: "keep_captures",
+    replacement: |node| match node.downcast_ref::<HashJoinExec>() {
+        Some(join) => with_captures_kept(join),
+        None => Ok(None),
+    },
+};
 
 /// The join with the side that has a row a capture on the left, where it is kept; none if neither
 /// side has, or both.

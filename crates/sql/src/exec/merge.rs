@@ -5,33 +5,28 @@
 //! weights, while the rows of a file nearly always belong together: here the whole batch goes on
 //! as it is, or the part of it that comes before the other partitions' rows.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, Row, RowConverter, Rows, SortField};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_err};
-use datafusion::config::ConfigOptions;
+use datafusion::common::Result;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{LexOrdering, OrderingRequirements, PhysicalExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::aggregates::AggregateExec;
-use datafusion::physical_plan::execution_plan::CardinalityEffect;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
+
+use crate::exec::replace::Replace;
+use crate::exec::stand_in::{StandIn, StandInExec};
 
 /// Bytes of a partition that are made before they are asked for; one batch may have more.
 const BYTES_AHEAD: u32 = 4 << 20;
@@ -47,36 +42,12 @@ const MIN_SLICE_ROWS: usize = 32;
 const GATHERED_ROWS: usize = 1024;
 
 /// Replaces DataFusion's merge where the order is that of the part files.
-#[derive(Debug)]
-pub(crate) struct MergeBySlices;
+pub(crate) const MERGE_BY_SLICES: Replace = Replace {
+    name: "merge_by_slices",
+    replacement: SliceMergeExec::replacement,
+};
 
-impl PhysicalOptimizerRule for MergeBySlices {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() else {
-                return Ok(Transformed::no(node));
-            };
-            // With a limit it copies no more rows than are asked for.
-            if merge.fetch().is_some() || !is_in_order_of_files(merge.input()) {
-                return Ok(Transformed::no(node));
-            }
-            Ok(Transformed::yes(Arc::new(SliceMergeExec::of(merge))))
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "merge_by_slices"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+type SliceMergeExec = StandInExec<SliceMerge>;
 
 /// Whether rows of `plan`, of one input at least, come as their source has them: nothing in between
 /// sorts them anew or deals them out.
@@ -89,96 +60,39 @@ fn is_in_order_of_files(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 /// The merge of an input's partitions, each of which is in order.
 #[derive(Debug)]
-struct SliceMergeExec {
+struct SliceMerge {
     /// The merge that this one is, without a limit.
-    merge: SortPreservingMergeExec,
-    metrics: ExecutionPlanMetricsSet,
+    merge: Arc<SortPreservingMergeExec>,
 }
 
-impl SliceMergeExec {
-    fn of(merge: &SortPreservingMergeExec) -> Self {
-        Self {
-            merge: merge.clone(),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }
-    }
-}
+impl StandIn for SliceMerge {
+    type Node = SortPreservingMergeExec;
 
-impl DisplayAs for SliceMergeExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "SliceMergeExec: [{}]", self.merge.expr())
-    }
-}
+    const NAME: &'static str = "SliceMergeExec";
 
-impl ExecutionPlan for SliceMergeExec {
-    fn name(&self) -> &str {
-        "SliceMergeExec"
+    fn of(merge: &SortPreservingMergeExec) -> Result<Option<Self>> {
+        // With a limit DataFusion copies no more rows than are asked for.
+        let is_better = merge.fetch().is_none() && is_in_order_of_files(merge.input());
+        Ok(is_better.then(|| Self {
+            merge: Arc::new(merge.clone()),
+        }))
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.merge.properties()
+    fn node(&self) -> &Arc<SortPreservingMergeExec> {
+        &self.merge
     }
 
-    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        self.merge.required_input_ordering()
+    fn describe(&self) -> String {
+        format!("[{}]", self.merge.expr())
     }
 
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        self.merge.benefits_from_input_partitioning()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        self.merge.maintains_input_order()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        self.merge.children()
-    }
-
-    fn apply_expressions(
-        &self,
-        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        self.merge.apply_expressions(f)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([input]) = <[_; 1]>::try_from(children) else {
-            return internal_err!("SliceMergeExec has one child");
-        };
-        let merge = SortPreservingMergeExec::new(self.merge.expr().clone(), input);
-        Ok(Arc::new(Self::of(&merge)))
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        self.merge.child_stats_requests(partition)
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        input_stats: &[Arc<Statistics>],
-        args: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        self.merge.statistics_from_inputs(input_stats, args)
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        self.merge.cardinality_effect()
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
-    }
-
-    fn execute(
+    fn rows(
         &self,
         _partition: usize,
         context: Arc<TaskContext>,
+        metrics: BaselineMetrics,
     ) -> Result<SendableRecordBatchStream> {
-        let schema = self.schema();
+        let schema = self.merge.schema();
         let input = self.merge.input();
         let partitions = input.output_partitioning().partition_count();
         let inputs = (0..partitions).map(|partition| -> Result<Input> {
@@ -199,7 +113,6 @@ impl ExecutionPlan for SliceMergeExec {
             let batch = merge.next().await?;
             Ok(batch.map(|batch| (batch, merge)))
         });
-        let metrics = BaselineMetrics::new(&self.metrics, 0);
         let batches = batches.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }

@@ -7,10 +7,10 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionContext;
 
-use crate::exec::build_side::KeepCaptures;
-use crate::exec::lookup::JoinByLookup;
-use crate::exec::merge::MergeBySlices;
-use crate::exec::top_rows::SortApart;
+use crate::exec::build_side::KEEP_CAPTURES;
+use crate::exec::lookup::JOIN_BY_LOOKUP;
+use crate::exec::merge::MERGE_BY_SLICES;
+use crate::exec::top_rows::SORT_APART;
 use crate::scan::ShareScans;
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
@@ -32,7 +32,7 @@ pub(crate) fn add_rules(context: &SessionContext) {
     let state = context.state_ref();
     let mut state = state.write();
     let rules = state.physical_optimizers();
-    if rules.iter().any(|rule| rule.name() == SortApart.name()) {
+    if rules.iter().any(|rule| rule.name() == SORT_APART.name) {
         return;
     }
     let rules = with_ours(rules.to_vec(), false);
@@ -48,18 +48,18 @@ pub(crate) fn add_rules(context: &SessionContext) {
 fn with_ours(mut rules: Vec<Rule>, plain: bool) -> Vec<Rule> {
     let position = |rules: &[Rule], name: &str| rules.iter().position(|rule| rule.name() == name);
     let check = position(&rules, SANITY_CHECK).unwrap_or(rules.len());
-    rules.insert(check, Arc::new(SortApart));
+    rules.insert(check, Arc::new(SORT_APART));
     if plain {
         return rules;
     }
     let ours: [Rule; 3] = [
         Arc::new(ShareScans),
-        Arc::new(JoinByLookup),
-        Arc::new(MergeBySlices),
+        Arc::new(JOIN_BY_LOOKUP),
+        Arc::new(MERGE_BY_SLICES),
     ];
     rules.splice(check + 1..check + 1, ours);
     if let Some(selection) = position(&rules, JOIN_SELECTION) {
-        rules.insert(selection + 1, Arc::new(KeepCaptures));
+        rules.insert(selection + 1, Arc::new(KEEP_CAPTURES));
     }
     rules
 }

@@ -7,44 +7,18 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::equivalence::AcrossPartitions;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
+use crate::exec::replace::Replace;
+
 /// Sorts partitions by themselves that differ in what DataFusion leaves out of their order.
-#[derive(Debug)]
-pub(crate) struct SortApart;
-
-impl PhysicalOptimizerRule for SortApart {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            Ok(
-                match node.downcast_ref::<SortExec>().and_then(sorted_apart) {
-                    Some(sorted) => Transformed::yes(sorted),
-                    None => Transformed::no(node),
-                },
-            )
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "sort_apart"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub(crate) const SORT_APART: Replace = Replace {
+    name: "sort_apart",
+    replacement: |node| Ok(node.downcast_ref::<SortExec>().and_then(sorted_apart)),
+};
 
 /// The same rows, without a bound that partitions share; none if they may share it.
 fn sorted_apart(sort: &SortExec) -> Option<Arc<dyn ExecutionPlan>> {

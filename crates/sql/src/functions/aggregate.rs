@@ -5,7 +5,7 @@ mod groups;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::function::{
@@ -13,7 +13,8 @@ use datafusion::logical_expr::function::{
 };
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, Documentation, Expr, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDFImpl, Documentation, EmitTo, Expr, GroupsAccumulator, Signature,
+    Volatility,
 };
 
 use groups::{ListGroups, state_list};
@@ -129,4 +130,16 @@ pub(super) fn refuse_distinct<T>(function: &str) -> Result<T> {
 /// Whether the `FILTER` clause lets a row in.
 pub(super) fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
     filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+}
+
+/// The state of rows that are a group each, of which `groups` has seen nothing yet.
+pub(super) fn state_of_rows(
+    mut groups: impl GroupsAccumulator,
+    values: &[ArrayRef],
+    filter: Option<&BooleanArray>,
+) -> Result<Vec<ArrayRef>> {
+    let num_rows = values[0].len();
+    let own_group = (0..num_rows).collect::<Vec<_>>();
+    groups.update_batch(values, &own_group, filter, num_rows)?;
+    groups.state(EmitTo::All)
 }

@@ -177,7 +177,7 @@ fn pad(
     )?)
 }
 
-/// Room for the elements of a batch, or an error where a hugely wide one would end the process.
+/// Budget for the elements of a batch, or an error where a hugely wide one would end the process.
 fn room_for(num_elements: usize, width: usize, max_bytes: usize) -> Result<Vec<f32>> {
     let bytes = num_elements.saturating_mul(size_of::<f32>());
     let mut values = Vec::new();

@@ -189,7 +189,7 @@ impl<'a> KnownRun<'a> {
             true => Ok(neuron),
             false => Err(format!(
                 "is {neuron}, the neurons are {}",
-                told(count as usize)
+                numbers(count as usize)
             )),
         }
     }
@@ -221,7 +221,7 @@ impl<'a> KnownRun<'a> {
             true => Ok(sample),
             false => Err(format!(
                 "is {sample}, the held-out samples are {}",
-                count.map_or_else(|| "from 0 on".to_owned(), |count| told(count as usize))
+                count.map_or_else(|| "from 0 on".to_owned(), |count| numbers(count as usize))
             )),
         }
     }
@@ -240,7 +240,7 @@ fn numbered(
         if is_one {
             return Ok(number);
         }
-        let range = count.map_or_else(|| "counted from 0".to_owned(), told);
+        let range = count.map_or_else(|| "counted from 0".to_owned(), numbers);
         let meant = match named {
             Some(place) => format!("; the one that is called {text:?} is {place}"),
             None => String::new(),
@@ -261,7 +261,7 @@ fn numbered(
     if names.len() > MAX_TOLD {
         names[MAX_TOLD] = "...".to_owned();
     }
-    let told: Vec<String> = count.map(told).into_iter().chain(names).collect();
+    let told: Vec<String> = count.map(numbers).into_iter().chain(names).collect();
     let told = match told.is_empty() {
         true => String::new(),
         false => format!(" ({all}: {})", told.join(", ")),
@@ -272,7 +272,7 @@ fn numbered(
 }
 
 /// The numbers of so many things.
-fn told(count: usize) -> String {
+fn numbers(count: usize) -> String {
     match count {
         0 => "none".to_owned(),
         count => format!("0 to {}", count - 1),

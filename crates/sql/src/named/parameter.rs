@@ -150,7 +150,7 @@ impl Parameter {
         }
         Err(self.bad(format!(
             "is {text:?}, it can be {}{}",
-            self.values.told(),
+            self.values.describe(),
             did_you_mean(closest(text, self.values.words()))
         )))
     }
@@ -166,7 +166,7 @@ impl Parameter {
     fn number(&self, text: &str) -> Result<ScalarValue, QueryError> {
         let can_be = || match self.values.is_any() {
             true => String::new(),
-            false => format!(", it can be {}", self.values.told()),
+            false => format!(", it can be {}", self.values.describe()),
         };
         let value = ScalarValue::try_from_string(text.to_owned(), &self.arrow_type());
         let value = value.map_err(|_| {

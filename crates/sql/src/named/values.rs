@@ -65,10 +65,10 @@ impl ValidValues {
     }
 
     /// Every value, as an error names them: `1 to 100, all`.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let told = self.0.iter().map(|valid| match valid {
             Valid::Word(word) => word.clone(),
-            Valid::Range(range) => range.told(),
+            Valid::Range(range) => range.describe(),
             Valid::Of(set) => set.one().to_owned(),
         });
         told.collect::<Vec<_>>().join(", ")
@@ -87,7 +87,7 @@ impl Range {
         self.from.is_none_or(|from| value >= from) && self.to.is_none_or(|to| value <= to)
     }
 
-    fn told(self) -> String {
+    fn describe(self) -> String {
         match (self.from, self.to) {
             (Some(from), Some(to)) => format!("{from} to {to}"),
             (Some(from), None) => format!("{from} or more"),

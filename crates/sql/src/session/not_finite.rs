@@ -66,8 +66,8 @@ fn called(table: Table) -> &'static str {
     }
 }
 
-/// What is told of a layer, or of any.
-fn told(table: Table, first: &FirstEpochs, layer: Option<&str>) -> Option<NotFinite> {
+/// What is not finite of a layer, or of any, and since when.
+fn described(table: Table, first: &FirstEpochs, layer: Option<&str>) -> Option<NotFinite> {
     // Of a table without layers there is nothing to choose.
     let is_meant = |name: &str| name.is_empty() || layer.is_none_or(|layer| layer == name);
     let of_layer = first.iter().filter(|(name, _)| is_meant(name));
@@ -93,7 +93,7 @@ impl QuerySession {
         layer: Option<&str>,
     ) -> Result<Option<NotFinite>, QueryError> {
         let first = self.first_not_finite(table).await?;
-        Ok(told(table, &first, layer))
+        Ok(described(table, &first, layer))
     }
 
     /// As [`not_finite_in`](Self::not_finite_in), if that is so at an epoch; where it is not, no other
@@ -109,7 +109,7 @@ impl QuerySession {
     ) -> Result<Option<NotFinite>, QueryError> {
         for &table in tables {
             let found = self.read_not_finite(table, Some(epoch)).await?;
-            if told(table, &found, layer).is_some() {
+            if described(table, &found, layer).is_some() {
                 return self.not_finite_in(tables, layer).await;
             }
         }

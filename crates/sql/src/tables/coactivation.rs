@@ -13,7 +13,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{col, lit};
 use trace::{CaptureId, LAYER_COLUMN, Table};
 
-use crate::exec::room::{Room, reserve};
+use crate::exec::budget::{Budget, reserve};
 use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
@@ -110,12 +110,12 @@ struct Activations {
 }
 
 impl CaptureRows for Activations {
-    fn push(&mut self, rows: &RecordBatch, room: &Room) -> Result<()> {
+    fn push(&mut self, rows: &RecordBatch, budget: &Budget) -> Result<()> {
         let neurons = as_int32_array(rows.column(2))?;
         let lists = as_list_array(rows.column(3))?;
         let values = as_float32_array(lists.values())?.values();
         let offsets = lists.value_offsets();
-        reserve(&mut self.neurons, rows.num_rows(), &room.memory)?;
+        reserve(&mut self.neurons, rows.num_rows(), &budget.memory)?;
         for row in 0..rows.num_rows() {
             // Where statistics alone were kept there is nothing to correlate.
             if lists.is_null(row) {
@@ -138,21 +138,22 @@ impl CaptureRows for Activations {
             self.neurons.push(neuron);
             if self.correlates {
                 let bytes = Standardized::num_bytes_of(series.len());
-                room.memory.try_grow(bytes)?;
+                budget.memory.try_grow(bytes)?;
                 self.series.push(series);
             }
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>, room: &Room) -> Result<Box<dyn Findings>> {
+    fn finish(self: Box<Self>, budget: &Budget) -> Result<Box<dyn Findings>> {
         let num_pairs = num_pairs(self.neurons.len());
         let mut pairs = Vec::new();
         if self.correlates {
-            room.memory
+            budget
+                .memory
                 .try_grow(self.series.num_bytes_of_top(self.top))?;
             pairs = self.series.top_pairs(self.top);
-            room.count("pairs_correlated", num_pairs);
+            budget.count("pairs_correlated", num_pairs);
         }
         Ok(Box::new(Pairs {
             snapshot: self.snapshot,

@@ -16,11 +16,11 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::Table;
 
-use crate::exec::step::{StepExec, pushdown, shown};
+use crate::exec::operator::{OperatorExec, pushdown, shown};
 use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
-use exec::TakeApart;
+use exec::Unnest;
 pub(crate) use sources::{LayerSources, Sources};
 
 /// Name of the table function.
@@ -103,11 +103,14 @@ impl TableProvider for Connections {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns: Vec<&str> = REPEATED.into_iter().chain([LIST]).collect();
         let input = self.weights.filtered(state, &columns, filters).await?;
-        let step = TakeApart {
+        let operator = Unnest {
             sources: Arc::clone(&self.sources),
             projection: shown(projection, &schema()),
         };
-        Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
+        Ok(Arc::new(OperatorExec::try_new(
+            Arc::new(operator),
+            Some(input),
+        )?))
     }
 }
 

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{Result, internal_err};
+use datafusion::physical_expr::EquivalenceProperties;
 use trace::{CaptureId, EPOCH_COLUMN};
+
+use crate::exec::operator::ordered;
 
 /// The column of the optimization step.
 const STEP_COLUMN: &str = "step";
@@ -64,8 +67,14 @@ impl Wanted {
             .any(|name| names.contains(&name))
     }
 
+    /// Rows of these columns, one capture after another, each of which ascends by `of_capture`.
+    pub(crate) fn in_order(&self, of_capture: &[&str]) -> EquivalenceProperties {
+        let order = [&[EPOCH_COLUMN, STEP_COLUMN], of_capture].concat();
+        ordered(Arc::clone(&self.schema), &order)
+    }
+
     /// Their names, for whoever reads a plan.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let fields = self.schema.fields().iter();
         let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
         format!("projection=[{}]", names.join(", "))

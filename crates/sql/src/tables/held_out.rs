@@ -20,8 +20,8 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, Table};
 
-use crate::exec::room::Room;
-use crate::exec::step::{StepExec, pushdown};
+use crate::exec::budget::Budget;
+use crate::exec::operator::{OperatorExec, pushdown};
 use crate::run::scope::Scope;
 use crate::run::snapshot::{SharedSnapshot, Snapshot};
 use crate::scan::TraceTable;
@@ -36,7 +36,7 @@ pub(crate) trait HeldOutAnalysis: Debug + Send + Sync {
     fn name(&self) -> &'static str;
 
     /// What the analysis does for these columns, for whoever reads the plan.
-    fn told(&self, wanted: &Wanted) -> String;
+    fn describe(&self, wanted: &Wanted) -> String;
 
     /// The columns of its rows, of which the first are `epoch` and `step`.
     fn schema(&self) -> SchemaRef;
@@ -50,7 +50,7 @@ pub(crate) trait HeldOutAnalysis: Debug + Send + Sync {
         snapshot: &SharedSnapshot,
         capture: &Capture,
         wanted: &Wanted,
-        room: &Room,
+        budget: &Budget,
     ) -> Result<Box<dyn Findings>>;
 }
 
@@ -189,13 +189,13 @@ impl TableProvider for HeldOutTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let captures = self.captures(state, filters)?;
-        let step = WorkOut::new(
+        let operator = WorkOut::new(
             Arc::clone(&self.snapshot),
             Arc::clone(&self.analysis),
             captures,
             Wanted::new(&self.schema(), projection)?,
             state.config().target_partitions(),
         );
-        Ok(Arc::new(StepExec::try_new(Arc::new(step), None)?))
+        Ok(Arc::new(OperatorExec::try_new(Arc::new(operator), None)?))
     }
 }

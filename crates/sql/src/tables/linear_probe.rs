@@ -16,7 +16,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 use trace::Layer;
 
-use crate::exec::room::{Room, filled, reserved};
+use crate::exec::budget::{Budget, filled, reserved};
 use crate::run::snapshot::SharedSnapshot;
 use crate::tables::call::{Call, RunFunction};
 use crate::tables::findings::{Findings, Wanted, unknown_column};
@@ -107,13 +107,13 @@ impl LinearProbe {
         capture: &Capture,
         predictions: &Predictions,
         needed: Needed,
-        room: &Room,
+        budget: &Budget,
     ) -> Result<BTreeMap<Option<usize>, Activations>> {
-        let memory = &room.memory;
+        let memory = &budget.memory;
         let mut groups: BTreeMap<Option<usize>, Activations> = BTreeMap::new();
         for lists in reader.activations(capture) {
             let (layer, lists) = lists?;
-            let scratch = room.scratch();
+            let scratch = budget.scratch();
             scratch.try_grow(lists.num_bytes())?;
             for (neuron, list) in lists.iter() {
                 let of_group = match &self.group {
@@ -203,20 +203,20 @@ impl Activations {
     }
 
     /// What is needed of each class, worked out on the threads that there is room for.
-    fn probe(&self, layer: Option<usize>, needed: Needed, room: &Room) -> Result<Probed> {
+    fn probe(&self, layer: Option<usize>, needed: Needed, budget: &Budget) -> Result<Probed> {
         let num_classes = self.membership.num_classes();
-        let mut powers = filled(&room.memory, None, num_classes)?;
-        let mut majorities = filled(&room.memory, None, num_classes)?;
+        let mut powers = filled(&budget.memory, None, num_classes)?;
+        let mut majorities = filled(&budget.memory, None, num_classes)?;
         if needed.majority {
             let (num_neurons, num_samples) = (self.neurons.len(), self.membership.num_samples());
-            let scratch = room.scratch();
+            let scratch = budget.scratch();
             let mut neurons: Vec<&[f32]> = reserved(&scratch, num_neurons)?;
             neurons.extend(self.neurons.values().map(Vec::as_slice));
             let each = match needed.power {
                 true => joint_power_bytes(num_neurons, num_samples),
                 false => num_samples,
             };
-            let num_threads = room.threads(&scratch, num_classes, each)?;
+            let num_threads = budget.threads(&scratch, num_classes, each)?;
             let share = num_classes.div_ceil(num_threads).max(1);
             let parts = powers.chunks_mut(share).zip(majorities.chunks_mut(share));
             let fitted: usize = thread::scope(|scope| {
@@ -234,7 +234,7 @@ impl Activations {
                 });
                 joined.sum()
             });
-            room.count("probes", fitted);
+            budget.count("probes", fitted);
         }
         Ok(Probed {
             layer,
@@ -315,7 +315,7 @@ impl HeldOutAnalysis for LinearProbe {
         LINEAR_PROBE
     }
 
-    fn told(&self, _: &Wanted) -> String {
+    fn describe(&self, _: &Wanted) -> String {
         let neurons = self.group.as_ref().map_or(0, |group| group.0.len());
         format!("neurons={neurons}, half={}", self.half)
     }
@@ -344,15 +344,15 @@ impl HeldOutAnalysis for LinearProbe {
         snapshot: &SharedSnapshot,
         capture: &Capture,
         wanted: &Wanted,
-        room: &Room,
+        budget: &Budget,
     ) -> Result<Box<dyn Findings>> {
         let needed = Needed::of(wanted);
-        let reader = HeldOutReader::try_new(snapshot, room)?;
+        let reader = HeldOutReader::try_new(snapshot, budget)?;
         let predictions = reader.predictions(capture, self.half, self.seed)?;
-        let groups = self.groups(&reader, capture, &predictions, needed, room)?;
+        let groups = self.groups(&reader, capture, &predictions, needed, budget)?;
         self.check(&groups, snapshot.topology().layers(), capture.epoch)?;
         let probed = groups.iter();
-        let probed = probed.map(|(layer, group)| group.probe(*layer, needed, room));
+        let probed = probed.map(|(layer, group)| group.probe(*layer, needed, budget));
         Ok(Box::new(ProbedCapture {
             snapshot: Arc::clone(snapshot),
             groups: probed.collect::<Result<_>>()?,

@@ -13,7 +13,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use crate::exec::room::{Room, reserve, reserved};
+use crate::exec::budget::{Budget, reserve, reserved};
 use crate::run::snapshot::{SharedSnapshot, Snapshot};
 use crate::tables::call::{Call, RunFunction};
 use crate::tables::findings::{Findings, Wanted, unknown_column};
@@ -82,15 +82,15 @@ impl Samples {
 }
 
 impl Neurons {
-    fn read(snapshot: &Snapshot, capture: &Capture, room: &Room) -> Result<Self> {
-        let memory = &room.memory;
-        let reader = HeldOutReader::try_new(snapshot, room)?;
+    fn read(snapshot: &Snapshot, capture: &Capture, budget: &Budget) -> Result<Self> {
+        let memory = &budget.memory;
+        let reader = HeldOutReader::try_new(snapshot, budget)?;
         let answers = reader.answers(capture)?;
         let mut neurons = Self::default();
         let mut samples: Option<Samples> = None;
         for lists in reader.activations(capture) {
             let (layer, lists) = lists?;
-            let scratch = room.scratch();
+            let scratch = budget.scratch();
             scratch.try_grow(lists.num_bytes())?;
             for (neuron, list) in lists.iter() {
                 let samples = match &samples {
@@ -154,23 +154,23 @@ impl Neurons {
         meta: &Meta,
         wanted: &Wanted,
         epoch: i32,
-        room: &Room,
+        budget: &Budget,
     ) -> Result<Option<MetaModel>> {
         let parts = meta.parts(wanted);
-        let scratch = room.scratch();
+        let scratch = budget.scratch();
         let mut activations: Vec<&[f32]> = reserved(&scratch, self.activations.len())?;
         activations.extend(self.activations.iter().map(Vec::as_slice));
         let each = meta_model_bytes(activations.len(), self.is_right.len(), parts);
-        let num_threads = room.threads(&scratch, NUM_FOLDS, each)?;
+        let num_threads = budget.threads(&scratch, NUM_FOLDS, each)?;
         let model = meta_model(&activations, &self.is_right, parts, meta.seed, num_threads);
         match model {
             Err(MetaModelError::TooFew { .. } | MetaModelError::NoNeurons) => Ok(None),
             Err(error) => exec_err!("{META_MODEL}(): epoch {epoch}: {error}"),
             Ok(model) => {
-                room.count("trees", NUM_FOLDS * parts.trees.unwrap_or(0));
-                room.count("regressions", NUM_FOLDS * usize::from(parts.linear));
+                budget.count("trees", NUM_FOLDS * parts.trees.unwrap_or(0));
+                budget.count("regressions", NUM_FOLDS * usize::from(parts.linear));
                 let shuffled = model.importances.as_ref().map_or(0, Vec::len);
-                room.count("shuffles", NUM_FOLDS * shuffled);
+                budget.count("shuffles", NUM_FOLDS * shuffled);
                 Ok(Some(model))
             }
         }
@@ -258,7 +258,7 @@ impl HeldOutAnalysis for Meta {
         META_MODEL
     }
 
-    fn told(&self, wanted: &Wanted) -> String {
+    fn describe(&self, wanted: &Wanted) -> String {
         let trees = self.parts(wanted).trees.unwrap_or(0);
         format!("trees={trees}, seed={}", self.seed)
     }
@@ -292,10 +292,10 @@ impl HeldOutAnalysis for Meta {
         snapshot: &SharedSnapshot,
         capture: &Capture,
         wanted: &Wanted,
-        room: &Room,
+        budget: &Budget,
     ) -> Result<Box<dyn Findings>> {
-        let neurons = Neurons::read(snapshot, capture, room)?;
-        let model = neurons.model(self, wanted, capture.epoch, room)?;
+        let neurons = Neurons::read(snapshot, capture, budget)?;
+        let model = neurons.model(self, wanted, capture.epoch, budget)?;
         let confidence = wanted.any(&["confidence_auc"]);
         let confidence = confidence.then(|| held_out_auc(&neurons.confidences, &neurons.is_right));
         Ok(Box::new(Learned {

@@ -18,8 +18,8 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{CaptureId, EPOCH_COLUMN};
 
-use crate::exec::room::Room;
-use crate::exec::step::{StepExec, pushdown};
+use crate::exec::budget::Budget;
+use crate::exec::operator::{OperatorExec, pushdown};
 use crate::scan::TraceTable;
 use crate::tables::call::Call;
 use crate::tables::findings::{Findings, Wanted};
@@ -63,13 +63,13 @@ pub(crate) trait CaptureRows: Send {
     ///
     /// # Errors
     /// If the values are not what the analysis can be made of, or there is no room for them.
-    fn push(&mut self, rows: &RecordBatch, room: &Room) -> Result<()>;
+    fn push(&mut self, rows: &RecordBatch, budget: &Budget) -> Result<()>;
 
     /// What comes of the capture.
     ///
     /// # Errors
     /// If the values are not what the analysis can be made of, or there is no room for it.
-    fn finish(self: Box<Self>, room: &Room) -> Result<Box<dyn Findings>>;
+    fn finish(self: Box<Self>, budget: &Budget) -> Result<Box<dyn Findings>>;
 }
 
 /// A table whose rows are an analysis of each capture.
@@ -123,10 +123,13 @@ impl TableProvider for PerCapture {
             .collect();
         let filters = [filters, &self.filters].concat();
         let input = self.source.filtered(state, &columns, &filters).await?;
-        let step = Analyse {
+        let operator = Analyse {
             analysis: Arc::clone(&self.analysis),
             wanted: Wanted::new(&self.analysis.schema(), projection)?,
         };
-        Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
+        Ok(Arc::new(OperatorExec::try_new(
+            Arc::new(operator),
+            Some(input),
+        )?))
     }
 }

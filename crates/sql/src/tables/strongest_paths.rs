@@ -15,7 +15,7 @@ use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::physical_plan::metrics::Count;
 use trace::{CaptureId, Layer, Table, Topology};
 
-use crate::exec::room::Room;
+use crate::exec::budget::Budget;
 use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
@@ -161,7 +161,7 @@ struct Weights {
 }
 
 impl CaptureRows for Weights {
-    fn push(&mut self, rows: &RecordBatch, room: &Room) -> Result<()> {
+    fn push(&mut self, rows: &RecordBatch, budget: &Budget) -> Result<()> {
         let neurons = as_int32_array(rows.column(2))?;
         let lists = as_list_array(rows.column(3))?;
         let values = as_float32_array(lists.values())?.values();
@@ -183,22 +183,24 @@ impl CaptureRows for Weights {
                 sources.check(layer, weights.len())?;
             }
             if let Some(origins) = self.network.origins.get(layer) {
-                let scratch = room.scratch();
+                let scratch = budget.scratch();
                 scratch.try_grow(Chains::num_bytes_of_push(origins))?;
-                room.memory.try_grow(self.chains.num_bytes_into(origins))?;
+                budget
+                    .memory
+                    .try_grow(self.chains.num_bytes_into(origins))?;
                 self.chains.push(neuron, origins, weights);
             }
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>, room: &Room) -> Result<Box<dyn Findings>> {
+    fn finish(self: Box<Self>, budget: &Budget) -> Result<Box<dyn Findings>> {
         let ends = self.network.ends(self.class);
         let bytes = self.chains.num_bytes_of_strongest(ends.clone());
-        room.memory.try_grow(bytes)?;
+        budget.memory.try_grow(bytes)?;
         let strongest = self.chains.strongest(ends);
         Ok(Box::new(Strongest {
-            walked: room.counter("chains_walked"),
+            walked: budget.counter("chains_walked"),
             first_output: self.network.ends(None).start,
             chains: self.chains,
             strongest,

@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
 
-use crate::exec::room::Room;
+use crate::exec::budget::Budget;
 use crate::run::snapshot::SharedSnapshot;
 use crate::tables::call::{Call, RunFunction};
 use crate::tables::findings::{Findings, Wanted};
@@ -85,7 +85,7 @@ impl HeldOutAnalysis for StructureScores {
         STRUCTURE_SCORES
     }
 
-    fn told(&self, wanted: &Wanted) -> String {
+    fn describe(&self, wanted: &Wanted) -> String {
         let needed = Needed::of(self, wanted);
         format!(
             "measure={}, permutations={}, half={}, bootstraps={}",
@@ -123,10 +123,10 @@ impl HeldOutAnalysis for StructureScores {
         snapshot: &SharedSnapshot,
         capture: &Capture,
         wanted: &Wanted,
-        room: &Room,
+        budget: &Budget,
     ) -> Result<Box<dyn Findings>> {
         let needed = Needed::of(self, wanted);
-        let scored = scoring::score(self, needed, snapshot, capture, room)?;
+        let scored = scoring::score(self, needed, snapshot, capture, budget)?;
         Ok(Box::new(scored))
     }
 }

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 
-use crate::exec::step::{StepExec, pushdown, shown};
+use crate::exec::operator::{OperatorExec, pushdown, shown};
 use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
@@ -104,8 +104,11 @@ impl TableProvider for SuccessiveWeights {
                 .await;
         }
         let input = self.weights.successive(state, &SHOWN, filters)?;
-        let step = AddLists::new(Arc::clone(&self.schema), shown(projection, &self.schema));
-        Ok(Arc::new(StepExec::try_new(Arc::new(step), Some(input))?))
+        let operator = AddLists::new(Arc::clone(&self.schema), shown(projection, &self.schema));
+        Ok(Arc::new(OperatorExec::try_new(
+            Arc::new(operator),
+            Some(input),
+        )?))
     }
 }
 

@@ -2,11 +2,13 @@ use arrow::array::{ArrayRef, AsArray, Int32Array, ListArray, RecordBatch, String
 use arrow::datatypes::{Field, Float32Type, Int32Type, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::PhysicalExprRef;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, lit};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::statistics::StatisticsContext;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlanProperties, displayable};
 use proptest::prelude::*;
 
@@ -256,7 +258,7 @@ fn joins_that_copy_no_lists_are_left_alone() {
     let batch = built(&[Some(1)]);
     let join = hash_join(JoinType::Inner, &[batch], &[streamed(&[])], None);
     let swapped = join.swap_inputs(PartitionMode::CollectLeft).unwrap();
-    let plan = JoinByLookup
+    let plan = JOIN_BY_LOOKUP
         .optimize(Arc::clone(&swapped), &ConfigOptions::default())
         .unwrap();
     let mut is_left = false;

@@ -28,7 +28,8 @@ async fn merged(partitions: &[Vec<RecordBatch>]) -> Vec<RecordBatch> {
     let input = MemorySourceConfig::try_new_exec(partitions, schema(), None).unwrap();
     let key = PhysicalSortExpr::new_default(Arc::new(Column::new("key", 0)));
     let order = LexOrdering::new([key.asc().nulls_last()]).unwrap();
-    let merge = SliceMergeExec::of(&SortPreservingMergeExec::new(order, input));
+    let merge = SortPreservingMergeExec::new(order, input);
+    let merge = SliceMergeExec::of(&merge).unwrap().unwrap();
     let rows = merge.execute(0, Arc::new(TaskContext::default())).unwrap();
     rows.try_collect().await.unwrap()
 }

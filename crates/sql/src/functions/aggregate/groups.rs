@@ -14,7 +14,7 @@ use datafusion::common::cast::as_primitive_array;
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::passes;
+use super::{passes, state_of_rows};
 use crate::functions::fold::Fold;
 use crate::functions::lists::{
     FLOAT32_ITEM, Float, FloatLists, element_type, offsets_of, validity,
@@ -310,11 +310,8 @@ impl GroupsAccumulator for ListGroups {
         values: &[ArrayRef],
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let num_rows = values[0].len();
-        let own_group = (0..num_rows).collect::<Vec<_>>();
-        let mut rows = Self::new(self.fold, num_rows);
-        rows.update_batch(values, &own_group, opt_filter, num_rows)?;
-        rows.state(EmitTo::All)
+        let groups = Self::new(self.fold, values[0].len());
+        state_of_rows(groups, values, opt_filter)
     }
 
     fn size(&self) -> usize {

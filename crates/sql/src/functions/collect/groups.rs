@@ -17,7 +17,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::{NAME, item};
-use crate::functions::aggregate::{passes, refuse_distinct};
+use crate::functions::aggregate::{passes, refuse_distinct, state_of_rows};
 use crate::functions::lists::{offsets_of, validity};
 
 /// Rows that came in one batch, in that order. The arrays are copies, so that holding them holds no
@@ -325,11 +325,8 @@ impl GroupsAccumulator for CollectGroups {
         values: &[ArrayRef],
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let num_rows = values[0].len();
-        let own_group = (0..num_rows).collect::<Vec<_>>();
-        let mut rows = self.emptied(num_rows);
-        rows.update_batch(values, &own_group, opt_filter, num_rows)?;
-        rows.state(EmitTo::All)
+        let groups = self.emptied(values[0].len());
+        state_of_rows(groups, values, opt_filter)
     }
 
     fn size(&self) -> usize {

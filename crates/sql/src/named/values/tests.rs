@@ -14,7 +14,7 @@ fn values_are_read_and_told() {
     ] {
         let values: ValidValues = text.parse().unwrap();
         assert_eq!(values.to_string(), format!("{{{text}}}"));
-        assert_eq!(values.told(), told);
+        assert_eq!(values.describe(), told);
     }
     assert_eq!(ValidValues::default().to_string(), "");
 }

@@ -8,14 +8,14 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::cast::{as_list_array, as_string_array};
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 
 use super::sources::Sources;
 use super::{REPEATED, schema};
-use crate::exec::step::{Step, Work, ordered_if};
+use crate::exec::operator::{Operator, Task, ordered_if};
 
 /// Position of the list among the input's columns.
 const LIST_COLUMN: usize = REPEATED.len();
@@ -27,17 +27,17 @@ const KEY: [&str; 4] = ["epoch", "step", "neuron", "position"];
 
 /// Turns a batch of neurons into batches of connections, in the same order.
 #[derive(Debug)]
-pub(super) struct TakeApart {
+pub(super) struct Unnest {
     pub(super) sources: Arc<Sources>,
     pub(super) projection: Vec<usize>,
 }
 
-impl Step for TakeApart {
+impl Operator for Unnest {
     fn name(&self) -> &'static str {
         "ConnectionsExec"
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         let schema = schema();
         let shown = self.projection.iter();
         let names: Vec<&str> = shown.map(|&i| schema.field(i).name().as_str()).collect();
@@ -49,20 +49,16 @@ impl Step for TakeApart {
         ordered_if(input, &KEY[..3], schema, &KEY)
     }
 
-    fn num_partitions(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> usize {
-        input.map_or(1, |input| input.output_partitioning().partition_count())
-    }
-
-    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    fn rows(&self, task: Task) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let explode = Arc::new(Explode {
             sources: Arc::clone(&self.sources),
             projection: self.projection.clone(),
-            schema: work.schema,
-            max_rows: work.context.session_config().batch_size(),
-            metrics: work.metrics,
+            schema: task.schema,
+            max_rows: task.context.session_config().batch_size(),
+            metrics: task.metrics,
         });
         let batches = move |batch| Explode::batches(&explode, batch);
-        Ok(work.input.flat_map(batches).boxed())
+        Ok(task.input.flat_map(batches).boxed())
     }
 }
 

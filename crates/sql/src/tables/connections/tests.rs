@@ -80,11 +80,11 @@ fn neurons(rows: &[(&str, i32, Option<&[f32]>)]) -> RecordBatch {
 /// The connections of `neurons`, in batches of at most `batch_rows`.
 async fn exploded(neurons: RecordBatch, batch_rows: usize) -> Result<Vec<RecordBatch>> {
     let input = MemorySourceConfig::try_new_exec(&[vec![neurons.clone()]], neurons.schema(), None)?;
-    let step = TakeApart {
+    let operator = Unnest {
         sources: Arc::new(Sources::new(&topology())),
         projection: shown(None, &schema()),
     };
-    let plan = StepExec::try_new(Arc::new(step), Some(input))?;
+    let plan = OperatorExec::try_new(Arc::new(operator), Some(input))?;
     let config = SessionConfig::new().with_batch_size(batch_rows);
     let context = SessionContext::new_with_config(config);
     collect(Arc::new(plan), context.task_ctx()).await

@@ -13,7 +13,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 use trace::{CaptureId, Epoch, Step, Table, Topology};
 
-use crate::exec::room::{Room, filled, reserve};
+use crate::exec::budget::{Budget, filled, reserve};
 use crate::run::snapshot::Snapshot;
 use crate::scan::TableFiles;
 
@@ -75,20 +75,20 @@ pub(crate) type Answers = Vec<Option<(bool, f32)>>;
 #[derive(Debug)]
 pub(crate) struct HeldOutReader<'a> {
     snapshot: &'a Snapshot,
-    room: &'a Room,
+    budget: &'a Budget,
     activations: TableFiles,
     classifications: TableFiles,
 }
 
 impl<'a> HeldOutReader<'a> {
     /// Reads as many rows at a time as there is `room` for.
-    pub(crate) fn try_new(snapshot: &'a Snapshot, room: &'a Room) -> Result<Self> {
+    pub(crate) fn try_new(snapshot: &'a Snapshot, budget: &'a Budget) -> Result<Self> {
         let files = |table, columns: &[&str]| {
-            TableFiles::try_new(snapshot, table, columns, room.batch_rows)
+            TableFiles::try_new(snapshot, table, columns, budget.batch_rows)
         };
         Ok(Self {
             snapshot,
-            room,
+            budget,
             activations: files(Table::Activations, &["phase", "neuron", "activations"])?,
             classifications: files(
                 Table::Classifications,
@@ -112,7 +112,7 @@ impl<'a> HeldOutReader<'a> {
         half: Half,
         seed: u64,
     ) -> Result<Predictions> {
-        let scratch = self.room.scratch();
+        let scratch = self.budget.scratch();
         let rows = self.classified(capture, &scratch)?;
         let num_samples = num_samples(&rows);
         let mut targets = filled(&scratch, None, num_samples)?;
@@ -123,7 +123,7 @@ impl<'a> HeldOutReader<'a> {
         }
         // A half orders all samples before it takes every other one.
         scratch.try_grow(num_samples.saturating_mul(4 * size_of::<usize>()))?;
-        let mut classes = filled(&self.room.memory, None, num_samples)?;
+        let mut classes = filled(&self.budget.memory, None, num_samples)?;
         for sample in half.samples(&targets, seed) {
             classes[sample] = predicted[sample];
         }
@@ -138,9 +138,9 @@ impl<'a> HeldOutReader<'a> {
 
     /// By sample, whether the network is right and how confident it is; none where that is not known.
     pub(crate) fn answers(&self, capture: &Capture) -> Result<Answers> {
-        let scratch = self.room.scratch();
+        let scratch = self.budget.scratch();
         let rows = self.classified(capture, &scratch)?;
-        let mut answers = filled(&self.room.memory, None, num_samples(&rows))?;
+        let mut answers = filled(&self.budget.memory, None, num_samples(&rows))?;
         for row in rows {
             answers[row.sample] = row.correct.zip(row.confidence);
         }

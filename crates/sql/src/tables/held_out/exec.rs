@@ -12,8 +12,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use super::{Capture, HeldOutAnalysis};
-use crate::exec::room::Room;
-use crate::exec::step::{Step, Work, ordered};
+use crate::exec::budget::Budget;
+use crate::exec::operator::{Operator, Task};
 use crate::run::snapshot::SharedSnapshot;
 use crate::tables::findings::{Rows, Wanted};
 
@@ -54,36 +54,35 @@ impl WorkOut {
     }
 }
 
-impl Step for WorkOut {
+impl Operator for WorkOut {
     fn name(&self) -> &'static str {
         "HeldOutExec"
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         let captures: usize = self.partitions.iter().map(Vec::len).sum();
-        let (name, told) = (self.analysis.name(), self.analysis.told(&self.wanted));
-        let projection = self.wanted.told();
-        format!("{name}, captures={captures}, {told}, {projection}")
+        let (name, does) = (self.analysis.name(), self.analysis.describe(&self.wanted));
+        let projection = self.wanted.describe();
+        format!("{name}, captures={captures}, {does}, {projection}")
     }
 
     fn output(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties> {
-        let order = [&["epoch", "step"], self.analysis.order()].concat();
-        Ok(ordered(Arc::clone(self.wanted.schema()), &order))
+        Ok(self.wanted.in_order(self.analysis.order()))
     }
 
     fn num_partitions(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> usize {
         self.partitions.len()
     }
 
-    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let name = format!("{}[{}]", self.analysis.name(), work.partition);
+    fn rows(&self, task: Task) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let name = format!("{}[{}]", self.analysis.name(), task.partition);
         let partition = Partition {
             snapshot: Arc::clone(&self.snapshot),
             analysis: Arc::clone(&self.analysis),
             wanted: self.wanted.clone(),
-            room: Room::new(name, self.num_threads, &work.context, work.counters),
-            metrics: work.metrics,
-            captures: self.partitions[work.partition].clone().into_iter(),
+            budget: Budget::new(name, self.num_threads, &task.context, task.counters),
+            metrics: task.metrics,
+            captures: self.partitions[task.partition].clone().into_iter(),
             open: None,
         };
         Ok(stream::iter(partition).boxed())
@@ -95,7 +94,7 @@ struct Partition {
     snapshot: SharedSnapshot,
     analysis: Arc<dyn HeldOutAnalysis>,
     wanted: Wanted,
-    room: Room,
+    budget: Budget,
     metrics: BaselineMetrics,
     captures: vec::IntoIter<Capture>,
     /// The capture whose rows are coming.
@@ -110,21 +109,21 @@ impl Iterator for Partition {
         let _timer = compute.timer();
         loop {
             if let Some(rows) = &mut self.open {
-                if let Some(batch) = rows.next_batch(&self.wanted, self.room.batch_rows) {
+                if let Some(batch) = rows.next_batch(&self.wanted, self.budget.batch_rows) {
                     // Whoever takes the rows accounts for them.
                     return Some(batch.record_output(&self.metrics));
                 }
                 self.open = None;
-                self.room.memory.free();
+                self.budget.memory.free();
             }
             let capture = self.captures.next()?;
             let (snapshot, wanted) = (&self.snapshot, &self.wanted);
-            match self.analysis.find(snapshot, &capture, wanted, &self.room) {
+            match self.analysis.find(snapshot, &capture, wanted, &self.budget) {
                 Ok(found) => self.open = Some(Rows::new(capture.id(), found)),
                 Err(error) => {
                     // Nothing comes after an error.
                     self.captures = Vec::new().into_iter();
-                    self.room.memory.free();
+                    self.budget.memory.free();
                     return Some(Err(error));
                 }
             }

@@ -11,11 +11,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use trace::{CaptureId, Epoch, Step as StepNumber};
+use trace::{CaptureId, Epoch, Step};
 
 use super::{CaptureAnalysis, CaptureRows};
-use crate::exec::room::Room;
-use crate::exec::step::{Step, Work, ordered};
+use crate::exec::budget::Budget;
+use crate::exec::operator::{Operator, Task};
 use crate::tables::findings::{Rows, Wanted};
 
 /// Makes the rows of each capture from the input's, whose first three columns are `epoch`, `step` and
@@ -26,18 +26,17 @@ pub(super) struct Analyse {
     pub(super) wanted: Wanted,
 }
 
-impl Step for Analyse {
+impl Operator for Analyse {
     fn name(&self) -> &'static str {
         "PerCaptureExec"
     }
 
-    fn told(&self) -> String {
-        format!("{}, {}", self.analysis.name(), self.wanted.told())
+    fn describe(&self) -> String {
+        format!("{}, {}", self.analysis.name(), self.wanted.describe())
     }
 
     fn output(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties> {
-        let order = [&["epoch", "step"], self.analysis.order()].concat();
-        Ok(ordered(Arc::clone(self.wanted.schema()), &order))
+        Ok(self.wanted.in_order(self.analysis.order()))
     }
 
     fn num_partitions(&self, _: Option<&Arc<dyn ExecutionPlan>>) -> usize {
@@ -48,18 +47,18 @@ impl Step for Analyse {
         &["epoch", "step", "neuron"]
     }
 
-    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    fn rows(&self, task: Task) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let name = self.analysis.name().to_owned();
         let captures = Captures {
-            room: Room::new(name, 1, &work.context, work.counters),
-            input: work.input,
+            budget: Budget::new(name, 1, &task.context, task.counters),
+            input: task.input,
             analysis: Arc::clone(&self.analysis),
             wanted: self.wanted.clone(),
             read: None,
             is_over: false,
             open: None,
             done: None,
-            metrics: work.metrics,
+            metrics: task.metrics,
         };
         Ok(stream::try_unfold(captures, Captures::next).boxed())
     }
@@ -70,7 +69,7 @@ struct Captures {
     input: SendableRecordBatchStream,
     analysis: Arc<dyn CaptureAnalysis>,
     wanted: Wanted,
-    room: Room,
+    budget: Budget,
     /// What was read, as far as it was not taken in: it may hold the end of a capture, or several.
     read: Option<RecordBatch>,
     /// Whether all was read.
@@ -104,11 +103,11 @@ impl Captures {
         let _timer = compute.timer();
         loop {
             if let Some(rows) = &mut self.done {
-                if let Some(batch) = rows.next_batch(&self.wanted, self.room.batch_rows) {
+                if let Some(batch) = rows.next_batch(&self.wanted, self.budget.batch_rows) {
                     return batch.record_output(&self.metrics).map(Some);
                 }
                 self.done = None;
-                self.room.memory.free();
+                self.budget.memory.free();
             }
             match self.read.take() {
                 Some(batch) if batch.num_rows() > 0 => self.push(&batch)?,
@@ -133,14 +132,14 @@ impl Captures {
         let (_, rows) = self
             .open
             .get_or_insert_with(|| (capture, self.analysis.begin(capture, &self.wanted)));
-        rows.push(&batch.slice(0, end), &self.room)?;
+        rows.push(&batch.slice(0, end), &self.budget)?;
         self.read = Some(batch.slice(end, batch.num_rows() - end));
         Ok(())
     }
 
     fn close(&mut self) -> Result<()> {
         if let Some((capture, rows)) = self.open.take() {
-            self.done = Some(Rows::new(capture, rows.finish(&self.room)?));
+            self.done = Some(Rows::new(capture, rows.finish(&self.budget)?));
         }
         Ok(())
     }
@@ -149,6 +148,6 @@ impl Captures {
 fn capture_at(epochs: &Int32Array, steps: &Int64Array, row: usize) -> CaptureId {
     CaptureId {
         epoch: Epoch(epochs.value(row)),
-        step: StepNumber(steps.value(row)),
+        step: Step(steps.value(row)),
     }
 }

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Float32Array, Int32Array, StringArray};
 use datafusion::common::Result;
 
 use super::STRUCTURE_SCORES;
-use crate::exec::room::{Room, reserve, reserved};
+use crate::exec::budget::{Budget, reserve, reserved};
 use crate::run::snapshot::SharedSnapshot;
 use crate::tables::findings::{Findings, unknown_column};
 
@@ -44,16 +44,16 @@ pub(super) fn by_rank(
     measure: Measure,
     num_classes: usize,
     num_neurons: usize,
-    room: &Room,
+    budget: &Budget,
 ) -> Result<Ranking> {
     let mut order: Vec<u32> = Vec::new();
     reserve(
         &mut order,
         num_classes.saturating_mul(num_neurons),
-        &room.memory,
+        &budget.memory,
     )?;
-    let mut num_ranked: Vec<usize> = reserved(&room.memory, num_classes)?;
-    let scratch = room.scratch();
+    let mut num_ranked: Vec<usize> = reserved(&budget.memory, num_classes)?;
+    let scratch = budget.scratch();
     let mut ranked: Vec<(f64, u32)> = reserved(&scratch, num_neurons)?;
     for class in 0..num_classes {
         let score = |neuron: u32| {

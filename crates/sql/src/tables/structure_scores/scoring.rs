@@ -8,7 +8,7 @@ use datafusion::common::{Result, exec_err};
 
 use super::StructureScores;
 use super::rows::{Scored, by_rank};
-use crate::exec::room::{Room, reserve};
+use crate::exec::budget::{Budget, reserve};
 use crate::run::snapshot::SharedSnapshot;
 use crate::tables::findings::Wanted;
 use crate::tables::held_out::{Capture, HeldOutLists, HeldOutReader, Predictions};
@@ -39,12 +39,13 @@ pub(super) fn score(
     needed: Needed,
     snapshot: &SharedSnapshot,
     capture: &Capture,
-    room: &Room,
+    budget: &Budget,
 ) -> Result<Scored> {
-    let reader = HeldOutReader::try_new(snapshot, room)?;
+    let reader = HeldOutReader::try_new(snapshot, budget)?;
     let predictions = reader.predictions(capture, asked.half, asked.seed)?;
     let num_neurons = capture.num_neurons(snapshot.topology());
-    let begin = |list_len| Scoring::new(asked, needed, &predictions, (num_neurons, list_len), room);
+    let begin =
+        |list_len| Scoring::new(asked, needed, &predictions, (num_neurons, list_len), budget);
     let mut scoring: Option<Scoring> = None;
     for lists in reader.activations(capture) {
         let (layer, lists) = lists?;
@@ -68,7 +69,7 @@ pub(super) fn score(
 struct Scoring<'a> {
     asked: &'a StructureScores,
     needed: Needed,
-    room: &'a Room,
+    budget: &'a Budget,
     membership: Membership,
     /// Length of a neuron's list.
     list_len: usize,
@@ -86,12 +87,12 @@ impl<'a> Scoring<'a> {
         needed: Needed,
         predictions: &Predictions,
         (num_neurons, list_len): (usize, usize),
-        room: &'a Room,
+        budget: &'a Budget,
     ) -> Result<Self> {
         // Of a large held-out set, the first samples alone have activations.
         let num_known = list_len.min(predictions.classes.len());
         let classes = &predictions.classes[..num_known];
-        let memory = &room.memory;
+        let memory = &budget.memory;
         let num_classes = predictions.num_classes;
         memory.try_grow(Membership::num_bytes_of(num_known, num_classes))?;
         let membership = Membership::new(classes, num_classes);
@@ -99,17 +100,17 @@ impl<'a> Scoring<'a> {
         let num_permutations = needed.permutations as usize;
         memory.try_grow(NullMaxima::num_bytes_of(num_permutations))?;
         let maxima = NullMaxima::new(asked.measure, num_permutations, asked.seed);
-        room.count("permutations", num_permutations);
+        budget.count("permutations", num_permutations);
 
         let (num_draws, size) = (needed.bootstraps as usize, asked.size as usize);
         let kept = size.min(num_neurons);
         memory.try_grow(Bootstrap::num_bytes_of(&membership, num_draws, kept))?;
         let bootstrap = Bootstrap::new(&membership, asked.measure, num_draws, size, asked.seed);
-        room.count("draws", num_draws);
+        budget.count("draws", num_draws);
         Ok(Self {
             asked,
             needed,
-            room,
+            budget,
             membership,
             list_len,
             seen: HashSet::new(),
@@ -122,7 +123,7 @@ impl<'a> Scoring<'a> {
 
     fn take(&mut self, layer: usize, lists: &HeldOutLists) -> Result<()> {
         let (measure, num_samples) = (self.asked.measure, self.membership.num_samples());
-        let memory = &self.room.memory;
+        let memory = &self.budget.memory;
         // A set of numbers has room for up to twice as many as there are, at five bytes each.
         memory.try_grow(lists.len() * 4 * size_of::<i32>())?;
         reserve(&mut self.neurons, lists.len(), memory)?;
@@ -132,7 +133,7 @@ impl<'a> Scoring<'a> {
         };
         reserve(&mut self.scores, num_scores, memory)?;
 
-        let scratch = self.room.scratch();
+        let scratch = self.budget.scratch();
         scratch.try_grow(lists.num_bytes())?;
         scratch.try_grow(lists.len() * size_of::<(u32, &[f32])>())?;
         if self.needed.scores {
@@ -166,21 +167,21 @@ impl<'a> Scoring<'a> {
             }
         }
         if self.needed.scores {
-            self.room.count("neurons_scored", drawn.len());
+            self.budget.count("neurons_scored", drawn.len());
         }
         if self.needed.permutations > 0 {
-            let scratch = self.room.scratch();
+            let scratch = self.budget.scratch();
             let each = NullMaxima::num_bytes_of_thread(&self.membership);
             let num_threads =
-                self.room
+                self.budget
                     .threads(&scratch, self.needed.permutations as usize, each)?;
             self.maxima.add(&self.membership, &candidates, num_threads);
         }
         if self.needed.bootstraps > 0 {
-            let scratch = self.room.scratch();
+            let scratch = self.budget.scratch();
             let each = Bootstrap::num_bytes_of_thread(&self.membership);
             let most = self.needed.bootstraps as usize;
-            let num_threads = self.room.threads(&scratch, most, each)?;
+            let num_threads = self.budget.threads(&scratch, most, each)?;
             self.bootstrap.add(&drawn, num_threads);
         }
         Ok(())
@@ -194,7 +195,7 @@ impl<'a> Scoring<'a> {
                 self.asked.measure,
                 num_classes,
                 num_neurons,
-                self.room,
+                self.budget,
             )?),
             false => None,
         };

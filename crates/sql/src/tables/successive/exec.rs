@@ -10,13 +10,13 @@ use datafusion::common::cast::{as_primitive_array, as_string_array};
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::RecordOutput;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::SHOWN;
-use crate::exec::step::{Step, Work, ordered_if};
+use crate::exec::operator::{Operator, Task, ordered_if};
 
 /// Where the input has its columns.
 const EPOCH: usize = 0;
@@ -57,22 +57,18 @@ impl AddLists {
     }
 }
 
-impl Step for AddLists {
+impl Operator for AddLists {
     fn name(&self) -> &'static str {
         "SuccessiveExec"
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         String::new()
     }
 
     fn output(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties> {
         let schema = Arc::new(self.columns.project(&self.projection)?);
         ordered_if(input, &KEY, schema, &KEY)
-    }
-
-    fn num_partitions(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> usize {
-        input.map_or(1, |input| input.output_partitioning().partition_count())
     }
 
     fn keeps_order(&self) -> bool {
@@ -87,17 +83,17 @@ impl Step for AddLists {
         &TOGETHER
     }
 
-    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    fn rows(&self, task: Task) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let memory = MemoryConsumer::new(self.name());
         let mut layers = Layers {
             columns: Arc::clone(&self.columns),
             by_name: HashMap::new(),
-            partition: work.partition,
+            partition: task.partition,
             partitions: Arc::clone(&self.partitions),
-            memory: memory.register(work.context.memory_pool()),
+            memory: memory.register(task.context.memory_pool()),
         };
-        let (metrics, projection) = (work.metrics, self.projection.clone());
-        let batches = work.input.map(move |rows| -> Result<RecordBatch> {
+        let (metrics, projection) = (task.metrics, self.projection.clone());
+        let batches = task.input.map(move |rows| -> Result<RecordBatch> {
             let _timer = metrics.elapsed_compute().timer();
             let rows = layers.add(&rows?)?.project(&projection)?;
             Ok(rows.record_output(&metrics))

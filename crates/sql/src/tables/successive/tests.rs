@@ -49,7 +49,7 @@ fn plan(partitions: &[Vec<RecordBatch>]) -> Result<Arc<dyn ExecutionPlan>> {
     let columns = with_added(&weights())?;
     let projection = shown(None, &columns);
     let step = Arc::new(AddLists::new(columns, projection));
-    Ok(Arc::new(StepExec::try_new(step, Some(input))?))
+    Ok(Arc::new(OperatorExec::try_new(step, Some(input))?))
 }
 
 async fn run(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {

@@ -1,4 +1,4 @@
-//! A step of a plan by itself: the node of DataFusion's that our table functions share. What differs
+//! An operator of a plan by itself: the node of DataFusion's that our table functions share. What differs
 //! between them is how rows come of the input's.
 
 use std::fmt::{self, Debug};
@@ -23,21 +23,23 @@ use datafusion::physical_plan::{
 };
 use futures::stream::BoxStream;
 
-use crate::exec::room::Counters;
+use crate::exec::budget::Counters;
 
-/// How rows come of those of an input, or of nothing but what the step knows.
-pub(crate) trait Step: Debug + Send + Sync + 'static {
+/// How rows come of those of an input, or of nothing but what the operator knows.
+pub(crate) trait Operator: Debug + Send + Sync + 'static {
     /// The node's name.
     fn name(&self) -> &'static str;
 
     /// What it does, for whoever reads the plan.
-    fn told(&self) -> String;
+    fn describe(&self) -> String;
 
     /// Columns and order of the rows.
     fn output(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> Result<EquivalenceProperties>;
 
-    /// How many partitions they have.
-    fn num_partitions(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> usize;
+    /// How many partitions they have: as many as the input's, unless told otherwise.
+    fn num_partitions(&self, input: Option<&Arc<dyn ExecutionPlan>>) -> usize {
+        input.map_or(1, |input| input.output_partitioning().partition_count())
+    }
 
     /// Whether they come in the order of the input's.
     fn keeps_order(&self) -> bool {
@@ -45,7 +47,7 @@ pub(crate) trait Step: Debug + Send + Sync + 'static {
     }
 
     /// What the rows of the input have to ascend by, all of them in one partition unless
-    /// [`Step::kept_together`] says which.
+    /// [`Operator::kept_together`] says which.
     fn required_order(&self) -> &'static [&'static str] {
         &[]
     }
@@ -57,11 +59,11 @@ pub(crate) trait Step: Debug + Send + Sync + 'static {
     }
 
     /// The rows of a partition.
-    fn rows(&self, work: Work) -> Result<BoxStream<'static, Result<RecordBatch>>>;
+    fn rows(&self, task: Task) -> Result<BoxStream<'static, Result<RecordBatch>>>;
 }
 
 /// What the rows of a partition are made with.
-pub(crate) struct Work {
+pub(crate) struct Task {
     pub(crate) partition: usize,
     /// The rows of the partition of the input; none where there is no input.
     pub(crate) input: SendableRecordBatchStream,
@@ -69,7 +71,7 @@ pub(crate) struct Work {
     pub(crate) schema: SchemaRef,
     pub(crate) context: Arc<TaskContext>,
     pub(crate) metrics: BaselineMetrics,
-    /// Counts work of the step's own kind.
+    /// Counts work of the operator's own kind.
     pub(crate) counters: Counters,
 }
 
@@ -147,25 +149,25 @@ pub(crate) fn pushdown(
     filters.collect()
 }
 
-/// The node of a [`Step`].
+/// The node of a [`Operator`].
 #[derive(Debug)]
-pub(crate) struct StepExec<S> {
-    step: Arc<S>,
+pub(crate) struct OperatorExec<O> {
+    operator: Arc<O>,
     input: Option<Arc<dyn ExecutionPlan>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl<S: Step> StepExec<S> {
-    pub(crate) fn try_new(step: Arc<S>, input: Option<Arc<dyn ExecutionPlan>>) -> Result<Self> {
+impl<O: Operator> OperatorExec<O> {
+    pub(crate) fn try_new(operator: Arc<O>, input: Option<Arc<dyn ExecutionPlan>>) -> Result<Self> {
         let properties = PlanProperties::new(
-            step.output(input.as_ref())?,
-            Partitioning::UnknownPartitioning(step.num_partitions(input.as_ref())),
+            operator.output(input.as_ref())?,
+            Partitioning::UnknownPartitioning(operator.num_partitions(input.as_ref())),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
         Ok(Self {
-            step,
+            operator,
             input,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -173,17 +175,17 @@ impl<S: Step> StepExec<S> {
     }
 }
 
-impl<S: Step> DisplayAs for StepExec<S> {
+impl<O: Operator> DisplayAs for OperatorExec<O> {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let told = self.step.told();
-        let colon = if told.is_empty() { "" } else { ": " };
-        write!(f, "{}{colon}{told}", self.step.name())
+        let does = self.operator.describe();
+        let colon = if does.is_empty() { "" } else { ": " };
+        write!(f, "{}{colon}{does}", self.operator.name())
     }
 }
 
-impl<S: Step> ExecutionPlan for StepExec<S> {
+impl<O: Operator> ExecutionPlan for OperatorExec<O> {
     fn name(&self) -> &str {
-        self.step.name()
+        self.operator.name()
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -192,8 +194,8 @@ impl<S: Step> ExecutionPlan for StepExec<S> {
 
     fn required_input_distribution(&self) -> Vec<Distribution> {
         let of_input = |input: &Arc<dyn ExecutionPlan>| match (
-            self.step.kept_together(),
-            self.step.required_order(),
+            self.operator.kept_together(),
+            self.operator.required_order(),
         ) {
             ([], []) => Distribution::UnspecifiedDistribution,
             ([], _) => Distribution::SinglePartition,
@@ -204,14 +206,17 @@ impl<S: Step> ExecutionPlan for StepExec<S> {
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
         let of_input = |input: &Arc<dyn ExecutionPlan>| {
-            let order = ascending(&input.schema(), self.step.required_order());
+            let order = ascending(&input.schema(), self.operator.required_order());
             LexOrdering::new(order).map(OrderingRequirements::from)
         };
         self.input.iter().map(of_input).collect()
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        self.input.iter().map(|_| self.step.keeps_order()).collect()
+        self.input
+            .iter()
+            .map(|_| self.operator.keeps_order())
+            .collect()
     }
 
     // The rows of a partition of the input belong together.
@@ -237,8 +242,8 @@ impl<S: Step> ExecutionPlan for StepExec<S> {
         if children.len() != self.children().len() {
             return internal_err!("{} has another number of inputs", self.name());
         }
-        let step = Arc::clone(&self.step);
-        Ok(Arc::new(Self::try_new(step, children.pop())?))
+        let operator = Arc::clone(&self.operator);
+        Ok(Arc::new(Self::try_new(operator, children.pop())?))
     }
 
     fn execute(
@@ -251,7 +256,7 @@ impl<S: Step> ExecutionPlan for StepExec<S> {
             Some(input) => input.execute(partition, Arc::clone(&context))?,
             None => Box::pin(EmptyRecordBatchStream::new(Arc::clone(&schema))),
         };
-        let rows = self.step.rows(Work {
+        let rows = self.operator.rows(Task {
             partition,
             input,
             schema: Arc::clone(&schema),

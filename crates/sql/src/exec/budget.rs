@@ -13,7 +13,7 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 
 /// What an analysis may use.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Budget {
     /// How many rows are read, and made, at once.
     pub(crate) batch_rows: usize,
     pub(crate) num_threads: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Room {
     counters: Counters,
 }
 
-impl Room {
+impl Budget {
     pub(crate) fn new(
         name: String,
         num_threads: usize,
