@@ -1,4 +1,8 @@
 //! What t-SNE makes alike: probabilities that points are neighbours, in the data and in a picture.
+//!
+//! `bhtsne` tells the divergence too, but of nothing that it has not placed itself, and with neighbours that
+//! are given it weighs a point's pairs by one probability for all of them (0.7,
+//! `evaluate_error_approximately`), so that it says something else. This one is of any picture, and exact.
 
 use super::super::distances::Distances;
 use super::super::rows::Rows;

@@ -1,4 +1,8 @@
 //! Principal components.
+//!
+//! The `PCA` of `smartcore` takes the matrix of the columns whenever there are fewer points than columns, as
+//! with a hundred neurons of ten thousand weights each: its square is more than is reserved, its cube takes
+//! hours. Here it is the smaller side's.
 
 use super::super::eigen::symmetric_eigen;
 use super::super::rows::Rows;

@@ -1,137 +1,126 @@
-//! What its layers were like.
+//! What its layers were like: what a run says of it.
+
+mod told;
 
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use sql::NotFinite;
 use trace::Table;
 
-use super::{Part, Result, Section, Source, introduced, still};
-use crate::chart::{Axis, Chart, Content, Line, Panel};
+use super::answers::{Film, Source};
+use super::error::Result;
+use super::section::Section;
 use crate::plot::PlotKind;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) const HEADING: &str = "What its layers were like";
+pub(super) use told::HEADING;
 
 /// Of deeper networks this many layers are drawn, evenly among all.
 const MAX_LAYERS: usize = 8;
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    let rows = source.named("layer_profile", &[]).await?;
-    let mut parts = vec![Part::text(
-        "The norm of a layer's weights says how far learning has carried it; its sparsity, how often a neuron says \
-         nothing at all (an activation of 0). A dead neuron says nothing for any held-out sample, and takes no part.",
-    )];
-    match profile(&rows) {
-        Some(chart) => parts.push(still(chart)),
-        None => {
-            let weights = source.session.not_finite(Table::Weights, None).await?;
-            parts.push(Part::Missing(match weights {
-                Some(reason) => {
-                    format!("There is nothing to draw: {reason}; training has diverged.")
-                }
-                None => "Neither weights nor activations were recorded: `recorder train --record \
-                         weights,activations`."
-                    .to_owned(),
-            }));
-        }
-    }
-    let topology = &source.session.info().layers;
-    let told = "Of each neuron, by epoch, how large its weights are: rows that brighten are neurons that learning \
-                leans on.";
-    if let Some(first) = topology.hidden_layers().next() {
-        let arguments = [("layer", first.layer.as_str())];
-        let picture = source.picture(PlotKind::Weights, &arguments).await?;
-        parts.extend(introduced(told, picture));
-    }
-    if let Some(output) = topology.output_layer() {
-        let arguments = [("layer", output.layer.as_str())];
-        parts.push(source.picture(PlotKind::Weights, &arguments).await?);
-    }
-    // The last layer before the outputs, whose activations the outputs are made of.
-    if let Some(last) = topology.hidden_layers().next_back() {
-        let arguments = [("layer", last.layer.as_str()), ("of", "activations")];
-        parts.push(source.picture(PlotKind::Distributions, &arguments).await?);
-    }
-    Ok(Section {
-        heading: HEADING,
-        parts,
-        commands: vec![
-            "run layer_profile RUN",
-            "run dead_neurons RUN --param epoch=last",
-            "run weight_drift RUN",
-            "plot weights RUN --param layer=last -o weights.svg",
-        ],
-    })
+    Ok(told::section(found(source).await?))
 }
 
-/// Norm, sparsity and dead neurons of each layer by epoch.
-fn profile(rows: &RecordBatch) -> Option<Chart> {
-    let (epochs, layers) = (integers(rows, "epoch"), texts(rows, "layer"));
-    let mut order: Vec<&str> = Vec::new();
-    for layer in &layers {
-        if !order.contains(&layer.as_str()) {
-            order.push(layer);
-        }
-    }
-    let stride = order.len().div_ceil(MAX_LAYERS).max(1);
-    let shown: Vec<&str> = order.iter().copied().step_by(stride).collect();
-    let lines = |values: Vec<Option<f64>>| -> Vec<Line> {
-        let mut of_layer: BTreeMap<&str, Vec<[f64; 2]>> = BTreeMap::new();
-        for (row, value) in values.into_iter().enumerate() {
-            if let Some(value) = value {
-                let points = of_layer.entry(&layers[row]).or_default();
-                points.push([epochs[row] as f64, value]);
+/// What the section tells.
+struct Found {
+    profile: Profile,
+    /// Why the profile is empty, if values that are not finite are.
+    not_finite: Option<NotFinite>,
+    /// Weights of the first layer.
+    first: Option<Film>,
+    /// Weights of the output layer.
+    output: Option<Film>,
+    /// Activations of the last layer before the outputs, which the outputs are made of.
+    last: Option<Film>,
+}
+
+/// What layers were like, epoch by epoch.
+struct Profile {
+    /// How many layers there are; not all may be shown.
+    num_layers: usize,
+    num_shown: usize,
+    norm: Vec<Course>,
+    sparsity: Vec<Course>,
+    dead: Vec<Course>,
+}
+
+/// A figure of a layer.
+struct Course {
+    layer: String,
+    /// Epoch and value.
+    points: Vec<[f64; 2]>,
+}
+
+impl Profile {
+    fn of(rows: &RecordBatch) -> Self {
+        let (epochs, layers) = (integers(rows, "epoch"), texts(rows, "layer"));
+        let mut order: Vec<&str> = Vec::new();
+        for layer in &layers {
+            if !order.contains(&layer.as_str()) {
+                order.push(layer);
             }
         }
-        let lines = shown.iter().filter_map(|layer| {
-            Some(Line {
-                name: (*layer).to_owned(),
-                points: of_layer.remove(layer)?,
-            })
-        });
-        lines.collect()
+        let stride = order.len().div_ceil(MAX_LAYERS).max(1);
+        let shown: Vec<&str> = order.iter().copied().step_by(stride).collect();
+        let courses = |values: Vec<Option<f64>>| -> Vec<Course> {
+            let mut of_layer: BTreeMap<&str, Vec<[f64; 2]>> = BTreeMap::new();
+            for (row, value) in values.into_iter().enumerate() {
+                if let Some(value) = value {
+                    let points = of_layer.entry(&layers[row]).or_default();
+                    points.push([epochs[row] as f64, value]);
+                }
+            }
+            let courses = shown.iter().filter_map(|layer| {
+                Some(Course {
+                    layer: (*layer).to_owned(),
+                    points: of_layer.remove(layer)?,
+                })
+            });
+            courses.collect()
+        };
+        let dead = integers(rows, "dead_neurons").into_iter();
+        let dead = dead.map(|count| (count >= 0).then_some(count as f64));
+        Self {
+            num_layers: order.len(),
+            num_shown: shown.len(),
+            norm: courses(floats(rows, "norm")),
+            sparsity: courses(floats(rows, "sparsity")),
+            dead: courses(dead.collect()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.norm.is_empty() && self.sparsity.is_empty() && self.dead.is_empty()
+    }
+}
+
+async fn found(source: &Source<'_>) -> Result<Found> {
+    let profile = Profile::of(&source.named("layer_profile", &[]).await?);
+    let not_finite = match profile.is_empty() {
+        true => source.session.not_finite(Table::Weights, None).await?,
+        false => None,
     };
-    let dead = integers(rows, "dead_neurons").into_iter();
-    let dead = dead.map(|count| (count >= 0).then_some(count as f64));
-    let panels = [
-        (
-            "Norm of the weights",
-            lines(floats(rows, "norm")),
-            Axis::numbers("Euclidean norm"),
-        ),
-        (
-            "Sparsity of the activations",
-            lines(floats(rows, "sparsity")),
-            Axis::shares("activations that are 0"),
-        ),
-        (
-            "Dead neurons",
-            lines(dead.collect()),
-            Axis::whole("neurons"),
-        ),
-    ];
-    let panels: Vec<Panel> = panels
-        .into_iter()
-        .filter(|(_, lines, _)| !lines.is_empty())
-        .map(|(title, lines, y)| Panel {
-            title: Some(title.to_owned()),
-            x: Axis::whole("epoch"),
-            y,
-            content: Content::Lines(lines),
-        })
-        .collect();
-    let notes = match stride {
-        1 => Vec::new(),
-        _ => vec![format!(
-            "{} of {} layers are drawn.",
-            shown.len(),
-            order.len()
-        )],
-    };
-    (!panels.is_empty()).then(|| Chart {
-        title: "The layers, epoch by epoch".to_owned(),
-        subtitle: String::new(),
-        panels,
-        notes,
+    let topology = &source.session.info().layers;
+    let (mut first, mut output, mut last) = (None, None, None);
+    if let Some(layer) = topology.hidden_layers().next() {
+        let arguments = [("layer", layer.layer.as_str())];
+        first = Some(source.picture(PlotKind::Weights, &arguments).await?);
+    }
+    if let Some(layer) = topology.output_layer() {
+        let arguments = [("layer", layer.layer.as_str())];
+        output = Some(source.picture(PlotKind::Weights, &arguments).await?);
+    }
+    if let Some(layer) = topology.hidden_layers().next_back() {
+        let arguments = [("layer", layer.layer.as_str()), ("of", "activations")];
+        last = Some(source.picture(PlotKind::Distributions, &arguments).await?);
+    }
+    Ok(Found {
+        profile,
+        not_finite,
+        first,
+        output,
+        last,
     })
 }

@@ -1,17 +1,28 @@
-//! How it learned.
+//! How it learned: what a run says of it.
+
+mod told;
 
 use std::collections::BTreeMap;
+
 use studies::phases;
 
-use super::{Part, Result, Section, Source, counted, introduced, listed, or_missing, percent};
-use crate::chart::number;
+use super::answers::{Answer, Film, Source, answer};
+use super::error::Result;
+use super::section::Section;
 use crate::plot::PlotKind;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) const HEADING: &str = "How it learned";
+pub(super) use told::{HEADING, score, score_name, told_curve};
 
 /// What may say how good a network is, the first of them that was recorded.
 const SCORES: [&str; 3] = ["accuracy", "label_accuracy", "r2"];
+
+/// A hidden Markov model of fewer epochs says nothing.
+const FEWEST_EPOCHS: usize = 5;
+
+pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
+    Ok(told::section(found(source).await?))
+}
 
 /// What the held-out samples said of the network.
 #[derive(Debug, Default)]
@@ -47,24 +58,6 @@ impl Curve {
         })
     }
 
-    /// What a score is called.
-    pub(super) fn score_name(name: &str) -> &str {
-        match name {
-            "label_accuracy" => "labels right",
-            "r2" => "R²",
-            name => name,
-        }
-    }
-
-    /// A score as it is told.
-    pub(super) fn score(name: &str, score: Option<f64>) -> String {
-        match (name, score) {
-            (_, None) => "not a number".to_owned(),
-            ("r2", Some(score)) => number(score),
-            (_, Some(score)) => percent(score),
-        }
-    }
-
     /// The loss at the last epoch; none where there is no loss.
     pub(super) fn last_loss(&self) -> Option<Option<f64>> {
         self.loss.last().map(|(_, loss)| *loss)
@@ -75,103 +68,66 @@ impl Curve {
         let (name, curve) = self.score.as_ref()?;
         Some((name, curve.last()?.1))
     }
-
-    /// How it went, in a sentence or two.
-    pub(super) fn told(&self) -> String {
-        let mut told = String::new();
-        if let Some((name, curve)) = &self.score
-            && let (Some(first), Some(last)) = (curve.first(), curve.last())
-        {
-            let of = |at: &(i64, Option<f64>)| Self::score(name, at.1);
-            told += &match (*name, first.0 == last.0) {
-                ("accuracy", true) => {
-                    format!(
-                        " After epoch {} it was right about {} of them.",
-                        last.0,
-                        of(last)
-                    )
-                }
-                ("accuracy", false) => format!(
-                    " After epoch {} it was right about {} of them, after epoch {} about {}.",
-                    first.0,
-                    of(first),
-                    last.0,
-                    of(last)
-                ),
-                (name, true) => {
-                    let name = Self::score_name(name);
-                    format!(" {name} on them, after epoch {}: {}.", last.0, of(last))
-                }
-                (name, false) => format!(
-                    " {} on them: {} after epoch {}, {} after epoch {}.",
-                    Self::score_name(name),
-                    of(first),
-                    first.0,
-                    of(last),
-                    last.0
-                ),
-            };
-        }
-        if let Some((broken, _)) = self.loss.iter().find(|(_, loss)| loss.is_none()) {
-            return told
-                + &format!(" From epoch {broken} on its loss on them was not always a number.");
-        }
-        let finite = self
-            .loss
-            .iter()
-            .filter_map(|&(epoch, loss)| Some((epoch, loss?)));
-        let finite: Vec<(i64, f64)> = finite.collect();
-        let best = finite.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-        if let (Some(best), [_, .., last]) = (best, finite.as_slice()) {
-            told += &match best.0 == last.0 {
-                true => format!(
-                    " Its loss on them was lowest at the end ({}).",
-                    number(last.1)
-                ),
-                false => format!(
-                    " Its loss on them was lowest after epoch {} ({}) and is {} at the end.",
-                    best.0,
-                    number(best.1),
-                    number(last.1)
-                ),
-            };
-        }
-        told
-    }
 }
 
-pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    let mut parts = vec![Part::text(
-        "The loss is what learning makes small: how far the network's answers are from the right ones. Where the \
-         curve of the held-out samples, which it never learns from, rises while the other falls, it learns its \
-         samples by heart.",
-    )];
-    parts.push(source.picture(PlotKind::Curves, &[]).await?);
-    if !source.session.info().class_names.is_empty() {
-        parts.push(source.film(PlotKind::Confusion, &[]).await?);
-        parts.extend(classes(source).await?);
-        parts.extend(introduced(
-            "Some samples are easy from the start, some are learned late, some never. Those to the right are \
-             ones that the network wavered about; those at the bottom it kept getting wrong, which is also \
-             where wrongly labelled samples end up.",
-            source.picture(PlotKind::Cartography, &[]).await?,
-        ));
-    }
-    parts.extend(or_missing(stretches(source).await)?);
-    Ok(Section {
-        heading: HEADING,
-        parts,
-        commands: vec![
-            "run learning_curve RUN",
-            "run confusion RUN --param epoch=last",
-            "run cartography RUN",
-            "phases RUN",
-        ],
+/// What the section tells.
+struct Found {
+    curves: Film,
+    /// What is told by classes; none of a run without them.
+    by_class: Option<ByClass>,
+    stretches: Answer<Option<Stretches>>,
+}
+
+/// Which samples were taken for what.
+struct ByClass {
+    confusion: Film,
+    classes: Vec<Class>,
+    cartography: Film,
+}
+
+/// A class at the last epoch.
+struct Class {
+    name: String,
+    num_samples: i64,
+    num_right: i64,
+    /// What the others were taken for, and how many, the most first.
+    taken_for: Vec<(String, i64)>,
+}
+
+/// Where each layer changed its behaviour.
+struct Stretches {
+    num_epochs: usize,
+    layers: Vec<LayerStretches>,
+}
+
+/// The stretches of a layer.
+struct LayerStretches {
+    layer: String,
+    /// The epochs at which they begin.
+    begins: Vec<i32>,
+    /// What tells them apart.
+    measures: Vec<String>,
+    is_perhaps_steady: bool,
+}
+
+async fn found(source: &Source<'_>) -> Result<Found> {
+    let curves = source.picture(PlotKind::Curves, &[]).await?;
+    let by_class = match source.has_classes() {
+        true => Some(ByClass {
+            confusion: source.film(PlotKind::Confusion, &[]).await?,
+            classes: classes(source).await?,
+            cartography: source.picture(PlotKind::Cartography, &[]).await?,
+        }),
+        false => None,
+    };
+    Ok(Found {
+        curves,
+        by_class,
+        stretches: answer(stretches(source).await)?,
     })
 }
 
-/// Each class at the last epoch: how many samples were right, and what the others were taken for.
-async fn classes(source: &Source<'_>) -> Result<Option<Part>> {
+async fn classes(source: &Source<'_>) -> Result<Vec<Class>> {
     let rows = source.named("confusion", &[("epoch", "last")]).await?;
     let (targets, predicted) = (integers(&rows, "target"), integers(&rows, "predicted"));
     let counts = integers(&rows, "count");
@@ -180,115 +136,42 @@ async fn classes(source: &Source<'_>) -> Result<Option<Part>> {
         let of_class = by_class.entry(target).or_default();
         of_class.push((predicted[row], counts[row]));
     }
-    let grid = by_class.into_iter().map(|(class, mut taken)| {
-        let all: i64 = taken.iter().map(|(_, count)| count).sum();
-        let right: i64 = taken
-            .iter()
-            .filter_map(|(predicted, count)| (*predicted == class).then_some(count))
-            .sum();
+    let classes = by_class.into_iter().map(|(class, mut taken)| {
+        let right = taken.iter().filter(|(predicted, _)| *predicted == class);
+        let num_right = right.map(|(_, count)| count).sum();
+        let num_samples = taken.iter().map(|(_, count)| count).sum();
         taken.retain(|(predicted, count)| *predicted != class && *count > 0);
         taken.sort_by_key(|(predicted, count)| (-count, *predicted));
-        let wrong: Vec<String> = taken
-            .iter()
-            .take(3)
-            .map(|(predicted, count)| format!("{} ({count})", source.class_name(*predicted)))
-            .collect();
-        vec![
-            source.class_name(class),
-            all.to_string(),
-            percent(right as f64 / all.max(1) as f64),
-            wrong.join(", "),
-        ]
+        let taken_for = taken.into_iter();
+        let taken_for = taken_for.map(|(predicted, count)| (source.class_name(predicted), count));
+        Class {
+            name: source.class_name(class),
+            num_samples,
+            num_right,
+            taken_for: taken_for.collect(),
+        }
     });
-    let grid: Vec<Vec<String>> = grid.collect();
-    let columns = ["class", "samples", "right", "taken for"];
-    Ok((!grid.is_empty())
-        .then(|| Part::grid("Held-out samples by class, last epoch", &columns, grid)))
+    Ok(classes.collect())
 }
 
-/// Where each layer changed its behaviour.
-async fn stretches(source: &Source<'_>) -> Result<Vec<Part>> {
-    /// A hidden Markov model of fewer epochs says nothing.
-    const FEWEST_EPOCHS: usize = 5;
-    let captured = source.session.captured_epochs().len();
-    if captured < FEWEST_EPOCHS {
-        return Ok(Vec::new());
+async fn stretches(source: &Source<'_>) -> Result<Option<Stretches>> {
+    let num_epochs = source.session.captured_epochs().len();
+    if num_epochs < FEWEST_EPOCHS {
+        return Ok(None);
     }
     let found = phases(source.session, None, None).await?;
-    let rows = found.iter().map(|layer| {
+    let layers = found.iter().map(|layer| {
         let begins = layer.begins();
         let firsts = (0..begins.len()).filter(|&at| begins[at]);
-        let firsts: Vec<String> = firsts.map(|at| layer.epochs[at].to_string()).collect();
-        let note = match (layer.measures.is_empty(), layer.is_perhaps_steady()) {
-            (true, _) => "nothing that changes",
-            (false, true) => "perhaps one steady change",
-            (false, false) => "",
-        };
-        vec![
-            layer.layer.clone(),
-            firsts.len().to_string(),
-            firsts.join(", "),
-            listed(
-                &layer
-                    .measures
-                    .iter()
-                    .map(|m| m.replace('_', " "))
-                    .collect::<Vec<_>>(),
-            ),
-            note.to_owned(),
-        ]
-    });
-    let rows: Vec<Vec<String>> = rows.collect();
-    let columns = ["layer", "stretches", "begin at epochs", "told by", "note"];
-    Ok(vec![
-        Part::text(format!(
-            "Training may come in stretches in which a layer keeps to one behaviour. A hidden Markov model \
-             looks for them in each layer's mean weights and activations over {}.",
-            counted(captured as u64, "epoch")
-        )),
-        Part::grid("Stretches of training", &columns, rows),
-    ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(score: &'static str, scores: &[f64], losses: &[f64]) -> String {
-        let curve = |values: &[f64]| -> ByEpoch {
-            let values = values
-                .iter()
-                .map(|&value| value.is_finite().then_some(value));
-            (0..).zip(values).collect()
-        };
-        let score = (!scores.is_empty()).then(|| (score, curve(scores)));
-        Curve {
-            loss: curve(losses),
-            score,
+        LayerStretches {
+            layer: layer.layer.clone(),
+            begins: firsts.map(|at| layer.epochs[at]).collect(),
+            measures: layer.measures.iter().map(ToString::to_string).collect(),
+            is_perhaps_steady: layer.is_perhaps_steady(),
         }
-        .told()
-    }
-
-    #[test]
-    fn a_curve_is_told_as_it_went() {
-        assert_eq!(
-            told("accuracy", &[0.5, 0.9], &[1.0, 0.25]),
-            " After epoch 0 it was right about 50.0 % of them, after epoch 1 about 90.0 %. Its loss on them was \
-             lowest at the end (0.25)."
-        );
-        assert_eq!(
-            told("r2", &[-0.5, 0.75], &[0.5, 0.25, 0.75]),
-            " R² on them: -0.5 after epoch 0, 0.75 after epoch 1. Its loss on them was lowest after epoch 1 (0.25) \
-             and is 0.75 at the end."
-        );
-        assert_eq!(
-            told("accuracy", &[0.5], &[1.0]),
-            " After epoch 0 it was right about 50.0 % of them."
-        );
-        assert_eq!(
-            told("accuracy", &[], &[1.0, f64::NAN, 0.5]),
-            " From epoch 1 on its loss on them was not always a number."
-        );
-        assert_eq!(told("accuracy", &[], &[]), "");
-    }
+    });
+    Ok(Some(Stretches {
+        num_epochs,
+        layers: layers.collect(),
+    }))
 }

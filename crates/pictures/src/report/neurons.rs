@@ -1,125 +1,239 @@
-//! Which neurons became what, and when.
+//! Which neurons became what, and when: what a run says of it.
+
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use analysis::JointPower;
 use studies::structure_power;
 
-use super::{
-    Part, Result, Section, Source, counted, introduced, or_missing, p_value, percent, refused,
-    still,
-};
-use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks, number};
+use super::answers::{Answer, Film, Source, answer};
+use super::error::{ReportError, Result};
+use super::section::Section;
 use crate::plot::PlotKind;
 use crate::plot::association::CHANCE;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) const HEADING: &str = "Which neurons became what, and when";
+pub(super) use told::HEADING;
 
-/// How many neurons of each class the table has.
+/// How many neurons of each class are told.
 const PER_CLASS: usize = 3;
 
-/// How many changes and chains of weights their tables have.
+/// Of how many neurons of each class it is told whether they were among them before.
+const RANKED: u32 = 5;
+
+/// How many changes and chains of weights are told.
 const MAX_ROWS: usize = 10;
 
 /// More neurons than this are placed at the last epoch alone: it takes seconds an epoch.
 const MAX_FILMED: u32 = 1000;
 
-/// How many structures their table has.
+/// How many structures are told.
 const MAX_STRUCTURES: usize = 40;
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    let mut parts = Vec::new();
-    if source.session.info().class_names.is_empty() {
-        parts.push(Part::Missing(
-            "Neurons are told apart by the classes that they go with, and this run has no classes."
-                .to_owned(),
-        ));
-        parts.extend(or_missing(connections(source).await)?);
-        return Ok(section_of(parts, &[]));
-    }
-    parts.push(Part::text(format!(
-        "A neuron goes with a class where it is active for the samples that the network takes for that class, and \
-         not for others. With so many neurons and classes some do by chance: the classes were shuffled among the \
-         samples {} times, and what any neuron reaches by then is called chance. The output layer is left out, \
-         since its neurons are the classes.",
-        source.options.permutations
-    )));
+    Ok(told::section(found(source).await?))
+}
+
+/// What the section tells.
+struct Found {
+    /// How many permutations chance is judged by.
+    permutations: u32,
+    /// What is told by classes; none of a run without them.
+    by_class: Option<ByClass>,
+    connections: Answer<Connections>,
+}
+
+/// What neurons have to do with the classes.
+struct ByClass {
+    association: Film,
+    /// Which neuron goes with which class; none where that is not known.
+    roles: Option<Roles>,
+    structures: Answer<Structures>,
+}
+
+/// Which neurons go with which class, and since when.
+struct Roles {
+    strongest: Answer<Vec<Strongest>>,
+    counts: Answer<Option<Counts>>,
+    steadiness: Answer<Option<Steadiness>>,
+    changes: Answer<Option<Changes>>,
+    /// Neurons as points.
+    alike: Film,
+    /// Whether that is at each of the slider's epochs, or at the last alone.
+    is_filmed: bool,
+}
+
+/// The strongest neurons of a class at the last epoch, the strongest first.
+struct Strongest {
+    class: String,
+    neurons: Vec<Onset>,
+}
+
+/// A neuron that goes with a class.
+struct Onset {
+    neuron: i64,
+    layer: String,
+    /// The first epoch from which on it does.
+    since: i64,
+    score: Option<f64>,
+}
+
+/// How many neurons go with each class, epoch by epoch.
+struct Counts {
+    epochs: Vec<i32>,
+    classes: Vec<String>,
+    /// By class and epoch.
+    neurons: Vec<Vec<u32>>,
+}
+
+/// How far the strongest neurons of a class are those of the capture before, on the mean over the classes.
+struct Steadiness {
+    first: Kept,
+    last: Kept,
+    /// How many neurons there are to choose among.
+    neurons: f64,
+}
+
+/// How many of the strongest neurons had been among them.
+struct Kept {
+    epoch: i64,
+    kept: f64,
+}
+
+/// Neurons that went over to another class.
+struct Changes {
+    num_neurons: u64,
+    /// The latest, which is what became of them.
+    latest: Vec<Change>,
+}
+
+/// A neuron that went over to another class.
+struct Change {
+    epoch: i64,
+    neuron: i64,
+    layer: String,
+    from_class: String,
+    to_class: String,
+    correlation: Option<f64>,
+}
+
+/// The named sets of neurons that the run keeps.
+struct Structures {
+    num_kept: usize,
+    /// The first of them.
+    shown: Vec<Structure>,
+}
+
+/// A named set of neurons.
+struct Structure {
+    name: String,
+    class: Option<String>,
+    neurons: Vec<i64>,
+    epoch: i64,
+    since: Option<i64>,
+    /// The samples that chose them; none where somebody did.
+    half: Option<String>,
+    highest_score: Option<f64>,
+    largest_p: Option<f64>,
+    /// How well they tell their class together; none of neurons without activations, or of too many.
+    power: Option<JointPower>,
+}
+
+/// The strongest connections, and the strongest chains of them.
+struct Connections {
+    network: Film,
+    chains: Vec<Chain>,
+}
+
+/// A chain of weights from an input to an output.
+struct Chain {
+    rank: i64,
+    output: String,
+    /// The product of the weights.
+    strength: Option<f64>,
+    path: String,
+}
+
+async fn found(source: &Source<'_>) -> Result<Found> {
+    let by_class = match source.has_classes() {
+        true => Some(by_class(source).await?),
+        false => None,
+    };
+    Ok(Found {
+        permutations: source.options.permutations,
+        by_class,
+        connections: answer(connections(source).await)?,
+    })
+}
+
+async fn by_class(source: &Source<'_>) -> Result<ByClass> {
     let permutations = source.options.permutations.to_string();
     // The same neurons at every epoch, so that one can be watched.
     let last = source.frames.last().map(i32::to_string);
     let chosen = last.as_deref().map(|last| ("chosen", last));
     let mut arguments = vec![("permutations", permutations.as_str())];
     arguments.extend(chosen);
-    let film = source.film(PlotKind::Association, &arguments).await?;
-    let is_known = matches!(film, Part::Film(_));
-    parts.push(film);
-    if is_known {
-        parts.extend(or_missing(onset(source, &permutations).await)?);
-        parts.extend(or_missing(counts(source, &permutations).await)?);
-        parts.extend(or_missing(steadiness(source).await)?);
-        parts.extend(or_missing(changes(source, &permutations).await)?);
-        parts.extend(alike(source, &permutations).await?);
-    }
-    parts.extend(or_missing(structures(source).await)?);
-    parts.extend(or_missing(connections(source).await)?);
-    Ok(section_of(parts, CLASS_COMMANDS))
+    let association = source.film(PlotKind::Association, &arguments).await?;
+    let roles = match association.is_ok() {
+        true => Some(roles(source, &permutations).await?),
+        false => None,
+    };
+    Ok(ByClass {
+        association,
+        roles,
+        structures: answer(structures(source).await)?,
+    })
 }
 
-/// What else can be asked where there are classes.
-const CLASS_COMMANDS: &[&str] = &[
-    "run structure_onset RUN --param class=1",
-    "run class_changes RUN",
-    "structures find RUN",
-    "structures list RUN",
-];
-
-fn section_of(parts: Vec<Part>, commands: &[&'static str]) -> Section {
-    let always = ["embed RUN --epoch all", "run strongest_paths RUN"];
-    Section {
-        heading: HEADING,
-        parts,
-        commands: [commands, &always].concat(),
-    }
+async fn roles(source: &Source<'_>, permutations: &str) -> Result<Roles> {
+    let strongest = answer(strongest(source, permutations).await)?;
+    let counts = answer(counts(source, permutations).await)?;
+    let steadiness = answer(steadiness(source).await)?;
+    let changes = answer(changes(source, permutations).await)?;
+    let arguments = [("colour", "class"), ("permutations", permutations)];
+    let hidden = source.session.info().layers.hidden_layers();
+    let num_hidden: u32 = hidden.map(|layer| layer.num_recorded_units()).sum();
+    let is_filmed = num_hidden <= MAX_FILMED;
+    let alike = match is_filmed {
+        true => source.film(PlotKind::Embedding, &arguments).await?,
+        false => source.picture(PlotKind::Embedding, &arguments).await?,
+    };
+    Ok(Roles {
+        strongest,
+        counts,
+        steadiness,
+        changes,
+        alike,
+        is_filmed,
+    })
 }
 
-/// The strongest neurons of each class at the last epoch, and since when they are.
-async fn onset(source: &Source<'_>, permutations: &str) -> Result<Option<Part>> {
+async fn strongest(source: &Source<'_>, permutations: &str) -> Result<Vec<Strongest>> {
     let top = PER_CLASS.to_string();
     let arguments = [("top", top.as_str()), ("permutations", permutations)];
     let rows = source.named("structure_onset", &arguments).await?;
     let (classes, neurons) = (integers(&rows, "class"), integers(&rows, "neuron"));
     let (firsts, layers) = (integers(&rows, "first_epoch"), texts(&rows, "layer"));
     let scores = floats(&rows, "score");
-    // The strongest first, a row a class.
-    let mut by_class: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    // The strongest first.
+    let mut by_class: BTreeMap<i64, Vec<Onset>> = BTreeMap::new();
     for (row, class) in classes.into_iter().enumerate() {
-        by_class.entry(class).or_default().push(format!(
-            "n_{} of {} since epoch {}, r {}",
-            neurons[row],
-            layers[row],
-            firsts[row],
-            scores[row].map_or_else(|| "–".to_owned(), |score| format!("{score:.2}")),
-        ));
+        by_class.entry(class).or_default().push(Onset {
+            neuron: neurons[row],
+            layer: layers[row].clone(),
+            since: firsts[row],
+            score: scores[row],
+        });
     }
-    let rows = by_class.into_iter().map(|(class, mut neurons)| {
-        neurons.resize(PER_CLASS, String::new());
-        [vec![source.class_name(class)], neurons].concat()
+    let strongest = by_class.into_iter().map(|(class, neurons)| Strongest {
+        class: source.class_name(class),
+        neurons,
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() {
-        return Ok(Some(Part::text(
-            "At the last epoch no neuron goes with a class more than chance explains.",
-        )));
-    }
-    let columns = ["class", "the strongest neuron", "the second", "the third"];
-    let caption =
-        "The strongest neurons of each class at the last epoch, since when, and the correlation";
-    Ok(Some(Part::grid(caption, &columns, rows)))
+    Ok(strongest.collect())
 }
 
-/// How many neurons go with each class, at each of the slider's epochs.
-async fn counts(source: &Source<'_>, permutations: &str) -> Result<Option<Part>> {
+async fn counts(source: &Source<'_>, permutations: &str) -> Result<Option<Counts>> {
     let mut found: BTreeMap<i32, BTreeMap<i64, u32>> = BTreeMap::new();
     let mut classes: BTreeSet<i64> = BTreeSet::new();
     for &epoch in &source.frames {
@@ -145,42 +259,23 @@ async fn counts(source: &Source<'_>, permutations: &str) -> Result<Option<Part>>
         }
     }
     let count = |epoch: &BTreeMap<i64, u32>, class| epoch.get(&class).copied().unwrap_or(0);
-    let values = classes.iter().map(|&class| {
-        let of_class = found
-            .values()
-            .map(|epoch| Some(f64::from(count(epoch, class))));
-        of_class.collect()
-    });
-    let cells = Cells {
-        values: values.collect(),
-        texts: None,
-        scale: ColourScale::Sequential,
-        beyond: Some((0.0, 0.0)),
-        legend: "neurons".to_owned(),
-        ticks: Ticks::Whole,
+    let neurons = classes
+        .iter()
+        .map(|&class| found.values().map(|epoch| count(epoch, class)).collect());
+    let counts = Counts {
+        epochs: found.keys().copied().collect(),
+        classes: classes
+            .iter()
+            .map(|&class| source.class_name(class))
+            .collect(),
+        neurons: neurons.collect(),
     };
-    let names = classes.iter().map(|&class| source.class_name(class));
-    let panel = Panel {
-        title: None,
-        x: Axis::names("epoch", found.keys().map(i32::to_string).collect()),
-        y: Axis::names("class", names.collect()),
-        content: Content::Cells(cells),
-    };
-    Ok((!found.is_empty()).then(|| {
-        still(Chart {
-            title: "How many neurons go with each class, epoch by epoch".to_owned(),
-            subtitle: "more active with it than chance explains".to_owned(),
-            panels: vec![panel],
-            notes: Vec::new(),
-        })
-    }))
+    Ok((!found.is_empty()).then_some(counts))
 }
 
-/// How far the strongest neurons of a class are those of the capture before.
-async fn steadiness(source: &Source<'_>) -> Result<Option<Part>> {
-    const TOP: f64 = 5.0;
+async fn steadiness(source: &Source<'_>) -> Result<Option<Steadiness>> {
     let rows = source
-        .named("rank_stability", &[("top", &TOP.to_string())])
+        .named("rank_stability", &[("top", &RANKED.to_string())])
         .await?;
     let (epochs, kept) = (integers(&rows, "epoch"), integers(&rows, "kept"));
     let (Some(&first), Some(&last)) = (epochs.first(), epochs.last()) else {
@@ -191,24 +286,23 @@ async fn steadiness(source: &Source<'_>) -> Result<Option<Part>> {
         let values: Vec<f64> = of_epoch.map(|(_, &value)| value as f64).collect();
         values.iter().sum::<f64>() / values.len().max(1) as f64
     };
-    let ranked = mean(last, &integers(&rows, "neurons"));
+    let neurons = mean(last, &integers(&rows, "neurons"));
     // Of few neurons chance keeps most.
-    if first == last || ranked < 4.0 * TOP {
+    if first == last || neurons < 4.0 * f64::from(RANKED) {
         return Ok(None);
     }
-    let one_decimal = |value: f64| number((10.0 * value).round() / 10.0);
-    Ok(Some(Part::text(format!(
-        "Of the {TOP} strongest neurons of a class, {} had been among them at the capture before, on the mean over \
-         the classes, at epoch {first}, and {} at epoch {last}; with {} neurons chance would have kept {}.",
-        one_decimal(mean(first, &kept)),
-        one_decimal(mean(last, &kept)),
-        one_decimal(ranked),
-        one_decimal(TOP * TOP / ranked),
-    ))))
+    let kept = |epoch: i64| Kept {
+        epoch,
+        kept: mean(epoch, &kept),
+    };
+    Ok(Some(Steadiness {
+        first: kept(first),
+        last: kept(last),
+        neurons,
+    }))
 }
 
-/// Neurons that went over to another class.
-async fn changes(source: &Source<'_>, permutations: &str) -> Result<Option<Part>> {
+async fn changes(source: &Source<'_>, permutations: &str) -> Result<Option<Changes>> {
     if source.session.captured_epochs().len() < 2 {
         return Ok(None);
     }
@@ -217,66 +311,23 @@ async fn changes(source: &Source<'_>, permutations: &str) -> Result<Option<Part>
     let (epochs, neurons) = (integers(&rows, "epoch"), integers(&rows, "neuron"));
     let [before, after] = ["previous_class", "class"].map(|name| integers(&rows, name));
     let (layers, scores) = (texts(&rows, "layer"), floats(&rows, "correlation"));
-    let num_changed = neurons.iter().collect::<BTreeSet<_>>().len() as u64;
-    if num_changed == 0 {
-        return Ok(Some(Part::text(
-            "No neuron went over from one class to another.",
-        )));
-    }
-    // The latest, which is what became of them.
     let mut latest: Vec<usize> = (0..rows.num_rows()).collect();
     latest.sort_by_key(|&row| std::cmp::Reverse(epochs[row]));
-    let rows = latest.into_iter().take(MAX_ROWS).map(|row| {
-        vec![
-            epochs[row].to_string(),
-            format!("n_{}", neurons[row]),
-            layers[row].clone(),
-            source.class_name(before[row]),
-            source.class_name(after[row]),
-            scores[row].map_or_else(String::new, number),
-        ]
+    let latest = latest.into_iter().take(MAX_ROWS).map(|row| Change {
+        epoch: epochs[row],
+        neuron: neurons[row],
+        layer: layers[row].clone(),
+        from_class: source.class_name(before[row]),
+        to_class: source.class_name(after[row]),
+        correlation: scores[row],
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    let columns = [
-        "epoch",
-        "neuron",
-        "layer",
-        "from class",
-        "to class",
-        "correlation",
-    ];
-    let caption = format!(
-        "{} went over from one class to another, some of them back; the latest {}",
-        counted(num_changed, "neuron"),
-        counted(rows.len() as u64, "change")
-    );
-    Ok(Some(Part::grid(caption, &columns, rows)))
+    Ok(Some(Changes {
+        num_neurons: neurons.iter().collect::<BTreeSet<_>>().len() as u64,
+        latest: latest.collect(),
+    }))
 }
 
-/// Neurons as points, near each other where they respond alike.
-async fn alike(source: &Source<'_>, permutations: &str) -> Result<Vec<Part>> {
-    let arguments = [("colour", "class"), ("permutations", permutations)];
-    let hidden = source.session.info().layers.hidden_layers();
-    let num_hidden: u32 = hidden.map(|layer| layer.num_recorded_units()).sum();
-    let told = "Neurons that respond alike stand beside each other, coloured by the class that they go with.";
-    Ok(match num_hidden <= MAX_FILMED {
-        true => introduced(
-            format!(
-                "{told} Each epoch begins where the one before it ended, so that what moves has changed."
-            ),
-            source.film(PlotKind::Embedding, &arguments).await?,
-        ),
-        false => introduced(
-            format!(
-                "{told} Of so many neurons it is the last epoch alone; `query embed --epoch all` follows them."
-            ),
-            source.picture(PlotKind::Embedding, &arguments).await?,
-        ),
-    })
-}
-
-/// The named sets of neurons that the run keeps.
-async fn structures(source: &Source<'_>) -> Result<Vec<Part>> {
+async fn structures(source: &Source<'_>) -> Result<Structures> {
     let rows = source
         .sql(
             "SELECT name, class, epoch, neuron, score, p_value, first_epoch, half FROM structures \
@@ -294,93 +345,43 @@ async fn structures(source: &Source<'_>) -> Result<Vec<Part>> {
             None => kept.push((name, vec![row])),
         }
     }
-    if kept.is_empty() {
-        return Ok(vec![Part::Missing(
-            "No sets of neurons were given names: `query structures find` keeps the strongest of each class \
-             as structures, which `recorder ablate` can silence."
-                .to_owned(),
-        )]);
-    }
-    let num_kept = kept.len() as u64;
-    let mut grid = Vec::new();
+    let num_kept = kept.len();
+    let mut shown = Vec::new();
     for (name, rows) in kept.into_iter().take(MAX_STRUCTURES) {
         let first = rows[0];
-        let ids: Vec<String> = rows
-            .iter()
-            .map(|&row| format!("n_{}", neurons[row]))
-            .collect();
-        let reach = |values: &[Option<f64>], pick: fn(f64, f64) -> f64| {
-            rows.iter().filter_map(|&row| values[row]).reduce(pick)
+        let largest = |values: &[Option<f64>]| {
+            let values = rows.iter().filter_map(|&row| values[row]);
+            values.reduce(f64::max)
         };
-        // None of neurons without activations, or of too many.
-        let power = match structure_power(source.session, name).await {
-            Ok(power) => power,
-            Err(error) => refused(error.into()).map(|_| None)?,
-        };
-        let power = |of: &dyn Fn(&JointPower) -> String| {
-            let power = power.as_ref().map(|found| of(&found.power));
-            power.unwrap_or_else(|| "–".to_owned())
-        };
-        let since = rows.iter().map(|&row| firsts[row]).min().unwrap_or(-1);
+        let power = structure_power(source.session, name).await;
+        let power = answer(power.map_err(ReportError::from))?;
         // Of neurons that somebody chose by hand.
-        let none = || "–".to_owned();
         let known = |value: i64| (value >= 0).then_some(value);
-        let told = |found: Option<f64>| found.map_or_else(none, number);
-        grid.push(vec![
-            name.to_owned(),
-            known(classes[first]).map_or_else(none, |class| source.class_name(class)),
-            ids.join(", "),
-            epochs[first].to_string(),
-            known(since).map_or_else(none, |epoch| epoch.to_string()),
-            match halves[first].as_str() {
-                "" => "by hand".to_owned(),
-                "all" => "all".to_owned(),
-                half => format!("the {half} half"),
-            },
-            told(reach(&scores, f64::max)),
-            p_value(reach(&p_values, f64::max)),
-            power(&|power| number(power.auc)),
-            power(&|power| percent(power.accuracy)),
-            power(&|power| percent(power.majority)),
-        ]);
+        shown.push(Structure {
+            name: name.to_owned(),
+            class: known(classes[first]).map(|class| source.class_name(class)),
+            neurons: rows.iter().map(|&row| neurons[row]).collect(),
+            epoch: epochs[first],
+            since: rows.iter().map(|&row| firsts[row]).min().and_then(known),
+            half: Some(halves[first].clone()).filter(|half| !half.is_empty()),
+            highest_score: largest(&scores),
+            largest_p: largest(&p_values),
+            power: power.ok().flatten().map(|found| found.power),
+        });
     }
-    let caption = match num_kept as usize > MAX_STRUCTURES {
-        true => format!("Structures that the run keeps: {MAX_STRUCTURES} of {num_kept}"),
-        false => "Structures that the run keeps".to_owned(),
-    };
-    Ok(vec![
-        Part::text(
-            "A structure is a set of neurons with a name, as regions of a brain have. How well they tell their class \
-             from the rest together is judged by a linear probe: on the half of the held-out samples that did not \
-             choose them, if one half chose them, else on all. Beside its share of right answers stands what saying \
-             \"not this class\", or always this class, would have been right about.",
-        ),
-        Part::grid(
-            caption,
-            &[
-                "structure",
-                "class",
-                "neurons",
-                "at epoch",
-                "since",
-                "chosen by",
-                "highest score",
-                "largest p",
-                "AUC together",
-                "right",
-                "right without them",
-            ],
-            grid,
-        ),
-    ])
+    Ok(Structures { num_kept, shown })
 }
 
-/// The strongest connections, and the strongest chains of them.
-async fn connections(source: &Source<'_>) -> Result<Vec<Part>> {
-    let mut parts = vec![source.film(PlotKind::Network, &[]).await?];
-    if matches!(parts[0], Part::Missing(_)) {
-        return Ok(parts);
+async fn connections(source: &Source<'_>) -> Result<Connections> {
+    let network = source.film(PlotKind::Network, &[]).await?;
+    let mut chains = Vec::new();
+    if network.is_ok() {
+        chains = strongest_chains(source).await?;
     }
+    Ok(Connections { network, chains })
+}
+
+async fn strongest_chains(source: &Source<'_>) -> Result<Vec<Chain>> {
     let rows = source
         .sql("SELECT rank, class, strength * sign AS strength, array_to_string(path, ' → ') AS path FROM strongest_paths(epoch => 'last') ORDER BY rank")
         .await?;
@@ -393,19 +394,14 @@ async fn connections(source: &Source<'_>) -> Result<Vec<Part>> {
         .output_layer()
         .map(|layer| layer.num_units as usize);
     let has_names = outputs == Some(info.class_names.len());
-    let grid = (0..rows.num_rows().min(MAX_ROWS)).map(|row| {
-        let output = match has_names {
+    let chains = (0..rows.num_rows().min(MAX_ROWS)).map(|row| Chain {
+        rank: ranks[row],
+        output: match has_names {
             true => source.class_name(classes[row]),
             false => classes[row].to_string(),
-        };
-        let strength = strengths[row].map_or_else(String::new, number);
-        vec![ranks[row].to_string(), output, strength, paths[row].clone()]
+        },
+        strength: strengths[row],
+        path: paths[row].clone(),
     });
-    let grid: Vec<Vec<String>> = grid.collect();
-    if !grid.is_empty() {
-        let columns = ["rank", "output", "product of the weights", "path"];
-        let caption = "The strongest chains of weights from an input to an output, last epoch";
-        parts.push(Part::grid(caption, &columns, grid));
-    }
-    Ok(parts)
+    Ok(chains.collect())
 }

@@ -6,8 +6,9 @@ use serde_json::Value;
 use sql::NotFinite;
 use trace::{DatasetInfo, Layer, RunInfo};
 
-use super::learned::Curve;
-use super::{Part, Section, Source, counted, grouped, listed};
+use super::learned::{Curve, score, score_name, told_curve};
+use super::prose::{counted, grouped, listed};
+use super::section::{Part, Section};
 use crate::chart::number;
 
 pub(super) const HEADING: &str = "What was trained";
@@ -16,8 +17,7 @@ pub(super) const HEADING: &str = "What was trained";
 const TOLD: [&str; 4] = ["dataset", "device", "checkpoint_every", "seed"];
 
 /// The run in a few sentences.
-pub(super) fn lead(source: &Source<'_>, curve: &Curve) -> String {
-    let info = source.session.info();
+pub(super) fn lead(info: &RunInfo, curve: &Curve) -> String {
     let layers = || {
         info.layers
             .hidden_layers()
@@ -43,7 +43,7 @@ pub(super) fn lead(source: &Source<'_>, curve: &Curve) -> String {
         }
         None => lead += ", as it was recorded.",
     }
-    lead + &curve.told()
+    lead + &told_curve(curve)
 }
 
 /// That training has diverged, where something is not finite: what was so first.
@@ -73,37 +73,52 @@ fn data_name(data: &DatasetInfo) -> &str {
 
 /// The run in a few figures.
 pub(super) fn figures(
-    source: &Source<'_>,
+    info: &RunInfo,
+    num_captured: usize,
     curve: &Curve,
     on_disk: Option<u64>,
 ) -> Vec<(String, String)> {
-    let num_captured = source.session.captured_epochs().len() as u64;
     let mut figures = Vec::new();
     let mut add = |what: &str, figure: String| figures.push((what.to_owned(), figure));
-    if let Some((name, score)) = curve.last_score() {
-        let told = Curve::score(name, score);
-        add(&format!("{}, held out", Curve::score_name(name)), told);
+    if let Some((name, last)) = curve.last_score() {
+        let what = format!("{}, held out", score_name(name));
+        add(&what, score(name, last));
     }
     if let Some(loss) = curve.last_loss() {
         let loss = loss.map_or_else(|| "not a number".to_owned(), number);
         add("loss, held out", loss);
     }
-    add("neurons", grouped(num_neurons(source.session.info())));
-    add("epochs recorded", grouped(num_captured));
+    add("neurons", grouped(num_neurons(info)));
+    add("epochs recorded", grouped(num_captured as u64));
     if let Some(bytes) = on_disk {
         add("recorded data", bytesize::ByteSize(bytes).to_string());
     }
     figures
 }
 
+impl Section {
+    /// What was trained, as `run.json` tells it, and how, as its newest session was told.
+    pub fn what_was_trained(info: &RunInfo, config: &Value) -> Self {
+        section(info, config)
+    }
+}
+
 pub(super) fn section(info: &RunInfo, config: &Value) -> Section {
-    let layers = info.layers.layers();
-    let mut parts = vec![Part::text(
+    let introduction = Part::text(
         "A network is a chain of layers, and a layer is a row of neurons. A neuron multiplies what comes into \
          it by weights, adds them up and hands one number on, its activation. Learning changes the weights, a \
          little at each step; an epoch is one pass over all samples.",
-    )];
-    let rows = layers.iter().map(|layer| {
+    );
+    let facts = Part::grid("How", &["what", "value"], facts(info, config));
+    Section {
+        heading: HEADING,
+        parts: vec![introduction, layers(info), facts],
+        commands: vec!["sql RUN \"SELECT * FROM layers\""],
+    }
+}
+
+fn layers(info: &RunInfo) -> Part {
+    let rows = info.layers.layers().iter().map(|layer| {
         let last = layer.first_neuron + layer.num_units.cast_signed() - 1;
         vec![
             layer.layer.to_string(),
@@ -124,8 +139,11 @@ pub(super) fn section(info: &RunInfo, config: &Value) -> Section {
         "activation function",
         "weights",
     ];
-    parts.push(Part::grid("Layers", &columns, rows.collect()));
+    Part::grid("Layers", &columns, rows.collect())
+}
 
+/// The data, the machine, and how it was trained: what, and the value.
+fn facts(info: &RunInfo, config: &Value) -> Vec<Vec<String>> {
     let mut facts: Vec<Vec<String>> = Vec::new();
     let mut add = |what: &str, fact: String| facts.push(vec![what.to_owned(), fact]);
     if let Some(data) = &info.dataset {
@@ -166,12 +184,7 @@ pub(super) fn section(info: &RunInfo, config: &Value) -> Section {
             }
         }
     }
-    parts.push(Part::grid("How", &["what", "value"], facts));
-    Section {
-        heading: HEADING,
-        parts,
-        commands: vec!["sql RUN \"SELECT * FROM layers\""],
-    }
+    facts
 }
 
 /// How many neurons the network has; what buffers count has none.

@@ -17,6 +17,45 @@ const NUM_COLOURS: usize = 17;
 
 pub(super) fn option(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
     let (columns, rows) = (panel.x.name_list(), panel.y.name_list());
+    let mut tooltip = tooltip("item", theme);
+    tooltip["told"] = json!("cell");
+    let mut y_axis = axis(&panel.y, theme, 55);
+    y_axis["inverse"] = json!(true);
+    let stride = rows
+        .len()
+        .div_ceil(((height(panel) - AROUND_CELLS) / NAME_PITCH).max(1));
+    y_axis["axisLabel"]["interval"] = json!(stride.saturating_sub(1));
+    // The colour bar stands above the cells, below the title.
+    let bar_top = if panel.title.is_some() { 26 } else { 0 };
+    let mut grid = grid(panel, false);
+    grid["top"] = json!(bar_top + 62);
+    grid["show"] = json!(true);
+    grid["borderWidth"] = json!(0);
+    grid["backgroundColor"] = json!(theme.missing());
+    // Few cells are told apart by more than their colours.
+    let rim = if rows.len().max(columns.len()) <= MAX_RIMMED {
+        1
+    } else {
+        0
+    };
+    json!({
+        "grid": grid,
+        "tooltip": tooltip,
+        "xAxis": axis(&panel.x, theme, 35),
+        "yAxis": y_axis,
+        "visualMap": colour_bar(cells, bar_top, theme),
+        "series": [{
+            "type": "heatmap",
+            "data": data(cells, theme),
+            // All at once, whoever looks or prints when.
+            "progressive": 0,
+            "itemStyle": {"borderWidth": rim, "borderColor": theme.ground()},
+        }],
+    })
+}
+
+/// The cells that have a value: their column, row and value, and what is written into them.
+fn data(cells: &Cells, theme: Theme) -> Vec<Value> {
     let mut data = Vec::new();
     for (y, row) in cells.values.iter().enumerate() {
         for (x, value) in row.iter().enumerate() {
@@ -33,22 +72,12 @@ pub(super) fn option(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
             });
         }
     }
-    let mut tooltip = tooltip("item", theme);
-    tooltip["told"] = json!("cell");
-    let mut y_axis = axis(&panel.y, theme, 55);
-    y_axis["inverse"] = json!(true);
-    let stride = rows
-        .len()
-        .div_ceil(((height(panel) - AROUND_CELLS) / NAME_PITCH).max(1));
-    y_axis["axisLabel"]["interval"] = json!(stride.saturating_sub(1));
+    data
+}
+
+/// The colour bar; `top` is where it stands, in pixels.
+fn colour_bar(cells: &Cells, top: i32, theme: Theme) -> Value {
     let range = cells.range().unwrap_or((0.0, 0.0));
-    // The colour bar stands above the cells, below the title.
-    let bar_top = if panel.title.is_some() { 26 } else { 0 };
-    let mut grid = grid(panel, false);
-    grid["top"] = json!(bar_top + 62);
-    grid["show"] = json!(true);
-    grid["borderWidth"] = json!(0);
-    grid["backgroundColor"] = json!(theme.missing());
     let mut visual_map = json!({
         "type": "continuous",
         "min": range.0,
@@ -57,32 +86,13 @@ pub(super) fn option(panel: &Panel, cells: &Cells, theme: Theme) -> Value {
         "calculable": true,
         "orient": "horizontal",
         "right": 30,
-        "top": bar_top,
+        "top": top,
         // At its right end nothing, at its left what it means.
         "text": ["", cells.legend],
         "textStyle": {"color": theme.text()},
         "inRange": {"color": cells.scale.colours(NUM_COLOURS, range, theme)},
     });
-    // Few cells are told apart by more than their colours.
-    let rim = if rows.len().max(columns.len()) <= MAX_RIMMED {
-        1
-    } else {
-        0
-    };
     visual_map["share"] = json!(cells.ticks == Ticks::Shares);
     visual_map["powers"] = json!(cells.ticks == Ticks::Powers);
-    json!({
-        "grid": grid,
-        "tooltip": tooltip,
-        "xAxis": axis(&panel.x, theme, 35),
-        "yAxis": y_axis,
-        "visualMap": visual_map,
-        "series": [{
-            "type": "heatmap",
-            "data": data,
-            // All at once, whoever looks or prints when.
-            "progressive": 0,
-            "itemStyle": {"borderWidth": rim, "borderColor": theme.ground()},
-        }],
-    })
+    visual_map
 }
