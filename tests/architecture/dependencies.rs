@@ -1,0 +1,83 @@
+//! Which crate depends on which, as cargo resolves it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::process::Command;
+
+use stratigraph::workspace_root;
+
+/// The resolved packages of the workspace: normal dependencies of each, by id.
+pub struct Packages {
+    names: BTreeMap<String, String>,
+    dependencies: BTreeMap<String, Vec<String>>,
+}
+
+impl Packages {
+    /// Asks `cargo metadata`, which compiles nothing and reaches no network.
+    pub fn read() -> Self {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["metadata", "--format-version=1", "--locked", "--offline"])
+            .args(["--features", "vulkan,burn-train"])
+            .current_dir(workspace_root())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let names = metadata["packages"].as_array().unwrap().iter();
+        let names = names.map(|package| (text(&package["id"]), text(&package["name"])));
+        let nodes = metadata["resolve"]["nodes"].as_array().unwrap().iter();
+        let dependencies = nodes.map(|node| {
+            let dependencies = node["deps"].as_array().unwrap().iter();
+            let normal = dependencies.filter(|dependency| {
+                let kinds = dependency["dep_kinds"].as_array().unwrap();
+                kinds.iter().any(|kind| kind["kind"].is_null())
+            });
+            let ids = normal.map(|dependency| text(&dependency["pkg"])).collect();
+            (text(&node["id"]), ids)
+        });
+        Self {
+            names: names.collect(),
+            dependencies: dependencies.collect(),
+        }
+    }
+
+    fn id(&self, name: &str) -> &str {
+        let mut found = self.names.iter().filter(|(_, other)| *other == name);
+        let (id, _) = found
+            .next()
+            .unwrap_or_else(|| panic!("no package is called {name}"));
+        id
+    }
+
+    /// The names of what a package depends on directly.
+    pub fn direct(&self, name: &str) -> Vec<String> {
+        let dependencies = &self.dependencies[self.id(name)];
+        dependencies
+            .iter()
+            .map(|id| self.names[id].clone())
+            .collect()
+    }
+
+    /// All that a package depends on, each name with a way to it.
+    pub fn tree(&self, name: &str) -> BTreeMap<String, Vec<String>> {
+        let mut tree = BTreeMap::new();
+        let mut next = VecDeque::from([(self.id(name).to_owned(), Vec::new())]);
+        while let Some((id, way)) = next.pop_front() {
+            for dependency in &self.dependencies[&id] {
+                let name = &self.names[dependency];
+                if !tree.contains_key(name) {
+                    let mut way: Vec<String> = way.clone();
+                    way.push(name.clone());
+                    tree.insert(name.clone(), way.clone());
+                    next.push_back((dependency.clone(), way));
+                }
+            }
+        }
+        tree
+    }
+}
