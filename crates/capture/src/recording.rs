@@ -35,15 +35,13 @@ mod selection;
 mod source;
 mod thread;
 
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use sink::{Sink, SinkMeter, SinkOptions, SinkStats};
+use crossbeam_channel::bounded;
+use sink::{Sink, SinkOptions};
 use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
 
 use crate::checkpoint::StateTensor;
@@ -52,10 +50,13 @@ use crate::rows::Metric;
 use crate::schedule::Schedule;
 
 pub use decide::Decision;
+use decide::{Clock, Moments};
 use governor::Governor;
 pub use governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead, ParseMaxOverheadError};
+use hand_over::{HandOff, Noted};
 pub use layers::NetworkLayers;
 pub use limits::{Limits, OnError, WhenFull};
+use outcome::Outcome;
 pub use outcome::{RecordError, RecordSummary};
 pub use phases::{ParsePhasesError, Phases};
 pub use recorded::{
@@ -64,7 +65,6 @@ pub use recorded::{
 };
 pub use selection::{LayerSelection, SelectLayersError, choose_units};
 pub use source::{BoxError, PartOf, Source, TensorKind, UnreadPart, Values};
-use thread::Ended;
 
 /// What the untrained network is captured as.
 pub const INITIAL: CaptureId = CaptureId {
@@ -102,7 +102,7 @@ struct Checkpoint {
 }
 
 /// What the capture thread is handed.
-enum Work {
+enum Task {
     Capture(Box<Capture>),
     Checkpoint(Checkpoint),
 }
@@ -140,53 +140,14 @@ pub struct Recording {
     /// The last epoch, where it is known beforehand.
     last_epoch: Option<Epoch>,
     limits: Limits,
-    /// Figures that were noted since the last capture.
-    metrics: Vec<Metric>,
-    /// What the network said of the held-out samples since then, where that was worked out already.
-    classifications: Option<Classifications>,
-    /// Metrics of earlier moments, for which there was no room.
-    waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
-    /// The last moment that was recorded, or was to be.
-    last: Option<CaptureId>,
-    /// Whether that was inside of an epoch, or at its last step and before its end.
-    last_is_step: bool,
-    /// The last capture that was handed over.
-    captured: Option<CaptureId>,
-    /// Which of the due captures are taken; none where all are.
-    governor: Option<Governor>,
-    /// Since when the caller's thread has been training, as far as the governor was told.
-    training_since: Instant,
-    /// Time in it that the caller spent for the recorder.
-    spent: Duration,
-    /// After which step the governor was told of training.
-    told_step: Option<Step>,
-    /// What the recorder's threads had worked by then.
-    told_work: Duration,
-    /// What they had worked when the caller's thread came into the call that it is in. What they do during
-    /// calls keeps nobody from training.
-    work_at_call: Duration,
-    meter: SinkMeter,
-    /// What [`Recording::is_due`] said last, so that the capture that follows is of one mind.
-    answer: Cell<Option<(Moment, bool)>>,
-    /// None once finished.
-    hand_off: Option<Sender<Work>>,
-    /// A token for every snapshot that may be held.
-    room: Receiver<()>,
-    thread: Option<JoinHandle<Ended>>,
+    noted: Noted,
+    moments: Moments,
+    clock: Clock,
+    hand_off: HandOff,
     progress: Arc<Progress>,
-    /// Captures that were handed over.
-    num_captures: u64,
-    /// Captures that were due after recording had failed.
-    num_missed: u64,
-    /// Why recording failed, where training goes on without it.
-    failure: Option<Arc<RecordError>>,
-    /// Whether the owner says what goes wrong; else it is logged.
-    owner_tells: bool,
-    has_told_disk_full: bool,
+    outcome: Outcome,
     rank: Rank,
     generation: Generation,
-    /// What the sink did, once it has ended.
-    sink_stats: SinkStats,
 }
 
 /// When a capture is due.
@@ -289,7 +250,7 @@ impl Recording {
         let disk = disk.transpose()?;
         // A token and a snapshot travel in a circle: neither channel is ever full, and there is
         // never a second snapshot (ARCHITECTURE.md, invariant 9).
-        let (hand_off, captures) = bounded(1);
+        let (tasks, captures) = bounded(1);
         let (give_back, room) = bounded(1);
         give_back.send(()).expect("both ends are here");
         let progress = Arc::new(Progress::default());
@@ -318,8 +279,7 @@ impl Recording {
         Ok(Self {
             run: run.clone(),
             recorded: plan.recorded,
-            metrics: Vec::new(),
-            classifications: None,
+            noted: Noted::default(),
             layers,
             compares_ranks,
             read: plan
@@ -331,30 +291,21 @@ impl Recording {
             schedule: plan.schedule,
             last_epoch: plan.last_epoch,
             limits: plan.limits,
-            waiting_metrics: Vec::new(),
-            last: plan.origin.after,
-            last_is_step: false,
-            captured: plan.origin.after.filter(|_| plan.origin.is_captured),
-            governor: plan.limits.overhead().map(Governor::new),
-            training_since: Instant::now(),
-            spent: Duration::ZERO,
-            told_step: None,
-            told_work: Duration::ZERO,
-            work_at_call: Duration::ZERO,
-            meter,
-            answer: Cell::new(None),
-            hand_off: Some(hand_off),
-            room,
-            thread: Some(thread),
+            moments: Moments {
+                last: plan.origin.after,
+                last_is_step: false,
+                captured: plan.origin.after.filter(|_| plan.origin.is_captured),
+            },
+            clock: Clock::start(plan.limits.overhead().map(Governor::new), meter),
+            hand_off: HandOff {
+                tasks: Some(tasks),
+                room,
+                thread: Some(thread),
+            },
             progress,
-            num_captures: 0,
-            num_missed: 0,
-            failure: None,
-            owner_tells: plan.owner_tells,
-            has_told_disk_full: false,
+            outcome: Outcome::new(plan.owner_tells),
             rank,
             generation: plan.origin.generation,
-            sink_stats: SinkStats::default(),
         })
     }
 
@@ -390,7 +341,7 @@ impl Recording {
 
     /// Whether the last capture is that of `id`.
     pub fn is_end_captured(&self, id: CaptureId) -> bool {
-        self.captured == Some(id)
+        self.moments.captured == Some(id)
     }
 
     /// What of each capture is recorded.
@@ -421,7 +372,7 @@ impl Recording {
     /// [`PHASE_EVAL`](crate::rows::PHASE_EVAL), or none where it is neither's.
     pub fn metric(&mut self, phase: Option<&'static str>, name: &str, value: f64) {
         if self.recorded.metrics {
-            self.metrics.push(Metric {
+            self.noted.metrics.push(Metric {
                 phase,
                 name: name.to_owned(),
                 value,
@@ -432,7 +383,7 @@ impl Recording {
     /// Notes what the network said of all held-out samples, for the next capture.
     pub fn classified(&mut self, rows: Classifications) {
         if self.recorded.classifications {
-            self.classifications = Some(rows);
+            self.noted.classifications = Some(rows);
         }
     }
 
@@ -441,9 +392,9 @@ impl Recording {
     /// the recording is finished.
     pub fn late_metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) {
         // Nothing takes them any more where recording is over.
-        let is_over = self.failure.is_some() || self.is_disk_full();
+        let is_over = self.outcome.failure.is_some() || self.is_disk_full();
         if self.recorded.metrics && !is_over {
-            self.waiting_metrics.push((id, metrics));
+            self.noted.waiting_metrics.push((id, metrics));
         }
     }
 
@@ -451,7 +402,7 @@ impl Recording {
     /// on a forward pass that a capture needs and training does not: it is recording's cost, and
     /// within [`Limits::max_overhead`].
     pub fn spent(&mut self, time: Duration) {
-        self.spent += time;
+        self.clock.spent += time;
         let counter = &self.progress.hand_off_ns;
         counter.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
@@ -459,8 +410,8 @@ impl Recording {
     /// By what the schedule names a moment, if it does and it was not captured yet.
     fn moment(&self, id: CaptureId, is_end: bool) -> Option<Moment> {
         if is_end && self.is_scheduled(id.epoch.0) {
-            (self.captured != Some(id)).then_some(Moment::EndOf(id.epoch.0))
-        } else if self.last != Some(id) && self.schedule.is_step_due(id.step) {
+            (self.moments.captured != Some(id)).then_some(Moment::EndOf(id.epoch.0))
+        } else if self.moments.last != Some(id) && self.schedule.is_step_due(id.step) {
             Some(Moment::After(id.step.0))
         } else {
             None
@@ -469,29 +420,33 @@ impl Recording {
 
     /// The step of the last capture, or of the one after which the run is gone on with; 0 before any.
     pub fn last_step(&self) -> i64 {
-        self.last.map_or(0, |last| last.step.0.max(0))
+        self.moments.last.map_or(0, |last| last.step.0.max(0))
     }
 
     /// Whether a capture that is due is taken. What was said once is said again.
     fn is_taken(&self, moment: Moment) -> bool {
-        if self.failure.is_some() || self.is_disk_full() {
+        if self.outcome.failure.is_some() || self.is_disk_full() {
             return false;
         }
-        let Some(governor) = &self.governor else {
+        let Some(governor) = &self.clock.governor else {
             return true;
         };
         // The network that training ended with.
         if self.last_epoch.map(|last| Moment::EndOf(last.0)) == Some(moment) {
             return true;
         }
-        if let Some((asked, answer)) = self.answer.get()
+        if let Some((asked, answer)) = self.clock.answer.get()
             && asked == moment
         {
             return answer;
         }
-        let trained = self.training_since.elapsed().saturating_sub(self.spent);
-        let answer = governor.takes(trained, self.work().saturating_sub(self.told_work));
-        self.answer.set(Some((moment, answer)));
+        let trained = self
+            .clock
+            .training_since
+            .elapsed()
+            .saturating_sub(self.clock.spent);
+        let answer = governor.takes(trained, self.work().saturating_sub(self.clock.told_work));
+        self.clock.answer.set(Some((moment, answer)));
         answer
     }
 
@@ -499,7 +454,7 @@ impl Recording {
     /// it takes nothing from training.
     fn work(&self) -> Duration {
         let capture_thread = self.progress.work_ns.load(Ordering::Relaxed);
-        let encode = Duration::from_secs_f64(self.meter.stats().encode_ms / 1e3);
+        let encode = Duration::from_secs_f64(self.clock.meter.stats().encode_ms / 1e3);
         Duration::from_nanos(capture_thread) + encode
     }
 

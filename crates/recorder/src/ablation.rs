@@ -130,7 +130,7 @@ pub enum AblateError {
     #[error(transparent)]
     Neurons(#[from] NeuronsError),
     /// There is no such class.
-    #[error("there is no class {class}: {}", told(.num_classes))]
+    #[error("there is no class {class}: {}", describe_classes(.num_classes))]
     NoSuchClass {
         /// The class.
         class: i32,
@@ -177,7 +177,7 @@ impl From<ModelError> for AblateError {
 }
 
 /// Which classes there are.
-fn told(num_classes: &usize) -> String {
+fn describe_classes(num_classes: &usize) -> String {
     match num_classes {
         0 => "the network tells no classes apart".to_owned(),
         n => format!("there are 0 to {}", n - 1),

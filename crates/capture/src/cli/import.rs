@@ -141,7 +141,7 @@ pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result
 fn describe_plan(plan: &ImportPlan) -> Result<String> {
     let mut text = String::new();
     let captures = plan.captures();
-    let told = match plan.told() {
+    let told = match plan.numbers_told() {
         NumbersTold::ByPattern => "by --pattern",
         NumbersTold::ByWord => "by the words epoch and step in their names",
         NumbersTold::OnlyNumber => "by the number in their names, taken as the epoch",

@@ -1,13 +1,16 @@
 //! Which captures are taken, and what they cost.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use trace::CaptureId;
+use sink::SinkMeter;
+use trace::{CaptureId, Step};
 
+use super::governor::Governor;
 use super::interference::{Shape, Span};
 use super::outcome::RecordError;
-use super::{INITIAL, Recording};
+use super::{INITIAL, Moment, Recording};
 
 /// What is to be done at a moment of training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,54 @@ pub enum Decision {
     Metrics,
     /// The network is captured.
     Capture,
+}
+
+/// How time goes, for the governor.
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// Which of the due captures are taken; none where all are.
+    pub(super) governor: Option<Governor>,
+    /// Since when the caller's thread has been training, as far as the governor was told.
+    pub(super) training_since: Instant,
+    /// Time in it that the caller spent for the recorder.
+    pub(super) spent: Duration,
+    /// After which step the governor was told of training.
+    pub(super) told_step: Option<Step>,
+    /// What the recorder's threads had worked by then.
+    pub(super) told_work: Duration,
+    /// What they had worked when the caller's thread came into the call that it is in. What they do during
+    /// calls keeps nobody from training.
+    pub(super) work_at_call: Duration,
+    pub(super) meter: SinkMeter,
+    /// What [`Recording::is_due`] said last, so that the capture that follows is of one mind.
+    pub(super) answer: Cell<Option<(Moment, bool)>>,
+}
+
+impl Clock {
+    /// From now on the caller's thread trains.
+    pub(super) fn start(governor: Option<Governor>, meter: SinkMeter) -> Self {
+        Self {
+            governor,
+            training_since: Instant::now(),
+            spent: Duration::ZERO,
+            told_step: None,
+            told_work: Duration::ZERO,
+            work_at_call: Duration::ZERO,
+            meter,
+            answer: Cell::new(None),
+        }
+    }
+}
+
+/// The moments that were recorded.
+#[derive(Debug)]
+pub(super) struct Moments {
+    /// The last one, or that was to be.
+    pub(super) last: Option<CaptureId>,
+    /// Whether that was inside of an epoch, or at its last step and before its end.
+    pub(super) last_is_step: bool,
+    /// The last capture that was handed over.
+    pub(super) captured: Option<CaptureId>,
 }
 
 impl Recording {
@@ -48,9 +99,9 @@ impl Recording {
             return Ok(Decision::Metrics);
         }
         // Metrics are kept for the end of the epoch, or the next capture.
-        self.classifications = None;
-        self.last = Some(id);
-        self.last_is_step = true;
+        self.noted.classifications = None;
+        self.moments.last = Some(id);
+        self.moments.last_is_step = true;
         self.account(Some(id), start, false);
         Ok(Decision::LeftOut)
     }
@@ -71,12 +122,12 @@ impl Recording {
     /// If something was recorded of a later moment.
     pub fn decide_last(&mut self, id: CaptureId) -> Result<Decision, RecordError> {
         // What was noted of this moment may be metrics alone.
-        if let Some(last) = self.last.filter(|last| id < *last) {
+        if let Some(last) = self.moments.last.filter(|last| id < *last) {
             return Err(RecordError::Order { last, found: id });
         }
         self.last_epoch = Some(id.epoch);
-        Ok(match self.captured == Some(id) {
-            true if self.metrics.is_empty() => Decision::Nothing,
+        Ok(match self.moments.captured == Some(id) {
+            true if self.noted.metrics.is_empty() => Decision::Nothing,
             true => Decision::Metrics,
             false => Decision::Capture,
         })
@@ -84,8 +135,8 @@ impl Recording {
 
     /// Counts the network that training ended with where it is not captured any more.
     pub(super) fn count_last(&mut self) {
-        if self.failure.is_some() {
-            self.num_missed += 1;
+        if self.outcome.failure.is_some() {
+            self.outcome.num_missed += 1;
         } else if self.is_disk_full() {
             let counter = &self.progress.over_disk_captures;
             counter.fetch_add(1, Ordering::Relaxed);
@@ -94,8 +145,12 @@ impl Recording {
 
     /// An epoch may end with the step that was captured last.
     pub(super) fn check_order(&self, id: CaptureId, is_end: bool) -> Result<(), RecordError> {
-        let is_same = |last: CaptureId| is_end && self.last_is_step && id == last;
-        match self.last.filter(|last| id <= *last && !is_same(*last)) {
+        let is_same = |last: CaptureId| is_end && self.moments.last_is_step && id == last;
+        match self
+            .moments
+            .last
+            .filter(|last| id <= *last && !is_same(*last))
+        {
             Some(last) => Err(RecordError::Order { last, found: id }),
             None => Ok(()),
         }
@@ -108,16 +163,16 @@ impl Recording {
             return Ok(false);
         };
         let is_taken = self.is_taken(moment);
-        self.answer.set(None);
-        if self.failure.is_some() {
-            self.num_missed += 1;
+        self.clock.answer.set(None);
+        if self.outcome.failure.is_some() {
+            self.outcome.num_missed += 1;
         } else if !is_taken && self.is_disk_full() {
             let counter = &self.progress.over_disk_captures;
             counter.fetch_add(1, Ordering::Relaxed);
         } else if !is_taken {
             let counter = &self.progress.thinned_captures;
             counter.fetch_add(1, Ordering::Relaxed);
-            if let Some(governor) = &mut self.governor {
+            if let Some(governor) = &mut self.clock.governor {
                 governor.left_out();
             }
         }
@@ -126,8 +181,8 @@ impl Recording {
 
     /// Notes that the caller's thread comes into a call that may be accounted for; gives when.
     pub fn begin_call(&mut self) -> Instant {
-        if self.governor.is_some() {
-            self.work_at_call = self.work();
+        if self.clock.governor.is_some() {
+            self.clock.work_at_call = self.work();
         }
         Instant::now()
     }
@@ -135,17 +190,17 @@ impl Recording {
     /// Tells the governor what the call that began at `start` cost, and how long training took before
     /// it, to the moment `id` if it is one of training's.
     pub(super) fn account(&mut self, id: Option<CaptureId>, start: Instant, is_captured: bool) {
-        let spent = std::mem::take(&mut self.spent);
-        if self.governor.is_some() {
-            let since = start.saturating_duration_since(self.training_since);
+        let spent = std::mem::take(&mut self.clock.spent);
+        if self.clock.governor.is_some() {
+            let since = start.saturating_duration_since(self.clock.training_since);
             let span = Span {
                 time: since.saturating_sub(spent),
-                worked: self.work_at_call.saturating_sub(self.told_work),
+                worked: self.clock.work_at_call.saturating_sub(self.clock.told_work),
                 shape: id.and_then(|id| self.shape_to(id)),
             };
-            self.told_work = self.work();
+            self.clock.told_work = self.work();
             let cost = start.elapsed() + spent;
-            if let Some(governor) = &mut self.governor {
+            if let Some(governor) = &mut self.clock.governor {
                 governor.trained(&span);
                 if is_captured {
                     governor.taken(cost);
@@ -154,16 +209,16 @@ impl Recording {
                 }
             }
         }
-        self.training_since = Instant::now();
+        self.clock.training_since = Instant::now();
     }
 
     /// What the span of training to `id` is like; none of the first, in which devices and memory are made
     /// ready.
     fn shape_to(&mut self, id: CaptureId) -> Option<Shape> {
-        let before = self.told_step.replace(id.step)?;
+        let before = self.clock.told_step.replace(id.step)?;
         Some(Shape {
             num_steps: id.step.0 - before.0,
-            is_end: !self.last_is_step,
+            is_end: !self.moments.last_is_step,
         })
     }
 }

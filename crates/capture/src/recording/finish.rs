@@ -9,13 +9,13 @@ use sink::{Sink, SinkOptions};
 use super::limits::OnError;
 use super::outcome::{RecordError, RecordSummary};
 use super::thread::Ended;
-use super::{Capture, LOST_SEQUENCE, Recording, Work, cost, thread};
+use super::{Capture, LOST_SEQUENCE, Recording, Task, cost, thread};
 use crate::rows::{Metric, RowKey};
 
 impl Recording {
     /// Why recording failed, where training goes on without it ([`OnError::Continue`]).
     pub fn failure(&self) -> Option<&RecordError> {
-        self.failure.as_deref()
+        self.outcome.failure.as_deref()
     }
 
     /// Checks that no read has found the device failed.
@@ -43,12 +43,12 @@ impl Recording {
 
     /// Says so once, where the owner does not.
     pub(super) fn tell_disk_full(&mut self) {
-        if self.is_disk_full() && !self.owner_tells && !self.has_told_disk_full {
+        if self.is_disk_full() && !self.outcome.owner_tells && !self.outcome.has_told_disk_full {
             tracing::warn!(
                 run = %self.run.path().display(),
                 "the run may take no more of the disk; recording has stopped, training goes on"
             );
-            self.has_told_disk_full = true;
+            self.outcome.has_told_disk_full = true;
         }
     }
 
@@ -65,23 +65,23 @@ impl Recording {
     /// the device has failed.
     pub fn finish(mut self) -> Result<RecordSummary, RecordError> {
         let start = Instant::now();
-        if self.failure.is_none()
+        if self.outcome.failure.is_none()
             && let Err(error) = self.join()
         {
             self.go_on_or_stop(error)?;
         }
         self.tell_disk_full();
-        let is_over = self.failure.is_some() || self.is_disk_full();
+        let is_over = self.outcome.failure.is_some() || self.is_disk_full();
         let num_captures = match is_over {
-            false => self.num_captures,
+            false => self.outcome.num_captures,
             // What else was handed over went down with the sink, or did not fit.
-            true => self.sink_stats.num_captures,
+            true => self.outcome.sink_stats.num_captures,
         };
-        let lost_captures = match self.failure {
+        let lost_captures = match self.outcome.failure {
             None => 0,
-            Some(_) => self.num_captures - num_captures + self.num_missed,
+            Some(_) => self.outcome.num_captures - num_captures + self.outcome.num_missed,
         };
-        if self.failure.is_some() && self.recorded.metrics {
+        if self.outcome.failure.is_some() && self.recorded.metrics {
             self.report_lost(lost_captures);
         }
         let finish = start.elapsed();
@@ -93,8 +93,8 @@ impl Recording {
             is_disk_full: self.is_disk_full(),
             dropped_captures: self.progress.dropped_captures.load(Ordering::Relaxed),
             lost_captures,
-            failure: self.failure.take(),
-            sink: self.sink_stats,
+            failure: self.outcome.failure.take(),
+            sink: self.outcome.sink_stats,
             hand_off: time(&self.progress.hand_off_ns),
             stall: time(&self.progress.stall_ns),
             finish,
@@ -116,15 +116,15 @@ impl Recording {
         if self.limits.on_error == OnError::Stop || self.progress.has_device_failed() {
             return Err(error);
         }
-        if !self.owner_tells {
+        if !self.outcome.owner_tells {
             tracing::error!(
                 run = %self.run.path().display(),
                 error = &error as &dyn std::error::Error,
                 "recording failed; training goes on, and what would be captured from now on is lost"
             );
         }
-        self.waiting_metrics.clear();
-        self.failure = Some(Arc::new(error));
+        self.noted.waiting_metrics.clear();
+        self.outcome.failure = Some(Arc::new(error));
         Ok(())
     }
 
@@ -132,7 +132,9 @@ impl Recording {
     /// there is nothing to add to the failure that was said.
     fn report_lost(&self, lost_captures: u64) {
         let report = || -> Result<(), RecordError> {
-            let Some(id) = self.last else { return Ok(()) };
+            let Some(id) = self.moments.last else {
+                return Ok(());
+            };
             let lost = Metric {
                 phase: None,
                 name: format!("recorder.{}", cost::LOST_CAPTURES),
@@ -167,37 +169,37 @@ impl Recording {
 
     /// Hands over the metrics that wait, and ends the capture thread.
     pub(super) fn join(&mut self) -> Result<(), RecordError> {
-        if let Some((id, metrics)) = self.waiting_metrics.pop()
-            && self.room.recv().is_ok()
-            && let Some(hand_off) = &self.hand_off
+        if let Some((id, metrics)) = self.noted.waiting_metrics.pop()
+            && self.hand_off.room.recv().is_ok()
+            && let Some(tasks) = &self.hand_off.tasks
         {
             let waiting = Capture {
                 id,
                 network: None,
                 classifications: None,
-                waiting_metrics: std::mem::take(&mut self.waiting_metrics),
+                waiting_metrics: std::mem::take(&mut self.noted.waiting_metrics),
                 metrics,
             };
             // Where nobody takes it any more, the thread says why.
-            let _ = hand_off.send(Work::Capture(Box::new(waiting)));
+            let _ = tasks.send(Task::Capture(Box::new(waiting)));
         }
         self.join_thread()
     }
 
     fn join_thread(&mut self) -> Result<(), RecordError> {
-        self.hand_off = None;
-        let Some(thread) = self.thread.take() else {
+        self.hand_off.tasks = None;
+        let Some(thread) = self.hand_off.thread.take() else {
             return Err(RecordError::Stopped);
         };
         let Ended { stats, result } = thread.join().map_err(|_| RecordError::Panicked)?;
-        self.sink_stats = stats;
+        self.outcome.sink_stats = stats;
         result
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if self.thread.is_none() {
+        if self.hand_off.thread.is_none() {
             return;
         }
         match self.join() {

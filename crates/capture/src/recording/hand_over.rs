@@ -1,15 +1,41 @@
 //! The hand-off to the capture thread: of captures, and of what training can go on from.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::TryRecvError;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use trace::CaptureId;
 
 use super::limits::{MAX_WAITING_METRICS, WhenFull};
 use super::outcome::RecordError;
 use super::source::Source;
-use super::{Capture, Checkpoint, INITIAL, Recording, State, Work};
+use super::thread::Ended;
+use super::{Capture, Checkpoint, INITIAL, Recording, State, Task};
+use crate::evaluation::Classifications;
+use crate::rows::Metric;
+
+/// The way to the capture thread.
+#[derive(Debug)]
+pub(super) struct HandOff {
+    /// None once finished.
+    pub(super) tasks: Option<Sender<Task>>,
+    /// A token for every snapshot that may be held.
+    pub(super) room: Receiver<()>,
+    /// None once it was joined.
+    pub(super) thread: Option<JoinHandle<Ended>>,
+}
+
+/// What was noted, and waits to be handed over.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// Figures since the last capture.
+    pub(super) metrics: Vec<Metric>,
+    /// What the network said of the held-out samples since then, where that was worked out already.
+    pub(super) classifications: Option<Classifications>,
+    /// Metrics of earlier moments, for which there was no room.
+    pub(super) waiting_metrics: Vec<(CaptureId, Vec<Metric>)>,
+}
 
 impl Recording {
     /// Hands over what was noted of the moment `id`, the end of an epoch or a step inside of it, with the
@@ -29,13 +55,13 @@ impl Recording {
         network: Option<Box<dyn Source>>,
         start: Instant,
     ) -> Result<bool, RecordError> {
-        self.last_is_step = !is_end;
-        let metrics = std::mem::take(&mut self.metrics);
-        let classifications = self.classifications.take();
+        self.moments.last_is_step = !is_end;
+        let metrics = std::mem::take(&mut self.noted.metrics);
+        let classifications = self.noted.classifications.take();
         let is_whole = network.is_some();
-        self.last = Some(id);
+        self.moments.last = Some(id);
         self.tell_disk_full();
-        let is_over = self.failure.is_some() || self.is_disk_full();
+        let is_over = self.outcome.failure.is_some() || self.is_disk_full();
         if is_over || (!is_whole && !self.recorded.metrics) {
             self.account(Some(id), start, false);
             return Ok(false);
@@ -47,10 +73,10 @@ impl Recording {
             waiting_metrics: Vec::new(),
             metrics,
         };
-        let handed_over = self.send(Work::Capture(Box::new(capture)), start);
-        if let (Err(_), Some(_)) = (&handed_over, &self.failure) {
+        let handed_over = self.send(Task::Capture(Box::new(capture)), start);
+        if let (Err(_), Some(_)) = (&handed_over, &self.outcome.failure) {
             // It was said, and training goes on.
-            self.num_missed += u64::from(is_whole);
+            self.outcome.num_missed += u64::from(is_whole);
             return Ok(false);
         }
         let is_captured = handed_over? && is_whole;
@@ -58,8 +84,8 @@ impl Recording {
         let is_trained = id != INITIAL;
         self.account(is_trained.then_some(id), start, is_captured && is_trained);
         if is_captured {
-            self.num_captures += 1;
-            self.captured = Some(id);
+            self.outcome.num_captures += 1;
+            self.moments.captured = Some(id);
         }
         Ok(is_captured)
     }
@@ -105,41 +131,44 @@ impl Recording {
         start: Instant,
     ) -> Result<(), RecordError> {
         self.check_device()?;
-        if self.failure.is_some() {
+        if self.outcome.failure.is_some() {
             return Ok(());
         }
-        let work = Work::Checkpoint(Checkpoint { id, state });
-        let handed_over = self.send(work, start);
+        let task = Task::Checkpoint(Checkpoint { id, state });
+        let handed_over = self.send(task, start);
         self.account(None, start, false);
         match handed_over {
-            Err(error) if self.failure.is_none() => Err(error),
+            Err(error) if self.outcome.failure.is_none() => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Says whether there was room. `start` is when the caller's thread began to work for the
     /// recorder.
-    fn send(&mut self, mut work: Work, start: Instant) -> Result<bool, RecordError> {
+    fn send(&mut self, mut task: Task, start: Instant) -> Result<bool, RecordError> {
         let wait = Instant::now();
-        let room = if self.waits_for_room(&work) {
-            self.room.recv().map_err(|_| TryRecvError::Disconnected)
+        let room = if self.waits_for_room(&task) {
+            self.hand_off
+                .room
+                .recv()
+                .map_err(|_| TryRecvError::Disconnected)
         } else {
-            self.room.try_recv()
+            self.hand_off.room.try_recv()
         };
         match room {
             Ok(()) => {}
             Err(TryRecvError::Disconnected) => return Err(self.why_ended()),
             Err(TryRecvError::Empty) => {
-                self.drop_capture(work);
+                self.drop_capture(task);
                 return Ok(false);
             }
         }
         let stall = wait.elapsed();
-        if let Work::Capture(capture) = &mut work {
-            capture.waiting_metrics = std::mem::take(&mut self.waiting_metrics);
+        if let Task::Capture(capture) = &mut task {
+            capture.waiting_metrics = std::mem::take(&mut self.noted.waiting_metrics);
         }
-        let handed_over = match &self.hand_off {
-            Some(hand_off) => hand_off.send(work).is_ok(),
+        let handed_over = match &self.hand_off.tasks {
+            Some(tasks) => tasks.send(task).is_ok(),
             None => false,
         };
         if !handed_over {
@@ -154,25 +183,27 @@ impl Recording {
     }
 
     /// The network that training ended with is worth a wait, and so is what would fill the memory.
-    fn waits_for_room(&self, work: &Work) -> bool {
-        let Work::Capture(capture) = work else {
+    fn waits_for_room(&self, task: &Task) -> bool {
+        let Task::Capture(capture) = task else {
             return true;
         };
         self.limits.when_full != WhenFull::Drop
-            || (self.last_epoch == Some(capture.id.epoch) && !self.last_is_step)
-            || self.waiting_metrics.len() >= MAX_WAITING_METRICS
+            || (self.last_epoch == Some(capture.id.epoch) && !self.moments.last_is_step)
+            || self.noted.waiting_metrics.len() >= MAX_WAITING_METRICS
     }
 
     /// Its metrics wait for the next that finds room.
-    fn drop_capture(&mut self, work: Work) {
-        let Work::Capture(capture) = work else {
+    fn drop_capture(&mut self, task: Task) {
+        let Task::Capture(capture) = task else {
             unreachable!("a checkpoint waits for room");
         };
         let dropped = u64::from(capture.network.is_some());
         let counter = &self.progress.dropped_captures;
         counter.fetch_add(dropped, Ordering::Relaxed);
         if self.recorded.metrics {
-            self.waiting_metrics.push((capture.id, capture.metrics));
+            self.noted
+                .waiting_metrics
+                .push((capture.id, capture.metrics));
         }
     }
 }

@@ -152,3 +152,33 @@ impl RecordError {
         causes.join(": ")
     }
 }
+
+/// How recording goes, for its summary.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Captures that were handed over.
+    pub(super) num_captures: u64,
+    /// Captures that were due after recording had failed.
+    pub(super) num_missed: u64,
+    /// Why recording failed, where training goes on without it.
+    pub(super) failure: Option<Arc<RecordError>>,
+    /// Whether the owner says what goes wrong; else it is logged.
+    pub(super) owner_tells: bool,
+    pub(super) has_told_disk_full: bool,
+    /// What the sink did, once it has ended.
+    pub(super) sink_stats: SinkStats,
+}
+
+impl Outcome {
+    /// Of a recording that begins.
+    pub(super) fn new(owner_tells: bool) -> Self {
+        Self {
+            num_captures: 0,
+            num_missed: 0,
+            failure: None,
+            owner_tells,
+            has_told_disk_full: false,
+            sink_stats: SinkStats::default(),
+        }
+    }
+}

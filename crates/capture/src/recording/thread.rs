@@ -20,8 +20,8 @@ use super::layers::NetworkLayers;
 use super::same_weights::ParametersCrc;
 use super::source::{Source, TensorKind, Values};
 use super::{
-    ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, State, WeightDetail,
-    Work,
+    ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, State, Task,
+    WeightDetail,
 };
 use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
 use crate::precision::Precision;
@@ -40,7 +40,7 @@ pub(super) struct CaptureThread {
     /// None where the run may take what it takes.
     pub(super) disk: Option<DiskBudget>,
     pub(super) sink: Sink,
-    pub(super) captures: Receiver<Work>,
+    pub(super) captures: Receiver<Task>,
     pub(super) give_back: Sender<()>,
     pub(super) progress: Arc<Progress>,
     pub(super) reported: Reported,
@@ -108,9 +108,9 @@ impl CaptureThread {
 
     fn record_all(&mut self) -> Result<(), RecordError> {
         let mut last = None;
-        while let Ok(work) = self.captures.recv() {
-            match work {
-                Work::Capture(capture) => {
+        while let Ok(task) = self.captures.recv() {
+            match task {
+                Task::Capture(capture) => {
                     let num_bins = self.recorded.histograms.map_or(0, |bins| bins.get().into());
                     let most = disk::most_bytes(&capture, self.layers.topology(), num_bins);
                     if !self.fits(most)? {
@@ -125,7 +125,7 @@ impl CaptureThread {
                     last = last.max(Some(capture.id));
                     self.record(*capture)?;
                 }
-                Work::Checkpoint(checkpoint) => {
+                Task::Checkpoint(checkpoint) => {
                     let most = disk::most_bytes_of_checkpoint(self.layers.topology());
                     // The last one only removes what was there.
                     if checkpoint.state.is_some() && !self.fits(most)? {

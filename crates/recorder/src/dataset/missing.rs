@@ -130,7 +130,7 @@ fn list(lacking: &[Lacking<'_>], of_column: impl Fn(&Lacking<'_>) -> String) -> 
 }
 
 /// What stands where a value should.
-fn told(text: &str) -> String {
+fn describe(text: &str) -> String {
     match text {
         "" => "it is empty".to_owned(),
         "null" => "it is null".to_owned(),
@@ -162,7 +162,7 @@ fn refuse(table: &RawTable, columns: &[&Lacking<'_>], spec: &FileSpec) -> Datase
     let num_rows = table.num_rows();
     let first = |column: &Lacking<'_>| {
         let (row, text) = column.gaps.first.as_ref().expect("it lacks a value");
-        (table.place(*row), told(text))
+        (table.place(*row), describe(text))
     };
     let (place, column, problem) = match columns {
         [column] if column.gaps.count == num_rows && !column.is_target => {

@@ -208,7 +208,7 @@ impl ImportPlan {
     }
 
     /// How epochs or steps were told.
-    pub fn told(&self) -> NumbersTold {
+    pub fn numbers_told(&self) -> NumbersTold {
         self.told
     }
 
