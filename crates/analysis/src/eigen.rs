@@ -1,4 +1,8 @@
 //! Eigenvalues and eigenvectors of a symmetric matrix.
+//!
+//! The `evd` of `smartcore` gives the same to rounding, but panics where a value takes more than 30 steps (0.7,
+//! `tql2`), which no caller can answer. And t-SNE begins at these vectors and carries their last digits far:
+//! its pictures would be others.
 
 use super::rows::Rows;
 use crate::kernels::dot;
