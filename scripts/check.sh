@@ -36,7 +36,9 @@ for example in cnn transformer learner; do
     step "${CARGO_TARGET_DIR:-target}/debug/examples/$example" "$run/$example"
 done
 step cargo run "${features[@]}" --locked --bin sink -- verify "$run/learner"
-step "${CARGO_TARGET_DIR:-target}/debug/examples/own_datafusion" "$run/digits"
+for example in own_datafusion read_with_arrow; do
+    step "${CARGO_TARGET_DIR:-target}/debug/examples/$example" "$run/digits"
+done
 
 step cargo test --workspace "${features[@]}" --doc --locked
 # Every benchmark once, to see that it works.
