@@ -1,6 +1,6 @@
 //! Which crate depends on which, as cargo resolves it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::process::Command;
 
 use stratigraph::workspace_root;
@@ -46,19 +46,20 @@ impl Packages {
         }
     }
 
+    /// The workspace's package of that name; others may have it, too.
     fn id(&self, name: &str) -> &str {
         let mut found = self.names.iter().filter(|(_, other)| *other == name);
-        let (id, _) = found
-            .next()
-            .unwrap_or_else(|| panic!("no package is called {name}"));
+        let found = found.find(|(id, _)| is_ours(id));
+        let (id, _) = found.unwrap_or_else(|| panic!("no package is called {name}"));
         id
     }
 
-    /// The names of what a package depends on directly.
+    /// The names of the workspace's packages that one depends on directly.
     pub fn direct(&self, name: &str) -> Vec<String> {
         let dependencies = &self.dependencies[self.id(name)];
         dependencies
             .iter()
+            .filter(|id| is_ours(id))
             .map(|id| self.names[id].clone())
             .collect()
     }
@@ -66,18 +67,24 @@ impl Packages {
     /// All that a package depends on, each name with a way to it.
     pub fn tree(&self, name: &str) -> BTreeMap<String, Vec<String>> {
         let mut tree = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let mut next = VecDeque::from([(self.id(name).to_owned(), Vec::new())]);
         while let Some((id, way)) = next.pop_front() {
             for dependency in &self.dependencies[&id] {
-                let name = &self.names[dependency];
-                if !tree.contains_key(name) {
+                if seen.insert(dependency.clone()) {
+                    let name = &self.names[dependency];
                     let mut way: Vec<String> = way.clone();
                     way.push(name.clone());
-                    tree.insert(name.clone(), way.clone());
+                    tree.entry(name.clone()).or_insert_with(|| way.clone());
                     next.push_back((dependency.clone(), way));
                 }
             }
         }
         tree
     }
+}
+
+/// Whether a package's source is a folder of the workspace.
+fn is_ours(id: &str) -> bool {
+    id.starts_with("path+")
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use stratigraph::workspace_root;
 
 /// Names of files and folders that hold tests.
-const TESTS: [&str; 3] = ["tests", "testing", "tiny"];
+const TESTS: [&str; 2] = ["tests", "testing"];
 
 /// A source file.
 pub struct Source {

@@ -4,17 +4,9 @@
 //! `TraceRecorder::capture` → handles as an [`Unread`] → [`Recording`] → the thread `capture`, which has
 //! them read: device to host, on the stream that made them → rows, statistics → [`sink::Sink`].
 //!
-//! **Ordering.** Captures become part of the run in the order in which they were handed over
-//! (ARCHITECTURE.md, invariant 6).
-//! **Back-pressure.** The hand-off has room for one snapshot, from its capture until its values
-//! are on the host: a training loop that is faster than its recorder waits in
-//! [`TraceRecorder::capture`], and never holds a second snapshot; or the capture is dropped, where
-//! [`capture::WhenFull`] says so; and with [`capture::Limits::max_overhead`] fewer captures are taken. The channel to the sink is
-//! bounded in bytes, and blocks the capture thread, which brings no more from the device at once
-//! than the channel has room for, or one layer.
-//! **Shutdown.** [`TraceRecorder::finish`] waits until everything is committed. A failure anywhere
-//! is returned by the next call, or said where [`capture::OnError`] lets training go on; what was committed
-//! before stays. A failure of the device is always returned: it is training's.
+//! Ordering, back-pressure and shutdown are [`Recording`]'s: a training loop that is faster than its
+//! recorder waits in [`TraceRecorder::capture`], and [`TraceRecorder::finish`] until everything is
+//! committed.
 
 mod builder;
 mod captures;

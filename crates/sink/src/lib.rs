@@ -1,7 +1,7 @@
 //! From rows in memory to committed Parquet files.
 //!
-//! `OpenCapture::send → channel bounded by bytes → sink-worker-0, 1, ... (rows, Parquet, one part file
-//! each, into the staging directory) → sink-publisher (group commit)`.
+//! `OpenCapture::send → channel bounded by bytes → sink-worker-0, 1, ... (Parquet, one part file each,
+//! into the staging directory) → sink-publisher (group commit)`.
 //!
 //! It knows the channel, the workers and the group commit, and nothing of networks, devices or queries:
 //! no Burn, no DataFusion.

@@ -138,23 +138,26 @@ impl PartFile {
     }
 
     /// The bytes of a small file, which are those that were committed; a large one, opened. Where
-    /// `all` is set, that is held against its checksum, too.
+    /// `all` is set, that is held against its checksum, too, and nothing may come after it.
     pub(crate) fn content(&self, all: bool) -> Result<Content, BadFileError> {
         let content = match self.num_bytes > WHOLE_FILE_BYTES {
             true if all => self.checked().map(Content::Parts),
             true => self.large().map(Content::Parts),
-            false => self.small().map(Content::Whole),
+            false => self.small(all).map(Content::Whole),
         };
         content.map_err(|problem| self.bad(problem))
     }
 
-    fn small(&self) -> Result<Bytes, FileProblem> {
-        let file = File::open(&self.path).map_err(FileProblem::of)?;
+    fn small(&self, all: bool) -> Result<Bytes, FileProblem> {
+        let mut file = File::open(&self.path).map_err(FileProblem::of)?;
         let mut bytes = Vec::with_capacity(self.num_bytes as usize);
-        let read = file.take(self.num_bytes).read_to_end(&mut bytes);
+        let read = (&mut file).take(self.num_bytes).read_to_end(&mut bytes);
         read.map_err(FileProblem::of)?;
-        let found = bytes.len() as u64;
-        if found < self.num_bytes {
+        let mut found = bytes.len() as u64;
+        if all {
+            found = file.metadata().map_err(FileProblem::of)?.len();
+        }
+        if found < self.num_bytes || (all && found > self.num_bytes) {
             return Err(self.size(found));
         }
         if let Some(committed) = self.crc32c {

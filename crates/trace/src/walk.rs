@@ -24,10 +24,11 @@ pub enum Links {
 }
 
 /// Calls `visit` with the path below `base` and the size of every file below `base/dir`. A directory
-/// that is not there is empty; what vanishes meanwhile was moved by a recorder, and is not told.
+/// that is not there is empty. What vanishes meanwhile was moved by a recorder, and is not told, unless links
+/// are followed: one that leads nowhere is an error.
 ///
 /// # Errors
-/// If a directory cannot be listed.
+/// If a directory cannot be listed, or a link that is followed leads nowhere.
 pub fn visit_files(
     base: &Path,
     dir: &Path,
@@ -54,7 +55,8 @@ pub fn visit_files(
         match metadata {
             Ok(metadata) if metadata.is_dir() => visit_files(base, &below, links, visit)?,
             Ok(metadata) => visit(&below, metadata.len()),
-            Err(error) if is_gone(&error) => {}
+            // A link that leads nowhere is no file that was moved.
+            Err(error) if is_gone(&error) && links == Links::Keep => {}
             Err(error) => return Err(list_error(error)),
         }
     }
@@ -105,5 +107,13 @@ mod tests {
         let kept = found(dir.path(), "weights", Links::Keep);
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].0, "weights/epoch=0");
+
+        // What leads nowhere is missing, and not just small.
+        fs::remove_file(dir.path().join("data/a")).unwrap();
+        std::os::unix::fs::symlink("gone", dir.path().join("data/a")).unwrap();
+        let mut ignore = |_: &Path, _| {};
+        let weights = Path::new("weights");
+        assert!(visit_files(dir.path(), weights, Links::Follow, &mut ignore).is_err());
+        assert!(visit_files(dir.path(), weights, Links::Keep, &mut ignore).is_ok());
     }
 }

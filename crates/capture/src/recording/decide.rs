@@ -75,18 +75,13 @@ pub(super) struct Moments {
 }
 
 impl Recording {
-    /// What is to be done at the moment `id`, the end of an epoch or a step inside of it, in the call that
-    /// began at `start` ([`Recording::begin_call`]). [`Recording::hand_over`] is next where the moment is
-    /// handed over.
+    /// What is to be done at the moment `id`, the end of an epoch or a step inside of it.
+    /// [`Recording::hand_over`] is next where the moment is handed over, [`Recording::leave_out`] where it is
+    /// left out.
     ///
     /// # Errors
     /// If the device has failed, or `id` does not come after the last one.
-    pub fn decide(
-        &mut self,
-        id: CaptureId,
-        is_end: bool,
-        start: Instant,
-    ) -> Result<Decision, RecordError> {
+    pub fn decide(&mut self, id: CaptureId, is_end: bool) -> Result<Decision, RecordError> {
         self.check_device()?;
         if !is_end && !self.schedule.is_step_due(id.step) {
             return Ok(Decision::Nothing);
@@ -98,12 +93,17 @@ impl Recording {
         if is_end {
             return Ok(Decision::Metrics);
         }
+        Ok(Decision::LeftOut)
+    }
+
+    /// Leaves out what [`Recording::decide`] said, in the call that began at `start`: once the recorder has
+    /// let go what it had noted for it, which is recording's cost.
+    pub fn leave_out(&mut self, id: CaptureId, start: Instant) {
         // Metrics are kept for the end of the epoch, or the next capture.
         self.noted.classifications = None;
         self.moments.last = Some(id);
         self.moments.last_is_step = true;
         self.account(Some(id), start, false);
-        Ok(Decision::LeftOut)
     }
 
     /// As [`Recording::decide`], of the untrained network, which is captured in any case.

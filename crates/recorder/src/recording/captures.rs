@@ -11,8 +11,8 @@ use super::unread::{Handles, Unread};
 use super::{Pending, TraceRecorder, capture_id};
 
 impl<B: Backend> TraceRecorder<B> {
-    /// Ends an epoch. Captures the network, with autodiff or without, if the schedule says so, by its epoch or by its step,
-    /// with what was noted since the last capture; if not, or if [`TraceRecorder::capture_step`] has
+    /// Ends an epoch. Captures the network, with autodiff or without, if the schedule says so, by its
+    /// epoch or by its step, with what was noted since the last capture; if not, or if [`TraceRecorder::capture_step`] has
     /// captured it at this step, only metrics are recorded. Says whether it was captured.
     ///
     /// `step` is how many optimizer steps are done since training began. The caller's thread only
@@ -61,10 +61,11 @@ impl<B: Backend> TraceRecorder<B> {
         is_end: bool,
     ) -> Result<bool, RecordError> {
         let start = self.recording.begin_call();
-        let handles = match self.recording.decide(id, is_end, start)? {
+        let handles = match self.recording.decide(id, is_end)? {
             Decision::Nothing => return Ok(false),
             Decision::LeftOut => {
-                self.take_pending();
+                drop(self.take_pending());
+                self.recording.leave_out(id, start);
                 return Ok(false);
             }
             Decision::Metrics => None,

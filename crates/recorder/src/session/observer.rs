@@ -24,8 +24,9 @@ pub trait SessionObserver {
     fn started(&mut self, device: &Resolution, run: Option<&Path>);
     /// An epoch was trained, evaluated, and handed over to be recorded.
     fn epoch_done(&mut self, progress: &EpochProgress);
-    /// The run takes what it may of the disk ([`Limits::max_disk`]): recording has stopped, and
-    /// training goes on. Said once; logged unless something else is done with it.
+    /// The run takes what it may of the disk
+    /// ([`Limits::max_disk`](crate::Limits::max_disk)): recording has stopped, and training goes on. Said once;
+    /// logged unless something else is done with it.
     fn disk_full(&mut self, run: &Path) {
         tracing::warn!(run = %run.display(), "the run takes what it may, recording has stopped");
     }

@@ -23,7 +23,10 @@ pub(super) fn run(run: &RunDir, console: &Console) -> Result<ExitCode> {
         true => verify_with_bar(run, console)?,
         false => verify_with_lines(run, console)?,
     };
-    print(run, &report, &mut std::io::stdout().lock())?;
+    let mut text = Vec::new();
+    print(run, &report, &mut text)?;
+    // Whoever reads it, as `head`, may have had enough.
+    console::print(&String::from_utf8_lossy(&text))?;
     Ok(if report.problems.is_empty() {
         ExitCode::SUCCESS
     } else {

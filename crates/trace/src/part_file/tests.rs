@@ -77,6 +77,7 @@ fn what_is_shorter_or_gone_is_told_with_what_to_do() {
         fs::write(&file.path, [&whole[..], b"x"].concat()).unwrap();
         let longer = told(file.open_checked().unwrap_err());
         assert!(longer.contains(" is longer than the "), "{longer}");
+        assert_eq!(file.content(true).err().map(told).unwrap(), longer);
         fs::remove_file(&file.path).unwrap();
         let gone = told(file.open_checked().unwrap_err());
         assert!(gone.contains(" is committed, but not there; "), "{gone}");
