@@ -1,0 +1,59 @@
+//! Errors as Python's exceptions: one family, with the words of the command line.
+
+use std::error::Error;
+
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+create_exception!(
+    stratigraph_nn,
+    StratigraphError,
+    PyException,
+    "Anything that Stratigraph cannot do: the family of its exceptions."
+);
+create_exception!(
+    stratigraph_nn,
+    RecordingError,
+    StratigraphError,
+    "A run cannot be begun, or not be recorded any further."
+);
+create_exception!(
+    stratigraph_nn,
+    DeviceError,
+    RecordingError,
+    "The device has failed: nothing that was trained since the last capture can be relied on."
+);
+create_exception!(
+    stratigraph_nn,
+    QueryError,
+    StratigraphError,
+    "A run cannot be opened, or a question not be answered."
+);
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("StratigraphError", py.get_type::<StratigraphError>())?;
+    module.add("RecordingError", py.get_type::<RecordingError>())?;
+    module.add("DeviceError", py.get_type::<DeviceError>())?;
+    module.add("QueryError", py.get_type::<QueryError>())
+}
+
+/// The words of an error, with those of its causes that it does not repeat.
+pub(crate) fn words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    words
+}
+
+/// As a [`RecordingError`].
+pub(crate) fn recording(error: impl Error) -> PyErr {
+    RecordingError::new_err(words(&error))
+}

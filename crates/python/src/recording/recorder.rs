@@ -1,0 +1,535 @@
+//! The recorder that Python drives.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use capture::rows::{PHASE_EVAL, PHASE_TRAIN};
+use capture::{
+    DEFAULT_ACTIVATION_SAMPLES, DataRules, Decision, INITIAL, JOIN_TIMEOUT, Loss, NetworkLayers,
+    Origin, Plan, RecordError, RecordSummary, Recorded, Recording, Source, TargetRows, Targets,
+    TensorKind, choose_units, classify,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use sink::SinkOptions;
+use trace::{CaptureId, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Step};
+
+use super::layers;
+use super::settings::Settings;
+use super::source::{Part, Parts};
+use crate::error::{DeviceError, RecordingError, recording as recording_error};
+use crate::tensor::HostTensor;
+
+/// Runs that Python records say nothing of their data.
+const DATA_RULES: DataRules = DataRules {
+    is_files: |_| false,
+    without_places: Clone::clone,
+};
+
+/// Records a network, of which Python hands over tensors.
+///
+/// All methods let go of Python's lock while they copy, wait or write. In a process that was forked off,
+/// a recorder has no threads: Python's side leaves it alone there.
+#[pyclass(module = "stratigraph_nn._native", frozen)]
+pub(super) struct Recorder {
+    /// None once it was finished.
+    recording: Mutex<Option<Recording>>,
+    layers: Arc<NetworkLayers>,
+    recorded: Recorded,
+    run: RunDir,
+    /// The process that the recorder's threads are in.
+    process: u32,
+}
+
+#[pymethods]
+impl Recorder {
+    /// Creates the run, or goes on with it, and starts the recorder's threads. `settings` is JSON.
+    #[new]
+    fn new(py: Python<'_>, settings: &str) -> PyResult<Self> {
+        crate::log::start();
+        let settings: Settings = serde_json::from_str(settings)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        py.detach(|| Self::start(settings))
+    }
+
+    /// The run's directory.
+    #[getter]
+    fn path(&self) -> std::path::PathBuf {
+        self.run.path().to_owned()
+    }
+
+    /// The network's layers, as `run.json` has them: JSON.
+    #[getter]
+    fn topology(&self) -> PyResult<String> {
+        serde_json::to_string(self.layers.topology()).map_err(recording_error)
+    }
+
+    /// The layers whose parameters a capture needs, each with what they go into it as.
+    fn parameters(&self) -> PyResult<Vec<(usize, &'static str)>> {
+        self.with(|recording| {
+            let layers = recording.topology().layers().len();
+            let read = (0..layers).filter_map(|layer| {
+                let kind = match recording.parameters_of(layer)? {
+                    TensorKind::Checked => "checked",
+                    _ => "weights",
+                };
+                Some((layer, kind))
+            });
+            Ok(read.collect())
+        })
+    }
+
+    /// Which layers are recorded, by layer.
+    fn selected(&self) -> PyResult<Vec<bool>> {
+        self.with(|recording| Ok(recording.selected().to_vec()))
+    }
+
+    /// Whether the network will be captured after a step.
+    fn is_step_due(&self, step: i64) -> PyResult<bool> {
+        self.with(|recording| Ok(recording.is_step_due(step)))
+    }
+
+    /// Whether the network will be captured at the end of an epoch whose last step is `step`.
+    fn is_end_due(&self, epoch: i32, step: i64) -> PyResult<bool> {
+        self.with(|recording| Ok(recording.is_end_due(id(epoch, step))))
+    }
+
+    /// Whether the last capture is that of this moment.
+    fn is_captured(&self, epoch: i32, step: i64) -> PyResult<bool> {
+        self.with(|recording| Ok(recording.is_end_captured(id(epoch, step))))
+    }
+
+    /// What is done at a moment: `nothing`, `left_out`, `metrics` or `capture`; of the last three,
+    /// [`Recorder::hand_over`] or [`Recorder::leave_out`] is called next.
+    fn decide(&self, epoch: i32, step: i64, is_end: bool) -> PyResult<&'static str> {
+        self.with(|recording| {
+            recording.begin_call();
+            let decision = recording.decide(id(epoch, step), is_end);
+            Ok(match decision.map_err(record_error)? {
+                Decision::Nothing => "nothing",
+                Decision::LeftOut => "left_out",
+                Decision::Metrics => "metrics",
+                Decision::Capture => "capture",
+            })
+        })
+    }
+
+    /// Leaves a capture out that is due.
+    fn leave_out(&self, epoch: i32, step: i64) -> PyResult<()> {
+        self.with(|recording| {
+            recording.leave_out(id(epoch, step), Instant::now());
+            Ok(())
+        })
+    }
+
+    /// Hands a moment over with what was noted: with parts of the network where it is captured. `seconds`
+    /// is what Python spent on them. Says whether it was captured.
+    #[pyo3(signature = (epoch, step, is_end, parts, seconds = 0.0))]
+    fn hand_over(
+        &self,
+        py: Python<'_>,
+        epoch: i32,
+        step: i64,
+        is_end: bool,
+        parts: Option<Vec<Bound<'_, PyTuple>>>,
+        seconds: f64,
+    ) -> PyResult<bool> {
+        let start = began(seconds);
+        let parts = self.parts(parts)?;
+        py.detach(|| {
+            let source = copied(parts);
+            self.with(|recording| {
+                let handed_over = recording.hand_over(id(epoch, step), is_end, source, start);
+                handed_over.map_err(record_error)
+            })
+        })
+    }
+
+    /// Captures the untrained network.
+    fn hand_over_initial(&self, py: Python<'_>, parts: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
+        let start = Instant::now();
+        let parts = self.parts(Some(parts))?;
+        py.detach(|| {
+            let source = copied(parts);
+            self.with(|recording| {
+                recording.check_untrained().map_err(record_error)?;
+                let handed_over = recording.hand_over(INITIAL, true, source, start);
+                handed_over.map(drop).map_err(record_error)
+            })
+        })
+    }
+
+    /// What is done of the moment that training ended with: as [`Recorder::decide`].
+    fn decide_last(&self, epoch: i32, step: i64) -> PyResult<&'static str> {
+        self.with(|recording| {
+            recording.begin_call();
+            let decision = recording.decide_last(id(epoch, step));
+            Ok(match decision.map_err(record_error)? {
+                Decision::Nothing | Decision::LeftOut => "nothing",
+                Decision::Metrics => "metrics",
+                Decision::Capture => "capture",
+            })
+        })
+    }
+
+    /// As [`Recorder::hand_over`], of the moment that training ended with.
+    fn hand_over_last(
+        &self,
+        py: Python<'_>,
+        epoch: i32,
+        step: i64,
+        parts: Option<Vec<Bound<'_, PyTuple>>>,
+    ) -> PyResult<bool> {
+        let start = Instant::now();
+        let parts = self.parts(parts)?;
+        py.detach(|| {
+            let source = copied(parts);
+            self.with(|recording| {
+                let handed_over = recording.hand_over_last(id(epoch, step), source, start);
+                handed_over.map_err(record_error)
+            })
+        })
+    }
+
+    /// Notes a figure for the next moment: `train`, `eval`, or neither's.
+    fn metric(&self, phase: Option<&str>, name: &str, value: f64) -> PyResult<()> {
+        let phase = match phase {
+            None => None,
+            Some(PHASE_TRAIN) => Some(PHASE_TRAIN),
+            Some(PHASE_EVAL) => Some(PHASE_EVAL),
+            Some(other) => return Err(PyValueError::new_err(format!("no phase is {other:?}"))),
+        };
+        self.with(|recording| {
+            recording.metric(phase, name, value);
+            Ok(())
+        })
+    }
+
+    /// Notes what the network said of all held-out samples, from logits `[samples, outputs]`, and the
+    /// figures that follow from it, for the next capture. Gives the mean loss, and the figure's name and
+    /// value.
+    fn classified(
+        &self,
+        py: Python<'_>,
+        loss: &str,
+        logits: &Bound<'_, PyAny>,
+        targets: &Bound<'_, PyAny>,
+    ) -> PyResult<(f64, &'static str, f64)> {
+        let loss = match loss {
+            "softmax_cross_entropy" => Loss::SoftmaxCrossEntropy,
+            "binary_cross_entropy" => Loss::BinaryCrossEntropy,
+            "multi_label_cross_entropy" => Loss::MultiLabelCrossEntropy,
+            "mean_squared_error" => Loss::MeanSquaredError,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "no loss is called {other:?}"
+                )));
+            }
+        };
+        let (logits, targets) = (HostTensor::import(logits)?, HostTensor::import(targets)?);
+        py.detach(|| self.classify(loss, &logits, &targets))
+    }
+
+    /// Counts time that was spent for the recorder alone, as on a forward pass.
+    fn spent(&self, seconds: f64) -> PyResult<()> {
+        self.with(|recording| {
+            recording.spent(Duration::from_secs_f64(seconds.max(0.0)));
+            Ok(())
+        })
+    }
+
+    /// Why recording failed, where training goes on without it.
+    fn failure(&self) -> PyResult<Option<String>> {
+        self.with(|recording| Ok(recording.failure().map(|error| crate::error::words(error))))
+    }
+
+    /// Whether the run may take no more of the disk.
+    fn is_disk_full(&self) -> PyResult<bool> {
+        self.with(|recording| Ok(recording.is_disk_full()))
+    }
+
+    /// Waits until everything is committed, and ends the recording. Gives the summary as JSON.
+    fn finish(&self, py: Python<'_>) -> PyResult<String> {
+        py.detach(|| {
+            let recording = self.lock().take();
+            let recording = recording.ok_or_else(|| record_error(RecordError::Stopped))?;
+            let summary = recording.finish().map_err(record_error)?;
+            Ok(summary_json(&summary).to_string())
+        })
+    }
+}
+
+impl Recorder {
+    fn start(settings: Settings) -> PyResult<Self> {
+        let recorded = settings.recorded()?;
+        let schedule = settings.schedule()?;
+        let limits = settings.limits()?;
+        let selection = settings.selection()?;
+        let channel_bytes = settings.channel_bytes()?;
+        let rank = Rank(settings.rank);
+        let Settings {
+            path,
+            network,
+            created_by,
+            device,
+            seed,
+            world_size,
+            num_epochs,
+            num_held_out,
+            class_names,
+            config,
+            resume,
+            record_initial,
+            ..
+        } = settings;
+        let network = layers::network(network)?;
+        let topology = choose_units(
+            network.topology().clone(),
+            recorded.units,
+            seed.unwrap_or(0),
+        );
+        let layers = Arc::new(NetworkLayers::new(topology, network.into_rows()));
+        let topology = layers.topology();
+        let mut selected = selection.select(topology).map_err(recording_error)?;
+        // Every so many layers are a rank's, so that each is recorded once.
+        for (selected, index) in selected.iter_mut().zip(0..) {
+            *selected &= index % world_size == rank.0.cast_unsigned();
+        }
+        let num_held_out = num_held_out.unwrap_or(DEFAULT_ACTIVATION_SAMPLES);
+        recorded
+            .check(topology, num_held_out)
+            .map_err(recording_error)?;
+        let by_default = || recorded.default_channel_bytes(topology, num_held_out);
+        let channel_bytes = channel_bytes.unwrap_or_else(by_default);
+        let config = serde_json::json!({
+            "record": recorded,
+            "every": schedule.to_string(),
+            "record_initial": record_initial,
+            "layers": selection,
+            "channel_bytes": channel_bytes,
+            "limits": limits,
+            "training": config,
+        });
+        let info = RunInfo {
+            format: FORMAT_VERSION,
+            run_id: Nonce::draw().map_err(recording_error)?,
+            created: trace::now(),
+            created_by,
+            seed,
+            device,
+            world_size,
+            model: serde_json::Value::Null,
+            dataset: None,
+            evaluation_batch_size: None,
+            class_names,
+            layers: topology.clone(),
+            config: config.clone(),
+        };
+        let (run, origin, resume) = match resume {
+            None => {
+                let run = match rank == Rank::default() {
+                    true => RunDir::create(&path, info).map_err(recording_error)?,
+                    false => {
+                        let cancel = capture::CancelToken::default();
+                        capture::join(&path, &info, rank, DATA_RULES, &cancel, JOIN_TIMEOUT)
+                            .map_err(recording_error)?
+                    }
+                };
+                if let Some(warning) = trace::partition_warning(run.path()) {
+                    tracing::warn!("{warning}");
+                }
+                (run, Origin::default(), None)
+            }
+            Some((epoch, step)) => {
+                let after = id(epoch, step);
+                let mut resumed = capture::resume_after(&path, &info, rank, after, DATA_RULES)
+                    .map_err(recording_error)?;
+                let origin = resumed.take_origin();
+                (resumed.run, origin, Some(resumed.sink))
+            }
+        };
+        let recorded = Recorded {
+            classifications: recorded.classifications && rank == Rank::default(),
+            ..recorded
+        };
+        let plan = Plan {
+            recorded,
+            selected,
+            schedule,
+            last_epoch: num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
+            origin,
+            limits,
+            owner_tells: true,
+        };
+        let sink_options = SinkOptions {
+            channel_bytes,
+            rank,
+            session: Some(config),
+            resume,
+            ..SinkOptions::default()
+        };
+        let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);
+        Ok(Self {
+            recording: Mutex::new(Some(recording.map_err(record_error)?)),
+            layers,
+            recorded,
+            run,
+            process: std::process::id(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Recording>> {
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&mut Recording) -> PyResult<T>) -> PyResult<T> {
+        match &mut *self.lock() {
+            Some(recording) => call(recording),
+            None => Err(record_error(RecordError::Stopped)),
+        }
+    }
+
+    /// Parts that fit the network.
+    fn parts(&self, parts: Option<Vec<Bound<'_, PyTuple>>>) -> PyResult<Option<VecDeque<Part>>> {
+        let Some(parts) = parts else {
+            return Ok(None);
+        };
+        let parts = parts.iter().map(|part| {
+            let part = Part::extract(part)?;
+            self.check(&part)?;
+            Ok(part)
+        });
+        parts.collect::<PyResult<_>>().map(Some)
+    }
+
+    fn check(&self, part: &Part) -> PyResult<()> {
+        let layers = self.layers.topology().layers();
+        let Some(layer) = layers.get(part.layer()) else {
+            return Err(PyValueError::new_err("there is no such layer"));
+        };
+        let (found, found_bias) = part.num_values();
+        if part.is_of_parameters() {
+            let expected = u64::from(layer.num_units) * u64::from(layer.fan_in);
+            let fits_bias = found_bias == 0 || found_bias == u64::from(layer.num_units);
+            if found != expected || !fits_bias {
+                return Err(RecordingError::new_err(format!(
+                    "layer {} had {expected} weights when the recorder was started, now it has {found}",
+                    layer.layer.as_str(),
+                )));
+            }
+            return Ok(());
+        }
+        let activated = self.layers.activated(part.layer());
+        let num_units = activated.map_or(0, |layer| u64::from(layer.num_units));
+        if num_units == 0 || !found.is_multiple_of(num_units) {
+            return Err(RecordingError::new_err(format!(
+                "activations of layer {} are [samples, {num_units}], not {found} values",
+                layer.layer.as_str(),
+            )));
+        }
+        let num_samples = usize::try_from(found / num_units).unwrap_or(usize::MAX);
+        self.recorded
+            .check_layer(layer, num_samples)
+            .map_err(recording_error)
+    }
+
+    fn classify(
+        &self,
+        loss: Loss,
+        logits: &HostTensor,
+        targets: &HostTensor,
+    ) -> PyResult<(f64, &'static str, f64)> {
+        let (num_samples, num_outputs) = match *logits.shape() {
+            [num_samples] => (num_samples, 1),
+            [num_samples, num_outputs] => (num_samples, num_outputs),
+            _ => {
+                let shape = logits.shape();
+                return Err(PyValueError::new_err(format!(
+                    "logits are [samples, outputs], not {shape:?}"
+                )));
+            }
+        };
+        let rows = |values: &HostTensor| TargetRows {
+            values: values.to_floats(),
+            width: values.num_values().checked_div(num_samples).unwrap_or(0),
+        };
+        let targets = match loss {
+            Loss::SoftmaxCrossEntropy => {
+                Targets::Classes(targets.to_classes().ok_or_else(|| {
+                    PyValueError::new_err(
+                        "targets of cross_entropy are classes: whole numbers from 0",
+                    )
+                })?)
+            }
+            Loss::BinaryCrossEntropy => Targets::Soft(targets.to_floats()),
+            Loss::MultiLabelCrossEntropy => Targets::Labels(rows(targets)),
+            Loss::MeanSquaredError => Targets::Values(rows(targets)),
+        };
+        capture::check(loss, num_samples, num_outputs, &targets)
+            .map_err(RecordingError::new_err)?;
+        let classifications = classify(loss, &logits.to_floats(), &targets);
+        let (mean_loss, score) = (classifications.mean_loss(), classifications.score(loss));
+        self.with(|recording| {
+            recording.classified(classifications);
+            Ok((mean_loss, score.name(), score.value()))
+        })
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // The threads of the process that this one was forked off are not here: nobody could be joined.
+        if std::process::id() != self.process {
+            std::mem::forget(self.lock().take());
+        }
+    }
+}
+
+/// Copies what training changes, right away.
+fn copied(parts: Option<VecDeque<Part>>) -> Option<Box<dyn Source>> {
+    let mut parts = parts?;
+    parts.iter_mut().for_each(Part::copy);
+    Some(Box::new(Parts(parts)))
+}
+
+/// When a call began that Python spent so many seconds on before.
+fn began(seconds: f64) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(Duration::from_secs_f64(seconds.max(0.0)))
+        .unwrap_or(now)
+}
+
+fn id(epoch: i32, step: i64) -> CaptureId {
+    CaptureId {
+        epoch: Epoch(epoch),
+        step: Step(step),
+    }
+}
+
+/// As Python's exception: a failure of the device is told apart, since it is training's own.
+fn record_error(error: RecordError) -> PyErr {
+    match error {
+        RecordError::Device(_) => DeviceError::new_err(crate::error::words(&error)),
+        error => recording_error(error),
+    }
+}
+
+fn summary_json(summary: &RecordSummary) -> serde_json::Value {
+    serde_json::json!({
+        "captures": summary.num_captures,
+        "thinned_captures": summary.thinned_captures,
+        "dropped_captures": summary.dropped_captures,
+        "over_disk_captures": summary.over_disk_captures,
+        "lost_captures": summary.lost_captures,
+        "is_disk_full": summary.is_disk_full,
+        "failure": summary.failure.as_ref().map(|error| crate::error::words(&**error)),
+        "part_bytes": summary.sink.part_bytes,
+        "hand_off_seconds": summary.hand_off.as_secs_f64(),
+        "stall_seconds": summary.stall.as_secs_f64(),
+        "finish_seconds": summary.finish.as_secs_f64(),
+    })
+}

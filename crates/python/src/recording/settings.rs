@@ -1,0 +1,244 @@
+//! What is recorded, when and where to, as Python says it: the words of `recorder train`.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use capture::{
+    ActivationDetail, LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded,
+    Schedule, WeightDetail, WhenFull,
+};
+use pyo3::PyResult;
+use pyo3::exceptions::PyValueError;
+use serde::Deserialize;
+
+use super::layers::DescribedLayer;
+
+/// What can be recorded.
+const TABLES: [&str; 7] = [
+    "weights",
+    "classifications",
+    "activations",
+    "metrics",
+    "gradients",
+    "gradients_applied",
+    "moments",
+];
+
+/// The most bins of a histogram: more would be as long as the values themselves.
+const MAX_BINS: u32 = 1 << 16;
+
+/// What a recorder is started with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    pub(super) path: PathBuf,
+    pub(super) network: Vec<DescribedLayer>,
+    pub(super) created_by: String,
+    pub(super) device: String,
+    pub(super) seed: Option<u64>,
+    pub(super) rank: i32,
+    pub(super) world_size: u32,
+    pub(super) num_epochs: Option<i32>,
+    pub(super) num_held_out: Option<usize>,
+    pub(super) class_names: Vec<String>,
+    pub(super) config: serde_json::Value,
+    /// The epoch and step after which a run that is there is gone on with.
+    pub(super) resume: Option<(i32, i64)>,
+    pub(super) record_initial: bool,
+    record: Vec<String>,
+    every: String,
+    layers: Vec<String>,
+    weights: String,
+    activations: String,
+    activation_samples: usize,
+    phases: String,
+    units: Option<u32>,
+    precision: String,
+    histograms: Option<u32>,
+    channel_bytes: Option<Size>,
+    when_full: String,
+    max_overhead: Option<Share>,
+    max_disk: Option<Size>,
+    on_error: String,
+}
+
+/// Bytes, as a number or as `20GB`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+/// A share, as 0.02 or as `2%`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Share {
+    Number(f64),
+    Text(String),
+}
+
+impl Settings {
+    /// What of each capture is recorded.
+    ///
+    /// # Errors
+    /// If an option says what there is not, or options do not go together.
+    pub(super) fn recorded(&self) -> PyResult<Recorded> {
+        for (nth, table) in self.record.iter().enumerate() {
+            if !TABLES.contains(&table.as_str()) {
+                let tables = TABLES.join(", ");
+                return Err(wrong(format!(
+                    "{table:?} cannot be recorded: name any of {tables}"
+                )));
+            }
+            if self.record[..nth].contains(table) {
+                return Err(wrong(format!("{table} is named twice")));
+            }
+        }
+        let has = |table: &str| self.record.iter().any(|name| name == table);
+        let detail = |option: &str, value: &str| match value {
+            "raw" => Ok(true),
+            "stats" => Ok(false),
+            _ => Err(wrong(format!(
+                "{option} is \"raw\" or \"stats\", not {value:?}"
+            ))),
+        };
+        if self.activation_samples == 0 {
+            return Err(wrong("activation_samples is 1 at least".to_owned()));
+        }
+        let positive = |option: &str, value: Option<u32>| match value.map(NonZeroU32::new) {
+            Some(None) => Err(wrong(format!("{option} is 1 at least"))),
+            value => Ok(value.flatten()),
+        };
+        let weights = detail("weights", &self.weights)?;
+        let activations = detail("activations", &self.activations)?;
+        let phases: Phases = self.phases.parse().map_err(said)?;
+        if phases != Phases::default() && !has("activations") {
+            return Err(wrong(
+                "phases is of activations, which are not in record".to_owned(),
+            ));
+        }
+        let histograms = positive("histograms", self.histograms)?;
+        if histograms.is_some_and(|bins| bins.get() > MAX_BINS) {
+            return Err(wrong(format!("histograms has {MAX_BINS} bins at most")));
+        }
+        let has_values = has("weights") || (has("activations") && phases.eval);
+        if histograms.is_some() && !has_values {
+            let needed = "histograms needs weights or held-out activations in record";
+            return Err(wrong(needed.to_owned()));
+        }
+        Ok(Recorded {
+            weights: has("weights").then_some(match weights {
+                true => WeightDetail::Raw,
+                false => WeightDetail::Statistics,
+            }),
+            classifications: has("classifications"),
+            activations: has("activations").then_some(match activations {
+                true => ActivationDetail::Raw {
+                    samples: self.activation_samples,
+                },
+                false => ActivationDetail::Statistics,
+            }),
+            metrics: has("metrics"),
+            gradients: has("gradients"),
+            gradients_applied: has("gradients_applied"),
+            moments: has("moments"),
+            units: positive("units", self.units)?,
+            phases,
+            precision: match self.precision.as_str() {
+                "f32" => Precision::F32,
+                "f16" => Precision::F16,
+                other => {
+                    return Err(wrong(format!(
+                        "precision is \"f32\" or \"f16\", not {other:?}"
+                    )));
+                }
+            },
+            histograms,
+        })
+    }
+
+    /// When the network is captured.
+    ///
+    /// # Errors
+    /// If that cannot be understood.
+    pub(super) fn schedule(&self) -> PyResult<Schedule> {
+        self.every.parse().map_err(said)
+    }
+
+    /// Which layers are recorded.
+    ///
+    /// # Errors
+    /// If a glob cannot be understood.
+    pub(super) fn selection(&self) -> PyResult<LayerSelection> {
+        LayerSelection::try_new(&self.layers).map_err(said)
+    }
+
+    /// What recording may take.
+    ///
+    /// # Errors
+    /// If an option says what there is not.
+    pub(super) fn limits(&self) -> PyResult<Limits> {
+        Ok(Limits {
+            when_full: match self.when_full.as_str() {
+                "block" => WhenFull::Block,
+                "thin" => WhenFull::Thin,
+                "drop" => WhenFull::Drop,
+                other => {
+                    let words = "\"block\", \"thin\" or \"drop\"";
+                    return Err(wrong(format!("when_full is {words}, not {other:?}")));
+                }
+            },
+            on_error: match self.on_error.as_str() {
+                "stop" => OnError::Stop,
+                "continue" => OnError::Continue,
+                other => {
+                    let words = "\"stop\" or \"continue\"";
+                    return Err(wrong(format!("on_error is {words}, not {other:?}")));
+                }
+            },
+            max_overhead: self.max_overhead.as_ref().map(Share::parse).transpose()?,
+            max_disk: bytes("max_disk", self.max_disk.as_ref())?,
+        })
+    }
+
+    /// Memory for rows that wait to be written, where that is said.
+    ///
+    /// # Errors
+    /// If it is no size.
+    pub(super) fn channel_bytes(&self) -> PyResult<Option<u64>> {
+        bytes("channel_bytes", self.channel_bytes.as_ref())
+    }
+}
+
+impl Share {
+    fn parse(&self) -> PyResult<MaxOverhead> {
+        let text = match self {
+            Self::Number(share) => format!("{}%", share * 100.0),
+            Self::Text(text) => text.clone(),
+        };
+        text.parse().map_err(said)
+    }
+}
+
+fn bytes(option: &str, size: Option<&Size>) -> PyResult<Option<u64>> {
+    match size {
+        None => Ok(None),
+        Some(Size::Bytes(bytes)) => Ok(Some(*bytes)),
+        Some(Size::Text(text)) => match text.parse::<ByteSize>() {
+            Ok(size) => Ok(Some(size.as_u64())),
+            Err(error) => Err(wrong(format!(
+                "{option} is a size as \"20GB\", not {text:?}: {error}"
+            ))),
+        },
+    }
+}
+
+fn wrong(message: String) -> pyo3::PyErr {
+    PyValueError::new_err(message)
+}
+
+fn said(error: impl std::error::Error) -> pyo3::PyErr {
+    wrong(crate::error::words(&error))
+}
