@@ -7,7 +7,7 @@ which makes the topology of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -293,7 +293,8 @@ class _Walk:
         if isinstance(module, ParametrizationList):
             module = found.around[1] if len(found.around) >= 2 else module
         elif found.around and kinds.is_attention(found.around[0]) and found.module_path.endswith("out_proj"):
-            module = found.around[0]
+            # What the output's weight hears is inside the function that is attention.
+            module, kind = found.around[0], replace(kind, hears=None)
         return Layer(
             path=found.path,
             label=self._label(found.path),
