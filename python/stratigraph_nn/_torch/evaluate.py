@@ -1,0 +1,198 @@
+"""What a network makes of held-out samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .activations import Activations
+from .errors import HeldOutError
+from .guard import undisturbed
+from .held_out import batches, called, generators_of, is_arrays, logits_of, num_samples, slices
+from .layers import Network
+from .losses import resolve
+
+__all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate"]
+
+#: Samples in one forward pass, where nothing else is said.
+DEFAULT_BATCH_SIZE = 1024
+
+_Batch = tuple[Tensor, Tensor, Tensor | None]
+
+
+@dataclass
+class Evaluation:
+    """Logits, targets and activations of all held-out samples, in their order, on the CPU."""
+
+    #: Float32 ``[num_samples, num_outputs]``, contiguous.
+    logits: Tensor
+    #: Classes as int64 ``[num_samples]``, else float32 ``[num_samples, num_outputs]``; contiguous.
+    targets: Tensor
+    #: As a trace names it: ``softmax_cross_entropy``, ``binary_cross_entropy``, ``multi_label_cross_entropy`` or
+    #: ``mean_squared_error``.
+    loss: str
+    #: By the layer's place in ``network.layers``, float32 ``[num_samples, num_units]``, contiguous; of an embedding
+    #: ``[num_samples, num_dimensions]``. Averaged over positions and tokens.
+    activations: dict[int, Tensor]
+    #: Each sample's loss, float32 ``[num_samples]``, where a callable gave it.
+    losses: Tensor | None = None
+    #: Why a layer that could have activations has none.
+    left_out: dict[int, str] = field(default_factory=dict)
+
+
+def evaluate(
+    network: Network,
+    held_out: Any,
+    loss: str | None = None,
+    batch_size: int | None = None,
+    activations: bool = True,
+    selected: Iterable[int] | None = None,
+) -> Evaluation:
+    """Runs the network over held-out samples, in evaluation mode, without gradients, on the module itself.
+
+    ``held_out`` is one of
+
+    - ``(inputs, targets)``: tensors or arrays of numpy's, ``[num_samples, ...]``, which are passed in batches of
+      ``batch_size`` (1,024). Inputs may be a tuple of them (arguments) or a mapping (arguments by name);
+    - a ``DataLoader``, or anything else that gives batches of ``(inputs, targets)``, or mappings with ``labels``;
+    - a callable: it is called with the network's module, and gives ``(logits, targets)`` or
+      ``(logits, targets, losses)``, once or batch by batch.
+
+    ``loss`` is ``cross_entropy``, ``bce_with_logits`` or ``mse``, guessed from the targets if it is None.
+    ``selected`` are the places of the layers whose activations are asked for; None means all.
+
+    A layer's activation is the value after the non-linearity that is applied to its output; the output
+    layer's is its logit. Of a layer that is called several times, the last output counts.
+
+    The network, random states and all else are left as they were (:func:`undisturbed`).
+
+    Raises:
+        HeldOutError: if samples, logits, targets and loss do not go together.
+    """
+    total = num_samples(held_out) if is_arrays(held_out) else None
+    layers = range(len(network.layers)) if selected is None else sorted(set(selected))
+    asked = [layer for layer in layers if activations and network.layers[layer].unit_axis is not None]
+    gathered = Activations(network, asked, total)
+    logits, targets, losses = _Column(total), _Column(total), _Column(total)
+    with undisturbed(network.model, generators_of(held_out)), gathered.watching():
+        for batch_logits, batch_targets, batch_losses in _batches(network, held_out, batch_size):
+            gathered.end_batch(batch_logits)
+            rows = _rows(batch_logits, batch_targets)
+            if len(rows) != len(batch_targets):
+                raise HeldOutError(f"the network makes {len(rows)} rows of outputs of {len(batch_targets)} samples")
+            logits.add(rows, torch.float32)
+            targets.add(batch_targets, None)
+            if batch_losses is not None:
+                losses.add(batch_losses, torch.float32)
+    if not logits:
+        raise HeldOutError("held_out has no samples")
+    all_logits = logits.taken()
+    name, all_targets = resolve(loss, all_logits, targets.taken())
+    all_losses = losses.taken() if losses else None
+    if all_losses is not None and all_losses.shape != all_logits.shape[:1]:
+        given = list(all_losses.shape)
+        raise HeldOutError(f"held_out gives losses of shape {given} for {len(all_logits)} samples: one a sample")
+    values = gathered.taken(len(all_logits))
+    return Evaluation(all_logits, all_targets, name, values, all_losses, gathered.left_out)
+
+
+def _batches(network: Network, held_out: Any, batch_size: int | None) -> Iterator[_Batch]:
+    """Logits, targets and perhaps losses of batches, computed one after the other."""
+    if callable(held_out) and not hasattr(held_out, "__iter__"):
+        yield from _called(held_out, network)
+        return
+    first = next(network.model.parameters(), None)
+    dtype = torch.float32 if first is None else first.dtype
+    if is_arrays(held_out):
+        size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+        if size < 1:
+            raise HeldOutError(f"batch_size is {size}: at least 1 sample is passed at a time")
+        given = slices(held_out, size, dtype)
+    elif isinstance(held_out, Iterable):
+        given = batches(held_out, dtype)
+    else:
+        raise HeldOutError(
+            f"held_out is a {type(held_out).__name__}, not (inputs, targets), a DataLoader or a callable"
+        )
+    device = torch.device(network.device) if first is None else first.device
+    for inputs, targets in given:
+        yield logits_of(called(network.model, inputs, device)), _as_tensor(targets), None
+
+
+def _called(held_out: Callable[[Any], Any], network: Network) -> Iterator[_Batch]:
+    result = held_out(network.model)
+    if not isinstance(result, Iterable):
+        raise HeldOutError(f"held_out gives a {type(result).__name__}, not (logits, targets) or batches of these")
+    is_one = isinstance(result, tuple | list) and bool(result) and isinstance(result[0], Tensor)
+    for batch in [result] if is_one else result:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3) or not isinstance(batch[0], Tensor):
+            raise HeldOutError("held_out gives something else than (logits, targets) or (logits, targets, losses)")
+        losses = _as_tensor(batch[2]) if len(batch) == 3 and batch[2] is not None else None
+        yield batch[0], _as_tensor(batch[1]), losses
+
+
+def _as_tensor(value: Any) -> Tensor:
+    if not isinstance(value, Tensor) or value.dim() == 0:
+        what = "a single value" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise HeldOutError(f"targets and losses are tensors with a value a sample, not {what}")
+    return value
+
+
+def _rows(logits: Tensor, targets: Tensor) -> Tensor:
+    """Logits as ``[num_samples, num_outputs]``."""
+    if logits.dim() == 1:
+        return logits.unsqueeze(1)
+    if logits.dim() == 0:
+        raise HeldOutError("the network makes a single value of a batch: it needs a row of outputs a sample")
+    if logits.dim() == 2:
+        return logits
+    if logits.numel() == logits.shape[0] * logits.shape[1]:
+        return logits.flatten(1)
+    raise HeldOutError(
+        f"the network's outputs are {list(logits.shape)}, targets {list(targets.shape)}, and a sample has one row of "
+        "outputs: give held_out as a callable that gives logits [rows, outputs] and targets [rows]"
+    )
+
+
+class _Column:
+    """Values of batches, put together on the CPU."""
+
+    def __init__(self, num_samples: int | None) -> None:
+        self._num_samples = num_samples
+        self._whole: Tensor | None = None
+        self._chunks: list[Tensor] = []
+        self._done = 0
+
+    def __bool__(self) -> bool:
+        return self._done > 0
+
+    def add(self, values: Tensor, dtype: torch.dtype | None) -> None:
+        """A copy of a batch's values: a callable may use the memory again."""
+        values = values.detach()
+        end = self._done + len(values)
+        if self._num_samples is not None and end <= self._num_samples:
+            if self._whole is None:
+                shape = (self._num_samples, *values.shape[1:])
+                self._whole = torch.empty(shape, dtype=dtype or values.dtype)
+            self._whole[self._done : end] = values
+        else:
+            self._chunks.append(values.to("cpu", dtype or values.dtype, copy=True))
+        self._done = end
+
+    def taken(self) -> Tensor:
+        """All values, contiguous.
+
+        Raises:
+            HeldOutError: if batches differ in more than how many samples they have.
+        """
+        if self._whole is not None and self._done == self._num_samples:
+            return self._whole
+        parts = ([] if self._whole is None else [self._whole]) + self._chunks
+        if len({part.shape[1:] for part in parts}) > 1:
+            shapes = ", ".join(str(list(part.shape)) for part in parts[:3])
+            raise HeldOutError(f"batches of held_out have outputs or targets of different shapes: {shapes}, ...")
+        return torch.cat(parts)

@@ -1,0 +1,164 @@
+"""Held-out samples in the forms in which they are given, as batches for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import HeldOutError
+from .nonlinear import first_tensor
+
+#: How datasets of Hugging Face and others call what is expected, in a batch that is a mapping.
+_TARGETS = ("labels", "label", "targets", "target", "y")
+#: How networks call their outputs, where they return a mapping.
+_LOGITS = ("logits", "output", "outputs", "out")
+
+
+def is_arrays(held_out: Any) -> bool:
+    """Whether it is ``(inputs, targets)`` as a whole, each of them arrays."""
+    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
+        return False
+    inputs, targets = held_out
+    # A pair of batches is no pair of arrays.
+    return _length(inputs) is not None and (hasattr(targets, "shape") or _is_numbers(targets))
+
+
+def num_samples(held_out: Any) -> int:
+    """How many samples ``(inputs, targets)`` have.
+
+    Raises:
+        HeldOutError: if inputs and targets differ in it, or there are none.
+    """
+    inputs, targets = held_out
+    num_inputs, num_targets = _length(inputs), _length(targets)
+    if num_inputs != num_targets:
+        raise HeldOutError(f"held_out has inputs of {num_inputs} samples and targets of {num_targets}")
+    if not num_inputs:
+        raise HeldOutError("held_out has no samples")
+    return num_inputs
+
+
+def slices(held_out: Any, batch_size: int, dtype: torch.dtype) -> Iterator[tuple[Any, Tensor]]:
+    """``(inputs, targets)`` in batches, in order.
+
+    Numbers of numpy's become tensors; floats among the inputs get the type of the network's parameters.
+    """
+    inputs, targets = held_out
+    for start in range(0, num_samples(held_out), batch_size):
+        end = start + batch_size
+        yield _slice(inputs, start, end, dtype), _slice(targets, start, end, None)
+
+
+def batches(held_out: Iterable[Any], dtype: torch.dtype) -> Iterator[tuple[Any, Tensor]]:
+    """The batches of a DataLoader or of anything else that gives ``(inputs, targets)``, or mappings that have
+    targets as ``labels``.
+
+    Raises:
+        HeldOutError: if a batch is something else.
+    """
+    for batch in held_out:
+        if isinstance(batch, Mapping):
+            name = next((name for name in _TARGETS if name in batch), None)
+            if name is None:
+                raise HeldOutError(f"a batch of held_out has {', '.join(map(str, batch))}, and no labels among them")
+            inputs: Any = {key: value for key, value in batch.items() if key != name}
+            targets = batch[name]
+        elif isinstance(batch, tuple | list) and len(batch) == 2:
+            inputs, targets = batch
+        else:
+            what = f"{len(batch)} things" if isinstance(batch, tuple | list) else f"a {type(batch).__name__}"
+            raise HeldOutError(
+                f"a batch of held_out is {what}, not (inputs, targets), where several inputs are a tuple"
+            )
+        yield _slice(inputs, None, None, dtype), _slice(targets, None, None, None)
+
+
+def generators_of(held_out: Any) -> list[torch.Generator]:
+    """The random generators of a DataLoader's own."""
+    holders = (held_out, getattr(held_out, "sampler", None), getattr(held_out, "batch_sampler", None))
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return list({id(each): each for each in found if isinstance(each, torch.Generator)}.values())
+
+
+def called(model: torch.nn.Module, inputs: Any, device: torch.device) -> Any:
+    """What a network makes of a batch: a tuple is arguments, a mapping is arguments by name."""
+    inputs = on_device(inputs, device)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits in what a network returned: a tensor; the attribute or item ``logits``; the first tensor of a
+    tuple.
+
+    Raises:
+        HeldOutError: if there is no tensor, or a mapping has several and none is called so.
+    """
+    logits = getattr(output, "logits", None)
+    if logits is None and isinstance(output, Mapping):
+        logits = next((output[name] for name in _LOGITS if name in output), None)
+        if logits is None and len(output) != 1:
+            raise HeldOutError(
+                f"the network returns {', '.join(map(str, output))}: give held_out as a callable that gives "
+                "(logits, targets)"
+            )
+    found = first_tensor(output if logits is None else logits)
+    if found is None:
+        raise HeldOutError(
+            f"the network returns a {type(output).__name__} and no logits: give held_out as a callable that gives "
+            "(logits, targets)"
+        )
+    return found
+
+
+def _length(value: Any) -> int | None:
+    """How many samples an array has, or arrays have."""
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if len(shape) else None
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if not isinstance(value, tuple | list) or not value:
+        return None
+    if _is_numbers(value):
+        return len(value)
+    lengths = [_length(item) for item in value]
+    return lengths[0] if all(length == lengths[0] for length in lengths) else None
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(item, int | float) for item in value)
+
+
+def _slice(value: Any, start: int | None, end: int | None, dtype: torch.dtype | None) -> Any:
+    if isinstance(value, Tensor):
+        return value[start:end] if value.dim() and (start is not None or end is not None) else value
+    if isinstance(value, Mapping):
+        return {key: _slice(item, start, end, dtype) for key, item in value.items()}
+    if _is_numbers(value):
+        return torch.as_tensor(value[start:end])
+    if isinstance(value, tuple | list):
+        return tuple(_slice(item, start, end, dtype) for item in value)
+    if hasattr(value, "shape"):
+        values = value[start:end] if len(value.shape) else value
+        flags = getattr(values, "flags", None)
+        if flags is not None and not flags.writeable:
+            values = values.copy()
+        tensor = torch.as_tensor(values)
+        return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+    return value
+
+
+def on_device(value: Any, device: torch.device) -> Any:
+    """All tensors of arguments on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {key: on_device(item, device) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(on_device(item, device) for item in value)
+    return value

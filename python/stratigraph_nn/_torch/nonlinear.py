@@ -1,0 +1,113 @@
+"""Which function is a layer's non-linearity: one that is applied to the very tensor that the layer made.
+
+A sum with something else, or a change in place, makes another value of it, so what follows these is no
+layer's own non-linearity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+#: By the names of PyTorch's functions, without the underscore of those that work in place.
+_NAMES = {
+    name: name
+    for name in (
+        "relu relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh softplus softsign hardtanh hardswish "
+        "hardsigmoid tanhshrink softshrink hardshrink threshold rrelu sin"
+    ).split()
+} | {"_threshold": "threshold", "log_sigmoid": "logsigmoid", "logsigmoid": "logsigmoid", "expit": "sigmoid"}
+_NAMES |= {f"{function}_": name for function, name in _NAMES.items()}
+
+#: Modules of transformers that put a non-linearity together of several functions.
+_MODULES = {
+    "NewGELUActivation": "gelu",
+    "PytorchGELUTanh": "gelu",
+    "GELUTanh": "gelu",
+    "FastGELUActivation": "gelu",
+    "GELUActivation": "gelu",
+    "QuickGELUActivation": "quick_gelu",
+    "AccurateGELUActivation": "gelu",
+    "ReLUSquaredActivation": "relu_squared",
+    "LaplaceActivation": "laplace",
+}
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor was changed in place."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor of what a module was given or gave: of a tensor, a sequence, or a mapping."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, tuple | list):
+        return None
+    return next((tensor for item in value if (tensor := first_tensor(item)) is not None), None)
+
+
+class Nonlinearities(TorchFunctionMode):
+    """While it is entered, tells of the first non-linearity that is applied to a tensor that is expected to
+    get one: ``applied(layer, name, result)``, the moment it was, before anything else can change it."""
+
+    def __init__(self, applied: Callable[[int, str, Tensor], None]) -> None:
+        super().__init__()
+        self._applied = applied
+        self._outputs = WeakTensorKeyDictionary()
+
+    def expect(self, output: Tensor, layer: int) -> None:
+        """``output`` is what a layer made, as it is now."""
+        self._outputs[output] = (layer, version(output))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = _NAMES.get(getattr(func, "__name__", ""))
+        if name is None:
+            return func(*args, **kwargs)
+        layer = self._taken(args[0] if args else kwargs.get("input"))
+        result = func(*args, **kwargs)
+        if layer is not None and isinstance(result, Tensor):
+            self._applied(layer, _bounded(name, args, kwargs), result)
+        return result
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Sees functions that are called within, and modules that are non-linearities by themselves."""
+        taken: list[int | None] = []
+
+        def before(_: nn.Module, args: Any) -> None:
+            taken.append(self._taken(first_tensor(args)))
+
+        def after(module: nn.Module, _: Any, output: Any) -> None:
+            layer = taken.pop()
+            if layer is not None and isinstance(output, Tensor):
+                self._applied(layer, _MODULES[type(module).__name__], output)
+
+        with ExitStack() as stack:
+            for module in model.modules():
+                if type(module).__name__ in _MODULES:
+                    stack.callback(module.register_forward_pre_hook(before).remove)
+                    stack.callback(module.register_forward_hook(after).remove)
+            stack.enter_context(self)
+            yield
+
+    def _taken(self, tensor: Any) -> int | None:
+        """The layer whose output a tensor still is; a second non-linearity does not find it again."""
+        if not isinstance(tensor, Tensor):
+            return None
+        layer, made_at = self._outputs.pop(tensor, (None, 0))
+        return layer if made_at == version(tensor) else None
+
+
+def _bounded(name: str, args: Any, kwargs: Any) -> str:
+    """PyTorch's ``ReLU6`` is a ``hardtanh`` from 0 to 6."""
+    bounds = (*args[1:3], *(kwargs[key] for key in ("min_val", "max_val") if key in kwargs))
+    return "relu6" if name == "hardtanh" and bounds == (0, 6) else name

@@ -1,0 +1,219 @@
+"""A look at a network leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stratigraph_nn._torch.evaluate import evaluate
+from stratigraph_nn._torch.guard import undisturbed
+from stratigraph_nn._torch.layers import describe
+from stratigraph_nn._torch.probe import probe
+
+
+class Restless(nn.Module):
+    """Changes whatever a forward pass can change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+        self.bn = nn.BatchNorm1d(4)
+        self.dropout = nn.Dropout(0.5)
+        self.frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        self.out = nn.Linear(4, 2)
+        self.register_buffer("average", torch.zeros(4))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.state: Tensor | None = None
+        self.fails = False
+        self.frozen.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert not self.training and not self.bn.training and not self.dropout.training
+        assert not torch.is_grad_enabled()
+        hidden = self.frozen(self.dropout(self.bn(torch.relu(self.fc(x)))))
+        self.average.mul_(0.9).add_(hidden.mean(0) + 1)
+        self.count += 1
+        self.state = hidden
+        self.another = hidden
+        self.register_buffer("late", hidden.mean(0))
+        self.out.requires_grad_(False)
+        self.out.weight.grad = torch.ones_like(self.out.weight)
+        hidden = hidden + torch.rand(()) + random.random() + np.random.rand()
+        if self.fails:
+            raise KeyboardInterrupt
+        return self.out(hidden)
+
+
+def everything(model: nn.Module) -> dict[str, Any]:
+    state: dict[str, Any] = {f"state {name}": tensor.clone() for name, tensor in model.state_dict().items()}
+    for path, module in model.named_modules():
+        state[f"training {path}"] = module.training
+        state[f"attributes {path}"] = {name: id(value) for name, value in module.__dict__.items()}
+        state[f"hooks {path}"] = [len(module._forward_hooks), len(module._forward_pre_hooks)]
+    for name, parameter in model.named_parameters():
+        state[f"requires_grad {name}"] = parameter.requires_grad
+        state[f"grad {name}"] = None if parameter.grad is None else (id(parameter.grad), parameter.grad.clone())
+        state[f"version {name}"] = parameter._version
+    state["random"] = random.getstate()
+    state["numpy"] = np.random.get_state()
+    state["torch"] = torch.get_rng_state()
+    state["switches"] = (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_cache_enabled(),
+        torch.backends.mha.get_fastpath_enabled(),
+    )
+    return state
+
+
+def assert_same(before: Any, after: Any) -> None:
+    assert type(before) is type(after)
+    if isinstance(before, dict):
+        assert before.keys() == after.keys()
+        for key in before:
+            assert_same(before[key], after[key])
+    elif isinstance(before, Tensor):
+        assert torch.equal(before, after)
+    elif isinstance(before, np.ndarray):
+        assert (before == after).all()
+    elif isinstance(before, tuple | list):
+        assert len(before) == len(after)
+        for each, other in zip(before, after, strict=True):
+            assert_same(each, other)
+    else:
+        assert before == after
+
+
+def restless() -> Restless:
+    model = Restless()
+    # A network in the middle of its training: part of it is frozen, gradients are there.
+    model.train()
+    model.frozen.eval()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.full_like(parameter, 0.5)
+    model.out.weight.grad = None
+    return model
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("what", ["probe", "evaluate"])
+def test_everything_is_as_it_was(what: str, fails: bool) -> None:
+    model = restless()
+    network = describe(model)
+    x, y = torch.randn(8, 3), torch.randint(0, 2, (8,))
+    model.fails = fails
+    before = everything(model)
+
+    def look() -> None:
+        if what == "probe":
+            probe(network, [x])
+        else:
+            evaluate(network, (x, y))
+
+    if fails:
+        with pytest.raises(KeyboardInterrupt):
+            look()
+    else:
+        look()
+    assert_same(before, everything(model))
+
+
+def test_two_looks_see_the_same() -> None:
+    network = describe(restless())
+    held_out = torch.randn(8, 3), torch.randint(0, 2, (8,))
+    first = evaluate(network, held_out)
+    random.random(), np.random.rand(), torch.rand(3)
+    assert torch.equal(first.logits, evaluate(network, held_out).logits)
+
+
+def test_train_of_ones_own_is_not_called() -> None:
+    class Merging(nn.Linear):
+        def train(self, mode: bool = True) -> Merging:
+            raise AssertionError("adapters that merge themselves would change their weights")
+
+    model = nn.Sequential(Merging(2, 2))
+    with undisturbed(model):
+        assert not model[0].training
+    assert model[0].training
+
+
+def test_inference_mode_and_autocast_around_it() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    x, y = torch.randn(8, 3), torch.randint(0, 2, (8,))
+    network = describe(model)
+    plain = evaluate(network, (x, y)).logits
+    with torch.inference_mode():
+        probe(network, [torch.randn(2, 3)])
+        assert torch.equal(evaluate(network, (x, y)).logits, plain)
+        assert torch.is_inference_mode_enabled()
+    with torch.autocast("cpu", torch.bfloat16):
+        evaluate(network, (x, y))
+        # What was cast without gradients must not be used now.
+        model(x).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_training_goes_on_bit_by_bit_the_same() -> None:
+    def trained(looks: bool) -> list[Tensor]:
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(64, 3)
+        )
+        optimizer = torch.optim.Adam(model.parameters())
+        network = describe(model)
+        for step in range(6):
+            x, y = torch.randn(8, 1, 6, 6), torch.randint(0, 3, (8,))
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            if looks and step == 2:
+                # Between forward and backward.
+                probe(network, [x])
+            loss.backward()
+            if looks:
+                evaluate(network, (x, y), batch_size=3)
+            optimizer.step()
+        return [tensor.clone() for tensor in model.state_dict().values()]
+
+    for off, on in zip(trained(False), trained(True), strict=True):
+        assert torch.equal(off, on)
+
+
+def test_generators_of_a_loader_are_put_back() -> None:
+    data = torch.utils.data.TensorDataset(torch.randn(10, 3), torch.arange(10) % 2)
+    generator = torch.Generator().manual_seed(5)
+    loader = torch.utils.data.DataLoader(data, batch_size=4, shuffle=True, generator=generator)
+    network = describe(nn.Linear(3, 2))
+    state = generator.get_state()
+    first = evaluate(network, loader)
+    assert torch.equal(generator.get_state(), state)
+    # A sample has the same place each time.
+    assert torch.equal(first.logits, evaluate(network, loader).logits)
+
+
+def test_no_tensors_are_kept() -> None:
+    import gc
+    import weakref
+
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    network = describe(model)
+    x = torch.randn(4, 3)
+    gone = weakref.ref(x)
+    made: list[Any] = []
+    handle = model[0].register_forward_hook(lambda module, args, output: made.append(weakref.ref(output)))
+    probe(network, [x])
+    evaluate(network, (x, torch.zeros(4, dtype=torch.int64)))
+    handle.remove()
+    del x
+    gc.collect()
+    assert gone() is None
+    assert len(made) == 2 and all(each() is None for each in made)
