@@ -8,5 +8,6 @@ mod source;
 use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<recorder::Recorder>()
+    module.add_class::<recorder::Recorder>()?;
+    module.add_function(wrap_pyfunction!(recorder::check, module)?)
 }

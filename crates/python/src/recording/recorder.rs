@@ -43,14 +43,28 @@ pub(super) struct Recorder {
     process: u32,
 }
 
+/// Checks settings before there is a network: options that say what there is not, or do not go together.
+#[pyfunction]
+pub(super) fn check(settings: &str) -> PyResult<()> {
+    let settings = parse(settings)?;
+    settings.recorded()?;
+    settings.schedule()?;
+    settings.limits()?;
+    settings.selection()?;
+    settings.channel_bytes().map(drop)
+}
+
+fn parse(settings: &str) -> PyResult<Settings> {
+    serde_json::from_str(settings).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
 #[pymethods]
 impl Recorder {
     /// Creates the run, or goes on with it, and starts the recorder's threads. `settings` is JSON.
     #[new]
     fn new(py: Python<'_>, settings: &str) -> PyResult<Self> {
         crate::log::start();
-        let settings: Settings = serde_json::from_str(settings)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let settings = parse(settings)?;
         py.detach(|| Self::start(settings))
     }
 
@@ -209,13 +223,15 @@ impl Recorder {
 
     /// Notes what the network said of all held-out samples, from logits `[samples, outputs]`, and the
     /// figures that follow from it, for the next capture. Gives the mean loss, and the figure's name and
-    /// value.
+    /// value. `losses` are those of the samples, where the network's own loss is another.
+    #[pyo3(signature = (loss, logits, targets, losses = None))]
     fn classified(
         &self,
         py: Python<'_>,
         loss: &str,
         logits: &Bound<'_, PyAny>,
         targets: &Bound<'_, PyAny>,
+        losses: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(f64, &'static str, f64)> {
         let loss = match loss {
             "softmax_cross_entropy" => Loss::SoftmaxCrossEntropy,
@@ -229,7 +245,8 @@ impl Recorder {
             }
         };
         let (logits, targets) = (HostTensor::import(logits)?, HostTensor::import(targets)?);
-        py.detach(|| self.classify(loss, &logits, &targets))
+        let losses = losses.map(HostTensor::import).transpose()?;
+        py.detach(|| self.classify(loss, &logits, &targets, losses.as_ref()))
     }
 
     /// Counts time that was spent for the recorder alone, as on a forward pass.
@@ -442,6 +459,7 @@ impl Recorder {
         loss: Loss,
         logits: &HostTensor,
         targets: &HostTensor,
+        losses: Option<&HostTensor>,
     ) -> PyResult<(f64, &'static str, f64)> {
         let (num_samples, num_outputs) = match *logits.shape() {
             [num_samples] => (num_samples, 1),
@@ -471,7 +489,13 @@ impl Recorder {
         };
         capture::check(loss, num_samples, num_outputs, &targets)
             .map_err(RecordingError::new_err)?;
-        let classifications = classify(loss, &logits.to_floats(), &targets);
+        let mut classifications = classify(loss, &logits.to_floats(), &targets);
+        if let Some(losses) = losses {
+            if losses.num_values() != num_samples {
+                return Err(PyValueError::new_err("there is a loss a sample"));
+            }
+            classifications.loss = losses.to_floats();
+        }
         let (mean_loss, score) = (classifications.mean_loss(), classifications.score(loss));
         self.with(|recording| {
             recording.classified(classifications);

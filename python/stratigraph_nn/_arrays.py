@@ -1,0 +1,280 @@
+"""A network of any framework, as arrays: what a recorder is given where PyTorch does not train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+#: What frameworks call the weight that a module is named for, and the bias beside it.
+_WEIGHTS = ("weight", "kernel", "w", "embedding", "scale", "gamma")
+_BIASES = ("bias", "b", "beta")
+_LAYOUTS = ("out_in", "in_out")
+
+#: Types as safetensors spells them.
+_DTYPES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16"}
+
+
+class ArrayNetwork:
+    """Parameters that are handed over as arrays, by name."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, labels: Mapping[str, str] | None) -> None:
+        self._labels = dict(labels or {})
+        self._num_steps = 0
+        self._after: Callable[[int], None] | None = None
+        self._arrays: dict[str, Any] = {}
+        self._layout = "out_in"
+        self._layers: list[_ArrayLayer] = []
+        self._outputs: tuple[Any, Any, str | None] | None = None
+        self._activations: Mapping[str, Any] = {}
+
+    device = "cpu"
+
+    def agree(self, choose: Callable[[], Path]) -> Path:
+        """The one process chooses."""
+        return choose()
+
+    def begin(self, _: Callable[[], None], after: Callable[[int], None], step: int) -> None:
+        """Counts steps from ``step`` on."""
+        self._after, self._num_steps = after, step
+
+    def end(self) -> None:
+        """Keeps nothing any longer."""
+        self._arrays, self._outputs, self._activations = {}, None, {}
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps are done."""
+        return self._num_steps
+
+    def count_step(self) -> None:
+        """Counts a step."""
+        self._num_steps += 1
+
+    def close_step(self) -> None:
+        """Nothing waits."""
+
+    def take(
+        self,
+        arrays: Mapping[str, Any],
+        layout: str,
+        step: int | None,
+        held_out: tuple[Any, Any] | None,
+        loss: str | None,
+        activations: Mapping[str, Any] | None,
+    ) -> None:
+        """Takes what the next capture is of.
+
+        Raises:
+            ValueError: the layout is none, or the step was before.
+        """
+        if layout not in _LAYOUTS:
+            raise ValueError(f"layout is one of {', '.join(_LAYOUTS)}, not {layout!r}")
+        if not self._layers:
+            self._layout = layout
+        elif layout != self._layout:
+            raise ValueError(f"layout is {layout!r} now, it was {self._layout!r} in the first capture")
+        self._num_steps = self._num_steps + 1 if step is None else int(step)
+        self._arrays = dict(arrays)
+        self._outputs = None if held_out is None else (*held_out, loss)
+        self._activations = dict(activations or {})
+
+    def describe(self, _: Any) -> list[dict[str, Any]]:
+        """The layers that the arrays are.
+
+        Raises:
+            ValueError: there are no arrays of floats.
+        """
+        self._layers = _layers(self._arrays, self._layout, self._labels)
+        if not self._layers:
+            raise ValueError("there are no arrays of floats to capture")
+        return [layer.spec() for layer in self._layers]
+
+    def num_held_out(self, _: Any) -> int | None:
+        """How many held-out samples there are, where that is known."""
+        return None if self._outputs is None else len(self._outputs[1])
+
+    def keep_gradients(self, made: bool, applied: bool) -> None:
+        """Arrays have none.
+
+        Raises:
+            ValueError: they are asked for.
+        """
+        if made or applied:
+            raise ValueError("gradients are recorded of a PyTorch module: capture them as arrays of their own run")
+
+    def expect_gradients(self, _: bool, __: Sequence[int]) -> None:
+        """Arrays have none."""
+
+    def before_gradients_change(self, _: bool, __: Sequence[int]) -> None:
+        """Arrays have none."""
+
+    def tap(self, _: str, tensor: Any, __: int) -> Any:
+        """Gives the tensor back: activations are given to ``capture``."""
+        return tensor
+
+    def evaluate(self, _: Any, __: Sequence[int]) -> tuple[str, Any, Any, Any] | None:
+        """Logits and targets that were given."""
+        if self._outputs is None:
+            return None
+        logits, targets, loss = self._outputs
+        return _loss_name(loss, targets), _tensor(logits), _tensor(targets), None
+
+    def parts(self, parameters: Iterable[tuple[int, str]], selected: Sequence[int], _: bool) -> list[tuple[Any, ...]]:
+        """Arrays of a capture, for the extension.
+
+        Raises:
+            ValueError: an array of the first capture is not there, or one is of a layer that is not.
+        """
+        parts: list[tuple[Any, ...]] = []
+        for index, kind in parameters:
+            layer = self._layers[index]
+            weight = layer.rows(self._array(layer.weight))
+            bias = None if layer.bias is None else self._array(layer.bias)
+            parts.append((kind, index, weight, bias, None))
+        places = {layer.label: index for index, layer in enumerate(self._layers)}
+        for label, values in self._activations.items():
+            if label not in places:
+                raise ValueError(f"there is no layer {label!r}: there are {', '.join(places)}")
+            if places[label] in selected:
+                parts.append(("activations", places[label], _tensor(values), None, None))
+        return parts
+
+    def is_device_error(self, _: BaseException) -> bool:
+        """What is handed over is on the host."""
+        return False
+
+    def _array(self, name: str) -> Any:
+        if name not in self._arrays:
+            raise ValueError(f"{name} was there in the first capture, and is not now")
+        return _tensor(self._arrays[name])
+
+
+class _ArrayLayer:
+    """A weight by its name, and the bias that is folded in."""
+
+    def __init__(self, path: str, label: str, weight: str, bias: str | None, layout: str, array: Any) -> None:
+        self.path, self.label, self.weight, self.bias = path, label, weight, bias
+        self._shape = [int(size) for size in array.shape]
+        self._is_last = layout == "in_out" and len(self._shape) > 1
+        self._dtype = _dtype(array)
+
+    def spec(self) -> dict[str, Any]:
+        """As the extension takes it."""
+        kind = {1: "parameter", 2: "linear"}.get(len(self._shape), "conv")
+        fan_in = 1
+        for size in self._shape[:-1]:
+            fan_in *= size
+        tensors = [_named(self.weight, self._dtype, self._shape, self._is_last)]
+        if self.bias is not None:
+            tensors.append(_named(self.bias, self._dtype, [self._shape[-1 if self._is_last else 0]], False))
+        return {
+            "path": self.path,
+            "label": self.label,
+            "kind": kind,
+            "layout": "columns" if self._is_last else "rows",
+            "shape": [fan_in, self._shape[-1]] if self._is_last else self._shape,
+            "activation": None,
+            "trainable": True,
+            "source": None,
+            "tensors": tensors,
+        }
+
+    def rows(self, array: Any) -> Any:
+        """The array in the shape that was described.
+
+        Raises:
+            ValueError: it has another shape than in the first capture.
+        """
+        if [int(size) for size in array.shape] != self._shape:
+            raise ValueError(f"{self.weight} had shape {self._shape}, now it has {list(array.shape)}")
+        return array
+
+
+def _layers(arrays: Mapping[str, Any], layout: str, labels: Mapping[str, str]) -> list[_ArrayLayer]:
+    def parts_of(name: str) -> tuple[str, str]:
+        module, _, leaf = name.replace("/", ".").rpartition(".")
+        return module, leaf
+
+    floats = {name: _tensor(array) for name, array in arrays.items() if _dtype(array) is not None}
+    biases: dict[str, str] = {}
+    for name, array in floats.items():
+        module, leaf = parts_of(name)
+        if leaf in _BIASES and len(array.shape) == 1:
+            biases[module] = name
+    weights = [name for name in floats if parts_of(name)[1] in _WEIGHTS]
+    folded: set[str] = set()
+    layers: dict[str, _ArrayLayer] = {}
+    for name in weights:
+        module, _ = parts_of(name)
+        array, bias = floats[name], biases.get(module)
+        axis = -1 if layout == "in_out" and len(array.shape) > 1 else 0
+        if bias is not None and (bias in folded or len(array.shape) == 0 or floats[bias].shape[0] != array.shape[axis]):
+            bias = None
+        if bias is not None:
+            folded.add(bias)
+        path = module or name
+        layers[name] = _ArrayLayer(path, labels.get(path, path), name, bias, layout, array)
+    for name, array in floats.items():
+        if name not in layers and name not in folded:
+            path = name.replace("/", ".")
+            layers[name] = _ArrayLayer(path, labels.get(path, path), name, None, layout, array)
+    # Two weights of one module are told apart by their own names.
+    paths = [layer.path for layer in layers.values()]
+    for name, layer in layers.items():
+        if paths.count(layer.path) > 1:
+            layer.path = name.replace("/", ".")
+            layer.label = labels.get(layer.path, layer.path)
+    return [layers[name] for name in floats if name in layers]
+
+
+def _named(name: str, dtype: str | None, shape: list[int], transposed: bool) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "shape": shape, "transposed": transposed}
+
+
+def _dtype(array: Any) -> str | None:
+    """Its type as safetensors spells it; None where it has no floats."""
+    dtype = getattr(array, "dtype", None)
+    if dtype is None:
+        view = memoryview(array)
+        return {"f": "F32", "d": "F64", "e": "F16"}.get(view.format)
+    return _DTYPES.get(str(getattr(dtype, "name", dtype)).removeprefix("torch."))
+
+
+def _tensor(array: Any) -> Any:
+    """Something that speaks DLPack: what has only a buffer becomes an array of numpy's.
+
+    Raises:
+        TypeError: it has neither.
+    """
+    if hasattr(array, "__dlpack__"):
+        return array.detach() if hasattr(array, "detach") else array
+    try:
+        view = memoryview(array)
+    except TypeError:
+        kind = type(array).__name__
+        raise TypeError(f"a {kind} speaks neither DLPack nor the buffer protocol") from None
+    try:
+        import numpy
+    except ImportError:
+        raise TypeError("buffers are read by numpy: pip install numpy") from None
+    return numpy.asarray(view)
+
+
+def _loss_name(loss: str | None, targets: Any) -> str:
+    names = {
+        "cross_entropy": "softmax_cross_entropy",
+        "bce_with_logits": "binary_cross_entropy",
+        "mse": "mean_squared_error",
+    }
+    if loss is None:
+        is_float = "float" in str(getattr(targets, "dtype", ""))
+        return names["mse" if is_float else "cross_entropy"]
+    if loss not in names:
+        raise ValueError(f"loss is one of {', '.join(names)}, not {loss!r}")
+    if loss == "bce_with_logits" and len(getattr(targets, "shape", ())) > 1 and targets.shape[1] > 1:
+        return "multi_label_cross_entropy"
+    return names[loss]

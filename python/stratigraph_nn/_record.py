@@ -1,0 +1,541 @@
+"""Recording a network of PyTorch while it trains."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+from ._arrays import ArrayNetwork
+from ._native import DeviceError, RecordingError
+from ._settings import DEFAULT_TABLES, Settings, directory, names
+
+if TYPE_CHECKING:
+    import torch
+
+    from ._torch.network import TorchNetwork
+
+
+class StratigraphWarning(UserWarning):
+    """Something that recording could not do, while training goes on."""
+
+
+def record(
+    model: torch.nn.Module | None,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+    every: str = "1epoch",
+    record: str | Sequence[str] = DEFAULT_TABLES,
+    layers: str | Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    weights: str = "raw",
+    activations: str = "raw",
+    activation_samples: int = 512,
+    units: int | None = None,
+    precision: str = "f32",
+    histograms: int | None = None,
+    record_initial: bool = False,
+    held_out: Any = None,
+    loss: str | None = None,
+    batch_size: int | None = None,
+    scaler: Any = None,
+    example: Any = None,
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    seed: int | None = None,
+    class_names: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+    resume: tuple[int, int] | None = None,
+    channel_bytes: int | str | None = None,
+    when_full: str = "block",
+    max_overhead: float | str | None = None,
+    max_disk: int | str | None = None,
+    on_error: str = "continue",
+) -> Recorder:
+    """Begins to record a network into a run.
+
+    Training stays as it is: one call begins, :meth:`Recorder.epoch` is called at the end of each epoch. Nothing
+    that is recorded changes training: weights, losses and random states are the same bits with it and without.
+
+    Args:
+        model: The network; compiled or distributed ones are recorded as what they wrap. None for a framework
+            other than PyTorch: then :meth:`Recorder.capture` is given arrays.
+        path: The run's directory, which must not exist or be empty; ``traces/<class of the model>`` where it is
+            not said, with ``-2`` and so on where that is taken.
+        optimizer: The optimizer, or several: they count the steps, and their gradients and moments can be
+            recorded. Without one, :meth:`Recorder.step` is called after each step.
+        every: When the network is captured: ``"5epochs"``, ``"100steps"``, ``"log"``, ``"0,1,2,5"``, or several
+            joined by commas, as ``recorder train --every``.
+        record: Tables: any of ``weights``, ``classifications``, ``activations``, ``metrics``, ``gradients`` (as the
+            backward pass made them: accumulated, unscaled, before clipping), ``gradients_applied`` (as the
+            optimizer used them), ``moments`` (that the optimizer keeps).
+        layers: Globs of labels, ``"encoder.*"`` or ``["*", "!*.norm"]``; the last that fits decides.
+        labels: Names for layers, by module path.
+        weights, activations: ``"raw"`` values with statistics, or ``"stats"`` alone.
+        activation_samples: Of how many held-out samples the values are kept; statistics cover all.
+        units: Of layers with more units, so many are recorded, drawn with the seed.
+        precision: ``"f32"``, or ``"f16"``, which rounds values to 3 digits in half the bytes.
+        histograms: In so many bins weights and activations are counted, by layer.
+        record_initial: Whether the untrained network is captured, as epoch -1.
+        held_out: Held-out samples for every capture, where :meth:`Recorder.epoch` is not given others.
+        loss: What the logits mean: ``"cross_entropy"``, ``"bce_with_logits"`` or ``"mse"``; told by the targets
+            where it is not said.
+        batch_size: Held-out samples in one forward pass.
+        scaler: The ``GradScaler``, whose scale is taken out of recorded gradients.
+        example: Inputs for one forward pass that shows the order of the layers and what they are connected
+            to: a tensor, a tuple of arguments or a dictionary of them. Where it is not given, the first training
+            batch or the held-out samples show it.
+        epochs: How many epochs there will be: intervals then capture the last one, too.
+        steps_per_epoch: How many steps an epoch has. Gradients at the end of an epoch are kept from the step
+            that is known to be its last; without this, in the first epoch, from every step.
+        seed, class_names, config: For whoever reads the run: they go into ``run.json``.
+        resume: The epoch and step after which a run that is there is gone on with, as the training loop's own
+            checkpoint has them. What was recorded after it is recorded anew.
+        channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
+        when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
+            waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
+        max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.
+        max_disk: What the run may take, as ``"20GB"``: recording stops before, training goes on.
+        on_error: ``"continue"``: what goes wrong with recording is said once, as a :class:`StratigraphWarning`, and
+            training goes on without it; ``"stop"``: it is raised. A failure of the device is always raised.
+
+    Returns:
+        The recorder, which is a context manager: leaving it publishes what there is, whatever happened.
+
+    Raises:
+        ValueError: An option says what there is not.
+        RecordingError: The named directory is taken.
+    """
+    name = type(model).__name__ if model is not None else "run"
+    optimizers: list[Any] = []
+    if optimizer is not None:
+        optimizers = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
+    network: TorchNetwork | ArrayNetwork
+    if model is None:
+        network = ArrayNetwork(labels)
+    else:
+        from ._torch.network import TorchNetwork
+
+        network = TorchNetwork(
+            model,
+            optimizers,
+            labels=labels,
+            loss=loss,
+            batch_size=batch_size,
+            scaler=scaler,
+            example=example,
+            left_out=names(layers),
+        )
+        name = network.name
+    settings = Settings(
+        path=network.agree(lambda: directory(path, name, resume is not None)),
+        every=every,
+        record=names(record),
+        layers=names(layers),
+        weights=weights,
+        activations=activations,
+        activation_samples=activation_samples,
+        units=units,
+        precision=precision,
+        histograms=histograms,
+        channel_bytes=channel_bytes,
+        when_full=when_full,
+        max_overhead=max_overhead,
+        max_disk=max_disk,
+        on_error=on_error,
+        record_initial=record_initial,
+        resume=resume,
+        epochs=epochs,
+        seed=seed,
+        class_names=class_names,
+        config=config or {},
+    )
+    settings.check()
+    return Recorder(network, settings, held_out, steps_per_epoch)
+
+
+class Recorder:
+    """Records a network; made by :func:`record`.
+
+    In a process that was forked off, as the workers of a ``DataLoader``, it does nothing.
+    """
+
+    def __init__(
+        self,
+        network: TorchNetwork | ArrayNetwork,
+        settings: Settings,
+        held_out: Any,
+        steps_per_epoch: int | None,
+    ) -> None:
+        self._network = network
+        self._settings = settings
+        self._held_out = held_out
+        self._process = os.getpid()
+        self._native: _native.Recorder | None = None
+        #: Whether nothing is recorded any more: it was finished, or has failed.
+        self._is_over = False
+        self._is_finished = False
+        self._summary: dict[str, Any] | None = None
+        self._epoch, self._epoch_start = 0, 0
+        self._is_initial_due = settings.record_initial
+        #: Figures of this epoch, and those that the recorder was not told yet.
+        self._noted: list[tuple[str | None, str, float]] = []
+        self._waiting_metrics: list[tuple[str | None, str, float]] = []
+        self._steps_per_epoch = steps_per_epoch
+        self._keeps_gradients = settings.has("gradients") or settings.has("gradients_applied")
+        self._is_step_scheduled = "step" in settings.every
+        self._selected: list[int] = []
+        self._parameters: list[tuple[int, str]] = []
+        if settings.resume is not None:
+            epoch, step = settings.resume
+            self._epoch, self._epoch_start = epoch + 1, step
+        network.begin(self._before_step, self._after_step, self._epoch_start)
+        self._at_exit = _finish_at_exit(self)
+
+    # What users call
+
+    @property
+    def path(self) -> Path:
+        """The run's directory. It is created with the first capture."""
+        return self._settings.path
+
+    @property
+    def num_steps(self) -> int:
+        """How many optimizer steps are done."""
+        return self._network.num_steps
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What was recorded and what that cost, once it is finished: captures taken, left out and lost, bytes,
+        seconds."""
+        return self._summary
+
+    def epoch(self, epoch: int | None = None, held_out: Any = None, **metrics: Any) -> bool:
+        """Ends an epoch: records its figures, and captures the network where that is due.
+
+        Args:
+            epoch: The epoch's number, from 0; they count by themselves where it is not said.
+            held_out: Held-out samples: ``(inputs, targets)``, a ``DataLoader``, or a callable that is given the
+                model and gives ``(logits, targets)``. They are run through the network, without gradients and in
+                evaluation mode, where it is captured; so come ``activations``, ``classifications``, and the
+                figures ``loss`` and ``accuracy`` of the phase ``eval``.
+            metrics: Figures of the epoch: ``train_loss=...`` is the loss of the phase ``train``, ``eval_...`` of
+                ``eval``, any other of neither.
+
+        Returns:
+            Whether the network was captured.
+        """
+        if self._is_inert():
+            return False
+        start = time.perf_counter()
+        is_captured = False
+        with self._guarded():
+            self._network.close_step()
+            number = self._epoch if epoch is None else int(epoch)
+            self._note(metrics)
+            is_captured = self._end_epoch(number, self._held_out if held_out is None else held_out, start)
+            self._end_of_epoch_known(number)
+        return is_captured
+
+    def log(self, **metrics: Any) -> None:
+        """Notes figures for the next end of an epoch or capture, named as for :meth:`epoch`."""
+        if not self._is_inert():
+            with self._guarded():
+                self._note(metrics)
+
+    def step(self) -> None:
+        """Counts a step where no optimizer was given, after the parameters have changed."""
+        if not self._is_inert():
+            self._network.count_step()
+
+    def tap(self, name: str, tensor: Any, unit_axis: int = -1) -> Any:
+        """Records what a held-out sample makes of something that no module names, as a layer called ``name``.
+
+        Called in a module's ``forward``, it gives the tensor back; in training it does nothing.
+
+        Args:
+            name: The layer's label.
+            tensor: ``[samples, ...]``; axes beside the units' are averaged.
+            unit_axis: Along which axis its units lie.
+        """
+        return self._network.tap(name, tensor, unit_axis)
+
+    def capture(
+        self,
+        arrays: Mapping[str, Any] | None = None,
+        *,
+        epoch: int | None = None,
+        step: int | None = None,
+        layout: str = "out_in",
+        held_out: tuple[Any, Any] | None = None,
+        loss: str | None = None,
+        activations: Mapping[str, Any] | None = None,
+        **metrics: Any,
+    ) -> bool:
+        """Captures now what arrays hold: the parameters of a network of any framework.
+
+        Args:
+            arrays: Parameters by name, ``dense.kernel`` or ``dense.weight`` with ``dense.bias``: whatever speaks
+                DLPack or the buffer protocol. None captures the module that was given to :func:`record`.
+            epoch: The epoch's number, from 0; they count by themselves where it is not said.
+            step: How many optimizer steps are done; counted by itself where it is not said.
+            layout: ``"out_in"``: units lie along axis 0, as PyTorch has them; ``"in_out"``: along the last axis, as
+                JAX and Keras have them.
+            held_out: ``(logits, targets)`` of held-out samples: ``[samples, outputs]``, and classes or numbers.
+            loss: What the logits mean, as for :func:`record`.
+            activations: What held-out samples made of layers, by label: ``[samples, units]``.
+            metrics: Figures, as for :meth:`epoch`.
+
+        Returns:
+            Whether the network was captured: the schedule says when.
+        """
+        if self._is_inert():
+            return False
+        is_captured = False
+        with self._guarded():
+            number = self._epoch if epoch is None else int(epoch)
+            if isinstance(self._network, ArrayNetwork):
+                if arrays is None:
+                    raise ValueError("capture needs arrays where no model was given to record")
+                self._network.take(arrays, layout, step, held_out, loss, activations)
+            elif arrays is not None:
+                raise ValueError("capture takes arrays where record was given no model: record(None, ...)")
+            self._note(metrics)
+            is_captured = self._end_epoch(number, self._held_out, time.perf_counter())
+            self._end_of_epoch_known(number)
+        return is_captured
+
+    def finish(self) -> dict[str, Any] | None:
+        """Waits until everything that was captured is durable, and ends the recording.
+
+        Returns:
+            The summary; None where nothing was recorded.
+        """
+        if self._is_finished or os.getpid() != self._process:
+            return self._summary
+        self._is_finished = True
+        atexit.unregister(self._at_exit)
+        with self._guarded():
+            if not self._is_over:
+                self._network.close_step()
+        self._network.end()
+        native, self._native = self._native, None
+        self._is_over = True
+        if native is not None:
+            try:
+                self._summary = json.loads(native.finish())
+            except RecordingError as error:
+                self._failed(error)
+            self._say_messages()
+        return self._summary
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.finish()
+
+    def __repr__(self) -> str:
+        return f"<stratigraph_nn.Recorder of {self.path}>"
+
+    # What hooks call
+
+    def _before_step(self) -> None:
+        """Before an optimizer changes parameters."""
+        if self._is_inert() or not (self._is_initial_due or self._keeps_gradients):
+            return
+        with self._guarded():
+            if self._is_initial_due:
+                self._capture_initial()
+            if self._keeps_gradients:
+                native = self._started(self._held_out)
+                step = self._network.num_steps + 1
+                self._network.before_gradients_change(self._is_wanted(native, step), self._selected)
+
+    def _after_step(self, step: int) -> None:
+        """After a step."""
+        if not (self._is_step_scheduled or self._keeps_gradients) or self._is_inert():
+            return
+        with self._guarded():
+            native = self._started(self._held_out)
+            if self._is_step_scheduled and native.is_step_due(step):
+                self._capture_step(native, step)
+            if self._keeps_gradients:
+                self._network.expect_gradients(self._is_wanted(native, step + 1), self._selected)
+
+    # Captures
+
+    def _capture_step(self, native: _native.Recorder, step: int) -> None:
+        decision = native.decide(self._epoch, step, False)
+        if decision == "left_out":
+            native.leave_out(self._epoch, step)
+        elif decision == "capture":
+            start = time.perf_counter()
+            self._evaluate(native, self._held_out)
+            parts = self._parts()
+            native.hand_over(self._epoch, step, False, parts, time.perf_counter() - start)
+
+    def _end_epoch(self, epoch: int, held_out: Any, start: float) -> bool:
+        native = self._started(held_out)
+        if self._is_initial_due:
+            # No step was made.
+            self._capture_initial()
+        step = self._network.num_steps
+        if native.is_end_due(epoch, step):
+            self._evaluate(native, held_out)
+        parts = self._parts() if native.decide(epoch, step, True) == "capture" else None
+        return native.hand_over(epoch, step, True, parts, time.perf_counter() - start)
+
+    def _capture_initial(self) -> None:
+        self._is_initial_due = False
+        native = self._started(self._held_out)
+        self._evaluate(native, self._held_out)
+        native.hand_over_initial(self._parts())
+
+    def _parts(self) -> list[tuple[Any, ...]]:
+        return self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
+
+    def _evaluate(self, native: _native.Recorder, held_out: Any) -> None:
+        """Runs held-out samples through the network, for the capture that comes."""
+        wants_activations = self._settings.has("activations")
+        if not wants_activations and not self._settings.has("classifications"):
+            return
+        outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
+        if outputs is None:
+            return
+        loss, logits, targets, losses = outputs
+        mean_loss, figure, value = native.classified(loss, logits, targets, losses)
+        given = {name for phase, name, _ in self._noted if phase == "eval"}
+        for name, number in (("loss", mean_loss), (figure, value)):
+            if name not in given:
+                native.metric("eval", name, number)
+
+    def _started(self, held_out: Any) -> _native.Recorder:
+        """The recorder, which is started where it is first needed: a forward pass has shown the network."""
+        if self._native is None:
+            spec = self._network.describe(held_out)
+            settings = self._settings.to_json(
+                network=spec,
+                device=self._network.device,
+                rank=self._network.rank,
+                world_size=self._network.world_size,
+                num_held_out=self._network.num_held_out(held_out),
+            )
+            native = _native.Recorder(settings)
+            self._network.keep_gradients(self._settings.has("gradients"), self._settings.has("gradients_applied"))
+            self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
+            self._parameters = native.parameters()
+            self._native = native
+        for phase, name, value in self._waiting_metrics:
+            self._native.metric(phase, name, value)
+        self._waiting_metrics.clear()
+        return self._native
+
+    # Figures
+
+    def _note(self, metrics: Mapping[str, Any]) -> None:
+        noted = []
+        for name, value in metrics.items():
+            phase, figure = None, name
+            for candidate in ("train", "eval"):
+                if name.startswith(f"{candidate}_") and len(name) > len(candidate) + 1:
+                    phase, figure = candidate, name[len(candidate) + 1 :]
+            try:
+                number = float(value.item() if hasattr(value, "item") else value)
+            except (TypeError, ValueError) as error:
+                kind = type(value).__name__
+                raise TypeError(f"{name} is a {kind}: a figure is a single number") from error
+            noted.append((phase, figure, number))
+        self._noted.extend(noted)
+        self._waiting_metrics.extend(noted)
+
+    def _end_of_epoch_known(self, epoch: int) -> None:
+        """Goes on to the next epoch."""
+        self._noted.clear()
+        num_steps = self._network.num_steps - self._epoch_start
+        if num_steps > 0:
+            self._steps_per_epoch = num_steps
+        self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
+        if self._keeps_gradients and self._native is not None:
+            wanted = self._is_wanted(self._native, self._network.num_steps + 1)
+            self._network.expect_gradients(wanted, self._selected)
+
+    def _is_wanted(self, native: _native.Recorder, step: int) -> bool:
+        """Whether the gradients of a step may go into a capture."""
+        if self._is_step_scheduled and native.is_step_due(step):
+            return True
+        num_steps = step - self._epoch_start
+        may_be_last = self._steps_per_epoch is None or num_steps >= self._steps_per_epoch
+        return may_be_last and native.is_end_due(self._epoch, step)
+
+    # Failures
+
+    def _is_inert(self) -> bool:
+        return self._is_over or os.getpid() != self._process
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Keeps what goes wrong with recording away from training, unless it is training's own."""
+        try:
+            yield
+            self._say_messages()
+            if self._native is not None and not self._is_over:
+                if (failure := self._native.failure()) is not None:
+                    self._failed(failure)
+                elif self._native.is_disk_full():
+                    self._stop(f"{self.path} may take no more of the disk; recording has stopped, training goes on")
+        except DeviceError:
+            self._over()
+            raise
+        except Exception as error:
+            if self._settings.on_error == "stop" or self._network.is_device_error(error):
+                self._over()
+                raise
+            self._failed(error)
+
+    def _failed(self, error: object) -> None:
+        if self._settings.on_error == "stop" and isinstance(error, BaseException):
+            raise error
+        self._stop(
+            f"recording into {self.path} failed, training goes on without it: {error}",
+            error if isinstance(error, BaseException) else None,
+        )
+
+    def _stop(self, message: str, cause: BaseException | None = None) -> None:
+        self._over()
+        warning = StratigraphWarning(message)
+        warning.__cause__ = cause
+        warnings.warn(warning, stacklevel=4)
+
+    def _over(self) -> None:
+        self._is_over = True
+        self._network.end()
+
+    def _say_messages(self) -> None:
+        for message in _native.take_messages():
+            warnings.warn(StratigraphWarning(message), stacklevel=5)
+
+
+def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:
+    """Publishes what there is at the end of the interpreter, of a recorder that nobody finished."""
+    reference = weakref.ref(recorder)
+
+    def finish() -> None:
+        if (recorder := reference()) is not None:
+            recorder.finish()
+
+    atexit.register(finish)
+    weakref.finalize(recorder, atexit.unregister, finish)
+    return finish
+
+
+__all__ = ["Recorder", "StratigraphWarning", "record"]

@@ -1,0 +1,148 @@
+"""What is recorded, when and where to: the options of ``record``, as the extension takes them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import _native
+
+DEFAULT_TABLES = ("weights", "classifications", "activations", "metrics")
+
+
+@dataclass
+class Settings:
+    """The options of a recording. Names and words are those of ``recorder train``."""
+
+    path: Path
+    every: str = "1epoch"
+    record: Sequence[str] = DEFAULT_TABLES
+    layers: Sequence[str] = ()
+    weights: str = "raw"
+    activations: str = "raw"
+    activation_samples: int = 512
+    phases: str = "eval"
+    units: int | None = None
+    precision: str = "f32"
+    histograms: int | None = None
+    channel_bytes: int | str | None = None
+    when_full: str = "block"
+    max_overhead: float | str | None = None
+    max_disk: int | str | None = None
+    on_error: str = "continue"
+    record_initial: bool = False
+    resume: tuple[int, int] | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    class_names: Sequence[str] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Checks what can be checked before there is a network.
+
+        Raises:
+            ValueError: An option says what there is not, or options do not go together.
+        """
+        _native.check(self.to_json(network=[], device="cpu", rank=0, world_size=1, num_held_out=None))
+
+    def to_json(
+        self,
+        *,
+        network: list[dict[str, Any]],
+        device: str,
+        rank: int,
+        world_size: int,
+        num_held_out: int | None,
+    ) -> str:
+        """As the extension takes it."""
+        return json.dumps(
+            {
+                "path": os.fspath(self.path),
+                "network": network,
+                "created_by": f"stratigraph-nn {_native.__version__}",
+                "device": device,
+                "seed": self.seed,
+                "rank": rank,
+                "world_size": world_size,
+                "num_epochs": self.epochs,
+                "num_held_out": num_held_out,
+                "class_names": [str(name) for name in self.class_names],
+                "config": _jsonable(self.config),
+                "resume": self.resume,
+                "record_initial": self.record_initial,
+                "record": list(self.record),
+                "every": str(self.every),
+                "layers": list(self.layers),
+                "weights": self.weights,
+                "activations": self.activations,
+                "activation_samples": self.activation_samples,
+                "phases": self.phases,
+                "units": self.units,
+                "precision": self.precision,
+                "histograms": self.histograms,
+                "channel_bytes": self.channel_bytes,
+                "when_full": self.when_full,
+                "max_overhead": self.max_overhead,
+                "max_disk": self.max_disk,
+                "on_error": self.on_error,
+            }
+        )
+
+    def has(self, table: str) -> bool:
+        """Whether a table is recorded."""
+        return table in self.record
+
+
+def names(value: str | Iterable[str] | None) -> list[str]:
+    """A list of names, of one or of a text with commas between them."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",")]
+    return list(value)
+
+
+def directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> Path:
+    """The run's directory: the one that is named, or ``traces/<name>``, with ``-2`` and so on where it is
+    taken.
+
+    Raises:
+        RecordingError: The named directory exists and is not empty.
+    """
+    if path is not None:
+        path = Path(path)
+        if not resumes and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise _native.RecordingError(
+                f"{path} exists and is not empty: nothing is ever overwritten, name another directory"
+            )
+        return path
+    first = Path("traces") / name
+    if resumes:
+        return first
+    candidate, number = first, 1
+    while candidate.exists():
+        number += 1
+        candidate = first.with_name(f"{first.name}-{number}")
+    return candidate
+
+
+def _jsonable(value: Any) -> Any:
+    """What JSON can hold of a configuration: numbers of other libraries become Python's, anything else its
+    text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_jsonable(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return _jsonable(value.item())
+    if hasattr(value, "__dict__") and not isinstance(value, type) and type(value).__module__ == "argparse":
+        return _jsonable(vars(value))
+    return str(value)

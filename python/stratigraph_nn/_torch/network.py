@@ -1,0 +1,325 @@
+"""A network of PyTorch, as a recorder drives it: what it is, what a capture takes of it, and when steps are
+made."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import NetworkError
+from .evaluate import DEFAULT_BATCH_SIZE, evaluate
+from .held_out import is_arrays, num_samples
+from .layers import Network, describe, unwrapped
+from .probe import probe
+from .steps import Gradients, Steps, moments
+from .transfer import Transfer
+
+Part = tuple[str, int, Any, Any, Any]
+
+#: Samples that show how layers are connected.
+_FEW = 2
+
+
+class TorchNetwork:
+    """A module, its optimizers, and what of them a capture needs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        *,
+        labels: Mapping[str, str] | None,
+        loss: str | None,
+        batch_size: int | None,
+        scaler: Any,
+        example: Any,
+        left_out: Sequence[str],
+    ) -> None:
+        self._given = model
+        self._model = unwrapped(model)
+        self._optimizers = list(optimizers)
+        self._labels = labels
+        self._loss = loss
+        self._batch_size = batch_size
+        self._scaler = scaler
+        self._left_out = [glob[1:] for glob in left_out if glob.startswith("!")]
+        self._network: Network | None = None
+        self._gradients: Gradients | None = None
+        self._steps: Steps | None = None
+        self._transfer = Transfer()
+        #: What held-out samples made of layers, for the capture that comes.
+        self._activations: list[Part] = []
+        #: Inputs that show the network: its arguments, by place and by name.
+        self._example = _arguments(example)
+        self._first: Any = None
+
+    @property
+    def name(self) -> str:
+        """The class of the model."""
+        return type(self._model).__name__
+
+    # The processes that record together
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes this is."""
+        return torch.distributed.get_rank() if _is_distributed() else 0
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train the network together."""
+        return torch.distributed.get_world_size() if _is_distributed() else 1
+
+    def agree(self, choose: Callable[[], Path]) -> Path:
+        """What rank 0 chooses, in all processes.
+
+        Raises:
+            RecordingError: in all of them, if rank 0 cannot choose.
+        """
+        if not _is_distributed():
+            return choose()
+        chosen: list[Any] = [None]
+        if self.rank == 0:
+            try:
+                chosen = [choose()]
+            except Exception as error:  # Others wait for it.
+                chosen = [error]
+        torch.distributed.broadcast_object_list(chosen, src=0)
+        if isinstance(chosen[0], Exception):
+            raise chosen[0]
+        return chosen[0]
+
+    # Steps
+
+    def begin(self, before: Callable[[], None], after: Callable[[int], None], step: int) -> None:
+        """Watches the optimizers, from ``step`` on."""
+
+        def before_changes() -> None:
+            self._transfer.before_changes()
+            before()
+
+        self._steps = Steps(self._optimizers, before_changes, after)
+        self._steps.go_on_from(step)
+        if self._example is None and not isinstance(self._given, torch._dynamo.OptimizedModule):
+            self._first = _FirstInputs(self._model)
+
+    def end(self) -> None:
+        """Takes all hooks away."""
+        if self._steps is not None:
+            self._steps.remove()
+        if self._gradients is not None:
+            self._gradients.end()
+        if self._first is not None:
+            self._first.remove()
+
+    @property
+    def num_steps(self) -> int:
+        """How many optimizer steps are done."""
+        return 0 if self._steps is None else self._steps.num_steps
+
+    def count_step(self) -> None:
+        """Counts a step that no optimizer makes."""
+        if self._steps is not None:
+            self._steps.count()
+
+    def close_step(self) -> None:
+        """Ends a step that not all optimizers took part in."""
+        if self._steps is not None:
+            self._steps.close()
+
+    # What the network is
+
+    def describe(self, held_out: Any) -> list[dict[str, Any]]:
+        """The layers, in the order in which a forward pass visits them if one can be made.
+
+        Raises:
+            NetworkError: a tensor cannot be recorded.
+        """
+        network = describe(self._model, self._labels, leave_out=self._is_left_out)
+        shown = self._example or (self._first.take() if self._first is not None else None)
+        shown = shown or _first_batch(held_out)
+        if shown is not None:
+            try:
+                probe(network, *shown)
+            except Exception as error:
+                warnings.warn(
+                    f"a forward pass to see how layers are connected failed, their sources are unknown: {error}",
+                    stacklevel=2,
+                )
+        self._network = network
+        return network.spec()
+
+    @property
+    def device(self) -> str:
+        """What the first parameter is on."""
+        return "cpu" if self._network is None else self._network.device
+
+    def num_held_out(self, held_out: Any) -> int | None:
+        """How many held-out samples there are, where that is known beforehand."""
+        return num_samples(held_out) if held_out is not None and is_arrays(held_out) else None
+
+    def keep_gradients(self, made: bool, applied: bool) -> None:
+        """Says which gradients captures have."""
+        if self._network is not None and (made or applied):
+            self._gradients = Gradients(self._network, made, applied, self._scaler)
+
+    def _is_left_out(self, label: str) -> bool:
+        return any(fnmatchcase(label.lower(), glob.lower()) for glob in self._left_out)
+
+    def tap(self, name: str, tensor: Any, unit_axis: int) -> Any:
+        """Gives the tensor back."""
+        return tensor
+
+    # What a capture takes
+
+    def parts(
+        self, parameters: Iterable[tuple[int, str]], selected: Sequence[int], has_moments: bool
+    ) -> list[Part]:
+        """Tensors of a capture, for the extension: on the CPU it copies them at once."""
+        network = self._known()
+        found: list[tuple[str, int, torch.Tensor, torch.Tensor | None]] = []
+        for index, kind in parameters:
+            layer = network.layers[index]
+            bias = layer.bias().detach() if layer.bias is not None else None
+            found.append((kind, index, layer.weight().detach(), bias))
+        if self._gradients is not None:
+            found.extend(self._gradients.take(selected))
+        if has_moments:
+            found.extend(moments(network, self._optimizers, selected))
+        parts: list[Part] = []
+        for kind, index, weight, bias in found:
+            host, wait = self._transfer.to_host([weight] if bias is None else [weight, bias])
+            parts.append((kind, index, host[0], host[1] if bias is not None else None, wait))
+        parts.extend(self._activations)
+        self._activations = []
+        return parts
+
+    def evaluate(self, held_out: Any, selected: Sequence[int]) -> tuple[str, Any, Any, Any] | None:
+        """What held-out samples make of the network: the loss's name, logits, targets, losses that were given;
+        activations wait for :meth:`parts`."""
+        if held_out is None:
+            return None
+        network = self._known()
+        made = evaluate(
+            network,
+            held_out,
+            self._loss,
+            self._batch_size or DEFAULT_BATCH_SIZE,
+            activations=bool(selected),
+            selected=selected,
+        )
+        self._activations = [
+            ("activations", index, values, None, _nothing) for index, values in made.activations.items()
+        ]
+        return made.loss, made.logits, made.targets, made.losses
+
+    def expect_gradients(self, is_expected: bool, selected: Sequence[int]) -> None:
+        """Begins to keep the gradients of the next step, or ends it."""
+        if self._gradients is not None:
+            self._gradients.expect(is_expected, selected)
+
+    def before_gradients_change(self, is_expected: bool, selected: Sequence[int]) -> None:
+        """Copies the gradients that an optimizer is about to use."""
+        if self._gradients is not None:
+            self._gradients.before_step(is_expected, selected)
+
+    def is_device_error(self, error: BaseException) -> bool:
+        """Whether a failure is the device's, and so training's own."""
+        device_errors = tuple(
+            kind
+            for kind in (getattr(torch, "AcceleratorError", None), getattr(torch.cuda, "CudaError", None))
+            if kind is not None
+        )
+        return isinstance(error, device_errors)
+
+    def _known(self) -> Network:
+        if self._network is None:
+            raise NetworkError("the network was not described yet")
+        return self._network
+
+
+class _FirstInputs:
+    """Keeps the inputs of the first forward pass, until they are asked for.
+
+    A hook goes with a model where that is copied or saved: a copy of this one does nothing.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._handle = model.register_forward_pre_hook(self, with_kwargs=True)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.compiler.is_compiling():
+            return
+        self._inputs = _few(args, kwargs)
+        self.remove()
+
+    def take(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The inputs, which are not kept any longer."""
+        inputs, self._inputs = self._inputs, None
+        self.remove()
+        return inputs
+
+    def remove(self) -> None:
+        """Takes the hook away."""
+        if self._handle is not None:
+            self._handle.remove()
+
+    def __deepcopy__(self, _: Any) -> Callable[..., None]:
+        return _nothing
+
+    def __reduce__(self) -> Any:
+        return _made_nothing, ()
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Does nothing."""
+
+
+def _made_nothing() -> Callable[..., None]:
+    return _nothing
+
+
+def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The first samples of a batch, where all tensors have as many."""
+    tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+    lengths = {tensor.shape[:1] for tensor in tensors}
+    if len(lengths) != 1 or lengths == {torch.Size([])}:
+        return args, kwargs
+
+    def first(value: Any) -> Any:
+        return value[:_FEW] if isinstance(value, torch.Tensor) else value
+
+    return tuple(map(first, args)), {name: first(value) for name, value in kwargs.items()}
+
+
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Arguments of a forward pass, of what a user gives as an example."""
+    if example is None:
+        return None
+    if isinstance(example, Mapping):
+        return (), dict(example)
+    if isinstance(example, tuple):
+        return example, {}
+    return (example,), {}
+
+
+def _first_batch(held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """A sample or two of a held-out set that can be looked at without running anything."""
+    if held_out is None or not is_arrays(held_out):
+        return None
+    inputs = held_out[0]
+    if isinstance(inputs, Mapping):
+        return (), {name: torch.as_tensor(value)[:_FEW] for name, value in inputs.items()}
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    return tuple(torch.as_tensor(value)[:_FEW] for value in inputs), {}
