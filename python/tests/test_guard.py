@@ -6,7 +6,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -200,20 +202,26 @@ def test_generators_of_a_loader_are_put_back() -> None:
     assert torch.equal(first.logits, evaluate(network, loader).logits)
 
 
-def test_no_tensors_are_kept() -> None:
-    import gc
-    import weakref
-
+@pytest.mark.parametrize("what", ["probe", "evaluate"])
+def test_no_tensors_are_kept(what: str) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     network = describe(model)
     x = torch.randn(4, 3)
-    gone = weakref.ref(x)
-    made: list[Any] = []
-    handle = model[0].register_forward_hook(lambda module, args, output: made.append(weakref.ref(output)))
-    probe(network, [x])
-    evaluate(network, (x, torch.zeros(4, dtype=torch.int64)))
-    handle.remove()
-    del x
+    alive: list[Any] = [weakref.ref(x)]
+    handle = model[0].register_forward_hook(lambda module, args, output: alive.append(weakref.ref(output)))
+    # Without a collection: memory of a training must not wait for one.
     gc.collect()
-    assert gone() is None
-    assert len(made) == 2 and all(each() is None for each in made)
+    gc.disable()
+    try:
+        if what == "probe":
+            probe(network, [x])
+        else:
+            result = evaluate(network, (x, torch.zeros(4, dtype=torch.int64)))
+            alive += [weakref.ref(result.logits), *map(weakref.ref, result.activations.values())]
+            assert len(alive) == 5
+            del result
+        del x
+        assert len(alive) >= 2 and all(each() is None for each in alive)
+    finally:
+        gc.enable()
+        handle.remove()

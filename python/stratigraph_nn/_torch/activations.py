@@ -24,7 +24,7 @@ class Activations:
     def __init__(self, network: Network, layers: list[int], num_samples: int | None) -> None:
         """``num_samples`` is how many there will be, if that is known."""
         self._network = network
-        self._nonlinearities = Nonlinearities(self._applied)
+        self._nonlinearities = Nonlinearities()
         self._rows = {layer: _Rows(network.layers[layer].num_activated, num_samples) for layer in layers}
         paths = {id(module): path for path, module in network.model.named_modules()}
         self._placed = {layer: _Placed(network, network.layers[layer], paths) for layer in layers}
@@ -48,7 +48,7 @@ class Activations:
                 stack.callback(module.register_forward_hook(self._made_by(layer)).remove)
             begin = model.register_forward_pre_hook(self._begin, with_kwargs=True)
             stack.callback(begin.remove)
-            stack.enter_context(self._nonlinearities.watching(model))
+            stack.enter_context(self._nonlinearities.watching(model, self._applied))
             yield
 
     def end_batch(self, logits: Tensor) -> None:
@@ -106,17 +106,21 @@ class Activations:
     def _made_by(self, layer: int) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             tensor = first_tensor(output)
-            if tensor is None:
-                return
-            made_at = version(tensor)
-            self._outputs[tensor] = (layer, made_at)
-            self._nonlinearities.expect(tensor, layer)
-            if self._is_followed[layer]:
-                self._awaited[layer] = (tensor, made_at)
-            else:
-                self._keep(layer, tensor)
+            if tensor is not None:
+                # What is done here is nothing of the network's, and need not be watched.
+                with torch._C.DisableTorchFunction():
+                    self._made(layer, tensor)
 
         return hook
+
+    def _made(self, layer: int, output: Tensor) -> None:
+        made_at = version(output)
+        self._outputs[output] = (layer, made_at)
+        self._nonlinearities.expect(output, layer)
+        if self._is_followed[layer]:
+            self._awaited[layer] = (output, made_at)
+        else:
+            self._keep(layer, output)
 
     def _applied(self, layer: int, _: str, result: Tensor) -> None:
         self._is_followed[layer] = True
