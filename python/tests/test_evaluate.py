@@ -437,6 +437,18 @@ def test_models_that_are_compiled_or_distributed() -> None:
         F.cross_entropy(wrapped(x), y).backward()
 
 
+def test_parts_that_are_scripted_run_in_evaluation_mode() -> None:
+    class Halves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 0.5 if self.training else x
+
+    model = nn.Sequential(nn.Linear(3, 2), torch.jit.script(Halves()))
+    x = torch.randn(4, 3)
+    result = evaluate(describe(model), (x, torch.zeros(4, dtype=torch.int64)))
+    assert same(result.logits, model[0](x).detach())
+    assert model[1].training
+
+
 def test_layers_whose_values_are_elsewhere() -> None:
     """Parts of a network on another device, as far as a CPU can show it: inputs follow the first parameter."""
 

@@ -85,6 +85,7 @@ def _parameters(parameters: list[torch.Tensor]) -> Iterator[None]:
 @contextmanager
 def _buffers(modules: list[nn.Module]) -> Iterator[None]:
     """Keeps a copy of all buffers, since no mode keeps a module from changing them."""
+    modules = [module for module in modules if not isinstance(module, torch.jit.ScriptModule)]
     before = [
         (module, name, buffer, None if buffer is None or buffer.is_meta else buffer.detach().clone())
         for module in modules

@@ -66,7 +66,9 @@ def of_weight(module: nn.Module, weight: Tensor, bias: Tensor | None, in_attenti
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return Kind(EMBEDDING)
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        return Kind(torch_name(module), "rows", -weight.dim())
+        # Torchvision and timm have `LayerNorm2d`, which looks at channels first.
+        is_channels_first = weight.dim() == 1 and type(module).__name__.endswith("2d")
+        return Kind(torch_name(module), "rows", 1 if is_channels_first else -weight.dim())
     if isinstance(module, _NormBase | nn.GroupNorm | nn.PReLU):
         return Kind(torch_name(module), "rows", 1)
     if _is_columns(module, weight, bias):
