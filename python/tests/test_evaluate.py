@@ -23,6 +23,11 @@ from stratigraph_nn._torch.layers import Network, describe
 from stratigraph_nn._torch.probe import probe
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 def by_label(network: Network, evaluation: Evaluation) -> dict[str, Tensor]:
     return {network.layers[index].label: values for index, values in evaluation.activations.items()}
 
@@ -86,28 +91,64 @@ def test_positions_are_averaged_after_the_non_linearity() -> None:
         assert same(found[label], values.mean((2, 3)))
 
 
-def test_a_change_in_place_does_not_change_what_a_layer_made() -> None:
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a = nn.Linear(3, 4)
-            self.b = nn.Linear(4, 4)
-            self.out = nn.Linear(4, 2)
+class Block(nn.Module):
+    """A residual block that works in place."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            identity = self.a(x).tanh_()
-            out = self.b(identity)
-            out += identity
-            return self.out(F.relu(out, inplace=True))
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(3, 4)
+        self.b = nn.Linear(4, 4)
+        self.out = nn.Linear(4, 2)
 
+    def forward(self, x: Tensor) -> Tensor:
+        identity = self.a(x).tanh_()
+        out = self.b(identity)
+        out += identity
+        return self.out(F.relu(out, inplace=True))
+
+
+@pytest.mark.parametrize("in_inference_mode", [False, True])
+@pytest.mark.parametrize("is_loader", [False, True])
+def test_a_change_in_place_does_not_change_what_a_layer_made(is_loader: bool, in_inference_mode: bool) -> None:
     model = Block()
     network = describe(model)
-    x = torch.randn(6, 3)
-    found = by_label(network, evaluate(network, (x, torch.zeros(6, dtype=torch.int64)), batch_size=2))
+    x, y = torch.randn(6, 3), torch.zeros(6, dtype=torch.int64)
+    held_out: Any = [(x[:2], y[:2]), (x[2:], y[2:])] if is_loader else (x, y)
+    with torch.inference_mode(in_inference_mode):
+        found = by_label(network, evaluate(network, held_out, batch_size=2))
+        probe(network, [x])
     with torch.no_grad():
         a = torch.tanh(model.a(x))
         b = model.b(a)
     assert same(found["a"], a) and same(found["b"], b)
+    assert [layer.activation for layer in network.layers] == ["tanh", None, None]
+
+
+def test_a_non_linearity_that_comes_at_times() -> None:
+    class AtTimes(nn.Module):
+        def __init__(self, in_place: bool) -> None:
+            super().__init__()
+            self.a = nn.Linear(2, 3)
+            self.in_place = in_place
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.a(x)
+            if x[0, 0] > 0:
+                return torch.relu(hidden) * 2
+            return hidden.mul_(2) if self.in_place else hidden * 2
+
+    x = torch.tensor([[1.0, 2.0], [1.0, -1.0], [-1.0, 2.0], [-1.0, 1.0]])
+    held_out = x, torch.zeros(4, dtype=torch.int64)
+    model = AtTimes(in_place=False)
+    network = describe(model)
+    found = by_label(network, evaluate(network, held_out, batch_size=2))
+    own = model.a(x).detach()
+    assert same(found["a"], torch.cat([torch.relu(own[:2]), own[2:]]))
+    # The value is gone before it is known that it is asked for.
+    network = describe(AtTimes(in_place=True))
+    result = evaluate(network, held_out, batch_size=2)
+    assert result.activations == {}
+    assert result.left_out == {0: "its output was changed in place before a non-linearity"}
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -418,6 +459,37 @@ def test_other_floats_become_32_bits_wide(dtype: torch.dtype) -> None:
         assert same(result.logits, model(x).float())
     from_numpy = evaluate(network, (np.zeros((5, 2, 4), dtype=np.float32), np.zeros(5, dtype=np.int64)))
     assert from_numpy.logits.dtype == torch.float32
+
+
+def test_logits_do_not_depend_on_what_is_recorded() -> None:
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(12, 2)).eval()
+    network = describe(model)
+    held_out = torch.randn(5, 3, 4), torch.zeros(5, dtype=torch.int64)
+    logits = evaluate(network, held_out).logits
+    assert torch.equal(evaluate(network, held_out, activations=False).logits, logits)
+
+
+def test_nothing_is_compiled_for_a_look() -> None:
+    num_compiled = 0
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        nonlocal num_compiled
+        num_compiled += 1
+        return graph.forward
+
+    inner = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    model = nn.Sequential(torch.compile(inner, backend=backend), nn.Linear(4, 2))
+    x, y = torch.randn(6, 3), torch.randint(0, 2, (6,))
+    F.cross_entropy(model(x), y).backward()
+    before = num_compiled
+    network = describe(model)
+    probe(network, [x])
+    found = by_label(network, evaluate(network, (x, y)))
+    assert num_compiled == before
+    assert same(found["L_0.0"], torch.relu(inner[0](x)).detach())
+    F.cross_entropy(model(x), y).backward()
+    assert num_compiled == before
 
 
 def test_models_that_are_compiled_or_distributed() -> None:

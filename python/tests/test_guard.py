@@ -22,6 +22,11 @@ from stratigraph_nn._torch.layers import describe
 from stratigraph_nn._torch.probe import probe
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 class Restless(nn.Module):
     """Changes whatever a forward pass can change."""
 
