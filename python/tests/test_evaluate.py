@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -328,7 +329,10 @@ def test_arrays_of_numpy() -> None:
     network = describe(nn.Linear(2, 3))
     x, y = np.random.default_rng(0).normal(size=(7, 2)), np.arange(7) % 3
     x.setflags(write=False)
-    result = evaluate(network, (x, y), batch_size=3)
+    with warnings.catch_warnings():
+        # PyTorch warns of arrays that cannot be written.
+        warnings.simplefilter("error")
+        result = evaluate(network, (x, y), batch_size=3)
     expected = evaluate(network, (torch.tensor(x, dtype=torch.float32), torch.tensor(y)))
     assert same(result.logits, expected.logits) and torch.equal(result.targets, expected.targets)
     assert torch.equal(evaluate(network, (x, [0, 1, 2, 0, 1, 2, 0])).targets, expected.targets)
@@ -376,20 +380,31 @@ def test_layers_that_do_not_see_every_sample_once_have_no_activations() -> None:
             self.some = nn.Linear(2, 3)
             self.flat = nn.Linear(1, 3)
             self.never = nn.Linear(2, 3)
+            self.at_first = nn.Linear(2, 3)
+            self.at_last = nn.Linear(2, 3)
+            self.is_first = True
 
         def forward(self, x: Tensor) -> Tensor:
+            self.some(x)
             self.some(x[:1])
             self.flat(x.reshape(-1, 1))
-            return self.a(x)
+            if self.is_first:
+                self.at_first(x)
+            self.is_first = False
+            self.at_last(x[:1])
+            return self.a(x + 0 * self.at_last(x).mean())
 
     network = describe(Partly())
-    result = evaluate(network, (torch.randn(6, 2), torch.zeros(6, dtype=torch.int64)))
-    assert list(result.activations) == [0]
-    assert result.left_out == {
-        1: "its output [1, 3] has no axis of 6 samples",
-        2: "its output [12, 3] has no axis of 6 samples",
-        3: "its module was not called",
-    }
+    x, y = torch.randn(6, 2), torch.zeros(6, dtype=torch.int64)
+    for held_out in ((x, y), [(x[:4], y[:4]), (x[4:], y[4:])]):
+        result = evaluate(network, held_out, batch_size=4)
+        assert list(by_label(network, result)) == ["a", "at_last"]
+        assert result.left_out == {
+            1: "its output [1, 3] has no axis of 2 samples",
+            2: "its output [4, 3] has no axis of 2 samples",
+            3: "its module was not called",
+            4: "it has values of 4 samples of 6",
+        }
 
 
 def test_only_selected_layers_are_watched() -> None:

@@ -38,6 +38,7 @@ class Restless(nn.Module):
         self.frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
         self.out = nn.Linear(4, 2)
         self.register_buffer("average", torch.zeros(4))
+        self.register_buffer("replaced", torch.ones(4))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.state: Tensor | None = None
         self.fails = False
@@ -45,9 +46,10 @@ class Restless(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         assert not self.training and not self.bn.training and not self.dropout.training
-        assert not torch.is_grad_enabled()
+        assert not torch.is_grad_enabled() and not torch.backends.mha.get_fastpath_enabled()
         hidden = self.frozen(self.dropout(self.bn(torch.relu(self.fc(x)))))
         self.average.mul_(0.9).add_(hidden.mean(0) + 1)
+        self.replaced = self.replaced * 2
         self.count += 1
         self.state = hidden
         self.another = hidden
@@ -66,6 +68,8 @@ def everything(model: nn.Module) -> dict[str, Any]:
         state[f"training {path}"] = module.training
         state[f"attributes {path}"] = {name: id(value) for name, value in module.__dict__.items()}
         state[f"hooks {path}"] = [len(module._forward_hooks), len(module._forward_pre_hooks)]
+    for name, buffer in model.named_buffers():
+        state[f"buffer {name}"] = id(buffer)
     for name, parameter in model.named_parameters():
         state[f"requires_grad {name}"] = parameter.requires_grad
         state[f"grad {name}"] = None if parameter.grad is None else (id(parameter.grad), parameter.grad.clone())

@@ -70,15 +70,14 @@ class Activations:
             self._end(None)
         taken = {}
         for layer, rows in self._rows.items():
-            values = rows.taken()
             if layer in self.left_out:
                 continue
-            if values.shape[0] == num_samples:
-                taken[layer] = values
-            elif values.shape[0] == 0:
+            if rows.num_rows == num_samples:
+                taken[layer] = rows.taken()
+            elif rows.num_rows == 0:
                 self.left_out[layer] = "its module was not called"
             else:
-                self.left_out[layer] = f"it has values of {values.shape[0]} samples of {num_samples}"
+                self.left_out[layer] = f"it has values of {rows.num_rows} samples of {num_samples}"
         return taken
 
     def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -131,8 +130,10 @@ class Activations:
         """Takes a copy at once: what comes next may change the values in place."""
         placed = self._placed[layer].by_sample(values, self._num_in_batch)
         if isinstance(placed, str):
-            self.left_out.setdefault(layer, placed)
+            self.left_out[layer] = placed
+            self._rows[layer].drop()
         else:
+            self.left_out.pop(layer, None)
             self._rows[layer].put(placed, self._num_done)
 
 
@@ -155,16 +156,12 @@ class _Placed:
         unit = axis % values.dim()
         # Of inputs that are no samples, the first axis is what there is.
         num_samples = shape[0] if num_samples is None else num_samples
-        samples = [at for at, size in enumerate(shape) if at != unit and size == num_samples]
-        if self._layer.unit_axis == 1:
-            samples = [at for at in samples if at == 0]
+        samples = [at for at, size in enumerate(shape[:unit]) if size == num_samples]
         if not samples:
             return f"its output {shape} has no axis of {num_samples} samples"
         sample = 1 if self._first_is_time and 1 in samples else samples[0]
-        if len(shape) == 2:
-            return values if sample == 0 else values.t()
-        means = values.mean([at for at in range(len(shape)) if at not in (sample, unit)], dtype=_mean_type(values))
-        return means if sample < unit else means.t()
+        further = [at for at in range(len(shape)) if at not in (sample, unit)]
+        return values.mean(further, dtype=_mean_type(values)) if further else values
 
 
 def _mean_type(values: Tensor) -> torch.dtype:
@@ -195,31 +192,35 @@ class _Rows:
         self._whole: Tensor | None = None
         self._batch: Tensor | None = None
         self._chunks: list[Tensor] = []
-        self._num_rows = 0
         self._num_in_batch = 0
+        #: Of batches that are done.
+        self.num_rows = 0
 
     def put(self, values: Tensor, start: int) -> None:
         """The values of the batch that begins with sample ``start``; once more replaces them."""
+        end = start + values.shape[0]
         self._num_in_batch = values.shape[0]
-        is_room = self._num_samples is not None and start + values.shape[0] <= self._num_samples
-        if is_room and values.device.type == "cpu":
-            if self._whole is None:
-                assert self._num_samples is not None
-                self._whole = torch.empty(self._num_samples, self._num_units)
-            self._whole[start : start + values.shape[0]] = values
+        if self._num_samples is None or end > self._num_samples or values.device.type != "cpu":
+            # A copy on the device: the host waits for the device once a batch.
+            self._batch = values.to(torch.float32, copy=True)
             return
-        # A copy on the device: the host waits for the device once a batch.
-        self._batch = values.to(torch.float32, copy=True)
+        if self._whole is None:
+            self._whole = torch.empty(self._num_samples, self._num_units)
+        self._whole[start:end] = values
+
+    def drop(self) -> None:
+        """The batch has no values after all."""
+        self._batch, self._num_in_batch = None, 0
 
     def end_batch(self) -> None:
+        """What was put last stays."""
         if self._batch is not None:
             self._chunks.append(self._batch.to("cpu"))
-            self._batch = None
-        self._num_rows += self._num_in_batch
-        self._num_in_batch = 0
+        self.num_rows += self._num_in_batch
+        self.drop()
 
     def taken(self) -> Tensor:
         """All rows, contiguous."""
-        if self._whole is not None and self._num_rows == self._num_samples and not self._chunks:
-            return self._whole
-        return torch.cat(self._chunks) if self._chunks else torch.empty(0, self._num_units)
+        if self._chunks:
+            return torch.cat(self._chunks)
+        return torch.empty(0, self._num_units) if self._whole is None else self._whole
