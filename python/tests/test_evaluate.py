@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from stratigraph_nn._torch.errors import HeldOutError
 from stratigraph_nn._torch.evaluate import Evaluation, evaluate
+from stratigraph_nn._torch.held_out import first_inputs
 from stratigraph_nn._torch.layers import Network, describe
 from stratigraph_nn._torch.probe import probe
 
@@ -323,6 +324,20 @@ def test_loaders_and_batches() -> None:
         evaluate(network, [(x, x, y)])
     with pytest.raises(HeldOutError, match="a batch of held_out has input, size, and no labels among them"):
         evaluate(network, [{"input": x, "size": y}])
+
+
+def test_a_probe_can_have_the_first_of_them() -> None:
+    x, y = torch.randn(7, 2), torch.randint(0, 3, (7,))
+    data = torch.utils.data.TensorDataset(x, y)
+    for held_out in ((x, y), torch.utils.data.DataLoader(data, batch_size=3), ((x, x), y), (x.numpy(), y.numpy())):
+        given = first_inputs(held_out, torch.float32)
+        assert given is not None
+        args, kwargs = given
+        assert all(torch.equal(arg, x[:2]) for arg in args) and kwargs == {}
+    given = first_inputs([{"input": x, "labels": y}], torch.float32)
+    assert given is not None and given[0] == () and torch.equal(given[1]["input"], x[:2])
+    for held_out in (iter([(x, y)]), lambda model: (model(x), y), []):
+        assert first_inputs(held_out, torch.float32) is None
 
 
 def test_arrays_of_numpy() -> None:

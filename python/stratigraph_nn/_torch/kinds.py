@@ -105,8 +105,8 @@ def of_parameter(module: nn.Module, field: str) -> Kind:
             hears = Hears(-1)
         return Kind(_recurrent_name(module), unit_axis=None, hears=hears)
     if isinstance(module, nn.MultiheadAttention) and field.endswith("proj_weight"):
-        arguments = {"in": "all", "q": "query", "k": "key", "v": "value"}
-        hears = Hears(-1, argument=arguments[field.removesuffix("_proj_weight")])
+        argument = {"in": "all", "q": "query", "k": "key", "v": "value"}.get(field.removesuffix("_proj_weight"))
+        hears = Hears(-1, argument=argument) if argument and is_attention(module) else None
         return Kind("attention", unit_axis=None, hears=hears)
     return Kind(PARAMETER, unit_axis=None)
 
