@@ -56,6 +56,10 @@ class Activations:
 
         The layer whose output they are is the output layer: its activation is its own output.
         """
+        with torch._C.DisableTorchFunction():
+            self._end_with(logits)
+
+    def _end_with(self, logits: Tensor) -> None:
         layer, made_at = self._outputs.get(logits, (None, 0))
         if layer is not None and made_at == version(logits):
             self._is_followed[layer] = False
@@ -142,7 +146,8 @@ class _Placed:
 
     def __init__(self, network: Network, layer: Layer, paths: dict[int, str]) -> None:
         self._layer = layer
-        self._first_is_time = _first_is_time(network.model, paths.get(id(layer.module), ""))
+        self._model = network.model
+        self._path = paths.get(id(layer.module), "")
 
     def by_sample(self, values: Tensor, num_samples: int | None) -> Tensor | str:
         """``[samples, units]``, or why there is none. It may be the values themselves."""
@@ -159,7 +164,8 @@ class _Placed:
         samples = [at for at, size in enumerate(shape[:unit]) if size == num_samples]
         if not samples:
             return f"its output {shape} has no axis of {num_samples} samples"
-        sample = 1 if self._first_is_time and 1 in samples else samples[0]
+        is_second = samples[:2] == [0, 1] and _first_is_time(self._model, self._path)
+        sample = 1 if is_second else samples[0]
         further = [at for at in range(len(shape)) if at not in (sample, unit)]
         return values.mean(further, dtype=_mean_type(values)) if further else values
 
