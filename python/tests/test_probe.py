@@ -245,13 +245,14 @@ def test_what_is_not_known_to_keep_units_apart_is_unknown() -> None:
         lambda x: x + x.mean(1, keepdim=True),
         lambda x: x + x.flip(1),
         lambda x: torch.from_numpy(x.numpy()),
+        lambda x: x + torch.tensor(x.flip(1).tolist()),
         written_into,
         viewed_and_changed,
         by_itself,
     ):
         assert sources(probed(Mixed(mix), torch.randn(3, 4)))["b"] is None
-    kept = lambda x: x[torch.arange(len(x))]  # noqa: E731
-    assert sources(probed(Mixed(kept), torch.randn(3, 4)))["b"] == [of("a", 4)]
+    for kept in (lambda x: x[torch.arange(len(x))], lambda x: x * torch.tensor(2.0) + torch.ones(4)):
+        assert sources(probed(Mixed(kept), torch.randn(3, 4)))["b"] == [of("a", 4)]
 
 
 def test_a_transformer_block() -> None:
