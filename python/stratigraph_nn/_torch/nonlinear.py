@@ -54,13 +54,16 @@ def first_tensor(value: Any) -> Tensor | None:
     return next((tensor for item in value if (tensor := first_tensor(item)) is not None), None)
 
 
-class Nonlinearities(TorchFunctionMode):
-    """While it is entered, tells of the first non-linearity that is applied to a tensor that is expected to
-    get one: ``applied(layer, name, result)``, the moment it was, before anything else can change it."""
+_Applied = Callable[[int, str, Tensor], None]
 
-    def __init__(self, applied: Callable[[int, str, Tensor], None]) -> None:
+
+class Nonlinearities(TorchFunctionMode):
+    """Within :meth:`watching`, tells of the first non-linearity that is applied to a tensor that is expected to
+    get one."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._applied = applied
+        self._applied: _Applied | None = None
         self._outputs = WeakTensorKeyDictionary()
 
     def expect(self, output: Tensor, layer: int) -> None:
@@ -74,13 +77,17 @@ class Nonlinearities(TorchFunctionMode):
             return func(*args, **kwargs)
         layer = self._taken(args[0] if args else kwargs.get("input"))
         result = func(*args, **kwargs)
-        if layer is not None and isinstance(result, Tensor):
+        if layer is not None and isinstance(result, Tensor) and self._applied is not None:
             self._applied(layer, _bounded(name, args, kwargs), result)
         return result
 
     @contextmanager
-    def watching(self, model: nn.Module) -> Iterator[None]:
-        """Sees functions that are called within, and modules that are non-linearities by themselves."""
+    def watching(self, model: nn.Module, applied: _Applied) -> Iterator[None]:
+        """Sees functions that are called within, and modules that are non-linearities by themselves.
+
+        ``applied(layer, name, result)`` is called the moment one was applied, before anything else can change the
+        result. It is not kept: a cycle of references would keep tensors until the next collection.
+        """
         taken: list[int | None] = []
 
         def before(_: nn.Module, args: Any) -> None:
@@ -89,9 +96,11 @@ class Nonlinearities(TorchFunctionMode):
         def after(module: nn.Module, _: Any, output: Any) -> None:
             layer = taken.pop()
             if layer is not None and isinstance(output, Tensor):
-                self._applied(layer, _MODULES[type(module).__name__], output)
+                applied(layer, _MODULES[type(module).__name__], output)
 
         with ExitStack() as stack:
+            self._applied = applied
+            stack.callback(setattr, self, "_applied", None)
             for module in model.modules():
                 if type(module).__name__ in _MODULES:
                     stack.callback(module.register_forward_pre_hook(before).remove)
