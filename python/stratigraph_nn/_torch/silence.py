@@ -87,17 +87,23 @@ def silenced(model: nn.Module, units: Sequence[Silenced]) -> Iterator[nn.Module]
                 f"{of_layer.path} has {layer.num_activated} units, the structure has unit {max(of_layer.units)}"
             )
         changes[number] = (of_layer, layer)
-    nonlinearities = _Changing(changes)
+    nonlinearities = Nonlinearities()
+
+    def applied(number: int, _: str, result: Tensor) -> Tensor:
+        of_layer, layer = changes[number]
+        with torch._C.DisableTorchFunction():
+            return changed_units(result, layer, of_layer)
+
     with ExitStack() as stack:
         for number, (of_layer, layer) in changes.items():
             hook = _after(number, of_layer, layer, nonlinearities)
             stack.callback(layer.module.register_forward_hook(hook).remove)
         stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(nonlinearities.watching(network.model, _ignore))
+        stack.enter_context(nonlinearities.watching(network.model, applied))
         yield model
 
 
-def _after(number: int, of_layer: Silenced, layer: Layer, nonlinearities: _Changing) -> Callable[..., Any]:
+def _after(number: int, of_layer: Silenced, layer: Layer, nonlinearities: Nonlinearities) -> Callable[..., Any]:
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         tensor = first_tensor(output)
         if tensor is None:
@@ -110,19 +116,6 @@ def _after(number: int, of_layer: Silenced, layer: Layer, nonlinearities: _Chang
         return changed if output is tensor else _replaced(output, tensor, changed)
 
     return hook
-
-
-class _Changing(Nonlinearities):
-    """Changes the results of non-linearities of layers that are silenced."""
-
-    def __init__(self, changes: dict[int, tuple[Silenced, Layer]]) -> None:
-        super().__init__()
-        self._changes = changes
-
-    def changed(self, number: int, result: Tensor) -> Tensor:
-        of_layer, layer = self._changes[number]
-        with torch._C.DisableTorchFunction():
-            return changed_units(result, layer, of_layer)
 
 
 def changed_units(said: Tensor, layer: Layer, of_layer: Silenced) -> Tensor:
@@ -143,7 +136,3 @@ def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
     if isinstance(output, dict):
         return type(output)((key, new if item is old else item) for key, item in output.items())
     return output
-
-
-def _ignore(_: int, __: str, ___: Tensor) -> None:
-    """Nothing is gathered: results are changed where they are made."""
