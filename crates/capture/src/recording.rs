@@ -44,9 +44,9 @@ use crossbeam_channel::bounded;
 use sink::{Sink, SinkOptions};
 use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
 
-use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
+use crate::saved_state::StateTensor;
 use crate::schedule::Schedule;
 
 pub use decide::Decision;
@@ -112,8 +112,8 @@ enum Task {
 pub struct Origin {
     /// How often the run was resumed.
     pub generation: Generation,
-    /// The part files of the checkpoint that training goes on from: the next one retires them.
-    pub checkpoint: Vec<String>,
+    /// The part files of the saved state that training goes on from: the next one retires them.
+    pub state_files: Vec<String>,
     /// The moment from which training goes on: what is recorded comes after it.
     pub after: Option<CaptureId>,
     /// Whether the run has a capture of that moment.
@@ -261,7 +261,7 @@ impl Recording {
             compares_ranks,
             rank,
             generation: plan.origin.generation,
-            checkpoint: plan.origin.checkpoint,
+            checkpoint: plan.origin.state_files,
             in_flight: in_flight::InFlight::new(channel_bytes),
             disk,
             sink,

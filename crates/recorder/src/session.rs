@@ -1,7 +1,6 @@
 //! One training run from its options to its summary: what `recorder train` does.
 
 mod begin;
-mod checkpoints;
 mod epochs;
 mod error;
 mod evaluation;
@@ -11,6 +10,7 @@ mod observer;
 mod options;
 mod recording;
 mod run_info;
+mod saved_states;
 mod summary;
 
 use std::sync::Arc;

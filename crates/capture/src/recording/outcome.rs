@@ -21,7 +21,7 @@ pub struct RecordSummary {
     /// Captures left out because the run may take no more of the disk
     /// ([`Limits::max_disk`](super::Limits::max_disk)).
     pub over_disk_captures: u64,
-    /// Whether the run took what it may, so that nothing more was recorded: a checkpoint may be what
+    /// Whether the run took what it may, so that nothing more was recorded: the saved state may be what
     /// did not fit.
     pub is_disk_full: bool,
     /// Captures left out because there was no room ([`WhenFull::Drop`](super::WhenFull::Drop)).

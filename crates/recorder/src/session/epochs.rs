@@ -8,17 +8,17 @@ use capture::RecordError;
 use trace::{Epoch, Rank};
 
 use super::Session;
-use super::checkpoints::Checkpoints;
 use super::error::{SessionError, record_error};
 use super::evaluation::{evaluate, note_first_batch, note_optimizer, note_score};
 use super::observer::{EpochProgress, SessionObserver};
 use super::recording::Recording;
+use super::saved_states::SavedStates;
 use crate::evaluation::HeldOut;
 use crate::training::{EpochOutcome, EpochReport, Trainer};
 
 impl<B: AutodiffBackend> Session<'_, B> {
     /// Trains from an epoch to the last one or until cancelled; gives the last that is whole. `kept`
-    /// is the epoch with which the run's checkpoint goes on, and is kept up to date.
+    /// is the epoch with which the run's saved state goes on, and is kept up to date.
     pub(super) fn run_epochs(
         &mut self,
         first: Epoch,
@@ -32,7 +32,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             self.tell_failure_of(recording, observer);
         }
         let mut last_epoch = None;
-        let mut checkpoints = Checkpoints::new(self.options.checkpoint_every, kept);
+        let mut saved_states = SavedStates::new(self.options.save_every, kept);
         for epoch in first.0..=self.options.train.last_epoch().0 {
             let epoch = Epoch(epoch);
             if self.cancel.is_cancelled() {
@@ -51,7 +51,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
                 EpochOutcome::Completed(report) => {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
                     if let Some(recording) = recording.as_deref_mut() {
-                        self.checkpoint(report, &mut checkpoints, recording)?;
+                        self.save_state(report, &mut saved_states, recording)?;
                         self.tell_failure_of(recording, observer);
                     }
                     observer.epoch_done(&progress);
@@ -60,7 +60,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             }
         }
         if let Some(recording) = recording {
-            checkpoints.write_last(recording)?;
+            saved_states.write_last(recording)?;
         }
         Ok(last_epoch)
     }
