@@ -34,7 +34,7 @@ pub use evaluation::{
 pub use interchange::{
     CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
     ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, NameProblem,
-    NumbersTold, Odd, ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs,
+    NumberSource, Odd, ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs,
     conventional_name, export, import,
 };
 pub use layout::{Layout, UnitRows, transpose};

@@ -173,7 +173,7 @@ pub struct Plan {
     /// What recording may take.
     pub limits: Limits,
     /// Whether the owner says what goes wrong ([`Recording::failure`]); else it is logged.
-    pub owner_tells: bool,
+    pub owner_reports: bool,
 }
 
 /// Figures that both threads know.
@@ -303,7 +303,7 @@ impl Recording {
                 thread: Some(thread),
             },
             progress,
-            outcome: Outcome::new(plan.owner_tells),
+            outcome: Outcome::new(plan.owner_reports),
             rank,
             generation: plan.origin.generation,
         })
@@ -445,7 +445,10 @@ impl Recording {
             .training_since
             .elapsed()
             .saturating_sub(self.clock.spent);
-        let answer = governor.takes(trained, self.work().saturating_sub(self.clock.told_work));
+        let answer = governor.takes(
+            trained,
+            self.work().saturating_sub(self.clock.reported_work),
+        );
         self.clock.answer.set(Some((moment, answer)));
         answer
     }

@@ -36,7 +36,7 @@ pub use capture::{
     DEFAULT_SAVE_INTERVAL, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
     ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, JOIN_TIMEOUT,
     LayerParameters, LayerSelection, Limits, Loss, MIN_CHANNEL_BYTES, MaxOverhead, NamePattern,
-    NameProblem, NumbersTold, Odd, OnError, ParseMaxOverheadError, ParsePatternError,
+    NameProblem, NumberSource, Odd, OnError, ParseMaxOverheadError, ParsePatternError,
     ParsePhasesError, ParseSaveEveryError, ParseScheduleError, PatternSuggestions, Phases,
     Precision, ReadCaptureError, ReadStateError, RecordError, RecordSummary, Recorded,
     RecordedNumbers, ResumeError, SaveEvery, Schedule, Score, SelectLayersError, TargetRows,

@@ -142,8 +142,8 @@ pub(super) fn say_line(line: &str) {
 
 /// [`say_line`] of what `format!` makes.
 macro_rules! say {
-    ($($told:tt)*) => {
-        $crate::cli::answer::say_line(&format!($($told)*))
+    ($($line:tt)*) => {
+        $crate::cli::answer::say_line(&format!($($line)*))
     };
 }
 pub(super) use say;

@@ -138,7 +138,7 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
         last_epoch: None,
         origin: Origin::default(),
         limits: Limits::default(),
-        owner_tells: false,
+        owner_reports: false,
     };
     let (go_on, held_up) = bounded::<()>(1);
     let mut recorder =
@@ -214,7 +214,7 @@ fn start_after<B: Backend>(
         last_epoch: last_epoch.map(Epoch),
         origin: Origin::default(),
         limits,
-        owner_tells: false,
+        owner_reports: false,
     };
     TraceRecorder::start_after(run, layers, plan, SinkOptions::default(), first).unwrap()
 }

@@ -127,7 +127,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             last_epoch: Some(self.options.train.last_epoch()),
             origin: Origin::default(),
             limits: self.options.limits,
-            owner_tells: true,
+            owner_reports: true,
         };
         Ok((info, layers, plan, sink_options))
     }

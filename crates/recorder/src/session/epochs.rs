@@ -29,7 +29,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
         let is_untrained = self.options.record_initial && first == Epoch(0);
         if let (true, Some(recording)) = (is_untrained, recording.as_deref_mut()) {
             self.capture_initial(recording)?;
-            self.tell_failure_of(recording, observer);
+            self.report_failure_of(recording, observer);
         }
         let mut last_epoch = None;
         let mut saved_states = SavedStates::new(self.options.save_every, kept);
@@ -52,7 +52,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
                     if let Some(recording) = recording.as_deref_mut() {
                         self.save_state(report, &mut saved_states, recording)?;
-                        self.tell_failure_of(recording, observer);
+                        self.report_failure_of(recording, observer);
                     }
                     observer.epoch_done(&progress);
                     last_epoch = Some(progress);
@@ -66,30 +66,30 @@ impl<B: AutodiffBackend> Session<'_, B> {
     }
 
     /// Says once what is wrong with a recording, where training goes on without it.
-    fn tell_failure_of(
+    fn report_failure_of(
         &mut self,
         (run, recorder): &Recording<B::InnerBackend>,
         observer: &mut dyn SessionObserver,
     ) {
         let is_disk_full = recorder.is_disk_full();
-        self.tell_failure(run.path(), recorder.failure(), is_disk_full, observer);
+        self.report_failure(run.path(), recorder.failure(), is_disk_full, observer);
     }
 
     /// Says once that recording failed, and once that the run takes what it may of the disk.
-    pub(super) fn tell_failure(
+    pub(super) fn report_failure(
         &mut self,
         run: &Path,
         failure: Option<&RecordError>,
         is_disk_full: bool,
         observer: &mut dyn SessionObserver,
     ) {
-        if let (false, Some(error)) = (self.has_told_failure, failure) {
+        if let (false, Some(error)) = (self.has_reported_failure, failure) {
             observer.recording_failed(run, error);
-            self.has_told_failure = true;
+            self.has_reported_failure = true;
         }
-        if !self.has_told_disk_full && is_disk_full {
+        if !self.has_reported_disk_full && is_disk_full {
             observer.disk_full(run);
-            self.has_told_disk_full = true;
+            self.has_reported_disk_full = true;
         }
     }
 
