@@ -27,8 +27,8 @@ mod testing;
 mod training;
 
 pub use ablation::{
-    AblateError, AblationOptions, AblationProgress, AblationReport, ChosenNeurons, DEFAULT_DRAWS,
-    Figure, LayerNeurons, Metric, NeuronsError, Predicted, SampleGroup, Silencing, ablate,
+    AblateError, AblationMetric, AblationOptions, AblationProgress, AblationReport, ChosenNeurons,
+    DEFAULT_DRAWS, Figure, LayerNeurons, NeuronsError, Predicted, SampleGroup, Silencing, ablate,
 };
 pub use capture::{
     ActivationDetail, CHANNEL_CAPTURES, CancelToken, CaptureChoice, CheckpointError,

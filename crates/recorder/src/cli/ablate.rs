@@ -11,8 +11,8 @@ use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use console::{Console, print};
 use recorder::{
-    AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Predicted,
-    SampleGroup, Silencing, ablate,
+    AblationMetric, AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure,
+    Predicted, SampleGroup, Silencing, ablate,
 };
 use trace::RunDir;
 use words::NeuronName;
@@ -261,10 +261,10 @@ fn group_name(report: &AblationReport, group: SampleGroup) -> String {
     }
 }
 
-fn value(metric: Metric, value: f64) -> String {
+fn value(metric: AblationMetric, value: f64) -> String {
     match metric {
-        Metric::Score("r2") | Metric::Loss => format!("{value:.4}"),
-        Metric::Score(_) | Metric::AccuracyGap => format!("{:.1}%", 100.0 * value),
+        AblationMetric::Score("r2") | AblationMetric::Loss => format!("{value:.4}"),
+        AblationMetric::Score(_) | AblationMetric::AccuracyGap => format!("{:.1}%", 100.0 * value),
     }
 }
 
