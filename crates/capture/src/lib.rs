@@ -28,7 +28,7 @@ mod statistics;
 pub use cancel::CancelToken;
 pub use capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError, RecordedNumbers};
 pub use evaluation::{
-    Classifications, Loss, Score, Spread, Sums, TargetRows, Targets, check, classify,
+    Classifications, Loss, Score, Spread, Sums, TargetRows, Targets, check_targets, classify,
     target_classes,
 };
 pub use interchange::{

@@ -229,11 +229,12 @@ impl Recording {
         Self::start_after(run, layers, plan, sink_options, || {})
     }
 
-    /// Starts as [`Recording::start`] does; the capture thread calls `first` before anything else, so
-    /// that a test can hold it up.
+    /// As [`Recording::start`], for tests of recorders: the capture thread calls `first` before anything else,
+    /// so that a test can hold it up.
     ///
     /// # Errors
     /// As for [`Recording::start`].
+    #[doc(hidden)]
     pub fn start_after(
         run: &RunDir,
         layers: Arc<NetworkLayers>,

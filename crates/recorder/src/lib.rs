@@ -57,7 +57,7 @@ pub use evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, HeldOut};
 pub use learner::LearnerMetrics;
 pub use model::{
     Activation, Convolutions, ImageShape, LayerOutput, ModelError, Network, NetworkConfig,
-    NetworkParameters, ParseImageShapeError, to_rows,
+    NetworkParameters, ParseImageShapeError,
 };
 pub use optimizer::{RecordedOptimizer, SharedRecorder};
 pub use rebuild::RebuildError;
