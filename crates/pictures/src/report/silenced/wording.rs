@@ -242,6 +242,31 @@ mod tests {
     }
 
     #[test]
+    fn samples_that_chose_the_neurons_are_spoken_of_behind_the_verdict() {
+        let said = |judges| {
+            let parts = effects(&Effects {
+                family: family("first", 399),
+                accuracy: vec![effect("a", 0.01, 0.5)],
+                loss: vec![effect("a", 0.01, 0.5)],
+                judges,
+            });
+            match &parts[..] {
+                [Part::Text(said), Part::Grid(_), Part::Grid(_)] => said.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let verdict = said(None);
+        assert_eq!(
+            said(Some(Judges::TheSame)),
+            format!("{verdict} Some of these samples chose the neurons, which flatters them.")
+        );
+        assert_eq!(
+            said(Some(Judges::Others)),
+            format!("{verdict} None of these samples chose the neurons.")
+        );
+    }
+
+    #[test]
     fn samples_that_chose_the_neurons_are_told() {
         let two = [effect("a", 0.01, 0.5), effect("b", 0.25, 0.03)];
         let judge = |half: &str, a: (&str, i64), b: (&str, i64)| {
