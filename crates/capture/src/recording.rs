@@ -44,9 +44,9 @@ use crossbeam_channel::bounded;
 use sink::{Sink, SinkOptions};
 use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
 
-use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
+use crate::saved_state::StateTensor;
 use crate::schedule::Schedule;
 
 pub use decide::Decision;
@@ -112,8 +112,8 @@ enum Task {
 pub struct Origin {
     /// How often the run was resumed.
     pub generation: Generation,
-    /// The part files of the checkpoint that training goes on from: the next one retires them.
-    pub checkpoint: Vec<String>,
+    /// The part files of the saved state that training goes on from: the next one retires them.
+    pub state_files: Vec<String>,
     /// The moment from which training goes on: what is recorded comes after it.
     pub after: Option<CaptureId>,
     /// Whether the run has a capture of that moment.
@@ -173,7 +173,7 @@ pub struct Plan {
     /// What recording may take.
     pub limits: Limits,
     /// Whether the owner says what goes wrong ([`Recording::failure`]); else it is logged.
-    pub owner_tells: bool,
+    pub owner_reports: bool,
 }
 
 /// Figures that both threads know.
@@ -229,11 +229,12 @@ impl Recording {
         Self::start_after(run, layers, plan, sink_options, || {})
     }
 
-    /// Starts as [`Recording::start`] does; the capture thread calls `first` before anything else, so
-    /// that a test can hold it up.
+    /// As [`Recording::start`], for tests of recorders: the capture thread calls `first` before anything else,
+    /// so that a test can hold it up.
     ///
     /// # Errors
     /// As for [`Recording::start`].
+    #[doc(hidden)]
     pub fn start_after(
         run: &RunDir,
         layers: Arc<NetworkLayers>,
@@ -261,7 +262,7 @@ impl Recording {
             compares_ranks,
             rank,
             generation: plan.origin.generation,
-            checkpoint: plan.origin.checkpoint,
+            checkpoint: plan.origin.state_files,
             in_flight: in_flight::InFlight::new(channel_bytes),
             disk,
             sink,
@@ -303,7 +304,7 @@ impl Recording {
                 thread: Some(thread),
             },
             progress,
-            outcome: Outcome::new(plan.owner_tells),
+            outcome: Outcome::new(plan.owner_reports),
             rank,
             generation: plan.origin.generation,
         })
@@ -445,7 +446,10 @@ impl Recording {
             .training_since
             .elapsed()
             .saturating_sub(self.clock.spent);
-        let answer = governor.takes(trained, self.work().saturating_sub(self.clock.told_work));
+        let answer = governor.takes(
+            trained,
+            self.work().saturating_sub(self.clock.reported_work),
+        );
         self.clock.answer.set(Some((moment, answer)));
         answer
     }

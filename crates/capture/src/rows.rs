@@ -9,11 +9,11 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use trace::{CaptureId, Layer, Rank, Table};
 
-use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::histogram::Histogram;
 use crate::layout::transpose;
 use crate::precision::Precision;
+use crate::saved_state::StateTensor;
 use crate::statistics::{Statistics, median};
 
 /// The word in the column `phase` for what was measured on held-out samples.

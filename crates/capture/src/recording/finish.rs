@@ -43,12 +43,15 @@ impl Recording {
 
     /// Says so once, where the owner does not.
     pub(super) fn tell_disk_full(&mut self) {
-        if self.is_disk_full() && !self.outcome.owner_tells && !self.outcome.has_told_disk_full {
+        if self.is_disk_full()
+            && !self.outcome.owner_reports
+            && !self.outcome.has_reported_disk_full
+        {
             tracing::warn!(
                 run = %self.run.path().display(),
                 "the run may take no more of the disk; recording has stopped, training goes on"
             );
-            self.outcome.has_told_disk_full = true;
+            self.outcome.has_reported_disk_full = true;
         }
     }
 
@@ -116,7 +119,7 @@ impl Recording {
         if self.limits.on_error == OnError::Stop || self.progress.has_device_failed() {
             return Err(error);
         }
-        if !self.outcome.owner_tells {
+        if !self.outcome.owner_reports {
             tracing::error!(
                 run = %self.run.path().display(),
                 error = &error as &dyn std::error::Error,

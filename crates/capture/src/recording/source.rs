@@ -8,7 +8,7 @@ use crate::rows::SampleSet;
 /// An error of whatever kind, as a framework has it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Values of one capture, or a part of a checkpoint, that are still where they were computed, as on a
+/// Values of one capture, or a part of a saved state, that are still where they were computed, as on a
 /// device: what a recorder of a framework implements.
 ///
 /// It is made on the thread that trains and read on the capture thread, part by part. What it stands for

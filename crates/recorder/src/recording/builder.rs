@@ -297,7 +297,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             last_epoch: self.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
             origin,
             limits: self.limits,
-            owner_tells: false,
+            owner_reports: false,
         };
         let sink_options = SinkOptions {
             channel_bytes,

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::Args;
 use recorder::{
-    ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DatasetError, DeviceChoice,
-    ImageShape, LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded,
-    Schedule, SessionOptions, TrainConfig, WeightDetail, WhenFull,
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetError, DeviceChoice, ImageShape,
+    LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded, SaveEvery, Schedule,
+    SessionOptions, TrainConfig, WeightDetail, WhenFull,
 };
 use trace::Rank;
 
@@ -120,7 +120,7 @@ pub(in crate::cli) struct TrainArgs {
     /// the end of an epoch; also at the end of training, and of the last whole epoch after Ctrl-C, but
     /// for never. Only the newest is kept
     #[arg(long, default_value_t, value_name = "30s|Nepochs|never")]
-    checkpoint_every: CheckpointEvery,
+    checkpoint_every: SaveEvery,
     /// Go on with the run in --out from its newest checkpoint, or from the beginning where there is
     /// none; the other options must be those that it was begun with, save that --epochs may be more: a
     /// finished run is trained for longer. What was recorded after that moment is recorded anew
@@ -246,7 +246,7 @@ impl TrainArgs {
             record_initial: self.record_initial,
             layers: self.layers.clone().unwrap_or_default(),
             channel_bytes: self.channel_bytes.map(|size| size.as_u64()),
-            checkpoint_every: self.checkpoint_every,
+            save_every: self.checkpoint_every,
             resume: self.resume,
             rank: Rank(self.rank.cast_signed()),
             world_size: self.world_size,
