@@ -41,7 +41,8 @@ const PUBLISHER_EVENTS: usize = 1024;
 /// How a sink works.
 #[derive(Debug, Clone)]
 pub struct SinkOptions {
-    /// Bytes of rows that wait or are being encoded; a part that is larger goes alone.
+    /// Bytes that parts hold which wait or are being made or encoded, at most
+    /// ([`MakePart::most_bytes`]); a part that holds more goes alone.
     pub channel_bytes: u64,
     /// Threads that encode, at least one.
     pub num_workers: usize,
@@ -96,8 +97,8 @@ pub fn default_num_workers() -> usize {
 ///
 /// # Back-pressure
 /// [`OpenCapture::send`] waits while the channel holds [`SinkOptions::channel_bytes`]. A part
-/// counts, with what it holds at most ([`MakePart::most_bytes`]), until it is encoded. A publish that takes long slows the workers and, through them, the
-/// senders.
+/// counts with what it holds at most ([`MakePart::most_bytes`]) until its rows are made, and with these
+/// until they are encoded. A publish that takes long slows the workers and, through them, the senders.
 ///
 /// # Failures
 /// The first failure of any thread is what every later call returns (`ARCHITECTURE.md`, invariant
@@ -327,6 +328,11 @@ impl OpenCapture<'_> {
         self.sink.submit(self.number, Box::new(part))?;
         self.num_parts += 1;
         Ok(())
+    }
+
+    /// Bytes that the channel has room for now, without a wait; none while somebody waits for room.
+    pub fn free_bytes(&self) -> u64 {
+        self.sink.shared.budget().free_bytes()
     }
 
     /// Retires a part file that was sent before: from the commit on that holds this capture, it is
