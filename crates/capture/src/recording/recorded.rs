@@ -101,7 +101,7 @@ impl ActivationDetail {
     }
 }
 
-/// For how many captures the channel has room by default.
+/// For how many captures the channel has room by default, as values and as the rows that are made of them.
 pub const CHANNEL_CAPTURES: u64 = 4;
 
 /// The least budget of the channel by default.
