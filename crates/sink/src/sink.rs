@@ -19,8 +19,8 @@ use crate::worker;
 /// Default of [`SinkOptions::channel_bytes`].
 pub const DEFAULT_CHANNEL_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The most workers that are started unless told otherwise: encoding should not take the cores
-/// that train.
+/// The most workers that are started unless told otherwise: making and encoding rows should not take the
+/// cores that train.
 pub const MAX_DEFAULT_WORKERS: usize = 4;
 
 /// Default of [`SinkOptions::min_publish_interval`]. A publish flushes the file system three times:
@@ -83,10 +83,11 @@ pub struct Resume {
     pub retired: Vec<String>,
 }
 
-/// One worker for two cores, at most [`MAX_DEFAULT_WORKERS`].
+/// One worker for two cores; at least two, so that rows are made while another part is encoded, and at
+/// most [`MAX_DEFAULT_WORKERS`].
 pub fn default_num_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores / 2).clamp(1, MAX_DEFAULT_WORKERS)
+    (cores / 2).clamp(2, MAX_DEFAULT_WORKERS)
 }
 
 /// Writes captures into a run.
