@@ -94,7 +94,8 @@ pub fn default_num_workers() -> usize {
 ///
 /// # Ordering
 /// Captures are committed in the order in which they began, whatever the order in which their
-/// parts are encoded. One is committed only with all its parts (`ARCHITECTURE.md`, invariant 6).
+/// parts are encoded, and its commit names these in the order in which they were sent. One is committed
+/// only with all its parts (`ARCHITECTURE.md`, invariant 6).
 ///
 /// # Back-pressure
 /// [`OpenCapture::send`] waits while the channel holds [`SinkOptions::channel_bytes`]. A part
@@ -250,13 +251,19 @@ impl Sink {
             .expect("the publisher receives until the shutdown");
     }
 
-    fn submit(&self, capture: CaptureNumber, part: Box<dyn MakePart>) -> Result<(), SinkError> {
+    fn submit(
+        &self,
+        capture: CaptureNumber,
+        number: usize,
+        part: Box<dyn MakePart>,
+    ) -> Result<(), SinkError> {
         self.shared.check()?;
         let Ok((permit, mut stalled)) = self.shared.budget().take(part.most_bytes()) else {
             return self.shared.check();
         };
         let job = Job {
             capture,
+            number,
             part,
             permit,
         };
@@ -326,7 +333,8 @@ impl OpenCapture<'_> {
     /// # Errors
     /// If anything could not be recorded, be it of this part or of an earlier one.
     pub fn send(&mut self, part: impl MakePart + 'static) -> Result<(), SinkError> {
-        self.sink.submit(self.number, Box::new(part))?;
+        self.sink
+            .submit(self.number, self.num_parts, Box::new(part))?;
         self.num_parts += 1;
         Ok(())
     }

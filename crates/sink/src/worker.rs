@@ -23,6 +23,7 @@ pub(crate) fn run(
 ) {
     for Job {
         capture,
+        number,
         part,
         mut permit,
     } in jobs
@@ -47,7 +48,11 @@ pub(crate) fn run(
             Ok((table, part, time)) => {
                 let (rows, bytes) = (part.entry().rows, part.entry().bytes);
                 shared.counters.add_part(table, rows, bytes, time);
-                Event::Staged { capture, part }
+                Event::Staged {
+                    capture,
+                    number,
+                    part,
+                }
             }
             Err(error) => {
                 shared.fail(error);

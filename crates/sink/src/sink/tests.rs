@@ -396,6 +396,44 @@ fn what_a_part_says_that_it_holds_is_what_it_takes_of_the_channel() {
     assert_clean(&run);
 }
 
+/// The first of three is the last that is encoded.
+#[test]
+fn a_commit_names_parts_in_the_order_in_which_they_were_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    let mut open = sink.begin(Some(capture(0)));
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let first = Later {
+        path: part_path(Table::Metrics, 0, None),
+        most_bytes: 1_000,
+        rows: move || {
+            wait.lock().unwrap().recv()?;
+            Ok(metrics_rows(0, &[("loss", 0.5)]))
+        },
+    };
+    let mut expected = vec![first.path.to_string()];
+    open.send(first).unwrap();
+    for sequence in 1..3 {
+        let mut path = part_path(Table::Metrics, 0, None);
+        path.sequence = sequence;
+        expected.push(path.to_string());
+        let rows = metrics_rows(0, &[("loss", 0.5)]);
+        open.send(Part { path, rows }).unwrap();
+    }
+    let start = Instant::now();
+    while sink.stats().num_parts < 2 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", sink.stats());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    go.send(()).unwrap();
+    open.end().unwrap();
+    sink.finish().unwrap();
+    assert_eq!(paths(&run, Table::Metrics), expected);
+    assert_clean(&run);
+}
+
 /// Waits until the sink has so many bytes free.
 fn wait_for_free_bytes(open: &OpenCapture<'_>, bytes: u64) {
     let start = Instant::now();
@@ -474,6 +512,7 @@ fn rows_that_are_made_leave_the_rest_of_their_bytes_to_others() {
     };
     jobs.send(crate::messages::Job {
         capture: 0,
+        number: 0,
         part: Box::new(part),
         permit,
     })
