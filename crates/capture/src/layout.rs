@@ -75,6 +75,11 @@ impl UnitRows {
         }
     }
 
+    /// Whether the framework's order is a row a unit already, so that [`UnitRows::to_rows`] copies nothing.
+    pub(crate) fn is_by_unit(&self) -> bool {
+        self.layout == Layout::Rows
+    }
+
     /// Turns values in the framework's order into rows `[num_units, fan_in]`.
     ///
     /// # Panics

@@ -8,6 +8,7 @@ use sink::{Sink, SinkOptions};
 
 use super::limits::OnError;
 use super::outcome::{RecordError, RecordSummary};
+use super::place::Place;
 use super::thread::Ended;
 use super::{Capture, LOST_SEQUENCE, Recording, Task, cost, thread};
 use crate::rows::{Metric, RowKey};
@@ -143,9 +144,12 @@ impl Recording {
                 name: format!("recorder.{}", cost::LOST_CAPTURES),
                 value: lost_captures as f64,
             };
-            let key = RowKey {
-                id,
-                rank: self.rank,
+            let place = Place {
+                key: RowKey {
+                    id,
+                    rank: self.rank,
+                },
+                generation: self.generation,
             };
             let sink_options = SinkOptions {
                 rank: self.rank,
@@ -155,9 +159,7 @@ impl Recording {
             let sink = Sink::start(&self.run, sink_options)?;
             let mut open = sink.begin(None);
             // No name that the failed sink may have used.
-            let mut part = thread::metrics_part(key, &[lost], LOST_SEQUENCE);
-            part.path.generation = self.generation;
-            open.send(part)?;
+            open.send(thread::metrics_part(place, &[lost], LOST_SEQUENCE))?;
             open.end()?;
             sink.finish()?;
             Ok(())

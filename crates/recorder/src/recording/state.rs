@@ -80,7 +80,7 @@ impl<B: Backend> TraceRecorder<B> {
     /// Why recording stopped, if it has. With [`OnError::Continue`](crate::OnError::Continue) that is no
     /// error.
     pub(crate) fn save_state(&mut self, held: HeldState<B>) -> Result<(), RecordError> {
-        self.recording.checkpoint(held.id, held.state.unread())
+        self.recording.save_state(held.id, held.state.unread())
     }
 
     /// Retires what training could go on from: there is nothing left to do.
@@ -88,6 +88,6 @@ impl<B: Backend> TraceRecorder<B> {
     /// # Errors
     /// As for [`TraceRecorder::save_state`].
     pub(crate) fn retire_state(&mut self, id: CaptureId) -> Result<(), RecordError> {
-        self.recording.retire_checkpoint(id)
+        self.recording.retire_state(id)
     }
 }

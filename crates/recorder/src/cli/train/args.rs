@@ -112,8 +112,8 @@ pub(in crate::cli) struct TrainArgs {
     /// histograms [default: none]
     #[arg(long, value_name = "BINS", value_parser = clap::value_parser!(u32).range(1..=MAX_BINS))]
     pub(super) histograms: Option<u32>,
-    /// Memory for rows that wait to be written, as 64MiB [default: room for 4 captures, at least
-    /// 1MiB and at most 256MiB]
+    /// Memory for what waits to be written, values and the rows that are made of them, as 64MiB
+    /// [default: room for 4 captures, at least 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
     /// How often to write what training can go on from (parameters and the optimizer's state), at
