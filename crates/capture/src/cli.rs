@@ -9,7 +9,7 @@ mod next;
 pub use epoch::{ChosenEpoch, HELP as EPOCH_HELP};
 pub use export::{ExportArgs, run as export};
 pub use import::{ImportArgs, run as import};
-pub use next::tell as tell_next;
+pub use next::write as write_next_steps;
 
 /// How a verb ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,7 +84,7 @@ pub use named::{
     Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, ValidValues, type_name,
 };
 pub use run::batch::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS};
-pub use run::captured::{told_captured, told_missing};
+pub use run::captured::{describe_captured, describe_missing};
 pub use run::error::{OpenError, QueryError};
 pub use run::scope::{Captures, Scope};
 pub use scan::SHARED_BYTES;

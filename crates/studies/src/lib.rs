@@ -24,5 +24,5 @@ pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
 pub use structures::{
     FindOptions, FoundBy, LabelOptions, Structure, StructureError, StructureNeuron, StructurePower,
     find_structures, keep_structures, label_structure, named_structure, require_structure,
-    structure_names, structure_power,
+    structure_power,
 };

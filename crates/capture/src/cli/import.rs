@@ -14,7 +14,7 @@ use trace::{CaptureId, Epoch, Table, partition_warning};
 use super::{Outcome, next};
 use crate::cancel::CancelToken;
 use crate::interchange::{
-    ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold, Odd,
+    ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumberSource, Odd,
     TransposeGlobs,
 };
 
@@ -141,14 +141,14 @@ pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result
 fn describe_plan(plan: &ImportPlan) -> Result<String> {
     let mut text = String::new();
     let captures = plan.captures();
-    let told = match plan.numbers_told() {
-        NumbersTold::ByPattern => "by --pattern",
-        NumbersTold::ByWord => "by the words epoch and step in their names",
-        NumbersTold::OnlyNumber => "by the number in their names, taken as the epoch",
+    let source = match plan.number_source() {
+        NumberSource::ByPattern => "by --pattern",
+        NumberSource::ByWord => "by the words epoch and step in their names",
+        NumberSource::OnlyNumber => "by the number in their names, taken as the epoch",
     };
     match captures.len() {
-        1 => writeln!(text, "1 checkpoint, {told}:")?,
-        n => writeln!(text, "{} checkpoints, {told}:", HumanCount(n as u64))?,
+        1 => writeln!(text, "1 checkpoint, {source}:")?,
+        n => writeln!(text, "{} checkpoints, {source}:", HumanCount(n as u64))?,
     }
     let odd = plan.odd();
     let shown = |place: &usize| *place == 0 || *place + 1 == captures.len();
@@ -221,6 +221,6 @@ fn describe(summary: &ImportSummary) -> Result<String> {
         HumanBytes(summary.sink.part_bytes),
         HumanCount(summary.sink.num_parts),
     )?;
-    next::tell(&mut text, &summary.run, &[Table::Weights], kept as u64)?;
+    next::write(&mut text, &summary.run, &[Table::Weights], kept as u64)?;
     Ok(text)
 }

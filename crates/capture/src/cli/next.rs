@@ -22,7 +22,7 @@ const BY_INTEREST: [Table; 5] = [
 const QUERY: &str = "cargo run --release -p query --";
 
 /// Says what to try next with a run of so many captures, if there is anything to ask.
-pub fn tell(
+pub fn write(
     text: &mut String,
     run: &Path,
     recorded: &[Table],

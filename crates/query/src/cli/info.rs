@@ -19,11 +19,11 @@ pub(super) struct InfoArgs {
 
 pub(super) fn run(asked: InfoArgs) -> anyhow::Result<ExitCode> {
     let run = open(&asked.run)?;
-    answer::print(&told(&run))?;
+    answer::print(&describe(&run))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(run: &Run) -> String {
+fn describe(run: &Run) -> String {
     let info = run.info();
     let mut text = format!("{}: {}\n", run.path().display(), captured(run));
     let identity = [

@@ -198,7 +198,7 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
                     .write(rows.execute_stream().await.map_err(QueryError::from)?)
                     .await?;
                 match power {
-                    Ok(Some(power)) => say!("{}", told(&power)),
+                    Ok(Some(power)) => say!("{}", describe_power(&power)),
                     Ok(None) => {}
                     // What is kept of it is shown all the same.
                     Err(error) => {
@@ -296,7 +296,7 @@ fn line(structure: &Structure) -> String {
     )
 }
 
-fn told(power: &StructurePower) -> String {
+fn describe_power(power: &StructurePower) -> String {
     let samples = match power.half {
         Half::All => "all held-out samples".to_owned(),
         half => format!("the {half} half of the held-out samples"),

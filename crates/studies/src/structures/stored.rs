@@ -16,7 +16,7 @@ use super::error::StructureError;
 ///
 /// # Errors
 /// If the table cannot be read.
-pub fn structure_names(run: &Run) -> Result<BTreeSet<String>, StructureError> {
+pub(super) fn structure_names(run: &Run) -> Result<BTreeSet<String>, StructureError> {
     let mut names = BTreeSet::new();
     for part in read_derived(run.dir(), Table::Structures)? {
         names.extend(names_of(&part.rows)?.iter().flatten().map(str::to_owned));
