@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use capture::cli::tell_next;
+use capture::cli::{QUERY, tell_next};
 use indicatif::{HumanBytes, HumanCount};
 use recorder::{RecordSummary, SessionError, SessionSummary};
 use trace::{Catalog, RunDir, Table};
@@ -84,7 +84,7 @@ fn describe_run(
     tell_left_out(text, recorded)?;
     let tables = tell_tables(text, recorded)?;
     tell_cost(text, elapsed, recorded)?;
-    tell_next(text, run, &tables, recorded.num_captures)
+    tell_next(text, QUERY, run, &tables, recorded.num_captures)
 }
 
 /// Which captures that were due are not there.
