@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use capture::CancelToken;
 use capture::cli::{ExportArgs, ImportArgs, stop_on_ctrl_c};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use console::{Console, start_logging};
+use pictures::PlotKind;
 use pyo3::prelude::*;
 use query::UsageError;
 
@@ -115,7 +117,18 @@ fn command() -> Command {
         }
         text
     };
-    renamed(command, &ours).mut_subcommand("structures", |structures| {
+    // The kinds of pictures, of which one names a verb.
+    let kinds = PlotKind::ALL.map(|kind| {
+        let purpose = ours(&kind.purpose());
+        PossibleValue::new(kind.name()).help(purpose)
+    });
+    let kinds = PossibleValuesParser::new(kinds)
+        .map(|name| PlotKind::from_name(&name).expect("one of the possible values"));
+    let command = renamed(command, &ours);
+    let command = command.mut_subcommand("plot", |plot| {
+        plot.mut_arg("kind", |kind| kind.value_parser(kinds))
+    });
+    command.mut_subcommand("structures", |structures| {
         // What a usage was set to cannot be read back.
         structures.mut_subcommand("label", |label| {
             label.override_usage(

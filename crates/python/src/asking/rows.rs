@@ -1,6 +1,5 @@
 //! The rows of an answer.
 
-use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
@@ -149,7 +148,7 @@ impl Rows {
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         let schema = FFI_ArrowSchema::try_from(self.schema.as_ref()).map_err(of_arrow)?;
-        PyCapsule::new(py, schema, Some(CString::from(c"arrow_schema")))
+        PyCapsule::new_with_value(py, schema, c"arrow_schema")
     }
 
     /// A stream of the rows, as they come. Another schema than theirs is not made of them.
@@ -255,7 +254,7 @@ fn capsule(
     reader: Box<dyn RecordBatchReader + Send>,
 ) -> PyResult<Bound<'_, PyCapsule>> {
     let stream = FFI_ArrowArrayStream::new(reader);
-    PyCapsule::new(py, stream, Some(CString::from(c"arrow_array_stream")))
+    PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
 }
 
 /// Rows that are read, and kept once that came to its end.
