@@ -5,6 +5,8 @@
 //! loop, PyTorch or a notebook looks like is the business of the Python code in `python/`. It knows
 //! nothing of Burn.
 
+mod asking;
+mod cli;
 mod error;
 mod log;
 mod recording;
@@ -15,6 +17,8 @@ use pyo3::prelude::*;
 /// What `stratigraph_nn` is made of.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    asking::register(module)?;
+    cli::register(module)?;
     error::register(module)?;
     log::register(module)?;
     recording::register(module)?;

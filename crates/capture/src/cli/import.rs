@@ -73,11 +73,17 @@ pub struct ImportArgs {
     resume: bool,
 }
 
-/// Makes the run, or says what it would be made of; `cancel` ends it after the checkpoint in hand.
+/// Makes the run, or says what it would be made of; `cancel` ends it after the checkpoint in hand. `query`
+/// is how the program is called that asks the run.
 ///
 /// # Errors
 /// If anything about the checkpoints is not as it should be, or the run cannot be written.
-pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result<Outcome> {
+pub fn run(
+    args: &ImportArgs,
+    query: &str,
+    cancel: &CancelToken,
+    console: &Console,
+) -> Result<Outcome> {
     let options = ImportOptions {
         checkpoints: args.checkpoints.clone(),
         // A dry run needs none.
@@ -131,7 +137,7 @@ pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result
     console.bar().finish_and_clear();
     let summary = result?;
     Ok(Outcome {
-        text: describe(&summary)?,
+        text: describe(&summary, query)?,
         is_interrupted: summary.is_interrupted(),
     })
 }
@@ -186,7 +192,7 @@ fn describe_plan(plan: &ImportPlan) -> Result<String> {
     Ok(text)
 }
 
-fn describe(summary: &ImportSummary) -> Result<String> {
+fn describe(summary: &ImportSummary, query: &str) -> Result<String> {
     let mut text = String::new();
     let count = |number: usize| HumanCount(number as u64);
     let run = summary.run.display();
@@ -221,6 +227,12 @@ fn describe(summary: &ImportSummary) -> Result<String> {
         HumanBytes(summary.sink.part_bytes),
         HumanCount(summary.sink.num_parts),
     )?;
-    next::write(&mut text, &summary.run, &[Table::Weights], kept as u64)?;
+    next::write(
+        &mut text,
+        query,
+        &summary.run,
+        &[Table::Weights],
+        kept as u64,
+    )?;
     Ok(text)
 }

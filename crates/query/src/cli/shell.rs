@@ -32,7 +32,7 @@ const PROMPT: &str = "query> ";
 const CONTINUED: &str = "   ..> ";
 
 #[derive(Args)]
-pub(super) struct ShellArgs {
+pub struct ShellArgs {
     /// The run's directory
     run: PathBuf,
     #[command(flatten)]

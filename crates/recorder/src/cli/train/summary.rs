@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use capture::cli::write_next_steps;
+use capture::cli::{QUERY, write_next_steps};
 use indicatif::{HumanBytes, HumanCount};
 use recorder::{RecordSummary, SessionError, SessionSummary};
 use trace::{Catalog, RunDir, Table};
@@ -84,7 +84,7 @@ fn describe_run(
     write_left_out(text, recorded)?;
     let tables = write_tables(text, recorded)?;
     write_cost(text, elapsed, recorded)?;
-    write_next_steps(text, run, &tables, recorded.num_captures)
+    write_next_steps(text, QUERY, run, &tables, recorded.num_captures)
 }
 
 /// Which captures that were due are not there.
