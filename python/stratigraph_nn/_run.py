@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from ._words import optional_word, word, words
 
 if TYPE_CHECKING:
     from typing import Literal
+
+    import torch
 
     from ._plot import Theme
 
@@ -217,6 +220,32 @@ class Run(Queries):
         :class:`QueryError` if it cannot be learned there, with what to do.
         """
         return Result(self._native.meta(word(epoch), word(top), word(trees), word(seed), optional_word(layer)))
+
+    def state_dict(self, *, epoch: int | str = "last", step: int | None = None) -> dict[str, torch.Tensor]:
+        """The weights of a capture as a ``state_dict`` of PyTorch: under the names, in the types and shapes that they
+        had. ``step`` chooses among several captures of an epoch.
+
+        Raises :class:`QueryError` if there is no such capture, or not all of its weights were recorded.
+        """
+        from ._torch.state import read
+
+        number = {"last": None, "first": min(self.epochs, default=None)}.get(str(epoch), epoch)
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "state.safetensors"
+            _native.export_checkpoint(self.path, file, None if number is None else int(number), step)
+            return read(file)
+
+    def load_state_dict(
+        self, model: torch.nn.Module, *, epoch: int | str = "last", step: int | None = None, strict: bool = True
+    ) -> None:
+        """Puts a recorded network back into a model: what :meth:`state_dict` gives, by ``model.load_state_dict``.
+
+        Whole numbers, as the batches that a norm has counted, are not recorded, and stay as they are. Raises
+        :class:`QueryError` as for :meth:`state_dict`, and :class:`RuntimeError` if the model has other tensors.
+        """
+        from ._torch.state import load
+
+        load(model, self.state_dict(epoch=epoch, step=step), strict)
 
     def verify(self) -> Verified:
         """Checks that every committed file is there, whole and readable. It reads all of them."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ._native import QueryError
 from ._result import Result
 from ._words import optional_word, word
 
 if TYPE_CHECKING:
     from typing import Literal
+
+    import torch
 
     from ._run import Run
 
@@ -79,6 +83,59 @@ class Structure:
         """
         found = self._run._native.structure_power(self.label)
         return None if found is None else Power(*found)
+
+    def silenced(
+        self,
+        model: torch.nn.Module,
+        mode: Literal["zero", "mean", "scale", "set"] | Callable[[torch.Tensor], torch.Tensor] = "zero",
+        *,
+        factor: float | None = None,
+        value: float | None = None,
+        epoch: int | str = "last",
+        paths: Mapping[str, str] | None = None,
+    ) -> AbstractContextManager[torch.nn.Module]:
+        """Silences its neurons in a live network of PyTorch, within a ``with``; afterwards the network is as before.
+
+        - ``mode``: what a silenced neuron says after its layer's non-linearity: ``zero``; ``mean``, its mean over
+          the held-out samples that was recorded at ``epoch``; ``scale``, ``factor`` times what it said; ``set``,
+          ``value``; or a function that is given what the silenced units of a layer said, ``[..., units]``, and
+          gives as much.
+        - ``paths``: by label, where the layer stands in ``model``, if not where it stood in the recorded network.
+
+        Raises :class:`ValueError` if the model has no such layer or units, or a mode lacks what it needs, and
+        :class:`QueryError` if ``mean`` is asked for and no activations were recorded.
+        """
+        from ._torch.silence import Silenced, change_of, silenced
+
+        layers = {layer["layer"]: layer for layer in self._run.info["layers"]}
+        chosen = []
+        for label, units in self.units.items():
+            ordered = sorted(units)
+            means = self._means(label, ordered, epoch) if mode == "mean" else None
+            layer = layers[label]
+            chosen.append(
+                Silenced(
+                    path=(paths or {}).get(label, layer["module_path"]),
+                    units=ordered,
+                    is_followed=layer["activation"] is not None,
+                    change=change_of(mode, factor, value, means),
+                )
+            )
+        return silenced(model, chosen)
+
+    def _means(self, layer: str, units: list[int], epoch: int | str) -> list[float]:
+        """The recorded means of units over the held-out samples."""
+        captured = self._run.epochs
+        number = {"last": captured[-1:], "first": captured[:1]}.get(str(epoch), [epoch])
+        quoted = layer.replace("'", "''")
+        rows = self._run.sql(
+            f"SELECT unit, activation_mean FROM activations WHERE phase = 'eval' AND layer = '{quoted}' "
+            f"AND epoch = {int(number[0]) if number else -1} ORDER BY step"
+        ).to_dicts()
+        means = {row["unit"]: row["activation_mean"] for row in rows}
+        if any(means.get(unit) is None for unit in units):
+            raise QueryError(f"no activations of layer {layer} were recorded at epoch {epoch}, so there is no mean")
+        return [means[unit] for unit in units]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 //! nothing of Burn.
 
 mod asking;
+mod checkpoints;
 mod cli;
 mod error;
 mod log;
@@ -22,5 +23,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     log::register(module)?;
     recording::register(module)?;
+    checkpoints::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }
