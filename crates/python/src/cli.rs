@@ -99,6 +99,22 @@ fn run(verb: Verb, console: &Console) -> Result<ExitCode> {
     }
 }
 
+/// Replaces words where they stand by themselves: `query meta`, and not the beginning of `query meta_model`.
+fn replace_words(text: &str, words: &str, by: &str) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(words) {
+        let (before, after) = (&rest[..at], &rest[at + words.len()..]);
+        let goes_on = |c: char| c.is_alphanumeric() || c == '_';
+        let is_part = after.starts_with(goes_on) || before.ends_with(goes_on);
+        replaced.push_str(before);
+        replaced.push_str(if is_part { words } else { by });
+        rest = after;
+    }
+    replaced.push_str(rest);
+    replaced
+}
+
 /// The command line, whose help has this program's name where it tells of the verbs of others.
 fn command() -> Command {
     let command = Cli::command();
@@ -112,7 +128,7 @@ fn command() -> Command {
         let mut text = text.to_string();
         for (others, ours) in &verbs {
             for other in others {
-                text = text.replace(other, ours);
+                text = replace_words(&text, other, ours);
             }
         }
         text
