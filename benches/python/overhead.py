@@ -63,6 +63,7 @@ class Ours(Nothing):
             directory / "run",
             optimizer=optimizer,
             record=tables,
+            gradients="stats",
             loss="cross_entropy",
             steps_per_epoch=NUM_TRAIN // BATCH,
             on_error="stop",

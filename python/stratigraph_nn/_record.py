@@ -39,6 +39,7 @@ def record(
     labels: Mapping[str, str] | None = None,
     weights: str = "raw",
     activations: str = "raw",
+    gradients: str = "raw",
     activation_samples: int = 512,
     units: int | None = None,
     precision: str = "f32",
@@ -80,7 +81,8 @@ def record(
             optimizer used them), ``moments`` (that the optimizer keeps).
         layers: Globs of labels, ``"encoder.*"`` or ``["*", "!*.norm"]``; the last that fits decides.
         labels: Names for layers, by module path.
-        weights, activations: ``"raw"`` values with statistics, or ``"stats"`` alone.
+        weights, activations, gradients: ``"raw"`` values with statistics, or ``"stats"`` alone; ``gradients`` is of
+            gradients and moments.
         activation_samples: Of how many held-out samples the values are kept; statistics cover all.
         units: Of layers with more units, so many are recorded, drawn with the seed.
         precision: ``"f32"``, or ``"f16"``, which rounds values to 3 digits in half the bytes.
@@ -143,6 +145,7 @@ def record(
         layers=names(layers),
         weights=weights,
         activations=activations,
+        gradients=gradients,
         activation_samples=activation_samples,
         units=units,
         precision=precision,

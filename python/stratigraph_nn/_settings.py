@@ -24,6 +24,7 @@ class Settings:
     layers: Sequence[str] = ()
     weights: str = "raw"
     activations: str = "raw"
+    gradients: str = "raw"
     activation_samples: int = 512
     phases: str = "eval"
     units: int | None = None
@@ -79,6 +80,7 @@ class Settings:
                 "layers": list(self.layers),
                 "weights": self.weights,
                 "activations": self.activations,
+                "gradients": self.gradients,
                 "activation_samples": self.activation_samples,
                 "phases": self.phases,
                 "units": self.units,

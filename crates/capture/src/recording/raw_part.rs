@@ -118,12 +118,12 @@ impl RawPart {
                     TensorKind::Moment1 => (Table::Moments, Some("moment_1"), 0),
                     TensorKind::Moment2 => (Table::Moments, Some("moment_2"), 1),
                 };
-                let lists = match (kind, recorded.weights) {
-                    (TensorKind::Weights, Some(WeightDetail::Raw)) => Some(recorded.precision),
-                    (TensorKind::Weights, Some(WeightDetail::Statistics) | None) => None,
+                let (detail, precision) = match kind {
+                    TensorKind::Weights => (recorded.weights, recorded.precision),
                     // Half precision would make zeros of the small ones.
-                    _ => Some(Precision::F32),
+                    _ => (Some(recorded.gradient_detail), Precision::F32),
                 };
+                let lists = (detail == Some(WeightDetail::Raw)).then_some(precision);
                 let path = place.path(table, Some(&layers.topology().layers()[layer]), sequence);
                 let tensor = LayerTensor {
                     layer,

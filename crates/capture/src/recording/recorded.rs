@@ -30,6 +30,9 @@ pub struct Recorded {
     pub gradients_applied: bool,
     /// What an optimizer keeps of the gradients: Adam's two moments.
     pub moments: bool,
+    /// Whether gradients and moments have their values, or statistics alone.
+    #[serde(skip_serializing_if = "WeightDetail::is_raw")]
+    pub gradient_detail: WeightDetail,
     /// Of layers with more units than this, so many are recorded, drawn with the run's seed (0
     /// where it has none); none for all units of every layer. `run.json` says which.
     pub units: Option<NonZeroU32>,
@@ -55,6 +58,7 @@ impl Recorded {
         gradients: false,
         gradients_applied: false,
         moments: false,
+        gradient_detail: WeightDetail::Raw,
         units: None,
         phases: Phases::EVAL,
         precision: Precision::F32,
@@ -68,14 +72,20 @@ impl Default for Recorded {
     }
 }
 
-/// How much of the weights is recorded.
+/// How much of the weights is recorded, or of what belongs to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightDetail {
     /// The values, and statistics.
     Raw,
-    /// Statistics alone: such a network cannot be rebuilt.
+    /// Statistics alone: of such weights no network can be rebuilt.
     Statistics,
+}
+
+impl WeightDetail {
+    fn is_raw(&self) -> bool {
+        *self == Self::Raw
+    }
 }
 
 /// How much of the held-out activations is recorded. Statistics always cover every sample.
@@ -144,7 +154,11 @@ impl Recorded {
         let others = [gradients, gradients_applied, moments, moments];
         let num_others = others.into_iter().filter(|recorded| *recorded).count() as u64;
         let num_read = num_others + u64::from(self.weights.is_some());
-        let num_written = num_others + u64::from(self.weights == Some(WeightDetail::Raw));
+        let num_others_written = match self.gradient_detail {
+            WeightDetail::Raw => num_others,
+            WeightDetail::Statistics => 0,
+        };
+        let num_written = num_others_written + u64::from(self.weights == Some(WeightDetail::Raw));
         let layers = || topology.layers().iter();
         let values_of = |num_units: u32, fan_in: u32, num_tensors: u64, num_samples: u64| {
             u64::from(num_units) * (num_tensors * u64::from(fan_in) + num_samples)

@@ -51,6 +51,7 @@ pub(super) struct Settings {
     layers: Vec<String>,
     weights: String,
     activations: String,
+    gradients: String,
     activation_samples: usize,
     phases: String,
     units: Option<u32>,
@@ -107,17 +108,27 @@ impl Settings {
         if self.activation_samples == 0 {
             return Err(wrong("activation_samples is 1 at least".to_owned()));
         }
+        let of_values = |is_raw| match is_raw {
+            true => WeightDetail::Raw,
+            false => WeightDetail::Statistics,
+        };
         let positive = |option: &str, value: Option<u32>| match value.map(NonZeroU32::new) {
             Some(None) => Err(wrong(format!("{option} is 1 at least"))),
             value => Ok(value.flatten()),
         };
         let weights = detail("weights", &self.weights)?;
+        let gradients = detail("gradients", &self.gradients)?;
         let activations = detail("activations", &self.activations)?;
         let phases: Phases = self.phases.parse().map_err(said)?;
         if phases != Phases::default() && !has("activations") {
             return Err(wrong(
                 "phases is of activations, which are not in record".to_owned(),
             ));
+        }
+        let has_gradients = has("gradients") || has("gradients_applied") || has("moments");
+        if !gradients && !has_gradients {
+            let needed = "gradients is of gradients and moments, which are not in record";
+            return Err(wrong(needed.to_owned()));
         }
         let histograms = positive("histograms", self.histograms)?;
         if histograms.is_some_and(|bins| bins.get() > MAX_BINS) {
@@ -129,10 +140,7 @@ impl Settings {
             return Err(wrong(needed.to_owned()));
         }
         Ok(Recorded {
-            weights: has("weights").then_some(match weights {
-                true => WeightDetail::Raw,
-                false => WeightDetail::Statistics,
-            }),
+            weights: has("weights").then_some(of_values(weights)),
             classifications: has("classifications"),
             activations: has("activations").then_some(match activations {
                 true => ActivationDetail::Raw {
@@ -144,6 +152,7 @@ impl Settings {
             gradients: has("gradients"),
             gradients_applied: has("gradients_applied"),
             moments: has("moments"),
+            gradient_detail: of_values(gradients),
             units: positive("units", self.units)?,
             phases,
             precision: match self.precision.as_str() {

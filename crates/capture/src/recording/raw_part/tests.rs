@@ -183,6 +183,27 @@ fn a_part_holds_no_more_than_it_says_whatever_it_is_of() {
 }
 
 #[test]
+fn gradients_and_moments_have_statistics_alone_where_that_is_asked_for() {
+    let layers = network(Layout::Rows, &[2, 2], "linear", None);
+    let recorded = Recorded {
+        gradient_detail: WeightDetail::Statistics,
+        ..Recorded::DEFAULT
+    };
+    for values in all_values(&layers) {
+        let Values::Parameters { kind, .. } = values else {
+            continue;
+        };
+        let part = RawPart::of_capture(place(), &layers, &recorded, values).unwrap();
+        let rows = made(part).rows;
+        let has_values = kind == TensorKind::Weights;
+        let num_null = if has_values { 0 } else { 2 };
+        assert_eq!(rows["weights"].null_count(), num_null, "{kind:?}");
+        let lengths = rows["weight_l2"].as_primitive::<Float32Type>();
+        assert_eq!(lengths.value(1), 13.0_f32.sqrt(), "{kind:?}");
+    }
+}
+
+#[test]
 fn so_do_classifications() {
     let layers = network(Layout::Rows, &[2, 2], "linear", None);
     for (num_samples, num_outputs, has_expected) in

@@ -88,6 +88,9 @@ pub(in crate::cli) struct TrainArgs {
     /// Held-out activations: raw values and statistics, or statistics alone
     #[arg(long, default_value = "raw", value_name = "raw|stats")]
     activations: Detail,
+    /// Gradients and moments: raw values and statistics, or statistics alone
+    #[arg(long, default_value = "raw", value_name = "raw|stats")]
+    pub(super) gradients: Detail,
     /// Of which samples to record activations: the held-out ones, the first training batch of the
     /// epoch as the captured network sees it, or both
     #[arg(long, default_value_t, value_name = "eval|train|eval,train")]
@@ -175,10 +178,19 @@ pub(super) enum Model {
     Cnn,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Detail {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Detail {
     Raw,
     Stats,
+}
+
+impl From<Detail> for WeightDetail {
+    fn from(argument: Detail) -> Self {
+        match argument {
+            Detail::Raw => Self::Raw,
+            Detail::Stats => Self::Statistics,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -285,10 +297,7 @@ impl TrainArgs {
     fn recorded(&self) -> Option<Recorded> {
         let tables = self.record;
         (tables != RecordedTables::default()).then(|| Recorded {
-            weights: tables.weights.then_some(match self.weights {
-                Detail::Raw => WeightDetail::Raw,
-                Detail::Stats => WeightDetail::Statistics,
-            }),
+            weights: tables.weights.then_some(self.weights.into()),
             classifications: tables.classifications,
             activations: tables.activations.then_some(match self.activations {
                 Detail::Raw => ActivationDetail::Raw {
@@ -301,6 +310,7 @@ impl TrainArgs {
             gradients: tables.gradients,
             gradients_applied: tables.gradients_applied,
             moments: tables.moments,
+            gradient_detail: self.gradients.into(),
             units: self.units.and_then(NonZeroU32::new),
             histograms: self.histograms.and_then(NonZeroU32::new),
             phases: self.phases,

@@ -3,7 +3,7 @@
 
 use recorder::Phases;
 
-use super::args::{Model, TrainArgs};
+use super::args::{Detail, Model, TrainArgs};
 use super::tables::RecordedTables;
 
 impl TrainArgs {
@@ -69,6 +69,12 @@ impl TrainArgs {
     fn check_values(&self) -> Result<(), String> {
         if self.phases != Phases::default() && !self.record.activations {
             return Err("--phases is of activations, which are not in --record".to_owned());
+        }
+        let has_gradients =
+            self.record.gradients || self.record.gradients_applied || self.record.moments;
+        if self.gradients == Detail::Stats && !has_gradients {
+            let needed = "--gradients is of gradients and moments, which are not in --record";
+            return Err(needed.to_owned());
         }
         let has_values = self.record.weights || (self.record.activations && self.phases.eval);
         if self.histograms.is_some() && !has_values {
