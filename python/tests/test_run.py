@@ -187,7 +187,8 @@ def _endless(run: sg.Run) -> sg.Result:
     return run.sql("SELECT count(*) FROM weights a, weights b, weights c WHERE a.neuron + b.neuron > c.neuron * 1.5")
 
 
-def test_ctrl_c_gives_a_query_up(run):
+@pytest.mark.parametrize("read", [sg.Result.rows, sg.Result.to_arrow, sg.Result.to_polars, repr, len])
+def test_ctrl_c_gives_a_query_up(run, read):
     def press() -> None:
         time.sleep(0.7)
         os.kill(os.getpid(), signal.SIGINT)
@@ -196,10 +197,25 @@ def test_ctrl_c_gives_a_query_up(run):
     began = time.monotonic()
     presser.start()
     with pytest.raises(KeyboardInterrupt):
-        _endless(run).rows()
+        read(_endless(run))
     assert time.monotonic() - began < 10
     presser.join()
     # It goes on answering.
+    assert run.sql("SELECT 1").rows() == [(1,)]
+
+
+def test_ctrl_c_reaches_whoever_reads_a_stream(run):
+    pa = pytest.importorskip("pyarrow")
+    presser = threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT])
+    presser.start()
+    # Pyarrow tells of what the stream says; the interrupt itself follows.
+    with pytest.raises((KeyboardInterrupt, pa.ArrowException)):
+        pa.table(_endless(run))
+        time.sleep(1)
+    try:
+        time.sleep(1)
+    except KeyboardInterrupt:
+        pass
     assert run.sql("SELECT 1").rows() == [(1,)]
 
 
