@@ -69,8 +69,9 @@ class Result:
 
         Raises ModuleNotFoundError without pyarrow.
         """
-        pyarrow = _module("pyarrow", "to_arrow()")
-        return pyarrow.table(_Whole(self._rows))
+        module = _module("pyarrow", "to_arrow()")
+        table: pyarrow.Table = module.table(_Whole(self._rows))
+        return table
 
     def to_pandas(self, **options: Any) -> pandas.DataFrame:
         """All rows as a pandas DataFrame; ``options`` are those of ``pyarrow.Table.to_pandas``.
@@ -79,16 +80,18 @@ class Result:
         Raises ModuleNotFoundError without pandas or pyarrow.
         """
         _module("pandas", "to_pandas()")
-        pyarrow = _module("pyarrow", "to_pandas()")
-        return pyarrow.table(_Whole(self._rows)).to_pandas(**options)
+        module = _module("pyarrow", "to_pandas()")
+        frame: pandas.DataFrame = module.table(_Whole(self._rows)).to_pandas(**options)
+        return frame
 
     def to_polars(self) -> polars.DataFrame:
         """All rows as a polars DataFrame, which shares their memory.
 
         Raises ModuleNotFoundError without polars.
         """
-        polars = _module("polars", "to_polars()")
-        return polars.DataFrame(_Whole(self._rows))
+        module = _module("polars", "to_polars()")
+        frame: polars.DataFrame = module.DataFrame(_Whole(self._rows))
+        return frame
 
     def rows(self, at_most: int | None = None) -> list[tuple[Any, ...]]:
         """The rows, or the first of them, as tuples: None, bool, int, float, str, datetime in UTC,

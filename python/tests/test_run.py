@@ -19,7 +19,7 @@ from stratigraph_nn import _native, _queries, _run
 
 def _own_names() -> set[str]:
     """What a Run has that is no named query."""
-    queries = set(name for name, *_ in _native.named_queries())
+    queries = {name for name, *_ in _native.named_queries()}
     bases = [base for base in sg.Run.__mro__ if base not in (object, _queries.Queries)]
     own = set().union(*(vars(base) for base in bases))
     return own | {name for name in vars(_queries.Queries) if name not in queries}
