@@ -35,7 +35,8 @@ class Result:
     opened or refreshed, whatever is recorded meanwhile.
 
     Reading raises :class:`QueryError` if the query fails on its way, and KeyboardInterrupt on Ctrl-C,
-    which gives the query up.
+    which gives the query up. Where another library reads the stream, either is an error of that library's
+    with the same words.
     """
 
     __slots__ = ("_rows", "__weakref__")
