@@ -33,6 +33,7 @@ def test_all_verbs_are_there_under_this_name():
         for other in ("query", "sink", "recorder"):
             for any_verb in VERBS:
                 assert f"{other} {any_verb}" not in of_verb.stdout
+    assert "named query meta_model" in call("meta", "--help").stdout
     label = call("structures", "label", "--help").stdout
     assert "stratigraph structures label" in label and "query structures" not in label
 
@@ -44,6 +45,9 @@ def test_all_verbs_are_there_under_this_name():
         ["sql", "RUN", "SELECT epoch, count(*) FROM weights GROUP BY epoch ORDER BY epoch"],
         ["info", "RUN"],
         ["list"],
+        ["plot", "curves", "RUN", "-o", "x.pdf"],
+        ["embed", "RUN", "--method", "pca", "--format", "csv"],
+        ["structures", "list", "RUN"],
         ["describe", "by_neuron"],
         ["run", "by_layr", "RUN"],
         ["sql", "RUN", "SELECT * FROM weights", "-o", "x.unknown"],
