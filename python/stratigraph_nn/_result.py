@@ -35,7 +35,8 @@ class Result:
     opened or refreshed, whatever is recorded meanwhile.
 
     Reading raises :class:`QueryError` if the query fails on its way, and KeyboardInterrupt on Ctrl-C,
-    which gives the query up.
+    which gives the query up. Where another library reads the stream, either is an error of that library's
+    with the same words.
     """
 
     __slots__ = ("_rows", "__weakref__")
@@ -69,8 +70,9 @@ class Result:
 
         Raises ModuleNotFoundError without pyarrow.
         """
-        pyarrow = _module("pyarrow", "to_arrow()")
-        return pyarrow.table(_Whole(self._rows))
+        module = _module("pyarrow", "to_arrow()")
+        table: pyarrow.Table = module.table(_Whole(self._rows))
+        return table
 
     def to_pandas(self, **options: Any) -> pandas.DataFrame:
         """All rows as a pandas DataFrame; ``options`` are those of ``pyarrow.Table.to_pandas``.
@@ -79,16 +81,18 @@ class Result:
         Raises ModuleNotFoundError without pandas or pyarrow.
         """
         _module("pandas", "to_pandas()")
-        pyarrow = _module("pyarrow", "to_pandas()")
-        return pyarrow.table(_Whole(self._rows)).to_pandas(**options)
+        module = _module("pyarrow", "to_pandas()")
+        frame: pandas.DataFrame = module.table(_Whole(self._rows)).to_pandas(**options)
+        return frame
 
     def to_polars(self) -> polars.DataFrame:
         """All rows as a polars DataFrame, which shares their memory.
 
         Raises ModuleNotFoundError without polars.
         """
-        polars = _module("polars", "to_polars()")
-        return polars.DataFrame(_Whole(self._rows))
+        module = _module("polars", "to_polars()")
+        frame: polars.DataFrame = module.DataFrame(_Whole(self._rows))
+        return frame
 
     def rows(self, at_most: int | None = None) -> list[tuple[Any, ...]]:
         """The rows, or the first of them, as tuples: None, bool, int, float, str, datetime in UTC,

@@ -83,7 +83,8 @@ class Run(Queries):
     @property
     def info(self) -> dict[str, Any]:
         """What ``run.json`` says: ``run_id``, ``layers``, ``dataset``, ``class_names``, ``seed`` and so on."""
-        return json.loads(self._native.info())
+        info: dict[str, Any] = json.loads(self._native.info())
+        return info
 
     @property
     def config(self) -> Any:
@@ -125,8 +126,7 @@ class Run(Queries):
         """A picture: ``curves``, ``confusion``, ``weights``, ``distributions``, ``association``,
         ``correlation``, ``embedding``, ``network``, ``cartography`` or ``ablation``.
 
-        :func:`plot_parameters` tells what each takes, ``stratigraph plot --help`` as well. It is drawn in a
-        notebook; ``.save(path)`` writes an .svg, .png or .html. Raises :class:`QueryError` if a parameter is
+        ``stratigraph plot --help`` tells what each takes. It is drawn in a notebook; ``.save(path)`` writes an .svg, .png or .html. Raises :class:`QueryError` if a parameter is
         unknown or cannot have its value, or the run lacks what the picture shows.
         """
         return Plot(self._native.plot(kind, words(parameters)), kind, theme)

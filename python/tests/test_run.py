@@ -19,7 +19,7 @@ from stratigraph_nn import _native, _queries, _run
 
 def _own_names() -> set[str]:
     """What a Run has that is no named query."""
-    queries = set(name for name, *_ in _native.named_queries())
+    queries = {name for name, *_ in _native.named_queries()}
     bases = [base for base in sg.Run.__mro__ if base not in (object, _queries.Queries)]
     own = set().union(*(vars(base) for base in bases))
     return own | {name for name in vars(_queries.Queries) if name not in queries}
@@ -101,7 +101,7 @@ def test_a_picture_is_drawn_and_saved_by_its_ending(run, tmp_path):
     plot = run.plot("network", epoch=5)
     assert plot._repr_svg_().lstrip().startswith(("<svg", "<?xml"))
     assert plot.save(tmp_path / "x.svg").read_text() == plot.svg()
-    assert plot.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert plot.save(tmp_path / "x.png", scale=1).read_bytes().startswith(b"\x89PNG")
     assert "<html" in plot.save(tmp_path / "x.html").read_text()
     with pytest.raises(sg.QueryError, match="x.pdf"):
         plot.save(tmp_path / "x.pdf")
@@ -183,11 +183,11 @@ def test_refresh_takes_in_what_was_committed_since(own_recorded):
 
 
 # It takes much longer than anybody waits for it here.
-def _endless(run: sg.Run) -> sg.Result:
-    return run.sql("SELECT count(*) FROM weights a, weights b, weights c WHERE a.neuron + b.neuron > c.neuron * 1.5")
+_ENDLESS = "SELECT count(*) FROM weights a, weights b, weights c WHERE a.neuron + b.neuron > c.neuron * 1.5"
 
 
-def test_ctrl_c_gives_a_query_up(run):
+@pytest.mark.parametrize("read", [sg.Result.rows, sg.Result.to_arrow, sg.Result.to_polars, repr, len])
+def test_ctrl_c_gives_a_query_up(run, read):
     def press() -> None:
         time.sleep(0.7)
         os.kill(os.getpid(), signal.SIGINT)
@@ -196,10 +196,21 @@ def test_ctrl_c_gives_a_query_up(run):
     began = time.monotonic()
     presser.start()
     with pytest.raises(KeyboardInterrupt):
-        _endless(run).rows()
+        read(run.sql(_ENDLESS))
     assert time.monotonic() - began < 10
     presser.join()
     # It goes on answering.
+    assert run.sql("SELECT 1").rows() == [(1,)]
+
+
+def test_ctrl_c_reaches_whoever_reads_a_stream(run):
+    pa = pytest.importorskip("pyarrow")
+    presser = threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT])
+    began = time.monotonic()
+    presser.start()
+    with pytest.raises(pa.ArrowException, match="interrupted: KeyboardInterrupt"):
+        pa.table(run.sql(_ENDLESS))
+    assert time.monotonic() - began < 10
     assert run.sql("SELECT 1").rows() == [(1,)]
 
 

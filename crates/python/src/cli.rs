@@ -99,39 +99,16 @@ fn run(verb: Verb, console: &Console) -> Result<ExitCode> {
     }
 }
 
-/// Replaces words where they stand by themselves: `query meta`, and not the beginning of `query meta_model`.
-fn replace_words(text: &str, words: &str, by: &str) -> String {
-    let mut replaced = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(words) {
-        let (before, after) = (&rest[..at], &rest[at + words.len()..]);
-        let goes_on = |c: char| c.is_alphanumeric() || c == '_';
-        let is_part = after.starts_with(goes_on) || before.ends_with(goes_on);
-        replaced.push_str(before);
-        replaced.push_str(if is_part { words } else { by });
-        rest = after;
-    }
-    replaced.push_str(rest);
-    replaced
-}
-
 /// The command line, whose help has this program's name where it tells of the verbs of others.
 fn command() -> Command {
     let command = Cli::command();
-    let verbs = command.get_subcommands().map(|verb| {
-        let verb = verb.get_name();
-        let others = ["query", "sink", "recorder"].map(|program| format!("{program} {verb}"));
-        (others, format!("{NAME} {verb}"))
-    });
-    let verbs: Vec<_> = verbs.collect();
+    let verbs = command.get_subcommands();
+    let verbs: Vec<String> = verbs.map(|verb| verb.get_name().to_owned()).collect();
     let ours = move |text: &dyn ToString| {
-        let mut text = text.to_string();
-        for (others, ours) in &verbs {
-            for other in others {
-                text = replace_words(&text, other, ours);
-            }
-        }
-        text
+        let text = text.to_string();
+        ["query", "sink", "recorder"]
+            .iter()
+            .fold(text, |text, program| called(&text, program, &verbs))
     };
     // The kinds of pictures, of which one names a verb.
     let kinds = PlotKind::ALL.map(|kind| {
@@ -142,7 +119,11 @@ fn command() -> Command {
         .map(|name| PlotKind::from_name(&name).expect("one of the possible values"));
     let command = renamed(command, &ours);
     let command = command.mut_subcommand("plot", |plot| {
-        plot.mut_arg("kind", |kind| kind.value_parser(kinds))
+        // Changed alone, it would become the last.
+        plot.mut_args(|argument| match argument.get_id() == "kind" {
+            true => argument.value_parser(kinds.clone()),
+            false => argument,
+        })
     });
     command.mut_subcommand("structures", |structures| {
         // What a usage was set to cannot be read back.
@@ -153,6 +134,23 @@ fn command() -> Command {
             )
         })
     })
+}
+
+/// A text in which another program's verbs are this one's.
+fn called(text: &str, program: &str, verbs: &[String]) -> String {
+    let mut told = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(program) {
+        told.push_str(before);
+        // `query meta`, and not what begins as the named query meta_model.
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let word = after.strip_prefix(' ').unwrap_or_default();
+        let word = word.split(|letter| !is_word(letter)).next().unwrap_or("");
+        let is_verb = verbs.iter().any(|verb| verb == word);
+        told.push_str(if is_verb { NAME } else { program });
+        rest = after;
+    }
+    told + rest
 }
 
 fn renamed(mut command: Command, ours: &impl Fn(&dyn ToString) -> String) -> Command {

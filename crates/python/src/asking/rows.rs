@@ -13,7 +13,6 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList};
 use tokio::sync::mpsc;
@@ -309,29 +308,14 @@ impl Iterator for Reader {
         let look = || if is_ours { signalled() } else { Ok(()) };
         let next = wait(std::pin::pin!(self.batches.recv()), look);
         match next {
-            Ok(batch) => batch.map(|batch| {
-                batch.map_err(|error| ArrowError::ExternalError(Box::new(Told(words(&error)))))
-            }),
+            Ok(batch) => batch.map(|batch| batch.map_err(|error| told(words(&error)))),
             Err(signal) => {
                 self.working.abort();
-                // An error of a stream is a text: that there was a signal would be forgotten.
-                Python::attach(|py| raise_later(py, &signal));
-                Some(Err(ArrowError::ExternalError(Box::new(Told(
-                    "interrupted".to_owned(),
-                )))))
+                // An error of a stream is a text: what was raised ends here.
+                let raised = format!("interrupted: {signal}");
+                Some(Err(told(raised.trim_end_matches(": ").to_owned())))
             }
         }
-    }
-}
-
-/// Has Python's main thread notice Ctrl-C once more.
-fn raise_later(py: Python<'_>, signal: &PyErr) {
-    if signal.is_instance_of::<PyKeyboardInterrupt>(py) {
-        let interrupted = py
-            .import("_thread")
-            .and_then(|threads| threads.call_method0("interrupt_main"));
-        // Whoever reads is told that it was interrupted in any case.
-        drop(interrupted);
     }
 }
 
@@ -347,10 +331,10 @@ impl Drop for Reader {
     }
 }
 
-/// An error's words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Told(String);
+/// An error of a stream.
+fn told(text: String) -> ArrowError {
+    ArrowError::ExternalError(text.into())
+}
 
 /// The rows of a plan, as often as they are asked for.
 pub(super) fn of_plan(frame: datafusion::prelude::DataFrame) -> Rows {

@@ -19,7 +19,7 @@ use studies::{
 use super::arguments::{chosen, parsed};
 use super::chart::Chart;
 use super::rows::{Rows, of_plan};
-use super::structures::{ToldStructure, neurons, told, unit};
+use super::structures::{ToldPower, ToldStructure, neurons, told, unit};
 use super::work::{finish, finish_blocking};
 use crate::error::query;
 
@@ -462,13 +462,8 @@ impl Run {
         })
     }
 
-    /// How well a structure's neurons tell its class together: epoch, half, accuracy, that of the most
-    /// frequent answer, and the area under the curve; none where it has no class.
-    fn structure_power(
-        &self,
-        py: Python<'_>,
-        name: String,
-    ) -> PyResult<Option<(i32, String, f64, f64, f64)>> {
+    /// How well a structure's neurons tell its class together; none where it has no class.
+    fn structure_power(&self, py: Python<'_>, name: String) -> PyResult<Option<ToldPower>> {
         let session = self.session.clone();
         finish(py, async move {
             let power = studies::structure_power(&session, &name).await;

@@ -11,6 +11,10 @@ pub(super) type ToldNeuron = (String, i32, Option<u32>, i32, i32, Option<f64>, O
 /// A structure: its name, class, epoch and neurons.
 pub(super) type ToldStructure = (String, Option<i32>, i32, Vec<ToldNeuron>);
 
+/// How well the neurons of a structure tell its class together: the epoch, the half of the samples, the share
+/// that is right, that of the larger side, and the area under the curve.
+pub(super) type ToldPower = (i32, String, f64, f64, f64);
+
 /// As Python gets it.
 pub(super) fn told(run: &sql::Run, structure: &Structure) -> ToldStructure {
     let neurons = structure.neurons.iter();
