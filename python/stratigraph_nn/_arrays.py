@@ -20,11 +20,14 @@ class ArrayNetwork:
 
     rank = 0
     world_size = 1
+    #: Whether a capture is given arrays.
+    takes_arrays = True
+    #: Whether it is known when training begins.
+    is_before_training_known = True
 
     def __init__(self, labels: Mapping[str, str] | None) -> None:
         self._labels = dict(labels or {})
         self._num_steps = 0
-        self._after: Callable[[int], None] | None = None
         self._arrays: dict[str, Any] = {}
         self._layout = "out_in"
         self._layers: list[_ArrayLayer] = []
@@ -37,9 +40,15 @@ class ArrayNetwork:
         """The one process chooses."""
         return choose()
 
-    def begin(self, _: Callable[[], None], after: Callable[[int], None], step: int) -> None:
-        """Counts steps from ``step`` on."""
-        self._after, self._num_steps = after, step
+    def begin(self, _: Callable[[], None], __: Callable[[int], None], step: int, made: bool, applied: bool) -> None:
+        """Counts steps from ``step`` on.
+
+        Raises:
+            ValueError: gradients are asked for, which arrays do not have.
+        """
+        self._num_steps = step
+        if made or applied:
+            raise ValueError("gradients are recorded of a PyTorch module: capture them as arrays of their own run")
 
     def end(self) -> None:
         """Keeps nothing any longer."""
@@ -97,19 +106,10 @@ class ArrayNetwork:
         """How many held-out samples there are, where that is known."""
         return None if self._outputs is None else len(self._outputs[1])
 
-    def keep_gradients(self, made: bool, applied: bool) -> None:
-        """Arrays have none.
-
-        Raises:
-            ValueError: they are asked for.
-        """
-        if made or applied:
-            raise ValueError("gradients are recorded of a PyTorch module: capture them as arrays of their own run")
-
     def expect_gradients(self, _: bool, __: Sequence[int]) -> None:
         """Arrays have none."""
 
-    def before_gradients_change(self, _: bool, __: Sequence[int]) -> None:
+    def forget_gradients(self) -> None:
         """Arrays have none."""
 
     def tap(self, _: str, tensor: Any, __: int) -> Any:

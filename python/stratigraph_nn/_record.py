@@ -5,11 +5,12 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import sys
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,7 @@ def record(
     name = type(model).__name__ if model is not None else "run"
     optimizers: list[Any] = []
     if optimizer is not None:
-        optimizers = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
+        optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
     network: TorchNetwork | ArrayNetwork
     if model is None:
         network = ArrayNetwork(labels)
@@ -137,7 +138,7 @@ def record(
         )
         name = network.name
     settings = Settings(
-        path=network.agree(lambda: directory(path, name, resume is not None)),
+        path=Path(),
         every=every,
         record=names(record),
         layers=names(layers),
@@ -160,7 +161,21 @@ def record(
         config=config or {},
     )
     settings.check()
+    if model is None and record_initial:
+        raise ValueError("arrays of the untrained network are captured by capture(..., epoch=-1), not record_initial")
+    settings.path = network.agree(lambda: _free_directory(path, name, resume is not None))
     return Recorder(network, settings, held_out, steps_per_epoch)
+
+
+#: Directories of recorders in this process that may not have created their runs yet.
+_taken: weakref.WeakValueDictionary[Path, Recorder] = weakref.WeakValueDictionary()
+
+
+def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> Path:
+    free = directory(path, name, resumes)
+    if free.absolute() in _taken:
+        raise RecordingError(f"{free} is what another recorder of this program records into: name another directory")
+    return free
 
 
 class Recorder:
@@ -186,20 +201,33 @@ class Recorder:
         self._is_finished = False
         self._summary: dict[str, Any] | None = None
         self._epoch, self._epoch_start = 0, 0
-        self._is_initial_due = settings.record_initial
+        self._is_initial_due = settings.record_initial and settings.resume is None
         #: Figures of this epoch, and those that the recorder was not told yet.
         self._noted: list[tuple[str | None, str, float]] = []
         self._waiting_metrics: list[tuple[str | None, str, float]] = []
         self._steps_per_epoch = steps_per_epoch
         self._keeps_gradients = settings.has("gradients") or settings.has("gradients_applied")
-        self._is_step_scheduled = "step" in settings.every
+        self._is_step_scheduled = "step" in str(settings.every)
+        #: What was said, which is not said again.
+        self._said: set[str] = set()
         self._selected: list[int] = []
         self._parameters: list[tuple[int, str]] = []
         if settings.resume is not None:
             epoch, step = settings.resume
             self._epoch, self._epoch_start = epoch + 1, step
-        network.begin(self._before_step, self._after_step, self._epoch_start)
+        _taken[settings.path.absolute()] = self
+        network.begin(
+            self._before_step,
+            self._after_step,
+            self._epoch_start,
+            settings.has("gradients"),
+            settings.has("gradients_applied"),
+        )
         self._at_exit = _finish_at_exit(self)
+        if self._is_initial_due and not network.is_before_training_known:
+            # Nothing else says when training begins.
+            with self._guarded():
+                self._capture_initial()
 
     # What users call
 
@@ -286,7 +314,8 @@ class Recorder:
         Args:
             arrays: Parameters by name, ``dense.kernel`` or ``dense.weight`` with ``dense.bias``: whatever speaks
                 DLPack or the buffer protocol. None captures the module that was given to :func:`record`.
-            epoch: The epoch's number, from 0; they count by themselves where it is not said.
+            epoch: The epoch's number, from 0; they count by themselves where it is not said. -1 is the untrained
+                network's, before any other.
             step: How many optimizer steps are done; counted by itself where it is not said.
             layout: ``"out_in"``: units lie along axis 0, as PyTorch has them; ``"in_out"``: along the last axis, as
                 JAX and Keras have them.
@@ -298,17 +327,16 @@ class Recorder:
         Returns:
             Whether the network was captured: the schedule says when.
         """
+        if not self._network.takes_arrays and arrays is not None:
+            raise ValueError("capture takes arrays where record was given no model: record(None, ...)")
+        if self._network.takes_arrays and arrays is None:
+            raise ValueError("capture needs arrays where no model was given to record")
         if self._is_inert():
             return False
         is_captured = False
         with self._guarded():
             number = self._epoch if epoch is None else int(epoch)
-            if isinstance(self._network, ArrayNetwork):
-                if arrays is None:
-                    raise ValueError("capture needs arrays where no model was given to record")
-                self._network.take(arrays, layout, step, held_out, loss, activations)
-            elif arrays is not None:
-                raise ValueError("capture takes arrays where record was given no model: record(None, ...)")
+            self._network.take(arrays, layout, step, held_out, loss, activations)
             self._note(metrics)
             is_captured = self._end_epoch(number, self._held_out, time.perf_counter())
             self._end_of_epoch_known(number)
@@ -324,9 +352,12 @@ class Recorder:
             return self._summary
         self._is_finished = True
         atexit.unregister(self._at_exit)
+        _taken.pop(self.path.absolute(), None)
+        had_failed = self._is_over
         with self._guarded():
             if not self._is_over:
                 self._network.close_step()
+                self._hand_over_figures()
         self._network.end()
         native, self._native = self._native, None
         self._is_over = True
@@ -334,8 +365,16 @@ class Recorder:
             try:
                 self._summary = json.loads(native.finish())
             except RecordingError as error:
-                self._failed(error)
+                if not had_failed:
+                    self._failed(error)
+            else:
+                if self._summary is not None and self._summary["failure"] is not None and not had_failed:
+                    self._stop(f"recording into {self.path} failed: {self._summary['failure']}")
             self._say_messages()
+        else:
+            # The directory that was chosen, where nothing came.
+            with suppress(OSError):
+                self.path.rmdir()
         return self._summary
 
     def __enter__(self) -> Recorder:
@@ -344,6 +383,12 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         self.finish()
 
+    def __del__(self) -> None:
+        # Of one that failed to be made there is nothing to end.
+        if "_at_exit" in self.__dict__:
+            with suppress(Exception):
+                self.finish()
+
     def __repr__(self) -> str:
         return f"<stratigraph_nn.Recorder of {self.path}>"
 
@@ -351,15 +396,9 @@ class Recorder:
 
     def _before_step(self) -> None:
         """Before an optimizer changes parameters."""
-        if self._is_inert() or not (self._is_initial_due or self._keeps_gradients):
-            return
-        with self._guarded():
-            if self._is_initial_due:
+        if self._is_initial_due and not self._is_inert():
+            with self._guarded():
                 self._capture_initial()
-            if self._keeps_gradients:
-                native = self._started(self._held_out)
-                step = self._network.num_steps + 1
-                self._network.before_gradients_change(self._is_wanted(native, step), self._selected)
 
     def _after_step(self, step: int) -> None:
         """After a step."""
@@ -381,19 +420,40 @@ class Recorder:
         elif decision == "capture":
             start = time.perf_counter()
             self._evaluate(native, self._held_out)
-            parts = self._parts()
-            native.hand_over(self._epoch, step, False, parts, time.perf_counter() - start)
+            self._hand_over(native, self._epoch, step, False, True, start)
 
     def _end_epoch(self, epoch: int, held_out: Any, start: float) -> bool:
         native = self._started(held_out)
+        if epoch == -1:
+            self._capture_initial()
+            return True
         if self._is_initial_due:
             # No step was made.
             self._capture_initial()
         step = self._network.num_steps
         if native.is_end_due(epoch, step):
             self._evaluate(native, held_out)
-        parts = self._parts() if native.decide(epoch, step, True) == "capture" else None
-        return native.hand_over(epoch, step, True, parts, time.perf_counter() - start)
+        is_captured = native.decide(epoch, step, True) == "capture"
+        return self._hand_over(native, epoch, step, True, is_captured, start)
+
+    def _hand_over(
+        self, native: _native.Recorder, epoch: int, step: int, is_end: bool, is_captured: bool, start: float
+    ) -> bool:
+        """Hands a moment over, with the network if it can be captured."""
+        if is_captured:
+            with self._tolerant():
+                parts = self._parts()
+                return native.hand_over(epoch, step, is_end, parts, time.perf_counter() - start)
+        return native.hand_over(epoch, step, is_end, None, time.perf_counter() - start)
+
+    def _hand_over_figures(self) -> None:
+        """Hands over what was noted since the last moment."""
+        if self._native is None or not (self._noted or self._waiting_metrics):
+            return
+        native = self._started(None)
+        step = self._network.num_steps
+        epoch = self._epoch if step > self._epoch_start or self._epoch == 0 else self._epoch - 1
+        native.hand_over_last(epoch, step, None)
 
     def _capture_initial(self) -> None:
         self._is_initial_due = False
@@ -409,15 +469,16 @@ class Recorder:
         wants_activations = self._settings.has("activations")
         if not wants_activations and not self._settings.has("classifications"):
             return
-        outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
-        if outputs is None:
-            return
-        loss, logits, targets, losses = outputs
-        mean_loss, figure, value = native.classified(loss, logits, targets, losses)
-        given = {name for phase, name, _ in self._noted if phase == "eval"}
-        for name, number in (("loss", mean_loss), (figure, value)):
-            if name not in given:
-                native.metric("eval", name, number)
+        with self._tolerant("held-out samples could not be run through the network, captures go on without"):
+            outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
+            if outputs is None:
+                return
+            loss, logits, targets, losses = outputs
+            mean_loss, figure, value = native.classified(loss, logits, targets, losses)
+            given = {name for phase, name, _ in self._noted if phase == "eval"}
+            for name, number in (("loss", mean_loss), (figure, value)):
+                if name not in given:
+                    native.metric("eval", name, number)
 
     def _started(self, held_out: Any) -> _native.Recorder:
         """The recorder, which is started where it is first needed: a forward pass has shown the network."""
@@ -431,7 +492,6 @@ class Recorder:
                 num_held_out=self._network.num_held_out(held_out),
             )
             native = _native.Recorder(settings)
-            self._network.keep_gradients(self._settings.has("gradients"), self._settings.has("gradients_applied"))
             self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
             self._parameters = native.parameters()
             self._native = native
@@ -443,31 +503,30 @@ class Recorder:
     # Figures
 
     def _note(self, metrics: Mapping[str, Any]) -> None:
-        noted = []
         for name, value in metrics.items():
             phase, figure = None, name
             for candidate in ("train", "eval"):
                 if name.startswith(f"{candidate}_") and len(name) > len(candidate) + 1:
                     phase, figure = candidate, name[len(candidate) + 1 :]
-            try:
+            with self._tolerant(f"the figure {name} is left out, it is no single number"):
                 number = float(value.item() if hasattr(value, "item") else value)
-            except (TypeError, ValueError) as error:
-                kind = type(value).__name__
-                raise TypeError(f"{name} is a {kind}: a figure is a single number") from error
-            noted.append((phase, figure, number))
-        self._noted.extend(noted)
-        self._waiting_metrics.extend(noted)
+                self._noted.append((phase, figure, number))
+                self._waiting_metrics.append((phase, figure, number))
 
     def _end_of_epoch_known(self, epoch: int) -> None:
         """Goes on to the next epoch."""
         self._noted.clear()
         num_steps = self._network.num_steps - self._epoch_start
         if num_steps > 0:
-            self._steps_per_epoch = num_steps
+            # Of epochs of different lengths, the shortest: gradients are kept from where one may end.
+            known = self._steps_per_epoch
+            self._steps_per_epoch = num_steps if known is None else min(known, num_steps)
         self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
-        if self._keeps_gradients and self._native is not None:
-            wanted = self._is_wanted(self._native, self._network.num_steps + 1)
-            self._network.expect_gradients(wanted, self._selected)
+        if self._keeps_gradients:
+            self._network.forget_gradients()
+            if self._native is not None:
+                wanted = self._is_wanted(self._native, self._network.num_steps + 1)
+                self._network.expect_gradients(wanted, self._selected)
 
     def _is_wanted(self, native: _native.Recorder, step: int) -> bool:
         """Whether the gradients of a step may go into a capture."""
@@ -500,7 +559,30 @@ class Recorder:
             if self._settings.on_error == "stop" or self._network.is_device_error(error):
                 self._over()
                 raise
-            self._failed(error)
+            if self._native is None or self._native.failure() is not None:
+                self._failed(error)
+            else:
+                # A mistake, as an epoch that was there before: nothing else is lost by it.
+                self._say_once(f"recording into {self.path} goes on, without this: {error}", error)
+
+    @contextmanager
+    def _tolerant(self, what: str = "the network could not be captured, figures alone are recorded") -> Iterator[None]:
+        """Keeps what goes wrong with one part of a capture away from the others, unless recording stops for it."""
+        try:
+            yield
+        except DeviceError:
+            raise
+        except Exception as error:
+            if self._settings.on_error == "stop" or self._network.is_device_error(error):
+                raise
+            if self._native is not None and self._native.failure() is not None:
+                raise
+            self._say_once(f"{self.path}: {what}: {error}", error)
+
+    def _say_once(self, message: str, cause: BaseException | None = None) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            _warn(message, cause)
 
     def _failed(self, error: object) -> None:
         if self._settings.on_error == "stop" and isinstance(error, BaseException):
@@ -512,9 +594,7 @@ class Recorder:
 
     def _stop(self, message: str, cause: BaseException | None = None) -> None:
         self._over()
-        warning = StratigraphWarning(message)
-        warning.__cause__ = cause
-        warnings.warn(warning, stacklevel=4)
+        _warn(message, cause)
 
     def _over(self) -> None:
         self._is_over = True
@@ -522,7 +602,7 @@ class Recorder:
 
     def _say_messages(self) -> None:
         for message in _native.take_messages():
-            warnings.warn(StratigraphWarning(message), stacklevel=5)
+            _warn(message, None)
 
 
 def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:
@@ -534,8 +614,19 @@ def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:
             recorder.finish()
 
     atexit.register(finish)
-    weakref.finalize(recorder, atexit.unregister, finish)
+    # At the end of the interpreter it would take back what is to be called there.
+    weakref.finalize(recorder, atexit.unregister, finish).atexit = False
     return finish
+
+
+def _warn(message: str, cause: BaseException | None) -> None:
+    """Says something where training called the recorder, or a hook."""
+    warning = StratigraphWarning(message)
+    warning.__cause__ = cause
+    if sys.version_info >= (3, 12):
+        warnings.warn(warning, skip_file_prefixes=(os.path.dirname(__file__),))
+    else:
+        warnings.warn(warning, stacklevel=5)
 
 
 __all__ = ["Recorder", "StratigraphWarning", "record"]

@@ -3,9 +3,11 @@ made."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ _FEW = 2
 class TorchNetwork:
     """A module, its optimizers, and what of them a capture needs."""
 
+    #: A capture takes what the module has.
+    takes_arrays = False
+
     def __init__(
         self,
         model: nn.Module,
@@ -43,7 +48,7 @@ class TorchNetwork:
     ) -> None:
         self._given = model
         self._model = unwrapped(model)
-        self._optimizers = list(optimizers)
+        self._optimizers = [_itself(optimizer) for optimizer in optimizers]
         self._labels = labels
         self._loss = loss
         self._batch_size = batch_size
@@ -97,17 +102,28 @@ class TorchNetwork:
 
     # Steps
 
-    def begin(self, before: Callable[[], None], after: Callable[[int], None], step: int) -> None:
-        """Watches the optimizers, from ``step`` on."""
-
-        def before_changes() -> None:
-            self._transfer.before_changes()
-            before()
-
-        self._steps = Steps(self._optimizers, before_changes, after)
+    def begin(
+        self,
+        before: Callable[[], None],
+        after: Callable[[int], None],
+        step: int,
+        keeps_made: bool,
+        keeps_applied: bool,
+    ) -> None:
+        """Watches the optimizers, from ``step`` on, and the first gradients of those kinds."""
+        if keeps_made or keeps_applied:
+            self._gradients = Gradients(self._model, self._optimizers, keeps_made, keeps_applied, self._scaler)
+        self._steps = Steps(self._optimizers, _Watcher(self._transfer, self._gradients, before, after))
         self._steps.go_on_from(step)
-        if self._example is None and not isinstance(self._given, torch._dynamo.OptimizedModule):
+        # A hook would become part of what is compiled.
+        is_compiled = "_orig_mod" in self._given._modules or self._model._compiled_call_impl is not None
+        if self._example is None and not is_compiled:
             self._first = _FirstInputs(self._model)
+
+    @property
+    def is_before_training_known(self) -> bool:
+        """Whether optimizers tell that a first step is about to be made."""
+        return bool(self._optimizers)
 
     def end(self) -> None:
         """Takes all hooks away."""
@@ -115,6 +131,7 @@ class TorchNetwork:
             self._steps.remove()
         if self._gradients is not None:
             self._gradients.end()
+            self._gradients.forget()
         if self._first is not None:
             self._first.remove()
 
@@ -164,11 +181,6 @@ class TorchNetwork:
         """How many held-out samples there are, where that is known beforehand."""
         return num_samples(held_out) if held_out is not None and is_arrays(held_out) else None
 
-    def keep_gradients(self, made: bool, applied: bool) -> None:
-        """Says which gradients captures have."""
-        if self._network is not None and (made or applied):
-            self._gradients = Gradients(self._network, made, applied, self._scaler)
-
     def _is_left_out(self, label: str) -> bool:
         return any(fnmatchcase(label.lower(), glob.lower()) for glob in self._left_out)
 
@@ -178,18 +190,22 @@ class TorchNetwork:
 
     # What a capture takes
 
+    def take(self, *_: Any) -> None:
+        """Nothing is given: the module has it all."""
+
     def parts(
         self, parameters: Iterable[tuple[int, str]], selected: Sequence[int], has_moments: bool
     ) -> list[Part]:
         """Tensors of a capture, for the extension: on the CPU it copies them at once."""
         network = self._known()
+        self._find_again(network)
         found: list[tuple[str, int, torch.Tensor, torch.Tensor | None]] = []
         for index, kind in parameters:
             layer = network.layers[index]
             bias = layer.bias().detach() if layer.bias is not None else None
             found.append((kind, index, layer.weight().detach(), bias))
         if self._gradients is not None:
-            found.extend(self._gradients.take(selected))
+            found.extend(self._gradients.take(network, selected, self.num_steps))
         if has_moments:
             found.extend(moments(network, self._optimizers, selected))
         parts: list[Part] = []
@@ -215,19 +231,19 @@ class TorchNetwork:
             selected=selected,
         )
         self._activations = [
-            ("activations", index, values, None, _nothing) for index, values in made.activations.items()
+            ("activations", index, values, None, _done) for index, values in made.activations.items()
         ]
         return made.loss, made.logits, made.targets, made.losses
 
     def expect_gradients(self, is_expected: bool, selected: Sequence[int]) -> None:
         """Begins to keep the gradients of the next step, or ends it."""
         if self._gradients is not None:
-            self._gradients.expect(is_expected, selected)
+            self._gradients.expect(is_expected, self._known(), selected)
 
-    def before_gradients_change(self, is_expected: bool, selected: Sequence[int]) -> None:
-        """Copies the gradients that an optimizer is about to use."""
+    def forget_gradients(self) -> None:
+        """An epoch has ended: what was kept of its last step is not needed any more."""
         if self._gradients is not None:
-            self._gradients.before_step(is_expected, selected)
+            self._gradients.forget()
 
     def is_device_error(self, error: BaseException) -> bool:
         """Whether a failure is the device's, and so training's own."""
@@ -238,10 +254,60 @@ class TorchNetwork:
         )
         return isinstance(error, device_errors)
 
+    def _find_again(self, network: Network) -> None:
+        """Finds the layers of modules that were put in the place of others.
+
+        Raises:
+            NetworkError: if a layer is not there any more, or has another shape.
+        """
+        modules = {id(module) for module in self._model.modules()}
+        if all(id(layer.weight.module) in modules for layer in network.layers):
+            return
+        found = describe(self._model, self._labels, leave_out=self._is_left_out)
+        by_path = {layer.path: layer for layer in found.layers}
+        for layer in network.layers:
+            now = by_path.get(layer.path)
+            if now is None or now.shape != layer.shape or (now.bias is None) != (layer.bias is None):
+                what = "is not there any more" if now is None else f"was {layer.shape}, now it is {now.shape}"
+                raise NetworkError(f"layer {layer.path} {what}: a run has one network, record another")
+            layer.weight, layer.bias, layer.module = now.weight, now.bias, now.module
+
     def _known(self) -> Network:
         if self._network is None:
             raise NetworkError("the network was not described yet")
         return self._network
+
+
+class _Watcher:
+    """Tells of steps whoever needs to know."""
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        gradients: Gradients | None,
+        before: Callable[[], None],
+        after: Callable[[int], None],
+    ) -> None:
+        self._transfer = transfer
+        self._gradients = gradients
+        self._before = before
+        self.after = after
+
+    def before(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """Copies are done before what they read changes."""
+        self._transfer.before_changes()
+        self._before()
+        if self._gradients is not None:
+            self._gradients.before(optimizer, step, has_closure)
+
+    def changed(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """Gradients may be there now that were not before."""
+        if self._gradients is not None:
+            self._gradients.changed(optimizer, step, has_closure)
+
+
+#: Takes whatever it is given and does nothing; Python alone can load it where it was saved.
+_nothing = partial(sys.audit, "stratigraph_nn.nothing")
 
 
 class _FirstInputs:
@@ -268,33 +334,37 @@ class _FirstInputs:
 
     def remove(self) -> None:
         """Takes the hook away."""
-        if self._handle is not None:
-            self._handle.remove()
+        self._handle.remove()
 
-    def __deepcopy__(self, _: Any) -> Callable[..., None]:
+    def __deepcopy__(self, _: Any) -> Any:
         return _nothing
 
     def __reduce__(self) -> Any:
-        return _made_nothing, ()
+        return _nothing.__reduce__()
 
 
-def _nothing(*_: Any, **__: Any) -> None:
-    """Does nothing."""
+def _done() -> None:
+    """Nothing is waited for."""
 
 
-def _made_nothing() -> Callable[..., None]:
-    return _nothing
+def _itself(optimizer: Any) -> Any:
+    """The optimizer in what Lightning or Accelerate wrap it in: its own step is what counts."""
+    while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = optimizer.optimizer
+    return optimizer
 
 
 def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The first samples of a batch, where all tensors have as many."""
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
     lengths = {tensor.shape[:1] for tensor in tensors}
-    if len(lengths) != 1 or lengths == {torch.Size([])}:
-        return args, kwargs
+    end = _FEW if len(lengths) == 1 and lengths != {torch.Size([])} else None
 
     def first(value: Any) -> Any:
-        return value[:_FEW] if isinstance(value, torch.Tensor) else value
+        # A copy: the batch is training's own, which may change it in place.
+        if not isinstance(value, torch.Tensor):
+            return value
+        return (value if end is None else value[:end]).detach().clone()
 
     return tuple(map(first, args)), {name: first(value) for name, value in kwargs.items()}
 
