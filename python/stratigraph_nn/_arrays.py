@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ class ArrayNetwork:
         """The one process chooses."""
         return choose()
 
-    def begin(self, _: Callable[[], None], __: Callable[[int], None], step: int, made: bool, applied: bool) -> None:
+    def begin(
+        self, _: Callable[[], None], __: Callable[[int], None], step: int, made: bool, applied: bool, ___: bool
+    ) -> None:
         """Counts steps from ``step`` on.
 
         Raises:
@@ -49,6 +52,10 @@ class ArrayNetwork:
         self._num_steps = step
         if made or applied:
             raise ValueError("gradients are recorded of a PyTorch module: capture them as arrays of their own run")
+
+    def untrained(self) -> AbstractContextManager[None]:
+        """Arrays are what they are."""
+        return nullcontext()
 
     def end(self) -> None:
         """Keeps nothing any longer."""

@@ -222,6 +222,7 @@ class Recorder:
             self._epoch_start,
             settings.has("gradients"),
             settings.has("gradients_applied"),
+            self._is_initial_due,
         )
         self._at_exit = _finish_at_exit(self)
         if self._is_initial_due and not network.is_before_training_known:
@@ -458,8 +459,9 @@ class Recorder:
     def _capture_initial(self) -> None:
         self._is_initial_due = False
         native = self._started(self._held_out)
-        self._evaluate(native, self._held_out)
-        native.hand_over_initial(self._parts())
+        with self._network.untrained():
+            self._evaluate(native, self._held_out)
+            native.hand_over_initial(self._parts())
 
     def _parts(self) -> list[tuple[Any, ...]]:
         return self._network.parts(self._parameters, self._selected, self._settings.has("moments"))

@@ -24,22 +24,44 @@ def layers(run: Path) -> dict[str, dict[str, Any]]:
 
 
 def commits(run: Path) -> list[dict[str, Any]]:
-    """All commits, in their order."""
-    return [json.loads(path.read_text()) for path in sorted((run / "commits").glob("*.json"))]
+    """All commits, in their order, each with its number, captures, files and what it retires."""
+    found: dict[int, dict[str, Any]] = {}
+    for path in sorted((run / "commits").glob("*")):
+        if path.suffix == ".json":
+            commit = json.loads(path.read_text())
+            found[commit["number"]] = commit
+        elif path.suffix == ".parquet":
+            for row in pq.ParquetFile(path).read().to_pylist():
+                commit = found.setdefault(row["number"], {"number": row["number"], "captures": [], "files": []})
+                row = {name: value for name, value in row.items() if value is not None}
+                if row["kind"] == "capture":
+                    commit["captures"].append(row)
+                elif row["kind"] == "file":
+                    commit["files"].append(row)
+                elif row["kind"] == "retired":
+                    commit.setdefault("retired", []).append(row["path"])
+    return [found[number] for number in sorted(found)]
 
 
 def captures(run: Path) -> list[tuple[int, int]]:
     """Epoch and step of every capture of the network."""
-    found = {(each["epoch"], each["step"]) for commit in commits(run) for each in commit["captures"]}
+    retired = {path for commit in commits(run) for path in commit.get("retired", [])}
+    found = {
+        (each["epoch"], each["step"])
+        for commit in commits(run)
+        for each in commit["captures"]
+        if any(file["path"] not in retired for file in commit["files"])
+    }
     return sorted(found, key=lambda capture: (capture[1], capture[0]))
 
 
 def rows(run: Path, table: str) -> list[dict[str, Any]]:
     """All rows of a table, with epoch and layer."""
     found = []
+    retired = {path for commit in commits(run) for path in commit.get("retired", [])}
     for commit in commits(run):
         for file in commit["files"]:
-            if file["table"] != table:
+            if file["table"] != table or file["path"] in retired:
                 continue
             partition = {key: file[key] for key in ("epoch", "layer") if key in file}
             # By itself: a directory's partitions are not wanted.

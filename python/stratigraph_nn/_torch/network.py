@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .errors import NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate
@@ -63,6 +65,8 @@ class TorchNetwork:
         #: Inputs that show the network: its arguments, by place and by name.
         self._example = _arguments(example)
         self._first: Any = None
+        #: Buffers before training.
+        self._untrained: list[tuple[nn.Module, str, torch.Tensor]] = []
 
     @property
     def name(self) -> str:
@@ -109,16 +113,39 @@ class TorchNetwork:
         step: int,
         keeps_made: bool,
         keeps_applied: bool,
+        keeps_untrained: bool,
     ) -> None:
-        """Watches the optimizers, from ``step`` on, and the first gradients of those kinds."""
+        """Watches the optimizers, from ``step`` on, and the first gradients of those kinds.
+
+        With ``keeps_untrained`` buffers are kept as they are before the first forward pass changes them.
+        """
         if keeps_made or keeps_applied:
             self._gradients = Gradients(self._model, self._optimizers, keeps_made, keeps_applied, self._scaler)
         self._steps = Steps(self._optimizers, _Watcher(self._transfer, self._gradients, before, after))
         self._steps.go_on_from(step)
-        # A hook would become part of what is compiled.
-        is_compiled = "_orig_mod" in self._given._modules or self._model._compiled_call_impl is not None
-        if self._example is None and not is_compiled:
-            self._first = _FirstInputs(self._model)
+        if keeps_untrained:
+            self._untrained = [
+                (module, name, buffer.detach().clone())
+                for module in self._model.modules()
+                for name, buffer in module._buffers.items()
+                if buffer is not None and not is_lazy(buffer)
+            ]
+        # Of a model that was compiled in place it would become part of what is compiled.
+        if self._example is None and self._given._compiled_call_impl is None:
+            self._first = _FirstInputs(self._given)
+
+    @contextmanager
+    def untrained(self) -> Iterator[None]:
+        """Puts the buffers in place that were there before training, and those that are there back; once."""
+        before = [(module, name, module._buffers[name]) for module, name, _ in self._untrained]
+        try:
+            for module, name, buffer in self._untrained:
+                module._buffers[name] = buffer
+            yield
+        finally:
+            for module, name, now in before:
+                module._buffers[name] = now
+            self._untrained = []
 
     @property
     def is_before_training_known(self) -> bool:
@@ -134,6 +161,7 @@ class TorchNetwork:
             self._gradients.forget()
         if self._first is not None:
             self._first.remove()
+        self._untrained = []
 
     @property
     def num_steps(self) -> int:
@@ -318,18 +346,24 @@ class _FirstInputs:
 
     def __init__(self, model: nn.Module) -> None:
         self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._is_over = False
         self._handle = model.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
             return
-        self._inputs = _few(args, kwargs)
+        if not self._is_over:
+            self._inputs = _few(args, kwargs)
         self.remove()
 
     def take(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """The inputs, which are not kept any longer."""
+        """The inputs, which are not kept any longer.
+
+        The hook stays where it was not called: it may be part of a compiled model, which would be compiled anew
+        without it.
+        """
         inputs, self._inputs = self._inputs, None
-        self.remove()
+        self._is_over = True
         return inputs
 
     def remove(self) -> None:
