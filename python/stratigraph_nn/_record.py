@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import sys
@@ -625,10 +626,11 @@ def _warn(message: str, cause: BaseException | None) -> None:
     """Says something where training called the recorder, or a hook."""
     warning = StratigraphWarning(message)
     warning.__cause__ = cause
-    if sys.version_info >= (3, 12):
-        warnings.warn(warning, skip_file_prefixes=(os.path.dirname(__file__),))
-    else:
-        warnings.warn(warning, stacklevel=5)
+    inside = os.path.dirname(__file__), contextlib.__file__
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level)
 
 
 __all__ = ["Recorder", "StratigraphWarning", "record"]

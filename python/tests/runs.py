@@ -99,11 +99,11 @@ class Values:
 
 
 def metrics(run: Path) -> dict[tuple[int, str | None, str], float]:
-    """Figures by epoch, phase and name; not the recorder's own."""
+    """Figures by epoch, phase and name; not those of the recorder itself."""
     return {
         (row["epoch"], row["phase"], row["name"]): row["value"]
         for row in rows(run, "metrics")
-        if not row["name"].startswith("recorder.")
+        if not row["name"].startswith(("recorder.", "sink."))
     }
 
 

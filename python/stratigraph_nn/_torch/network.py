@@ -250,6 +250,7 @@ class TorchNetwork:
         if held_out is None:
             return None
         network = self._known()
+        self._find_again(network)
         made = evaluate(
             network,
             held_out,
