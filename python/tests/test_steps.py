@@ -54,7 +54,7 @@ class Kept:
 
 @pytest.mark.parametrize("set_to_none", [True, False])
 @pytest.mark.parametrize("every", ["1steps", "3steps", "1epoch", "2epochs"])
-def test_gradients_are_as_they_were_made_and_as_they_were_applied(every: str, set_to_none: bool, tmp_path: Path) -> None:
+def test_gradients_as_they_were_made_and_as_they_were_applied(every: str, set_to_none: bool, tmp_path: Path) -> None:
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2)
@@ -227,8 +227,9 @@ def test_a_step_is_done_when_all_optimizers_have_made_theirs(num_critic_steps: i
     generator = torch.optim.SGD(pair.generator.parameters(), lr=0.1)
     states: dict[int, dict[str, Tensor]] = {}
     gradients: dict[int, dict[str, Tensor]] = {}
+    both, example = [critic, generator], torch.ones(2, 3)
     with sg.record(
-        pair, tmp_path / "run", optimizer=[critic, generator], every="1steps", record=GRADIENTS, example=torch.ones(2, 3)
+        pair, tmp_path / "run", optimizer=both, every="1steps", record=GRADIENTS, example=example
     ) as rec:
         for _ in range(3):
             for _ in range(num_critic_steps):
