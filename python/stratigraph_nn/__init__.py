@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import lightning, transformers
 from ._native import (
     DeviceError,
     QueryError,
@@ -19,5 +20,7 @@ __all__ = [
     "StratigraphError",
     "StratigraphWarning",
     "__version__",
+    "lightning",
     "record",
+    "transformers",
 ]

@@ -163,11 +163,15 @@ class ArrayNetwork:
 class _ArrayLayer:
     """A weight by its name, and the bias that is folded in."""
 
-    def __init__(self, path: str, label: str, weight: str, bias: str | None, layout: str, array: Any) -> None:
+    def __init__(
+        self, path: str, label: str, weight: str, bias: str | None, layout: str, arrays: Mapping[str, Any]
+    ) -> None:
+        array = arrays[weight]
         self.path, self.label, self.weight, self.bias = path, label, weight, bias
         self._shape = [int(size) for size in array.shape]
         self._is_last = layout == "in_out" and len(self._shape) > 1
         self._dtype = _dtype(array)
+        self._bias_dtype = None if bias is None else _dtype(arrays[bias])
 
     def spec(self) -> dict[str, Any]:
         """As the extension takes it."""
@@ -177,7 +181,7 @@ class _ArrayLayer:
             fan_in *= size
         tensors = [_named(self.weight, self._dtype, self._shape, self._is_last)]
         if self.bias is not None:
-            tensors.append(_named(self.bias, self._dtype, [self._shape[-1 if self._is_last else 0]], False))
+            tensors.append(_named(self.bias, self._bias_dtype, [self._shape[-1 if self._is_last else 0]], False))
         return {
             "path": self.path,
             "label": self.label,
@@ -224,11 +228,11 @@ def _layers(arrays: Mapping[str, Any], layout: str, labels: Mapping[str, str]) -
         if bias is not None:
             folded.add(bias)
         path = module or name
-        layers[name] = _ArrayLayer(path, labels.get(path, path), name, bias, layout, array)
-    for name, array in floats.items():
+        layers[name] = _ArrayLayer(path, labels.get(path, path), name, bias, layout, floats)
+    for name in floats:
         if name not in layers and name not in folded:
             path = name.replace("/", ".")
-            layers[name] = _ArrayLayer(path, labels.get(path, path), name, None, layout, array)
+            layers[name] = _ArrayLayer(path, labels.get(path, path), name, None, layout, floats)
     # Two weights of one module are told apart by their own names.
     paths = [layer.path for layer in layers.values()]
     for name, layer in layers.items():
