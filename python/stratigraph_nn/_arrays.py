@@ -75,7 +75,7 @@ class ArrayNetwork:
 
     def take(
         self,
-        arrays: Mapping[str, Any],
+        arrays: Mapping[str, Any] | None,
         layout: str,
         step: int | None,
         held_out: tuple[Any, Any] | None,
@@ -94,7 +94,7 @@ class ArrayNetwork:
         elif layout != self._layout:
             raise ValueError(f"layout is {layout!r} now, it was {self._layout!r} in the first capture")
         self._num_steps = self._num_steps + 1 if step is None else int(step)
-        self._arrays = dict(arrays)
+        self._arrays = dict(arrays or {})
         self._outputs = None if held_out is None else (*held_out, loss)
         self._activations = dict(activations or {})
 

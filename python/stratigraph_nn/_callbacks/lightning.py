@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._record import Recorder, record
 from .figures import figures
 
-if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+elif "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
     import pytorch_lightning as pl
 else:
     try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from torch.nn.parameter import is_lazy
 
 from .errors import NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate
-from .held_out import is_arrays, num_samples
+from .guard import undisturbed
+from .held_out import batches, generators_of, is_arrays, num_samples
 from .layers import Network, describe, unwrapped
 from .probe import probe
 from .steps import Gradients, Steps, moments
@@ -188,7 +189,7 @@ class TorchNetwork:
         """
         network = describe(self._model, self._labels, leave_out=self._is_left_out)
         shown = self._example or (self._first.take() if self._first is not None else None)
-        shown = shown or _first_batch(held_out)
+        shown = shown or _first_batch(held_out) or self._first_of(held_out)
         if shown is not None:
             try:
                 probe(network, *shown)
@@ -199,6 +200,17 @@ class TorchNetwork:
                 )
         self._network = network
         return network.spec()
+
+    def _first_of(self, held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """A sample or two of a loader of held-out samples, whose random states stay as they are."""
+        is_loader = isinstance(held_out, Iterable) and not isinstance(held_out, Iterator)
+        if not is_loader or is_arrays(held_out):
+            return None
+        # What is wrong with it is said where it is run through the network.
+        with suppress(Exception), undisturbed(self._model, generators_of(held_out)):
+            for inputs, _ in batches(held_out, torch.float32):
+                return _few(*_as_arguments(inputs))
+        return None
 
     @property
     def device(self) -> str:
@@ -428,3 +440,10 @@ def _first_batch(held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None
         return (), {name: torch.as_tensor(value)[:_FEW] for name, value in inputs.items()}
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     return tuple(torch.as_tensor(value)[:_FEW] for value in inputs), {}
+
+
+def _as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs of a batch as a network is called with them."""
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,), {}

@@ -281,8 +281,8 @@ def moments(
 
     def kept(parameter: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor | None:
         for optimizer in optimizers:
-            state = optimizer.state.get(parameter)
-            for name in names if state else ():
+            state = optimizer.state.get(parameter, {})
+            for name in names:
                 value = state.get(name)
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                     return value.detach()
