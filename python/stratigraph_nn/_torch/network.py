@@ -23,6 +23,7 @@ from .held_out import batches, generators_of, is_arrays, num_samples
 from .layers import Network, describe, unwrapped
 from .probe import probe
 from .steps import Gradients, Steps, moments
+from .taps import Tap, Taps
 from .transfer import Transfer
 
 Part = tuple[str, int, Any, Any, Any]
@@ -66,6 +67,9 @@ class TorchNetwork:
         #: Inputs that show the network: its arguments, by place and by name.
         self._example = _arguments(example)
         self._first: Any = None
+        #: What is no module's: layers behind those of the modules.
+        self._taps: list[Tap] = []
+        self._gathering = Taps()
         #: Buffers before training.
         self._untrained: list[tuple[nn.Module, str, torch.Tensor]] = []
 
@@ -190,16 +194,19 @@ class TorchNetwork:
         network = describe(self._model, self._labels, leave_out=self._is_left_out)
         shown = self._example or (self._first.take() if self._first is not None else None)
         shown = shown or _first_batch(held_out) or self._first_of(held_out)
+        tapped: dict[str, list[torch.Tensor]] = {}
         if shown is not None:
             try:
-                probe(network, *shown)
+                with self._gathering.gathering() as tapped:
+                    probe(network, *shown)
             except Exception as error:
                 warnings.warn(
                     f"a forward pass to see how layers are connected failed, their sources are unknown: {error}",
                     stacklevel=2,
                 )
         self._network = network
-        return network.spec()
+        self._taps = [Tap(name, values[0].shape[1]) for name, values in tapped.items()]
+        return network.spec() + [tap.spec() for tap in self._taps]
 
     def _first_of(self, held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """A sample or two of a loader of held-out samples, whose random states stay as they are."""
@@ -226,7 +233,7 @@ class TorchNetwork:
 
     def tap(self, name: str, tensor: Any, unit_axis: int) -> Any:
         """Gives the tensor back."""
-        return tensor
+        return self._gathering.tap(name, tensor, unit_axis)
 
     # What a capture takes
 
@@ -241,9 +248,12 @@ class TorchNetwork:
         self._find_again(network)
         found: list[tuple[str, int, torch.Tensor, torch.Tensor | None]] = []
         for index, kind in parameters:
+            if index >= len(network.layers):
+                continue
             layer = network.layers[index]
             bias = layer.bias().detach() if layer.bias is not None else None
             found.append((kind, index, layer.weight().detach(), bias))
+        selected = self._of_modules(selected)
         if self._gradients is not None:
             found.extend(self._gradients.take(network, selected, self.num_steps))
         if has_moments:
@@ -263,23 +273,28 @@ class TorchNetwork:
             return None
         network = self._known()
         self._find_again(network)
-        made = evaluate(
-            network,
-            held_out,
-            self._loss,
-            self._batch_size or DEFAULT_BATCH_SIZE,
-            activations=bool(selected),
-            selected=selected,
-        )
+        of_modules = self._of_modules(selected)
+        with self._gathering.gathering() as tapped:
+            made = evaluate(
+                network,
+                held_out,
+                self._loss,
+                self._batch_size or DEFAULT_BATCH_SIZE,
+                activations=bool(of_modules),
+                selected=of_modules,
+            )
         self._activations = [
             ("activations", index, values, None, _done) for index, values in made.activations.items()
         ]
+        for index, tap in enumerate(self._taps, len(network.layers)):
+            if index in selected and tap.name in tapped:
+                self._activations.append(("activations", index, torch.cat(tapped[tap.name]), None, _done))
         return made.loss, made.logits, made.targets, made.losses
 
     def expect_gradients(self, is_expected: bool, selected: Sequence[int]) -> None:
         """Begins to keep the gradients of the next step, or ends it."""
         if self._gradients is not None:
-            self._gradients.expect(is_expected, self._known(), selected)
+            self._gradients.expect(is_expected, self._known(), self._of_modules(selected))
 
     def forget_gradients(self) -> None:
         """An epoch has ended: what was kept of its last step is not needed any more."""
@@ -294,6 +309,10 @@ class TorchNetwork:
             if kind is not None
         )
         return isinstance(error, device_errors)
+
+    def _of_modules(self, layers: Sequence[int]) -> list[int]:
+        """Those that are no taps."""
+        return [index for index in layers if index < len(self._known().layers)]
 
     def _find_again(self, network: Network) -> None:
         """Finds the layers of modules that were put in the place of others.
