@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 import warnings
 import weakref
@@ -179,6 +180,10 @@ def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: boo
     return free
 
 
+#: After so many steps a recorder looks whether it has failed, whatever is due.
+_LOOK_EVERY = 64
+
+
 class Recorder:
     """Records a network; made by :func:`record`.
 
@@ -209,6 +214,11 @@ class Recorder:
         self._steps_per_epoch = steps_per_epoch
         self._keeps_gradients = settings.has("gradients") or settings.has("gradients_applied")
         self._is_step_scheduled = "step" in str(settings.every)
+        self._watches_steps = self._is_step_scheduled or self._keeps_gradients
+        #: Whether the gradients of the next step are kept.
+        self._expects_gradients = self._keeps_gradients
+        #: A step, and whether it is due.
+        self._due = (0, False)
         #: What was said, which is not said again.
         self._said: set[str] = set()
         self._selected: list[int] = []
@@ -338,6 +348,7 @@ class Recorder:
         is_captured = False
         with self._guarded():
             number = self._epoch if epoch is None else int(epoch)
+            step = 0 if number == -1 and step is None else step
             self._network.take(arrays, layout, step, held_out, loss, activations)
             self._note(metrics)
             is_captured = self._end_epoch(number, self._held_out, time.perf_counter())
@@ -387,8 +398,13 @@ class Recorder:
 
     def __del__(self) -> None:
         # Of one that failed to be made there is nothing to end.
-        if "_at_exit" in self.__dict__:
-            with suppress(Exception):
+        if "_at_exit" not in self.__dict__ or self._is_finished:
+            return
+        with suppress(Exception):
+            if isinstance(threading.current_thread(), threading._DummyThread):
+                # It may be the recorder's own thread that collects garbage, and would wait for itself.
+                threading.Thread(target=self.finish).start()
+            else:
                 self.finish()
 
     def __repr__(self) -> str:
@@ -403,15 +419,30 @@ class Recorder:
                 self._capture_initial()
 
     def _after_step(self, step: int) -> None:
-        """After a step."""
-        if not (self._is_step_scheduled or self._keeps_gradients) or self._is_inert():
+        """After a step. It costs training time at every step, so what is not due is told apart first."""
+        if not self._watches_steps or self._is_inert():
             return
+        native = self._native
+        if native is not None and step % _LOOK_EVERY:
+            due_step, is_due = self._due
+            if due_step != step:
+                is_due = self._is_step_scheduled and native.is_step_due(step)
+            is_next_due = self._is_step_scheduled and native.is_step_due(step + 1)
+            self._due = step + 1, is_next_due
+            is_wanted = self._keeps_gradients and (is_next_due or self._may_end(native, step + 1))
+            if not is_due and is_wanted == self._expects_gradients:
+                return
         with self._guarded():
             native = self._started(self._held_out)
             if self._is_step_scheduled and native.is_step_due(step):
                 self._capture_step(native, step)
-            if self._keeps_gradients:
-                self._network.expect_gradients(self._is_wanted(native, step + 1), self._selected)
+            self._expect_gradients(native, step + 1)
+
+    def _expect_gradients(self, native: _native.Recorder, step: int) -> None:
+        if self._keeps_gradients:
+            is_due = self._is_step_scheduled and native.is_step_due(step)
+            self._expects_gradients = is_due or self._may_end(native, step)
+            self._network.expect_gradients(self._expects_gradients, self._selected)
 
     # Captures
 
@@ -528,13 +559,10 @@ class Recorder:
         if self._keeps_gradients:
             self._network.forget_gradients()
             if self._native is not None:
-                wanted = self._is_wanted(self._native, self._network.num_steps + 1)
-                self._network.expect_gradients(wanted, self._selected)
+                self._expect_gradients(self._native, self._network.num_steps + 1)
 
-    def _is_wanted(self, native: _native.Recorder, step: int) -> bool:
-        """Whether the gradients of a step may go into a capture."""
-        if self._is_step_scheduled and native.is_step_due(step):
-            return True
+    def _may_end(self, native: _native.Recorder, step: int) -> bool:
+        """Whether a step may be the last of an epoch that is captured."""
         num_steps = step - self._epoch_start
         may_be_last = self._steps_per_epoch is None or num_steps >= self._steps_per_epoch
         return may_be_last and native.is_end_due(self._epoch, step)

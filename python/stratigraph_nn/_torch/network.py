@@ -260,7 +260,8 @@ class TorchNetwork:
             found.extend(moments(network, self._optimizers, selected))
         parts: list[Part] = []
         for kind, index, weight, bias in found:
-            host, wait = self._transfer.to_host([weight] if bias is None else [weight, bias])
+            tensors = [_as_floats(tensor) for tensor in ([weight] if bias is None else [weight, bias])]
+            host, wait = self._transfer.to_host(tensors)
             parts.append((kind, index, host[0], host[1] if bias is not None else None, wait))
         parts.extend(self._activations)
         self._activations = []
@@ -407,6 +408,11 @@ class _FirstInputs:
 
     def __reduce__(self) -> Any:
         return _nothing.__reduce__()
+
+
+def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
+    """Floats of a byte are handed over as floats of 32 bits, which hold the same values."""
+    return tensor if tensor.element_size() > 1 else tensor.to(torch.float32)
 
 
 def _done() -> None:
