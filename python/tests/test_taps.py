@@ -65,10 +65,10 @@ def test_a_tap_is_a_layer_without_weights(tmp_path: Path) -> None:
     alone, _ = trained(None)
     assert all(torch.equal(value, alone.state_dict()[name]) for name, value in model.state_dict().items())
     described = runs.layers(run)
-    assert list(described) == ["inner", "head", "resid.0", "image"]
+    assert list(described) == ["inner", "resid.0", "image", "head"], "the output layer is the last"
     tap = described["resid.0"]
     assert (tap["kind"], tap["num_units"], tap["fan_in"], tap["shape"]) == ("tap", 8, 0, [8, 0])
-    assert tap["first_neuron"] == 11 and described["image"]["num_units"] == 2
+    assert tap["first_neuron"] == 8 and described["image"]["num_units"] == 2
     assert {row["layer"] for row in runs.rows(run, "weights")} == {"inner", "head"}
     stream = (x + torch.tanh(model.inner(x))).detach()
     activations = runs.Values(run, "activations").rows
@@ -76,7 +76,13 @@ def test_a_tap_is_a_layer_without_weights(tmp_path: Path) -> None:
     np.testing.assert_allclose(recorded, stream, rtol=1e-6, atol=1e-6)
     recorded = np.array([row["activations"] for row in activations[3, 4, "image"]]).T
     np.testing.assert_allclose(recorded, stream.view(-1, 2, 2, 2).mean((2, 3)), rtol=1e-5, atol=1e-6)
-    assert [row["neuron"] for row in activations[3, 4, "image"]] == [19, 20]
+    assert [row["neuron"] for row in activations[3, 4, "image"]] == [16, 17]
+    gradients, weights = runs.Values(run, "gradients"), runs.Values(run, "weights")
+    assert runs.same_bits(weights.weight(3, 4, "head"), model.head.weight.detach())
+    assert runs.same_bits(gradients.weight(3, 4, "head"), model.head.weight.grad)
+    np.testing.assert_allclose(
+        np.array([row["activations"] for row in activations[3, 4, "head"]]).T, model.head(stream).detach(), atol=1e-6
+    )
 
 
 def test_taps_can_be_left_out(tmp_path: Path) -> None:

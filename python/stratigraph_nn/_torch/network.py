@@ -20,6 +20,7 @@ from .errors import NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate
 from .guard import undisturbed
 from .held_out import batches, generators_of, is_arrays, num_samples
+from .kinds import BUFFER
 from .layers import Network, describe, unwrapped
 from .probe import probe
 from .steps import Gradients, Steps, moments
@@ -67,8 +68,9 @@ class TorchNetwork:
         #: Inputs that show the network: its arguments, by place and by name.
         self._example = _arguments(example)
         self._first: Any = None
-        #: What is no module's: layers behind those of the modules.
+        #: What is no module's: layers between those of the modules, from this place on.
         self._taps: list[Tap] = []
+        self._first_tap = 0
         self._gathering = Taps()
         #: Buffers before training.
         self._untrained: list[tuple[nn.Module, str, torch.Tensor]] = []
@@ -206,7 +208,13 @@ class TorchNetwork:
                 )
         self._network = network
         self._taps = [Tap(name, values[0].shape[1]) for name, values in tapped.items()]
-        return network.spec() + [tap.spec() for tap in self._taps]
+        # The last layer with parameters is the output layer, whatever is tapped.
+        self._first_tap = max(
+            (index for index, layer in enumerate(network.layers) if layer.kind != BUFFER), default=0
+        )
+        spec = network.spec()
+        spec[self._first_tap : self._first_tap] = [tap.spec() for tap in self._taps]
+        return spec
 
     def _first_of(self, held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """A sample or two of a loader of held-out samples, whose random states stay as they are."""
@@ -248,11 +256,12 @@ class TorchNetwork:
         self._find_again(network)
         found: list[tuple[str, int, torch.Tensor, torch.Tensor | None]] = []
         for index, kind in parameters:
-            if index >= len(network.layers):
+            place = self._of_module(index)
+            if place is None:
                 continue
-            layer = network.layers[index]
+            layer = network.layers[place]
             bias = layer.bias().detach() if layer.bias is not None else None
-            found.append((kind, index, layer.weight().detach(), bias))
+            found.append((kind, place, layer.weight().detach(), bias))
         selected = self._of_modules(selected)
         if self._gradients is not None:
             found.extend(self._gradients.take(network, selected, self.num_steps))
@@ -262,7 +271,7 @@ class TorchNetwork:
         for kind, index, weight, bias in found:
             tensors = [_as_floats(tensor) for tensor in ([weight] if bias is None else [weight, bias])]
             host, wait = self._transfer.to_host(tensors)
-            parts.append((kind, index, host[0], host[1] if bias is not None else None, wait))
+            parts.append((kind, self._in_run(index), host[0], host[1] if bias is not None else None, wait))
         parts.extend(self._activations)
         self._activations = []
         return parts
@@ -285,9 +294,9 @@ class TorchNetwork:
                 selected=of_modules,
             )
         self._activations = [
-            ("activations", index, values, None, _done) for index, values in made.activations.items()
+            ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
         ]
-        for index, tap in enumerate(self._taps, len(network.layers)):
+        for index, tap in enumerate(self._taps, self._first_tap):
             if index in selected and tap.name in tapped:
                 self._activations.append(("activations", index, torch.cat(tapped[tap.name]), None, _done))
         return made.loss, made.logits, made.targets, made.losses
@@ -311,9 +320,19 @@ class TorchNetwork:
         )
         return isinstance(error, device_errors)
 
+    def _of_module(self, index: int) -> int | None:
+        """The place among the layers of modules of a layer of the run; None of a tap."""
+        if index < self._first_tap:
+            return index
+        place = index - len(self._taps)
+        return place if place >= self._first_tap else None
+
     def _of_modules(self, layers: Sequence[int]) -> list[int]:
-        """Those that are no taps."""
-        return [index for index in layers if index < len(self._known().layers)]
+        return [place for index in layers if (place := self._of_module(index)) is not None]
+
+    def _in_run(self, place: int) -> int:
+        """The layer of the run that a module's is."""
+        return place if place < self._first_tap else place + len(self._taps)
 
     def _find_again(self, network: Network) -> None:
         """Finds the layers of modules that were put in the place of others.
