@@ -31,7 +31,8 @@ pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch.distribut
 
 def trained(rank: int, mode: str) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    between = nn.BatchNorm1d(5) if mode == "normed" else nn.Tanh()
+    model = nn.Sequential(nn.Linear(6, 5), between, nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
     network = DistributedDataParallel(model)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     held_out = torch.randn(20, 6), torch.randint(0, 3, (20,))
@@ -108,6 +109,16 @@ def test_each_process_records_its_share_of_the_layers(tmp_path: Path) -> None:
         assert len(sums) == 2 and sums[0] == sums[1]
     losses = [(row["rank"], row["value"]) for row in runs.rows(run, "metrics") if row["name"] == "loss"]
     assert (0, 0.0) in losses and (1, 1.0) in losses
+
+
+def test_running_means_are_those_of_the_first_process(tmp_path: Path) -> None:
+    assert both(tmp_path, "normed") == [["done"], ["done"]]
+    run = tmp_path / "traces" / "Sequential"
+    ranks = {(row["layer"], row["rank"]) for row in runs.rows(run, "weights") if "running" in row["layer"]}
+    assert ranks == {("L_1.running_mean", 0), ("L_1.running_var", 0)}
+    values, state = runs.Values(run, "weights"), torch.load(tmp_path / "state-0.pt")
+    assert runs.same_bits(values.weight(1, 6, "L_1.running_mean"), state["1.running_mean"])
+    assert all(sums[0] == sums[1] for sums in checksums(run).values()), "they are no parameters"
 
 
 def test_checksums_tell_processes_that_have_come_apart(tmp_path: Path) -> None:

@@ -185,9 +185,8 @@ impl CaptureThread {
             in_flight: &mut self.in_flight,
         };
         let mut histograms = Histograms::new();
-        let num_layers = self.layers.topology().layers().len();
         let mut parameters =
-            (self.compares_ranks && is_whole).then(|| ParametersCrc::new(num_layers));
+            (self.compares_ranks && is_whole).then(|| ParametersCrc::new(self.layers.topology()));
         let mut read_back = Duration::ZERO;
         loop {
             let trip = Instant::now();
