@@ -79,8 +79,9 @@ def record(
         every: When the network is captured: ``"5epochs"``, ``"100steps"``, ``"log"``, ``"0,1,2,5"``, or several
             joined by commas, as ``recorder train --every``.
         record: Tables: any of ``weights``, ``classifications``, ``activations``, ``metrics``, ``gradients`` (as the
-            backward pass made them: accumulated, unscaled, before clipping), ``gradients_applied`` (as the
-            optimizer used them), ``moments`` (that the optimizer keeps).
+            backward pass made them: accumulated, unscaled, before clipping; of ``DistributedDataParallel`` those
+            of the process alone, before they are averaged), ``gradients_applied`` (as the optimizer used them),
+            ``moments`` (that the optimizer keeps).
         layers: Globs of labels, ``"encoder.*"`` or ``["*", "!*.norm"]``; the last that fits decides.
         labels: Names for layers, by module path.
         weights, activations: ``"raw"`` values with statistics, or ``"stats"`` alone.
@@ -266,8 +267,8 @@ class Recorder:
             epoch: The epoch's number, from 0; they count by themselves where it is not said.
             held_out: Held-out samples: ``(inputs, targets)``, a ``DataLoader``, or a callable that is given the
                 model and gives ``(logits, targets)``. They are run through the network, without gradients and in
-                evaluation mode, where it is captured; so come ``activations``, ``classifications``, and the
-                figures ``loss`` and ``accuracy`` of the phase ``eval``.
+                evaluation mode, where it is captured now, and was not at the epoch's last step already; so come
+                ``activations``, ``classifications``, and the figures ``loss`` and ``accuracy`` of the phase ``eval``.
             metrics: Figures of the epoch: ``train_loss=...`` is the loss of the phase ``train``, ``eval_...`` of
                 ``eval``, any other of neither.
 
@@ -298,14 +299,17 @@ class Recorder:
             self._network.count_step()
 
     def tap(self, name: str, tensor: Any, unit_axis: int = -1) -> Any:
-        """Records what a held-out sample makes of something that no module names, as a layer called ``name``.
+        """Records what held-out samples make of something that no module names, as a layer of kind ``tap``,
+        which has ``activations`` and no ``weights``.
 
-        Called in a module's ``forward``, it gives the tensor back; in training it does nothing.
+        Called in a module's ``forward``, it gives the tensor back; while the network is trained that is all.
+        Which taps there are is seen in one forward pass before the first capture: of ``example``, the first
+        training batch or held-out samples.
 
         Args:
             name: The layer's label.
             tensor: ``[samples, ...]``; axes beside the units' are averaged.
-            unit_axis: Along which axis its units lie.
+            unit_axis: Along which axis its units lie, not the first.
         """
         return self._network.tap(name, tensor, unit_axis)
 
