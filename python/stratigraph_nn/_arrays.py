@@ -41,17 +41,9 @@ class ArrayNetwork:
         """The one process chooses."""
         return choose()
 
-    def begin(
-        self, _: Callable[[], None], __: Callable[[int], None], step: int, made: bool, applied: bool, ___: bool
-    ) -> None:
-        """Counts steps from ``step`` on.
-
-        Raises:
-            ValueError: gradients are asked for, which arrays do not have.
-        """
+    def begin(self, _: Callable[[], None], __: Callable[[int], None], step: int, *___: bool) -> None:
+        """Counts steps from ``step`` on."""
         self._num_steps = step
-        if made or applied:
-            raise ValueError("gradients are recorded of a PyTorch module: capture them as arrays of their own run")
 
     def untrained(self) -> AbstractContextManager[None]:
         """Arrays are what they are."""

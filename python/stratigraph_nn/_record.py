@@ -164,8 +164,12 @@ def record(
         config=config or {},
     )
     settings.check()
-    if model is None and record_initial:
-        raise ValueError("arrays of the untrained network are captured by capture(..., epoch=-1), not record_initial")
+    if model is None:
+        if record_initial:
+            raise ValueError("arrays of the untrained network are captured by capture(..., epoch=-1)")
+        for table in ("gradients", "gradients_applied", "moments"):
+            if settings.has(table):
+                raise ValueError(f"{table} are recorded of a PyTorch module: capture them as arrays of their own run")
     settings.path = network.agree(lambda: _free_directory(path, name, resume is not None))
     return Recorder(network, settings, held_out, steps_per_epoch)
 
@@ -411,6 +415,13 @@ class Recorder:
             else:
                 self.finish()
 
+    def __deepcopy__(self, _: Any) -> Recorder:
+        """A copy of a model that holds its recorder, as for :meth:`tap`, is not recorded by another."""
+        return self
+
+    def __reduce__(self) -> Any:
+        return _Unrecorded, ()
+
     def __repr__(self) -> str:
         return f"<stratigraph_nn.Recorder of {self.path}>"
 
@@ -638,6 +649,31 @@ class Recorder:
     def _say_messages(self) -> None:
         for message in _native.take_messages():
             _warn(message, None)
+
+
+class _Unrecorded:
+    """What a recorder becomes in a file, or in another process: it records nothing."""
+
+    def epoch(self, *_: Any, **__: Any) -> bool:
+        """Nothing is captured."""
+        return False
+
+    def capture(self, *_: Any, **__: Any) -> bool:
+        """Nothing is captured."""
+        return False
+
+    def tap(self, _: str, tensor: Any, __: int = -1) -> Any:
+        """Gives the tensor back."""
+        return tensor
+
+    def log(self, **_: Any) -> None:
+        """Notes nothing."""
+
+    def step(self) -> None:
+        """Counts nothing."""
+
+    def finish(self) -> None:
+        """There is nothing to end."""
 
 
 def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:

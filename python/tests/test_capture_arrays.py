@@ -128,10 +128,12 @@ def test_schedules_count_captures_as_epochs(tmp_path: Path) -> None:
 
 def test_mistakes(tmp_path: Path) -> None:
     state = {"a.weight": np.ones((2, 2), np.float32)}
-    with pytest.raises(ValueError, match="record_initial"):
+    with pytest.raises(ValueError, match="epoch=-1"):
         sg.record(None, tmp_path / "run", record_initial=True)
     with pytest.raises(ValueError, match="gradients"):
         sg.record(None, tmp_path / "run", record=["gradients"])
+    with pytest.raises(ValueError, match="moments"):
+        sg.record(None, tmp_path / "run", record=["weights", "moments"])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with sg.record(None, tmp_path / "run") as rec:

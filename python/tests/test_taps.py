@@ -6,6 +6,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import copy
+import pickle
 import subprocess
 import warnings
 from pathlib import Path
@@ -83,6 +85,27 @@ def test_a_tap_is_a_layer_without_weights(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.array([row["activations"] for row in activations[3, 4, "head"]]).T, model.head(stream).detach(), atol=1e-6
     )
+
+
+def test_a_model_that_holds_its_recorder_is_copied_saved_and_compiled(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Residual()
+    torch.compiler.reset()
+    compiled: Any = torch.compile(model, backend="eager", fullgraph=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(24, 8), torch.randint(0, 3, (24,))
+    with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
+        model.rec = rec
+        for _ in range(2):
+            F.cross_entropy(compiled(x), y).backward()
+            optimizer.step()
+            rec.epoch(held_out=(x, y))
+        twin, loaded = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+        assert torch.equal(twin(x), model(x)) and torch.equal(loaded.head(x), model.head(x))
+        loaded.rec.step()
+        assert rec.num_steps == 2 and not loaded.rec.epoch()
+    layers = {row["layer"] for row in runs.rows(tmp_path / "run", "activations")}
+    assert layers == {"inner", "head", "resid.0", "image"}
 
 
 def test_taps_can_be_left_out(tmp_path: Path) -> None:
