@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import multiprocessing
 import socket
 import subprocess
 import traceback
@@ -75,8 +76,11 @@ def both(directory: Path, mode: str) -> list[list[str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # What was used of autograd in this process does not survive a fork; the server's processes are forked off one
+    # that has imported PyTorch and nothing more.
+    multiprocessing.set_forkserver_preload(["torch._dynamo", "stratigraph_nn"])
     context: Any = mp.start_processes(
-        process, (port, str(directory), mode), nprocs=2, join=False, start_method="fork"
+        process, (port, str(directory), mode), nprocs=2, join=False, start_method="forkserver"
     )
     try:
         assert context.join(PATIENCE) or context.join(PATIENCE)
