@@ -108,7 +108,7 @@ fn is_resumed_after_kills(num_kills: u32, epochs: &str) {
     }
     let summary = run(&mut train("run", &["--resume"])).expect_success();
     assert!(summary.starts_with("trained "), "{summary}");
-    assert!(num_resumed > 0, "no session began at a checkpoint");
+    assert!(num_resumed > 0, "no session began at a saved state");
 
     let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
     assert!(!verified.contains("no part of the run"), "{verified}");

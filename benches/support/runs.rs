@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use recorder::{
-    ActivationDetail, CancelToken, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DatasetKind,
-    DeviceChoice, EpochProgress, LayerSelection, Limits, Recorded, Resolution, Schedule,
+    ActivationDetail, CancelToken, DEFAULT_ACTIVATION_SAMPLES, DatasetKind, DeviceChoice,
+    EpochProgress, LayerSelection, Limits, Recorded, Resolution, SaveEvery, Schedule,
     SessionObserver, SessionOptions, SessionSummary, TrainConfig,
 };
 use sink::Part;
@@ -68,7 +68,7 @@ pub fn train_digits_on(
         record_initial: false,
         layers: LayerSelection::default(),
         channel_bytes: None,
-        checkpoint_every: CheckpointEvery::default(),
+        save_every: SaveEvery::default(),
         resume: false,
         rank: Rank::default(),
         world_size: 1,

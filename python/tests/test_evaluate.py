@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -19,8 +20,14 @@ from torch.utils.checkpoint import checkpoint
 
 from stratigraph_nn._torch.errors import HeldOutError
 from stratigraph_nn._torch.evaluate import Evaluation, evaluate
+from stratigraph_nn._torch.held_out import first_inputs
 from stratigraph_nn._torch.layers import Network, describe
 from stratigraph_nn._torch.probe import probe
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
 
 
 def by_label(network: Network, evaluation: Evaluation) -> dict[str, Tensor]:
@@ -86,28 +93,64 @@ def test_positions_are_averaged_after_the_non_linearity() -> None:
         assert same(found[label], values.mean((2, 3)))
 
 
-def test_a_change_in_place_does_not_change_what_a_layer_made() -> None:
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a = nn.Linear(3, 4)
-            self.b = nn.Linear(4, 4)
-            self.out = nn.Linear(4, 2)
+class Block(nn.Module):
+    """A residual block that works in place."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            identity = self.a(x).tanh_()
-            out = self.b(identity)
-            out += identity
-            return self.out(F.relu(out, inplace=True))
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(3, 4)
+        self.b = nn.Linear(4, 4)
+        self.out = nn.Linear(4, 2)
 
+    def forward(self, x: Tensor) -> Tensor:
+        identity = self.a(x).tanh_()
+        out = self.b(identity)
+        out += identity
+        return self.out(F.relu(out, inplace=True))
+
+
+@pytest.mark.parametrize("in_inference_mode", [False, True])
+@pytest.mark.parametrize("is_loader", [False, True])
+def test_a_change_in_place_does_not_change_what_a_layer_made(is_loader: bool, in_inference_mode: bool) -> None:
     model = Block()
     network = describe(model)
-    x = torch.randn(6, 3)
-    found = by_label(network, evaluate(network, (x, torch.zeros(6, dtype=torch.int64)), batch_size=2))
+    x, y = torch.randn(6, 3), torch.zeros(6, dtype=torch.int64)
+    held_out: Any = [(x[:2], y[:2]), (x[2:], y[2:])] if is_loader else (x, y)
+    with torch.inference_mode(in_inference_mode):
+        found = by_label(network, evaluate(network, held_out, batch_size=2))
+        probe(network, [x])
     with torch.no_grad():
         a = torch.tanh(model.a(x))
         b = model.b(a)
     assert same(found["a"], a) and same(found["b"], b)
+    assert [layer.activation for layer in network.layers] == ["tanh", None, None]
+
+
+def test_a_non_linearity_that_comes_at_times() -> None:
+    class AtTimes(nn.Module):
+        def __init__(self, in_place: bool) -> None:
+            super().__init__()
+            self.a = nn.Linear(2, 3)
+            self.in_place = in_place
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.a(x)
+            if x[0, 0] > 0:
+                return torch.relu(hidden) * 2
+            return hidden.mul_(2) if self.in_place else hidden * 2
+
+    x = torch.tensor([[1.0, 2.0], [1.0, -1.0], [-1.0, 2.0], [-1.0, 1.0]])
+    held_out = x, torch.zeros(4, dtype=torch.int64)
+    model = AtTimes(in_place=False)
+    network = describe(model)
+    found = by_label(network, evaluate(network, held_out, batch_size=2))
+    own = model.a(x).detach()
+    assert same(found["a"], torch.cat([torch.relu(own[:2]), own[2:]]))
+    # The value is gone before it is known that it is asked for.
+    network = describe(AtTimes(in_place=True))
+    result = evaluate(network, held_out, batch_size=2)
+    assert result.activations == {}
+    assert result.left_out == {0: "its output was changed in place before a non-linearity"}
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -283,11 +326,28 @@ def test_loaders_and_batches() -> None:
         evaluate(network, [{"input": x, "size": y}])
 
 
+def test_a_probe_can_have_the_first_of_them() -> None:
+    x, y = torch.randn(7, 2), torch.randint(0, 3, (7,))
+    data = torch.utils.data.TensorDataset(x, y)
+    for held_out in ((x, y), torch.utils.data.DataLoader(data, batch_size=3), ((x, x), y), (x.numpy(), y.numpy())):
+        given = first_inputs(held_out, torch.float32)
+        assert given is not None
+        args, kwargs = given
+        assert all(torch.equal(arg, x[:2]) for arg in args) and kwargs == {}
+    given = first_inputs([{"input": x, "labels": y}], torch.float32)
+    assert given is not None and given[0] == () and torch.equal(given[1]["input"], x[:2])
+    for held_out in (iter([(x, y)]), lambda model: (model(x), y), []):
+        assert first_inputs(held_out, torch.float32) is None
+
+
 def test_arrays_of_numpy() -> None:
     network = describe(nn.Linear(2, 3))
     x, y = np.random.default_rng(0).normal(size=(7, 2)), np.arange(7) % 3
     x.setflags(write=False)
-    result = evaluate(network, (x, y), batch_size=3)
+    with warnings.catch_warnings():
+        # PyTorch warns of arrays that cannot be written.
+        warnings.simplefilter("error")
+        result = evaluate(network, (x, y), batch_size=3)
     expected = evaluate(network, (torch.tensor(x, dtype=torch.float32), torch.tensor(y)))
     assert same(result.logits, expected.logits) and torch.equal(result.targets, expected.targets)
     assert torch.equal(evaluate(network, (x, [0, 1, 2, 0, 1, 2, 0])).targets, expected.targets)
@@ -335,20 +395,31 @@ def test_layers_that_do_not_see_every_sample_once_have_no_activations() -> None:
             self.some = nn.Linear(2, 3)
             self.flat = nn.Linear(1, 3)
             self.never = nn.Linear(2, 3)
+            self.at_first = nn.Linear(2, 3)
+            self.at_last = nn.Linear(2, 3)
+            self.is_first = True
 
         def forward(self, x: Tensor) -> Tensor:
+            self.some(x)
             self.some(x[:1])
             self.flat(x.reshape(-1, 1))
-            return self.a(x)
+            if self.is_first:
+                self.at_first(x)
+            self.is_first = False
+            self.at_last(x[:1])
+            return self.a(x + 0 * self.at_last(x).mean())
 
     network = describe(Partly())
-    result = evaluate(network, (torch.randn(6, 2), torch.zeros(6, dtype=torch.int64)))
-    assert list(result.activations) == [0]
-    assert result.left_out == {
-        1: "its output [1, 3] has no axis of 6 samples",
-        2: "its output [12, 3] has no axis of 6 samples",
-        3: "its module was not called",
-    }
+    x, y = torch.randn(6, 2), torch.zeros(6, dtype=torch.int64)
+    for held_out in ((x, y), [(x[:4], y[:4]), (x[4:], y[4:])]):
+        result = evaluate(network, held_out, batch_size=4)
+        assert list(by_label(network, result)) == ["a", "at_last"]
+        assert result.left_out == {
+            1: "its output [1, 3] has no axis of 2 samples",
+            2: "its output [4, 3] has no axis of 2 samples",
+            3: "its module was not called",
+            4: "it has values of 4 samples of 6",
+        }
 
 
 def test_only_selected_layers_are_watched() -> None:
@@ -420,6 +491,37 @@ def test_other_floats_become_32_bits_wide(dtype: torch.dtype) -> None:
     assert from_numpy.logits.dtype == torch.float32
 
 
+def test_logits_do_not_depend_on_what_is_recorded() -> None:
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(12, 2)).eval()
+    network = describe(model)
+    held_out = torch.randn(5, 3, 4), torch.zeros(5, dtype=torch.int64)
+    logits = evaluate(network, held_out).logits
+    assert torch.equal(evaluate(network, held_out, activations=False).logits, logits)
+
+
+def test_nothing_is_compiled_for_a_look() -> None:
+    num_compiled = 0
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        nonlocal num_compiled
+        num_compiled += 1
+        return graph.forward
+
+    inner = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    model = nn.Sequential(torch.compile(inner, backend=backend), nn.Linear(4, 2))
+    x, y = torch.randn(6, 3), torch.randint(0, 2, (6,))
+    F.cross_entropy(model(x), y).backward()
+    before = num_compiled
+    network = describe(model)
+    probe(network, [x])
+    found = by_label(network, evaluate(network, (x, y)))
+    assert num_compiled == before
+    assert same(found["L_0.0"], torch.relu(inner[0](x)).detach())
+    F.cross_entropy(model(x), y).backward()
+    assert num_compiled == before
+
+
 def test_models_that_are_compiled_or_distributed() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     x, y = torch.randn(6, 3), torch.randint(0, 2, (6,))
@@ -435,6 +537,18 @@ def test_models_that_are_compiled_or_distributed() -> None:
         assert all(same(result.activations[index], values) for index, values in plain.activations.items())
         # Compiled code is still what trains.
         F.cross_entropy(wrapped(x), y).backward()
+
+
+def test_parts_that_are_scripted_run_in_evaluation_mode() -> None:
+    class Halves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 0.5 if self.training else x
+
+    model = nn.Sequential(nn.Linear(3, 2), torch.jit.script(Halves()))
+    x = torch.randn(4, 3)
+    result = evaluate(describe(model), (x, torch.zeros(4, dtype=torch.int64)))
+    assert same(result.logits, model[0](x).detach())
+    assert model[1].training
 
 
 def test_layers_whose_values_are_elsewhere() -> None:

@@ -6,7 +6,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,11 @@ from stratigraph_nn._torch.layers import describe
 from stratigraph_nn._torch.probe import probe
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 class Restless(nn.Module):
     """Changes whatever a forward pass can change."""
 
@@ -31,6 +38,7 @@ class Restless(nn.Module):
         self.frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
         self.out = nn.Linear(4, 2)
         self.register_buffer("average", torch.zeros(4))
+        self.register_buffer("replaced", torch.ones(4))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.state: Tensor | None = None
         self.fails = False
@@ -38,9 +46,10 @@ class Restless(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         assert not self.training and not self.bn.training and not self.dropout.training
-        assert not torch.is_grad_enabled()
+        assert not torch.is_grad_enabled() and not torch.backends.mha.get_fastpath_enabled()
         hidden = self.frozen(self.dropout(self.bn(torch.relu(self.fc(x)))))
         self.average.mul_(0.9).add_(hidden.mean(0) + 1)
+        self.replaced = self.replaced * 2
         self.count += 1
         self.state = hidden
         self.another = hidden
@@ -59,6 +68,8 @@ def everything(model: nn.Module) -> dict[str, Any]:
         state[f"training {path}"] = module.training
         state[f"attributes {path}"] = {name: id(value) for name, value in module.__dict__.items()}
         state[f"hooks {path}"] = [len(module._forward_hooks), len(module._forward_pre_hooks)]
+    for name, buffer in model.named_buffers():
+        state[f"buffer {name}"] = id(buffer)
     for name, parameter in model.named_parameters():
         state[f"requires_grad {name}"] = parameter.requires_grad
         state[f"grad {name}"] = None if parameter.grad is None else (id(parameter.grad), parameter.grad.clone())
@@ -200,20 +211,26 @@ def test_generators_of_a_loader_are_put_back() -> None:
     assert torch.equal(first.logits, evaluate(network, loader).logits)
 
 
-def test_no_tensors_are_kept() -> None:
-    import gc
-    import weakref
-
+@pytest.mark.parametrize("what", ["probe", "evaluate"])
+def test_no_tensors_are_kept(what: str) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     network = describe(model)
     x = torch.randn(4, 3)
-    gone = weakref.ref(x)
-    made: list[Any] = []
-    handle = model[0].register_forward_hook(lambda module, args, output: made.append(weakref.ref(output)))
-    probe(network, [x])
-    evaluate(network, (x, torch.zeros(4, dtype=torch.int64)))
-    handle.remove()
-    del x
+    alive: list[Any] = [weakref.ref(x)]
+    handle = model[0].register_forward_hook(lambda module, args, output: alive.append(weakref.ref(output)))
+    # Without a collection: memory of a training must not wait for one.
     gc.collect()
-    assert gone() is None
-    assert len(made) == 2 and all(each() is None for each in made)
+    gc.disable()
+    try:
+        if what == "probe":
+            probe(network, [x])
+        else:
+            result = evaluate(network, (x, torch.zeros(4, dtype=torch.int64)))
+            alive += [weakref.ref(result.logits), *map(weakref.ref, result.activations.values())]
+            assert len(alive) == 5
+            del result
+        del x
+        assert len(alive) >= 2 and all(each() is None for each in alive)
+    finally:
+        gc.enable()
+        handle.remove()

@@ -217,6 +217,12 @@ def test_types_that_pytorch_does_not_have() -> None:
         ("own", "linear", "rows", (2, 3), True),
     ]
     assert all(layer.tensors == [] for layer in describe(model).layers)
+
+    class LayerNorm2d(nn.LayerNorm):
+        """As torchvision and timm have it."""
+
+    (norm,) = describe(nn.ModuleDict({"norm": LayerNorm2d(3, bias=False)})).layers
+    assert (norm.kind, norm.unit_axis) == ("layer_norm", 1)
     assert by_label(describe(model))["scale.temperature"].num_units == 1
 
 
@@ -383,6 +389,28 @@ def test_what_a_trace_cannot_hold_is_refused_by_name() -> None:
         assert 'layers=["!bad"]' in str(error.value)
         left = describe(model, leave_out=lambda label: label == "bad")
         assert [layer.label for layer in left.layers] == ["good"]
+
+
+def test_modules_whose_weights_cannot_be_seen_are_refused_by_name() -> None:
+    class Linear(nn.Module):
+        """As quantised modules of PyTorch have it."""
+
+        def weight(self) -> torch.Tensor:
+            return torch.zeros(2, 2)
+
+    Linear.__module__ = "torch.ao.nn.quantized.dynamic.modules.linear"
+    quantised = nn.ModuleDict({"good": nn.Linear(2, 2), "bad": Linear()})
+    scripted = nn.ModuleDict({"good": nn.Linear(2, 2), "bad": torch.jit.script(nn.Linear(2, 2))})
+    for model, problem in [
+        (quantised, r'bad is quantised \(Linear\): leave its layer out by layers=\["!bad"\]'),
+        (scripted, r'bad is compiled by torch\.jit.*layers=\["!bad"\], or record the module that it was made of'),
+    ]:
+        with pytest.raises(TensorError, match=problem):
+            describe(model)
+        left = describe(model, leave_out=lambda label: label == "bad")
+        assert [layer.label for layer in left.layers] == ["good"]
+    with pytest.raises(TensorError, match=r"0 is compiled by torch\.jit"):
+        describe(torch.jit.script(nn.Sequential(nn.Linear(2, 2))))
 
 
 def test_fsdp_is_refused_by_name() -> None:

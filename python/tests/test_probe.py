@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,11 @@ from torch.utils.checkpoint import checkpoint
 
 from stratigraph_nn._torch.layers import Layer, Network, describe
 from stratigraph_nn._torch.probe import probe
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
 
 
 def probed(model: nn.Module, *args: Any, **kwargs: Any) -> Network:
@@ -234,16 +240,19 @@ def test_what_is_not_known_to_keep_units_apart_is_unknown() -> None:
         lambda x: F.layer_norm(x, (4,)),
         lambda x: x @ torch.eye(4),
         lambda x: x.cumsum(1),
+        lambda x: x.mean(1, keepdim=True).expand(-1, 4),
+        lambda x: F.avg_pool1d(x, 2).repeat(1, 2),
         lambda x: x + x.mean(1, keepdim=True),
         lambda x: x + x.flip(1),
         lambda x: torch.from_numpy(x.numpy()),
+        lambda x: x + torch.tensor(x.flip(1).tolist()),
         written_into,
         viewed_and_changed,
         by_itself,
     ):
         assert sources(probed(Mixed(mix), torch.randn(3, 4)))["b"] is None
-    kept = lambda x: x[torch.arange(len(x))]  # noqa: E731
-    assert sources(probed(Mixed(kept), torch.randn(3, 4)))["b"] == [of("a", 4)]
+    for kept in (lambda x: x[torch.arange(len(x))], lambda x: x * torch.tensor(2.0) + torch.ones(4)):
+        assert sources(probed(Mixed(kept), torch.randn(3, 4)))["b"] == [of("a", 4)]
 
 
 def test_a_transformer_block() -> None:
@@ -478,3 +487,97 @@ def test_many_ranges_are_no_rule() -> None:
             return self.b(self.a(x)[:, self.order])
 
     assert sources(probed(Shuffled(), torch.randn(2, 1)))["b"] is None
+
+
+class Wide(nn.Module):
+    """Branches of convolutions, with whatever may stand between layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.left = nn.Conv2d(4, 4, 1)
+        self.right = nn.Conv2d(4, 8, 3)
+        self.joined = nn.Conv2d(6, 4, (1, 2))
+        self.shuffled = nn.Conv2d(4, 4, 1)
+        self.up = nn.ConvTranspose2d(1, 2, 2)
+        self.tokens = nn.Linear(2, 6)
+        self.attn = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.after = nn.LayerNorm(6)
+        self.out = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.silu(self.norm(self.stem(x))), 2)
+        left, right = F.pad(self.left(x), (0, 0, 0, 1)), F.interpolate(self.right(x), scale_factor=2)
+        right = right.chunk(2, dim=1)[1].roll(1, 1)[:, :2]
+        x = torch.cat([left[:, :, :4, :4], right[:, :, :4, :4]], 1)
+        x = F.channel_shuffle(self.joined(x), 2)
+        x = self.shuffled(F.avg_pool2d(x, 2))
+        x = self.up(F.pixel_shuffle(x[:, :, :1, :1], 2)).flatten(2).transpose(1, 2)
+        x = self.tokens(x)
+        x = self.after(self.attn(x, x, x)[0])
+        return self.out(torch.stack([x[:, 0], x.mean(1)], 1).flip(1).flatten(1))
+
+
+def sequence() -> nn.Module:
+    positions = (nn.Unflatten(1, (3, 2)), nn.Conv1d(3, 5, 1), nn.ReLU6(), nn.Flatten())
+    return nn.Sequential(nn.Linear(4, 6), *positions, nn.Linear(10, 2))
+
+
+@pytest.mark.parametrize(("make", "shape"), [(Wide, (2, 2, 8, 8)), (Branches, (3, 3)), (sequence, (2, 4))])
+def test_a_change_of_a_unit_changes_the_positions_that_come_from_it_and_no_other(
+    make: Callable[[], nn.Module], shape: tuple[int, ...]
+) -> None:
+    """Each source against the network itself: a unit's output is changed, and what the next layer hears is
+    looked at."""
+    model = make().eval().double()
+    inputs = torch.randn(shape, dtype=torch.float64)
+    network = probed(model, inputs)
+    layers = by_label(network)
+    num_checked = 0
+    for layer in network.layers:
+        for range_ in layer.source or []:
+            origin = layers.get(range_["from"])
+            if origin is None:
+                continue
+            expected = [
+                (each["from"], each["start"] + i * each["stride"])
+                for each in layer.source or []
+                for i in range(each["count"])
+                for _ in range(each["repeat"])
+            ]
+            assert len(expected) == layer.fan_in
+            for unit in range(origin.num_units):
+                changed = _positions_changed(model, inputs, origin, unit, layer)
+                for position, (label, source) in enumerate(expected):
+                    if label == origin.label:
+                        assert changed[position] == (source == unit), (layer.label, origin.label, unit, position)
+                num_checked += 1
+    assert num_checked >= 5
+
+
+def _positions_changed(model: nn.Module, inputs: Tensor, origin: Layer, unit: int, layer: Layer) -> list[bool]:
+    """Which positions of a layer's rows hear something else if a unit of another layer makes something else."""
+    assert layer.hears is not None and origin.unit_axis is not None
+    hears, axis = layer.hears, origin.unit_axis
+    heard: list[Tensor] = []
+
+    def change(by: float) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> Any:
+            values = (output[0] if isinstance(output, tuple) else output).clone()
+            values.select(axis, unit).add_(by)
+            return (values, *output[1:]) if isinstance(output, tuple) else values
+
+        return hook
+
+    listening = layer.module.register_forward_pre_hook(lambda module, args: heard.append(args[0].detach().clone()))
+    with torch.no_grad():
+        # Up and down: a relu lets one of them through.
+        for by in (0.0, 7.0, -7.0):
+            changing = origin.module.register_forward_hook(change(by))
+            model(inputs)
+            changing.remove()
+    listening.remove()
+    before, up, down = (values.movedim(hears.axis, -1).reshape(-1, values.shape[hears.axis]) for values in heard)
+    changed = (before != up) | (before != down)
+    return [bool(each) for each in changed.any(0) for _ in range(hears.repeat)]

@@ -64,7 +64,7 @@ fn damaged_weights_are_not_exported_replayed_or_ablated() {
 }
 
 #[test]
-fn training_does_not_go_on_from_a_damaged_checkpoint() {
+fn training_does_not_go_on_from_a_damaged_saved_state() {
     let scratch = Scratch::new();
     scratch.train(&TRAIN);
     let path = damage(&scratch, "resume");

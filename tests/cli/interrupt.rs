@@ -42,7 +42,7 @@ fn one_publishes_and_says_what_was_kept() {
     assert_eq!(epochs, [expected]);
 }
 
-/// No time for a checkpoint had come, in the middle of an epoch or not: it goes on with the next one.
+/// No time to save the state had come, in the middle of an epoch or not: it goes on with the next one.
 #[test]
 fn what_was_interrupted_is_resumed_after_its_last_whole_epoch() {
     let scratch = Scratch::new();

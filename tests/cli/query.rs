@@ -113,6 +113,28 @@ fn a_reader_that_has_its_lines_is_no_error() {
 }
 
 #[test]
+fn a_reader_that_is_gone_is_no_error_of_any_program() {
+    let scratch = Scratch::new();
+    scratch.train(&["--hidden", "4", "--epochs", "1", "--out", "run"]);
+    for mut command in [
+        scratch.query(&["list"]),
+        scratch.query(&["info", "run"]),
+        scratch.query(&["run", "learning_curve", "run", "--format", "json"]),
+        scratch.query(&["run", "learning_curve", "run", "--format", "parquet"]),
+        scratch.query(&["run", "learning_curve", "run", "--format", "arrow"]),
+        scratch.sink(&["verify", "run"]),
+        scratch.recorder(&["replay", "run", "--epoch", "0"]),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = command.stdout(writer).output().unwrap();
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(0), "{command:?}: {stderr}");
+        assert!(!stderr.contains("error"), "{command:?}: {stderr}");
+    }
+}
+
+#[test]
 fn every_format_has_every_row() {
     let scratch = notebook();
     for name in [

@@ -17,6 +17,7 @@
 //! | comment | meaning |
 //! |---|---|
 //! | `<!-- given: traces/digits, iris.csv -->` | these are there from here on (`given.rs`) |
+//! | `<!-- trained -->` | what is printed comes out of a training: whole numbers may differ by a little, see `agree.rs` |
 //! | `<!-- small -->` | in place of the page's run there is a smaller one, and `.svg` in place of `.png`: what is shown would take long |
 //! | `<!-- file: run.toml -->` | the file's name |
 //! | `<!-- not run: why -->` | it is not run, and why |
@@ -36,7 +37,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use agree::Difference;
+use agree::{Difference, Origin};
 use given::Runs;
 use page::{Block, Check, Language, Page};
 use stratigraph::{Finished, Scratch, announce, binaries, python, run, workspace_root};
@@ -173,7 +174,11 @@ impl Place {
             let Some(output) = command.output else {
                 continue;
             };
-            if let Err(difference) = agree::compare(&output, &finished.stdout) {
+            let origin = match block.is_trained {
+                true => Origin::Training,
+                false => Origin::Anywhere,
+            };
+            if let Err(difference) = agree::compare(&output, &finished.stdout, origin) {
                 let Difference {
                     line,
                     expected,

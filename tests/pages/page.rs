@@ -29,6 +29,8 @@ pub struct Block {
     pub check: Check,
     /// What has to be there before.
     pub given: Vec<String>,
+    /// Whether what it prints comes out of a training.
+    pub is_trained: bool,
     lines: Vec<String>,
 }
 
@@ -146,12 +148,17 @@ impl Block {
     fn new(line: usize, language: Language, notes: &[String]) -> Result<Self> {
         let mut check = None;
         let mut given = Vec::new();
+        let mut is_trained = false;
         for note in notes {
             let (key, value) = note.split_once(':').unwrap_or((note, ""));
             let value = value.trim().to_owned();
             let says = match key {
                 "given" => {
                     given.extend(value.split(',').map(|name| name.trim().to_owned()));
+                    continue;
+                }
+                "trained" => {
+                    is_trained = true;
                     continue;
                 }
                 "small" => Check::Small,
@@ -174,11 +181,16 @@ impl Block {
             Language::Text => check == Check::Run,
         };
         ensure!(fits, "{language:?} is run, or it is said why not");
+        ensure!(
+            !is_trained || language == Language::Console,
+            "{language:?} shows nothing that a training made"
+        );
         Ok(Self {
             line,
             language,
             check,
             given,
+            is_trained,
             lines: Vec::new(),
         })
     }

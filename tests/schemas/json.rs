@@ -10,7 +10,7 @@ use stratigraph::workspace_root;
 use trace::{CommitRecord, RunDir, RunInfo};
 
 use crate::json_schema::JsonSchema;
-use crate::{checkpoint, commit_files, footer, footer_key, record};
+use crate::{commit_files, footer, footer_key, record, rollup_file};
 
 fn read_json(path: &Path) -> Result<Value> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
@@ -186,11 +186,11 @@ fn checksums_are_what_the_specification_says() -> Result<()> {
             num_files += 1;
         }
     }
-    // 3 layers of weights and activations, classifications and metrics, 3 times, the checkpoint at the
+    // 3 layers of weights and activations, classifications and metrics, 3 times, the saved state at the
     // end (3 tensors of each layer), and the last metrics.
     assert_eq!(num_files, 3 * 8 + 3 * 3 + 1);
 
-    let path = checkpoint(&run)?;
+    let path = rollup_file(&run)?;
     let mut bytes = fs::read(&path)?;
     let metadata = footer(fs::File::open(&path)?)?;
     let digits = footer_key(&metadata, "stratigraph.crc32c").context("no checksum")?;

@@ -170,19 +170,19 @@ fn part_files_have_the_documented_parquet_schema_and_order() -> Result<()> {
 }
 
 #[test]
-fn checkpoints_have_the_documented_columns_and_parquet_schema() -> Result<()> {
+fn rollups_have_the_documented_columns_and_parquet_schema() -> Result<()> {
     let document = Document::read("checkpoint.md")?;
     let schema = trace::rollup_schema();
     assert_eq!(document.cells("Columns", 3)?, columns(schema.fields()));
 
     let (_dir, run) = record()?;
-    let footer = footer(File::open(checkpoint(&run)?)?)?;
+    let footer = footer(File::open(rollup_file(&run)?)?)?;
     assert_eq!(document.fenced("Parquet")?, message(&footer)?);
     Ok(())
 }
 
-/// Commits as often as it takes until there is a checkpoint.
-fn checkpoint(run: &RunDir) -> Result<PathBuf> {
+/// Commits as often as it takes until there is a roll-up.
+fn rollup_file(run: &RunDir) -> Result<PathBuf> {
     let mut publisher = Publisher::try_new(run, Rank(0), None)?;
     for step in 0..=trace::MAX_SEALED_SEGMENTS as i64 {
         let id = CaptureId {

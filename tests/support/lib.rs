@@ -7,10 +7,10 @@ mod command;
 mod python;
 mod scratch;
 
-pub use binaries::{Binaries, binaries};
+pub use binaries::{Binaries, binaries, extension};
 pub use browser::Browser;
 pub use command::{Finished, Running, TIMEOUT, peak_memory_kib, run, spawn, wait_until};
-pub use python::{PYTHON_LIMIT, duckdb_1_5, python};
+pub use python::{PYTHON_LIMIT, duckdb_1_5, python, python_with_torch};
 pub use scratch::Scratch;
 
 use std::io::Write as _;

@@ -20,7 +20,26 @@ pub const PYTHON_LIMIT: Duration = Duration::from_secs(900);
 /// # Panics
 /// If it is not possible and nothing may be skipped: where `CI` is set.
 pub fn python(root: &Path) -> Option<PathBuf> {
-    match environment(root) {
+    let interop = workspace_root().join("tests/interop");
+    let older = interop.join("requirements-duckdb-1.5.txt");
+    or_skip(environment(
+        root,
+        &interop.join("requirements.txt"),
+        Some(&older),
+    ))
+}
+
+/// As [`python`], with the packages that the Python package is tested with: PyTorch, and what reads runs.
+///
+/// # Panics
+/// As for [`python`].
+pub fn python_with_torch(root: &Path) -> Option<PathBuf> {
+    let requirements = workspace_root().join("python/tests/requirements.txt");
+    or_skip(environment(root, &requirements, None))
+}
+
+fn or_skip(environment: Result<PathBuf>) -> Option<PathBuf> {
+    match environment {
         Ok(python) => Some(python),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| !ci.is_empty()) => {
             panic!("no Python to test with: {error:#}")
@@ -45,14 +64,12 @@ pub fn duckdb_1_5(python: &Path) -> PathBuf {
     environment.join("duckdb-1.5")
 }
 
-fn environment(root: &Path) -> Result<PathBuf> {
-    let interop = workspace_root().join("tests/interop");
-    let requirements = interop.join("requirements.txt");
-    let older = interop.join("requirements-duckdb-1.5.txt");
-
+/// An environment with what `requirements` say, and in a directory of its own what `older` says.
+fn environment(root: &Path, requirements: &Path, older: Option<&Path>) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
-    fs::read(&requirements)?.hash(&mut hasher);
-    fs::read(&older)?.hash(&mut hasher);
+    for file in [Some(requirements), older].into_iter().flatten() {
+        fs::read(file)?.hash(&mut hasher);
+    }
     let name = format!("python-{:016x}", hasher.finish());
     let environment = root.join(&name);
     let python = environment.join("bin/python");
@@ -85,15 +102,17 @@ fn environment(root: &Path) -> Result<PathBuf> {
         pip.arg("--only-binary=:all:");
         pip
     };
-    succeed(pip().arg("-r").arg(&requirements))?;
-    let target = duckdb_1_5(&python);
-    succeed(
-        pip()
-            .args(["--no-deps", "--target"])
-            .arg(target)
-            .arg("-r")
-            .arg(&older),
-    )?;
+    succeed(pip().arg("-r").arg(requirements))?;
+    if let Some(older) = older {
+        let target = duckdb_1_5(&python);
+        succeed(
+            pip()
+                .args(["--no-deps", "--target"])
+                .arg(target)
+                .arg("-r")
+                .arg(older),
+        )?;
+    }
     fs::write(complete, "")?;
     Ok(python)
 }

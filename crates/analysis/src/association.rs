@@ -77,7 +77,7 @@ impl Membership {
     }
 
     /// Whether a class can be told from the others: it has samples, and so have they.
-    pub fn is_told_apart(&self, class: usize) -> bool {
+    pub fn is_distinct(&self, class: usize) -> bool {
         let count = self.counts[class] as usize;
         count > 0 && count < self.num_samples()
     }
@@ -243,7 +243,7 @@ impl<'a> Scorer<'a> {
         if self.is_ranked {
             self.sum_up();
             for class in 0..self.scores.len() {
-                if self.membership.is_told_apart(class) {
+                if self.membership.is_distinct(class) {
                     self.scores[class] = Some(self.scores_of(class));
                 }
             }

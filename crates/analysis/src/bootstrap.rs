@@ -90,11 +90,11 @@ impl Bootstrap {
     /// The share of the draws that has a neuron among the strongest of a class. None if no draw tells
     /// the class apart.
     pub fn stability(&self, neuron: u32, class: usize) -> Option<f64> {
-        let told = |draw: &&Draw| draw.membership.is_told_apart(class);
+        let is_distinct = |draw: &&Draw| draw.membership.is_distinct(class);
         let has = |draw: &&Draw| draw.strongest[class].iter().any(|kept| kept.1 == neuron);
-        let num_told = self.draws.iter().filter(told).count();
+        let num_distinct = self.draws.iter().filter(is_distinct).count();
         let num_kept = self.draws.iter().filter(has).count();
-        (num_told > 0).then(|| num_kept as f64 / num_told as f64)
+        (num_distinct > 0).then(|| num_kept as f64 / num_distinct as f64)
     }
 }
 

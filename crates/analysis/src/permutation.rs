@@ -192,7 +192,7 @@ impl NullMaxima {
 fn scales(membership: &Membership) -> Vec<f64> {
     let num_samples = membership.num_samples() as f64;
     let counts = membership.counts().iter().enumerate();
-    let scale = |(class, count): (usize, &u32)| match membership.is_told_apart(class) {
+    let scale = |(class, count): (usize, &u32)| match membership.is_distinct(class) {
         true => {
             let own = f64::from(*count);
             (own * (num_samples - own) / num_samples).sqrt().recip()
@@ -273,7 +273,7 @@ impl Pass<'_> {
         }
         let mut most = 0.0_f64;
         for (class, in_bin) in table.iter().enumerate() {
-            if self.membership.is_told_apart(class) {
+            if self.membership.is_distinct(class) {
                 let count = self.membership.counts()[class] as usize;
                 let found = information(&self.k_ln_k, &neuron.bin_counts, in_bin, count);
                 most = most.max(found);

@@ -22,6 +22,6 @@ pub use import::{
     Odd, import,
 };
 pub use layers::ImportedTopologyError;
-pub use names::{NameProblem, NumbersTold, PatternSuggestions};
+pub use names::{NameProblem, NumberSource, PatternSuggestions};
 pub use pattern::{NamePattern, ParsePatternError};
 pub use units::{TransposeError, TransposeGlobs};

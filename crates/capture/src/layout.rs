@@ -75,6 +75,11 @@ impl UnitRows {
         }
     }
 
+    /// Whether the framework's order is a row a unit already, so that [`UnitRows::to_rows`] copies nothing.
+    pub(crate) fn is_by_unit(&self) -> bool {
+        self.layout == Layout::Rows
+    }
+
     /// Turns values in the framework's order into rows `[num_units, fan_in]`.
     ///
     /// # Panics
@@ -226,5 +231,26 @@ mod tests {
     #[should_panic(expected = "Columns of a tensor of shape [2]")]
     fn a_shape_without_such_a_layout_is_a_bug() {
         UnitRows::new(Layout::Columns, vec![2]);
+    }
+
+    #[test]
+    fn rows_are_the_columns_of_the_other_layout() {
+        assert_eq!(
+            transpose(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3),
+            [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]
+        );
+        // Sizes around the blocks' edges.
+        for (fan_in, num_units) in [(1, 1), (1, 70), (70, 1), (31, 33), (32, 64), (65, 97)] {
+            let weight: Vec<f32> = (0..fan_in * num_units).map(|i| i as f32).collect();
+            let rows = transpose(&weight, fan_in, num_units);
+            for unit in 0..num_units {
+                for input in 0..fan_in {
+                    assert_eq!(
+                        rows[unit * fan_in + input],
+                        weight[input * num_units + unit]
+                    );
+                }
+            }
+        }
     }
 }

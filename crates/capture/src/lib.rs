@@ -11,7 +11,6 @@
 
 mod cancel;
 mod capture_files;
-mod checkpoint;
 pub mod cli;
 mod evaluation;
 mod histogram;
@@ -22,23 +21,20 @@ mod random;
 mod recording;
 mod resume;
 pub mod rows;
+mod saved_state;
 mod schedule;
 mod statistics;
 
 pub use cancel::CancelToken;
 pub use capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError, RecordedNumbers};
-pub use checkpoint::{
-    Cadence, CheckpointEvery, DEFAULT_CHECKPOINT_INTERVAL, LayerParameters,
-    ParseCheckpointEveryError, ReadCheckpointError, SavedState, StateTensor,
-};
 pub use evaluation::{
-    Classifications, Loss, Score, Spread, Sums, TargetRows, Targets, check, classify,
+    Classifications, Loss, Score, Spread, Sums, TargetRows, Targets, check_targets, classify,
     target_classes,
 };
 pub use interchange::{
     CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
     ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, NameProblem,
-    NumbersTold, Odd, ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs,
+    NumberSource, Odd, ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs,
     conventional_name, export, import,
 };
 pub use layout::{Layout, UnitRows, transpose};
@@ -53,4 +49,8 @@ pub use recording::{
 };
 pub use resume::{DataRules, JOIN_TIMEOUT, ResumeError, Resumption, join, resume, resume_after};
 pub use rows::Metric;
+pub use saved_state::{
+    Cadence, DEFAULT_SAVE_INTERVAL, LayerParameters, ParseSaveEveryError, ReadStateError,
+    SaveEvery, SavedState, StateTensor,
+};
 pub use schedule::{ParseScheduleError, Schedule, UnreachableEpochError};

@@ -1,7 +1,7 @@
 //! A recording: from what a framework hands over to the sink, on a thread of its own.
 //!
-//! [`Recording::hand_over`] → one snapshot at a time → the thread `capture`: [`Source::read`], rows,
-//! statistics → [`sink::Sink`]. It is driven by a recorder of a framework, which makes a [`Source`] of what
+//! [`Recording::hand_over`] → one snapshot at a time → the thread `capture`: [`Source::read`] →
+//! [`sink::Sink`], whose workers make rows and statistics of what was read. It is driven by a recorder of a framework, which makes a [`Source`] of what
 //! a capture needs of the network, and knows no tensors itself.
 //!
 //! **Ordering.** Captures become part of the run in the order in which they were handed over
@@ -11,7 +11,7 @@
 //! [`Recording::hand_over`], and never holds a second snapshot; or the capture is dropped, where
 //! [`WhenFull`] says so; and with [`Limits::max_overhead`] fewer captures are taken. The channel to the sink is
 //! bounded in bytes, and blocks the capture thread, which brings no more from the device at once
-//! than the channel has room for, or one layer.
+//! than the channel has room for with the rows that are made of it, or one layer.
 //! **Shutdown.** [`Recording::finish`] waits until everything is committed. A failure anywhere
 //! is returned by the next call, or said where [`OnError`] lets training go on; what was committed
 //! before stays. A failure of the device is always returned: it is training's.
@@ -23,12 +23,13 @@ mod diverged;
 mod finish;
 mod governor;
 mod hand_over;
-mod in_flight;
 mod interference;
 mod layers;
 mod limits;
 mod outcome;
 mod phases;
+mod place;
+mod raw_part;
 mod recorded;
 mod same_weights;
 mod selection;
@@ -44,9 +45,9 @@ use crossbeam_channel::bounded;
 use sink::{Sink, SinkOptions};
 use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
 
-use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
+use crate::saved_state::StateTensor;
 use crate::schedule::Schedule;
 
 pub use decide::Decision;
@@ -95,7 +96,7 @@ pub struct State {
 }
 
 /// What training can go on from, and is to be written.
-struct Checkpoint {
+struct StateToSave {
     id: CaptureId,
     /// None where there is nothing to go on with any more: the last one is retired alone.
     state: Option<State>,
@@ -104,7 +105,7 @@ struct Checkpoint {
 /// What the capture thread is handed.
 enum Task {
     Capture(Box<Capture>),
-    Checkpoint(Checkpoint),
+    State(StateToSave),
 }
 
 /// Where a recorder begins in its run.
@@ -112,8 +113,8 @@ enum Task {
 pub struct Origin {
     /// How often the run was resumed.
     pub generation: Generation,
-    /// The part files of the checkpoint that training goes on from: the next one retires them.
-    pub checkpoint: Vec<String>,
+    /// The part files of the saved state that training goes on from: the next one retires them.
+    pub state_files: Vec<String>,
     /// The moment from which training goes on: what is recorded comes after it.
     pub after: Option<CaptureId>,
     /// Whether the run has a capture of that moment.
@@ -173,7 +174,7 @@ pub struct Plan {
     /// What recording may take.
     pub limits: Limits,
     /// Whether the owner says what goes wrong ([`Recording::failure`]); else it is logged.
-    pub owner_tells: bool,
+    pub owner_reports: bool,
 }
 
 /// Figures that both threads know.
@@ -183,7 +184,7 @@ struct Progress {
     hand_off_ns: AtomicU64,
     /// Nanoseconds of these for which there was no room.
     stall_ns: AtomicU64,
-    /// Nanoseconds that the capture thread worked: on reading, rows and statistics.
+    /// Nanoseconds that the capture thread worked: on reading, and on what it makes of the values itself.
     work_ns: AtomicU64,
     /// Bytes of part files written so far.
     part_bytes: AtomicU64,
@@ -229,11 +230,12 @@ impl Recording {
         Self::start_after(run, layers, plan, sink_options, || {})
     }
 
-    /// Starts as [`Recording::start`] does; the capture thread calls `first` before anything else, so
-    /// that a test can hold it up.
+    /// As [`Recording::start`], for tests of recorders: the capture thread calls `first` before anything else,
+    /// so that a test can hold it up.
     ///
     /// # Errors
     /// As for [`Recording::start`].
+    #[doc(hidden)]
     pub fn start_after(
         run: &RunDir,
         layers: Arc<NetworkLayers>,
@@ -242,7 +244,6 @@ impl Recording {
         first: impl FnOnce() + Send + 'static,
     ) -> Result<Self, RecordError> {
         let rank = sink_options.rank;
-        let channel_bytes = sink_options.channel_bytes;
         let max_disk = plan.limits.max_disk;
         let sink = Sink::start(run, sink_options)?;
         let meter = sink.meter();
@@ -261,8 +262,7 @@ impl Recording {
             compares_ranks,
             rank,
             generation: plan.origin.generation,
-            checkpoint: plan.origin.checkpoint,
-            in_flight: in_flight::InFlight::new(channel_bytes),
+            state_files: plan.origin.state_files,
             disk,
             sink,
             captures,
@@ -303,7 +303,7 @@ impl Recording {
                 thread: Some(thread),
             },
             progress,
-            outcome: Outcome::new(plan.owner_tells),
+            outcome: Outcome::new(plan.owner_reports),
             rank,
             generation: plan.origin.generation,
         })
@@ -445,7 +445,10 @@ impl Recording {
             .training_since
             .elapsed()
             .saturating_sub(self.clock.spent);
-        let answer = governor.takes(trained, self.work().saturating_sub(self.clock.told_work));
+        let answer = governor.takes(
+            trained,
+            self.work().saturating_sub(self.clock.reported_work),
+        );
         self.clock.answer.set(Some((moment, answer)));
         answer
     }
@@ -454,8 +457,9 @@ impl Recording {
     /// it takes nothing from training.
     fn work(&self) -> Duration {
         let capture_thread = self.progress.work_ns.load(Ordering::Relaxed);
-        let encode = Duration::from_secs_f64(self.clock.meter.stats().encode_ms / 1e3);
-        Duration::from_nanos(capture_thread) + encode
+        let sink = self.clock.meter.stats();
+        let workers = Duration::from_secs_f64((sink.make_ms + sink.encode_ms) / 1e3);
+        Duration::from_nanos(capture_thread) + workers
     }
 
     fn is_scheduled(&self, epoch: i32) -> bool {
@@ -463,3 +467,6 @@ impl Recording {
         self.schedule.is_due(Epoch(epoch), last)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use trace::{
 };
 
 use crate::cancel::CancelToken;
-use crate::checkpoint::{ReadCheckpointError, SavedState};
 use crate::recording::Origin;
+use crate::saved_state::{ReadStateError, SavedState};
 
 /// How long a rank waits for rank 0 to create the run.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ pub enum ResumeError {
     Commits(#[from] ReadCommitsError),
     /// What training would go on from cannot be read.
     #[error(transparent)]
-    Checkpoint(#[from] ReadCheckpointError),
+    State(#[from] ReadStateError),
     /// The options are not those of the run.
     #[error(
         "{} was begun with other options: {key} is {then} there, and {now} here; give the options \
@@ -156,8 +156,8 @@ pub struct Resumption {
     pub generation: Generation,
     /// For the sink: the lock, and what is recorded anew.
     pub sink: sink::Resume,
-    /// The part files of the checkpoint, which the next one retires.
-    pub checkpoint: Vec<String>,
+    /// The part files of the saved state, which the next one retires.
+    pub state_files: Vec<String>,
     /// Captures that are recorded anew.
     pub num_retired: usize,
 }
@@ -183,7 +183,7 @@ pub fn resume(
     let state = SavedState::read_newest(&run, &catalog, rank)?;
     let is_finished = match &state {
         Some(state) => state.epoch >= last.epoch,
-        // It keeps no checkpoints, or is of a version that removed the last one.
+        // It keeps no state, or is of a version that removed the last one.
         None => has_recorded(&catalog, rank, last),
     };
     if is_finished {
@@ -221,7 +221,7 @@ impl Resumption {
     pub fn take_origin(&mut self) -> Origin {
         Origin {
             generation: self.generation,
-            checkpoint: std::mem::take(&mut self.checkpoint),
+            state_files: std::mem::take(&mut self.state_files),
             after: self.after,
             is_captured: self.is_captured,
         }
@@ -256,7 +256,7 @@ fn go_on(
     after: Option<CaptureId>,
 ) -> Resumption {
     let is_later = |step: Step| after.is_none_or(|after| step > after.step);
-    let (mut retired, mut checkpoint) = (Vec::new(), Vec::new());
+    let (mut retired, mut state_files) = (Vec::new(), Vec::new());
     for file in catalog.files() {
         let Ok(part) = file.path.parse::<PartPath>() else {
             continue;
@@ -267,7 +267,7 @@ fn go_on(
         if is_later(part.step) {
             retired.push(file.path.to_owned());
         } else if part.table == Table::Resume {
-            checkpoint.push(file.path.to_owned());
+            state_files.push(file.path.to_owned());
         }
     }
     let num_retired = captures_of(catalog, rank)
@@ -282,7 +282,7 @@ fn go_on(
         is_captured: after.is_some_and(|after| captures_of(catalog, rank).any(|id| id == after)),
         generation: Generation(u32::try_from(num_sessions).unwrap_or(u32::MAX)),
         sink: sink::Resume { lock, retired },
-        checkpoint,
+        state_files,
         num_retired,
     }
 }

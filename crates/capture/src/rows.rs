@@ -9,11 +9,11 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use trace::{CaptureId, Layer, Rank, Table};
 
-use crate::checkpoint::StateTensor;
 use crate::evaluation::Classifications;
 use crate::histogram::Histogram;
 use crate::layout::transpose;
 use crate::precision::Precision;
+use crate::saved_state::StateTensor;
 use crate::statistics::{Statistics, median};
 
 /// The word in the column `phase` for what was measured on held-out samples.
@@ -182,12 +182,14 @@ pub(crate) fn activations(
     key: RowKey,
     layer: &Layer,
     samples: SampleSet,
-    values: &[f32],
+    values: Vec<f32>,
     kept_samples: Option<usize>,
     precision: Precision,
 ) -> RecordBatch {
     let num_samples = values.len() / layer.num_units as usize;
-    let by_unit = transpose(values, num_samples, layer.num_units as usize);
+    let by_unit = transpose(&values, num_samples, layer.num_units as usize);
+    // Before more is made of them: they are many.
+    drop(values);
     let by_unit = of_recorded_units(layer, by_unit, num_samples);
     let num_units = layer.num_recorded_units() as usize;
     let row = |unit: usize| &by_unit[unit * num_samples..][..num_samples];

@@ -14,6 +14,6 @@ mod terminal;
 pub use exit::{INTERRUPTED, TERMINATED, end};
 pub use interrupt::on_ctrl_c;
 pub use logging::start_logging;
-pub use output::print;
+pub use output::{is_closed_pipe, print};
 pub use progress::Pace;
 pub use terminal::Console;

@@ -220,8 +220,8 @@ impl Axis {
 }
 
 impl Ticks {
-    /// A value as a reader is told it.
-    fn told(&self, value: f64) -> String {
+    /// A value as a reader sees it.
+    fn format(&self, value: f64) -> String {
         match self {
             Ticks::Shares => format!("{} %", number(100.0 * value)),
             Ticks::Powers => format!("{:.0}", 10.0_f64.powf(value)),

@@ -176,7 +176,7 @@ impl PlotKind {
             PlotKind::Cartography => cartography::chart(&asked).await,
             PlotKind::Ablation => ablation::chart(&asked),
         };
-        asked.told_not_finite(chart).await
+        asked.explain_not_finite(chart).await
     }
 
     /// Asks a run for what the picture shows at each of several epochs, which ascend: of those of which

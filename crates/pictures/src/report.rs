@@ -104,7 +104,7 @@ impl Report {
         let num_captured = session.captured_epochs().len();
         Ok(Self {
             title: name.to_string_lossy().into_owned(),
-            lead: trained::lead(info, &curve) + &trained::told_diverged(&diverged),
+            lead: trained::lead(info, &curve) + &trained::describe_diverged(&diverged),
             figures: trained::figures(info, num_captured, &curve, on_disk),
             sections,
         })

@@ -57,3 +57,8 @@ pub(crate) fn words(error: &dyn Error) -> String {
 pub(crate) fn recording(error: impl Error) -> PyErr {
     RecordingError::new_err(words(&error))
 }
+
+/// As a [`QueryError`].
+pub(crate) fn query(error: impl Error) -> PyErr {
+    QueryError::new_err(words(&error))
+}

@@ -5,6 +5,9 @@
 //! loop, PyTorch or a notebook looks like is the business of the Python code in `python/`. It knows
 //! nothing of Burn.
 
+mod asking;
+mod checkpoints;
+mod cli;
 mod error;
 mod log;
 mod recording;
@@ -15,8 +18,11 @@ use pyo3::prelude::*;
 /// What `stratigraph_nn` is made of.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    asking::register(module)?;
+    cli::register(module)?;
     error::register(module)?;
     log::register(module)?;
     recording::register(module)?;
+    checkpoints::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

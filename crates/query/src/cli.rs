@@ -32,7 +32,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use console::{Console, start_logging};
 
-use usage::UsageError;
+pub use usage::UsageError;
 
 /// Ask a run of a neural network's training questions in SQL.
 #[derive(Parser)]
@@ -42,12 +42,12 @@ struct Cli {
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     #[command(subcommand)]
-    command: Command,
+    verb: Verb,
 }
 
 /// The verbs, each a module with its arguments and one function over them.
 #[derive(Subcommand)]
-enum Command {
+pub enum Verb {
     /// Run a SQL query
     Sql(ask::SqlArgs),
     /// Say what a run is: its layers, data and settings, and how far it has come
@@ -93,8 +93,7 @@ where
     };
     let console = Console::default();
     start_logging(cli.verbose, &console);
-    let done = run(cli.command);
-    memory::remove_spilled();
+    let done = run(cli.verb);
     if let Err(error) = &done
         && let Some(UsageError(message)) = error.downcast_ref()
     {
@@ -110,20 +109,26 @@ fn refused(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX))
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Sql(asked) => ask::run(asked),
-        Command::Info(asked) => info::run(asked),
-        Command::Run(asked) => named::run(asked),
-        Command::Compare(asked) => compare::run(asked),
-        Command::Embed(asked) => embed::run(asked),
-        Command::Phases(asked) => phases::run(asked),
-        Command::Meta(asked) => meta::run(asked),
-        Command::List(asked) => list::run(asked),
-        Command::Describe(asked) => describe::run(asked),
-        Command::Structures(asked) => structures::run(asked),
-        Command::Plot(asked) => plot::run(asked),
-        Command::Report(asked) => report::run(asked),
-        Command::Shell(asked) => shell::run(asked),
-    }
+/// Does what a verb asks for, and says how it ended.
+///
+/// # Errors
+/// Whatever kept it from that; a [`UsageError`] if its arguments make no sense together.
+pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let done = match verb {
+        Verb::Sql(asked) => ask::run(asked),
+        Verb::Info(asked) => info::run(asked),
+        Verb::Run(asked) => named::run(asked),
+        Verb::Compare(asked) => compare::run(asked),
+        Verb::Embed(asked) => embed::run(asked),
+        Verb::Phases(asked) => phases::run(asked),
+        Verb::Meta(asked) => meta::run(asked),
+        Verb::List(asked) => list::run(asked),
+        Verb::Describe(asked) => describe::run(asked),
+        Verb::Structures(asked) => structures::run(asked),
+        Verb::Plot(asked) => plot::run(asked),
+        Verb::Report(asked) => report::run(asked),
+        Verb::Shell(asked) => shell::run(asked),
+    };
+    memory::remove_spilled();
+    done
 }

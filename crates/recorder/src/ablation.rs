@@ -28,7 +28,7 @@ use capture::target_classes;
 use capture::{CaptureChoice, CaptureFiles};
 use capture::{HostRng, Purpose};
 
-pub use figures::{Figure, Metric, Predicted, SampleGroup};
+pub use figures::{AblationMetric, Figure, Predicted, SampleGroup};
 pub use neurons::{ChosenNeurons, LayerNeurons, NeuronsError};
 pub use silence::Silencing;
 use silence::{Outcome, UnitSet, run_silenced};

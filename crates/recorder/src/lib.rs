@@ -27,21 +27,21 @@ mod testing;
 mod training;
 
 pub use ablation::{
-    AblateError, AblationOptions, AblationProgress, AblationReport, ChosenNeurons, DEFAULT_DRAWS,
-    Figure, LayerNeurons, Metric, NeuronsError, Predicted, SampleGroup, Silencing, ablate,
+    AblateError, AblationMetric, AblationOptions, AblationProgress, AblationReport, ChosenNeurons,
+    DEFAULT_DRAWS, Figure, LayerNeurons, NeuronsError, Predicted, SampleGroup, Silencing, ablate,
 };
 pub use capture::{
     ActivationDetail, CHANNEL_CAPTURES, CancelToken, CaptureChoice, CheckpointError,
-    CheckpointEvery, Classifications, CopyError, DEFAULT_ACTIVATION_SAMPLES,
-    DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_OVERHEAD, ExportError, ExportReport, ImportError,
-    ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError,
-    JOIN_TIMEOUT, LayerParameters, LayerSelection, Limits, Loss, MIN_CHANNEL_BYTES, MaxOverhead,
-    NamePattern, NameProblem, NumbersTold, Odd, OnError, ParseCheckpointEveryError,
-    ParseMaxOverheadError, ParsePatternError, ParsePhasesError, ParseScheduleError,
-    PatternSuggestions, Phases, Precision, ReadCaptureError, ReadCheckpointError, RecordError,
-    RecordSummary, Recorded, RecordedNumbers, ResumeError, Schedule, Score, SelectLayersError,
-    TargetRows, Targets, TooManyActivationsError, TransposeError, TransposeGlobs,
-    UnreachableEpochError, WeightDetail, WhenFull, classify, export, import,
+    Classifications, CopyError, DEFAULT_ACTIVATION_SAMPLES, DEFAULT_MAX_OVERHEAD,
+    DEFAULT_SAVE_INTERVAL, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
+    ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, JOIN_TIMEOUT,
+    LayerParameters, LayerSelection, Limits, Loss, MIN_CHANNEL_BYTES, MaxOverhead, NamePattern,
+    NameProblem, NumberSource, Odd, OnError, ParseMaxOverheadError, ParsePatternError,
+    ParsePhasesError, ParseSaveEveryError, ParseScheduleError, PatternSuggestions, Phases,
+    Precision, ReadCaptureError, ReadStateError, RecordError, RecordSummary, Recorded,
+    RecordedNumbers, ResumeError, SaveEvery, Schedule, Score, SelectLayersError, TargetRows,
+    Targets, TooManyActivationsError, TransposeError, TransposeGlobs, UnreachableEpochError,
+    WeightDetail, WhenFull, classify, export, import,
 };
 pub use dataset::{
     ALL_TEXTS, DEFAULT_HELD_OUT_SHARE, DataPlace, Dataset, DatasetError, DatasetKind,
@@ -57,7 +57,7 @@ pub use evaluation::{DEFAULT_EVALUATION_BATCH_SIZE, HeldOut};
 pub use learner::LearnerMetrics;
 pub use model::{
     Activation, Convolutions, ImageShape, LayerOutput, ModelError, Network, NetworkConfig,
-    NetworkParameters, ParseImageShapeError, to_rows,
+    NetworkParameters, ParseImageShapeError,
 };
 pub use optimizer::{RecordedOptimizer, SharedRecorder};
 pub use rebuild::RebuildError;

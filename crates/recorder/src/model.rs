@@ -13,10 +13,11 @@ use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, TensorData};
 
+use capture::transpose;
 pub use capture::{LayerParameters, Loss};
 pub use config::{Activation, Convolutions, ModelError, NetworkConfig};
 pub use image::{ImageShape, ParseImageShapeError};
-pub use parameters::{NetworkParameters, to_rows};
+pub use parameters::NetworkParameters;
 
 use crate::read_back::to_vec;
 
@@ -169,7 +170,7 @@ impl<B: Backend> Network<B> {
         let layers = self.layers.iter().map(|layer| {
             let [fan_in, num_units] = layer.weight.dims();
             Ok(LayerParameters {
-                weights: to_rows(&to_vec(layer.weight.val())?, fan_in, num_units),
+                weights: transpose(&to_vec(layer.weight.val())?, fan_in, num_units),
                 bias: read_bias(&layer.bias)?,
             })
         });

@@ -92,24 +92,19 @@ impl<B: Backend> TraceRecorder<B> {
         plan: Plan,
         sink_options: SinkOptions,
     ) -> Result<Self, RecordError> {
-        Self::start_after(run, layers, plan, sink_options, || {})
+        let network = Arc::clone(layers.network());
+        Ok(Self::of(
+            Recording::start(run, network, plan, sink_options)?,
+            layers,
+        ))
     }
 
-    /// Starts as [`TraceRecorder::start`] does; the capture thread calls `first` before anything
-    /// else, so that a test can hold it up.
-    fn start_after(
-        run: &RunDir,
-        layers: ModuleLayers,
-        plan: Plan,
-        sink_options: SinkOptions,
-        first: impl FnOnce() + Send + 'static,
-    ) -> Result<Self, RecordError> {
-        let network = Arc::clone(layers.network());
-        Ok(Self {
-            recording: Recording::start_after(run, network, plan, sink_options, first)?,
+    fn of(recording: Recording, layers: ModuleLayers) -> Self {
+        Self {
+            recording,
             pending: Pending::new(layers.topology().layers().len()),
             layers,
-        })
+        }
     }
 
     /// The run's directory.

@@ -1,7 +1,6 @@
 //! One training run from its options to its summary: what `recorder train` does.
 
 mod begin;
-mod checkpoints;
 mod epochs;
 mod error;
 mod evaluation;
@@ -11,6 +10,7 @@ mod observer;
 mod options;
 mod recording;
 mod run_info;
+mod saved_states;
 mod summary;
 
 use std::sync::Arc;
@@ -72,9 +72,9 @@ struct Session<'a, B: AutodiffBackend> {
     trainer: Trainer<B>,
     held_out: HeldOut<B::InnerBackend>,
     /// Whether the observer knows that recording failed.
-    has_told_failure: bool,
+    has_reported_failure: bool,
     /// Whether the observer knows that the run takes what it may.
-    has_told_disk_full: bool,
+    has_reported_disk_full: bool,
 }
 
 impl<'a, B: AutodiffBackend> Session<'a, B> {
@@ -102,8 +102,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             dataset,
             trainer,
             held_out,
-            has_told_failure: false,
-            has_told_disk_full: false,
+            has_reported_failure: false,
+            has_reported_disk_full: false,
         })
     }
 
@@ -119,7 +119,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let (last_epoch, recorded) = finish_recording(trained, recording)?;
         if let Some((run, summary)) = &recorded {
             let failure = summary.failure.as_deref();
-            self.tell_failure(run, failure, summary.is_disk_full, observer);
+            self.report_failure(run, failure, summary.is_disk_full, observer);
         }
         let is_whole = |summary: &RecordSummary| summary.failure.is_none() && !summary.is_disk_full;
         let goes_on = recorded

@@ -90,6 +90,16 @@ impl ByteBudget {
         self.changed.notify_all();
     }
 
+    /// Bytes that can be had at once now; none while somebody waits for some. They may be gone by the time
+    /// that they are asked for.
+    pub fn free_bytes(&self) -> u64 {
+        if self.num_waiting.load(Ordering::SeqCst) > 0 {
+            return 0;
+        }
+        self.capacity
+            .saturating_sub(self.used.load(Ordering::SeqCst))
+    }
+
     /// The most that was ever taken at once.
     pub fn high_water(&self) -> u64 {
         self.high_water.load(Ordering::Relaxed)
@@ -144,6 +154,17 @@ impl ByteBudget {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Gives back what is more than `bytes`.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        if bytes < self.bytes {
+            let more = self.bytes - bytes;
+            self.bytes = bytes;
+            self.budget.give_back(more);
+        }
     }
 }
 

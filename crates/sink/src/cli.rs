@@ -3,6 +3,7 @@
 mod stats;
 mod verify;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,8 +23,9 @@ struct Args {
     verbose: u8,
 }
 
+/// What can be done with a run.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
     /// Check that every committed file is there, whole and readable, and list what is not committed
     Verify {
         /// The run's directory
@@ -36,16 +38,28 @@ enum Verb {
     },
 }
 
-/// Runs the command line: 0 for done, 1 for failed or problems found, 2 for wrong usage.
-pub fn main() -> ExitCode {
-    let args = Args::parse();
+/// Does what a command line asks for, of which the first word is the program's name: 0 for done, 1 for
+/// failed or problems found. A process whose command line is not understood ends with 2.
+pub fn main<I, A>(arguments: I) -> ExitCode
+where
+    I: IntoIterator<Item = A>,
+    A: Into<OsString> + Clone,
+{
+    let args = Args::parse_from(arguments);
     let console = Console::default();
     start_logging(args.verbose, &console);
-    let result = match &args.verb {
-        Verb::Verify { run } => open(run).and_then(|run| verify::run(&run, &console)),
+    console::end(&console, run(&args.verb, &console))
+}
+
+/// Does what a verb asks for, and says how it ended: 0, or 1 if problems were found.
+///
+/// # Errors
+/// If the run cannot be read, or what is found cannot be printed.
+pub fn run(verb: &Verb, console: &Console) -> Result<ExitCode> {
+    match verb {
+        Verb::Verify { run } => open(run).and_then(|run| verify::run(&run, console)),
         Verb::Stats { run } => open(run).and_then(|run| stats::run(&run)),
-    };
-    console::end(&console, result)
+    }
 }
 
 fn open(path: &Path) -> Result<RunDir> {

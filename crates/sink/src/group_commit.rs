@@ -21,7 +21,8 @@ use crate::shared::Shared;
 /// What is known of a capture that was not published yet.
 #[derive(Default)]
 struct Pending {
-    parts: Vec<StagedPart>,
+    /// In the order in which they were sent, whichever was encoded first.
+    parts: BTreeMap<usize, StagedPart>,
     retired: Vec<String>,
     end: Option<(usize, End)>,
 }
@@ -112,8 +113,13 @@ impl GroupCommit {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Staged { capture, part } => {
-                self.pending.entry(capture).or_default().parts.push(part);
+            Event::Staged {
+                capture,
+                number,
+                part,
+            } => {
+                let pending = self.pending.entry(capture).or_default();
+                pending.parts.insert(number, part);
             }
             Event::Ended {
                 capture,
@@ -178,7 +184,7 @@ impl GroupCommit {
         for pending in std::mem::replace(&mut self.pending, rest).into_values() {
             if let Some((_, End::Whole(id))) = pending.end {
                 group.captures.extend(id);
-                group.parts.extend(pending.parts);
+                group.parts.extend(pending.parts.into_values());
                 group.retired.extend(pending.retired);
             }
         }

@@ -8,9 +8,11 @@
 //!
 //! [`Sink`] is the way in for a recorder: it begins a capture, sends one [`Part`] a part file, or a
 //! [`MakePart`] of which a worker makes one, and ends the capture. [`verify`] checks what is committed,
-//! and [`run_stats`] counts it.
+//! and [`run_stats`] counts it. [`cli`] has the verbs of the program `sink`, for whoever has them beside
+//! others.
 
 mod budget;
+pub mod cli;
 mod error;
 mod files;
 mod group_commit;

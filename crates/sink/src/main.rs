@@ -1,9 +1,7 @@
-//! `sink`: looks after recorded runs.
-
-mod cli;
+//! `sink`: looks after recorded runs. What it does is in the library.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    sink::cli::main(std::env::args_os())
 }

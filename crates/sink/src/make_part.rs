@@ -12,8 +12,9 @@ pub trait MakePart: Send {
     /// Where the file goes.
     fn path(&self) -> &PartPath;
 
-    /// Memory in bytes that it holds at most from now until its rows are encoded, the rows included:
-    /// its share of the channel's budget ([`SinkOptions::channel_bytes`](crate::SinkOptions)).
+    /// Memory in bytes that it holds at most from now until its rows are made, the rows included: its
+    /// share of the channel's budget ([`SinkOptions::channel_bytes`](crate::SinkOptions)). From then on
+    /// that is what the rows hold, if it is less.
     fn most_bytes(&self) -> u64;
 
     /// The part, for the place that [`MakePart::path`] says.

@@ -13,6 +13,8 @@ pub(crate) type CaptureNumber = u64;
 /// A part on its way to a worker.
 pub(crate) struct Job {
     pub(crate) capture: CaptureNumber,
+    /// How many parts of the capture were sent before it.
+    pub(crate) number: usize,
     pub(crate) part: Box<dyn MakePart>,
     /// The part's share of the channel's budget, given back with the job.
     pub(crate) permit: Permit,
@@ -23,6 +25,7 @@ pub(crate) enum Event {
     /// A part was encoded.
     Staged {
         capture: CaptureNumber,
+        number: usize,
         part: StagedPart,
     },
     /// A capture has ended: so many parts were sent, and these files are retired with it.

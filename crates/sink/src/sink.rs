@@ -19,8 +19,8 @@ use crate::worker;
 /// Default of [`SinkOptions::channel_bytes`].
 pub const DEFAULT_CHANNEL_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The most workers that are started unless told otherwise: encoding should not take the cores
-/// that train.
+/// The most workers that are started unless told otherwise: making and encoding rows should not take the
+/// cores that train.
 pub const MAX_DEFAULT_WORKERS: usize = 4;
 
 /// Default of [`SinkOptions::min_publish_interval`]. A publish flushes the file system three times:
@@ -41,7 +41,8 @@ const PUBLISHER_EVENTS: usize = 1024;
 /// How a sink works.
 #[derive(Debug, Clone)]
 pub struct SinkOptions {
-    /// Bytes of rows that wait or are being encoded; a part that is larger goes alone.
+    /// Bytes that parts hold which wait or are being made or encoded, at most
+    /// ([`MakePart::most_bytes`]); a part that holds more goes alone.
     pub channel_bytes: u64,
     /// Threads that encode, at least one.
     pub num_workers: usize,
@@ -82,22 +83,24 @@ pub struct Resume {
     pub retired: Vec<String>,
 }
 
-/// One worker for two cores, at most [`MAX_DEFAULT_WORKERS`].
+/// One worker for two cores; at least two, so that rows are made while another part is encoded, and at
+/// most [`MAX_DEFAULT_WORKERS`].
 pub fn default_num_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores / 2).clamp(1, MAX_DEFAULT_WORKERS)
+    (cores / 2).clamp(2, MAX_DEFAULT_WORKERS)
 }
 
 /// Writes captures into a run.
 ///
 /// # Ordering
 /// Captures are committed in the order in which they began, whatever the order in which their
-/// parts are encoded. One is committed only with all its parts (`ARCHITECTURE.md`, invariant 6).
+/// parts are encoded, and its commit names these in the order in which they were sent. One is committed
+/// only with all its parts (`ARCHITECTURE.md`, invariant 6).
 ///
 /// # Back-pressure
 /// [`OpenCapture::send`] waits while the channel holds [`SinkOptions::channel_bytes`]. A part
-/// counts, with what it holds at most ([`MakePart::most_bytes`]), until it is encoded. A publish that takes long slows the workers and, through them, the
-/// senders.
+/// counts with what it holds at most ([`MakePart::most_bytes`]) until its rows are made, and with these
+/// until they are encoded. A publish that takes long slows the workers and, through them, the senders.
 ///
 /// # Failures
 /// The first failure of any thread is what every later call returns (`ARCHITECTURE.md`, invariant
@@ -248,13 +251,19 @@ impl Sink {
             .expect("the publisher receives until the shutdown");
     }
 
-    fn submit(&self, capture: CaptureNumber, part: Box<dyn MakePart>) -> Result<(), SinkError> {
+    fn submit(
+        &self,
+        capture: CaptureNumber,
+        number: usize,
+        part: Box<dyn MakePart>,
+    ) -> Result<(), SinkError> {
         self.shared.check()?;
         let Ok((permit, mut stalled)) = self.shared.budget().take(part.most_bytes()) else {
             return self.shared.check();
         };
         let job = Job {
             capture,
+            number,
             part,
             permit,
         };
@@ -324,9 +333,15 @@ impl OpenCapture<'_> {
     /// # Errors
     /// If anything could not be recorded, be it of this part or of an earlier one.
     pub fn send(&mut self, part: impl MakePart + 'static) -> Result<(), SinkError> {
-        self.sink.submit(self.number, Box::new(part))?;
+        self.sink
+            .submit(self.number, self.num_parts, Box::new(part))?;
         self.num_parts += 1;
         Ok(())
+    }
+
+    /// Bytes that the channel has room for now, without a wait; none while somebody waits for room.
+    pub fn free_bytes(&self) -> u64 {
+        self.sink.shared.budget().free_bytes()
     }
 
     /// Retires a part file that was sent before: from the commit on that holds this capture, it is

@@ -16,7 +16,9 @@ pub struct SinkStats {
     pub part_bytes: u64,
     /// Rows and bytes by table, in the order of [`Table::ALL`].
     pub by_table: [(u64, u64); Table::ALL.len()],
-    /// Time that workers spent on making rows, encoding and writing, the sum over all workers.
+    /// Time that workers spent on making rows of what was sent, the sum over all workers.
+    pub make_ms: f64,
+    /// Time that they spent on encoding and writing them, likewise.
     pub encode_ms: f64,
     /// Captures whose commit record is durable.
     pub num_captures: u64,
@@ -31,7 +33,8 @@ pub struct SinkStats {
 }
 
 impl SinkStats {
-    /// The figures by name; as metrics their names begin with `sink.`.
+    /// The figures by name; as metrics their names begin with `sink.`. What rows took
+    /// ([`SinkStats::make_ms`]) is for their maker to tell.
     pub fn rows(&self) -> impl Iterator<Item = (&'static str, f64)> + use<> {
         [
             ("num_parts", self.num_parts as f64),
@@ -55,6 +58,7 @@ pub(crate) struct Counters {
     num_rows: AtomicU64,
     part_bytes: AtomicU64,
     by_table: [(AtomicU64, AtomicU64); Table::ALL.len()],
+    make_ns: AtomicU64,
     encode_ns: AtomicU64,
     num_captures: AtomicU64,
     num_publishes: AtomicU64,
@@ -63,6 +67,10 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    pub(crate) fn add_make(&self, time: Duration) {
+        add(&self.make_ns, nanoseconds(time));
+    }
+
     pub(crate) fn add_part(&self, table: Table, rows: u64, bytes: u64, time: Duration) {
         add(&self.num_parts, 1);
         add(&self.num_rows, rows);
@@ -94,6 +102,7 @@ impl Counters {
                 let (rows, bytes) = &self.by_table[table];
                 (get(rows), get(bytes))
             }),
+            make_ms: ms(&self.make_ns),
             encode_ms: ms(&self.encode_ns),
             num_captures: get(&self.num_captures),
             num_publishes: get(&self.num_publishes),

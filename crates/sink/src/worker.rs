@@ -23,28 +23,36 @@ pub(crate) fn run(
 ) {
     for Job {
         capture,
+        number,
         part,
-        permit,
+        mut permit,
     } in jobs
     {
         if shared.failure().is_some() {
             continue;
         }
-        let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| {
+            let start = Instant::now();
             let part = make(part, &shared.run)?;
-            Ok((part.path.table, write(part)?))
+            shared.counters.add_make(start.elapsed());
+            // What the rows were made of is gone.
+            permit.shrink_to(part.memory_bytes());
+            let start = Instant::now();
+            let table = part.path.table;
+            Ok((table, write(part)?, start.elapsed()))
         }))
         .unwrap_or_else(|payload| Err(SinkError::panicked(&*payload)));
         // The rows are gone; the room goes before the publisher is waited for.
         drop(permit);
         let event = match result {
-            Ok((table, part)) => {
+            Ok((table, part, time)) => {
                 let (rows, bytes) = (part.entry().rows, part.entry().bytes);
-                shared
-                    .counters
-                    .add_part(table, rows, bytes, start.elapsed());
-                Event::Staged { capture, part }
+                shared.counters.add_part(table, rows, bytes, time);
+                Event::Staged {
+                    capture,
+                    number,
+                    part,
+                }
             }
             Err(error) => {
                 shared.fail(error);

@@ -3,6 +3,7 @@
 
 pub(crate) mod registry;
 pub(crate) mod suggest;
+pub(crate) mod told;
 
 use std::sync::Arc;
 

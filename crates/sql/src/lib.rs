@@ -76,6 +76,7 @@ mod session;
 mod tables;
 
 pub use catalog::registry::{Definition, DefinitionKind, Found};
+pub use catalog::told::{Listed, described, listed, put_parameters};
 pub use exec::budget::reserve;
 pub use functions::{
     FunctionDoc, FunctionKind, all_udafs, all_udfs, function_docs, register_functions,
@@ -84,10 +85,10 @@ pub use named::{
     Arguments, Column, MAX_AUTO_WIDTH, NamedQuery, Parameter, ParameterType, ValidValues, type_name,
 };
 pub use run::batch::{BATCH_BYTES, MAX_BATCH_ROWS, MIN_BATCH_ROWS};
-pub use run::captured::{told_captured, told_missing};
+pub use run::captured::{describe_captured, describe_missing};
 pub use run::error::{OpenError, QueryError};
 pub use run::scope::{Captures, Scope};
 pub use scan::SHARED_BYTES;
-pub use session::{MAX_DEPTH, NotFinite, QuerySession, Run, SessionOptions};
+pub use session::{MAX_DEPTH, NotFinite, QuerySession, Run, SessionOptions, default_memory};
 pub use tables::linear_probe::{LINEAR_PROBE, MAX_NEURONS};
 pub use trace::{BadFileError, WHOLE_FILE_BYTES};

@@ -1,5 +1,6 @@
 //! A run opened for queries, and the SQL session over it.
 
+mod memory;
 mod not_finite;
 mod planning;
 
@@ -34,6 +35,7 @@ use crate::run::snapshot::{SharedSnapshot, Snapshot};
 use crate::tables::functions::is_run_function;
 use crate::tables::{FACTS, recorded_table};
 
+pub use memory::default_memory;
 pub use not_finite::NotFinite;
 pub use planning::MAX_DEPTH;
 

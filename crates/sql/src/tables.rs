@@ -11,6 +11,7 @@ mod held_out;
 mod limits;
 pub(crate) mod linear_probe;
 mod meta_model;
+mod operator_table;
 mod per_capture;
 mod strongest_paths;
 mod structure_scores;

@@ -12,7 +12,11 @@ use analysis::{
     Dendrogram, Distances, Rows, Start, Tsne, divergence, largest_perplexity, principal_components,
     silhouette, trustworthiness,
 };
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream;
 use sql::{NotFinite, QueryError, QuerySession};
 
 use crate::layer_values::layer_values;
@@ -25,6 +29,15 @@ pub use points::MAX_POINTS;
 
 /// How many neighbours trustworthiness looks at, where there are enough.
 const TRUSTED_NEIGHBOURS: usize = 5;
+
+/// What rows of embeddings are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmbeddingRows {
+    /// A row a neuron, with its place.
+    Neurons,
+    /// A row a merge of clusters.
+    Merges,
+}
 
 /// Places the neurons of one epoch after another.
 #[derive(Debug)]
@@ -116,6 +129,37 @@ impl Embedder {
             ))),
             false => Ok(None),
         }
+    }
+
+    /// The rows of all epochs, which are placed as they are asked for; `told` is given each.
+    pub fn into_rows(
+        self,
+        shown: EmbeddingRows,
+        told: impl FnMut(&Embedding) + Send + 'static,
+    ) -> SendableRecordBatchStream {
+        let dimensions = self.options.dimensions;
+        let schema = match shown {
+            EmbeddingRows::Neurons => Embedding::schema(dimensions),
+            EmbeddingRows::Merges => Embedding::merge_schema(),
+        };
+        let rows = stream::try_unfold((self, told), move |(mut embedder, mut told)| async move {
+            let next = async {
+                let Some(embedding) = embedder.next().await? else {
+                    return Ok(None);
+                };
+                told(&embedding);
+                Ok(Some(match shown {
+                    EmbeddingRows::Neurons => embedding.rows(dimensions)?,
+                    EmbeddingRows::Merges => embedding.merge_rows()?,
+                }))
+            };
+            let next: Result<_, QueryError> = next.await;
+            match next {
+                Ok(rows) => Ok(rows.map(|rows| (rows, (embedder, told)))),
+                Err(error) => Err(DataFusionError::External(Box::new(error))),
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 
     fn place(

@@ -7,7 +7,7 @@ use arrow::array::{Array, RecordBatch};
 use datafusion::common::cast::{as_float32_array, as_int32_array, as_list_array, as_string_array};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
-use sql::{QueryError, QuerySession, reserve, told_missing};
+use sql::{QueryError, QuerySession, describe_missing, reserve};
 use trace::Table;
 
 /// What is looked at of the neurons.
@@ -89,7 +89,7 @@ impl Epochs {
             Self::Last => vec![*last],
             Self::Number(epoch) if captured.contains(&epoch) => vec![epoch],
             Self::Number(epoch) => {
-                let told = told_missing(epoch, captured);
+                let told = describe_missing(epoch, captured);
                 return Err(QueryError::Mistake(format!(
                     "epoch {epoch} was not captured: {told}"
                 )));

@@ -20,7 +20,7 @@ pub use error::StructureError;
 pub use find::{FindOptions, find_structures};
 pub use keep::{keep_structures, label_structure};
 pub use power::{StructurePower, structure_power};
-pub use stored::{require_structure, structure_names};
+pub use stored::{list_structures, require_structure, structure_names, structure_rows};
 
 /// A named set of neurons.
 #[derive(Debug, Clone, PartialEq)]

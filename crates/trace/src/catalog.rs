@@ -156,7 +156,7 @@ impl Catalog {
     pub fn load_with_partial(run: &RunDir) -> Result<Self, ReadCommitsError> {
         let mut catalog = Self::load_dir(&run.commits_dir())?;
         if run.info().world_size > 1 {
-            catalog.tell_partial(run.info().world_size);
+            catalog.set_partial_aside(run.info().world_size);
         }
         Ok(catalog)
     }
@@ -178,7 +178,7 @@ impl Catalog {
 
     /// Puts the ranks' captures together, each under the commit that made it whole, and notes
     /// those that are not.
-    fn tell_partial(&mut self, world_size: u32) {
+    fn set_partial_aside(&mut self, world_size: u32) {
         let mut ranks: HashMap<CaptureId, BTreeSet<Rank>> = HashMap::new();
         let mut order = Vec::new();
         let mut whole = Vec::new();

@@ -7,5 +7,5 @@
 mod read;
 mod write;
 
-pub use read::read_row_group;
-pub use write::{value_bytes, write_column};
+pub(crate) use read::read_row_group;
+pub(crate) use write::{value_bytes, write_column};

@@ -43,12 +43,10 @@ mod walk;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
 pub use checksum::Crc32c;
-pub use columns::{read_row_group, value_bytes, write_column};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
 };
-pub use durable::{Durability, SLOW_BARRIER};
 pub use encode::{
     EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
     encode_part,
@@ -73,6 +71,6 @@ pub use staging::{PartWriter, StagedPart, Staging};
 pub use table::{
     EPOCH_COLUMN, LAYER_COLUMN, PARAMETERS_CRC32C, ParseTableError, Table, float_item, float_list,
 };
-pub use time::{now, parse_ms};
+pub use time::now;
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
 pub use walk::{Links, ListFilesError, visit_files};

@@ -59,7 +59,7 @@ impl Table {
     ];
 
     /// The tables that queries show: all but [`Table::Resume`], whose files are the recorder's own
-    /// and go with the next checkpoint.
+    /// and go with the next saved state.
     pub fn shown() -> impl Iterator<Item = Table> {
         Table::ALL
             .into_iter()

@@ -107,7 +107,7 @@ impl NeuronName {
 }
 
 /// The neurons of some layers, as people read it: `0 to 15 (L_input), 16 to 23 (L_hidden_1)`.
-pub fn told_neurons(layers: &[Layer]) -> String {
+pub fn describe_neurons(layers: &[Layer]) -> String {
     let told = layers.iter().map(|layer| {
         let neurons = layer.neurons();
         format!("{} to {} ({})", neurons.start, neurons.end - 1, layer.layer)

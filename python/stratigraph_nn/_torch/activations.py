@@ -24,7 +24,7 @@ class Activations:
     def __init__(self, network: Network, layers: list[int], num_samples: int | None) -> None:
         """``num_samples`` is how many there will be, if that is known."""
         self._network = network
-        self._nonlinearities = Nonlinearities(self._applied)
+        self._nonlinearities = Nonlinearities()
         self._rows = {layer: _Rows(network.layers[layer].num_activated, num_samples) for layer in layers}
         paths = {id(module): path for path, module in network.model.named_modules()}
         self._placed = {layer: _Placed(network, network.layers[layer], paths) for layer in layers}
@@ -48,7 +48,7 @@ class Activations:
                 stack.callback(module.register_forward_hook(self._made_by(layer)).remove)
             begin = model.register_forward_pre_hook(self._begin, with_kwargs=True)
             stack.callback(begin.remove)
-            stack.enter_context(self._nonlinearities.watching(model))
+            stack.enter_context(self._nonlinearities.watching(model, self._applied))
             yield
 
     def end_batch(self, logits: Tensor) -> None:
@@ -56,6 +56,10 @@ class Activations:
 
         The layer whose output they are is the output layer: its activation is its own output.
         """
+        with torch._C.DisableTorchFunction():
+            self._end_with(logits)
+
+    def _end_with(self, logits: Tensor) -> None:
         layer, made_at = self._outputs.get(logits, (None, 0))
         if layer is not None and made_at == version(logits):
             self._is_followed[layer] = False
@@ -70,15 +74,14 @@ class Activations:
             self._end(None)
         taken = {}
         for layer, rows in self._rows.items():
-            values = rows.taken()
             if layer in self.left_out:
                 continue
-            if values.shape[0] == num_samples:
-                taken[layer] = values
-            elif values.shape[0] == 0:
+            if rows.num_rows == num_samples:
+                taken[layer] = rows.taken()
+            elif rows.num_rows == 0:
                 self.left_out[layer] = "its module was not called"
             else:
-                self.left_out[layer] = f"it has values of {values.shape[0]} samples of {num_samples}"
+                self.left_out[layer] = f"it has values of {rows.num_rows} samples of {num_samples}"
         return taken
 
     def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -106,17 +109,21 @@ class Activations:
     def _made_by(self, layer: int) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             tensor = first_tensor(output)
-            if tensor is None:
-                return
-            made_at = version(tensor)
-            self._outputs[tensor] = (layer, made_at)
-            self._nonlinearities.expect(tensor, layer)
-            if self._is_followed[layer]:
-                self._awaited[layer] = (tensor, made_at)
-            else:
-                self._keep(layer, tensor)
+            if tensor is not None:
+                # What is done here is nothing of the network's, and need not be watched.
+                with torch._C.DisableTorchFunction():
+                    self._made(layer, tensor)
 
         return hook
+
+    def _made(self, layer: int, output: Tensor) -> None:
+        made_at = version(output)
+        self._outputs[output] = (layer, made_at)
+        self._nonlinearities.expect(output, layer)
+        if self._is_followed[layer]:
+            self._awaited[layer] = (output, made_at)
+        else:
+            self._keep(layer, output)
 
     def _applied(self, layer: int, _: str, result: Tensor) -> None:
         self._is_followed[layer] = True
@@ -127,8 +134,10 @@ class Activations:
         """Takes a copy at once: what comes next may change the values in place."""
         placed = self._placed[layer].by_sample(values, self._num_in_batch)
         if isinstance(placed, str):
-            self.left_out.setdefault(layer, placed)
+            self.left_out[layer] = placed
+            self._rows[layer].drop()
         else:
+            self.left_out.pop(layer, None)
             self._rows[layer].put(placed, self._num_done)
 
 
@@ -137,7 +146,8 @@ class _Placed:
 
     def __init__(self, network: Network, layer: Layer, paths: dict[int, str]) -> None:
         self._layer = layer
-        self._first_is_time = _first_is_time(network.model, paths.get(id(layer.module), ""))
+        self._model = network.model
+        self._path = paths.get(id(layer.module), "")
 
     def by_sample(self, values: Tensor, num_samples: int | None) -> Tensor | str:
         """``[samples, units]``, or why there is none. It may be the values themselves."""
@@ -151,16 +161,13 @@ class _Placed:
         unit = axis % values.dim()
         # Of inputs that are no samples, the first axis is what there is.
         num_samples = shape[0] if num_samples is None else num_samples
-        samples = [at for at, size in enumerate(shape) if at != unit and size == num_samples]
-        if self._layer.unit_axis == 1:
-            samples = [at for at in samples if at == 0]
+        samples = [at for at, size in enumerate(shape[:unit]) if size == num_samples]
         if not samples:
             return f"its output {shape} has no axis of {num_samples} samples"
-        sample = 1 if self._first_is_time and 1 in samples else samples[0]
-        if len(shape) == 2:
-            return values if sample == 0 else values.t()
-        means = values.mean([at for at in range(len(shape)) if at not in (sample, unit)], dtype=_mean_type(values))
-        return means if sample < unit else means.t()
+        is_second = samples[:2] == [0, 1] and _first_is_time(self._model, self._path)
+        sample = 1 if is_second else samples[0]
+        further = [at for at in range(len(shape)) if at not in (sample, unit)]
+        return values.mean(further, dtype=_mean_type(values)) if further else values
 
 
 def _mean_type(values: Tensor) -> torch.dtype:
@@ -191,31 +198,35 @@ class _Rows:
         self._whole: Tensor | None = None
         self._batch: Tensor | None = None
         self._chunks: list[Tensor] = []
-        self._num_rows = 0
         self._num_in_batch = 0
+        #: Of batches that are done.
+        self.num_rows = 0
 
     def put(self, values: Tensor, start: int) -> None:
         """The values of the batch that begins with sample ``start``; once more replaces them."""
+        end = start + values.shape[0]
         self._num_in_batch = values.shape[0]
-        is_room = self._num_samples is not None and start + values.shape[0] <= self._num_samples
-        if is_room and values.device.type == "cpu":
-            if self._whole is None:
-                assert self._num_samples is not None
-                self._whole = torch.empty(self._num_samples, self._num_units)
-            self._whole[start : start + values.shape[0]] = values
+        if self._num_samples is None or end > self._num_samples or values.device.type != "cpu":
+            # A copy on the device: the host waits for the device once a batch.
+            self._batch = values.to(torch.float32, copy=True)
             return
-        # A copy on the device: the host waits for the device once a batch.
-        self._batch = values.to(torch.float32, copy=True)
+        if self._whole is None:
+            self._whole = torch.empty(self._num_samples, self._num_units)
+        self._whole[start:end] = values
+
+    def drop(self) -> None:
+        """The batch has no values after all."""
+        self._batch, self._num_in_batch = None, 0
 
     def end_batch(self) -> None:
+        """What was put last stays."""
         if self._batch is not None:
             self._chunks.append(self._batch.to("cpu"))
-            self._batch = None
-        self._num_rows += self._num_in_batch
-        self._num_in_batch = 0
+        self.num_rows += self._num_in_batch
+        self.drop()
 
     def taken(self) -> Tensor:
         """All rows, contiguous."""
-        if self._whole is not None and self._num_rows == self._num_samples and not self._chunks:
-            return self._whole
-        return torch.cat(self._chunks) if self._chunks else torch.empty(0, self._num_units)
+        if self._chunks:
+            return torch.cat(self._chunks)
+        return torch.empty(0, self._num_units) if self._whole is None else self._whole

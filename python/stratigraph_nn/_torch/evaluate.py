@@ -81,13 +81,15 @@ def evaluate(
     with undisturbed(network.model, generators_of(held_out)), gathered.watching():
         for batch_logits, batch_targets, batch_losses in _batches(network, held_out, batch_size):
             gathered.end_batch(batch_logits)
-            rows = _rows(batch_logits, batch_targets)
-            if len(rows) != len(batch_targets):
-                raise HeldOutError(f"the network makes {len(rows)} rows of outputs of {len(batch_targets)} samples")
-            logits.add(rows, torch.float32)
-            targets.add(batch_targets, None)
-            if batch_losses is not None:
-                losses.add(batch_losses, torch.float32)
+            # Nothing of the network's, which need not be watched.
+            with torch._C.DisableTorchFunction():
+                rows = _rows(batch_logits, batch_targets)
+                if len(rows) != len(batch_targets):
+                    raise HeldOutError(f"the network makes {len(rows)} rows of outputs of {len(batch_targets)} samples")
+                logits.add(rows, torch.float32)
+                targets.add(batch_targets, None)
+                if batch_losses is not None:
+                    losses.add(batch_losses, torch.float32)
     if not logits:
         raise HeldOutError("held_out has no samples")
     all_logits = logits.taken()

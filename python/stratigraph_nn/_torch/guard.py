@@ -30,14 +30,17 @@ def undisturbed(model: nn.Module, generators: Iterable[torch.Generator] = ()) ->
     Evaluation mode is set as an attribute of each module: ``train()`` of somebody's own may do more than
     that. What a module changes inside of its attributes' objects is its own.
     """
+    modules = list(model.modules())
+    parameters = list(_unique(parameter for module in modules for parameter in module._parameters.values()))
     with ExitStack() as stack:
-        for restore in (_attributes, _parameters, _buffers):
-            stack.enter_context(restore(model))
-        stack.enter_context(_random_states(model, generators))
+        stack.enter_context(_attributes(modules))
+        stack.enter_context(_parameters(parameters))
+        stack.enter_context(_buffers(modules))
+        stack.enter_context(_random_states(_devices(parameters, modules), generators))
         stack.enter_context(_global_switches())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        for module in model.modules():
+        for module in modules:
             if isinstance(module, torch.jit.ScriptModule):
                 stack.callback(setattr, module, "training", module.training)
                 module.training = False
@@ -46,10 +49,14 @@ def undisturbed(model: nn.Module, generators: Iterable[torch.Generator] = ()) ->
         yield
 
 
+def _unique(tensors: Iterable[torch.Tensor | None]) -> Iterable[torch.Tensor]:
+    return {id(tensor): tensor for tensor in tensors if tensor is not None}.values()
+
+
 @contextmanager
-def _attributes(model: nn.Module) -> Iterator[None]:
+def _attributes(modules: list[nn.Module]) -> Iterator[None]:
     """Puts back what the attributes of modules refer to, ``training`` among them."""
-    before = [(module, dict(module.__dict__)) for module in model.modules()]
+    before = [(module, dict(module.__dict__)) for module in modules]
     try:
         yield
     finally:
@@ -63,8 +70,8 @@ def _attributes(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _parameters(model: nn.Module) -> Iterator[None]:
-    before = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+def _parameters(parameters: list[torch.Tensor]) -> Iterator[None]:
+    before = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
     try:
         yield
     finally:
@@ -76,14 +83,15 @@ def _parameters(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _buffers(model: nn.Module) -> Iterator[None]:
+def _buffers(modules: list[nn.Module]) -> Iterator[None]:
     """Keeps a copy of all buffers, since no mode keeps a module from changing them."""
+    modules = [module for module in modules if not isinstance(module, torch.jit.ScriptModule)]
     before = [
         (module, name, buffer, None if buffer is None or buffer.is_meta else buffer.detach().clone())
-        for module in model.modules()
+        for module in modules
         for name, buffer in module._buffers.items()
     ]
-    names = [(module, set(module._buffers)) for module in model.modules()]
+    names = [(module, set(module._buffers)) for module in modules]
     try:
         yield
     finally:
@@ -108,12 +116,12 @@ def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _random_states(model: nn.Module, generators: Iterable[torch.Generator]) -> Iterator[None]:
+def _random_states(devices: list[torch.device], generators: Iterable[torch.Generator]) -> Iterator[None]:
     with ExitStack() as stack:
         for generator in (torch.default_generator, *generators):
             stack.callback(generator.set_state, generator.get_state())
             generator.manual_seed(_SEED)
-        for device in _devices(model):
+        for device in devices:
             module: Any = torch.get_device_module(device)
             stack.callback(module.set_rng_state, module.get_rng_state(device), device)
             with module.device(device):
@@ -128,10 +136,10 @@ def _random_states(model: nn.Module, generators: Iterable[torch.Generator]) -> I
         yield
 
 
-def _devices(model: nn.Module) -> list[torch.device]:
+def _devices(parameters: list[torch.Tensor], modules: list[nn.Module]) -> list[torch.device]:
     """The accelerators that a network is on, and the one in use."""
-    tensors = (*model.parameters(), *model.buffers())
-    devices = {tensor.device for tensor in tensors if tensor.device.type in ("cuda", "xpu")}
+    buffers = _unique(buffer for module in modules for buffer in module._buffers.values())
+    devices = {tensor.device for tensor in (*parameters, *buffers) if tensor.device.type in ("cuda", "xpu")}
     if torch.cuda.is_initialized():
         devices.add(torch.device("cuda", torch.cuda.current_device()))
     return sorted(devices, key=str)

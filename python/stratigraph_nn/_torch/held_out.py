@@ -76,6 +76,27 @@ def batches(held_out: Iterable[Any], dtype: torch.dtype) -> Iterator[tuple[Any, 
         yield _slice(inputs, None, None, dtype), _slice(targets, None, None, None)
 
 
+def first_inputs(held_out: Any, dtype: torch.dtype, count: int = 2) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The inputs of the first ``count`` held-out samples, as arguments and arguments by name: enough for a probe.
+
+    None if they cannot be had without losing them or running a callable. A DataLoader's generators are used, so this
+    belongs within :func:`undisturbed`.
+    """
+    if is_arrays(held_out):
+        inputs, _ = next(slices(held_out, count, dtype))
+    elif isinstance(held_out, Iterable) and not isinstance(held_out, Iterator):
+        batch = next(batches(held_out, dtype), None)
+        if batch is None:
+            return None
+        length = _length(batch[0])
+        inputs = batch[0] if length is None else _slice(batch[0], 0, count, None)
+    else:
+        return None
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)), {}
+
+
 def generators_of(held_out: Any) -> list[torch.Generator]:
     """The random generators of a DataLoader's own."""
     holders = (held_out, getattr(held_out, "sampler", None), getattr(held_out, "batch_sampler", None))

@@ -66,7 +66,9 @@ def of_weight(module: nn.Module, weight: Tensor, bias: Tensor | None, in_attenti
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return Kind(EMBEDDING)
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        return Kind(torch_name(module), "rows", -weight.dim())
+        # Torchvision and timm have `LayerNorm2d`, which looks at channels first.
+        is_channels_first = weight.dim() == 1 and type(module).__name__.endswith("2d")
+        return Kind(torch_name(module), "rows", 1 if is_channels_first else -weight.dim())
     if isinstance(module, _NormBase | nn.GroupNorm | nn.PReLU):
         return Kind(torch_name(module), "rows", 1)
     if _is_columns(module, weight, bias):
@@ -103,8 +105,8 @@ def of_parameter(module: nn.Module, field: str) -> Kind:
             hears = Hears(-1)
         return Kind(_recurrent_name(module), unit_axis=None, hears=hears)
     if isinstance(module, nn.MultiheadAttention) and field.endswith("proj_weight"):
-        arguments = {"in": "all", "q": "query", "k": "key", "v": "value"}
-        hears = Hears(-1, argument=arguments[field.removesuffix("_proj_weight")])
+        argument = {"in": "all", "q": "query", "k": "key", "v": "value"}.get(field.removesuffix("_proj_weight"))
+        hears = Hears(-1, argument=argument) if argument and is_attention(module) else None
         return Kind("attention", unit_axis=None, hears=hears)
     return Kind(PARAMETER, unit_axis=None)
 

@@ -18,7 +18,7 @@ from . import kinds
 from .errors import LazyError, NetworkError, TensorError
 from .kinds import Hears, Kind
 from .labels import INPUT, as_label, label_of
-from .tensors import DTYPE_NAMES, Ref, check
+from .tensors import DTYPE_NAMES, Ref, check, check_module
 
 __all__ = ["Layer", "LazyError", "Network", "NetworkError", "Ref", "TensorError", "describe", "unwrapped"]
 
@@ -132,6 +132,8 @@ def describe(
     """
     model = unwrapped(model)
     walk = _Walk(labels or {}, leave_out or (lambda _: False))
+    for path, module in model.named_modules():
+        walk.check(_without_wrappers(path), module)
     for tensor in _tensors(model):
         walk.add(tensor)
     layers = walk.layers()
@@ -149,7 +151,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
         NetworkError: if it is wrapped in ``FullyShardedDataParallel``, which has no whole parameters.
     """
     while True:
-        inner = model._modules.get("_orig_mod")
+        inner = getattr(model, "_orig_mod", None)
         if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             inner = model.module
         if inner is None:
@@ -208,12 +210,18 @@ def _tensors(model: nn.Module) -> list[_Found]:
                 continue
             parts = raw_path.split(".") if raw_path else []
             around = [modules[".".join(parts[:end])] for end in range(len(parts) - 1, -1, -1)]
-            path = ".".join(part for part in parts if part not in _WRAPPERS)
+            path = _without_wrappers(raw_path)
             found[id(tensor)] = _Found(tensor, module, path, field_name, is_buffer, around, [name])
     return list(found.values())
 
 
+def _without_wrappers(path: str) -> str:
+    return ".".join(part for part in path.split(".") if part not in _WRAPPERS)
+
+
 def _own_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:
+    if isinstance(module, torch.jit.ScriptModule):
+        return
     for name, parameter in module._parameters.items():
         if parameter is not None:
             yield name, parameter, False
@@ -233,6 +241,15 @@ class _Walk:
         self._leave_out = leave_out
         self._found: list[_Found] = []
         self._fields: dict[tuple[int, str], _Found] = {}
+
+    def check(self, path: str, module: nn.Module) -> None:
+        """Refuses a module whose weights cannot be looked at."""
+        label = self._label(path or "weight")
+        try:
+            check_module(module, path or "the network", label)
+        except TensorError:
+            if not self._leave_out(label):
+                raise
 
     def add(self, found: _Found) -> None:
         label = self._label(found.path)

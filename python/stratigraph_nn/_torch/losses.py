@@ -59,9 +59,9 @@ def _classes(targets: Tensor, num_outputs: int) -> Tensor:
             "labels a sample loss='bce_with_logits' is the loss"
         )
     classes = classes.to(torch.int64).contiguous()
-    wrong = torch.nonzero((classes < 0) | (classes >= num_outputs))
-    if wrong.numel():
-        sample = int(wrong[0])
+    low, high = classes.aminmax()
+    if low < 0 or high >= num_outputs:
+        sample = int(torch.nonzero((classes < 0) | (classes >= num_outputs))[0])
         raise HeldOutError(
             f"sample {sample} of held_out is of class {int(classes[sample])}, and the network has {num_outputs} outputs"
         )

@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 from .errors import NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate
 from .guard import undisturbed
-from .held_out import batches, generators_of, is_arrays, num_samples
+from .held_out import first_inputs, generators_of, is_arrays, num_samples
 from .kinds import BUFFER
 from .layers import Network, describe, unwrapped
 from .probe import probe
@@ -195,7 +195,7 @@ class TorchNetwork:
         """
         network = describe(self._model, self._labels, leave_out=self._is_left_out)
         shown = self._example or (self._first.take() if self._first is not None else None)
-        shown = shown or _first_batch(held_out) or self._first_of(held_out)
+        shown = shown or self._first_of(held_out)
         tapped: dict[str, list[torch.Tensor]] = {}
         if shown is not None:
             try:
@@ -217,14 +217,14 @@ class TorchNetwork:
         return spec
 
     def _first_of(self, held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """A sample or two of a loader of held-out samples, whose random states stay as they are."""
-        is_loader = isinstance(held_out, Iterable) and not isinstance(held_out, Iterator)
-        if not is_loader or is_arrays(held_out):
+        """A sample or two of held-out samples, whose random states stay as they are."""
+        if held_out is None:
             return None
-        # What is wrong with it is said where it is run through the network.
+        first = next(self._model.parameters(), None)
+        dtype = torch.float32 if first is None else first.dtype
+        # What is wrong with them is said where they are run through the network.
         with suppress(Exception), undisturbed(self._model, generators_of(held_out)):
-            for inputs, _ in batches(held_out, torch.float32):
-                return _few(*_as_arguments(inputs))
+            return first_inputs(held_out, dtype, _FEW)
         return None
 
     @property
@@ -473,21 +473,3 @@ def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     if isinstance(example, tuple):
         return example, {}
     return (example,), {}
-
-
-def _first_batch(held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """A sample or two of a held-out set that can be looked at without running anything."""
-    if held_out is None or not is_arrays(held_out):
-        return None
-    inputs = held_out[0]
-    if isinstance(inputs, Mapping):
-        return (), {name: torch.as_tensor(value)[:_FEW] for name, value in inputs.items()}
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-    return tuple(torch.as_tensor(value)[:_FEW] for value in inputs), {}
-
-
-def _as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Inputs of a batch as a network is called with them."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,), {}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -54,13 +55,16 @@ def first_tensor(value: Any) -> Tensor | None:
     return next((tensor for item in value if (tensor := first_tensor(item)) is not None), None)
 
 
-class Nonlinearities(TorchFunctionMode):
-    """While it is entered, tells of the first non-linearity that is applied to a tensor that is expected to
-    get one: ``applied(layer, name, result)``, the moment it was, before anything else can change it."""
+_Applied = Callable[[int, str, Tensor], Tensor | None]
 
-    def __init__(self, applied: Callable[[int, str, Tensor], None]) -> None:
+
+class Nonlinearities(TorchFunctionMode):
+    """Within :meth:`watching`, tells of the first non-linearity that is applied to a tensor that is expected to
+    get one."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._applied = applied
+        self._applied: _Applied | None = None
         self._outputs = WeakTensorKeyDictionary()
 
     def expect(self, output: Tensor, layer: int) -> None:
@@ -74,24 +78,31 @@ class Nonlinearities(TorchFunctionMode):
             return func(*args, **kwargs)
         layer = self._taken(args[0] if args else kwargs.get("input"))
         result = func(*args, **kwargs)
-        if layer is not None and isinstance(result, Tensor):
-            self._applied(layer, _bounded(name, args, kwargs), result)
+        if layer is not None and isinstance(result, Tensor) and self._applied is not None:
+            result = _instead(result, self._applied(layer, _bounded(name, args, kwargs), result))
         return result
 
     @contextmanager
-    def watching(self, model: nn.Module) -> Iterator[None]:
-        """Sees functions that are called within, and modules that are non-linearities by themselves."""
+    def watching(self, model: nn.Module, applied: _Applied) -> Iterator[None]:
+        """Sees functions that are called within, and modules that are non-linearities by themselves.
+
+        ``applied(layer, name, result)`` is called the moment one was applied, before anything else can change the
+        result. A tensor that it gives takes the result's place. It is not kept: a cycle of references would keep tensors until the next collection.
+        """
         taken: list[int | None] = []
 
         def before(_: nn.Module, args: Any) -> None:
             taken.append(self._taken(first_tensor(args)))
 
-        def after(module: nn.Module, _: Any, output: Any) -> None:
+        def after(module: nn.Module, _: Any, output: Any) -> Tensor | None:
             layer = taken.pop()
-            if layer is not None and isinstance(output, Tensor):
-                self._applied(layer, _MODULES[type(module).__name__], output)
+            if layer is None or not isinstance(output, Tensor):
+                return None
+            return applied(layer, _MODULES[type(module).__name__], output)
 
         with ExitStack() as stack:
+            self._applied = applied
+            stack.callback(setattr, self, "_applied", None)
             for module in model.modules():
                 if type(module).__name__ in _MODULES:
                     stack.callback(module.register_forward_pre_hook(before).remove)
@@ -105,6 +116,16 @@ class Nonlinearities(TorchFunctionMode):
             return None
         layer, made_at = self._outputs.pop(tensor, (None, 0))
         return layer if made_at == version(tensor) else None
+
+
+def _instead(result: Tensor, other: Tensor | None) -> Tensor:
+    """What stands for a result. Of a function that works in place nobody may look at what it gives, so its
+    memory is changed as well, where no gradient needs it."""
+    if other is None:
+        return result
+    if not torch.is_grad_enabled() and other.shape == result.shape:
+        return result.copy_(other)
+    return other
 
 
 def _bounded(name: str, args: Any, kwargs: Any) -> str:

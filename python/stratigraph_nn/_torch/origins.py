@@ -42,6 +42,8 @@ _SCALES = frozenset("mul multiply div divide true_divide".split())
 _CASTS = frozenset("to type type_as".split())
 #: Make values that come from nothing, in the shape of a tensor.
 _FRESH = frozenset("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_tensor".split())
+#: Make tensors of what is none, behind which there may be one.
+_IMPORTS = frozenset("tensor as_tensor asarray from_numpy from_dlpack frombuffer".split())
 #: Move values: the same function does the same to a map.
 _MOVES = frozenset(
     """view reshape view_as reshape_as flatten unflatten ravel permute transpose swapaxes swapdims movedim moveaxis t T
@@ -179,6 +181,8 @@ def _origins(
     name: str, func: Any, args: Any, kwargs: Any, given: list[tuple[Tensor, Origin]], made: list[Tensor]
 ) -> list[Origin]:
     """What a function's results come from."""
+    if name in _IMPORTS and made[0].dim() > 0:
+        return [UNKNOWN] * len(made)
     if name in _FRESH or all(origin in (CONSTANT, PARAMETER) for _, origin in given):
         is_constant = name in _FRESH or not any(origin is PARAMETER for _, origin in given)
         return [CONSTANT if is_constant else PARAMETER] * len(made)

@@ -40,7 +40,7 @@ def probe(network: Network, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
         seen.hook(stack)
         args, kwargs = on_device((tuple(args), dict(kwargs or {})), torch.device(network.device))
         seen.note_inputs((*args, *kwargs.values()))
-        stack.enter_context(seen.nonlinearities.watching(network.model))
+        stack.enter_context(seen.nonlinearities.watching(network.model, seen.applied))
         stack.enter_context(seen.origins)
         output = network.model(*args, **kwargs)
         seen.end(output)
@@ -58,7 +58,7 @@ class _Seen:
 
     def __init__(self, network: Network) -> None:
         self.origins = Origins(network.model)
-        self.nonlinearities = Nonlinearities(self._applied)
+        self.nonlinearities = Nonlinearities()
         #: By layer.
         self.activations: dict[int, str] = {}
         #: By layer, of each call the units of all positions; None where they are not known.
@@ -163,7 +163,7 @@ class _Seen:
 
         return hook
 
-    def _applied(self, layer: int, name: str, _: Tensor) -> None:
+    def applied(self, layer: int, name: str, _: Tensor) -> None:
         self.activations.setdefault(layer, name)
 
 

@@ -57,7 +57,25 @@ def check(tensor: torch.Tensor, name: str, label: str) -> None:
     """
     if is_lazy(tensor):
         raise LazyError(f"{name} is not initialised yet: run a forward pass first")
-    problem = _problem(tensor)
+    _refuse(_problem(tensor), name, label)
+
+
+def check_module(module: nn.Module, name: str, label: str) -> None:
+    """Refuses a module whose weights are no parameters, which would be passed over silently.
+
+    Raises:
+        TensorError: if there are weights that cannot be looked at.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        has_own = next(module.parameters(recurse=False), None) is not None
+        if has_own:
+            problem = "is compiled by torch.jit, which calls no hooks", "record the module that it was made of"
+            _refuse(problem, name, label)
+    elif ".quantized." in type(module).__module__ and callable(getattr(module, "weight", None)):
+        _refuse((f"is quantised ({type(module).__name__})", ""), name, label)
+
+
+def _refuse(problem: tuple[str, str] | None, name: str, label: str) -> None:
     if problem is not None:
         what, instead = problem
         leave_out = f'leave its layer out by layers=["!{label}"]'

@@ -14,7 +14,7 @@ use trace::{CaptureId, Epoch, Table, partition_warning};
 use super::{Outcome, next};
 use crate::cancel::CancelToken;
 use crate::interchange::{
-    ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumbersTold, Odd,
+    ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumberSource, Odd,
     TransposeGlobs,
 };
 
@@ -73,11 +73,17 @@ pub struct ImportArgs {
     resume: bool,
 }
 
-/// Makes the run, or says what it would be made of; `cancel` ends it after the checkpoint in hand.
+/// Makes the run, or says what it would be made of; `cancel` ends it after the checkpoint in hand. `query`
+/// is how the program is called that asks the run.
 ///
 /// # Errors
 /// If anything about the checkpoints is not as it should be, or the run cannot be written.
-pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result<Outcome> {
+pub fn run(
+    args: &ImportArgs,
+    query: &str,
+    cancel: &CancelToken,
+    console: &Console,
+) -> Result<Outcome> {
     let options = ImportOptions {
         checkpoints: args.checkpoints.clone(),
         // A dry run needs none.
@@ -131,7 +137,7 @@ pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result
     console.bar().finish_and_clear();
     let summary = result?;
     Ok(Outcome {
-        text: describe(&summary)?,
+        text: describe(&summary, query)?,
         is_interrupted: summary.is_interrupted(),
     })
 }
@@ -141,14 +147,14 @@ pub fn run(args: &ImportArgs, cancel: &CancelToken, console: &Console) -> Result
 fn describe_plan(plan: &ImportPlan) -> Result<String> {
     let mut text = String::new();
     let captures = plan.captures();
-    let told = match plan.numbers_told() {
-        NumbersTold::ByPattern => "by --pattern",
-        NumbersTold::ByWord => "by the words epoch and step in their names",
-        NumbersTold::OnlyNumber => "by the number in their names, taken as the epoch",
+    let source = match plan.number_source() {
+        NumberSource::ByPattern => "by --pattern",
+        NumberSource::ByWord => "by the words epoch and step in their names",
+        NumberSource::OnlyNumber => "by the number in their names, taken as the epoch",
     };
     match captures.len() {
-        1 => writeln!(text, "1 checkpoint, {told}:")?,
-        n => writeln!(text, "{} checkpoints, {told}:", HumanCount(n as u64))?,
+        1 => writeln!(text, "1 checkpoint, {source}:")?,
+        n => writeln!(text, "{} checkpoints, {source}:", HumanCount(n as u64))?,
     }
     let odd = plan.odd();
     let shown = |place: &usize| *place == 0 || *place + 1 == captures.len();
@@ -186,7 +192,7 @@ fn describe_plan(plan: &ImportPlan) -> Result<String> {
     Ok(text)
 }
 
-fn describe(summary: &ImportSummary) -> Result<String> {
+fn describe(summary: &ImportSummary, query: &str) -> Result<String> {
     let mut text = String::new();
     let count = |number: usize| HumanCount(number as u64);
     let run = summary.run.display();
@@ -221,6 +227,12 @@ fn describe(summary: &ImportSummary) -> Result<String> {
         HumanBytes(summary.sink.part_bytes),
         HumanCount(summary.sink.num_parts),
     )?;
-    next::tell(&mut text, &summary.run, &[Table::Weights], kept as u64)?;
+    next::write(
+        &mut text,
+        query,
+        &summary.run,
+        &[Table::Weights],
+        kept as u64,
+    )?;
     Ok(text)
 }

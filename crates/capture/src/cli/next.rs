@@ -18,12 +18,14 @@ const BY_INTEREST: [Table; 5] = [
     Table::Histograms,
 ];
 
-/// How the program is called from the workspace.
-const QUERY: &str = "cargo run --release -p query --";
+/// How the program that asks is called from the workspace.
+pub const QUERY: &str = "cargo run --release -p query --";
 
-/// Says what to try next with a run of so many captures, if there is anything to ask.
-pub fn tell(
+/// Says what to try next with a run of so many captures, if there is anything to ask; `query` is how the
+/// program that asks is called.
+pub fn write(
     text: &mut String,
+    query: &str,
     run: &Path,
     recorded: &[Table],
     num_captures: u64,
@@ -31,7 +33,7 @@ pub fn tell(
     if num_captures == 0 {
         return Ok(());
     }
-    let commands = commands(run, recorded);
+    let commands = commands(query, run, recorded);
     if !commands.is_empty() {
         writeln!(text, "next:")?;
     }
@@ -43,7 +45,7 @@ pub fn tell(
 
 /// Commands that answer something of what was recorded, to be pasted into a POSIX shell; none for a
 /// path that is no text.
-fn commands(run: &Path, recorded: &[Table]) -> Vec<String> {
+fn commands(query: &str, run: &Path, recorded: &[Table]) -> Vec<String> {
     let Some(run) = run.to_str().map(quote) else {
         return Vec::new();
     };
@@ -58,8 +60,8 @@ fn commands(run: &Path, recorded: &[Table]) -> Vec<String> {
         .chain(second)
         .take(NUM_COMMANDS)
         .map(|question| match question {
-            Question::Named(name) => format!("{QUERY} run {name} {run}"),
-            Question::Sql(sql) => format!("{QUERY} sql {run} \"{sql}\""),
+            Question::Named(name) => format!("{query} run {name} {run}"),
+            Question::Sql(sql) => format!("{query} sql {run} \"{sql}\""),
         })
         .collect()
 }
@@ -157,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_commands_ask_for_what_was_recorded() {
-        let commands = |recorded: &[Table]| commands(Path::new("a b"), recorded);
+        let commands = |recorded: &[Table]| commands(QUERY, Path::new("a b"), recorded);
         assert_eq!(
             commands(&[Table::Metrics]),
             [

@@ -39,7 +39,7 @@ impl Classifications {
 }
 
 /// Checks that [`classify`] can make rows of such logits; an error says what does not fit.
-pub fn check(
+pub fn check_targets(
     loss: Loss,
     num_samples: usize,
     num_outputs: usize,

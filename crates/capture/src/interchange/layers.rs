@@ -48,7 +48,7 @@ pub(super) fn topology<'a>(
     transpose: &TransposeGlobs,
 ) -> Result<(Topology, UnitAxes), ImportedTopologyError> {
     let by_name: BTreeMap<&str, &TensorType> = tensors.collect();
-    let axes = UnitAxes::tell(&by_name, transpose)?;
+    let axes = UnitAxes::infer(&by_name, transpose)?;
     let biases: HashSet<String> = by_name
         .iter()
         .filter_map(|(name, weight)| bias_of(name, weight, &by_name, &axes))

@@ -9,9 +9,9 @@ use regex::Regex;
 
 use super::pattern::{INDEX_SUFFIX, NamePattern, Numbers, SUFFIX};
 
-/// How the numbers of a series of checkpoints were told.
+/// What the numbers of a series of checkpoints are known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumbersTold {
+pub enum NumberSource {
     /// By a pattern that was given.
     ByPattern,
     /// By the word epoch or step beside them.
@@ -77,7 +77,7 @@ struct Number<'a> {
 ///
 /// # Errors
 /// If that would be a guess.
-pub(super) fn guess(path: &Path) -> Result<(Numbers, NumbersTold), NameProblem> {
+pub(super) fn guess(path: &Path) -> Result<(Numbers, NumberSource), NameProblem> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.to_ascii_lowercase();
     let numbers = numbers(stem(&name));
@@ -95,7 +95,7 @@ pub(super) fn guess(path: &Path) -> Result<(Numbers, NumbersTold), NameProblem> 
             }
         };
         let (epoch, step) = (beside(Word::Epoch, "epoch")?, beside(Word::Step, "step")?);
-        return Ok((Numbers { epoch, step }, NumbersTold::ByWord));
+        return Ok((Numbers { epoch, step }, NumberSource::ByWord));
     }
     let mut others = numbers.iter().filter(|number| !number.is_version);
     let epoch = match (others.next(), others.next()) {
@@ -112,7 +112,7 @@ pub(super) fn guess(path: &Path) -> Result<(Numbers, NumbersTold), NameProblem> 
         epoch: Some(epoch),
         step: None,
     };
-    Ok((numbers, NumbersTold::OnlyNumber))
+    Ok((numbers, NumberSource::OnlyNumber))
 }
 
 impl Number<'_> {

@@ -120,10 +120,10 @@ impl TransposeGlobs {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitAxes {
     last: HashSet<String>,
-    /// Those of which a bias or tensors of the same kind told it, by name.
-    pub(super) told_last: Vec<String>,
-    /// Those of which nothing told it, which were taken to have them along their first, by name.
-    pub(super) untold: Vec<String>,
+    /// Those of which a bias or tensors of the same kind say it, by name.
+    pub(super) inferred_last: Vec<String>,
+    /// Those of which nothing says it, which were taken to have them along their first, by name.
+    pub(super) undecided: Vec<String>,
 }
 
 /// What is known of a tensor.
@@ -140,7 +140,7 @@ impl UnitAxes {
     ///
     /// # Errors
     /// If a glob fits nothing, or a bias says otherwise.
-    pub(super) fn tell(
+    pub(super) fn infer(
         tensors: &BTreeMap<&str, &TensorType>,
         asked: &TransposeGlobs,
     ) -> Result<Self, TransposeError> {
@@ -190,19 +190,19 @@ impl UnitAxes {
                 continue;
             }
             let Some(own) = own else { continue };
-            let told = match own {
-                Evidence::Nothing => siblings.tell(name, tensor, num_biases(name, tensors)),
-                told => told,
+            let found = match own {
+                Evidence::Nothing => siblings.infer(name, tensor, num_biases(name, tensors)),
+                known => known,
             };
-            match told {
+            match found {
                 Evidence::Last => {
                     axes.last.insert(name.to_owned());
-                    axes.told_last.push(name.to_owned());
+                    axes.inferred_last.push(name.to_owned());
                 }
                 Evidence::First => {}
                 // One value is the same either way.
                 Evidence::Nothing if tensor.num_values() <= 1 => {}
-                Evidence::Nothing => axes.untold.push(name.to_owned()),
+                Evidence::Nothing => axes.undecided.push(name.to_owned()),
             }
         }
         Ok(axes)
@@ -307,7 +307,7 @@ impl<'a> Siblings<'a> {
     }
 
     /// What they tell of a weight whose own bias does not.
-    fn tell(&self, name: &str, weight: &TensorType, num_biases: Option<u64>) -> Evidence {
+    fn infer(&self, name: &str, weight: &TensorType, num_biases: Option<u64>) -> Evidence {
         let parts = TensorName::of(name);
         let leaf = (parts.leaf(), parts.parameter());
         if let Some(told @ (Evidence::First | Evidence::Last)) = self.by_leaf.get(&leaf) {

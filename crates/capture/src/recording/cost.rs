@@ -25,7 +25,8 @@ pub(super) struct Reported {
     rows: Duration,
     /// Time spent on copying values to the host so far.
     pub(super) total_read_back: Duration,
-    /// Time spent on rows and statistics so far.
+    /// Time that the capture thread spent on what it makes of values itself so far; most rows and statistics
+    /// are made by the sink's workers.
     pub(super) total_rows: Duration,
 }
 
@@ -41,6 +42,7 @@ impl Reported {
         let spent = |total: Duration, before: &mut Duration| {
             (total - std::mem::replace(before, total)).as_secs_f64() * 1e3
         };
+        let made_ms = sink.make_ms - reported.sink.make_ms;
         let recorder = [
             (
                 "hand_off_ms",
@@ -54,7 +56,10 @@ impl Reported {
                 "read_back_ms",
                 spent(reported.total_read_back, &mut reported.read_back),
             ),
-            ("rows_ms", spent(reported.total_rows, &mut reported.rows)),
+            (
+                "rows_ms",
+                spent(reported.total_rows, &mut reported.rows) + made_ms,
+            ),
             (
                 "thinned_captures",
                 count(&progress.thinned_captures, &mut reported.thinned),

@@ -36,9 +36,9 @@ pub(super) struct Clock {
     /// Time in it that the caller spent for the recorder.
     pub(super) spent: Duration,
     /// After which step the governor was told of training.
-    pub(super) told_step: Option<Step>,
+    pub(super) reported_step: Option<Step>,
     /// What the recorder's threads had worked by then.
-    pub(super) told_work: Duration,
+    pub(super) reported_work: Duration,
     /// What they had worked when the caller's thread came into the call that it is in. What they do during
     /// calls keeps nobody from training.
     pub(super) work_at_call: Duration,
@@ -54,8 +54,8 @@ impl Clock {
             governor,
             training_since: Instant::now(),
             spent: Duration::ZERO,
-            told_step: None,
-            told_work: Duration::ZERO,
+            reported_step: None,
+            reported_work: Duration::ZERO,
             work_at_call: Duration::ZERO,
             meter,
             answer: Cell::new(None),
@@ -195,10 +195,13 @@ impl Recording {
             let since = start.saturating_duration_since(self.clock.training_since);
             let span = Span {
                 time: since.saturating_sub(spent),
-                worked: self.clock.work_at_call.saturating_sub(self.clock.told_work),
+                worked: self
+                    .clock
+                    .work_at_call
+                    .saturating_sub(self.clock.reported_work),
                 shape: id.and_then(|id| self.shape_to(id)),
             };
-            self.clock.told_work = self.work();
+            self.clock.reported_work = self.work();
             let cost = start.elapsed() + spent;
             if let Some(governor) = &mut self.clock.governor {
                 governor.trained(&span);
@@ -215,7 +218,7 @@ impl Recording {
     /// What the span of training to `id` is like; none of the first, in which devices and memory are made
     /// ready.
     fn shape_to(&mut self, id: CaptureId) -> Option<Shape> {
-        let before = self.clock.told_step.replace(id.step)?;
+        let before = self.clock.reported_step.replace(id.step)?;
         Some(Shape {
             num_steps: id.step.0 - before.0,
             is_end: !self.moments.last_is_step,

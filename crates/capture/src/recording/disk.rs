@@ -94,8 +94,8 @@ pub(super) fn most_bytes(capture: &Capture, topology: &Topology, num_bins: u64) 
     parts.sum::<u64>() + histograms * u64::from(num_bins > 0) + classifications + metrics
 }
 
-/// More than a checkpoint of a network of so many parameters takes.
-pub(super) fn most_bytes_of_checkpoint(topology: &Topology) -> u64 {
+/// More than the saved state of a network of so many parameters takes.
+pub(super) fn most_bytes_of_state(topology: &Topology) -> u64 {
     let layers = topology.layers().iter();
     let bytes = layers.map(|layer| {
         let values = u64::from(layer.num_units) * (u64::from(layer.fan_in) + 1);

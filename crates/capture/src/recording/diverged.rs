@@ -11,7 +11,7 @@ const LOSS: &str = "loss";
 /// Looks for what is not finite, until there is something.
 #[derive(Debug, Default)]
 pub(super) struct Diverged {
-    has_told: bool,
+    has_reported: bool,
     /// Layers of the capture in hand with a weight or bias that is not finite.
     layers: Vec<usize>,
 }
@@ -29,7 +29,7 @@ impl Diverged {
             return;
         };
         let mut all = weight.iter().chain(bias.iter().flatten());
-        if !self.has_told && all.any(|value| !value.is_finite()) {
+        if !self.has_reported && all.any(|value| !value.is_finite()) {
             self.layers.push(*layer);
         }
     }
@@ -54,10 +54,10 @@ impl Diverged {
             .collect();
         let weights = (!layers.is_empty()).then(|| format!("weights of {}", layers.join(", ")));
         let found: Vec<String> = loss.into_iter().chain(weights).collect();
-        if self.has_told || found.is_empty() {
+        if self.has_reported || found.is_empty() {
             return None;
         }
-        self.has_told = true;
+        self.has_reported = true;
         let be = if layers.is_empty() { "is" } else { "are" };
         Some(format!(
             "training has diverged: at epoch {}, step {}, {} {be} not finite any more; a lower learning \

@@ -8,6 +8,7 @@ use sink::{Sink, SinkOptions};
 
 use super::limits::OnError;
 use super::outcome::{RecordError, RecordSummary};
+use super::place::Place;
 use super::thread::Ended;
 use super::{Capture, LOST_SEQUENCE, Recording, Task, cost, thread};
 use crate::rows::{Metric, RowKey};
@@ -43,12 +44,15 @@ impl Recording {
 
     /// Says so once, where the owner does not.
     pub(super) fn tell_disk_full(&mut self) {
-        if self.is_disk_full() && !self.outcome.owner_tells && !self.outcome.has_told_disk_full {
+        if self.is_disk_full()
+            && !self.outcome.owner_reports
+            && !self.outcome.has_reported_disk_full
+        {
             tracing::warn!(
                 run = %self.run.path().display(),
                 "the run may take no more of the disk; recording has stopped, training goes on"
             );
-            self.outcome.has_told_disk_full = true;
+            self.outcome.has_reported_disk_full = true;
         }
     }
 
@@ -116,7 +120,7 @@ impl Recording {
         if self.limits.on_error == OnError::Stop || self.progress.has_device_failed() {
             return Err(error);
         }
-        if !self.outcome.owner_tells {
+        if !self.outcome.owner_reports {
             tracing::error!(
                 run = %self.run.path().display(),
                 error = &error as &dyn std::error::Error,
@@ -140,9 +144,12 @@ impl Recording {
                 name: format!("recorder.{}", cost::LOST_CAPTURES),
                 value: lost_captures as f64,
             };
-            let key = RowKey {
-                id,
-                rank: self.rank,
+            let place = Place {
+                key: RowKey {
+                    id,
+                    rank: self.rank,
+                },
+                generation: self.generation,
             };
             let sink_options = SinkOptions {
                 rank: self.rank,
@@ -152,9 +159,7 @@ impl Recording {
             let sink = Sink::start(&self.run, sink_options)?;
             let mut open = sink.begin(None);
             // No name that the failed sink may have used.
-            let mut part = thread::metrics_part(key, &[lost], LOST_SEQUENCE);
-            part.path.generation = self.generation;
-            open.send(part)?;
+            open.send(thread::metrics_part(place, &[lost], LOST_SEQUENCE))?;
             open.end()?;
             sink.finish()?;
             Ok(())

@@ -11,7 +11,7 @@ use super::limits::{MAX_WAITING_METRICS, WhenFull};
 use super::outcome::RecordError;
 use super::source::Source;
 use super::thread::Ended;
-use super::{Capture, Checkpoint, INITIAL, Recording, State, Task};
+use super::{Capture, INITIAL, Recording, State, StateToSave, Task};
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
 
@@ -111,15 +111,15 @@ impl Recording {
     ///
     /// # Errors
     /// Why recording stopped, if it has. With [`OnError::Continue`](super::OnError::Continue) that is no error.
-    pub fn checkpoint(&mut self, id: CaptureId, state: State) -> Result<(), RecordError> {
+    pub fn save_state(&mut self, id: CaptureId, state: State) -> Result<(), RecordError> {
         self.hand_over_state(id, Some(state), Instant::now())
     }
 
     /// Retires what training could go on from: there is nothing left to do.
     ///
     /// # Errors
-    /// As for [`Recording::checkpoint`].
-    pub fn retire_checkpoint(&mut self, id: CaptureId) -> Result<(), RecordError> {
+    /// As for [`Recording::save_state`].
+    pub fn retire_state(&mut self, id: CaptureId) -> Result<(), RecordError> {
         let start = self.begin_call();
         self.hand_over_state(id, None, start)
     }
@@ -134,7 +134,7 @@ impl Recording {
         if self.outcome.failure.is_some() {
             return Ok(());
         }
-        let task = Task::Checkpoint(Checkpoint { id, state });
+        let task = Task::State(StateToSave { id, state });
         let handed_over = self.send(task, start);
         self.account(None, start, false);
         match handed_over {
@@ -195,7 +195,7 @@ impl Recording {
     /// Its metrics wait for the next that finds room.
     fn drop_capture(&mut self, task: Task) {
         let Task::Capture(capture) = task else {
-            unreachable!("a checkpoint waits for room");
+            unreachable!("a state waits for room");
         };
         let dropped = u64::from(capture.network.is_some());
         let counter = &self.progress.dropped_captures;

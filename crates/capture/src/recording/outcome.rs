@@ -21,7 +21,7 @@ pub struct RecordSummary {
     /// Captures left out because the run may take no more of the disk
     /// ([`Limits::max_disk`](super::Limits::max_disk)).
     pub over_disk_captures: u64,
-    /// Whether the run took what it may, so that nothing more was recorded: a checkpoint may be what
+    /// Whether the run took what it may, so that nothing more was recorded: the saved state may be what
     /// did not fit.
     pub is_disk_full: bool,
     /// Captures left out because there was no room ([`WhenFull::Drop`](super::WhenFull::Drop)).
@@ -163,21 +163,21 @@ pub(super) struct Outcome {
     /// Why recording failed, where training goes on without it.
     pub(super) failure: Option<Arc<RecordError>>,
     /// Whether the owner says what goes wrong; else it is logged.
-    pub(super) owner_tells: bool,
-    pub(super) has_told_disk_full: bool,
+    pub(super) owner_reports: bool,
+    pub(super) has_reported_disk_full: bool,
     /// What the sink did, once it has ended.
     pub(super) sink_stats: SinkStats,
 }
 
 impl Outcome {
     /// Of a recording that begins.
-    pub(super) fn new(owner_tells: bool) -> Self {
+    pub(super) fn new(owner_reports: bool) -> Self {
         Self {
             num_captures: 0,
             num_missed: 0,
             failure: None,
-            owner_tells,
-            has_told_disk_full: false,
+            owner_reports,
+            has_reported_disk_full: false,
             sink_stats: SinkStats::default(),
         }
     }

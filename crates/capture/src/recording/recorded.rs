@@ -101,7 +101,7 @@ impl ActivationDetail {
     }
 }
 
-/// For how many captures the channel has room by default.
+/// For how many captures the channel has room by default, as values and as the rows that are made of them.
 pub const CHANNEL_CAPTURES: u64 = 4;
 
 /// The least budget of the channel by default.
@@ -125,30 +125,36 @@ pub struct TooManyActivationsError {
 }
 
 impl Recorded {
-    /// Memory for rows that wait to be written, where nothing else is said: room for
-    /// [`CHANNEL_CAPTURES`] captures, within [`MIN_CHANNEL_BYTES`] and
-    /// [`sink::DEFAULT_CHANNEL_BYTES`].
+    /// Memory for what waits to be written, where nothing else is said: room for [`CHANNEL_CAPTURES`]
+    /// captures as values and as the rows that are made of them, within [`MIN_CHANNEL_BYTES`] and
+    /// [`sink::DEFAULT_CHANNEL_BYTES`]. Where more is read of a capture than is kept, as of samples whose
+    /// activations become statistics alone, that is at least room for one.
     ///
     /// Small networks would else fill any budget with what a slow moment of the disk leaves
     /// waiting, and a recording's memory would depend on how long it runs.
     pub fn default_channel_bytes(&self, topology: &Topology, num_held_out: usize) -> u64 {
+        let num_samples = self.activations.map_or(0, |_| num_held_out) as u64;
         let num_kept = self.activations.map_or(0, |a| a.num_kept(num_held_out)) as u64;
-        let values_of = |layer: &Layer| {
-            let weights = self.weights == Some(WeightDetail::Raw);
-            let Self {
-                gradients,
-                gradients_applied,
-                moments,
-                ..
-            } = *self;
-            let tensors = [weights, gradients, gradients_applied, moments, moments];
-            let num_tensors = tensors.into_iter().filter(|recorded| *recorded).count() as u64;
-            let num_values = num_tensors * u64::from(layer.fan_in) + num_kept;
-            u64::from(layer.num_recorded_units()) * num_values
+        let Self {
+            gradients,
+            gradients_applied,
+            moments,
+            ..
+        } = *self;
+        let others = [gradients, gradients_applied, moments, moments];
+        let num_others = others.into_iter().filter(|recorded| *recorded).count() as u64;
+        let num_read = num_others + u64::from(self.weights.is_some());
+        let num_written = num_others + u64::from(self.weights == Some(WeightDetail::Raw));
+        let layers = || topology.layers().iter();
+        let values_of = |num_units: u32, fan_in: u32, num_tensors: u64, num_samples: u64| {
+            u64::from(num_units) * (num_tensors * u64::from(fan_in) + num_samples)
         };
-        let num_values: u64 = topology.layers().iter().map(values_of).sum();
-        let capture_bytes = num_values * size_of::<f32>() as u64;
-        (CHANNEL_CAPTURES * capture_bytes).clamp(MIN_CHANNEL_BYTES, sink::DEFAULT_CHANNEL_BYTES)
+        let read = layers().map(|l| values_of(l.num_units, l.fan_in, num_read, num_samples));
+        let written =
+            layers().map(|l| values_of(l.num_recorded_units(), l.fan_in, num_written, num_kept));
+        let num_values = (CHANNEL_CAPTURES * written.sum::<u64>()).max(read.sum());
+        let bytes = 2 * num_values * size_of::<f32>() as u64;
+        bytes.clamp(MIN_CHANNEL_BYTES, sink::DEFAULT_CHANNEL_BYTES)
     }
 
     /// Checks that the activations of every layer fit into a trace.

@@ -8,7 +8,7 @@ use crate::rows::SampleSet;
 /// An error of whatever kind, as a framework has it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Values of one capture, or a part of a checkpoint, that are still where they were computed, as on a
+/// Values of one capture, or a part of a saved state, that are still where they were computed, as on a
 /// device: what a recorder of a framework implements.
 ///
 /// It is made on the thread that trains and read on the capture thread, part by part. What it stands for
@@ -22,8 +22,10 @@ pub trait Source: Send {
         self.parts().iter().map(|part| part.num_bytes).sum()
     }
 
-    /// Reads the next parts in one trip, as many as `room` has bytes for and at least one, waits until
-    /// their values are on the host, and lets go of what held them; nothing where nothing is left.
+    /// Reads the next parts in one trip, as many as `room` has bytes of values for and at least one, waits
+    /// until their values are on the host, and lets go of what held them; nothing where nothing is left.
+    ///
+    /// What rows take that are made of the values is not in `room`: it is left for them.
     ///
     /// # Errors
     /// If the device has failed: nothing that was trained since the last capture can be relied on.

@@ -1,4 +1,4 @@
-//! The capture thread: device to host, rows, statistics, into the sink.
+//! The capture thread: device to host, and into the sink, whose workers make the rows.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -7,24 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender};
-use sink::{OpenCapture, Part, Sink, SinkError, SinkStats};
-use trace::{CaptureId, Generation, Layer, PartPath, Rank, Table};
+use sink::{MakePart as _, OpenCapture, Part, Sink, SinkStats};
+use trace::{CaptureId, Generation, Rank, Table};
 
 use super::cost::Reported;
 use super::disk::{self, DiskBudget};
 use super::diverged::Diverged;
-use super::in_flight::InFlight;
 use super::layers::NetworkLayers;
+use super::place::Place;
+use super::raw_part::{LayerTensor, RawPart};
 use super::same_weights::ParametersCrc;
 use super::source::{Source, TensorKind, Values};
-use super::{
-    ActivationDetail, Capture, Checkpoint, Progress, RecordError, Recorded, State, Task,
-    WeightDetail,
-};
+use super::{Capture, Progress, RecordError, Recorded, State, StateToSave, Task};
 use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
-use crate::precision::Precision;
 use crate::rows::{self, Metric, RowKey, SampleSet};
 
 pub(super) struct CaptureThread {
@@ -34,9 +30,8 @@ pub(super) struct CaptureThread {
     pub(super) compares_ranks: bool,
     pub(super) rank: Rank,
     pub(super) generation: Generation,
-    /// The part files of the newest checkpoint.
-    pub(super) checkpoint: Vec<String>,
-    pub(super) in_flight: InFlight,
+    /// The part files of the newest saved state.
+    pub(super) state_files: Vec<String>,
     /// None where the run may take what it takes.
     pub(super) disk: Option<DiskBudget>,
     pub(super) sink: Sink,
@@ -71,22 +66,23 @@ pub(super) struct MetricsFiles {
 
 impl MetricsFiles {
     /// The next file of metrics of `id`.
-    fn part(&mut self, key: RowKey, metrics: &[Metric]) -> Part {
+    fn part(&mut self, place: Place, metrics: &[Metric]) -> Part {
+        let id = place.key.id;
         let sequence = match self.last {
-            Some((last, _)) if key.id < last => {
+            Some((last, _)) if id < last => {
                 self.num_late += 1;
                 LATE_SEQUENCE + self.num_late
             }
-            Some((last, sequence)) if last == key.id => {
+            Some((last, sequence)) if last == id => {
                 self.last = Some((last, sequence + 1));
                 sequence + 1
             }
             _ => {
-                self.last = Some((key.id, 0));
+                self.last = Some((id, 0));
                 0
             }
         };
-        metrics_part(key, metrics, sequence)
+        metrics_part(place, metrics, sequence)
     }
 }
 
@@ -125,15 +121,15 @@ impl CaptureThread {
                     last = last.max(Some(capture.id));
                     self.record(*capture)?;
                 }
-                Task::Checkpoint(checkpoint) => {
-                    let most = disk::most_bytes_of_checkpoint(self.layers.topology());
+                Task::State(saved) => {
+                    let most = disk::most_bytes_of_state(self.layers.topology());
                     // The last one only removes what was there.
-                    if checkpoint.state.is_some() && !self.fits(most)? {
-                        drop(checkpoint);
+                    if saved.state.is_some() && !self.fits(most)? {
+                        drop(saved);
                         let _ = self.give_back.send(());
                         continue;
                     }
-                    self.record_checkpoint(checkpoint)?;
+                    self.record_state(saved)?;
                 }
             }
             let written = self.sink.stats().part_bytes;
@@ -159,8 +155,8 @@ impl CaptureThread {
         Ok(!is_full.load(Ordering::Relaxed))
     }
 
-    /// Reads as much in one trip as the channel has room for, and sends it before the next trip: a
-    /// capture that is large is never on the host as a whole (ARCHITECTURE.md, invariant 9), one
+    /// Reads as much in one trip as the channel has room for with its rows, and sends it before the next
+    /// trip: a capture that is large is never on the host as a whole (ARCHITECTURE.md, invariant 9), one
     /// that is small takes one trip.
     fn record(&mut self, capture: Capture) -> Result<(), RecordError> {
         let start = Instant::now();
@@ -176,14 +172,10 @@ impl CaptureThread {
             self.record_metrics(id, &metrics)?;
         }
         let is_whole = network.is_some();
-        let key = self.key(id);
+        let place = self.place(id);
         let recorded = self.recorded;
         let stall_before = self.sink.stats().stall_ms;
-        let mut parts = Parts {
-            open: self.sink.begin(is_whole.then_some(id)),
-            generation: self.generation,
-            in_flight: &mut self.in_flight,
-        };
+        let mut open = self.sink.begin(is_whole.then_some(id));
         let mut histograms = Histograms::new();
         let mut parameters =
             (self.compares_ranks && is_whole).then(|| ParametersCrc::new(self.layers.topology()));
@@ -191,7 +183,7 @@ impl CaptureThread {
         loop {
             let trip = Instant::now();
             let read = match &mut network {
-                Some(source) => read(&mut **source, &mut parts, &self.progress)?,
+                Some(source) => read(&mut **source, &open, &self.progress)?,
                 None => Vec::new(),
             };
             let trip = trip.elapsed();
@@ -219,10 +211,10 @@ impl CaptureThread {
                 if let Some(num_bins) = recorded.histograms {
                     count(&values, num_bins, &mut histograms);
                 }
-                let part = values_part(key, &self.layers, values, &recorded);
                 self.progress.add_work(start.elapsed());
+                let part = RawPart::of_capture(place, &self.layers, &recorded, values);
                 if let Some(part) = part {
-                    parts.send(part)?;
+                    open.send(part)?;
                 }
             }
             if is_last {
@@ -231,19 +223,19 @@ impl CaptureThread {
         }
         for (index, of_layer) in histograms {
             let layer = &self.layers.topology().layers()[index];
-            let rows = rows::histograms(key, &of_layer);
-            parts.send(part(key, Table::Histograms, Some(layer), rows))?;
+            let rows = rows::histograms(place.key, &of_layer);
+            open.send(place.part(Table::Histograms, Some(layer), rows))?;
         }
         if let Some(classifications) = &classifications {
-            let rows = rows::classifications(key, classifications);
-            parts.send(part(key, Table::Classifications, None, rows))?;
+            let rows = rows::classifications(place.key, classifications);
+            open.send(place.part(Table::Classifications, None, rows))?;
         }
         metrics.extend(parameters.and_then(ParametersCrc::metric));
         if self.recorded.metrics {
-            parts.send(self.metrics_files.part(key, &metrics))?;
+            open.send(self.metrics_files.part(place, &metrics))?;
         }
         tell_diverged(&mut self.diverged, &self.layers, id, &metrics);
-        parts.open.end()?;
+        open.end()?;
         // What the channel made this thread wait is the sink's to report.
         let stall =
             Duration::from_secs_f64((self.sink.stats().stall_ms - stall_before).max(0.0) / 1e3);
@@ -253,14 +245,10 @@ impl CaptureThread {
 
     /// Writes what training can go on from, and retires what it could go on from before. It is
     /// read as a capture is, and lets the next snapshot in likewise.
-    fn record_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), RecordError> {
-        let Checkpoint { id, state } = checkpoint;
-        let key = self.key(id);
-        let mut parts = Parts {
-            open: self.sink.begin(None),
-            generation: self.generation,
-            in_flight: &mut self.in_flight,
-        };
+    fn record_state(&mut self, saved: StateToSave) -> Result<(), RecordError> {
+        let StateToSave { id, state } = saved;
+        let place = self.place(id);
+        let mut open = self.sink.begin(None);
         let (tensors, updates) = match state {
             Some(State {
                 tensors,
@@ -269,17 +257,16 @@ impl CaptureThread {
             None => (None, 0),
         };
         let mut paths = Vec::new();
-        for (tensor, mut source) in tensors.into_iter().flatten() {
+        for (state, mut source) in tensors.into_iter().flatten() {
             while !source.is_empty() {
                 let trip = Instant::now();
-                let read = read(&mut *source, &mut parts, &self.progress)?;
+                let read = read(&mut *source, &open, &self.progress)?;
                 let trip = trip.elapsed();
                 self.progress.add_work(trip);
                 self.reported.total_read_back += trip;
                 for values in read {
-                    let start = Instant::now();
                     let Values::Parameters {
-                        layer: index,
+                        layer,
                         weight,
                         bias,
                         ..
@@ -287,24 +274,23 @@ impl CaptureThread {
                     else {
                         unreachable!("only parameters were put in");
                     };
-                    let layer = &self.layers.topology().layers()[index];
-                    let weights = self.layers.rows(index).to_rows(weight);
-                    let rows = rows::resume(key, layer, tensor, updates, weights, bias);
-                    self.progress.add_work(start.elapsed());
-                    let mut part = part(key, Table::Resume, Some(layer), rows);
-                    part.path.sequence = tensor.sequence();
-                    part.path.generation = self.generation;
-                    paths.push(part.path.to_string());
-                    parts.send(part)?;
+                    let tensor = LayerTensor {
+                        layer,
+                        weight,
+                        bias,
+                    };
+                    let part = RawPart::of_state(place, &self.layers, state, updates, tensor);
+                    paths.push(part.path().to_string());
+                    open.send(part)?;
                 }
             }
         }
         // The training thread may have left already.
         let _ = self.give_back.send(());
-        for path in std::mem::replace(&mut self.checkpoint, paths) {
-            parts.open.retire(path);
+        for path in std::mem::replace(&mut self.state_files, paths) {
+            open.retire(path);
         }
-        parts.open.end()?;
+        open.end()?;
         Ok(())
     }
 
@@ -317,29 +303,32 @@ impl CaptureThread {
 
     /// Metrics of a moment at which the network is not captured.
     fn record_metrics(&mut self, id: CaptureId, metrics: &[Metric]) -> Result<(), RecordError> {
-        let mut part = self.metrics_files.part(self.key(id), metrics);
-        part.path.generation = self.generation;
+        let part = self.metrics_files.part(self.place(id), metrics);
         let mut open = self.sink.begin(None);
         open.send(part)?;
         open.end()?;
         Ok(())
     }
 
-    fn key(&self, id: CaptureId) -> RowKey {
-        RowKey {
-            id,
-            rank: self.rank,
+    fn place(&self, id: CaptureId) -> Place {
+        Place {
+            key: RowKey {
+                id,
+                rank: self.rank,
+            },
+            generation: self.generation,
         }
     }
 }
 
-/// Reads as much as the channel has room for. A failure is told before it is on the way.
+/// Reads as much as the channel has room for. Rows are made of it while the values are there, and may take
+/// as much again. A failure is told before it is on the way.
 fn read(
     source: &mut dyn Source,
-    parts: &mut Parts<'_>,
+    open: &OpenCapture<'_>,
     progress: &Progress,
 ) -> Result<Vec<Values>, RecordError> {
-    let read = source.read(parts.in_flight.free_bytes());
+    let read = source.read(open.free_bytes() / 2);
     read.inspect_err(|_| progress.tell_device_failed())
         .map_err(RecordError::Device)
 }
@@ -353,21 +342,6 @@ fn tell_diverged(
 ) {
     if let Some(told) = diverged.found(id, metrics, layers.topology()) {
         tracing::warn!("{told}");
-    }
-}
-
-/// The way of a capture's parts into the sink.
-struct Parts<'a> {
-    open: OpenCapture<'a>,
-    generation: Generation,
-    in_flight: &'a mut InFlight,
-}
-
-impl Parts<'_> {
-    fn send(&mut self, mut part: Part) -> Result<(), SinkError> {
-        part.path.generation = self.generation;
-        self.in_flight.add(&part);
-        self.open.send(part)
     }
 }
 
@@ -398,86 +372,10 @@ fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
     }
 }
 
-/// The part of what was read, which is gone before anybody waits for room in the channel; none of what
-/// is compared alone.
-fn values_part(
-    key: RowKey,
-    layers: &NetworkLayers,
-    values: Values,
-    recorded: &Recorded,
-) -> Option<Part> {
-    let topology = layers.topology().layers();
-    Some(match values {
-        Values::Parameters {
-            kind,
-            layer: index,
-            weight,
-            bias,
-        } => {
-            let layer = &topology[index];
-            let (table, name, sequence) = match kind {
-                TensorKind::Weights => (Table::Weights, None, 0),
-                TensorKind::Checked => return None,
-                TensorKind::Gradients => (Table::Gradients, None, 0),
-                TensorKind::GradientsApplied => (Table::GradientsApplied, None, 0),
-                TensorKind::Moment1 => (Table::Moments, Some("moment_1"), 0),
-                TensorKind::Moment2 => (Table::Moments, Some("moment_2"), 1),
-            };
-            let weight = layers.rows(index).to_rows(weight);
-            let lists = match (kind, recorded.weights) {
-                (TensorKind::Weights, Some(WeightDetail::Raw)) => Some(recorded.precision),
-                (TensorKind::Weights, Some(WeightDetail::Statistics) | None) => None,
-                // Half precision would make zeros of the small ones.
-                _ => Some(Precision::F32),
-            };
-            let rows = rows::parameters(key, (table, name), layer, weight, bias, lists);
-            let mut part = part(key, table, Some(layer), rows);
-            part.path.sequence = sequence;
-            part
-        }
-        Values::Activations {
-            layer: index,
-            samples,
-            sequence,
-            values,
-        } => {
-            let layer = layers.activated(index);
-            let layer = layer.expect("its activations were taken, so that they can be numbered");
-            let layer = &*layer;
-            let kept_samples = match recorded.activations {
-                Some(ActivationDetail::Raw { samples }) => Some(samples),
-                Some(ActivationDetail::Statistics) | None => None,
-            };
-            let precision = recorded.precision;
-            let rows = rows::activations(key, layer, samples, &values, kept_samples, precision);
-            let mut part = part(key, Table::Activations, Some(layer), rows);
-            part.path.sequence = sequence;
-            part
-        }
-        Values::Classifications(classifications) => {
-            let rows = rows::classifications(key, &classifications);
-            part(key, Table::Classifications, None, rows)
-        }
-    })
-}
-
 /// A file of metrics, the one with the number `sequence` of its moment.
-pub(super) fn metrics_part(key: RowKey, metrics: &[Metric], sequence: u32) -> Part {
-    let mut part = part(key, Table::Metrics, None, rows::metrics(key, metrics));
-    part.path.sequence = sequence;
-    part
-}
-
-fn part(key: RowKey, table: Table, layer: Option<&Layer>, rows: RecordBatch) -> Part {
-    let path = PartPath {
-        table,
-        epoch: key.id.epoch,
-        layer: layer.map(|layer| layer.layer.clone()),
-        step: key.id.step,
-        rank: key.rank,
-        generation: Generation::default(),
-        sequence: 0,
-        nonce: None,
-    };
-    Part { path, rows }
+pub(super) fn metrics_part(place: Place, metrics: &[Metric], sequence: u32) -> Part {
+    Part {
+        path: place.path(Table::Metrics, None, sequence),
+        rows: rows::metrics(place.key, metrics),
+    }
 }

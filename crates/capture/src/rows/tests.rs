@@ -78,7 +78,7 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
         key(),
         &layer(2, 4),
         SampleSet::HELD_OUT,
-        &values,
+        values.to_vec(),
         Some(2),
         Precision::F32,
     );
@@ -108,7 +108,7 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
         key(),
         &layer(2, 4),
         SampleSet::HELD_OUT,
-        &values,
+        values.to_vec(),
         Some(512),
         Precision::F32,
     );
@@ -117,7 +117,7 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
         key(),
         &layer(2, 4),
         SampleSet::HELD_OUT,
-        &values,
+        values.to_vec(),
         None,
         Precision::F32,
     );
@@ -169,7 +169,7 @@ fn of_a_subset_of_units_the_rows_keep_their_ids() {
         key(),
         &layer,
         SampleSet::HELD_OUT,
-        &values,
+        values.to_vec(),
         Some(512),
         Precision::F32,
     );
@@ -198,7 +198,7 @@ fn values_are_rounded_and_statistics_are_not() {
             key(),
             &layer(1, 1),
             SampleSet::HELD_OUT,
-            &values,
+            values.to_vec(),
             Some(kept),
             Precision::F16,
         );
@@ -227,7 +227,7 @@ fn training_resumes_from_all_units() {
 fn rows_of_a_training_batch_say_which() {
     let layer = layer(2, 4);
     let (values, batch) = ([1.0, 2.0], SampleSet::train(17));
-    let rows = activations(key(), &layer, batch, &values, None, Precision::F32);
+    let rows = activations(key(), &layer, batch, values.to_vec(), None, Precision::F32);
     let phases = rows["phase"].as_string::<i32>();
     assert_eq!(
         phases.iter().flatten().collect::<Vec<_>>(),

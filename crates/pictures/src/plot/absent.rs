@@ -38,7 +38,7 @@ impl Asked<'_> {
     }
 
     /// A chart that says what of it is not finite, and since when; or that this is why there is none.
-    pub(super) async fn told_not_finite(
+    pub(super) async fn explain_not_finite(
         &self,
         chart: Result<Chart, PlotError>,
     ) -> Result<Chart, PlotError> {

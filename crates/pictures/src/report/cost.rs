@@ -1,6 +1,6 @@
 //! What recording cost: what a run says of it.
 
-mod told;
+mod wording;
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use super::error::Result;
 use super::section::Section;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) use told::HEADING;
+pub(super) use wording::HEADING;
 
 /// The section, and how many bytes the run takes on disk, where that is known.
 pub(super) async fn section(source: &Source<'_>) -> Result<(Section, Option<u64>)> {
     let found = found(source).await?;
     let on_disk = found.disk.as_ref().map(|disk| disk.all.num_bytes);
-    Ok((told::section(&found), on_disk))
+    Ok((wording::section(&found), on_disk))
 }
 
 /// What the section tells.

@@ -1,6 +1,6 @@
 //! What its layers were like: what a run says of it.
 
-mod told;
+mod wording;
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use super::section::Section;
 use crate::plot::PlotKind;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) use told::HEADING;
+pub(super) use wording::HEADING;
 
 /// Of deeper networks this many layers are drawn, evenly among all.
 const MAX_LAYERS: usize = 8;
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    Ok(told::section(found(source).await?))
+    Ok(wording::section(found(source).await?))
 }
 
 /// What the section tells.

@@ -1,6 +1,6 @@
 //! How it learned: what a run says of it.
 
-mod told;
+mod wording;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::section::Section;
 use crate::plot::PlotKind;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) use told::{HEADING, score, score_name, told_curve};
+pub(super) use wording::{HEADING, describe_curve, score, score_name};
 
 /// What may say how good a network is, the first of them that was recorded.
 const SCORES: [&str; 3] = ["accuracy", "label_accuracy", "r2"];
@@ -21,7 +21,7 @@ const SCORES: [&str; 3] = ["accuracy", "label_accuracy", "r2"];
 const FEWEST_EPOCHS: usize = 5;
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    Ok(told::section(found(source).await?))
+    Ok(wording::section(found(source).await?))
 }
 
 /// What the held-out samples said of the network.

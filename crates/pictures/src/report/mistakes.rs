@@ -1,6 +1,6 @@
 //! Whether its neurons tell when it is wrong: what a run says of it.
 
-mod told;
+mod wording;
 
 use arrow::array::RecordBatch;
 use sql::MAX_NEURONS;
@@ -11,13 +11,13 @@ use super::error::Result;
 use super::section::Section;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) use told::HEADING;
+pub(super) use wording::HEADING;
 
 /// How many neurons are told.
 const TOP: &str = "10";
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    Ok(told::section(found(source).await?))
+    Ok(wording::section(found(source).await?))
 }
 
 /// What the section tells; none of a run without classes.

@@ -1,6 +1,6 @@
 //! Which neurons became what, and when: what a run says of it.
 
-mod told;
+mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::plot::PlotKind;
 use crate::plot::association::CHANCE;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) use told::HEADING;
+pub(super) use wording::HEADING;
 
 /// How many neurons of each class are told.
 const PER_CLASS: usize = 3;
@@ -32,7 +32,7 @@ const MAX_FILMED: u32 = 1000;
 const MAX_STRUCTURES: usize = 40;
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    Ok(told::section(found(source).await?))
+    Ok(wording::section(found(source).await?))
 }
 
 /// What the section tells.

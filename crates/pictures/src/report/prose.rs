@@ -32,8 +32,8 @@ pub(super) fn p_value(p: Option<f64>) -> String {
 }
 
 /// A value as it is told, and a dash where there is none.
-pub(super) fn or_dash<T>(value: Option<T>, told: impl FnOnce(T) -> String) -> String {
-    value.map_or_else(|| "–".to_owned(), told)
+pub(super) fn or_dash<T>(value: Option<T>, format: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "–".to_owned(), format)
 }
 
 /// Parts of a sentence: `a`, `a and b`, `a, b and c`.

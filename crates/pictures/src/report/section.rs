@@ -74,7 +74,7 @@ impl Part {
 }
 
 /// What is said of an answer, or why there is none.
-pub(super) fn told<T, P>(answer: Answer<T>, say: impl FnOnce(T) -> P) -> Vec<Part>
+pub(super) fn parts_of<T, P>(answer: Answer<T>, say: impl FnOnce(T) -> P) -> Vec<Part>
 where
     P: IntoIterator<Item = Part>,
 {

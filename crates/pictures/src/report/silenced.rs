@@ -1,6 +1,6 @@
 //! What silencing neurons does: what a run says of it.
 
-mod told;
+mod wording;
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::chart::html::Frame;
 use crate::plot::PlotKind;
 use crate::plot::rows::{floats, integers, texts};
 
-pub(super) use told::HEADING;
+pub(super) use wording::HEADING;
 
 pub(super) async fn section(source: &Source<'_>) -> Result<Section> {
-    Ok(told::section(found(source).await?))
+    Ok(wording::section(found(source).await?))
 }
 
 /// What the section tells.

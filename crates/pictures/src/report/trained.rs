@@ -6,7 +6,7 @@ use serde_json::Value;
 use sql::NotFinite;
 use trace::{DatasetInfo, Layer, RunInfo};
 
-use super::learned::{Curve, score, score_name, told_curve};
+use super::learned::{Curve, describe_curve, score, score_name};
 use super::prose::{counted, grouped, listed};
 use super::section::{Part, Section};
 use crate::chart::number;
@@ -14,7 +14,7 @@ use crate::chart::number;
 pub(super) const HEADING: &str = "What was trained";
 
 /// Configuration that the text tells, or that is about recording rather than the network.
-const TOLD: [&str; 4] = ["dataset", "device", "checkpoint_every", "seed"];
+const DESCRIBED: [&str; 4] = ["dataset", "device", "checkpoint_every", "seed"];
 
 /// The run in a few sentences.
 pub(super) fn lead(info: &RunInfo, curve: &Curve) -> String {
@@ -43,11 +43,11 @@ pub(super) fn lead(info: &RunInfo, curve: &Curve) -> String {
         }
         None => lead += ", as it was recorded.",
     }
-    lead + &told_curve(curve)
+    lead + &describe_curve(curve)
 }
 
 /// That training has diverged, where something is not finite: what was so first.
-pub(super) fn told_diverged(not_finite: &[NotFinite]) -> String {
+pub(super) fn describe_diverged(not_finite: &[NotFinite]) -> String {
     let since = not_finite.iter().map(|found| found.since).min();
     let Some(since) = since else {
         return String::new();
@@ -179,7 +179,7 @@ fn facts(info: &RunInfo, config: &Value) -> Vec<Vec<String>> {
                 Value::String(text) => text.clone(),
                 value => value.to_string(),
             };
-            if !TOLD.contains(&name.as_str()) {
+            if !DESCRIBED.contains(&name.as_str()) {
                 add(&name.replace('_', " "), shortened(&text));
             }
         }

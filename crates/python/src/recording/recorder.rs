@@ -383,7 +383,7 @@ impl Recorder {
             last_epoch: num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
             origin,
             limits,
-            owner_tells: true,
+            owner_reports: true,
         };
         let sink_options = SinkOptions {
             channel_bytes,
@@ -492,7 +492,7 @@ impl Recorder {
             Loss::MultiLabelCrossEntropy => Targets::Labels(rows(targets)),
             Loss::MeanSquaredError => Targets::Values(rows(targets)),
         };
-        capture::check(loss, num_samples, num_outputs, &targets)
+        capture::check_targets(loss, num_samples, num_outputs, &targets)
             .map_err(RecordingError::new_err)?;
         let mut classifications = classify(loss, &logits.to_floats(), &targets);
         if let Some(losses) = losses {

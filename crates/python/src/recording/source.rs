@@ -10,6 +10,15 @@ use pyo3::types::PyTuple;
 
 use crate::tensor::HostTensor;
 
+/// What Python says of a part, as [`Part::extract`] has it.
+type Fields<'py> = (
+    String,
+    usize,
+    Bound<'py, PyAny>,
+    Option<Bound<'py, PyAny>>,
+    Option<Py<PyAny>>,
+);
+
 /// Values of a tensor.
 enum Held {
     /// A copy that was made when the network was captured.
@@ -68,13 +77,7 @@ impl Part {
     /// and the bias or none; of activations of a training batch its number in the epoch. Last a callable
     /// that waits until the values are there: without one they are copied by [`Part::copy`].
     pub(super) fn extract(part: &Bound<'_, PyTuple>) -> PyResult<Self> {
-        let (kind, layer, values, other, wait): (
-            String,
-            usize,
-            Bound<'_, PyAny>,
-            Option<Bound<'_, PyAny>>,
-            Option<Py<PyAny>>,
-        ) = part.extract()?;
+        let (kind, layer, values, other, wait): Fields<'_> = part.extract()?;
         let values = Held::Tensor(HostTensor::import(&values)?);
         if kind == "activations" {
             let batch: Option<i32> = other.map(|batch| batch.extract()).transpose()?;

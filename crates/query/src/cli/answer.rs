@@ -1,6 +1,5 @@
 //! Where rows go.
 
-use std::error::Error;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -142,26 +141,11 @@ pub(super) fn say_line(line: &str) {
 
 /// [`say_line`] of what `format!` makes.
 macro_rules! say {
-    ($($told:tt)*) => {
-        $crate::cli::answer::say_line(&format!($($told)*))
+    ($($line:tt)*) => {
+        $crate::cli::answer::say_line(&format!($($line)*))
     };
 }
 pub(super) use say;
 
-/// Whether the reader of stdout was gone, as `head` is once it has its lines.
-pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
-        let inner: Option<&(dyn Error + 'static)> = match cause.downcast_ref() {
-            Some(arrow::error::ArrowError::IoError(_, error)) => return closed(error),
-            Some(arrow::error::ArrowError::ExternalError(error)) => Some(error.as_ref()),
-            _ => match cause.downcast_ref() {
-                Some(parquet::errors::ParquetError::External(error)) => Some(error.as_ref()),
-                _ => Some(cause),
-            },
-        };
-        inner
-            .and_then(|error| error.downcast_ref())
-            .is_some_and(closed)
-    })
-}
+#[cfg(test)]
+mod tests;

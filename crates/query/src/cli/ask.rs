@@ -11,7 +11,7 @@ use super::output::OutputArgs;
 use super::session::{finish, open};
 
 #[derive(Args)]
-pub(super) struct SqlArgs {
+pub struct SqlArgs {
     /// The run's directory
     run: PathBuf,
     /// The query, as "SELECT epoch, layer, count(*) FROM weights GROUP BY epoch, layer"

@@ -12,7 +12,7 @@ use super::output::OutputArgs;
 use super::session::{finish, open};
 
 #[derive(Args)]
-pub(super) struct CompareArgs {
+pub struct CompareArgs {
     /// A run's directory
     run: PathBuf,
     /// Another run's directory

@@ -6,11 +6,7 @@ use std::process::ExitCode;
 use analysis::Linkage;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use datafusion::common::DataFusionError;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::stream;
-use sql::QueryError;
-use studies::{EmbedOptions, Embedder, Embedding, EmbeddingMethod, Epochs, ValuesOf};
+use studies::{EmbedOptions, Embedder, EmbeddingMethod, EmbeddingRows, Epochs, ValuesOf};
 
 use super::answer::say;
 use super::memory::MemoryArgs;
@@ -18,7 +14,7 @@ use super::output::OutputArgs;
 use super::session::{finish, open};
 
 #[derive(Args)]
-pub(super) struct EmbedArgs {
+pub struct EmbedArgs {
     /// The run's directory
     run: PathBuf,
     /// What neurons are compared by
@@ -50,18 +46,12 @@ pub(super) struct EmbedArgs {
     #[arg(long)]
     clusters: Option<usize>,
     /// What the rows are: neurons, or the merges that made the clusters
-    #[arg(long, default_value = "neurons", value_parser = one_of(["neurons", "merges"], [Rows::Neurons, Rows::Merges]))]
-    rows: Rows,
+    #[arg(long, default_value = "neurons", value_parser = one_of(["neurons", "merges"], [EmbeddingRows::Neurons, EmbeddingRows::Merges]))]
+    rows: EmbeddingRows,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     memory: MemoryArgs,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Rows {
-    Neurons,
-    Merges,
 }
 
 /// A choice of values by their names.
@@ -78,13 +68,12 @@ fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
 pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
     let destination = asked.output.destination()?.open()?;
     let session = open(&asked.run)?.session(asked.memory.session_options())?;
-    let (dimensions, shown) = (asked.dimensions, asked.rows);
     let embedder = Embedder::try_new(
         session,
         EmbedOptions {
             of: asked.of,
             method: asked.method,
-            dimensions,
+            dimensions: asked.dimensions,
             perplexity: asked.perplexity,
             seed: asked.seed,
             epochs: asked.epoch,
@@ -94,27 +83,6 @@ pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
             at_most: None,
         },
     )?;
-    let schema = match shown {
-        Rows::Neurons => Embedding::schema(dimensions),
-        Rows::Merges => Embedding::merge_schema(),
-    };
-    let rows = stream::try_unfold(embedder, move |mut embedder| async move {
-        let next = async {
-            let Some(embedding) = embedder.next().await? else {
-                return Ok(None);
-            };
-            say!("{}", embedding.verdict());
-            Ok(Some(match shown {
-                Rows::Neurons => embedding.rows(dimensions)?,
-                Rows::Merges => embedding.merge_rows()?,
-            }))
-        };
-        let next: Result<_, QueryError> = next.await;
-        match next {
-            Ok(rows) => Ok(rows.map(|rows| (rows, embedder))),
-            Err(error) => Err(DataFusionError::External(Box::new(error))),
-        }
-    });
-    let rows = RecordBatchStreamAdapter::new(schema, rows);
-    finish(async { destination.write(Box::pin(rows)).await })
+    let rows = embedder.into_rows(asked.rows, |embedding| say!("{}", embedding.verdict()));
+    finish(async { destination.write(rows).await })
 }

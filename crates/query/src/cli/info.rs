@@ -1,87 +1,21 @@
 //! `query info`: what a run is, without a look at its captures' values.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use pictures::{Grid, Part, Section};
-use sql::Run;
 
 use super::answer;
 use super::session::open;
 
 #[derive(Args)]
-pub(super) struct InfoArgs {
+pub struct InfoArgs {
     /// The run's directory
     run: PathBuf,
 }
 
 pub(super) fn run(asked: InfoArgs) -> anyhow::Result<ExitCode> {
     let run = open(&asked.run)?;
-    answer::print(&told(&run))?;
+    answer::print(&pictures::info(&run))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn told(run: &Run) -> String {
-    let info = run.info();
-    let mut text = format!("{}: {}\n", run.path().display(), captured(run));
-    let identity = [
-        ("run", info.run_id.to_string()),
-        ("trace format", info.format.to_string()),
-    ];
-    let parts = Section::what_was_trained(info, run.config()).parts;
-    let grids = parts.into_iter().filter_map(|part| match part {
-        Part::Grid(grid) => Some(grid),
-        _ => None,
-    });
-    for mut grid in grids {
-        // Of facts, which have no more than a name and a value, the headings say nothing.
-        let is_list = grid.columns.len() == 2;
-        if is_list {
-            let identity = identity.iter();
-            grid.rows
-                .extend(identity.map(|(what, value)| vec![(*what).to_owned(), value.clone()]));
-        }
-        text.push('\n');
-        put(&mut text, &grid, !is_list);
-    }
-    text
-}
-
-/// How far the run has come.
-fn captured(run: &Run) -> String {
-    let epochs = run.captured_epochs();
-    let captured = match epochs.as_slice() {
-        [] => "nothing captured yet".to_owned(),
-        [one] => format!("epoch {one} captured"),
-        [first, .., last] => format!("{} epochs captured, {first} to {last}", epochs.len()),
-    };
-    match run.is_being_recorded() {
-        true => format!("{captured}; it is being recorded"),
-        false => captured,
-    }
-}
-
-/// Writes a table with its columns below each other.
-fn put(text: &mut String, grid: &Grid, has_header: bool) {
-    let header = grid.columns.iter().map(|name| (*name).to_owned()).collect();
-    let header: Vec<Vec<String>> = if has_header { vec![header] } else { Vec::new() };
-    let lines: Vec<&Vec<String>> = header.iter().chain(&grid.rows).collect();
-    let widths: Vec<usize> = (0..grid.columns.len())
-        .map(|column| {
-            lines
-                .iter()
-                .map(|line| line[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    for line in lines {
-        let mut padded = String::new();
-        for (cell, width) in line.iter().zip(&widths) {
-            write!(padded, "{cell:<width$}  ").expect("a string takes everything");
-        }
-        writeln!(text, "{}", padded.trim_end()).expect("a string takes everything");
-    }
 }

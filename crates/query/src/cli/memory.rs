@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use bytesize::ByteSize;
 use clap::Args;
-use sql::SessionOptions;
+use sql::{SessionOptions, default_memory};
 
 #[derive(Args)]
-pub(super) struct MemoryArgs {
+pub struct MemoryArgs {
     /// Memory that queries may hold before they spill to disk, as 64MiB; by default three quarters
     /// of what is available
     #[arg(long, value_name = "SIZE")]
@@ -18,13 +18,10 @@ pub(super) struct MemoryArgs {
 
 impl MemoryArgs {
     pub(super) fn session_options(&self) -> SessionOptions {
-        let bytes = self.memory.map(|size| size.as_u64()).or_else(|| {
-            // Linux alone has the file; elsewhere there is no limit by default.
-            let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-            default_bytes(&meminfo)
-        });
+        let given = self.memory.map(|size| size.as_u64());
+        let given = given.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         SessionOptions {
-            memory_bytes: bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            memory_bytes: given.or_else(default_memory),
             spill_dir: spill_dir(),
             ..SessionOptions::default()
         }
@@ -58,32 +55,5 @@ pub(super) fn remove_spilled() {
         && dir.exists()
     {
         tracing::warn!(path = %dir.display(), %error, "spilled files are left");
-    }
-}
-
-/// Three quarters of what is available: the rest is for what queries do not account for.
-fn default_bytes(meminfo: &str) -> Option<u64> {
-    let available = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = available.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib.saturating_mul(1024) / 4 * 3)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::default_bytes;
-
-    #[test]
-    fn a_quarter_of_what_is_available_is_left() {
-        let meminfo = "MemTotal:       24000 kB\nMemFree:         1000 kB\n\
-                       MemAvailable:    8000 kB\nBuffers:          100 kB\n";
-        assert_eq!(default_bytes(meminfo), Some(6000 * 1024));
-    }
-
-    #[test]
-    fn without_a_figure_there_is_no_limit() {
-        assert_eq!(default_bytes("MemTotal:       24000 kB\n"), None);
-        assert_eq!(default_bytes("MemAvailable:    plenty\n"), None);
     }
 }

@@ -13,7 +13,7 @@ use super::session::{finish, open};
 use super::usage::key_and_value;
 
 #[derive(Args)]
-pub(super) struct RunArgs {
+pub struct RunArgs {
     /// The query's name
     name: String,
     /// The run's directory

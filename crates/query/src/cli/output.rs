@@ -11,7 +11,7 @@ use super::answer::Destination;
 use super::usage::UsageError;
 
 #[derive(Args)]
-pub(super) struct OutputArgs {
+pub struct OutputArgs {
     /// How rows are written; by default as the suffix of FILE says, or as a table
     #[arg(long, value_parser = format_parser())]
     format: Option<Format>,

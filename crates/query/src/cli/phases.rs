@@ -14,7 +14,7 @@ use super::output::OutputArgs;
 use super::session::{finish, open};
 
 #[derive(Args)]
-pub(super) struct PhasesArgs {
+pub struct PhasesArgs {
     /// The run's directory
     run: PathBuf,
     /// This layer alone; `first` and `last` are understood

@@ -19,7 +19,7 @@ use super::usage::{UsageError, key_and_value};
 
 #[derive(Args)]
 #[command(after_long_help = describe::plots())]
-pub(super) struct PlotArgs {
+pub struct PlotArgs {
     /// What is shown
     #[arg(value_parser = kind_parser())]
     kind: PlotKind,

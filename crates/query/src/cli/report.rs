@@ -23,7 +23,7 @@ use super::session::{finish, open, runtime};
 use super::usage::UsageError;
 
 #[derive(Args)]
-pub(super) struct ReportArgs {
+pub struct ReportArgs {
     /// The run's directory
     run: PathBuf,
     /// Write to FILE (.html), one page that needs no network

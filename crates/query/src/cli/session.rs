@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sql::Run;
 
-use super::answer::{is_closed_pipe, say};
+use super::answer::say;
 
 pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
     let run = Run::open(path)?;
@@ -34,7 +34,7 @@ pub(super) fn finish(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::
     // After a failure other parts of the query may still compute: they are not waited for.
     runtime.shutdown_background();
     match done {
-        Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) if console::is_closed_pipe(error.as_ref()) => Ok(ExitCode::SUCCESS),
         done => done.map(|()| ExitCode::SUCCESS),
     }
 }

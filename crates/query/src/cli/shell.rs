@@ -21,7 +21,7 @@ use rustyline::error::ReadlineError;
 use sql::output::Format;
 use sql::{QueryError, QuerySession, Run, SessionOptions};
 
-use super::answer::{is_closed_pipe, say};
+use super::answer::say;
 use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::memory::MemoryArgs;
 use super::session::{open, runtime};
@@ -32,7 +32,7 @@ const PROMPT: &str = "query> ";
 const CONTINUED: &str = "   ..> ";
 
 #[derive(Args)]
-pub(super) struct ShellArgs {
+pub struct ShellArgs {
     /// The run's directory
     run: PathBuf,
     #[command(flatten)]
@@ -231,7 +231,7 @@ impl Shell {
         }
         match done {
             Ok(()) => Ok(Next::Line),
-            Err(error) if is_closed_pipe(&error) => Ok(Next::Quit),
+            Err(error) if console::is_closed_pipe(error.as_ref()) => Ok(Next::Quit),
             Err(error) => {
                 self.fail(format!("{error:#}"));
                 Ok(Next::Line)

@@ -8,11 +8,11 @@ use std::str::FromStr;
 use analysis::{Half, Measure};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand};
-use datafusion::logical_expr::{col, lit};
 use sql::QueryError;
 use studies::{
     FindOptions, LabelOptions, Structure, StructureNeuron, StructurePower, find_structures,
-    keep_structures, label_structure, named_structure, require_structure, structure_power,
+    keep_structures, label_structure, list_structures, named_structure, require_structure,
+    structure_power, structure_rows,
 };
 use words::NeuronName;
 
@@ -23,7 +23,7 @@ use super::output::OutputArgs;
 use super::session::{finish, open};
 
 #[derive(Subcommand)]
-pub(super) enum StructuresCommand {
+pub enum StructuresCommand {
     /// Find the neurons that go with each class more than chance explains, and keep them
     Find(Box<FindArgs>),
     /// Give a structure another name, or name neurons of your own choice
@@ -53,7 +53,7 @@ pub(super) enum StructuresCommand {
 }
 
 #[derive(Args)]
-pub(super) struct FindArgs {
+pub struct FindArgs {
     /// The run's directory
     run: PathBuf,
     /// The epoch at which neurons are looked for
@@ -98,7 +98,7 @@ pub(super) struct FindArgs {
 }
 
 #[derive(Args)]
-pub(super) struct LabelArgs {
+pub struct LabelArgs {
     /// The run's directory
     run: PathBuf,
     /// The structure's name
@@ -164,14 +164,10 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
             output,
             memory,
         } => {
-            const LIST: &str = "SELECT name, class, epoch, count(*) AS neurons,
-                min(first_epoch) AS first_epoch, max(last_epoch) AS last_epoch,
-                avg(score) AS mean_score, max(p_value) AS p_value, measure, half
-                FROM structures GROUP BY name, class, epoch, measure, half ORDER BY class, name";
             let destination = output.destination()?.open()?;
             let session = open(&run)?.session(memory.session_options())?;
             finish(async {
-                let rows = session.sql(LIST).await?;
+                let rows = list_structures(&session).await?;
                 destination
                     .write(rows.execute_stream().await.map_err(QueryError::from)?)
                     .await
@@ -183,22 +179,18 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
             output,
             memory,
         } => {
-            const SHOW: &str = "SELECT name, class, layer, neuron, first_epoch, last_epoch, score,
-                p_value, measure, half, seed FROM structures ORDER BY abs(score) DESC, neuron";
             let opened = open(&run)?;
             require_structure(&opened, &name)?;
             let destination = output.destination()?.open()?;
             let session = opened.session(memory.session_options())?;
             finish(async {
-                let rows = session.sql(SHOW).await?;
-                let rows = rows.filter(col("name").eq(lit(name.as_str())));
-                let rows = rows.map_err(QueryError::from)?;
+                let rows = structure_rows(&session, &name).await?;
                 let power = structure_power(&session, &name).await;
                 destination
                     .write(rows.execute_stream().await.map_err(QueryError::from)?)
                     .await?;
                 match power {
-                    Ok(Some(power)) => say!("{}", told(&power)),
+                    Ok(Some(power)) => say!("{}", describe_power(&power)),
                     Ok(None) => {}
                     // What is kept of it is shown all the same.
                     Err(error) => {
@@ -296,7 +288,7 @@ fn line(structure: &Structure) -> String {
     )
 }
 
-fn told(power: &StructurePower) -> String {
+fn describe_power(power: &StructurePower) -> String {
     let samples = match power.half {
         Half::All => "all held-out samples".to_owned(),
         half => format!("the {half} half of the held-out samples"),

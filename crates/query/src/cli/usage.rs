@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 /// Arguments that make no sense together: the command line ends as it does where its grammar is not kept.
 #[derive(Debug)]
-pub(super) struct UsageError(pub(super) String);
+pub struct UsageError(pub(super) String);
 
 impl Display for UsageError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

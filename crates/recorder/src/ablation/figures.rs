@@ -30,9 +30,9 @@ impl SampleGroup {
     }
 }
 
-/// What is measured.
+/// What is measured of a network with neurons silenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
+pub enum AblationMetric {
     /// What [`Score`](crate::Score) measures of such a network, by its name.
     Score(&'static str),
     /// The accuracy of a class, less that of the others.
@@ -41,7 +41,7 @@ pub enum Metric {
     Loss,
 }
 
-impl Metric {
+impl AblationMetric {
     /// Its name in the table `ablations`.
     pub fn name(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ pub struct Figure {
     /// How many they are.
     pub num_samples: usize,
     /// What it measures.
-    pub metric: Metric,
+    pub metric: AblationMetric,
     /// Of the network as it was.
     pub before: f64,
     /// With the neurons silenced.

@@ -4,7 +4,7 @@ use analysis::Half;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use trace::{DerivedError, Epoch, RunDir, Table, Topology, read_derived};
-use words::{NeuronName, UnknownNeuronError, closest, did_you_mean, told_neurons};
+use words::{NeuronName, UnknownNeuronError, closest, describe_neurons, did_you_mean};
 
 /// What is to be silenced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,7 +199,10 @@ fn valid_range(topology: &Topology) -> String {
     let Some((_, hidden)) = layers.split_last().filter(|(_, hidden)| !hidden.is_empty()) else {
         return "the network has no layer but its outputs, so none can be silenced".to_owned();
     };
-    format!("those that can be silenced are {}", told_neurons(hidden))
+    format!(
+        "those that can be silenced are {}",
+        describe_neurons(hidden)
+    )
 }
 
 /// What the table says of a structure.

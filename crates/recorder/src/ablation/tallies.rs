@@ -2,7 +2,7 @@
 
 use capture::{Score, Spread, Sums, target_classes};
 
-use super::figures::{Figure, Metric, Predicted, SampleGroup};
+use super::figures::{AblationMetric, Figure, Predicted, SampleGroup};
 use super::silence::Outcome;
 use crate::dataset::Targets;
 use crate::model::{Loss, NetworkConfig};
@@ -112,7 +112,7 @@ impl Tallies {
         let mut figures = Vec::new();
         for group in &self.groups {
             let mut add = |metric, values: Vec<f64>| {
-                let has_predicted = matches!(metric, Metric::Score(_));
+                let has_predicted = matches!(metric, AblationMetric::Score(_));
                 figures.push(Figure {
                     samples: group.of,
                     num_samples: group.samples.len(),
@@ -127,15 +127,15 @@ impl Tallies {
             let scores = sums.clone().map(|sums| sums.score(loss, &group.spread));
             let scores: Vec<Score> = scores.collect();
             let values = scores.iter().map(|score| score.value()).collect();
-            add(Metric::Score(scores[0].name()), values);
+            add(AblationMetric::Score(scores[0].name()), values);
             if let (Some(others), true) =
                 (others, group.of.class() == of_class && of_class.is_some())
             {
                 let gaps = sums.clone().zip(&others.sums);
                 let gaps = gaps.map(|(sums, others)| sums.accuracy() - others.accuracy());
-                add(Metric::AccuracyGap, gaps.collect());
+                add(AblationMetric::AccuracyGap, gaps.collect());
             }
-            add(Metric::Loss, sums.map(Sums::mean_loss).collect());
+            add(AblationMetric::Loss, sums.map(Sums::mean_loss).collect());
         }
         figures
     }

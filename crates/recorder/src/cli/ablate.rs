@@ -11,14 +11,14 @@ use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use console::{Console, print};
 use recorder::{
-    AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure, Metric, Predicted,
-    SampleGroup, Silencing, ablate,
+    AblationMetric, AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure,
+    Predicted, SampleGroup, Silencing, ablate,
 };
 use trace::RunDir;
 use words::NeuronName;
 
 use super::place::PlaceArgs;
-use super::rebuilt::tell_rounded;
+use super::rebuilt::write_rounding;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -128,8 +128,8 @@ pub(super) fn run(args: &AblateArgs, console: &Console) -> Result<ExitCode> {
     console.bar().finish_and_clear();
     let report = report?;
     let mut text = String::new();
-    tell_what(&mut text, &report)?;
-    tell_figures(&mut text, &report)?;
+    write_what(&mut text, &report)?;
+    write_figures(&mut text, &report)?;
     writeln!(
         text,
         "kept in the table ablations (commit {})",
@@ -139,7 +139,7 @@ pub(super) fn run(args: &AblateArgs, console: &Console) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
+fn write_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
     writeln!(
         text,
         "epoch {}, step {}, rebuilt on {}",
@@ -148,7 +148,7 @@ fn tell_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
     if let Some(reason) = &report.other_device {
         writeln!(text, "  not on the device that was recorded on, {reason}")?;
     }
-    tell_rounded(text, report.precision)?;
+    write_rounding(text, report.precision)?;
     if let Some(name) = &report.name {
         writeln!(text, "structure {name}")?;
     }
@@ -179,7 +179,7 @@ fn tell_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
     Ok(())
 }
 
-fn tell_figures(text: &mut String, report: &AblationReport) -> std::fmt::Result {
+fn write_figures(text: &mut String, report: &AblationReport) -> std::fmt::Result {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     let random = format!("{} random", report.num_draws);
@@ -261,10 +261,10 @@ fn group_name(report: &AblationReport, group: SampleGroup) -> String {
     }
 }
 
-fn value(metric: Metric, value: f64) -> String {
+fn value(metric: AblationMetric, value: f64) -> String {
     match metric {
-        Metric::Score("r2") | Metric::Loss => format!("{value:.4}"),
-        Metric::Score(_) | Metric::AccuracyGap => format!("{:.1}%", 100.0 * value),
+        AblationMetric::Score("r2") | AblationMetric::Loss => format!("{value:.4}"),
+        AblationMetric::Score(_) | AblationMetric::AccuracyGap => format!("{:.1}%", 100.0 * value),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use recorder::Precision;
 
 /// Says that it is not quite the one that was trained, where its weights were rounded.
-pub(super) fn tell_rounded(text: &mut String, precision: Precision) -> std::fmt::Result {
+pub(super) fn write_rounding(text: &mut String, precision: Precision) -> std::fmt::Result {
     if precision == Precision::F32 {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use recorder::{ReplayError, replay_with_data};
 use trace::RunDir;
 
 use super::place::PlaceArgs;
-use super::rebuilt::tell_rounded;
+use super::rebuilt::write_rounding;
 
 /// How many samples that differ are named.
 const MAX_NAMED: usize = 5;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<ExitCode> {
         report.num_samples,
         report.score,
     )?;
-    tell_rounded(&mut text, report.precision)?;
+    write_rounding(&mut text, report.precision)?;
     for difference in report.different.iter().take(MAX_NAMED) {
         let columns = difference.columns.join(", ");
         writeln!(text, "  sample {} differs in {columns}", difference.sample)?;

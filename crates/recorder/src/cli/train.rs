@@ -11,7 +11,8 @@ mod tables;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use console::{Console, INTERRUPTED, on_ctrl_c, print};
+use capture::cli::stop_on_ctrl_c;
+use console::{Console, INTERRUPTED, print};
 use recorder::{CancelToken, train};
 
 use progress::Progress;
@@ -47,15 +48,5 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
         ExitCode::from(INTERRUPTED)
     } else {
         ExitCode::SUCCESS
-    })
-}
-
-/// The first Ctrl-C ends the session in good order, a second one ends the process.
-pub(super) fn stop_on_ctrl_c(cancel: CancelToken, console: Console) -> Result<()> {
-    on_ctrl_c(move || {
-        if cancel.cancel() {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        console.say("stopping: publishing what was captured (Ctrl-C again stops at once)");
     })
 }

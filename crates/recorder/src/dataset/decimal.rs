@@ -97,7 +97,7 @@ pub(super) fn is_lost_integer(text: &str, value: f64) -> bool {
 
 /// Whether a numeral with digits behind the point can be told from its neighbours of as many digits
 /// once it is a 64-bit float.
-pub(super) fn is_told_apart(text: &str, value: f64) -> bool {
+pub(super) fn is_distinct(text: &str, value: f64) -> bool {
     let places = text.split_once('.').map_or(0, |(_, places)| places.len());
     Decimal::parse(text) == Decimal::parse(&format!("{value:.places$}"))
 }
@@ -170,7 +170,7 @@ mod tests {
         assert!(!lost("100000000000000000000") && !lost("12"));
         // Digits behind the point are of a measurement.
         assert!(!lost("0.12345678901234567890"));
-        let apart = |text: &str| is_told_apart(text, text.parse().unwrap());
+        let apart = |text: &str| is_distinct(text, text.parse().unwrap());
         assert!(apart("0.1000") && apart("73.75") && apart("-12345678901.25"));
         assert!(!apart("123456789012345678.25") && !apart("9007199254740993"));
     }

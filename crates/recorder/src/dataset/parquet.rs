@@ -12,7 +12,7 @@ use parquet::file::metadata::KeyValue;
 use serde::Deserialize;
 
 use super::columns::{Columns, Role};
-use super::decimal::is_told_apart;
+use super::decimal::is_distinct;
 use super::missing::is_missing;
 use super::raw::{
     Gaps, InputKind, Numbers, RawTable, ReadFile, TextColumn, as_argument, lost, not_finite, refuse,
@@ -239,7 +239,7 @@ fn number_of(column: &ArrayRef) -> NumberOf {
             Box::new(move |row| {
                 let text = texts.value(row);
                 match text.parse::<f64>() {
-                    Ok(value) if !value.is_finite() || is_told_apart(text, value) => Ok(value),
+                    Ok(value) if !value.is_finite() || is_distinct(text, value) => Ok(value),
                     _ => Err(text.to_owned()),
                 }
             })

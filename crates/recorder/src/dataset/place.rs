@@ -19,7 +19,7 @@ pub struct DataPlace {
 }
 
 impl DataPlace {
-    fn is_told(&self) -> bool {
+    fn is_given(&self) -> bool {
         self.data.is_some() || self.held_out.is_some()
     }
 
@@ -66,7 +66,7 @@ pub(super) fn open(
         Ok(opened) => return Ok(opened),
         Err(error) => error,
     };
-    if place.is_told() {
+    if place.is_given() {
         return Err(error);
     }
     for moved in candidates(options, run) {

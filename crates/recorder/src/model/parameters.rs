@@ -78,11 +78,3 @@ impl NetworkParameters {
         tensors.collect()
     }
 }
-
-/// Turns a weight from Burn's `[fan_in, num_units]` into a trace's `[num_units, fan_in]`.
-///
-/// # Panics
-/// If `weight` has not `fan_in * num_units` values.
-pub fn to_rows(weight: &[f32], fan_in: usize, num_units: usize) -> Vec<f32> {
-    transpose(weight, fan_in, num_units)
-}

@@ -217,27 +217,6 @@ fn parameters_of_another_shape_are_refused() {
     );
 }
 
-#[test]
-fn rows_are_the_columns_of_the_other_layout() {
-    assert_eq!(
-        to_rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3),
-        [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]
-    );
-    // Sizes around the blocks' edges.
-    for (fan_in, num_units) in [(1, 1), (1, 70), (70, 1), (31, 33), (32, 64), (65, 97)] {
-        let weight: Vec<f32> = (0..fan_in * num_units).map(|i| i as f32).collect();
-        let rows = to_rows(&weight, fan_in, num_units);
-        for unit in 0..num_units {
-            for input in 0..fan_in {
-                assert_eq!(
-                    rows[unit * fan_in + input],
-                    weight[input * num_units + unit]
-                );
-            }
-        }
-    }
-}
-
 /// Convolutions of 2 and 3 channels over images of 4×5 with 2 channels, then 6 hidden units.
 fn cnn() -> NetworkConfig {
     NetworkConfig {

@@ -135,7 +135,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
         self
     }
 
-    /// Memory for rows that wait to be written, in bytes;
+    /// Memory for what waits to be written, values and the rows that are made of them, in bytes;
     /// [`Recorded::default_channel_bytes`] unless it is said.
     pub fn channel_bytes(mut self, bytes: u64) -> Self {
         self.channel_bytes = Some(bytes);
@@ -297,7 +297,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             last_epoch: self.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
             origin,
             limits: self.limits,
-            owner_tells: false,
+            owner_reports: false,
         };
         let sink_options = SinkOptions {
             channel_bytes,

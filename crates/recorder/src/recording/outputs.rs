@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use capture::{Classifications, Loss, Targets, check, classify};
+use capture::{Classifications, Loss, Targets, check_targets, classify};
 
 use super::handle::{TensorHandle, Trip};
 
@@ -19,7 +19,7 @@ impl<B: Backend> Outputs<B> {
     /// An error says what does not fit.
     pub(super) fn new(loss: Loss, logits: Tensor<B, 2>, targets: Targets) -> Result<Self, String> {
         let [num_samples, num_outputs] = logits.dims();
-        check(loss, num_samples, num_outputs, &targets)?;
+        check_targets(loss, num_samples, num_outputs, &targets)?;
         Ok(Self {
             loss,
             num_outputs,

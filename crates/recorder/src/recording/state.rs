@@ -79,15 +79,15 @@ impl<B: Backend> TraceRecorder<B> {
     /// # Errors
     /// Why recording stopped, if it has. With [`OnError::Continue`](crate::OnError::Continue) that is no
     /// error.
-    pub(crate) fn checkpoint(&mut self, held: HeldState<B>) -> Result<(), RecordError> {
-        self.recording.checkpoint(held.id, held.state.unread())
+    pub(crate) fn save_state(&mut self, held: HeldState<B>) -> Result<(), RecordError> {
+        self.recording.save_state(held.id, held.state.unread())
     }
 
     /// Retires what training could go on from: there is nothing left to do.
     ///
     /// # Errors
-    /// As for [`TraceRecorder::checkpoint`].
-    pub(crate) fn retire_checkpoint(&mut self, id: CaptureId) -> Result<(), RecordError> {
-        self.recording.retire_checkpoint(id)
+    /// As for [`TraceRecorder::save_state`].
+    pub(crate) fn retire_state(&mut self, id: CaptureId) -> Result<(), RecordError> {
+        self.recording.retire_state(id)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use capture::{
     ActivationDetail, Limits, Loss, OnError, Origin, Recorded, Schedule, Source as _, Targets,
-    TensorKind, Values, WeightDetail, WhenFull,
+    TensorKind, Values, WeightDetail, WhenFull, transpose,
 };
 use crossbeam_channel::bounded;
 
@@ -22,7 +22,7 @@ use super::unread::{Handles, Unread};
 use super::*;
 use crate::device::on_device;
 use crate::device::testing::resolved_devices;
-use crate::model::{Activation, Network, NetworkConfig, NetworkParameters, to_rows};
+use crate::model::{Activation, Network, NetworkConfig, NetworkParameters};
 use crate::read_back::to_vec;
 use crate::testing::{flat, read_part, read_parts};
 
@@ -105,7 +105,10 @@ impl<B: Backend> Steps<B> {
         let layers = layers.map(|(layer, activations)| {
             let [num_samples, num_units] = activations.dims();
             let activations = to_vec(activations).unwrap();
-            [layer.weights, to_rows(&activations, num_samples, num_units)]
+            [
+                layer.weights,
+                transpose(&activations, num_samples, num_units),
+            ]
         });
         layers.collect()
     }
@@ -138,7 +141,7 @@ fn captures_and_trains_on<B: Backend>(device: &B::Device, name: &str) {
         last_epoch: None,
         origin: Origin::default(),
         limits: Limits::default(),
-        owner_tells: false,
+        owner_reports: false,
     };
     let (go_on, held_up) = bounded::<()>(1);
     let mut recorder =
@@ -196,6 +199,22 @@ fn training_goes_on_before_a_capture_is_read_and_does_not_change_it() {
     }
 }
 
+impl<B: Backend> TraceRecorder<B> {
+    /// Starts as [`TraceRecorder::start`] does; the capture thread calls `first` before anything
+    /// else.
+    fn start_after(
+        run: &RunDir,
+        layers: ModuleLayers,
+        plan: Plan,
+        sink_options: SinkOptions,
+        first: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, RecordError> {
+        let network = Arc::clone(layers.network());
+        let recording = Recording::start_after(run, network, plan, sink_options, first)?;
+        Ok(Self::of(recording, layers))
+    }
+}
+
 /// A recorder of [`network`] whose capture thread calls `first` before anything else.
 fn start_after<B: Backend>(
     run: &RunDir,
@@ -214,7 +233,7 @@ fn start_after<B: Backend>(
         last_epoch: last_epoch.map(Epoch),
         origin: Origin::default(),
         limits,
-        owner_tells: false,
+        owner_reports: false,
     };
     TraceRecorder::start_after(run, layers, plan, SinkOptions::default(), first).unwrap()
 }
@@ -591,7 +610,7 @@ mod training_loop {
             assert_eq!(of("norm.running_mean"), (mean.clone(), vec![]));
             assert_eq!(of("norm.running_var"), (var.clone(), vec![]));
             // Burn keeps [3, 2].
-            let rows = capture::transpose(head, 3, 2);
+            let rows = transpose(head, 3, 2);
             assert_eq!(of("head"), (rows, head_bias.clone()));
         }
         assert_ne!(expected[0], expected[4]);

@@ -57,7 +57,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
         Ok((run, recorder))
     }
 
-    /// Goes back to the newest checkpoint of the run; gives the epoch that comes next.
+    /// Goes back to the newest saved state of the run; gives the epoch that comes next.
     fn resume_recording(
         &mut self,
         recorded: Recorded,
@@ -127,7 +127,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             last_epoch: Some(self.options.train.last_epoch()),
             origin: Origin::default(),
             limits: self.options.limits,
-            owner_tells: true,
+            owner_reports: true,
         };
         Ok((info, layers, plan, sink_options))
     }

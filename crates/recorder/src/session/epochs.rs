@@ -8,17 +8,17 @@ use capture::RecordError;
 use trace::{Epoch, Rank};
 
 use super::Session;
-use super::checkpoints::Checkpoints;
 use super::error::{SessionError, record_error};
 use super::evaluation::{evaluate, note_first_batch, note_optimizer, note_score};
 use super::observer::{EpochProgress, SessionObserver};
 use super::recording::Recording;
+use super::saved_states::SavedStates;
 use crate::evaluation::HeldOut;
 use crate::training::{EpochOutcome, EpochReport, Trainer};
 
 impl<B: AutodiffBackend> Session<'_, B> {
     /// Trains from an epoch to the last one or until cancelled; gives the last that is whole. `kept`
-    /// is the epoch with which the run's checkpoint goes on, and is kept up to date.
+    /// is the epoch with which the run's saved state goes on, and is kept up to date.
     pub(super) fn run_epochs(
         &mut self,
         first: Epoch,
@@ -29,10 +29,10 @@ impl<B: AutodiffBackend> Session<'_, B> {
         let is_untrained = self.options.record_initial && first == Epoch(0);
         if let (true, Some(recording)) = (is_untrained, recording.as_deref_mut()) {
             self.capture_initial(recording)?;
-            self.tell_failure_of(recording, observer);
+            self.report_failure_of(recording, observer);
         }
         let mut last_epoch = None;
-        let mut checkpoints = Checkpoints::new(self.options.checkpoint_every, kept);
+        let mut saved_states = SavedStates::new(self.options.save_every, kept);
         for epoch in first.0..=self.options.train.last_epoch().0 {
             let epoch = Epoch(epoch);
             if self.cancel.is_cancelled() {
@@ -51,8 +51,8 @@ impl<B: AutodiffBackend> Session<'_, B> {
                 EpochOutcome::Completed(report) => {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
                     if let Some(recording) = recording.as_deref_mut() {
-                        self.checkpoint(report, &mut checkpoints, recording)?;
-                        self.tell_failure_of(recording, observer);
+                        self.save_state(report, &mut saved_states, recording)?;
+                        self.report_failure_of(recording, observer);
                     }
                     observer.epoch_done(&progress);
                     last_epoch = Some(progress);
@@ -60,36 +60,36 @@ impl<B: AutodiffBackend> Session<'_, B> {
             }
         }
         if let Some(recording) = recording {
-            checkpoints.write_last(recording)?;
+            saved_states.write_last(recording)?;
         }
         Ok(last_epoch)
     }
 
     /// Says once what is wrong with a recording, where training goes on without it.
-    fn tell_failure_of(
+    fn report_failure_of(
         &mut self,
         (run, recorder): &Recording<B::InnerBackend>,
         observer: &mut dyn SessionObserver,
     ) {
         let is_disk_full = recorder.is_disk_full();
-        self.tell_failure(run.path(), recorder.failure(), is_disk_full, observer);
+        self.report_failure(run.path(), recorder.failure(), is_disk_full, observer);
     }
 
     /// Says once that recording failed, and once that the run takes what it may of the disk.
-    pub(super) fn tell_failure(
+    pub(super) fn report_failure(
         &mut self,
         run: &Path,
         failure: Option<&RecordError>,
         is_disk_full: bool,
         observer: &mut dyn SessionObserver,
     ) {
-        if let (false, Some(error)) = (self.has_told_failure, failure) {
+        if let (false, Some(error)) = (self.has_reported_failure, failure) {
             observer.recording_failed(run, error);
-            self.has_told_failure = true;
+            self.has_reported_failure = true;
         }
-        if !self.has_told_disk_full && is_disk_full {
+        if !self.has_reported_disk_full && is_disk_full {
             observer.disk_full(run);
-            self.has_told_disk_full = true;
+            self.has_reported_disk_full = true;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use capture::{CheckpointEvery, LayerSelection, Limits, Recorded, Schedule};
+use capture::{LayerSelection, Limits, Recorded, SaveEvery, Schedule};
 use trace::Rank;
 
 use crate::dataset::DatasetSpec;
@@ -32,7 +32,7 @@ pub struct SessionOptions {
     pub channel_bytes: Option<u64>,
     /// How often what training can go on from is written; also at the end, and where the session is
     /// cancelled, unless it is never.
-    pub checkpoint_every: CheckpointEvery,
+    pub save_every: SaveEvery,
     /// Whether to go on with the run in [`SessionOptions::out`], which may have been interrupted, or
     /// be finished and is now to be trained for more epochs.
     pub resume: bool,

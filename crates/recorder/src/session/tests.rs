@@ -3,7 +3,7 @@ use std::path::Path;
 use arrow::array::{Array as _, AsArray};
 use arrow::datatypes::{Float32Type, Int32Type};
 use capture::{
-    ActivationDetail, CaptureChoice, CheckpointEvery, LayerSelection, Limits, Recorded, Schedule,
+    ActivationDetail, CaptureChoice, LayerSelection, Limits, Recorded, SaveEvery, Schedule,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use trace::{Catalog, Epoch, Rank, RunDir, Table};
@@ -52,7 +52,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         schedule: Schedule::default(),
         record_initial: false,
         channel_bytes: None,
-        checkpoint_every: CheckpointEvery::default(),
+        save_every: SaveEvery::default(),
         resume: false,
         rank: Rank::default(),
         world_size: 1,

@@ -1,4 +1,4 @@
-//! Going back to where a checkpoint was taken.
+//! Going back to where the state was saved.
 
 use std::vec;
 
@@ -16,7 +16,7 @@ use crate::model::{Network, NetworkParameters};
 type AdamRecords<B> = <super::NetworkAdam<B> as burn::optim::Optimizer<Network<B>, B>>::Record;
 
 impl<B: AutodiffBackend> Trainer<B> {
-    /// Goes back to where a checkpoint was taken.
+    /// Goes back to where the state was saved.
     ///
     /// # Errors
     /// If it is of another network.

@@ -138,3 +138,36 @@ fn closing_sends_everybody_home() {
     }
     assert!(budget.take(0).is_err());
 }
+
+#[test]
+fn what_is_free_is_what_nobody_holds_or_waits_for() {
+    let budget = ByteBudget::new(10);
+    assert_eq!(budget.free_bytes(), 10);
+    let (mut a, _) = budget.take(4).unwrap();
+    let (b, _) = budget.take(3).unwrap();
+    assert_eq!(budget.free_bytes(), 3);
+    a.shrink_to(1);
+    assert_eq!(budget.free_bytes(), 6);
+    // It never grows.
+    a.shrink_to(9);
+    assert_eq!(budget.free_bytes(), 6);
+    let waiter = thread::spawn({
+        let budget = Arc::clone(&budget);
+        move || budget.take(9).unwrap().0
+    });
+    wait_until(|| budget.num_waiting.load(Ordering::SeqCst) == 1);
+    assert_eq!(budget.free_bytes(), 0);
+    // What is given back early wakes whom it is enough for.
+    a.shrink_to(0);
+    assert_eq!(budget.free_bytes(), 0);
+    drop(b);
+    let rest = waiter.join().unwrap();
+    assert_eq!(budget.free_bytes(), 1);
+    drop((a, rest));
+    assert_eq!(budget.free_bytes(), 10);
+    let (mut larger, _) = budget.take(25).unwrap();
+    assert_eq!(budget.free_bytes(), 0);
+    larger.shrink_to(4);
+    assert_eq!(budget.free_bytes(), 6);
+    assert_eq!(budget.high_water(), 25);
+}

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::{Amount, RunStats, run_stats};
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
-use sink::{Amount, RunStats, run_stats};
 use trace::RunDir;
 use words::printable;
 

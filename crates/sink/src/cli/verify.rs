@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::{VerifyProgress, VerifyReport, verify};
 use anyhow::Result;
 use console::{Console, Pace};
 use indicatif::BinaryBytes;
-use sink::{VerifyProgress, VerifyReport, verify};
 use trace::{Rank, RunDir};
 use words::printable;
 

@@ -391,9 +391,148 @@ fn what_a_part_says_that_it_holds_is_what_it_takes_of_the_channel() {
     open.end().unwrap();
     let stats = sink.finish().unwrap().stats;
     assert_eq!(most.load(Ordering::SeqCst), 1);
-    assert_eq!(stats.queue_high_water_bytes, 6_000);
+    // While one is made, the other worker may encode rows that are there already.
+    let rows = metrics_rows(0, &[("loss", 0.5)]);
+    let path = part_path(Table::Metrics, 0, None);
+    let encoded = Part { path, rows }.memory_bytes();
+    let high_water = stats.queue_high_water_bytes;
+    assert!(
+        [6_000, 6_000 + encoded].contains(&high_water),
+        "{high_water}, with rows of {encoded}"
+    );
     assert!(stats.stall_ms > 0.0);
     assert_clean(&run);
+}
+
+/// The first of three is the last that is encoded.
+#[test]
+fn a_commit_names_parts_in_the_order_in_which_they_were_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    let mut open = sink.begin(Some(capture(0)));
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let first = Later {
+        path: part_path(Table::Metrics, 0, None),
+        most_bytes: 1_000,
+        rows: move || {
+            wait.lock().unwrap().recv()?;
+            Ok(metrics_rows(0, &[("loss", 0.5)]))
+        },
+    };
+    let mut expected = vec![first.path.to_string()];
+    open.send(first).unwrap();
+    for sequence in 1..3 {
+        let mut path = part_path(Table::Metrics, 0, None);
+        path.sequence = sequence;
+        expected.push(path.to_string());
+        let rows = metrics_rows(0, &[("loss", 0.5)]);
+        open.send(Part { path, rows }).unwrap();
+    }
+    let start = Instant::now();
+    while sink.stats().num_parts < 2 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", sink.stats());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    go.send(()).unwrap();
+    open.end().unwrap();
+    sink.finish().unwrap();
+    assert_eq!(paths(&run, Table::Metrics), expected);
+    assert_clean(&run);
+}
+
+/// Waits until the sink has so many bytes free.
+fn wait_for_free_bytes(open: &OpenCapture<'_>, bytes: u64) {
+    let start = Instant::now();
+    while open.free_bytes() != bytes {
+        assert!(start.elapsed() < PATIENCE, "{} are free", open.free_bytes());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What it was made of counts until its rows are there, and these until they are encoded.
+#[test]
+fn a_part_holds_its_bytes_until_its_rows_are_made_and_these_until_they_are_encoded() {
+    const CAPACITY: u64 = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let options = SinkOptions {
+        channel_bytes: CAPACITY,
+        num_workers: 1,
+        ..SinkOptions::default()
+    };
+    let sink = Sink::start(&run, options).unwrap();
+    let mut open = sink.begin(Some(capture(0)));
+    assert_eq!(open.free_bytes(), CAPACITY);
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    for sequence in 0..3 {
+        let mut path = part_path(Table::Metrics, 0, None);
+        path.sequence = sequence;
+        let wait = Arc::clone(&wait);
+        let rows = move || {
+            wait.lock().unwrap().recv()?;
+            Ok(metrics_rows(0, &[("loss", 0.5)]))
+        };
+        open.send(Later {
+            path,
+            most_bytes: 300_000,
+            rows,
+        })
+        .unwrap();
+        let taken = 300_000 * u64::from(sequence + 1);
+        assert_eq!(open.free_bytes(), CAPACITY - taken);
+    }
+    let stats = sink.stats();
+    assert_eq!((stats.make_ms, stats.encode_ms), (0.0, 0.0));
+    for left in [600_000, 300_000, 0] {
+        go.send(()).unwrap();
+        wait_for_free_bytes(&open, CAPACITY - left);
+    }
+    open.end().unwrap();
+    let stats = sink.finish().unwrap().stats;
+    assert!(stats.make_ms > 0.0 && stats.encode_ms > 0.0, "{stats:?}");
+    assert_eq!(stats.queue_high_water_bytes, 900_000);
+    assert_clean(&run);
+}
+
+/// Rows that are made wait for their encoding, and what they were made of is gone: the rest of the budget is
+/// others'.
+#[test]
+fn rows_that_are_made_leave_the_rest_of_their_bytes_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let rows = metrics_rows(0, &[("loss", 0.5)]);
+    let row_bytes = Part {
+        path: part_path(Table::Metrics, 0, None),
+        rows: rows.clone(),
+    }
+    .memory_bytes();
+    let shared = crate::shared::Shared::new(run, 100_000);
+    let (jobs, job_queue) = bounded(1);
+    let (events, _event_queue) = bounded(1);
+    let (permit, _) = shared.budget().take(100_000).unwrap();
+    let part = Later {
+        path: part_path(Table::Metrics, 0, None),
+        most_bytes: 100_000,
+        rows: move || Ok(rows),
+    };
+    jobs.send(crate::messages::Job {
+        capture: 0,
+        number: 0,
+        part: Box::new(part),
+        permit,
+    })
+    .unwrap();
+    drop(jobs);
+    let free = std::sync::Mutex::new(None);
+    worker::run(&job_queue, &events, &shared, |_| {
+        *free.lock().unwrap() = Some(shared.budget().free_bytes());
+        Err(SinkError::panicked(&"enough was seen"))
+    });
+    assert_eq!(free.into_inner().unwrap(), Some(100_000 - row_bytes));
+    assert_eq!(shared.budget().free_bytes(), 100_000);
 }
 
 #[test]

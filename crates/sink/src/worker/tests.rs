@@ -15,6 +15,7 @@ fn a_panic_is_the_error_that_everybody_gets_and_the_worker_goes_on_taking_jobs_a
         let (permit, _) = shared.budget().take(part.memory_bytes()).unwrap();
         jobs.send(Job {
             capture: 0,
+            number: 0,
             part: Box::new(part),
             permit,
         })

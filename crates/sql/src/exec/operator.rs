@@ -9,7 +9,6 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{
     Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning,
@@ -134,19 +133,6 @@ fn kept_together(input: &Arc<dyn ExecutionPlan>, columns: &[&str]) -> Distributi
 /// The columns that are shown, of those that there are.
 pub(crate) fn shown(projection: Option<&Vec<usize>>, schema: &Schema) -> Vec<usize> {
     projection.map_or_else(|| (0..schema.fields().len()).collect(), Clone::clone)
-}
-
-/// What becomes of filters: those that `decides` accepts are `pushed` down, the others are not.
-pub(crate) fn pushdown(
-    filters: &[&Expr],
-    decides: impl Fn(&Expr) -> bool,
-    pushed: TableProviderFilterPushDown,
-) -> Vec<TableProviderFilterPushDown> {
-    let filters = filters.iter().map(|filter| match decides(filter) {
-        true => pushed.clone(),
-        false => TableProviderFilterPushDown::Unsupported,
-    });
-    filters.collect()
 }
 
 /// The node of a [`Operator`].

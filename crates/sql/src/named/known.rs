@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use glob::{MatchOptions, Pattern};
 use words::{closest, did_you_mean};
 
-use crate::run::captured::told_missing;
+use crate::run::captured::describe_missing;
 use crate::run::error::QueryError;
 use crate::run::snapshot::Snapshot;
 
@@ -130,7 +130,7 @@ impl<'a> KnownRun<'a> {
                 };
                 Err(format!(
                     "is {epoch}, {what}: {}",
-                    told_missing(epoch, &captured)
+                    describe_missing(epoch, &captured)
                 ))
             }
         }

@@ -1,7 +1,7 @@
 //! Which epochs were captured, as people read it.
 
 /// Which epochs were captured, as people read it; they ascend.
-pub fn told_captured(captured: &[i32]) -> String {
+pub fn describe_captured(captured: &[i32]) -> String {
     match captured {
         [] => "none was".to_owned(),
         [only] => format!("only epoch {only} was"),
@@ -10,9 +10,9 @@ pub fn told_captured(captured: &[i32]) -> String {
 }
 
 /// Which epochs there are in place of one that is not, and the nearest of them; they ascend.
-pub fn told_missing(epoch: i32, there: &[i32]) -> String {
+pub fn describe_missing(epoch: i32, there: &[i32]) -> String {
     let after = there.partition_point(|known| *known < epoch);
-    let told = told_captured(there);
+    let told = describe_captured(there);
     match (there[..after].last(), there.get(after)) {
         (Some(before), Some(after)) => format!("{told}, the nearest are {before} and {after}"),
         (Some(nearest), None) | (None, Some(nearest)) if there.len() > 1 => {

@@ -17,7 +17,8 @@ use crate::exec::budget::{Budget, reserve};
 use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
-use crate::tables::findings::{Findings, Wanted, unknown_column};
+use crate::tables::findings::{Findings, Wanted, ranks, unknown_column};
+use crate::tables::operator_table::Queryable;
 use crate::tables::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_of};
 
 /// Name of the table function.
@@ -37,7 +38,7 @@ fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider
         let layers = layers.into_iter().map(lit).collect();
         filters.push(col(LAYER_COLUMN).in_list(layers, false));
     }
-    Ok(Arc::new(PerCapture {
+    Ok(Arc::new(Queryable(PerCapture {
         source: TraceTable::new(Arc::clone(snapshot), Table::Activations, call.scope()),
         columns: vec!["activations", "phase", LAYER_COLUMN],
         filters,
@@ -45,7 +46,7 @@ fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider
             snapshot: Arc::clone(snapshot),
             top,
         }),
-    }))
+    })))
 }
 
 fn schema() -> SchemaRef {
@@ -180,8 +181,7 @@ impl Findings for Pairs {
 
     fn column(&self, name: &str, rows: Range<usize>) -> Result<ArrayRef> {
         if name == "rank" {
-            let ranks = rows.map(|row| row as i32 + 1);
-            return Ok(Arc::new(Int32Array::from_iter_values(ranks)));
+            return Ok(ranks(rows));
         }
         let pairs = &self.pairs[rows];
         let neurons = |of: fn(&Pair) -> usize| -> ArrayRef {

@@ -12,14 +12,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use trace::Table;
 
-use crate::exec::operator::{OperatorExec, pushdown, shown};
+use crate::exec::operator::{OperatorExec, shown};
 use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
+use crate::tables::operator_table::{OperatorTable, Queryable};
 use exec::Unnest;
 pub(crate) use sources::{LayerSources, Sources};
 
@@ -56,10 +57,10 @@ pub(crate) const FUNCTION: RunFunction = RunFunction {
 
 fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
     let weights = TraceTable::new(Arc::clone(snapshot), Table::Weights, call.scope());
-    Ok(Arc::new(Connections {
+    Ok(Arc::new(Queryable(Connections {
         sources: Arc::new(Sources::new(snapshot.topology())),
         weights,
-    }))
+    })))
 }
 
 #[derive(Debug)]
@@ -77,29 +78,20 @@ fn is_of_neuron(filter: &Expr) -> bool {
 }
 
 #[async_trait]
-impl TableProvider for Connections {
+impl OperatorTable for Connections {
     fn schema(&self) -> SchemaRef {
         schema()
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Temporary
+    fn takes(&self, filter: &Expr) -> bool {
+        is_of_neuron(filter)
     }
 
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let exact = TableProviderFilterPushDown::Exact;
-        Ok(pushdown(filters, is_of_neuron, exact))
-    }
-
-    async fn scan(
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns: Vec<&str> = REPEATED.into_iter().chain([LIST]).collect();
         let input = self.weights.filtered(state, &columns, filters).await?;

@@ -8,11 +8,13 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::EquivalenceProperties;
-use trace::{CaptureId, EPOCH_COLUMN};
+use trace::{CaptureId, EPOCH_COLUMN, Topology};
 
 use crate::exec::operator::ordered;
 
@@ -34,6 +36,24 @@ pub(crate) trait Findings: Send {
 /// The error of an analysis that is asked for a column which it does not know.
 pub(crate) fn unknown_column<T>(function: &str, name: &str) -> Result<T> {
     internal_err!("{function}() is asked for a column {name:?} which it does not have")
+}
+
+/// A column of 32-bit floats, of values that were worked out in 64 bits.
+pub(crate) fn floats(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    let values = values.map(|value| value.map(|value| value as f32));
+    Arc::new(values.collect::<Float32Array>())
+}
+
+/// A column of layers, of their places in the topology.
+pub(crate) fn labels(topology: &Topology, places: impl Iterator<Item = Option<usize>>) -> ArrayRef {
+    let layers = topology.layers();
+    let labels = places.map(|place| Some(layers[place?].layer.as_str()));
+    Arc::new(labels.collect::<StringArray>())
+}
+
+/// The column `rank` of rows that come in the order of their ranks, from 1.
+pub(crate) fn ranks(rows: Range<usize>) -> ArrayRef {
+    Arc::new(Int32Array::from_iter_values(rows.map(|row| row as i32 + 1)))
 }
 
 /// The columns that are asked for.

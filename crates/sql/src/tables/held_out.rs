@@ -15,18 +15,19 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, plan_err};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, Table};
 
 use crate::exec::budget::Budget;
-use crate::exec::operator::{OperatorExec, pushdown};
+use crate::exec::operator::OperatorExec;
 use crate::run::scope::Scope;
 use crate::run::snapshot::{SharedSnapshot, Snapshot};
 use crate::scan::TraceTable;
 use crate::tables::call::Call;
 use crate::tables::findings::{Findings, Wanted};
+use crate::tables::operator_table::{OperatorTable, Queryable};
 pub(crate) use capture::{Answers, Capture, HeldOutLists, HeldOutReader, Predictions};
 use exec::WorkOut;
 
@@ -52,6 +53,19 @@ pub(crate) trait HeldOutAnalysis: Debug + Send + Sync {
         wanted: &Wanted,
         budget: &Budget,
     ) -> Result<Box<dyn Findings>>;
+}
+
+/// Checks that a neuron has as many activations as the others of its capture, `expected`.
+///
+/// # Errors
+/// If it has not.
+pub(crate) fn check_len(neuron: i32, len: usize, expected: usize) -> Result<()> {
+    if len != expected {
+        return exec_err!(
+            "neuron {neuron} has {len} activations, others of its capture have {expected}"
+        );
+    }
+    Ok(())
 }
 
 /// The layers whose neurons are compared with the outputs.
@@ -120,12 +134,12 @@ impl HeldOutTable {
         analysis: impl HeldOutAnalysis + 'static,
     ) -> Result<Arc<dyn TableProvider>> {
         let layers = call.texts("layer");
-        Ok(Arc::new(Self {
+        Ok(Arc::new(Queryable(Self {
             candidates: CandidateLayers::of(snapshot, analysis.name(), layers.as_deref())?,
             scope: call.scope(),
             snapshot: Arc::clone(snapshot),
             analysis: Arc::new(analysis),
-        }))
+        })))
     }
 
     /// The captures that a filter on the epoch leaves, in order. Those without classifications
@@ -164,29 +178,20 @@ impl HeldOutTable {
 }
 
 #[async_trait]
-impl TableProvider for HeldOutTable {
+impl OperatorTable for HeldOutTable {
     fn schema(&self) -> SchemaRef {
         self.analysis.schema()
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Temporary
+    fn takes(&self, filter: &Expr) -> bool {
+        is_of_epoch(filter)
     }
 
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let exact = TableProviderFilterPushDown::Exact;
-        Ok(pushdown(filters, is_of_epoch, exact))
-    }
-
-    async fn scan(
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let captures = self.captures(state, filters)?;
         let operator = WorkOut::new(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use analysis::{Half, JointPower, Membership, NUM_FOLDS, joint_power, joint_power_bytes};
-use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
@@ -19,8 +19,10 @@ use trace::Layer;
 use crate::exec::budget::{Budget, filled, reserved};
 use crate::run::snapshot::SharedSnapshot;
 use crate::tables::call::{Call, RunFunction};
-use crate::tables::findings::{Findings, Wanted, unknown_column};
-use crate::tables::held_out::{Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Predictions};
+use crate::tables::findings::{Findings, Wanted, floats, labels, unknown_column};
+use crate::tables::held_out::{
+    Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, Predictions, check_len,
+};
 use crate::tables::structure_scores::SEED;
 
 /// Name of the table function, and of the named query over it.
@@ -127,13 +129,7 @@ impl LinearProbe {
                         place.insert(Activations::try_new(predictions, list.len(), memory)?)
                     }
                 };
-                if list.len() != group.list_len {
-                    return exec_err!(
-                        "neuron {neuron} has {} activations, others of its capture have {}",
-                        list.len(),
-                        group.list_len
-                    );
-                }
+                check_len(neuron, list.len(), group.list_len)?;
                 memory.try_grow(ENTRY_BYTES)?;
                 let mut values = Vec::new();
                 if needed.majority {
@@ -288,9 +284,8 @@ impl Findings for ProbedCapture {
                 return Ok(Arc::new(places.collect::<Int32Array>()));
             }
             "layer" => {
-                let layers = self.snapshot.topology().layers();
-                let labels = rows.map(|(group, _)| Some(layers[group.layer?].layer.as_str()));
-                return Ok(Arc::new(labels.collect::<StringArray>()));
+                let places = rows.map(|(group, _)| group.layer);
+                return Ok(labels(self.snapshot.topology(), places));
             }
             "neurons" => {
                 let counts = rows.map(|(group, _)| group.num_neurons as i64);
@@ -305,8 +300,7 @@ impl Findings for ProbedCapture {
             "majority" => |group, class| group.majorities[class],
             other => return unknown_column(LINEAR_PROBE, other),
         };
-        let values = rows.map(|(group, class)| float(group, class).map(|value| value as f32));
-        Ok(Arc::new(values.collect::<Float32Array>()))
+        Ok(floats(rows.map(|(group, class)| float(group, class))))
     }
 }
 

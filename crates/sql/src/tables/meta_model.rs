@@ -7,7 +7,7 @@ use analysis::{
     HeldOutAuc, MetaModel, MetaModelError, MetaModelParts, NUM_FOLDS, NeuronImportance,
     held_out_auc, meta_model, meta_model_bytes,
 };
-use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
@@ -16,8 +16,10 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use crate::exec::budget::{Budget, reserve, reserved};
 use crate::run::snapshot::{SharedSnapshot, Snapshot};
 use crate::tables::call::{Call, RunFunction};
-use crate::tables::findings::{Findings, Wanted, unknown_column};
-use crate::tables::held_out::{Answers, Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable};
+use crate::tables::findings::{Findings, Wanted, floats, labels, unknown_column};
+use crate::tables::held_out::{
+    Answers, Capture, HeldOutAnalysis, HeldOutReader, HeldOutTable, check_len,
+};
 use crate::tables::limits::Trees;
 use crate::tables::linear_probe::MAX_NEURONS;
 use crate::tables::structure_scores::SEED;
@@ -102,12 +104,7 @@ impl Neurons {
                     }
                 };
                 let list_len = samples.list_len;
-                if list.len() != list_len {
-                    return exec_err!(
-                        "neuron {neuron} has {} activations, others of its capture have {list_len}",
-                        list.len()
-                    );
-                }
+                check_len(neuron, list.len(), list_len)?;
                 if neurons.ids.len() == MAX_NEURONS {
                     return exec_err!(
                         "{META_MODEL}(): there are more than {MAX_NEURONS} neurons at epoch {}, \
@@ -218,11 +215,7 @@ impl Findings for Learned {
         };
         let all = |value: Option<f64>| floats(rows.clone().map(|_| value));
         Ok(match name {
-            "layer" => {
-                let layers = self.snapshot.topology().layers();
-                let labels = ids.iter().map(|(place, _)| layers[*place].layer.as_str());
-                Arc::new(StringArray::from_iter_values(labels))
-            }
+            "layer" => labels(self.snapshot.topology(), ids.iter().map(|id| Some(id.0))),
             "neuron" => {
                 let neurons = ids.iter().map(|(_, neuron)| *neuron);
                 Arc::new(Int32Array::from_iter_values(neurons))
@@ -246,11 +239,6 @@ impl Findings for Learned {
             other => return unknown_column(META_MODEL, other),
         })
     }
-}
-
-fn floats(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
-    let values = values.map(|value| value.map(|value| value as f32));
-    Arc::new(values.collect::<Float32Array>())
 }
 
 impl HeldOutAnalysis for Meta {

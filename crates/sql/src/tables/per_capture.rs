@@ -12,18 +12,19 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::Session;
 use datafusion::common::{Result, plan_err};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{CaptureId, EPOCH_COLUMN};
 
 use crate::exec::budget::Budget;
-use crate::exec::operator::{OperatorExec, pushdown};
+use crate::exec::operator::OperatorExec;
 use crate::scan::TraceTable;
 use crate::tables::call::Call;
 use crate::tables::findings::{Findings, Wanted};
 use crate::tables::limits::Top;
+use crate::tables::operator_table::OperatorTable;
 use exec::Analyse;
 
 /// How many rows of a capture a function has unless told otherwise.
@@ -88,33 +89,21 @@ pub(crate) struct PerCapture {
 const CAPTURE: [&str; 2] = [EPOCH_COLUMN, "step"];
 
 #[async_trait]
-impl TableProvider for PerCapture {
+impl OperatorTable for PerCapture {
     fn schema(&self) -> SchemaRef {
         self.analysis.schema()
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Temporary
+    fn takes(&self, filter: &Expr) -> bool {
+        let columns = filter.column_refs();
+        columns.iter().all(|c| CAPTURE.contains(&c.name.as_str()))
     }
 
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let chooses_captures = |filter: &Expr| {
-            let columns = filter.column_refs();
-            columns.iter().all(|c| CAPTURE.contains(&c.name.as_str()))
-        };
-        let exact = TableProviderFilterPushDown::Exact;
-        Ok(pushdown(filters, chooses_captures, exact))
-    }
-
-    async fn scan(
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns: Vec<&str> = CAPTURE
             .into_iter()

@@ -20,7 +20,8 @@ use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
 use crate::tables::connections::{LayerSources, Sources};
-use crate::tables::findings::{Findings, Wanted, unknown_column};
+use crate::tables::findings::{Findings, Wanted, ranks, unknown_column};
+use crate::tables::operator_table::Queryable;
 use crate::tables::per_capture::{CaptureAnalysis, CaptureRows, PerCapture, top_of};
 
 /// Name of the table function.
@@ -45,7 +46,7 @@ fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider
             output.num_units.saturating_sub(1)
         );
     }
-    Ok(Arc::new(PerCapture {
+    Ok(Arc::new(Queryable(PerCapture {
         source: TraceTable::new(Arc::clone(snapshot), Table::Weights, call.scope()),
         columns: vec!["weights"],
         filters: Vec::new(),
@@ -55,7 +56,7 @@ fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider
             top,
             class,
         }),
-    }))
+    })))
 }
 
 fn name() -> FieldRef {
@@ -230,10 +231,7 @@ impl Findings for Strongest {
             self.chains.chain(*end)
         });
         Ok(match name {
-            "rank" => {
-                let ranks = rows.map(|row| row as i32 + 1);
-                Arc::new(Int32Array::from_iter_values(ranks))
-            }
+            "rank" => ranks(rows),
             "class" => {
                 let classes = ends.map(|end| end.neuron - self.first_output);
                 Arc::new(Int32Array::from_iter_values(classes))

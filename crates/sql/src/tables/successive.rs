@@ -13,15 +13,16 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 
-use crate::exec::operator::{OperatorExec, pushdown, shown};
+use crate::exec::operator::{OperatorExec, shown};
 use crate::run::snapshot::SharedSnapshot;
 use crate::scan::TraceTable;
 use crate::tables::call::{Call, RunFunction};
 use crate::tables::findings::Wanted;
+use crate::tables::operator_table::{OperatorTable, Queryable};
 use exec::AddLists;
 
 /// Name of the table function.
@@ -42,7 +43,7 @@ pub(crate) const FUNCTION: RunFunction = RunFunction {
 fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
     let weights = TraceTable::new(Arc::clone(snapshot), Table::Weights, call.scope());
     let schema = with_added(&weights.schema())?;
-    Ok(Arc::new(SuccessiveWeights { weights, schema }))
+    Ok(Arc::new(Queryable(SuccessiveWeights { weights, schema })))
 }
 
 #[derive(Debug)]
@@ -61,35 +62,27 @@ fn with_added(weights: &Schema) -> Result<SchemaRef> {
 }
 
 #[async_trait]
-impl TableProvider for SuccessiveWeights {
+impl OperatorTable for SuccessiveWeights {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Temporary
+    fn takes(&self, filter: &Expr) -> bool {
+        let columns = filter.column_refs();
+        let is_partition = |name: &str| name == EPOCH_COLUMN || name == LAYER_COLUMN;
+        columns.iter().all(|column| is_partition(&column.name))
     }
 
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> Result<Vec<TableProviderFilterPushDown>> {
+    fn is_exact(&self) -> bool {
         // Files are left out by it, but of what is left rows of other captures are read as well.
-        let decides = |filter: &Expr| {
-            let columns = filter.column_refs();
-            let is_partition = |name: &str| name == EPOCH_COLUMN || name == LAYER_COLUMN;
-            columns.iter().all(|column| is_partition(&column.name))
-        };
-        let inexact = TableProviderFilterPushDown::Inexact;
-        Ok(pushdown(filters, decides, inexact))
+        false
     }
 
-    async fn scan(
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = Wanted::new(&self.schema, projection)?;
         if !wanted.any(&ADDED) {

@@ -1,7 +1,7 @@
 //! Structures of neurons that somebody names.
 
-use sql::{QueryError, Run, told_captured};
-use words::{NeuronName, told_neurons};
+use sql::{QueryError, Run, describe_captured};
+use words::{NeuronName, describe_neurons};
 
 use super::{Structure, StructureError, StructureNeuron};
 
@@ -56,13 +56,13 @@ pub fn named_structure(run: &Run, options: &LabelOptions) -> Result<Structure, S
             (None, _) => format!("up to {last_epoch}"),
             (Some(first), Some(last)) => format!("from {first} to {last}"),
         },
-        captured: told_captured(&captured),
+        captured: describe_captured(&captured),
     })?;
     let neurons = options.neurons.iter().map(|name| {
         let layer = name.find(&info.layers);
         let layer = layer.map_err(|problem| StructureError::UnknownNeuron {
             problem,
-            valid: told_neurons(info.layers.layers()),
+            valid: describe_neurons(info.layers.layers()),
         })?;
         let output = info.layers.output_layer();
         if output.is_some_and(|output| output.layer_index == layer.layer_index) {

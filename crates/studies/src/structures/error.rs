@@ -45,7 +45,7 @@ pub enum StructureError {
         valid: String,
     },
     /// The network knows no such class.
-    #[error("there is no class {class}: {}", told_classes(*num_classes))]
+    #[error("there is no class {class}: {}", describe_classes(*num_classes))]
     NoSuchClass {
         /// The class.
         class: i32,
@@ -65,7 +65,7 @@ pub enum StructureError {
     NoCommits,
 }
 
-fn told_classes(num_classes: usize) -> String {
+fn describe_classes(num_classes: usize) -> String {
     match num_classes {
         0 => "classes count from 0".to_owned(),
         n => format!("there are 0 to {}", n - 1),

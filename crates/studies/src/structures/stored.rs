@@ -6,7 +6,9 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use sql::Run;
+use datafusion::logical_expr::{col, lit};
+use datafusion::prelude::DataFrame;
+use sql::{QueryError, QuerySession, Run};
 use trace::{Table, read_derived};
 use words::closest;
 
@@ -34,6 +36,30 @@ pub fn require_structure(run: &Run, name: &str) -> Result<(), StructureError> {
         true => Ok(()),
         false => Err(unknown(name, &names)),
     }
+}
+
+/// A row a structure: its name, class and epoch, how many neurons it has, from which epoch on and until
+/// when, and how they were found.
+///
+/// # Errors
+/// If the table cannot be read.
+pub async fn list_structures(session: &QuerySession) -> Result<DataFrame, QueryError> {
+    const LIST: &str = "SELECT name, class, epoch, count(*) AS neurons,
+                min(first_epoch) AS first_epoch, max(last_epoch) AS last_epoch,
+                avg(score) AS mean_score, max(p_value) AS p_value, measure, half
+                FROM structures GROUP BY name, class, epoch, measure, half ORDER BY class, name";
+    session.sql(LIST).await
+}
+
+/// A row a neuron of the structure of that name, the strongest first.
+///
+/// # Errors
+/// If the table cannot be read.
+pub async fn structure_rows(session: &QuerySession, name: &str) -> Result<DataFrame, QueryError> {
+    const SHOW: &str = "SELECT name, class, layer, neuron, first_epoch, last_epoch, score,
+                p_value, measure, half, seed FROM structures ORDER BY abs(score) DESC, neuron";
+    let rows = session.sql(SHOW).await?;
+    Ok(rows.filter(col("name").eq(lit(name)))?)
 }
 
 pub(super) fn unknown(name: &str, names: &BTreeSet<String>) -> StructureError {

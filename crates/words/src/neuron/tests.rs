@@ -72,7 +72,7 @@ fn a_neuron_is_found_in_the_layer_that_it_is_said_to_be_of() {
         assert_eq!(find(text).unwrap_err().to_string(), expected);
     }
     assert_eq!(
-        told_neurons(topology.layers()),
+        describe_neurons(topology.layers()),
         "0 to 3 (L_hidden_1), 4 to 5 (L_output)"
     );
 }

@@ -10,7 +10,7 @@ use crate::cancel::CancelToken;
 
 use super::super::checkpoint::{Checkpoint, CheckpointError, TensorType};
 use super::super::layers::topology;
-use super::super::names::NumbersTold;
+use super::super::names::NumberSource;
 use super::super::values::{always_fits, common, is_supported};
 use super::error::ImportError;
 use super::series::{Odd, expand, odd, series};
@@ -29,7 +29,7 @@ pub struct ImportPlan {
     pub(super) options: ImportOptions,
     pub(super) series: Vec<(PathBuf, CaptureId)>,
     pub(super) topology: Topology,
-    told: NumbersTold,
+    number_source: NumberSource,
     notes: Vec<ImportNote>,
 }
 
@@ -44,7 +44,7 @@ pub enum ImportNote {
         num_tensors: usize,
     },
     /// Nothing tells along which axis tensors' units lie.
-    Untold {
+    Undecided {
         /// Some of them, with their shapes.
         examples: Vec<(String, Vec<u64>)>,
         /// How many there are.
@@ -88,7 +88,7 @@ impl fmt::Display for ImportNote {
                 },
                 Examples(examples, *num_tensors),
             ),
-            Self::Untold {
+            Self::Undecided {
                 examples,
                 num_tensors,
             } => write!(
@@ -158,7 +158,7 @@ impl ImportPlan {
             check_free(&options.out)?;
         }
         let files = expand(&options.checkpoints)?;
-        let (series, told) = series(files, options)?;
+        let (series, number_source) = series(files, options)?;
         let network = Network::of(&series, options, cancel)?;
         let tensors = network.tensors.iter();
         let tensors = tensors.map(|(name, tensor)| (name.as_str(), tensor));
@@ -168,7 +168,7 @@ impl ImportPlan {
                 source,
             })?;
         let mut notes = network.notes;
-        for (names, is_told) in [(&axes.told_last, true), (&axes.untold, false)] {
+        for (names, is_inferred) in [(&axes.inferred_last, true), (&axes.undecided, false)] {
             let num_tensors = names.len();
             if num_tensors == 0 {
                 continue;
@@ -177,12 +177,12 @@ impl ImportPlan {
             let examples = examples
                 .map(|name| (name.clone(), network.tensors[name].shape.clone()))
                 .collect();
-            notes.push(match is_told {
+            notes.push(match is_inferred {
                 true => ImportNote::Transposed {
                     examples,
                     num_tensors,
                 },
-                false => ImportNote::Untold {
+                false => ImportNote::Undecided {
                     examples,
                     num_tensors,
                 },
@@ -192,7 +192,7 @@ impl ImportPlan {
             options: options.clone(),
             series,
             topology,
-            told,
+            number_source,
             notes,
         })
     }
@@ -207,9 +207,9 @@ impl ImportPlan {
         odd(&self.series)
     }
 
-    /// How epochs or steps were told.
-    pub fn numbers_told(&self) -> NumbersTold {
-        self.told
+    /// What epochs or steps are known by.
+    pub fn number_source(&self) -> NumberSource {
+        self.number_source
     }
 
     /// What should be known before it is made.

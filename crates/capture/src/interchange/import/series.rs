@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use trace::{CaptureId, Epoch, Step};
 
 use super::super::checkpoint::CheckpointError;
-use super::super::names::{NameProblem, NumbersTold, PatternSuggestions, guess};
+use super::super::names::{NameProblem, NumberSource, PatternSuggestions, guess};
 use super::super::pattern::{Numbers, is_shard};
 use super::ImportOptions;
 use super::error::ImportError;
@@ -81,9 +81,9 @@ fn escape_existing(path: &Path) -> String {
 pub(super) fn series(
     files: Vec<PathBuf>,
     options: &ImportOptions,
-) -> Result<(Vec<(PathBuf, CaptureId)>, NumbersTold), ImportError> {
+) -> Result<(Vec<(PathBuf, CaptureId)>, NumberSource), ImportError> {
     let mut named = Vec::new();
-    let mut how = NumbersTold::ByPattern;
+    let mut how = NumberSource::ByPattern;
     for path in &files {
         if is_shard(path) {
             return Err(ImportError::Shard { path: path.clone() });
@@ -102,7 +102,7 @@ pub(super) fn series(
             None => {
                 let (numbers, told) =
                     guess(path).map_err(|problem| refused(path, problem, &files))?;
-                if told == NumbersTold::OnlyNumber || how == NumbersTold::ByPattern {
+                if told == NumberSource::OnlyNumber || how == NumberSource::ByPattern {
                     how = told;
                 }
                 numbers

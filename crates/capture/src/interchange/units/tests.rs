@@ -2,7 +2,7 @@ use safetensors::Dtype;
 
 use super::*;
 
-fn tell(tensors: &[(&str, &[u64])], globs: &[&str]) -> Result<UnitAxes, TransposeError> {
+fn infer(tensors: &[(&str, &[u64])], globs: &[&str]) -> Result<UnitAxes, TransposeError> {
     let typed: Vec<(&str, TensorType)> = tensors
         .iter()
         .map(|(name, shape)| {
@@ -12,15 +12,15 @@ fn tell(tensors: &[(&str, &[u64])], globs: &[&str]) -> Result<UnitAxes, Transpos
         })
         .collect();
     let by_name = typed.iter().map(|(name, tensor)| (*name, tensor));
-    UnitAxes::tell(&by_name.collect(), &TransposeGlobs::try_new(globs)?)
+    UnitAxes::infer(&by_name.collect(), &TransposeGlobs::try_new(globs)?)
 }
 
-/// Those along the last axis, and those that nothing told.
-fn told(tensors: &[(&str, &[u64])], globs: &[&str]) -> (Vec<String>, Vec<String>) {
-    let axes = tell(tensors, globs).unwrap();
+/// Those along the last axis, and those of which nothing says it.
+fn inferred(tensors: &[(&str, &[u64])], globs: &[&str]) -> (Vec<String>, Vec<String>) {
+    let axes = infer(tensors, globs).unwrap();
     let mut last: Vec<String> = axes.last.into_iter().collect();
     last.sort_unstable();
-    (last, axes.untold)
+    (last, axes.undecided)
 }
 
 /// GPT-2 as it is published: Conv1D, and an output layer that is a linear one.
@@ -41,7 +41,7 @@ const GPT2: [(&str, &[u64]); 12] = [
 
 #[test]
 fn biases_tell_the_axis_and_square_ones_are_told_by_their_siblings() {
-    let (last, untold) = told(&GPT2, &[]);
+    let (last, undecided) = inferred(&GPT2, &[]);
     let expected = [
         "h.0.attn.c_attn.weight",
         "h.0.attn.c_proj.weight",
@@ -50,9 +50,9 @@ fn biases_tell_the_axis_and_square_ones_are_told_by_their_siblings() {
     ];
     assert_eq!(last, expected);
     // Nothing tells of the output layer, and that is said; tokens are units.
-    assert_eq!(untold, ["lm_head.weight"]);
+    assert_eq!(undecided, ["lm_head.weight"]);
     assert_eq!(
-        told(&GPT2, &["!lm_head.*"]),
+        inferred(&GPT2, &["!lm_head.*"]),
         (expected.map(str::to_owned).to_vec(), Vec::new())
     );
 }
@@ -70,12 +70,12 @@ fn the_same_names_with_linear_layers_are_left_as_they_are() {
         })
         .collect();
     let linear: Vec<(&str, &[u64])> = linear.iter().map(|(n, s)| (*n, s.as_slice())).collect();
-    assert_eq!(told(&linear, &[]), (Vec::new(), Vec::new()));
+    assert_eq!(inferred(&linear, &[]), (Vec::new(), Vec::new()));
 }
 
 #[test]
 fn kernels_are_told_by_kernels() {
-    let (last, untold) = told(
+    let (last, undecided) = inferred(
         &[
             ("Dense_0/bias", &[16]),
             ("Dense_0/kernel", &[4, 16]),
@@ -101,20 +101,20 @@ fn kernels_are_told_by_kernels() {
             "Dense_2/kernel"
         ]
     );
-    assert_eq!(untold, [""; 0]);
+    assert_eq!(undecided, [""; 0]);
     // Haiku's.
     let haiku: [(&str, &[u64]); 3] = [("mlp/w", &[4, 16]), ("mlp/b", &[16]), ("out/w", &[16, 3])];
-    let (last, untold) = told(&haiku, &[]);
+    let (last, undecided) = inferred(&haiku, &[]);
     assert_eq!(
-        (last, untold),
+        (last, undecided),
         (vec!["mlp/w".to_owned(), "out/w".to_owned()], Vec::new())
     );
     // A name alone tells nothing.
-    let (last, untold) = told(
+    let (last, undecided) = inferred(
         &[("Dense_0.kernel", &[4, 16]), ("out.kernel", &[3, 3])],
         &[],
     );
-    assert_eq!((last.len(), untold.len()), (0, 2));
+    assert_eq!((last.len(), undecided.len()), (0, 2));
 }
 
 #[test]
@@ -125,13 +125,13 @@ fn what_nothing_tells_is_said_and_can_be_asked_for() {
         ("b.weight", &[4, 6]),
     ];
     assert_eq!(
-        told(&square, &[]),
+        inferred(&square, &[]),
         (
             Vec::new(),
             vec!["a.weight".to_owned(), "b.weight".to_owned()]
         )
     );
-    let asked = told(&square, &["a.*", "b.*"]);
+    let asked = inferred(&square, &["a.*", "b.*"]);
     assert_eq!(
         asked,
         (
@@ -140,13 +140,13 @@ fn what_nothing_tells_is_said_and_can_be_asked_for() {
         )
     );
     // The last that fits decides.
-    let asked = told(&square, &["*", "!a.weight"]);
+    let asked = inferred(&square, &["*", "!a.weight"]);
     assert_eq!(asked, (vec!["b.weight".to_owned()], Vec::new()));
     // A name is its own glob.
     let flax: [(&str, &[u64]); 1] = [("['params']['Dense_0']['kernel']", &[4, 6])];
-    assert_eq!(told(&flax, &[flax[0].0]).0, [flax[0].0]);
+    assert_eq!(inferred(&flax, &[flax[0].0]).0, [flax[0].0]);
     // Siblings that disagree tell nothing.
-    let (_, untold) = told(
+    let (_, undecided) = inferred(
         &[
             ("a.fc.weight", &[4, 4]),
             ("a.fc.bias", &[4]),
@@ -157,17 +157,17 @@ fn what_nothing_tells_is_said_and_can_be_asked_for() {
         ],
         &[],
     );
-    assert_eq!(untold, ["a.fc.weight"]);
+    assert_eq!(undecided, ["a.fc.weight"]);
     // What is the same either way is not worth a word.
     assert_eq!(
-        told(&[("a.weight", &[1, 1])], &[]),
+        inferred(&[("a.weight", &[1, 1])], &[]),
         (Vec::new(), Vec::new())
     );
 }
 
 #[test]
 fn what_pytorch_has_is_never_turned() {
-    let (last, untold) = told(
+    let (last, undecided) = inferred(
         &[
             // A transposed convolution, whose kernel is as wide as it has units.
             ("up.weight", &[3, 4, 4, 4]),
@@ -182,13 +182,13 @@ fn what_pytorch_has_is_never_turned() {
         ],
         &[],
     );
-    assert_eq!((last, untold), (Vec::new(), Vec::new()));
+    assert_eq!((last, undecided), (Vec::new(), Vec::new()));
 }
 
 #[test]
 fn globs_that_fit_nothing_or_contradict_a_bias_are_refused() {
     let tensors: [(&str, &[u64]); 2] = [("fc.weight", &[4, 6]), ("fc.bias", &[4])];
-    let refused = |glob: &str| tell(&tensors, &[glob]).unwrap_err().to_string();
+    let refused = |glob: &str| infer(&tensors, &[glob]).unwrap_err().to_string();
     assert_eq!(
         refused("fc.bias"),
         "--transpose \"fc.bias\" fits no tensor of two axes or more; there are fc.weight"

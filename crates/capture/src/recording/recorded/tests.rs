@@ -34,11 +34,13 @@ fn the_channel_has_room_for_4_captures_within_bounds() {
     let bytes = |num_units, fan_in, activations| {
         recorded(activations).default_channel_bytes(&topology(num_units, fan_in), 297)
     };
-    // 4 captures of 1,024 units with 1,024 weights and 100 activations of 4 bytes.
+    // 4 captures of 1,024 units with 1,024 weights and 100 activations of 4 bytes, as values and as rows.
     let raw = Some(ActivationDetail::Raw { samples: 100 });
-    assert_eq!(bytes(1024, 1024, raw), 4 * 1024 * (1024 + 100) * 4);
+    assert_eq!(bytes(1024, 1024, raw), 2 * 4 * 1024 * (1024 + 100) * 4);
     let statistics = Some(ActivationDetail::Statistics);
-    assert_eq!(bytes(1024, 1024, statistics), 16 << 20);
+    assert_eq!(bytes(1024, 1024, statistics), 32 << 20);
+    // One capture, where that is more: of 297 samples nothing is kept but statistics.
+    assert_eq!(bytes(8192, 1, statistics), 2 * 8192 * (1 + 297) * 4);
     assert_eq!(bytes(10, 64, raw), 1 << 20);
     assert_eq!(bytes(1 << 20, 1024, None), 256 << 20);
 }

@@ -11,7 +11,7 @@ use super::formats::formats;
 use super::output::Output;
 use super::{Next, Question, Shell, arguments};
 use crate::cli::answer::print;
-use crate::cli::describe::{self, Listed};
+use crate::cli::describe;
 use crate::cli::usage::key_and_value;
 
 /// Every command, for completion; the help shows them with what they take.
@@ -65,10 +65,10 @@ impl Shell {
             (".quit" | ".exit", []) => return Ok(Next::Quit),
             (".help", []) => print(HELP)?,
             (".tables", []) => print(&table_lines(&self.session()?))?,
-            (".queries", []) => print(&describe::list(Listed::Queries))?,
+            (".queries", []) => print(&sql::listed(sql::Listed::Queries))?,
             (".functions", []) => print(&describe::functions(""))?,
             (".functions", [part]) => print(&describe::functions(part))?,
-            (".describe", [_, ..]) => match describe::named(rest) {
+            (".describe", [_, ..]) => match sql::described(rest) {
                 Ok(text) => print(&text)?,
                 Err(error) => self.fail(error),
             },

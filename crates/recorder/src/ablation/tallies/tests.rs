@@ -120,7 +120,9 @@ fn figures_of_four_samples_by_hand() {
     assert_eq!(gap.random, [0.0, -0.5, 0.0]);
     assert_eq!(gap.p_value(), Some(0.25));
     // Of the class that is meant alone.
-    let num_gaps = figures.iter().filter(|f| f.metric == Metric::AccuracyGap);
+    let num_gaps = figures
+        .iter()
+        .filter(|f| f.metric == AblationMetric::AccuracyGap);
     assert_eq!(num_gaps.count(), 1);
 
     // Worse is more: a wrong sure answer costs about 10 nats.
@@ -155,7 +157,11 @@ fn without_a_class_or_samples_of_it_there_are_no_such_figures() {
     // Every sample is of the class: there are no others to set it against.
     let figures = measure(&outcomes, &[1, 2], Some(1));
     assert!(figures.iter().all(|f| f.samples != SampleGroup::Others));
-    assert!(figures.iter().all(|f| f.metric != Metric::AccuracyGap));
+    assert!(
+        figures
+            .iter()
+            .all(|f| f.metric != AblationMetric::AccuracyGap)
+    );
 }
 
 #[test]

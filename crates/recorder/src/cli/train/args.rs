@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::Args;
 use recorder::{
-    ActivationDetail, CheckpointEvery, DEFAULT_ACTIVATION_SAMPLES, DatasetError, DeviceChoice,
-    ImageShape, LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded,
-    Schedule, SessionOptions, TrainConfig, WeightDetail, WhenFull,
+    ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetError, DeviceChoice, ImageShape,
+    LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded, SaveEvery, Schedule,
+    SessionOptions, TrainConfig, WeightDetail, WhenFull,
 };
 use trace::Rank;
 
@@ -112,15 +112,15 @@ pub(in crate::cli) struct TrainArgs {
     /// histograms [default: none]
     #[arg(long, value_name = "BINS", value_parser = clap::value_parser!(u32).range(1..=MAX_BINS))]
     pub(super) histograms: Option<u32>,
-    /// Memory for rows that wait to be written, as 64MiB [default: room for 4 captures, at least
-    /// 1MiB and at most 256MiB]
+    /// Memory for what waits to be written, values and the rows that are made of them, as 64MiB
+    /// [default: room for 4 captures, at least 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
     /// How often to write what training can go on from (parameters and the optimizer's state), at
     /// the end of an epoch; also at the end of training, and of the last whole epoch after Ctrl-C, but
     /// for never. Only the newest is kept
     #[arg(long, default_value_t, value_name = "30s|Nepochs|never")]
-    checkpoint_every: CheckpointEvery,
+    checkpoint_every: SaveEvery,
     /// Go on with the run in --out from its newest checkpoint, or from the beginning where there is
     /// none; the other options must be those that it was begun with, save that --epochs may be more: a
     /// finished run is trained for longer. What was recorded after that moment is recorded anew
@@ -246,7 +246,7 @@ impl TrainArgs {
             record_initial: self.record_initial,
             layers: self.layers.clone().unwrap_or_default(),
             channel_bytes: self.channel_bytes.map(|size| size.as_u64()),
-            checkpoint_every: self.checkpoint_every,
+            save_every: self.checkpoint_every,
             resume: self.resume,
             rank: Rank(self.rank.cast_signed()),
             world_size: self.world_size,

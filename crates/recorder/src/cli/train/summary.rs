@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use capture::cli::tell_next;
+use capture::cli::{QUERY, write_next_steps};
 use indicatif::{HumanBytes, HumanCount};
 use recorder::{RecordSummary, SessionError, SessionSummary};
 use trace::{Catalog, RunDir, Table};
@@ -81,14 +81,14 @@ fn describe_run(
         HumanBytes(sink.part_bytes),
         HumanCount(sink.num_parts),
     )?;
-    tell_left_out(text, recorded)?;
-    let tables = tell_tables(text, recorded)?;
-    tell_cost(text, elapsed, recorded)?;
-    tell_next(text, run, &tables, recorded.num_captures)
+    write_left_out(text, recorded)?;
+    let tables = write_tables(text, recorded)?;
+    write_cost(text, elapsed, recorded)?;
+    write_next_steps(text, QUERY, run, &tables, recorded.num_captures)
 }
 
 /// Which captures that were due are not there.
-fn tell_left_out(text: &mut String, recorded: &RecordSummary) -> fmt::Result {
+fn write_left_out(text: &mut String, recorded: &RecordSummary) -> fmt::Result {
     let left_out = [
         (
             recorded.thinned_captures,
@@ -110,7 +110,7 @@ fn tell_left_out(text: &mut String, recorded: &RecordSummary) -> fmt::Result {
 }
 
 /// Rows and bytes of each table; gives the tables that have any.
-fn tell_tables(text: &mut String, recorded: &RecordSummary) -> Result<Vec<Table>, fmt::Error> {
+fn write_tables(text: &mut String, recorded: &RecordSummary) -> Result<Vec<Table>, fmt::Error> {
     let mut tables = Vec::new();
     for (table, (rows, bytes)) in Table::ALL.into_iter().zip(recorded.sink.by_table) {
         if rows > 0 {
@@ -128,7 +128,7 @@ fn tell_tables(text: &mut String, recorded: &RecordSummary) -> Result<Vec<Table>
 }
 
 /// What recording took of the time that the session went on.
-fn tell_cost(text: &mut String, elapsed: Duration, recorded: &RecordSummary) -> fmt::Result {
+fn write_cost(text: &mut String, elapsed: Duration, recorded: &RecordSummary) -> fmt::Result {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let cost = recorded.training_thread();
     writeln!(

@@ -37,7 +37,7 @@ fn options(out: &Path) -> SessionOptions {
         schedule: Schedule::default(),
         record_initial: true,
         channel_bytes: None,
-        checkpoint_every: "2epochs".parse().unwrap(),
+        save_every: "2epochs".parse().unwrap(),
         resume: false,
         rank: Rank::default(),
         world_size: 1,
@@ -196,11 +196,11 @@ fn an_interrupted_and_resumed_trace_is_that_of_an_uninterrupted_one() {
     session(&options(&whole), None).unwrap();
     let expected = trace(&whole);
     // Seven captures of three layers' weights and activations, classifications and metrics; all but
-    // the first have gradients and two moments of each layer. The checkpoint at the end has three
+    // the first have gradients and two moments of each layer. The saved state at the end has three
     // tensors of each.
     assert_eq!(expected.len(), 7 * 8 + 6 * 9 + 9);
 
-    // Checkpoints at the ends of epochs 1 and 3: killed after these epochs, it goes on from that one,
+    // Saved states at the ends of epochs 1 and 3: killed after these epochs, it goes on from that one,
     // and records so many captures anew. Ctrl-C writes one of the last whole epoch.
     let die = |stops: &[i32]| stops.iter().copied().map(Stop::Die).collect();
     let cancel = |stops: &[i32]| stops.iter().copied().map(Stop::Cancel).collect();
@@ -281,38 +281,38 @@ fn so_is_that_of_a_convolutional_network() {
 }
 
 #[test]
-fn only_the_newest_checkpoint_is_there_and_of_a_finished_run_the_last() {
+fn only_the_newest_saved_state_is_there_and_of_a_finished_run_the_last() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     let every = SessionOptions {
-        checkpoint_every: "1epoch".parse().unwrap(),
+        save_every: "1epoch".parse().unwrap(),
         ..options(&path)
     };
     session(&every, Some(3)).unwrap();
-    let checkpoints = |path: &Path| {
+    let saved_states = |path: &Path| {
         let (_, catalog) = open(path);
         let files = catalog.select(Table::Resume.name(), |_, _| true);
         let files = files.into_iter().map(|index| catalog.file(index).epoch);
         files.collect::<Vec<_>>()
     };
     // A file a layer and tensor.
-    assert_eq!(checkpoints(&path), [3; 9]);
+    assert_eq!(saved_states(&path), [3; 9]);
     assert!(!path.join("resume/epoch=2").exists());
     let go_on = SessionOptions {
         resume: true,
         ..every
     };
     session(&go_on, None).unwrap();
-    assert_eq!(checkpoints(&path), [5; 9]);
+    assert_eq!(saved_states(&path), [5; 9]);
     assert!(!path.join("resume/epoch=3").exists());
 }
 
 #[test]
-fn without_checkpoints_it_begins_anew() {
+fn without_saved_states_it_begins_anew() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     let never = |resume| SessionOptions {
-        checkpoint_every: CheckpointEvery::Never,
+        save_every: SaveEvery::Never,
         resume,
         ..options(&path)
     };
@@ -323,7 +323,7 @@ fn without_checkpoints_it_begins_anew() {
     assert!(!path.join("resume").exists());
     let whole = dir.path().join("whole");
     let whole_options = SessionOptions {
-        checkpoint_every: CheckpointEvery::Never,
+        save_every: SaveEvery::Never,
         ..options(&whole)
     };
     session(&whole_options, None).unwrap();
@@ -421,7 +421,7 @@ fn what_is_held_is_the_network_of_its_moment() {
     let held = held.unwrap();
     trainer.run_epoch(Epoch(1)).unwrap();
     assert_ne!(trainer.model().read_parameters().unwrap(), parameters);
-    recorder.checkpoint(held).unwrap();
+    recorder.save_state(held).unwrap();
     recorder.finish().unwrap();
     let (run, catalog) = open(&dir.path().join("run"));
     let saved = SavedState::read_newest(&run, &catalog, Rank(0)).unwrap();
@@ -432,7 +432,7 @@ fn what_is_held_is_the_network_of_its_moment() {
 }
 
 #[test]
-fn a_checkpoint_does_not_depend_on_what_is_recorded() {
+fn a_saved_state_does_not_depend_on_what_is_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let run = |name: &str, stop| {
         let path = dir.path().join(name);
@@ -457,7 +457,7 @@ fn a_checkpoint_does_not_depend_on_what_is_recorded() {
         path
     };
     let (whole, resumed) = (run("whole", None), run("resumed", Some(Stop::Die(4))));
-    // Two captures, and the last checkpoint's three tensors of three layers.
+    // Two captures, and the last saved state's three tensors of three layers.
     assert_eq!(trace(&whole).len(), 2 + 9);
     assert!(trace(&whole) == trace(&resumed));
 }
@@ -533,12 +533,12 @@ fn what_was_changed_is_named() {
     // What changes nothing that is recorded may be another.
     let mut changed = resuming(&path);
     changed.channel_bytes = Some(1 << 20);
-    changed.checkpoint_every = CheckpointEvery::Never;
+    changed.save_every = SaveEvery::Never;
     session(&changed, None).unwrap();
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused() {
+fn a_damaged_saved_state_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     session(&options(&path), Some(2)).unwrap();

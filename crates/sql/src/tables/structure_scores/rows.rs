@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use analysis::{Bootstrap, Measure, PValues, Scores};
-use arrow::array::{ArrayRef, Float32Array, Int32Array, StringArray};
+use arrow::array::{ArrayRef, Int32Array};
 use datafusion::common::Result;
 
 use super::STRUCTURE_SCORES;
 use crate::exec::budget::{Budget, reserve, reserved};
 use crate::run::snapshot::SharedSnapshot;
-use crate::tables::findings::{Findings, unknown_column};
+use crate::tables::findings::{Findings, floats, labels, unknown_column};
 
 /// The neurons of a capture with their scores.
 pub(super) struct Scored {
@@ -130,9 +130,8 @@ impl Findings for Scored {
         let rows = rows.map(|row| self.row(row));
         let neuron = |row: Row| self.neurons[row.neuron];
         if name == "layer" {
-            let layers = self.snapshot.topology().layers();
-            let labels = rows.map(|row| layers[neuron(row).0].layer.as_str());
-            return Ok(Arc::new(StringArray::from_iter_values(labels)));
+            let places = rows.map(|row| Some(neuron(row).0));
+            return Ok(labels(self.snapshot.topology(), places));
         }
         let int: Option<&dyn Fn(Row) -> Option<i32>> = match name {
             "neuron" => Some(&|row| Some(neuron(row).1)),
@@ -152,11 +151,6 @@ impl Findings for Scored {
             "stability" => &|row| self.stability(row),
             other => return unknown_column(STRUCTURE_SCORES, other),
         };
-        let values = rows.map(|row| of_32_bits(float(row)));
-        Ok(Arc::new(values.collect::<Float32Array>()))
+        Ok(floats(rows.map(float)))
     }
-}
-
-fn of_32_bits(value: Option<f64>) -> Option<f32> {
-    value.map(|value| value as f32)
 }

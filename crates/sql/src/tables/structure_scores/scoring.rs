@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use analysis::{Bootstrap, Candidates, Membership, NullMaxima, Scorer, Scores};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::Result;
 
 use super::StructureScores;
 use super::rows::{Scored, by_rank};
 use crate::exec::budget::{Budget, reserve};
 use crate::run::snapshot::SharedSnapshot;
 use crate::tables::findings::Wanted;
-use crate::tables::held_out::{Capture, HeldOutLists, HeldOutReader, Predictions};
+use crate::tables::held_out::{Capture, HeldOutLists, HeldOutReader, Predictions, check_len};
 
 /// What is worked out of a neuron, since a column says it.
 #[derive(Debug, Clone, Copy)]
@@ -151,13 +151,7 @@ impl<'a> Scoring<'a> {
             if !self.seen.insert(neuron) {
                 continue;
             }
-            if list.len() != self.list_len {
-                return exec_err!(
-                    "neuron {neuron} has {} activations, others of its capture have {}",
-                    list.len(),
-                    self.list_len
-                );
-            }
+            check_len(neuron, list.len(), self.list_len)?;
             drawn.push((self.neurons.len() as u32, list));
             self.neurons.push((layer, neuron));
             let Some(scorer) = &mut scorer else { continue };

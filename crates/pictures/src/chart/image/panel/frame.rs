@@ -89,14 +89,14 @@ pub(super) fn tick_format(ticks: &Ticks) -> Option<TickFormat> {
     match ticks {
         Ticks::Numbers => Some(TickFormat::Custom(Arc::new(number))),
         Ticks::Powers => Some(TickFormat::Custom(Arc::new(|value| {
-            Ticks::Powers.told(value)
+            Ticks::Powers.format(value)
         }))),
         Ticks::Whole => Some(TickFormat::Integer),
         // There is no more than all.
         Ticks::Shares => Some(TickFormat::Custom(Arc::new(|value| {
             match value > 1.0 + 1e-9 {
                 true => String::new(),
-                false => Ticks::Shares.told(value),
+                false => Ticks::Shares.format(value),
             }
         }))),
         Ticks::Names(_) => None,

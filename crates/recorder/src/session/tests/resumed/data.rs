@@ -48,7 +48,7 @@ fn means_and_deviations_come_back_as_they_were_written() {
         std::fs::write(&data, measurements(num_columns)).unwrap();
         session(&of_data(&data, options(&run)), Some(2)).unwrap();
         let (_, resumed) = session(&of_data(&data, resuming(&run)), None).unwrap();
-        // What was cancelled in epoch 3 left a checkpoint of the last whole one.
+        // What was cancelled in epoch 3 left the saved state of the last whole one.
         assert_eq!(resumed, Some((3, 0)), "{num_columns} columns");
         let run = RunDir::open(&run).unwrap();
         let replayed = replay(&run, CaptureChoice::epoch(Epoch(EPOCHS - 1))).unwrap();

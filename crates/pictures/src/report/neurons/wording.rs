@@ -8,7 +8,7 @@ use super::{
 };
 use crate::chart::{Axis, Cells, Chart, ColourScale, Content, Panel, Ticks, number};
 use crate::report::prose::{counted, or_dash, p_value, percent};
-use crate::report::section::{Part, Section, introduced, told};
+use crate::report::section::{Part, Section, introduced, parts_of};
 
 pub(in crate::report) const HEADING: &str = "Which neurons became what, and when";
 
@@ -31,7 +31,7 @@ pub(super) fn section(found: Found) -> Section {
             (vec![Part::missing(missing)], &[])
         }
     };
-    parts.extend(told(found.connections, connections));
+    parts.extend(parts_of(found.connections, connections));
     Section {
         heading: HEADING,
         parts,
@@ -50,15 +50,15 @@ fn classes(found: ByClass, permutations: u32) -> Vec<Part> {
     if let Some(of_neurons) = found.roles {
         parts.extend(roles(of_neurons));
     }
-    parts.extend(told(found.structures, structures));
+    parts.extend(parts_of(found.structures, structures));
     parts
 }
 
 fn roles(found: Roles) -> Vec<Part> {
-    let mut parts = told(found.strongest, |found| [strongest(found)]);
-    parts.extend(told(found.counts, |found| found.map(counts)));
-    parts.extend(told(found.steadiness, |found| found.map(steadiness)));
-    parts.extend(told(found.changes, |found| found.map(changes)));
+    let mut parts = parts_of(found.strongest, |found| [strongest(found)]);
+    parts.extend(parts_of(found.counts, |found| found.map(counts)));
+    parts.extend(parts_of(found.steadiness, |found| found.map(steadiness)));
+    parts.extend(parts_of(found.changes, |found| found.map(changes)));
     let alike = "Neurons that respond alike stand beside each other, coloured by the class that they go with.";
     let alike = match found.is_filmed {
         true => format!(

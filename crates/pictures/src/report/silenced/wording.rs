@@ -51,7 +51,7 @@ fn nothing_silenced(has_classes: bool) -> Part {
 /// What a family of ablations shows, and its tables.
 fn effects(found: &Effects) -> Vec<Part> {
     let verdict = verdict(&found.family, &found.accuracy, &found.loss);
-    let judges = found.judges.map_or("", told_judges);
+    let judges = found.judges.map_or("", describe_judges);
     let grids = [
         grid(&found.accuracy, "accuracy", percent),
         grid(&found.loss, "loss", number),
@@ -60,7 +60,7 @@ fn effects(found: &Effects) -> Vec<Part> {
     [Some(verdict)].into_iter().chain(grids).flatten().collect()
 }
 
-fn told_judges(judges: Judges) -> &'static str {
+fn describe_judges(judges: Judges) -> &'static str {
     match judges {
         Judges::Others => " None of these samples chose the neurons.",
         Judges::TheSame => " Some of these samples chose the neurons, which flatters them.",
@@ -68,7 +68,7 @@ fn told_judges(judges: Judges) -> &'static str {
 }
 
 /// What ablations have in common.
-fn told_family(family: &Family) -> String {
+fn describe_family(family: &Family) -> String {
     let how = match (family.mode.as_str(), family.factor) {
         ("zero", _) => "set to 0".to_owned(),
         ("mean", _) => "set to their mean".to_owned(),
@@ -89,7 +89,7 @@ fn told_family(family: &Family) -> String {
 /// What a family of ablations shows, also if it is nothing.
 fn verdict(family: &Family, accuracy: &[Effect], loss: &[Effect]) -> String {
     let ablations = counted(loss.len().max(accuracy.len()) as u64, "ablation");
-    let told = format!("{}: ", capitalised(&told_family(family)));
+    let told = format!("{}: ", capitalised(&describe_family(family)));
     if family.draws <= 0 {
         return told
             + "no random neurons were silenced beside, so that nothing can be called an effect.";
@@ -135,20 +135,20 @@ fn verdict(family: &Family, accuracy: &[Effect], loss: &[Effect]) -> String {
     }
 }
 
-fn grid(effects: &[Effect], metric: &str, told: fn(f64) -> String) -> Option<Part> {
-    let told = |value: Option<f64>| or_dash(value, told);
+fn grid(effects: &[Effect], metric: &str, format: fn(f64) -> String) -> Option<Part> {
+    let format = |value: Option<f64>| or_dash(value, format);
     let rows = effects.iter().map(|effect| {
         vec![
             effect.what.clone(),
             effect.class.clone(),
-            told(effect.before),
-            told(effect.after),
-            told(effect.random),
+            format(effect.before),
+            format(effect.after),
+            format(effect.random),
             p_value(effect.p_holm),
             format!(
                 "{} → {}",
-                told(effect.others_before),
-                told(effect.others_after)
+                format(effect.others_before),
+                format(effect.others_after)
             ),
             p_value(effect.others_p),
         ]
@@ -232,12 +232,37 @@ mod tests {
     #[test]
     fn who_judges_is_told() {
         assert_eq!(
-            told_judges(Judges::Others),
+            describe_judges(Judges::Others),
             " None of these samples chose the neurons."
         );
         assert_eq!(
-            told_judges(Judges::TheSame),
+            describe_judges(Judges::TheSame),
             " Some of these samples chose the neurons, which flatters them."
+        );
+    }
+
+    #[test]
+    fn samples_that_chose_the_neurons_are_spoken_of_behind_the_verdict() {
+        let said = |judges| {
+            let parts = effects(&Effects {
+                family: family("first", 399),
+                accuracy: vec![effect("a", 0.01, 0.5)],
+                loss: vec![effect("a", 0.01, 0.5)],
+                judges,
+            });
+            match &parts[..] {
+                [Part::Text(said), Part::Grid(_), Part::Grid(_)] => said.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let verdict = said(None);
+        assert_eq!(
+            said(Some(Judges::TheSame)),
+            format!("{verdict} Some of these samples chose the neurons, which flatters them.")
+        );
+        assert_eq!(
+            said(Some(Judges::Others)),
+            format!("{verdict} None of these samples chose the neurons.")
         );
     }
 

@@ -1,11 +1,11 @@
 //! What training goes on from after it was interrupted, and how often it is written down.
 //!
-//! A checkpoint is the end of an epoch: parameters and Adam's moments, as the table `resume`, and
+//! A saved state is the end of an epoch: parameters and Adam's moments, as the table `resume`, and
 //! the epoch and step in its files' names. Nothing else is needed, since the order of the data and
 //! everything random follow from seed, epoch and step (`random.rs`). The commit that names a
-//! checkpoint retires the one before, so that there is never more than one on the disk.
+//! saved state retires the one before, so that there is never more than one on the disk.
 
-mod saved;
+mod read;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use trace::Epoch;
 
-pub use saved::{ReadCheckpointError, SavedState};
+pub use read::{ReadStateError, SavedState};
 
-/// How often a checkpoint is written, unless told otherwise.
-pub const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the state is written, unless told otherwise.
+pub const DEFAULT_SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often a checkpoint is written: at the end of an epoch, where one is due.
+/// How often the state is written: at the end of an epoch, where one is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckpointEvery {
+pub enum SaveEvery {
     /// At the first end of an epoch at which so much time has passed since the last one.
     Elapsed(Duration),
     /// After so many epochs.
@@ -33,19 +33,19 @@ pub enum CheckpointEvery {
 /// Why a text says not how often.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} does not say how often: give seconds, as 30s, or epochs, as 5epochs, or never")]
-pub struct ParseCheckpointEveryError(String);
+pub struct ParseSaveEveryError(String);
 
-impl Default for CheckpointEvery {
+impl Default for SaveEvery {
     fn default() -> Self {
-        Self::Elapsed(DEFAULT_CHECKPOINT_INTERVAL)
+        Self::Elapsed(DEFAULT_SAVE_INTERVAL)
     }
 }
 
-impl FromStr for CheckpointEvery {
-    type Err = ParseCheckpointEveryError;
+impl FromStr for SaveEvery {
+    type Err = ParseSaveEveryError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseCheckpointEveryError(text.to_owned());
+        let error = || ParseSaveEveryError(text.to_owned());
         if text == "never" {
             return Ok(Self::Never);
         }
@@ -59,7 +59,7 @@ impl FromStr for CheckpointEvery {
     }
 }
 
-impl fmt::Display for CheckpointEvery {
+impl fmt::Display for SaveEvery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Elapsed(time) => write!(f, "{}s", time.as_secs()),
@@ -70,28 +70,28 @@ impl fmt::Display for CheckpointEvery {
     }
 }
 
-/// Says when a checkpoint is due.
+/// Says when the state is due.
 #[derive(Debug)]
 pub struct Cadence {
-    every: CheckpointEvery,
+    every: SaveEvery,
     last: Instant,
 }
 
 impl Cadence {
     /// Begins to count now.
-    pub fn new(every: CheckpointEvery) -> Self {
+    pub fn new(every: SaveEvery) -> Self {
         Self {
             every,
             last: Instant::now(),
         }
     }
 
-    /// Whether a checkpoint is due at the end of `epoch`; if so, it counts as written.
+    /// Whether the state is due at the end of `epoch`; if so, it counts as written.
     pub fn is_due(&mut self, epoch: Epoch) -> bool {
         let is_due = match self.every {
-            CheckpointEvery::Never => false,
-            CheckpointEvery::Elapsed(interval) => self.last.elapsed() >= interval,
-            CheckpointEvery::Epochs(epochs) => u32::try_from(epoch.0)
+            SaveEvery::Never => false,
+            SaveEvery::Elapsed(interval) => self.last.elapsed() >= interval,
+            SaveEvery::Epochs(epochs) => u32::try_from(epoch.0)
                 .is_ok_and(|epoch| (u64::from(epoch) + 1).is_multiple_of(epochs.get().into())),
         };
         if is_due {

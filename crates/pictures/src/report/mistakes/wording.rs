@@ -5,7 +5,7 @@ use sql::MAX_NEURONS;
 use super::{Found, Judged, Mattering, Model, SecondModel};
 use crate::chart::number;
 use crate::report::prose::{counted, or_dash};
-use crate::report::section::{Part, Section, told};
+use crate::report::section::{Part, Section, parts_of};
 
 pub(in crate::report) const HEADING: &str = "Do its neurons tell when it is wrong?";
 
@@ -14,7 +14,7 @@ pub(super) fn section(Found(found): Found) -> Section {
         None => vec![Part::missing(
             "It is neither right nor wrong where it predicts no classes.",
         )],
-        Some(found) => told(found, second_model),
+        Some(found) => parts_of(found, second_model),
     };
     Section {
         heading: HEADING,

@@ -1,7 +1,7 @@
 //! What a session keeps for training to go on from.
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use capture::{Cadence, CheckpointEvery};
+use capture::{Cadence, SaveEvery};
 use trace::{CaptureId, Epoch};
 
 use super::Session;
@@ -11,7 +11,7 @@ use crate::recording::HeldState;
 use crate::training::EpochReport;
 
 /// What a session keeps for training to go on from.
-pub(super) struct Checkpoints<'a, B: Backend> {
+pub(super) struct SavedStates<'a, B: Backend> {
     cadence: Cadence,
     /// The end of the last whole epoch, where it was not due.
     unwritten: Option<HeldState<B>>,
@@ -19,9 +19,9 @@ pub(super) struct Checkpoints<'a, B: Backend> {
     kept: &'a mut Option<Epoch>,
 }
 
-impl<'a, B: Backend> Checkpoints<'a, B> {
+impl<'a, B: Backend> SavedStates<'a, B> {
     /// None is unwritten; the newest that was handed over goes on with `kept`.
-    pub(super) fn new(every: CheckpointEvery, kept: &'a mut Option<Epoch>) -> Self {
+    pub(super) fn new(every: SaveEvery, kept: &'a mut Option<Epoch>) -> Self {
         Self {
             cadence: Cadence::new(every),
             unwritten: None,
@@ -38,7 +38,7 @@ impl<'a, B: Backend> Checkpoints<'a, B> {
             return Ok(());
         };
         let next = Epoch(state.id.epoch.0 + 1);
-        let handed_over = recorder.checkpoint(state);
+        let handed_over = recorder.save_state(state);
         handed_over.map_err(|source| record_error(run, source))?;
         *self.kept = Some(next);
         Ok(())
@@ -50,17 +50,17 @@ impl<B: AutodiffBackend> Session<'_, B> {
     /// be extended. What is not due is held until the end of the next epoch, in case that the session
     /// is cancelled before.
     ///
-    /// Where a run keeps no checkpoints, the last one goes at the end, and none is written; but where
-    /// nothing of the last epoch is recorded, a checkpoint is what tells that training came to it.
-    pub(super) fn checkpoint(
+    /// Where a run keeps no saved states, the last one goes at the end, and none is written; but where
+    /// nothing of the last epoch is recorded, a saved state is what tells that training came to it.
+    pub(super) fn save_state(
         &self,
         train: EpochReport,
-        checkpoints: &mut Checkpoints<'_, B::InnerBackend>,
+        saved_states: &mut SavedStates<'_, B::InnerBackend>,
         recording: &mut Recording<B::InnerBackend>,
     ) -> Result<(), SessionError> {
         let (run, recorder) = &mut *recording;
         let is_last = train.epoch == self.options.train.last_epoch();
-        let keeps_any = self.options.checkpoint_every != CheckpointEvery::Never;
+        let keeps_any = self.options.save_every != SaveEvery::Never;
         let id = CaptureId {
             epoch: train.epoch,
             step: train.step,
@@ -73,8 +73,8 @@ impl<B: AutodiffBackend> Session<'_, B> {
             !recorder.is_disk_full() && (records_metrics || recorder.is_end_captured(id))
         };
         if !keeps_any && is_recorded() {
-            let retired = recorder.retire_checkpoint(id);
-            *checkpoints.kept = None;
+            let retired = recorder.retire_state(id);
+            *saved_states.kept = None;
             return retired.map_err(|source| record_error(run, source));
         }
         if recorder.failure().is_some() {
@@ -82,9 +82,9 @@ impl<B: AutodiffBackend> Session<'_, B> {
         }
         let (model, optimizer) = (self.trainer.trained(), self.trainer.optimizer());
         let state = recorder.train_state(id, model, optimizer);
-        checkpoints.unwritten = Some(state.map_err(|source| record_error(run, source))?);
-        match is_last || checkpoints.cadence.is_due(train.epoch) {
-            true => checkpoints.write_last(recording),
+        saved_states.unwritten = Some(state.map_err(|source| record_error(run, source))?);
+        match is_last || saved_states.cadence.is_due(train.epoch) {
+            true => saved_states.write_last(recording),
             false => Ok(()),
         }
     }

@@ -15,7 +15,7 @@ pub(in crate::report) const HEADING: &str = "What recording cost";
 const TIMES: [(&str, &[&str]); 3] = [
     ("training thread", &[HAND_OFF]),
     (
-        "capture thread",
+        "copying, statistics and rows",
         &["recorder.read_back_ms", "recorder.rows_ms"],
     ),
     (
@@ -106,7 +106,7 @@ fn summary(found: &Found) -> Vec<Vec<String>> {
             "recorder.read_back_ms",
             "capture thread, copying from the device",
         ),
-        ("recorder.rows_ms", "capture thread, statistics and rows"),
+        ("recorder.rows_ms", "statistics and rows (all threads)"),
         ("sink.encode_ms", "sink, encoding (all workers)"),
         ("sink.publish_ms", "sink, publishing"),
     ] {

@@ -1,4 +1,4 @@
-//! A checkpoint, read back from a run.
+//! A saved state, read back from a run.
 
 use std::path::PathBuf;
 
@@ -28,9 +28,9 @@ pub struct SavedState {
     pub moment_2: Vec<LayerParameters>,
 }
 
-/// Why a committed checkpoint cannot be gone on from.
+/// Why a committed state cannot be gone on from.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadCheckpointError {
+pub enum ReadStateError {
     /// A file is not as its commit says, or is missing.
     #[error(
         "{} is damaged, and training cannot go on from it: sink verify says what else is",
@@ -42,10 +42,10 @@ pub enum ReadCheckpointError {
         /// What is wrong with it.
         source: FileProblem,
     },
-    /// The checkpoint is whole, and is not of this network.
+    /// The state is whole, and is not of this network.
     #[error("the checkpoint of epoch {epoch} is not of this network: {problem}")]
     OtherNetwork {
-        /// The checkpoint's epoch.
+        /// The state's epoch.
         epoch: Epoch,
         /// What is wrong.
         problem: String,
@@ -55,7 +55,7 @@ pub enum ReadCheckpointError {
 /// Rows that are decoded at once, at most.
 const BATCH_ROWS: usize = 8192;
 
-impl From<BadFileError> for ReadCheckpointError {
+impl From<BadFileError> for ReadStateError {
     fn from(BadFileError { path, problem }: BadFileError) -> Self {
         Self::Damaged {
             path,
@@ -65,7 +65,7 @@ impl From<BadFileError> for ReadCheckpointError {
 }
 
 impl SavedState {
-    /// Reads the newest checkpoint of `rank`; none if there is none.
+    /// Reads the newest state of `rank`; none if there is none.
     ///
     /// # Errors
     /// If a file is missing, damaged, or not of the run's network.
@@ -73,7 +73,7 @@ impl SavedState {
         run: &RunDir,
         catalog: &Catalog,
         rank: Rank,
-    ) -> Result<Option<Self>, ReadCheckpointError> {
+    ) -> Result<Option<Self>, ReadStateError> {
         let mut files: Vec<(PartPath, CommittedFile<'_>)> = catalog
             .select(Table::Resume.name(), |_, _| true)
             .into_iter()
@@ -95,7 +95,7 @@ impl SavedState {
                 let found = files.iter().find(|(part, _)| {
                     part.layer.as_ref() == Some(&layer.layer) && part.sequence == tensor.sequence()
                 });
-                let other = |problem: String| ReadCheckpointError::OtherNetwork { epoch, problem };
+                let other = |problem: String| ReadStateError::OtherNetwork { epoch, problem };
                 let (_, file) = found.ok_or_else(|| {
                     other(format!(
                         "{} of layer {} is missing",
@@ -108,7 +108,7 @@ impl SavedState {
                 updates = Some(time);
                 Ok(values)
             });
-            layers.collect::<Result<Vec<LayerParameters>, ReadCheckpointError>>()
+            layers.collect::<Result<Vec<LayerParameters>, ReadStateError>>()
         };
         let [parameters, moment_1, moment_2] = StateTensor::ALL.map(&mut read);
         Ok(Some(Self {

@@ -3,7 +3,7 @@
 use super::{Class, Curve, Found, LayerStretches, Stretches};
 use crate::chart::number;
 use crate::report::prose::{counted, listed, percent};
-use crate::report::section::{Part, Section, introduced, told};
+use crate::report::section::{Part, Section, introduced, parts_of};
 
 pub(in crate::report) const HEADING: &str = "How it learned";
 
@@ -27,7 +27,7 @@ pub(super) fn section(found: Found) -> Section {
             by_class.cartography,
         ));
     }
-    parts.extend(told(found.stretches, |found| {
+    parts.extend(parts_of(found.stretches, |found| {
         found.map(stretches).into_iter().flatten()
     }));
     Section {
@@ -61,7 +61,7 @@ pub(in crate::report) fn score(name: &str, score: Option<f64>) -> String {
 }
 
 /// How it went, in a sentence or two.
-pub(in crate::report) fn told_curve(found: &Curve) -> String {
+pub(in crate::report) fn describe_curve(found: &Curve) -> String {
     let mut told = String::new();
     if let Some((name, curve)) = &found.score
         && let (Some(first), Some(last)) = (curve.first(), curve.last())
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::report::learned::ByEpoch;
 
-    fn told(score: &'static str, scores: &[f64], losses: &[f64]) -> String {
+    fn described(score: &'static str, scores: &[f64], losses: &[f64]) -> String {
         let curve = |values: &[f64]| -> ByEpoch {
             let values = values
                 .iter()
@@ -185,7 +185,7 @@ mod tests {
             (0..).zip(values).collect()
         };
         let score = (!scores.is_empty()).then(|| (score, curve(scores)));
-        told_curve(&Curve {
+        describe_curve(&Curve {
             loss: curve(losses),
             score,
         })
@@ -194,23 +194,23 @@ mod tests {
     #[test]
     fn a_curve_is_told_as_it_went() {
         assert_eq!(
-            told("accuracy", &[0.5, 0.9], &[1.0, 0.25]),
+            described("accuracy", &[0.5, 0.9], &[1.0, 0.25]),
             " After epoch 0 it was right about 50.0 % of them, after epoch 1 about 90.0 %. Its loss on them was \
              lowest at the end (0.25)."
         );
         assert_eq!(
-            told("r2", &[-0.5, 0.75], &[0.5, 0.25, 0.75]),
+            described("r2", &[-0.5, 0.75], &[0.5, 0.25, 0.75]),
             " R² on them: -0.5 after epoch 0, 0.75 after epoch 1. Its loss on them was lowest after epoch 1 (0.25) \
              and is 0.75 at the end."
         );
         assert_eq!(
-            told("accuracy", &[0.5], &[1.0]),
+            described("accuracy", &[0.5], &[1.0]),
             " After epoch 0 it was right about 50.0 % of them."
         );
         assert_eq!(
-            told("accuracy", &[], &[1.0, f64::NAN, 0.5]),
+            described("accuracy", &[], &[1.0, f64::NAN, 0.5]),
             " From epoch 1 on its loss on them was not always a number."
         );
-        assert_eq!(told("accuracy", &[], &[]), "");
+        assert_eq!(described("accuracy", &[], &[]), "");
     }
 }

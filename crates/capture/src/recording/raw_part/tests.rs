@@ -1,0 +1,302 @@
+use std::num::NonZeroU32;
+
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::Float32Type;
+use trace::{CaptureId, Epoch, Generation, LayerLabel, Rank, Source, SourceRange, Step, Topology};
+
+use super::*;
+use crate::layout::{Layout, UnitRows};
+use crate::recording::choose_units;
+
+fn place() -> Place {
+    let id = CaptureId {
+        epoch: Epoch(3),
+        step: Step(96),
+    };
+    Place {
+        key: RowKey { id, rank: Rank(1) },
+        generation: Generation(2),
+    }
+}
+
+/// A network of one layer, with its weights in that layout and shape.
+fn network(layout: Layout, shape: &[usize], kind: &str, units: Option<u32>) -> Arc<NetworkLayers> {
+    let rows = UnitRows::new(layout, shape.to_vec());
+    let (num_units, fan_in) = (rows.num_units() as u32, rows.fan_in() as u32);
+    let layer = Layer {
+        layer_index: 0,
+        layer: LayerLabel::try_new("L_output").unwrap(),
+        module_path: "output".to_owned(),
+        kind: kind.to_owned(),
+        shape: shape.iter().map(|&size| size as u64).collect(),
+        fan_in,
+        num_units,
+        first_neuron: 0,
+        activation: None,
+        trainable: true,
+        source: Some(vec![SourceRange::all(Source::Input, fan_in)]),
+        tensors: Vec::new(),
+        recorded_units: None,
+    };
+    let topology = Topology::try_new(vec![layer]).unwrap();
+    let topology = choose_units(topology, units.and_then(NonZeroU32::new), 7);
+    Arc::new(NetworkLayers::new(topology, vec![rows]))
+}
+
+/// 0, 1, 2, ...: of them 0 and 1 are no number and infinite.
+fn numbered(num_values: usize) -> Vec<f32> {
+    let mut values: Vec<f32> = (0..num_values).map(|n| n as f32).collect();
+    for (value, odd) in values.iter_mut().zip([f32::NAN, f32::INFINITY]) {
+        *value = odd;
+    }
+    values
+}
+
+fn made(part: RawPart) -> Part {
+    let path = part.path().clone();
+    let part = Box::new(part).make().unwrap();
+    assert_eq!(part.path, path);
+    part
+}
+
+/// What layers of all layouts are, small and large; the last may be recorded by a few units.
+fn networks() -> Vec<Arc<NetworkLayers>> {
+    let mut networks = Vec::new();
+    for units in [None, Some(2)] {
+        for (layout, shape) in [
+            (Layout::Columns, &[1, 1][..]),
+            (Layout::Columns, &[3, 70]),
+            (Layout::Columns, &[300, 200]),
+            (Layout::Rows, &[]),
+            (Layout::Rows, &[5]),
+            (Layout::Rows, &[1, 40_000]),
+            (Layout::Rows, &[20_000, 1]),
+            (Layout::Rows, &[32, 16, 3, 3]),
+            (Layout::ByGroup { groups: 2 }, &[16, 24, 3, 3]),
+        ] {
+            networks.push(network(layout, shape, "linear", units));
+        }
+        networks.push(network(Layout::Rows, &[100, 64], "embedding", units));
+    }
+    networks
+}
+
+/// All that is read of a layer for a capture: 33 samples of its activations.
+fn all_values(layers: &NetworkLayers) -> Vec<Values> {
+    let layer = &layers.topology().layers()[0];
+    let num_weights = (layer.num_units * layer.fan_in) as usize;
+    let kinds = [
+        TensorKind::Weights,
+        TensorKind::Gradients,
+        TensorKind::GradientsApplied,
+        TensorKind::Moment1,
+        TensorKind::Moment2,
+    ];
+    let mut all: Vec<Values> = Vec::new();
+    for has_bias in [false, true] {
+        all.extend(kinds.map(|kind| Values::Parameters {
+            kind,
+            layer: 0,
+            weight: numbered(num_weights),
+            bias: has_bias.then(|| numbered(layer.num_units as usize)),
+        }));
+    }
+    let num_units = layers.activated(0).unwrap().num_units as usize;
+    for (samples, sequence) in [(SampleSet::HELD_OUT, 0), (SampleSet::train(5), 1)] {
+        all.push(Values::Activations {
+            layer: 0,
+            samples,
+            sequence,
+            values: numbered(33 * num_units),
+        });
+    }
+    all
+}
+
+/// How values may be kept.
+fn all_recorded() -> Vec<Recorded> {
+    let raw = |samples| Some(ActivationDetail::Raw { samples });
+    let mut all = Vec::new();
+    for precision in [Precision::F32, Precision::F16] {
+        for (weights, activations) in [
+            (WeightDetail::Raw, raw(512)),
+            (WeightDetail::Raw, raw(20)),
+            (WeightDetail::Statistics, Some(ActivationDetail::Statistics)),
+        ] {
+            all.push(Recorded {
+                weights: Some(weights),
+                activations,
+                precision,
+                ..Recorded::DEFAULT
+            });
+        }
+    }
+    all
+}
+
+/// What it says that it holds is at least its rows, and the values as well where they are copied; and not
+/// much more, where all of them become rows.
+fn assert_bound(part: RawPart, value_bytes: u64, is_copied: bool, is_whole: bool) {
+    let what = format!("{}, {value_bytes} bytes of values", part.path());
+    let most = part.most_bytes();
+    let row_bytes = made(part).memory_bytes();
+    let held = match is_copied {
+        true => value_bytes + row_bytes,
+        false => value_bytes.max(row_bytes),
+    };
+    assert!(held <= most, "{what}: {most} bytes at most, and {held}");
+    let allowed = 4 * held + PART_BYTES;
+    assert!(
+        !is_whole || most <= allowed,
+        "{what}: {most} bytes for {held}"
+    );
+}
+
+#[test]
+fn a_part_holds_no_more_than_it_says_whatever_it_is_of() {
+    for layers in networks() {
+        let is_whole = layers.topology().layers()[0].recorded_units.is_none();
+        let moves = layers.rows(0).is_by_unit() && is_whole;
+        for recorded in all_recorded() {
+            for values in all_values(&layers) {
+                let (bytes, is_copied) = match &values {
+                    Values::Parameters { weight, .. } => (bytes_of(weight), !moves),
+                    Values::Activations { values, .. } => (bytes_of(values), true),
+                    Values::Classifications(_) => unreachable!("a layer has none"),
+                };
+                let part = RawPart::of_capture(place(), &layers, &recorded, values).unwrap();
+                assert_bound(part, bytes, is_copied, is_whole);
+            }
+        }
+        let layer = &layers.topology().layers()[0];
+        for state in StateTensor::ALL {
+            let tensor = LayerTensor {
+                layer: 0,
+                weight: numbered((layer.num_units * layer.fan_in) as usize),
+                bias: Some(numbered(layer.num_units as usize)),
+            };
+            let bytes = bytes_of(&tensor.weight);
+            let part = RawPart::of_state(place(), &layers, state, 9, tensor);
+            assert_bound(part, bytes, !layers.rows(0).is_by_unit(), is_whole);
+        }
+    }
+}
+
+#[test]
+fn so_do_classifications() {
+    let layers = network(Layout::Rows, &[2, 2], "linear", None);
+    for (num_samples, num_outputs, has_expected) in
+        [(0, 3, false), (300, 10, false), (300, 4, true)]
+    {
+        let rows = Classifications {
+            expected: has_expected.then(|| vec![0.5; num_samples * num_outputs]),
+            target: vec![Some(1); num_samples],
+            predicted: vec![None; num_samples],
+            correct: vec![Some(true); num_samples],
+            confidence: vec![Some(0.5); num_samples],
+            loss: vec![0.25; num_samples],
+            outputs: vec![1.5; num_samples * num_outputs],
+            num_outputs,
+        };
+        let bytes = bytes_of(&rows.outputs) + rows.expected.as_ref().map_or(0, bytes_of);
+        let values = Values::Classifications(rows);
+        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
+        assert_eq!(
+            part.path().to_string(),
+            "classifications/epoch=3/step-96-r1-g2.parquet"
+        );
+        assert_bound(part, bytes, true, true);
+    }
+}
+
+/// Where in memory the values of the rows' lists begin.
+fn list_values(rows: &RecordBatch) -> *const f32 {
+    let lists = rows["weights"].as_list::<i32>();
+    lists
+        .values()
+        .as_primitive::<Float32Type>()
+        .values()
+        .as_ptr()
+}
+
+/// PyTorch's linear layers are `[out, in]`.
+#[test]
+fn what_is_in_order_already_is_not_copied() {
+    for (layout, is_copied) in [(Layout::Rows, false), (Layout::Columns, true)] {
+        let layers = network(layout, &[30, 20], "linear", None);
+        let weight = numbered(600);
+        let before = weight.as_ptr();
+        let values = Values::Parameters {
+            kind: TensorKind::Weights,
+            layer: 0,
+            weight,
+            bias: None,
+        };
+        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
+        let rows = made(part).rows;
+        assert_eq!(list_values(&rows) != before, is_copied, "{layout:?}");
+    }
+}
+
+#[test]
+fn parts_lie_where_their_table_and_number_say() {
+    let layers = network(Layout::Columns, &[2, 3], "linear", None);
+    let paths: Vec<String> = all_values(&layers)
+        .into_iter()
+        .skip(5)
+        .map(|values| {
+            let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values);
+            part.unwrap().path().to_string()
+        })
+        .collect();
+    let expected = [
+        "weights/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "gradients/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "gradients_applied/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "moments/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "moments/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
+    ];
+    assert_eq!(paths, expected);
+    let compared = Values::Parameters {
+        kind: TensorKind::Checked,
+        layer: 0,
+        weight: numbered(6),
+        bias: None,
+    };
+    assert!(RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, compared).is_none());
+}
+
+#[test]
+fn values_that_are_not_the_layers_are_an_error_that_says_so() {
+    let layers = network(Layout::Columns, &[2, 3], "linear", None);
+    let error = |values| {
+        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
+        Box::new(part).make().unwrap_err().to_string()
+    };
+    let parameters = |num_weights, num_biases| Values::Parameters {
+        kind: TensorKind::Weights,
+        layer: 0,
+        weight: numbered(num_weights),
+        bias: Some(numbered(num_biases)),
+    };
+    assert_eq!(
+        error(parameters(5, 3)),
+        "layer L_output has 3 units with 2 weights each, and 5 were read"
+    );
+    assert_eq!(
+        error(parameters(6, 2)),
+        "layer L_output has 3 units, and 2 biases were read"
+    );
+    let activations = Values::Activations {
+        layer: 0,
+        samples: SampleSet::HELD_OUT,
+        sequence: 0,
+        values: numbered(10),
+    };
+    assert_eq!(
+        error(activations),
+        "layer L_output has 3 units, and 10 activations were read: these are not of whole samples"
+    );
+}

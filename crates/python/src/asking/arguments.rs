@@ -1,0 +1,33 @@
+//! Words that Python says, as what they mean.
+
+use std::str::FromStr;
+
+use pyo3::prelude::*;
+
+use crate::error::QueryError;
+
+/// The value that a text stands for.
+///
+/// # Errors
+/// If it stands for none: with the name of the argument and what is wrong.
+pub(super) fn parsed<T: FromStr<Err: ToString>>(name: &str, text: &str) -> PyResult<T> {
+    let wrong = |error: T::Err| QueryError::new_err(format!("{name}: {}", error.to_string()));
+    text.parse().map_err(wrong)
+}
+
+/// One of several values, by its name.
+///
+/// # Errors
+/// If none has the name: with those that there are.
+pub(super) fn chosen<T: Copy, const N: usize>(
+    name: &str,
+    text: &str,
+    all: [T; N],
+    name_of: impl Fn(T) -> &'static str,
+) -> PyResult<T> {
+    let found = all.into_iter().find(|&value| name_of(value) == text);
+    found.ok_or_else(|| {
+        let names = all.map(&name_of).join(", ");
+        QueryError::new_err(format!("{name}: {text:?} is none of {names}"))
+    })
+}

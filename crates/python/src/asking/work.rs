@@ -1,0 +1,118 @@
+//! What computes: threads of the process's own, on which Python waits without its lock.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinError;
+
+use crate::error::QueryError;
+
+/// How often whoever waits looks whether Ctrl-C was pressed.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The threads that queries run on, of the process that made them.
+struct Threads {
+    process: u32,
+    runtime: Runtime,
+}
+
+static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
+
+/// The threads of this process, made when they are first needed. Those of the process that it was forked off
+/// are not in it: they are left as they are.
+pub(super) fn threads() -> PyResult<Handle> {
+    let process = std::process::id();
+    let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(there) = &*threads
+        && there.process == process
+    {
+        return Ok(there.runtime.handle().clone());
+    }
+    let runtime = Builder::new_multi_thread()
+        .thread_name("stratigraph")
+        .enable_all()
+        .build()
+        .map_err(|error| QueryError::new_err(format!("cannot start threads: {error}")))?;
+    let handle = runtime.handle().clone();
+    // Ending the threads of another process would wait for them.
+    std::mem::forget(threads.replace(Threads { process, runtime }));
+    Ok(handle)
+}
+
+/// Does `work` on other threads and waits for it, without Python's lock. Ctrl-C, and whatever else Python's
+/// handlers of signals raise, ends the waiting and gives the work up.
+pub(super) fn finish<T, E>(
+    py: Python<'_>,
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> PyResult<T>
+where
+    T: Send + 'static,
+    E: Into<PyErr> + Send + 'static,
+{
+    let mut working = threads()?.spawn(work);
+    let done = py.detach(|| wait(Pin::new(&mut working), signalled));
+    match done {
+        Ok(Ok(done)) => done.map_err(Into::into),
+        Ok(Err(error)) => Err(panicked(error)),
+        Err(signal) => {
+            working.abort();
+            Err(signal)
+        }
+    }
+}
+
+/// As [`finish`], of work that does not wait for anything itself. On Ctrl-C it is left to come to its end.
+pub(super) fn finish_blocking<T, E>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> PyResult<T>
+where
+    T: Send + 'static,
+    E: Into<PyErr> + Send + 'static,
+{
+    let mut working = threads()?.spawn_blocking(work);
+    match py.detach(|| wait(Pin::new(&mut working), signalled))? {
+        Ok(done) => done.map_err(Into::into),
+        Err(error) => Err(panicked(error)),
+    }
+}
+
+/// What Python's handlers of signals have to say.
+pub(super) fn signalled() -> PyResult<()> {
+    Python::attach(|py| py.check_signals())
+}
+
+fn panicked(error: JoinError) -> PyErr {
+    QueryError::new_err(format!("this is a mistake of Stratigraph's: {error}"))
+}
+
+/// Waits for a future on this thread, which may belong to anybody, and looks around meanwhile.
+pub(super) fn wait<F: Future + ?Sized, E>(
+    mut future: Pin<&mut F>,
+    mut look: impl FnMut() -> Result<(), E>,
+) -> Result<F::Output, E> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return Ok(done);
+        }
+        thread::park_timeout(LOOK);
+        look()?;
+    }
+}
+
+/// Wakes a thread that waits.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,138 @@
+"""Changes what chosen units of a live network say, and takes the change back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import NetworkError
+from .layers import Layer, describe
+from .nonlinear import Nonlinearities, first_tensor
+
+__all__ = ["MODES", "Silenced", "silenced"]
+
+MODES = ("zero", "mean", "scale", "set")
+
+#: What units say instead: of ``[..., units]``, those alone that are silenced, the same shape.
+Change = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Silenced:
+    """Units of a layer, and what they say instead of what they would."""
+
+    #: The layer's path in the model.
+    path: str
+    #: The units, ascending.
+    units: Sequence[int]
+    #: Whether a non-linearity follows: then its result is changed, and else the layer's own output.
+    is_followed: bool
+    change: Change
+
+
+def change_of(mode: str | Change, factor: float | None, value: float | None, means: Sequence[float] | None) -> Change:
+    """What a mode does, as ``recorder ablate`` has them: ``zero``, ``mean`` (of the recorded held-out samples),
+    ``scale`` by ``factor``, ``set`` to ``value``; or a function.
+
+    Raises:
+        ValueError: the mode is none, or lacks what it needs.
+    """
+    if callable(mode):
+        return mode
+    if mode not in MODES:
+        raise ValueError(f"mode is one of {', '.join(MODES)} or a function, not {mode!r}")
+    if (factor is not None) != (mode == "scale"):
+        raise ValueError("factor goes with mode='scale', which needs it")
+    if (value is not None) != (mode == "set"):
+        raise ValueError("value goes with mode='set', which needs it")
+    if mode == "zero":
+        return torch.zeros_like
+    if mode == "scale":
+        assert factor is not None
+        return lambda said: said * factor
+    if mode == "set":
+        assert value is not None
+        return lambda said: torch.full_like(said, value)
+    if means is None:
+        raise ValueError("mode='mean' needs recorded activations of the units")
+    return lambda said: torch.tensor(means, dtype=said.dtype, device=said.device).expand_as(said)
+
+
+@contextmanager
+def silenced(model: nn.Module, units: Sequence[Silenced]) -> Iterator[nn.Module]:
+    """Within, the units say what ``units`` has for them, in training and evaluation; then the network is as
+    before. Gradients flow through what is not changed.
+
+    A compiled network runs uncompiled meanwhile: compiled code does not see hooks.
+
+    Raises:
+        NetworkError: the model has no such layer, or not as many units.
+    """
+    network = describe(model)
+    layers = {layer.path: layer for layer in network.layers}
+    changes: dict[int, tuple[Silenced, Layer]] = {}
+    for number, of_layer in enumerate(units):
+        layer = layers.get(of_layer.path)
+        if layer is None:
+            raise NetworkError(f"the model has no layer {of_layer.path!r}: it has {', '.join(layers)}")
+        if layer.unit_axis is None:
+            raise NetworkError(f"{of_layer.path} is no layer whose output holds its units")
+        if of_layer.units and max(of_layer.units) >= layer.num_activated:
+            raise NetworkError(
+                f"{of_layer.path} has {layer.num_activated} units, the structure has unit {max(of_layer.units)}"
+            )
+        changes[number] = (of_layer, layer)
+    nonlinearities = Nonlinearities()
+
+    def applied(number: int, _: str, result: Tensor) -> Tensor:
+        of_layer, layer = changes[number]
+        with torch._C.DisableTorchFunction():
+            return changed_units(result, layer, of_layer)
+
+    with ExitStack() as stack:
+        for number, (of_layer, layer) in changes.items():
+            hook = _after(number, of_layer, layer, nonlinearities)
+            stack.callback(layer.module.register_forward_hook(hook).remove)
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(nonlinearities.watching(network.model, applied))
+        yield model
+
+
+def _after(number: int, of_layer: Silenced, layer: Layer, nonlinearities: Nonlinearities) -> Callable[..., Any]:
+    def hook(_: nn.Module, __: Any, output: Any) -> Any:
+        tensor = first_tensor(output)
+        if tensor is None:
+            return None
+        if of_layer.is_followed:
+            nonlinearities.expect(tensor, number)
+            return None
+        with torch._C.DisableTorchFunction():
+            changed = changed_units(tensor, layer, of_layer)
+        return changed if output is tensor else _replaced(output, tensor, changed)
+
+    return hook
+
+
+def changed_units(said: Tensor, layer: Layer, of_layer: Silenced) -> Tensor:
+    """``said`` with what the silenced units say instead."""
+    assert layer.unit_axis is not None
+    index = torch.tensor(list(of_layer.units), device=said.device)
+    moved = said.movedim(layer.unit_axis, -1)
+    changed = of_layer.change(moved.index_select(-1, index))
+    return moved.index_copy(-1, index, changed.to(said.dtype)).movedim(-1, layer.unit_axis)
+
+
+def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
+    if isinstance(output, tuple):
+        items = [new if item is old else item for item in output]
+        return type(output)(*items) if hasattr(output, "_fields") else tuple(items)
+    if isinstance(output, list):
+        return [new if item is old else item for item in output]
+    if isinstance(output, dict):
+        return type(output)((key, new if item is old else item) for key, item in output.items())
+    return output

@@ -1,0 +1,70 @@
+"""A recorded network as a ``state_dict``."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .layers import unwrapped
+
+#: By the names that safetensors has.
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, by name."""
+    content = bytearray(path.read_bytes())
+    (length,) = struct.unpack_from("<Q", content)
+    start = 8 + length
+    tensors = {}
+    for name, about in json.loads(bytes(content[8:start])).items():
+        if name == "__metadata__":
+            continue
+        dtype, shape = _DTYPES[about["dtype"]], about["shape"]
+        first, end = about["data_offsets"]
+        if first == end:
+            tensors[name] = torch.empty(shape, dtype=dtype)
+            continue
+        count = (end - first) // dtype.itemsize
+        tensors[name] = torch.frombuffer(content, dtype=dtype, count=count, offset=start + first).reshape(shape)
+    return tensors
+
+
+def load(model: nn.Module, tensors: dict[str, torch.Tensor], strict: bool) -> None:
+    """Puts tensors into a module. Whole numbers, as the batches that a norm has counted, are not recorded, and stay
+    as they are.
+
+    Raises:
+        RuntimeError: names or shapes are others, as ``load_state_dict`` says it.
+    """
+    module = unwrapped(model)
+    own = module.state_dict()
+    kept = {
+        name: value
+        for name, value in own.items()
+        if isinstance(value, torch.Tensor) and not value.is_floating_point() and name not in tensors
+    }
+    # Of tied tensors one name was recorded.
+    tied = {}
+    for name, value in own.items():
+        if name in tensors or name in kept or not isinstance(value, torch.Tensor):
+            continue
+        same = [other for other in tensors if other in own and own[other].data_ptr() == value.data_ptr()]
+        if same and own[same[0]].shape == value.shape:
+            tied[name] = tensors[same[0]]
+    module.load_state_dict({**kept, **tensors, **tied}, strict=strict)

@@ -1,0 +1,251 @@
+"""A run that is asked."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import stratigraph_nn as sg
+from stratigraph_nn import _native, _queries, _run
+
+
+def _own_names() -> set[str]:
+    """What a Run has that is no named query."""
+    queries = set(name for name, *_ in _native.named_queries())
+    bases = [base for base in sg.Run.__mro__ if base not in (object, _queries.Queries)]
+    own = set().union(*(vars(base) for base in bases))
+    return own | {name for name in vars(_queries.Queries) if name not in queries}
+
+
+def test_no_named_query_hides_what_a_run_has():
+    queries = {name for name, *_ in _native.named_queries()}
+    assert len(queries) > 20
+    assert not queries & _own_names()
+
+
+def test_every_named_query_is_a_method_with_its_documentation(run):
+    for name, purpose, parameters, columns in _native.named_queries():
+        method = getattr(sg.Run, name)
+        assert purpose.split()[0] in method.__doc__
+        for parameter, *_ in parameters:
+            assert parameter in method.__doc__
+        for column, *_ in columns:
+            assert column in method.__doc__
+    assert "class_" in inspect.signature(sg.Run.structure_scores).parameters
+    assert inspect.signature(sg.Run.structure_scores).parameters["top"].default == 20
+
+
+def test_the_stub_is_that_of_the_queries():
+    stub = Path(_queries.__file__).with_suffix(".pyi")
+    assert stub.read_text() == _queries.stub(), "python -m stratigraph_nn._queries > _queries.pyi"
+
+
+def test_sql_and_named_queries_answer(run):
+    layers = run.sql("SELECT DISTINCT layer FROM weights ORDER BY layer").rows()
+    assert ("L_input",) in layers
+    one = run.by_neuron(layer="L_input")
+    same = run.query("by_neuron", layer="L_input")
+    assert one.columns == ["neuron", "layer", "weights"]
+    assert one.rows() == same.rows()
+    assert one.schema["weights"] == "List(Float32)"
+
+
+def test_parameters_are_what_python_has(run):
+    of_class = run.structure_scores(class_=3, permutations=0, top=2).to_dicts()
+    assert {row["class"] for row in of_class} == {3}
+    assert run.structure_scores(class_="3", permutations=0, top=2).rows() == [
+        tuple(row.values()) for row in of_class
+    ]
+    wide = run.by_neuron(layer="L_input", wide=True)
+    assert wide.columns[:3] == ["neuron", "layer", "w_0"]
+
+
+def test_errors_are_of_one_family_with_the_words_of_the_command_line(run, tmp_path):
+    with pytest.raises(sg.QueryError, match="structure_score"):
+        run.query("structure_score")
+    with pytest.raises(sg.StratigraphError, match="epoch"):
+        run.confusion(epoch=999)
+    with pytest.raises(sg.QueryError, match="weights"):
+        run.sql("SELECT * FROM weihgts")
+    with pytest.raises(sg.QueryError, match="only reads"):
+        run.sql("CREATE TABLE a AS SELECT 1")
+    with pytest.raises(sg.QueryError):
+        sg.open(tmp_path)
+    with pytest.raises(sg.QueryError, match="did you mean|association"):
+        run.plot("associations")
+
+
+def test_what_a_run_is(run, recorded):
+    assert run.path == recorded
+    assert os.fspath(run) == str(recorded)
+    assert run.epochs == [0, 1, 2, 3, 4, 5]
+    assert not run.is_being_recorded
+    assert run.info["layers"]
+    assert "weights" in run.tables
+    assert "6 epochs captured" in repr(run)
+    assert "by_neuron" in run.queries()
+    assert "by_neuron" in run.list()
+    assert "weight_l2" in run.describe("weights")
+    assert sg.describe("vec_mean") == run.describe("vec_mean")
+
+
+def test_a_picture_is_drawn_and_saved_by_its_ending(run, tmp_path):
+    plot = run.plot("network", epoch=5)
+    assert plot._repr_svg_().lstrip().startswith(("<svg", "<?xml"))
+    assert plot.save(tmp_path / "x.svg").read_text() == plot.svg()
+    assert plot.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert "<html" in plot.save(tmp_path / "x.html").read_text()
+    with pytest.raises(sg.QueryError, match="x.pdf"):
+        plot.save(tmp_path / "x.pdf")
+    assert "epoch" in _run.plot_parameters("network")
+
+
+def test_a_report_is_written(run, tmp_path):
+    page = run.report(tmp_path / "report.html", epochs=2, permutations=99)
+    assert "<html" in page.read_text()
+    with pytest.raises(sg.QueryError):
+        run.report(page, epochs=2, permutations=99, overwrite=False)
+    with pytest.raises(sg.QueryError, match="report.pdf"):
+        run.report(tmp_path / "report.pdf")
+
+
+def test_studies_answer(run, other_recorded):
+    placed = run.embed(method="pca", layer="L_input")
+    assert len(placed) == 24 and placed.notes
+    assert run.phases().notes
+    compared = run.compare(other_recorded, epoch="last")
+    assert compared.columns == ["epoch", "layer", "cka", "num_samples", "weight_distance"]
+    assert all(0 <= row["cka"] <= 1 for row in compared.to_dicts())
+    learned = run.meta(top=3, trees=10)
+    assert len(learned) == 3 and "forest" in learned.notes[0]
+
+
+def test_a_run_is_verified(own_recorded):
+    run = sg.open(own_recorded)
+    assert run.verify().is_whole
+    part = next(own_recorded.glob("weights/**/*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1])
+    found = run.verify()
+    assert not found.is_whole
+    assert found.problems[0]["path"].startswith("weights/")
+
+
+def test_structures_are_found_named_and_looked_up(own_recorded):
+    run = sg.open(own_recorded)
+    assert len(run.structures) == 0
+    tried = run.structures.find(permutations=99, dry_run=True)
+    assert tried and len(run.structures) == 0
+    found = run.structures.find(permutations=99)
+    assert [one.label for one in found] == [one.label for one in tried]
+    name = found[0].label
+    one = run.structures[name]
+    assert one.neurons == found[0].neurons
+    assert one.class_ == found[0].class_
+    first = one.neurons[0]
+    layers = {layer["layer"]: layer for layer in run.info["layers"]}
+    assert first.layer in layers
+    assert first.unit in one.units[first.layer]
+    weights = run.sql(
+        f"SELECT DISTINCT neuron FROM weights WHERE layer = '{first.layer}' ORDER BY neuron"
+    ).rows()
+    assert weights[first.unit] == (first.neuron,)
+    assert one.power().auc > 0.5
+    assert name in run.structures and "nothing" not in run.structures
+    with pytest.raises(sg.QueryError, match=name):
+        run.structures[name + "x"]
+    renamed = run.structures.label(name, "loops")
+    assert renamed.neurons == one.neurons and name not in run.structures
+    mine = run.structures.label("mine", neurons=[first.neuron], class_=3, epochs=range(1, 3))
+    assert mine.layer == first.layer and mine.neurons[0].first_epoch == 1
+    assert mine.neurons[0].last_epoch == 2
+    with pytest.raises(sg.QueryError, match="already"):
+        run.structures.label("mine", neurons=[first.neuron])
+    assert "loops" in run.structures.list().to_dicts()[0]["name"] or len(run.structures.list()) > 1
+    assert "mine" in repr(run.structures)
+
+
+def test_refresh_takes_in_what_was_committed_since(own_recorded):
+    run = sg.open(own_recorded)
+    before = run.sql("SELECT count(*) AS n FROM structures")
+    sg.open(own_recorded).structures.label("mine", neurons=[1])
+    assert before.rows() == [(0,)]
+    assert run.sql("SELECT count(*) AS n FROM structures").rows() == [(0,)]
+    assert run.refresh() is run
+    assert run.sql("SELECT count(*) AS n FROM structures").rows() == [(1,)]
+
+
+# It takes much longer than anybody waits for it here.
+def _endless(run: sg.Run) -> sg.Result:
+    return run.sql("SELECT count(*) FROM weights a, weights b, weights c WHERE a.neuron + b.neuron > c.neuron * 1.5")
+
+
+def test_ctrl_c_gives_a_query_up(run):
+    def press() -> None:
+        time.sleep(0.7)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    began = time.monotonic()
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        _endless(run).rows()
+    assert time.monotonic() - began < 10
+    presser.join()
+    # It goes on answering.
+    assert run.sql("SELECT 1").rows() == [(1,)]
+
+
+def test_other_threads_go_on_meanwhile(run):
+    counted = 0
+    done = threading.Event()
+
+    def ask() -> None:
+        run.structure_scores(permutations=5000).rows()
+        done.set()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not done.is_set():
+        counted += 1
+        time.sleep(0.001)
+    asking.join()
+    assert counted > 3
+
+
+def test_a_process_that_was_forked_off_has_threads_of_its_own(recorded):
+    code = f"""
+import os, sys
+import stratigraph_nn as sg
+run = sg.open({str(recorded)!r})
+assert run.sql("SELECT 1").rows() == [(1,)]
+child = os.fork()
+if child == 0:
+    ok = run.sql("SELECT count(*) FROM weights").rows()[0][0] > 0
+    os._exit(0 if ok else 1)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_importing_loads_nothing_else():
+    code = """
+import sys
+import stratigraph_nn
+heavy = {"numpy", "torch", "pandas", "polars", "pyarrow", "duckdb"} & set(sys.modules)
+assert not heavy, heavy
+stratigraph_nn.open, stratigraph_nn.Result, stratigraph_nn.QueryError
+assert stratigraph_nn.__version__
+heavy = {"numpy", "torch", "pandas", "polars", "pyarrow", "duckdb"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
