@@ -11,7 +11,7 @@ from .._record import Recorder, record
 from .figures import figures
 
 
-class Callback(TrainerCallback):  # type: ignore[misc]
+class Callback(TrainerCallback):
     """Records the network that a trainer trains.
 
     An epoch ends, for the recorder, when the next begins, so that what its evaluation has logged is the

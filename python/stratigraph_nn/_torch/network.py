@@ -109,7 +109,8 @@ class TorchNetwork:
         torch.distributed.broadcast_object_list(chosen, src=0)
         if isinstance(chosen[0], Exception):
             raise chosen[0]
-        return chosen[0]
+        path: Path = chosen[0]
+        return path
 
     # Steps
 
