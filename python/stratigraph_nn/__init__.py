@@ -16,6 +16,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import lightning as lightning
+    from . import transformers as transformers
     from ._native import DeviceError as DeviceError
     from ._native import QueryError as QueryError
     from ._native import RecordingError as RecordingError
@@ -51,10 +53,15 @@ _PLACES = {
     "record": "_record",
 }
 
-__all__ = sorted(name for name in _PLACES if not name.startswith("_"))
+# Callbacks for libraries that own the training loop; a library is imported where its callback is first used.
+_MODULES = ("lightning", "transformers")
+
+__all__ = sorted([*_MODULES, *(name for name in _PLACES if not name.startswith("_"))])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -64,4 +71,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PLACES})
+    return sorted({*globals(), *_MODULES, *_PLACES})

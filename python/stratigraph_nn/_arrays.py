@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ class ArrayNetwork:
 
     rank = 0
     world_size = 1
+    #: Whether a capture is given arrays.
+    takes_arrays = True
+    #: Whether it is known when training begins.
+    is_before_training_known = True
 
     def __init__(self, labels: Mapping[str, str] | None) -> None:
         self._labels = dict(labels or {})
         self._num_steps = 0
-        self._after: Callable[[int], None] | None = None
         self._arrays: dict[str, Any] = {}
         self._layout = "out_in"
         self._layers: list[_ArrayLayer] = []
@@ -37,9 +41,13 @@ class ArrayNetwork:
         """The one process chooses."""
         return choose()
 
-    def begin(self, _: Callable[[], None], after: Callable[[int], None], step: int) -> None:
+    def begin(self, _: Callable[[], None], __: Callable[[int], None], step: int, *___: bool) -> None:
         """Counts steps from ``step`` on."""
-        self._after, self._num_steps = after, step
+        self._num_steps = step
+
+    def untrained(self) -> AbstractContextManager[None]:
+        """Arrays are what they are."""
+        return nullcontext()
 
     def end(self) -> None:
         """Keeps nothing any longer."""
@@ -59,7 +67,7 @@ class ArrayNetwork:
 
     def take(
         self,
-        arrays: Mapping[str, Any],
+        arrays: Mapping[str, Any] | None,
         layout: str,
         step: int | None,
         held_out: tuple[Any, Any] | None,
@@ -78,7 +86,7 @@ class ArrayNetwork:
         elif layout != self._layout:
             raise ValueError(f"layout is {layout!r} now, it was {self._layout!r} in the first capture")
         self._num_steps = self._num_steps + 1 if step is None else int(step)
-        self._arrays = dict(arrays)
+        self._arrays = dict(arrays or {})
         self._outputs = None if held_out is None else (*held_out, loss)
         self._activations = dict(activations or {})
 
@@ -97,19 +105,10 @@ class ArrayNetwork:
         """How many held-out samples there are, where that is known."""
         return None if self._outputs is None else len(self._outputs[1])
 
-    def keep_gradients(self, made: bool, applied: bool) -> None:
-        """Arrays have none.
-
-        Raises:
-            ValueError: they are asked for.
-        """
-        if made or applied:
-            raise ValueError("gradients are recorded of a PyTorch module: capture them as arrays of their own run")
-
     def expect_gradients(self, _: bool, __: Sequence[int]) -> None:
         """Arrays have none."""
 
-    def before_gradients_change(self, _: bool, __: Sequence[int]) -> None:
+    def forget_gradients(self) -> None:
         """Arrays have none."""
 
     def tap(self, _: str, tensor: Any, __: int) -> Any:
@@ -156,11 +155,15 @@ class ArrayNetwork:
 class _ArrayLayer:
     """A weight by its name, and the bias that is folded in."""
 
-    def __init__(self, path: str, label: str, weight: str, bias: str | None, layout: str, array: Any) -> None:
+    def __init__(
+        self, path: str, label: str, weight: str, bias: str | None, layout: str, arrays: Mapping[str, Any]
+    ) -> None:
+        array = arrays[weight]
         self.path, self.label, self.weight, self.bias = path, label, weight, bias
         self._shape = [int(size) for size in array.shape]
         self._is_last = layout == "in_out" and len(self._shape) > 1
         self._dtype = _dtype(array)
+        self._bias_dtype = None if bias is None else _dtype(arrays[bias])
 
     def spec(self) -> dict[str, Any]:
         """As the extension takes it."""
@@ -170,7 +173,7 @@ class _ArrayLayer:
             fan_in *= size
         tensors = [_named(self.weight, self._dtype, self._shape, self._is_last)]
         if self.bias is not None:
-            tensors.append(_named(self.bias, self._dtype, [self._shape[-1 if self._is_last else 0]], False))
+            tensors.append(_named(self.bias, self._bias_dtype, [self._shape[-1 if self._is_last else 0]], False))
         return {
             "path": self.path,
             "label": self.label,
@@ -217,11 +220,11 @@ def _layers(arrays: Mapping[str, Any], layout: str, labels: Mapping[str, str]) -
         if bias is not None:
             folded.add(bias)
         path = module or name
-        layers[name] = _ArrayLayer(path, labels.get(path, path), name, bias, layout, array)
-    for name, array in floats.items():
+        layers[name] = _ArrayLayer(path, labels.get(path, path), name, bias, layout, floats)
+    for name in floats:
         if name not in layers and name not in folded:
             path = name.replace("/", ".")
-            layers[name] = _ArrayLayer(path, labels.get(path, path), name, None, layout, array)
+            layers[name] = _ArrayLayer(path, labels.get(path, path), name, None, layout, floats)
     # Two weights of one module are told apart by their own names.
     paths = [layer.path for layer in layers.values()]
     for name, layer in layers.items():

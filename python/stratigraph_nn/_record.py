@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
+import sys
+import threading
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +80,9 @@ def record(
         every: When the network is captured: ``"5epochs"``, ``"100steps"``, ``"log"``, ``"0,1,2,5"``, or several
             joined by commas, as ``recorder train --every``.
         record: Tables: any of ``weights``, ``classifications``, ``activations``, ``metrics``, ``gradients`` (as the
-            backward pass made them: accumulated, unscaled, before clipping), ``gradients_applied`` (as the
-            optimizer used them), ``moments`` (that the optimizer keeps).
+            backward pass made them: accumulated, unscaled, before clipping; of ``DistributedDataParallel`` those
+            of the process alone, before they are averaged), ``gradients_applied`` (as the optimizer used them),
+            ``moments`` (that the optimizer keeps).
         layers: Globs of labels, ``"encoder.*"`` or ``["*", "!*.norm"]``; the last that fits decides.
         labels: Names for layers, by module path.
         weights, activations, gradients: ``"raw"`` values with statistics, or ``"stats"`` alone; ``gradients`` is of
@@ -120,7 +124,7 @@ def record(
     name = type(model).__name__ if model is not None else "run"
     optimizers: list[Any] = []
     if optimizer is not None:
-        optimizers = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
+        optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
     network: TorchNetwork | ArrayNetwork
     if model is None:
         network = ArrayNetwork(labels)
@@ -139,7 +143,7 @@ def record(
         )
         name = network.name
     settings = Settings(
-        path=network.agree(lambda: directory(path, name, resume is not None)),
+        path=Path(),
         every=every,
         record=names(record),
         layers=names(layers),
@@ -163,7 +167,29 @@ def record(
         config=config or {},
     )
     settings.check()
+    if model is None:
+        if record_initial:
+            raise ValueError("arrays of the untrained network are captured by capture(..., epoch=-1)")
+        for table in ("gradients", "gradients_applied", "moments"):
+            if settings.has(table):
+                raise ValueError(f"{table} are recorded of a PyTorch module: capture them as arrays of their own run")
+    settings.path = network.agree(lambda: _free_directory(path, name, resume is not None))
     return Recorder(network, settings, held_out, steps_per_epoch)
+
+
+#: Directories of recorders in this process that may not have created their runs yet.
+_taken: weakref.WeakValueDictionary[Path, Recorder] = weakref.WeakValueDictionary()
+
+
+def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> Path:
+    free = directory(path, name, resumes)
+    if free.absolute() in _taken:
+        raise RecordingError(f"{free} is what another recorder of this program records into: name another directory")
+    return free
+
+
+#: After so many steps a recorder looks whether it has failed, whatever is due.
+_LOOK_EVERY = 64
 
 
 class Recorder:
@@ -189,20 +215,39 @@ class Recorder:
         self._is_finished = False
         self._summary: dict[str, Any] | None = None
         self._epoch, self._epoch_start = 0, 0
-        self._is_initial_due = settings.record_initial
+        self._is_initial_due = settings.record_initial and settings.resume is None
         #: Figures of this epoch, and those that the recorder was not told yet.
         self._noted: list[tuple[str | None, str, float]] = []
         self._waiting_metrics: list[tuple[str | None, str, float]] = []
         self._steps_per_epoch = steps_per_epoch
         self._keeps_gradients = settings.has("gradients") or settings.has("gradients_applied")
-        self._is_step_scheduled = "step" in settings.every
+        self._is_step_scheduled = "step" in str(settings.every)
+        self._watches_steps = self._is_step_scheduled or self._keeps_gradients
+        #: Whether the gradients of the next step are kept.
+        self._expects_gradients = self._keeps_gradients
+        #: A step, and whether it is due.
+        self._due = (0, False)
+        #: What was said, which is not said again.
+        self._said: set[str] = set()
         self._selected: list[int] = []
         self._parameters: list[tuple[int, str]] = []
         if settings.resume is not None:
             epoch, step = settings.resume
             self._epoch, self._epoch_start = epoch + 1, step
-        network.begin(self._before_step, self._after_step, self._epoch_start)
+        _taken[settings.path.absolute()] = self
+        network.begin(
+            self._before_step,
+            self._after_step,
+            self._epoch_start,
+            settings.has("gradients"),
+            settings.has("gradients_applied"),
+            self._is_initial_due,
+        )
         self._at_exit = _finish_at_exit(self)
+        if self._is_initial_due and not network.is_before_training_known:
+            # Nothing else says when training begins.
+            with self._guarded():
+                self._capture_initial()
 
     # What users call
 
@@ -229,8 +274,8 @@ class Recorder:
             epoch: The epoch's number, from 0; they count by themselves where it is not said.
             held_out: Held-out samples: ``(inputs, targets)``, a ``DataLoader``, or a callable that is given the
                 model and gives ``(logits, targets)``. They are run through the network, without gradients and in
-                evaluation mode, where it is captured; so come ``activations``, ``classifications``, and the
-                figures ``loss`` and ``accuracy`` of the phase ``eval``.
+                evaluation mode, where it is captured now, and was not at the epoch's last step already; so come
+                ``activations``, ``classifications``, and the figures ``loss`` and ``accuracy`` of the phase ``eval``.
             metrics: Figures of the epoch: ``train_loss=...`` is the loss of the phase ``train``, ``eval_...`` of
                 ``eval``, any other of neither.
 
@@ -261,14 +306,17 @@ class Recorder:
             self._network.count_step()
 
     def tap(self, name: str, tensor: Any, unit_axis: int = -1) -> Any:
-        """Records what a held-out sample makes of something that no module names, as a layer called ``name``.
+        """Records what held-out samples make of something that no module names, as a layer of kind ``tap``,
+        which has ``activations`` and no ``weights``.
 
-        Called in a module's ``forward``, it gives the tensor back; in training it does nothing.
+        Called in a module's ``forward``, it gives the tensor back; while the network is trained that is all.
+        Which taps there are is seen in one forward pass before the first capture: of ``example``, the first
+        training batch or held-out samples.
 
         Args:
             name: The layer's label.
             tensor: ``[samples, ...]``; axes beside the units' are averaged.
-            unit_axis: Along which axis its units lie.
+            unit_axis: Along which axis its units lie, not the first.
         """
         return self._network.tap(name, tensor, unit_axis)
 
@@ -289,7 +337,8 @@ class Recorder:
         Args:
             arrays: Parameters by name, ``dense.kernel`` or ``dense.weight`` with ``dense.bias``: whatever speaks
                 DLPack or the buffer protocol. None captures the module that was given to :func:`record`.
-            epoch: The epoch's number, from 0; they count by themselves where it is not said.
+            epoch: The epoch's number, from 0; they count by themselves where it is not said. -1 is the untrained
+                network's, before any other.
             step: How many optimizer steps are done; counted by itself where it is not said.
             layout: ``"out_in"``: units lie along axis 0, as PyTorch has them; ``"in_out"``: along the last axis, as
                 JAX and Keras have them.
@@ -301,17 +350,17 @@ class Recorder:
         Returns:
             Whether the network was captured: the schedule says when.
         """
+        if not self._network.takes_arrays and arrays is not None:
+            raise ValueError("capture takes arrays where record was given no model: record(None, ...)")
+        if self._network.takes_arrays and arrays is None:
+            raise ValueError("capture needs arrays where no model was given to record")
         if self._is_inert():
             return False
         is_captured = False
         with self._guarded():
             number = self._epoch if epoch is None else int(epoch)
-            if isinstance(self._network, ArrayNetwork):
-                if arrays is None:
-                    raise ValueError("capture needs arrays where no model was given to record")
-                self._network.take(arrays, layout, step, held_out, loss, activations)
-            elif arrays is not None:
-                raise ValueError("capture takes arrays where record was given no model: record(None, ...)")
+            step = 0 if number == -1 and step is None else step
+            self._network.take(arrays, layout, step, held_out, loss, activations)
             self._note(metrics)
             is_captured = self._end_epoch(number, self._held_out, time.perf_counter())
             self._end_of_epoch_known(number)
@@ -327,9 +376,12 @@ class Recorder:
             return self._summary
         self._is_finished = True
         atexit.unregister(self._at_exit)
+        _taken.pop(self.path.absolute(), None)
+        had_failed = self._is_over
         with self._guarded():
             if not self._is_over:
                 self._network.close_step()
+                self._hand_over_figures()
         self._network.end()
         native, self._native = self._native, None
         self._is_over = True
@@ -337,8 +389,16 @@ class Recorder:
             try:
                 self._summary = json.loads(native.finish())
             except RecordingError as error:
-                self._failed(error)
+                if not had_failed:
+                    self._failed(error)
+            else:
+                if self._summary is not None and self._summary["failure"] is not None and not had_failed:
+                    self._stop(f"recording into {self.path} failed: {self._summary['failure']}")
             self._say_messages()
+        else:
+            # The directory that was chosen, where nothing came.
+            with suppress(OSError):
+                self.path.rmdir()
         return self._summary
 
     def __enter__(self) -> Recorder:
@@ -347,6 +407,24 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         self.finish()
 
+    def __del__(self) -> None:
+        # Of one that failed to be made there is nothing to end.
+        if "_at_exit" not in self.__dict__ or self._is_finished:
+            return
+        with suppress(Exception):
+            if isinstance(threading.current_thread(), threading._DummyThread):
+                # It may be the recorder's own thread that collects garbage, and would wait for itself.
+                threading.Thread(target=self.finish).start()
+            else:
+                self.finish()
+
+    def __deepcopy__(self, _: Any) -> Recorder:
+        """A copy of a model that holds its recorder, as for :meth:`tap`, is not recorded by another."""
+        return self
+
+    def __reduce__(self) -> Any:
+        return _Unrecorded, ()
+
     def __repr__(self) -> str:
         return f"<stratigraph_nn.Recorder of {self.path}>"
 
@@ -354,26 +432,35 @@ class Recorder:
 
     def _before_step(self) -> None:
         """Before an optimizer changes parameters."""
-        if self._is_inert() or not (self._is_initial_due or self._keeps_gradients):
-            return
-        with self._guarded():
-            if self._is_initial_due:
+        if self._is_initial_due and not self._is_inert():
+            with self._guarded():
                 self._capture_initial()
-            if self._keeps_gradients:
-                native = self._started(self._held_out)
-                step = self._network.num_steps + 1
-                self._network.before_gradients_change(self._is_wanted(native, step), self._selected)
 
     def _after_step(self, step: int) -> None:
-        """After a step."""
-        if not (self._is_step_scheduled or self._keeps_gradients) or self._is_inert():
+        """After a step. It costs training time at every step, so what is not due is told apart first."""
+        if not self._watches_steps or self._is_inert():
             return
+        native = self._native
+        if native is not None and step % _LOOK_EVERY:
+            due_step, is_due = self._due
+            if due_step != step:
+                is_due = self._is_step_scheduled and native.is_step_due(step)
+            is_next_due = self._is_step_scheduled and native.is_step_due(step + 1)
+            self._due = step + 1, is_next_due
+            is_wanted = self._keeps_gradients and (is_next_due or self._may_end(native, step + 1))
+            if not is_due and is_wanted == self._expects_gradients:
+                return
         with self._guarded():
             native = self._started(self._held_out)
             if self._is_step_scheduled and native.is_step_due(step):
                 self._capture_step(native, step)
-            if self._keeps_gradients:
-                self._network.expect_gradients(self._is_wanted(native, step + 1), self._selected)
+            self._expect_gradients(native, step + 1)
+
+    def _expect_gradients(self, native: _native.Recorder, step: int) -> None:
+        if self._keeps_gradients:
+            is_due = self._is_step_scheduled and native.is_step_due(step)
+            self._expects_gradients = is_due or self._may_end(native, step)
+            self._network.expect_gradients(self._expects_gradients, self._selected)
 
     # Captures
 
@@ -384,25 +471,47 @@ class Recorder:
         elif decision == "capture":
             start = time.perf_counter()
             self._evaluate(native, self._held_out)
-            parts = self._parts()
-            native.hand_over(self._epoch, step, False, parts, time.perf_counter() - start)
+            self._hand_over(native, self._epoch, step, False, True, start)
 
     def _end_epoch(self, epoch: int, held_out: Any, start: float) -> bool:
         native = self._started(held_out)
+        if epoch == -1:
+            self._capture_initial()
+            return True
         if self._is_initial_due:
             # No step was made.
             self._capture_initial()
         step = self._network.num_steps
         if native.is_end_due(epoch, step):
             self._evaluate(native, held_out)
-        parts = self._parts() if native.decide(epoch, step, True) == "capture" else None
-        return native.hand_over(epoch, step, True, parts, time.perf_counter() - start)
+        is_captured = native.decide(epoch, step, True) == "capture"
+        return self._hand_over(native, epoch, step, True, is_captured, start)
+
+    def _hand_over(
+        self, native: _native.Recorder, epoch: int, step: int, is_end: bool, is_captured: bool, start: float
+    ) -> bool:
+        """Hands a moment over, with the network if it can be captured."""
+        if is_captured:
+            with self._tolerant():
+                parts = self._parts()
+                return native.hand_over(epoch, step, is_end, parts, time.perf_counter() - start)
+        return native.hand_over(epoch, step, is_end, None, time.perf_counter() - start)
+
+    def _hand_over_figures(self) -> None:
+        """Hands over what was noted since the last moment."""
+        if self._native is None or not (self._noted or self._waiting_metrics):
+            return
+        native = self._started(None)
+        step = self._network.num_steps
+        epoch = self._epoch if step > self._epoch_start or self._epoch == 0 else self._epoch - 1
+        native.hand_over_last(epoch, step, None)
 
     def _capture_initial(self) -> None:
         self._is_initial_due = False
         native = self._started(self._held_out)
-        self._evaluate(native, self._held_out)
-        native.hand_over_initial(self._parts())
+        with self._network.untrained():
+            self._evaluate(native, self._held_out)
+            native.hand_over_initial(self._parts())
 
     def _parts(self) -> list[tuple[Any, ...]]:
         return self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
@@ -412,15 +521,16 @@ class Recorder:
         wants_activations = self._settings.has("activations")
         if not wants_activations and not self._settings.has("classifications"):
             return
-        outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
-        if outputs is None:
-            return
-        loss, logits, targets, losses = outputs
-        mean_loss, figure, value = native.classified(loss, logits, targets, losses)
-        given = {name for phase, name, _ in self._noted if phase == "eval"}
-        for name, number in (("loss", mean_loss), (figure, value)):
-            if name not in given:
-                native.metric("eval", name, number)
+        with self._tolerant("held-out samples could not be run through the network, captures go on without"):
+            outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
+            if outputs is None:
+                return
+            loss, logits, targets, losses = outputs
+            mean_loss, figure, value = native.classified(loss, logits, targets, losses)
+            given = {name for phase, name, _ in self._noted if phase == "eval"}
+            for name, number in (("loss", mean_loss), (figure, value)):
+                if name not in given:
+                    native.metric("eval", name, number)
 
     def _started(self, held_out: Any) -> _native.Recorder:
         """The recorder, which is started where it is first needed: a forward pass has shown the network."""
@@ -434,7 +544,6 @@ class Recorder:
                 num_held_out=self._network.num_held_out(held_out),
             )
             native = _native.Recorder(settings)
-            self._network.keep_gradients(self._settings.has("gradients"), self._settings.has("gradients_applied"))
             self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
             self._parameters = native.parameters()
             self._native = native
@@ -446,36 +555,32 @@ class Recorder:
     # Figures
 
     def _note(self, metrics: Mapping[str, Any]) -> None:
-        noted = []
         for name, value in metrics.items():
             phase, figure = None, name
             for candidate in ("train", "eval"):
                 if name.startswith(f"{candidate}_") and len(name) > len(candidate) + 1:
                     phase, figure = candidate, name[len(candidate) + 1 :]
-            try:
+            with self._tolerant(f"the figure {name} is left out, it is no single number"):
                 number = float(value.item() if hasattr(value, "item") else value)
-            except (TypeError, ValueError) as error:
-                kind = type(value).__name__
-                raise TypeError(f"{name} is a {kind}: a figure is a single number") from error
-            noted.append((phase, figure, number))
-        self._noted.extend(noted)
-        self._waiting_metrics.extend(noted)
+                self._noted.append((phase, figure, number))
+                self._waiting_metrics.append((phase, figure, number))
 
     def _end_of_epoch_known(self, epoch: int) -> None:
         """Goes on to the next epoch."""
         self._noted.clear()
         num_steps = self._network.num_steps - self._epoch_start
         if num_steps > 0:
-            self._steps_per_epoch = num_steps
+            # Of epochs of different lengths, the shortest: gradients are kept from where one may end.
+            known = self._steps_per_epoch
+            self._steps_per_epoch = num_steps if known is None else min(known, num_steps)
         self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
-        if self._keeps_gradients and self._native is not None:
-            wanted = self._is_wanted(self._native, self._network.num_steps + 1)
-            self._network.expect_gradients(wanted, self._selected)
+        if self._keeps_gradients:
+            self._network.forget_gradients()
+            if self._native is not None:
+                self._expect_gradients(self._native, self._network.num_steps + 1)
 
-    def _is_wanted(self, native: _native.Recorder, step: int) -> bool:
-        """Whether the gradients of a step may go into a capture."""
-        if self._is_step_scheduled and native.is_step_due(step):
-            return True
+    def _may_end(self, native: _native.Recorder, step: int) -> bool:
+        """Whether a step may be the last of an epoch that is captured."""
         num_steps = step - self._epoch_start
         may_be_last = self._steps_per_epoch is None or num_steps >= self._steps_per_epoch
         return may_be_last and native.is_end_due(self._epoch, step)
@@ -503,7 +608,30 @@ class Recorder:
             if self._settings.on_error == "stop" or self._network.is_device_error(error):
                 self._over()
                 raise
-            self._failed(error)
+            if self._native is None or self._native.failure() is not None:
+                self._failed(error)
+            else:
+                # A mistake, as an epoch that was there before: nothing else is lost by it.
+                self._say_once(f"recording into {self.path} goes on, without this: {error}", error)
+
+    @contextmanager
+    def _tolerant(self, what: str = "the network could not be captured, figures alone are recorded") -> Iterator[None]:
+        """Keeps what goes wrong with one part of a capture away from the others, unless recording stops for it."""
+        try:
+            yield
+        except DeviceError:
+            raise
+        except Exception as error:
+            if self._settings.on_error == "stop" or self._network.is_device_error(error):
+                raise
+            if self._native is not None and self._native.failure() is not None:
+                raise
+            self._say_once(f"{self.path}: {what}: {error}", error)
+
+    def _say_once(self, message: str, cause: BaseException | None = None) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            _warn(message, cause)
 
     def _failed(self, error: object) -> None:
         if self._settings.on_error == "stop" and isinstance(error, BaseException):
@@ -515,9 +643,7 @@ class Recorder:
 
     def _stop(self, message: str, cause: BaseException | None = None) -> None:
         self._over()
-        warning = StratigraphWarning(message)
-        warning.__cause__ = cause
-        warnings.warn(warning, stacklevel=4)
+        _warn(message, cause)
 
     def _over(self) -> None:
         self._is_over = True
@@ -525,7 +651,32 @@ class Recorder:
 
     def _say_messages(self) -> None:
         for message in _native.take_messages():
-            warnings.warn(StratigraphWarning(message), stacklevel=5)
+            _warn(message, None)
+
+
+class _Unrecorded:
+    """What a recorder becomes in a file, or in another process: it records nothing."""
+
+    def epoch(self, *_: Any, **__: Any) -> bool:
+        """Nothing is captured."""
+        return False
+
+    def capture(self, *_: Any, **__: Any) -> bool:
+        """Nothing is captured."""
+        return False
+
+    def tap(self, _: str, tensor: Any, __: int = -1) -> Any:
+        """Gives the tensor back."""
+        return tensor
+
+    def log(self, **_: Any) -> None:
+        """Notes nothing."""
+
+    def step(self) -> None:
+        """Counts nothing."""
+
+    def finish(self) -> None:
+        """There is nothing to end."""
 
 
 def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:
@@ -537,8 +688,20 @@ def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:
             recorder.finish()
 
     atexit.register(finish)
-    weakref.finalize(recorder, atexit.unregister, finish)
+    # At the end of the interpreter it would take back what is to be called there.
+    weakref.finalize(recorder, atexit.unregister, finish).atexit = False
     return finish
+
+
+def _warn(message: str, cause: BaseException | None) -> None:
+    """Says something where training called the recorder, or a hook."""
+    warning = StratigraphWarning(message)
+    warning.__cause__ = cause
+    inside = os.path.dirname(__file__), contextlib.__file__
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level)
 
 
 __all__ = ["Recorder", "StratigraphWarning", "record"]

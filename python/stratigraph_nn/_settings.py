@@ -125,11 +125,16 @@ def directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> 
     first = Path("traces") / name
     if resumes:
         return first
-    candidate, number = first, 1
-    while candidate.exists():
-        number += 1
-        candidate = first.with_name(f"{first.name}-{number}")
-    return candidate
+    number = 1
+    while True:
+        candidate = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        try:
+            # It is empty until the run is created: who comes next finds it taken.
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate
 
 
 def _jsonable(value: Any) -> Any:

@@ -62,6 +62,11 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Whether it holds no parameters, but what a replay needs besides them, as a running mean.
+    pub fn is_buffer(&self) -> bool {
+        self.kind == BUFFER
+    }
+
     /// How many units there are rows of.
     pub fn num_recorded_units(&self) -> u32 {
         match &self.recorded_units {
@@ -329,14 +334,14 @@ impl Topology {
     /// The layer whose units are the network's outputs: the last that is no buffer.
     pub fn output_layer(&self) -> Option<&Layer> {
         let mut layers = self.layers.iter().rev();
-        layers.find(|layer| layer.kind != BUFFER)
+        layers.find(|layer| !layer.is_buffer())
     }
 
     /// The layers before the outputs that are no buffers, in their order.
     pub fn hidden_layers(&self) -> impl DoubleEndedIterator<Item = &Layer> {
         let output = self.output_layer().map(|layer| layer.layer_index);
         let layers = self.layers.iter();
-        layers.filter(move |layer| layer.kind != BUFFER && Some(layer.layer_index) != output)
+        layers.filter(move |layer| !layer.is_buffer() && Some(layer.layer_index) != output)
     }
 
     /// How many neurons the network has.

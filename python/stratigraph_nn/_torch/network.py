@@ -3,21 +3,28 @@ made."""
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .errors import NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate
-from .held_out import is_arrays, num_samples
+from .guard import undisturbed
+from .held_out import first_inputs, generators_of, is_arrays, num_samples
+from .kinds import BUFFER
 from .layers import Network, describe, unwrapped
 from .probe import probe
 from .steps import Gradients, Steps, moments
+from .taps import Tap, Taps
 from .transfer import Transfer
 
 Part = tuple[str, int, Any, Any, Any]
@@ -28,6 +35,9 @@ _FEW = 2
 
 class TorchNetwork:
     """A module, its optimizers, and what of them a capture needs."""
+
+    #: A capture takes what the module has.
+    takes_arrays = False
 
     def __init__(
         self,
@@ -43,7 +53,7 @@ class TorchNetwork:
     ) -> None:
         self._given = model
         self._model = unwrapped(model)
-        self._optimizers = list(optimizers)
+        self._optimizers = [_itself(optimizer) for optimizer in optimizers]
         self._labels = labels
         self._loss = loss
         self._batch_size = batch_size
@@ -58,6 +68,12 @@ class TorchNetwork:
         #: Inputs that show the network: its arguments, by place and by name.
         self._example = _arguments(example)
         self._first: Any = None
+        #: What is no module's: layers between those of the modules, from this place on.
+        self._taps: list[Tap] = []
+        self._first_tap = 0
+        self._gathering = Taps()
+        #: Buffers before training.
+        self._untrained: list[tuple[nn.Module, str, torch.Tensor]] = []
 
     @property
     def name(self) -> str:
@@ -93,21 +109,56 @@ class TorchNetwork:
         torch.distributed.broadcast_object_list(chosen, src=0)
         if isinstance(chosen[0], Exception):
             raise chosen[0]
-        return chosen[0]
+        path: Path = chosen[0]
+        return path
 
     # Steps
 
-    def begin(self, before: Callable[[], None], after: Callable[[int], None], step: int) -> None:
-        """Watches the optimizers, from ``step`` on."""
+    def begin(
+        self,
+        before: Callable[[], None],
+        after: Callable[[int], None],
+        step: int,
+        keeps_made: bool,
+        keeps_applied: bool,
+        keeps_untrained: bool,
+    ) -> None:
+        """Watches the optimizers, from ``step`` on, and the first gradients of those kinds.
 
-        def before_changes() -> None:
-            self._transfer.before_changes()
-            before()
-
-        self._steps = Steps(self._optimizers, before_changes, after)
+        With ``keeps_untrained`` buffers are kept as they are before the first forward pass changes them.
+        """
+        if keeps_made or keeps_applied:
+            self._gradients = Gradients(self._model, self._optimizers, keeps_made, keeps_applied, self._scaler)
+        self._steps = Steps(self._optimizers, _Watcher(self._transfer, self._gradients, before, after))
         self._steps.go_on_from(step)
-        if self._example is None and not isinstance(self._given, torch._dynamo.OptimizedModule):
-            self._first = _FirstInputs(self._model)
+        if keeps_untrained:
+            self._untrained = [
+                (module, name, buffer.detach().clone())
+                for module in self._model.modules()
+                for name, buffer in module._buffers.items()
+                if buffer is not None and not is_lazy(buffer)
+            ]
+        # Of a model that was compiled in place it would become part of what is compiled.
+        if self._example is None and self._given._compiled_call_impl is None:
+            self._first = _FirstInputs(self._given)
+
+    @contextmanager
+    def untrained(self) -> Iterator[None]:
+        """Puts the buffers in place that were there before training, and those that are there back; once."""
+        before = [(module, name, module._buffers[name]) for module, name, _ in self._untrained]
+        try:
+            for module, name, buffer in self._untrained:
+                module._buffers[name] = buffer
+            yield
+        finally:
+            for module, name, now in before:
+                module._buffers[name] = now
+            self._untrained = []
+
+    @property
+    def is_before_training_known(self) -> bool:
+        """Whether optimizers tell that a first step is about to be made."""
+        return bool(self._optimizers)
 
     def end(self) -> None:
         """Takes all hooks away."""
@@ -115,8 +166,10 @@ class TorchNetwork:
             self._steps.remove()
         if self._gradients is not None:
             self._gradients.end()
+            self._gradients.forget()
         if self._first is not None:
             self._first.remove()
+        self._untrained = []
 
     @property
     def num_steps(self) -> int:
@@ -143,17 +196,37 @@ class TorchNetwork:
         """
         network = describe(self._model, self._labels, leave_out=self._is_left_out)
         shown = self._example or (self._first.take() if self._first is not None else None)
-        shown = shown or _first_batch(held_out)
+        shown = shown or self._first_of(held_out)
+        tapped: dict[str, list[torch.Tensor]] = {}
         if shown is not None:
             try:
-                probe(network, *shown)
+                with self._gathering.gathering() as tapped:
+                    probe(network, *shown)
             except Exception as error:
                 warnings.warn(
                     f"a forward pass to see how layers are connected failed, their sources are unknown: {error}",
                     stacklevel=2,
                 )
         self._network = network
-        return network.spec()
+        self._taps = [Tap(name, values[0].shape[1]) for name, values in tapped.items()]
+        # The last layer with parameters is the output layer, whatever is tapped.
+        self._first_tap = max(
+            (index for index, layer in enumerate(network.layers) if layer.kind != BUFFER), default=0
+        )
+        spec = network.spec()
+        spec[self._first_tap : self._first_tap] = [tap.spec() for tap in self._taps]
+        return spec
+
+    def _first_of(self, held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """A sample or two of held-out samples, whose random states stay as they are."""
+        if held_out is None:
+            return None
+        first = next(self._model.parameters(), None)
+        dtype = torch.float32 if first is None else first.dtype
+        # What is wrong with them is said where they are run through the network.
+        with suppress(Exception), undisturbed(self._model, generators_of(held_out)):
+            return first_inputs(held_out, dtype, _FEW)
+        return None
 
     @property
     def device(self) -> str:
@@ -164,38 +237,42 @@ class TorchNetwork:
         """How many held-out samples there are, where that is known beforehand."""
         return num_samples(held_out) if held_out is not None and is_arrays(held_out) else None
 
-    def keep_gradients(self, made: bool, applied: bool) -> None:
-        """Says which gradients captures have."""
-        if self._network is not None and (made or applied):
-            self._gradients = Gradients(self._network, made, applied, self._scaler)
-
     def _is_left_out(self, label: str) -> bool:
         return any(fnmatchcase(label.lower(), glob.lower()) for glob in self._left_out)
 
     def tap(self, name: str, tensor: Any, unit_axis: int) -> Any:
         """Gives the tensor back."""
-        return tensor
+        return self._gathering.tap(name, tensor, unit_axis)
 
     # What a capture takes
+
+    def take(self, *_: Any) -> None:
+        """Nothing is given: the module has it all."""
 
     def parts(
         self, parameters: Iterable[tuple[int, str]], selected: Sequence[int], has_moments: bool
     ) -> list[Part]:
         """Tensors of a capture, for the extension: on the CPU it copies them at once."""
         network = self._known()
+        self._find_again(network)
         found: list[tuple[str, int, torch.Tensor, torch.Tensor | None]] = []
         for index, kind in parameters:
-            layer = network.layers[index]
+            place = self._of_module(index)
+            if place is None:
+                continue
+            layer = network.layers[place]
             bias = layer.bias().detach() if layer.bias is not None else None
-            found.append((kind, index, layer.weight().detach(), bias))
+            found.append((kind, place, layer.weight().detach(), bias))
+        selected = self._of_modules(selected)
         if self._gradients is not None:
-            found.extend(self._gradients.take(selected))
+            found.extend(self._gradients.take(network, selected, self.num_steps))
         if has_moments:
             found.extend(moments(network, self._optimizers, selected))
         parts: list[Part] = []
         for kind, index, weight, bias in found:
-            host, wait = self._transfer.to_host([weight] if bias is None else [weight, bias])
-            parts.append((kind, index, host[0], host[1] if bias is not None else None, wait))
+            tensors = [_as_floats(tensor) for tensor in ([weight] if bias is None else [weight, bias])]
+            host, wait = self._transfer.to_host(tensors)
+            parts.append((kind, self._in_run(index), host[0], host[1] if bias is not None else None, wait))
         parts.extend(self._activations)
         self._activations = []
         return parts
@@ -206,28 +283,34 @@ class TorchNetwork:
         if held_out is None:
             return None
         network = self._known()
-        made = evaluate(
-            network,
-            held_out,
-            self._loss,
-            self._batch_size or DEFAULT_BATCH_SIZE,
-            activations=bool(selected),
-            selected=selected,
-        )
+        self._find_again(network)
+        of_modules = self._of_modules(selected)
+        with self._gathering.gathering() as tapped:
+            made = evaluate(
+                network,
+                held_out,
+                self._loss,
+                self._batch_size or DEFAULT_BATCH_SIZE,
+                activations=bool(of_modules),
+                selected=of_modules,
+            )
         self._activations = [
-            ("activations", index, values, None, _nothing) for index, values in made.activations.items()
+            ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
         ]
+        for index, tap in enumerate(self._taps, self._first_tap):
+            if index in selected and tap.name in tapped:
+                self._activations.append(("activations", index, torch.cat(tapped[tap.name]), None, _done))
         return made.loss, made.logits, made.targets, made.losses
 
     def expect_gradients(self, is_expected: bool, selected: Sequence[int]) -> None:
         """Begins to keep the gradients of the next step, or ends it."""
         if self._gradients is not None:
-            self._gradients.expect(is_expected, selected)
+            self._gradients.expect(is_expected, self._known(), self._of_modules(selected))
 
-    def before_gradients_change(self, is_expected: bool, selected: Sequence[int]) -> None:
-        """Copies the gradients that an optimizer is about to use."""
+    def forget_gradients(self) -> None:
+        """An epoch has ended: what was kept of its last step is not needed any more."""
         if self._gradients is not None:
-            self._gradients.before_step(is_expected, selected)
+            self._gradients.forget()
 
     def is_device_error(self, error: BaseException) -> bool:
         """Whether a failure is the device's, and so training's own."""
@@ -238,10 +321,74 @@ class TorchNetwork:
         )
         return isinstance(error, device_errors)
 
+    def _of_module(self, index: int) -> int | None:
+        """The place among the layers of modules of a layer of the run; None of a tap."""
+        if index < self._first_tap:
+            return index
+        place = index - len(self._taps)
+        return place if place >= self._first_tap else None
+
+    def _of_modules(self, layers: Sequence[int]) -> list[int]:
+        return [place for index in layers if (place := self._of_module(index)) is not None]
+
+    def _in_run(self, place: int) -> int:
+        """The layer of the run that a module's is."""
+        return place if place < self._first_tap else place + len(self._taps)
+
+    def _find_again(self, network: Network) -> None:
+        """Finds the layers of modules that were put in the place of others.
+
+        Raises:
+            NetworkError: if a layer is not there any more, or has another shape.
+        """
+        modules = {id(module) for module in self._model.modules()}
+        if all(id(layer.weight.module) in modules for layer in network.layers):
+            return
+        found = describe(self._model, self._labels, leave_out=self._is_left_out)
+        by_path = {layer.path: layer for layer in found.layers}
+        for layer in network.layers:
+            now = by_path.get(layer.path)
+            if now is None or now.shape != layer.shape or (now.bias is None) != (layer.bias is None):
+                what = "is not there any more" if now is None else f"was {layer.shape}, now it is {now.shape}"
+                raise NetworkError(f"layer {layer.path} {what}: a run has one network, record another")
+            layer.weight, layer.bias, layer.module = now.weight, now.bias, now.module
+
     def _known(self) -> Network:
         if self._network is None:
             raise NetworkError("the network was not described yet")
         return self._network
+
+
+class _Watcher:
+    """Tells of steps whoever needs to know."""
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        gradients: Gradients | None,
+        before: Callable[[], None],
+        after: Callable[[int], None],
+    ) -> None:
+        self._transfer = transfer
+        self._gradients = gradients
+        self._before = before
+        self.after = after
+
+    def before(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """Copies are done before what they read changes."""
+        self._transfer.before_changes()
+        self._before()
+        if self._gradients is not None:
+            self._gradients.before(optimizer, step, has_closure)
+
+    def changed(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """Gradients may be there now that were not before."""
+        if self._gradients is not None:
+            self._gradients.changed(optimizer, step, has_closure)
+
+
+#: Takes whatever it is given and does nothing; Python alone can load it where it was saved.
+_nothing = partial(sys.audit, "stratigraph_nn.nothing")
 
 
 class _FirstInputs:
@@ -252,49 +399,64 @@ class _FirstInputs:
 
     def __init__(self, model: nn.Module) -> None:
         self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._is_over = False
         self._handle = model.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
             return
-        self._inputs = _few(args, kwargs)
+        if not self._is_over:
+            self._inputs = _few(args, kwargs)
         self.remove()
 
     def take(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """The inputs, which are not kept any longer."""
+        """The inputs, which are not kept any longer.
+
+        The hook stays where it was not called: it may be part of a compiled model, which would be compiled anew
+        without it.
+        """
         inputs, self._inputs = self._inputs, None
-        self.remove()
+        self._is_over = True
         return inputs
 
     def remove(self) -> None:
         """Takes the hook away."""
-        if self._handle is not None:
-            self._handle.remove()
+        self._handle.remove()
 
-    def __deepcopy__(self, _: Any) -> Callable[..., None]:
+    def __deepcopy__(self, _: Any) -> Any:
         return _nothing
 
     def __reduce__(self) -> Any:
-        return _made_nothing, ()
+        return _nothing.__reduce__()
 
 
-def _nothing(*_: Any, **__: Any) -> None:
-    """Does nothing."""
+def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
+    """Floats of a byte are handed over as floats of 32 bits, which hold the same values."""
+    return tensor if tensor.element_size() > 1 else tensor.to(torch.float32)
 
 
-def _made_nothing() -> Callable[..., None]:
-    return _nothing
+def _done() -> None:
+    """Nothing is waited for."""
+
+
+def _itself(optimizer: Any) -> Any:
+    """The optimizer in what Lightning or Accelerate wrap it in: its own step is what counts."""
+    while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = optimizer.optimizer
+    return optimizer
 
 
 def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The first samples of a batch, where all tensors have as many."""
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
     lengths = {tensor.shape[:1] for tensor in tensors}
-    if len(lengths) != 1 or lengths == {torch.Size([])}:
-        return args, kwargs
+    end = _FEW if len(lengths) == 1 and lengths != {torch.Size([])} else None
 
     def first(value: Any) -> Any:
-        return value[:_FEW] if isinstance(value, torch.Tensor) else value
+        # A copy: the batch is training's own, which may change it in place.
+        if not isinstance(value, torch.Tensor):
+            return value
+        return (value if end is None else value[:end]).detach().clone()
 
     return tuple(map(first, args)), {name: first(value) for name, value in kwargs.items()}
 
@@ -312,14 +474,3 @@ def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     if isinstance(example, tuple):
         return example, {}
     return (example,), {}
-
-
-def _first_batch(held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """A sample or two of a held-out set that can be looked at without running anything."""
-    if held_out is None or not is_arrays(held_out):
-        return None
-    inputs = held_out[0]
-    if isinstance(inputs, Mapping):
-        return (), {name: torch.as_tensor(value)[:_FEW] for name, value in inputs.items()}
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-    return tuple(torch.as_tensor(value)[:_FEW] for value in inputs), {}

@@ -7,11 +7,29 @@ recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .layers import Network
+
+
+class Watcher(Protocol):
+    """What is told of steps."""
+
+    def before(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """An optimizer is about to change parameters, in a step that has this number when it is done.
+
+        With a closure it makes the gradients itself, within.
+        """
+
+    def changed(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """It has changed them. No optimizer did where ``optimizer`` is None."""
+
+    def after(self, step: int) -> None:
+        """The step is done."""
 
 
 class Steps:
@@ -19,20 +37,15 @@ class Steps:
 
     A step is done when the optimizers have done it: where there are several, the one that has made the
     most steps counts, and what follows a step waits until the others have caught up or the next begins.
+    A step that a ``GradScaler`` leaves out is none, except on CUDA of an optimizer that leaves it out
+    itself (``fused=True``): to find out, training would wait for the device.
     """
 
-    def __init__(
-        self,
-        optimizers: Sequence[torch.optim.Optimizer],
-        before: Callable[[], None],
-        after: Callable[[int], None],
-    ) -> None:
-        """``before`` is called before parameters change, ``after`` once a step is done, with its number."""
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], watcher: Watcher) -> None:
         self.num_steps = 0
         self.optimizers = list(optimizers)
         self._counts = [0] * len(self.optimizers)
-        self._before = before
-        self._after = after
+        self._watcher = watcher
         self._is_open = False
         self._handles: list[Any] = []
         for index, optimizer in enumerate(self.optimizers):
@@ -47,13 +60,14 @@ class Steps:
     def count(self) -> None:
         """Counts a step that no optimizer makes."""
         self.num_steps += 1
-        self._after(self.num_steps)
+        self._watcher.changed(None, self.num_steps, True)
+        self._watcher.after(self.num_steps)
 
     def close(self) -> None:
-        """Calls ``after`` for a step that still waited for other optimizers."""
+        """Ends a step that still waited for other optimizers."""
         if self._is_open:
             self._is_open = False
-            self._after(self.num_steps)
+            self._watcher.after(self.num_steps)
 
     def remove(self) -> None:
         """Takes the hooks away."""
@@ -62,103 +76,193 @@ class Steps:
         self._handles.clear()
 
     def _pre(self, index: int) -> Callable[..., None]:
-        def pre(*_: Any) -> None:
-            if self._is_open and self._counts[index] == self.num_steps:
+        def pre(optimizer: Any, args: Any, kwargs: Any) -> None:
+            done = self._counts[index]
+            if self._is_open and done == self.num_steps:
                 self.close()
-            self._before()
+            self._watcher.before(optimizer, max(self.num_steps, done + 1), _has_closure(args, kwargs))
 
         return pre
 
     def _post(self, index: int) -> Callable[..., None]:
         counts = self._counts
 
-        def post(*_: Any) -> None:
-            counts[index] = done = counts[index] + 1
+        def post(optimizer: Any, args: Any, kwargs: Any) -> None:
+            if _was_left_out(optimizer):
+                return
+            done = counts[index] + 1
+            self._watcher.changed(optimizer, max(self.num_steps, done), _has_closure(args, kwargs))
+            counts[index] = done
             if done > self.num_steps:
                 self.num_steps = done
                 if len(counts) > 1 and min(counts) < done:
                     self._is_open = True
                 else:
-                    self._after(done)
+                    self._watcher.after(done)
             elif self._is_open and min(counts) == self.num_steps:
                 self.close()
 
         return post
 
 
-class Gradients:
-    """Gradients of the step that leads to a capture, by the number of the tensor's layer.
+def _has_closure(args: Sequence[Any], kwargs: Any) -> bool:
+    """Of the arguments of an optimizer's ``step``, the optimizer itself being the first."""
+    return (len(args) > 1 and args[1] is not None) or (bool(kwargs) and kwargs.get("closure") is not None)
 
-    ``made`` are as the backward pass made them, with everything that was accumulated, unscaled; ``applied``
-    as the optimizer used them.
+
+def _was_left_out(optimizer: Any) -> bool:
+    """Whether an optimizer has found infinite gradients by itself, on the CPU."""
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, torch.Tensor) and found.device.type == "cpu" and bool(found.item())
+
+
+class Gradients:
+    """Gradients of the step that leads to a capture.
+
+    Made are those of the backward pass, with everything that was accumulated, unscaled; applied are those
+    that the optimizer used. Each is kept for the step that it was used in, since what is made for a step
+    that is left out is none of the step before.
     """
 
-    def __init__(self, network: Network, keeps_made: bool, keeps_applied: bool, scaler: Any) -> None:
-        self._network = network
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        keeps_made: bool,
+        keeps_applied: bool,
+        scaler: Any,
+    ) -> None:
+        """Of all parameters, until :meth:`expect` says which."""
+        self._optimizers = optimizers
         self._keeps_made = keeps_made
         self._keeps_applied = keeps_applied
         self._scaler = scaler
+        self._is_expected = False
         self._handles: list[Any] = []
-        self._made: dict[int, torch.Tensor] = {}
-        self._applied: dict[int, torch.Tensor] = {}
+        #: By its identity, the parameters whose gradients are kept.
+        self._parameters: dict[int, torch.Tensor] = {}
+        #: By a parameter's identity: made, and not used yet.
+        self._waiting: dict[int, torch.Tensor] = {}
+        #: Memory of what nobody took.
+        self._spare: dict[int, torch.Tensor] = {}
+        #: By what they are and a parameter's identity, with the step.
+        self._kept: dict[tuple[str, int], tuple[int, torch.Tensor]] = {}
+        self._expect([parameter for parameter in model.parameters() if not is_lazy(parameter)])
 
-    def expect(self, is_expected: bool, layers: Iterable[int]) -> None:
+    def expect(self, is_expected: bool, network: Network, layers: Iterable[int]) -> None:
         """Begins to keep the gradients of the next step, or ends it."""
-        if not self._keeps_made or is_expected == bool(self._handles):
+        if is_expected == self._is_expected:
             return
-        if not is_expected:
+        if is_expected:
+            self._expect(_parameters(network, layers))
+        else:
             self.end()
-            return
-        for parameter in self._parameters(layers):
+
+    def _expect(self, parameters: Iterable[torch.Tensor]) -> None:
+        self._is_expected = True
+        self._parameters = {id(parameter): parameter for parameter in parameters}
+        for parameter in self._parameters.values() if self._keeps_made else ():
             if parameter.requires_grad and parameter.is_leaf:
-                hook = parameter.register_post_accumulate_grad_hook(self._keep)
-                self._handles.append(hook)
+                self._handles.append(parameter.register_post_accumulate_grad_hook(self._keep))
 
     def end(self) -> None:
         """Takes the hooks away."""
+        self._is_expected = False
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._parameters.clear()
+        self._waiting.clear()
+        self._spare.clear()
 
-    def before_step(self, is_expected: bool, layers: Iterable[int]) -> None:
-        """Copies what the optimizer is about to use."""
-        if not self._keeps_applied or not is_expected:
-            return
-        for parameter in self._parameters(layers):
-            if parameter.grad is not None and not parameter.grad.is_sparse:
-                self._applied[id(parameter)] = parameter.grad.detach().clone()
+    def forget(self) -> None:
+        """Nobody will take what was kept."""
+        self._kept.clear()
 
-    def take(self, layers: Iterable[int]) -> list[tuple[str, int, torch.Tensor, torch.Tensor | None]]:
-        """What was kept, as parts of a capture: a layer without a gradient of its weight has none."""
+    def before(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """Keeps what an optimizer is about to use."""
+        if self._is_expected and not has_closure:
+            self._use(optimizer, step)
+
+    def changed(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        """Keeps what an optimizer has used that made it itself."""
+        if self._is_expected and has_closure:
+            self._use(optimizer, step)
+
+    def take(
+        self, network: Network, layers: Iterable[int], step: int
+    ) -> list[tuple[str, int, torch.Tensor, torch.Tensor | None]]:
+        """What was kept of a step, as parts of a capture: a layer without a gradient of its weight has none."""
         parts: list[tuple[str, int, torch.Tensor, torch.Tensor | None]] = []
-        for kind, kept in (("gradients", self._made), ("gradients_applied", self._applied)):
-            for index in layers if kept else ():
-                layer = self._network.layers[index]
-                weight = kept.get(id(layer.weight()))
-                bias = kept.get(id(layer.bias())) if layer.bias is not None else None
-                if weight is not None:
-                    parts.append((kind, index, weight, bias))
-        self._made.clear()
-        self._applied.clear()
-        return parts
 
-    def _parameters(self, layers: Iterable[int]) -> Iterable[torch.Tensor]:
-        for index in layers:
-            layer = self._network.layers[index]
-            yield layer.weight()
-            if layer.bias is not None:
-                yield layer.bias()
+        def kept(kind: str, parameter: torch.Tensor) -> torch.Tensor | None:
+            used_in, gradient = self._kept.get((kind, id(parameter)), (None, None))
+            return gradient if used_in == step else None
+
+        for kind in ("gradients", "gradients_applied"):
+            for index in layers if self._kept else ():
+                layer = network.layers[index]
+                if (weight := kept(kind, layer.weight())) is not None:
+                    parts.append((kind, index, weight, None if layer.bias is None else kept(kind, layer.bias())))
+        # A copy may read them while the next step is made: their memory is not used again.
+        self._kept.clear()
+        return parts
 
     def _keep(self, parameter: torch.Tensor) -> None:
         gradient = parameter.grad
         if gradient is None or gradient.is_sparse:
             return
-        kept = self._made.get(id(parameter))
-        if kept is None or kept.shape != gradient.shape or kept.dtype != gradient.dtype:
-            kept = self._made[id(parameter)] = torch.empty_like(gradient)
-        kept.copy_(gradient.detach())
+        place = id(parameter)
+        waiting = self._waiting.get(place)
+        if waiting is None:
+            waiting = self._spare.pop(place, None)
+        self._waiting[place] = waiting = _copied(gradient, waiting)
         if self._scaler is not None and self._scaler.is_enabled():
-            kept.div_(self._scaler.get_scale())
+            waiting.div_(self._scaler.get_scale())
+
+    def _use(self, optimizer: Any, step: int) -> None:
+        others = [other for other in self._optimizers if other is not optimizer] if optimizer is not None else []
+        not_used = {id(parameter) for other in others for parameter in _of_optimizer(other)}
+        for place in [place for place in self._waiting if place not in not_used]:
+            self._put("gradients", place, step, self._waiting.pop(place))
+        if not self._keeps_applied:
+            return
+        scale = getattr(optimizer, "grad_scale", None)
+        used = self._parameters.values() if optimizer is None else _of_optimizer(optimizer)
+        for parameter in used:
+            gradient, place = parameter.grad, id(parameter)
+            if gradient is None or gradient.is_sparse or place not in self._parameters:
+                continue
+            applied = _copied(gradient, self._kept.get(("gradients_applied", place), (0, None))[1])
+            if isinstance(scale, torch.Tensor):
+                applied.div_(scale.to(applied.device))
+            self._kept["gradients_applied", place] = step, applied
+
+    def _put(self, kind: str, place: int, step: int, gradient: torch.Tensor) -> None:
+        before = self._kept.get((kind, place))
+        if before is not None:
+            self._spare[place] = before[1]
+        self._kept[kind, place] = step, gradient
+
+
+def _copied(gradient: torch.Tensor, into: torch.Tensor | None) -> torch.Tensor:
+    """A copy, in memory that is there where it fits."""
+    gradient = gradient.detach()
+    if into is None or into.shape != gradient.shape or into.dtype != gradient.dtype or into.device != gradient.device:
+        into = torch.empty_like(gradient)
+    return into.copy_(gradient)
+
+
+def _of_optimizer(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _parameters(network: Network, layers: Iterable[int]) -> Iterable[torch.Tensor]:
+    for index in layers:
+        layer = network.layers[index]
+        yield layer.weight()
+        if layer.bias is not None:
+            yield layer.bias()
 
 
 # What optimizers of PyTorch call the averages that they keep: of the gradients, and of their squares.
@@ -177,8 +281,8 @@ def moments(
 
     def kept(parameter: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor | None:
         for optimizer in optimizers:
-            state = optimizer.state.get(parameter)
-            for name in names if state else ():
+            state = optimizer.state.get(parameter, {})
+            for name in names:
                 value = state.get(name)
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                     return value.detach()

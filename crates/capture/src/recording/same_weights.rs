@@ -4,7 +4,7 @@
 //! Each rank records its share of the layers, so that it takes one to see that the others' are not what
 //! they should be. A layer that a rank does not record is read all the same, and gone once it is counted.
 
-use trace::{Crc32c, PARAMETERS_CRC32C};
+use trace::{Crc32c, PARAMETERS_CRC32C, Topology};
 
 use super::source::{TensorKind, Values};
 use crate::rows::Metric;
@@ -23,9 +23,15 @@ pub(super) struct ParametersCrc {
 }
 
 impl ParametersCrc {
-    pub(super) fn new(num_layers: usize) -> Self {
+    /// What is no parameter counts as nothing: ranks see other samples, and have other running means.
+    pub(super) fn new(topology: &Topology) -> Self {
+        let layers = topology.layers().iter();
+        let nothing = layers.map(|layer| {
+            let has_parameters = !layer.is_buffer() && layer.fan_in > 0;
+            (!has_parameters).then(|| Crc32c::of(&[]))
+        });
         Self {
-            layers: vec![None; num_layers],
+            layers: nothing.collect(),
         }
     }
 
@@ -40,6 +46,9 @@ impl ParametersCrc {
         else {
             return;
         };
+        if self.layers[*layer].is_some() {
+            return;
+        }
         let biases = bias.as_deref().unwrap_or_default();
         let mut bytes = Vec::with_capacity(4 * CHUNK);
         let mut crc = Crc32c::of(&[]);

@@ -177,9 +177,8 @@ impl CaptureThread {
         let stall_before = self.sink.stats().stall_ms;
         let mut open = self.sink.begin(is_whole.then_some(id));
         let mut histograms = Histograms::new();
-        let num_layers = self.layers.topology().layers().len();
         let mut parameters =
-            (self.compares_ranks && is_whole).then(|| ParametersCrc::new(num_layers));
+            (self.compares_ranks && is_whole).then(|| ParametersCrc::new(self.layers.topology()));
         let mut read_back = Duration::ZERO;
         loop {
             let trip = Instant::now();

@@ -310,9 +310,14 @@ impl Recorder {
         let layers = Arc::new(NetworkLayers::new(topology, network.into_rows()));
         let topology = layers.topology();
         let mut selected = selection.select(topology).map_err(recording_error)?;
-        // Every so many layers are a rank's, so that each is recorded once.
-        for (selected, index) in selected.iter_mut().zip(0..) {
-            *selected &= index % world_size == rank.0.cast_unsigned();
+        // Every so many layers are a rank's, so that each is recorded once; the running means are those of
+        // rank 0, whose network is the one that is kept.
+        for (selected, layer) in selected.iter_mut().zip(topology.layers()) {
+            let owner = match layer.is_buffer() {
+                true => 0,
+                false => layer.layer_index % world_size,
+            };
+            *selected &= owner == rank.0.cast_unsigned();
         }
         let num_held_out = num_held_out.unwrap_or(DEFAULT_ACTIVATION_SAMPLES);
         recorded
@@ -506,10 +511,16 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        let Some(recording) = self.lock().take() else {
+            return;
+        };
         // The threads of the process that this one was forked off are not here: nobody could be joined.
         if std::process::id() != self.process {
-            std::mem::forget(self.lock().take());
+            std::mem::forget(recording);
+            return;
         }
+        // They may need Python's lock to end.
+        Python::attach(|py| py.detach(|| drop(recording)));
     }
 }
 

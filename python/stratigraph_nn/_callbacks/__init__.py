@@ -1,0 +1,1 @@
+"""Recording with libraries that own the training loop: each module needs its library."""

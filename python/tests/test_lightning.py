@@ -1,0 +1,115 @@
+"""The callback of Lightning, with the library itself."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import runs
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import stratigraph_nn as sg
+
+pl = pytest.importorskip("lightning.pytorch", exc_type=ImportError)
+
+
+class Classifier(pl.LightningModule):  # type: ignore[misc]
+    def __init__(self, lr: float = 0.01) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+        self.losses: list[float] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        loss = F.cross_entropy(self(batch[0]), batch[1])
+        self.log("train_loss", loss, on_step=True, on_epoch=True)
+        self.losses.append(loss.item())
+        return loss
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        self.log("val_loss", F.cross_entropy(self(batch[0]), batch[1]))
+
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        super().optimizer_step(*args, **options)
+        self.applied = self.net[0].weight.grad.clone()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
+
+
+def fitted(directory: Path, *callbacks: Any, **options: Any) -> Classifier:
+    pl.seed_everything(1, verbose=False)
+    model = Classifier()
+    x, y = torch.randn(48, 6), torch.randint(0, 3, (48,))
+    train = DataLoader(TensorDataset(x[:32], y[:32]), batch_size=8, shuffle=True)
+    held_out = DataLoader(TensorDataset(x[32:], y[32:]), batch_size=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", sg.StratigraphWarning)
+        trainer = pl.Trainer(
+            default_root_dir=directory,
+            accelerator="cpu",
+            max_epochs=3,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=list(callbacks),
+            **options,
+        )
+        trainer.fit(model, train, held_out)
+    return model
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.1}])
+def test_a_fit_is_recorded_and_stays_as_it_is(options: Any, tmp_path: Path) -> None:
+    tables = ["weights", "classifications", "activations", "metrics", "gradients", "gradients_applied"]
+    callback = sg.lightning.Callback(tmp_path / "run", record=tables, record_initial=True)
+    model = fitted(tmp_path, callback, **options)
+    random = torch.get_rng_state()
+    alone = fitted(tmp_path, **options)
+    assert torch.equal(random, torch.get_rng_state())
+    assert model.losses == alone.losses
+    for value, other in zip(model.state_dict().values(), alone.state_dict().values(), strict=True):
+        assert torch.equal(value, other)
+    run = tmp_path / "run"
+    steps = 2 if options else 4
+    assert runs.captures(run) == [(-1, 0), *((epoch, (epoch + 1) * steps) for epoch in range(3))]
+    assert runs.info(run)["config"]["training"] == {"lr": 0.01}
+    values = runs.Values(run, "weights")
+    assert runs.same_bits(values.weight(2, 3 * steps, "net.4"), model.net[4].weight.detach())
+    assert runs.same_bits(values.weight(2, 3 * steps, "net.1.running_mean"), model.net[1].running_mean)
+    gradients = runs.Values(run, "gradients_applied")
+    assert runs.same_bits(gradients.weight(2, 3 * steps, "net.0"), model.applied)
+    assert (2, 3 * steps, "net.0") in runs.Values(run, "gradients")
+    assert len([row for row in runs.rows(run, "classifications") if row["epoch"] == 2]) == 16
+    figures = runs.metrics(run)
+    for epoch in range(3):
+        expected = sum(model.losses[epoch * 4 : epoch * 4 + 4]) / 4
+        assert figures[epoch, "train", "loss"] == pytest.approx(expected, rel=1e-5)
+        assert (epoch, "eval", "loss") in figures and (epoch, "eval", "accuracy") in figures
+    assert callback.recorder is not None and callback.recorder.summary is not None
+    assert runs.layers(run)["net.4"]["source"][0]["from"] == "net.1"
+
+
+def test_an_exception_publishes_what_there_is(tmp_path: Path) -> None:
+    class Stops(pl.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == 10:
+                raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        fitted(tmp_path, sg.lightning.Callback(tmp_path / "run"), Stops())
+    assert [epoch for epoch, _ in runs.captures(tmp_path / "run")] == [0, 1]

@@ -1,0 +1,153 @@
+"""Several processes that train one network together: each records its share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import multiprocessing
+import socket
+import subprocess
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import runs
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import stratigraph_nn as sg
+
+#: The longest that the processes may take, in seconds.
+PATIENCE = 120
+
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch.distributed is not there")
+
+
+def trained(rank: int, mode: str) -> None:
+    torch.manual_seed(0)
+    between = nn.BatchNorm1d(5) if mode == "normed" else nn.Tanh()
+    model = nn.Sequential(nn.Linear(6, 5), between, nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    network = DistributedDataParallel(model)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    held_out = torch.randn(20, 6), torch.randint(0, 3, (20,))
+    torch.manual_seed(1 + rank)
+    path = "taken" if mode == "taken" else None
+    tables = ["weights", "metrics", "classifications", "activations", "gradients_applied"]
+    with sg.record(network, path, optimizer=optimizer, record=tables, record_initial=True, held_out=held_out) as rec:
+        assert str(rec.path) == "traces/Sequential"
+        for epoch in range(2):
+            for _ in range(3):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(network(torch.randn(4, 6)), torch.randint(0, 3, (4,))).backward()
+                optimizer.step()
+            if mode == "diverged" and rank == 1 and epoch == 1:
+                with torch.no_grad():
+                    model[2].weight[0, 0] += 1
+            assert rec.epoch(train_loss=rank)
+    torch.save(model.state_dict(), f"state-{rank}.pt")
+
+
+def process(rank: int, port: int, directory: str, mode: str) -> None:
+    os.chdir(directory)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            trained(rank, mode)
+            result = "done"
+        except Exception:
+            result = traceback.format_exc()
+    said = [str(each.message) for each in caught if issubclass(each.category, sg.StratigraphWarning)]
+    Path(f"said-{rank}").write_text("\n".join([result, *said]))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def both(directory: Path, mode: str) -> list[list[str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # What was used of autograd in this process does not survive a fork; the server's processes are forked off one
+    # that has imported PyTorch and nothing more.
+    multiprocessing.set_forkserver_preload(["torch._dynamo", "stratigraph_nn"])
+    context: Any = mp.start_processes(
+        process, (port, str(directory), mode), nprocs=2, join=False, start_method="forkserver"
+    )
+    try:
+        assert context.join(PATIENCE) or context.join(PATIENCE)
+    finally:
+        for child in context.processes:
+            if child.is_alive():
+                child.kill()
+    return [(directory / f"said-{rank}").read_text().splitlines() for rank in range(2)]
+
+
+def test_each_process_records_its_share_of_the_layers(tmp_path: Path) -> None:
+    assert both(tmp_path, "plain") == [["done"], ["done"]]
+    run = tmp_path / "traces" / "Sequential"
+    assert not (tmp_path / "traces" / "Sequential-2").exists()
+    assert runs.info(run)["world_size"] == 2
+    assert runs.captures(run) == [(-1, 0), (0, 3), (1, 6)]
+    for table in ("weights", "activations", "gradients_applied"):
+        by_layer: dict[str, set[int]] = {}
+        for row in runs.rows(run, table):
+            by_layer.setdefault(row["layer"], set()).add(row["rank"])
+        assert by_layer == {"L_0": {0}, "L_2": {1}, "L_4": {0}}, table
+    assert {row["rank"] for row in runs.rows(run, "classifications")} == {0}
+    assert len([row for row in runs.rows(run, "classifications") if row["epoch"] == 1]) == 20
+    values = runs.Values(run, "weights")
+    for rank in range(2):
+        state = torch.load(tmp_path / f"state-{rank}.pt")
+        for label in ("0", "2", "4"):
+            assert runs.same_bits(values.weight(1, 6, f"L_{label}"), state[f"{label}.weight"])
+    for sums in checksums(run).values():
+        assert len(sums) == 2 and sums[0] == sums[1]
+    losses = [(row["rank"], row["value"]) for row in runs.rows(run, "metrics") if row["name"] == "loss"]
+    assert (0, 0.0) in losses and (1, 1.0) in losses
+
+
+def test_running_means_are_those_of_the_first_process(tmp_path: Path) -> None:
+    assert both(tmp_path, "normed") == [["done"], ["done"]]
+    run = tmp_path / "traces" / "Sequential"
+    ranks = {(row["layer"], row["rank"]) for row in runs.rows(run, "weights") if "running" in row["layer"]}
+    assert ranks == {("L_1.running_mean", 0), ("L_1.running_var", 0)}
+    values, state = runs.Values(run, "weights"), torch.load(tmp_path / "state-0.pt")
+    assert runs.same_bits(values.weight(1, 6, "L_1.running_mean"), state["1.running_mean"])
+    assert all(sums[0] == sums[1] for sums in checksums(run).values()), "they are no parameters"
+
+
+def test_checksums_tell_processes_that_have_come_apart(tmp_path: Path) -> None:
+    assert both(tmp_path, "diverged") == [["done"], ["done"]]
+    run = tmp_path / "traces" / "Sequential"
+    assert {epoch: sums[0] == sums[1] for epoch, sums in checksums(run).items()} == {-1: True, 0: True, 1: False}
+    programs = os.environ.get("STRATIGRAPH_BIN")
+    if programs is None:
+        warnings.warn("STRATIGRAPH_BIN is not set: `sink verify` was not tried", stacklevel=1)
+        return
+    verified = subprocess.run([Path(programs, "sink"), "verify", run], capture_output=True, text=True, check=False)
+    assert verified.returncode != 0 and "rank" in verified.stdout + verified.stderr
+
+
+def checksums(run: Path) -> dict[int, list[float]]:
+    """Of all parameters by epoch, each rank's."""
+    found: dict[int, list[float]] = {}
+    for row in runs.rows(run, "metrics"):
+        if row["name"] == "parameters_crc32c":
+            found.setdefault(row["epoch"], []).append(row["value"])
+    return found
+
+
+def test_a_directory_that_is_taken_is_an_error_in_all_processes(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine").write_text("")
+    for result in both(tmp_path, "taken"):
+        assert result[-1].endswith("nothing is ever overwritten, name another directory"), result

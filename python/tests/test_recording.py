@@ -1,0 +1,365 @@
+"""Recording leaves training as it is, and a run holds what the network was."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import random
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import runs
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import stratigraph_nn as sg
+
+ALL = ("weights", "classifications", "activations", "metrics", "gradients", "gradients_applied", "moments")
+
+
+class Perceptron(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(12, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 4))
+
+
+class Convolutional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1)
+        self.norm = nn.BatchNorm2d(6)
+        self.drop = nn.Dropout(0.25)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.drop(F.relu(self.norm(self.conv(x.view(-1, 3, 2, 2)))))
+        return self.head(x.mean((2, 3)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 8, num_layers=2, dropout=0.2, batch_first=True)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # There is no LSTM of bfloat16 on every CPU.
+        with torch.autocast("cpu", enabled=False):
+            x = self.lstm(x.view(-1, 4, 3).float())[0][:, -1]
+        return self.head(x)
+
+
+class Transformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+        self.embed = nn.Linear(3, 8)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(self.embed(x.view(-1, 4, 3))).mean(1))
+
+
+MODELS = (Perceptron, Convolutional, Recurrent, Transformer)
+
+
+def seeded(seed: int = 0) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def random_states() -> list[Any]:
+    kind, keys, *rest = np.random.get_state()
+    return [torch.get_rng_state().tolist(), random.getstate(), (kind, keys.tolist(), *rest)]
+
+
+Step = Callable[[nn.Module, torch.optim.Optimizer, Tensor, Tensor], Tensor]
+
+
+def plain(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+    optimizer.step()
+    return loss.detach()
+
+
+def autocast(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = F.cross_entropy(model(x).float(), y)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def trained(
+    make: Callable[[], nn.Module],
+    step: Step,
+    path: Path | None,
+    wrapped: Callable[[nn.Module], nn.Module] = lambda model: model,
+    num_epochs: int = 3,
+    **options: Any,
+) -> dict[str, Any]:
+    """Trains with augmentations out of all random generators; everything that training came to."""
+    seeded()
+    model = make()
+    outer = wrapped(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    x, y = torch.randn(32, 12), torch.randint(0, 4, (32,))
+    held_out = torch.randn(20, 12), torch.randint(0, 4, (20,))
+    losses = []
+    rec = sg.record(outer, path, optimizer=optimizer, **options) if path is not None else None
+    for _ in range(num_epochs):
+        order = np.random.permutation(32)
+        for start in range(0, 32, 8):
+            batch = torch.as_tensor(order[start : start + 8])
+            noise = random.gauss(0, 0.1)
+            losses.append(step(outer, optimizer, x[batch] + noise, y[batch]))
+        if rec is not None:
+            rec.epoch(held_out=held_out, train_loss=losses[-1])
+    if rec is not None:
+        rec.finish()
+    return {
+        "state": {name: value.clone() for name, value in model.state_dict().items()},
+        "moments": [value for state in optimizer.state.values() for value in state.values()],
+        "gradients": [parameter.grad for parameter in model.parameters()],
+        "losses": losses,
+        "random": random_states(),
+        "training": [module.training for module in model.modules()],
+    }
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, Tensor):
+        return left.dtype == right.dtype and left.numpy().tobytes() == right.numpy().tobytes()
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def check_same(make: Any, step: Step, path: Path, wrapped: Any = lambda model: model, **options: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sg.StratigraphWarning)
+        recorded = trained(make, step, path, wrapped, record=ALL, record_initial=True, **options)
+    alone = trained(make, step, None, wrapped)
+    for name, value in alone.items():
+        assert same(value, recorded[name]), name
+    assert runs.captures(path)[:2] == [(-1, 0), *runs.captures(path)[1:2]]
+
+
+@pytest.mark.parametrize("every", ["1epoch", "1steps"])
+@pytest.mark.parametrize("make", MODELS)
+def test_training_is_the_same_bit_by_bit(make: Any, every: str, tmp_path: Path) -> None:
+    check_same(make, plain, tmp_path / "run", every=every)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_training_with_bfloat16_autocast_is_the_same(make: Any, tmp_path: Path) -> None:
+    check_same(make, autocast, tmp_path / "run", every="2steps")
+
+
+def test_training_with_a_scaler_that_leaves_steps_out_is_the_same(tmp_path: Path) -> None:
+    def scaled() -> tuple[Step, torch.amp.GradScaler]:
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3)
+        calls = [0]
+
+        def step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+            calls[0] += 1
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            scaler.scale(loss * (float("inf") if calls[0] in (1, 6) else 1.0)).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            scaler.step(optimizer)
+            scaler.update()
+            return loss.detach()
+
+        return step, scaler
+
+    step, scaler = scaled()
+    recorded = trained(
+        Perceptron, step, tmp_path / "run", record=ALL, scaler=scaler, every="1steps", record_initial=True
+    )
+    alone = trained(Perceptron, scaled()[0], None)
+    assert all(same(alone[name], recorded[name]) for name in alone)
+    assert runs.captures(tmp_path / "run")[-1] == (2, 10), "two of twelve steps were left out"
+
+
+def compiled(backend: str) -> Callable[[nn.Module], nn.Module]:
+    def wrapped(model: nn.Module) -> nn.Module:
+        torch.compiler.reset()
+        return torch.compile(model, backend=backend)  # type: ignore[return-value]
+
+    return wrapped
+
+
+@pytest.mark.parametrize("make", [Perceptron, Convolutional])
+def test_compiled_training_is_the_same(make: Any, tmp_path: Path) -> None:
+    check_same(make, plain, tmp_path / "run", compiled("aot_eager"), every="2steps")
+    assert all(layer["source"] for layer in runs.layers(tmp_path / "run").values() if layer["kind"] == "linear")
+
+
+@pytest.mark.skipif(not os.environ.get("STRATIGRAPH_LONG"), reason="STRATIGRAPH_LONG is not set")
+def test_training_compiled_by_inductor_is_the_same(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("there is no C++ compiler for inductor")
+    check_same(Perceptron, plain, tmp_path / "run", compiled("inductor"), every="2steps")
+
+
+def test_a_model_compiled_in_place_is_the_same(tmp_path: Path) -> None:
+    def in_place(model: nn.Module) -> nn.Module:
+        torch.compiler.reset()
+        model.compile(backend="aot_eager")
+        return model
+
+    check_same(Perceptron, plain, tmp_path / "run", in_place)
+
+
+def test_recording_does_not_have_a_model_compiled_once_more(tmp_path: Path) -> None:
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    model = Perceptron()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=ALL, every="3steps") as rec:
+        network = torch.compile(model, backend=backend)
+        for _ in range(3):
+            for _ in range(4):
+                plain(network, optimizer, torch.randn(8, 12), torch.randint(0, 4, (8,)))  # type: ignore[arg-type]
+            rec.epoch(held_out=(torch.randn(20, 12), torch.randint(0, 4, (20,))))
+    assert len(graphs) == 1
+    assert len(runs.captures(tmp_path / "run")) == 4
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("every", ["2steps", "1epoch", "logsteps,2epochs"])
+def test_recorded_values_are_those_of_the_state_bit_by_bit(make: Any, every: str, tmp_path: Path) -> None:
+    seeded()
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x, y = torch.randn(32, 12), torch.randint(0, 4, (32,))
+    states: dict[int, dict[str, Tensor]] = {0: clone(model)}
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, every=every, record_initial=True) as rec:
+        for _ in range(3):
+            for start in range(0, 32, 8):
+                plain(model, optimizer, x[start : start + 8], y[start : start + 8])
+                states[rec.num_steps] = clone(model)
+            rec.epoch(held_out=(x, y))
+            # In place, right after the capture: what was captured is a copy.
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.mul_(0.9)
+    values, described = runs.Values(tmp_path / "run", "weights"), runs.layers(tmp_path / "run")
+    captures = runs.captures(tmp_path / "run")
+    expected = {"2steps": 7, "1epoch": 4, "logsteps,2epochs": 6}
+    assert len(captures) == expected[every], captures
+    for epoch, step in captures:
+        for label, layer in described.items():
+            weight, bias = names_of(layer)
+            key = (epoch, step, label)
+            assert runs.same_bits(values.weight(*key), states[step][weight].numpy()), (key, weight)
+            if bias in states[step]:
+                assert runs.same_bits(values.bias(*key), states[step][bias].numpy()), (key, bias)
+
+
+def clone(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def names_of(layer: dict[str, Any]) -> tuple[str, str]:
+    named = [tensor["name"] for tensor in layer.get("tensors") or []]
+    path = layer["module_path"]
+    if named:
+        return named[0], named[1] if len(named) > 1 else ""
+    if layer["kind"] in ("buffer", "parameter"):
+        return path, ""
+    return f"{path}.weight", f"{path}.bias"
+
+
+def test_a_change_in_place_right_after_a_step_is_not_recorded(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(64, 512), nn.Linear(512, 8))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    states = []
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, every="1steps", record=["weights"]) as rec:
+        for _ in range(20):
+            model(torch.randn(4, 64)).sum().backward()
+            optimizer.step()
+            states.append(clone(model))
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.fill_(float("nan")).copy_(torch.randn_like(parameter))
+        assert rec.num_steps == 20
+    values = runs.Values(tmp_path / "run", "weights")
+    for step, state in enumerate(states, 1):
+        assert runs.same_bits(values.weight(0, step, "L_0"), state["0.weight"])
+        assert runs.same_bits(values.bias(0, step, "L_1"), state["1.bias"])
+
+
+def test_statistics_are_those_of_numpy(tmp_path: Path) -> None:
+    seeded()
+    model = Convolutional()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    x, y = torch.randn(32, 12), torch.randint(0, 4, (32,))
+    with torch.no_grad():
+        model.head.weight[0, :3] = 0.0
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=ALL) as rec:
+        plain(model, optimizer, x, y)
+        rec.epoch(held_out=(x, y))
+    for table in ("weights", "gradients", "gradients_applied"):
+        for key, found in runs.Values(tmp_path / "run", table).rows.items():
+            check_statistics([row["weights"] for row in found], found, "weight", key)
+    activations = runs.Values(tmp_path / "run", "activations")
+    assert {key[2] for key in activations.rows} == {"conv", "norm", "head"}
+    for key, found in activations.rows.items():
+        check_statistics([row["activations"] for row in found], found, "activation", key)
+        assert all(row["num_samples"] == 32 for row in found)
+    model.eval()
+    hidden = F.relu(model.norm(model.conv(x.view(-1, 3, 2, 2)))).mean((2, 3))
+    recorded = np.array([row["activations"] for row in activations.rows[0, 1, "norm"]]).T
+    np.testing.assert_allclose(recorded, hidden.detach(), rtol=1e-5, atol=1e-6)
+    logits = model(x).detach()
+    rows = sorted(runs.rows(tmp_path / "run", "classifications"), key=lambda row: row["sample"])
+    np.testing.assert_allclose([row["outputs"] for row in rows], logits.softmax(1), rtol=1e-5, atol=1e-6)
+    losses = F.cross_entropy(logits, y, reduction="none")
+    np.testing.assert_allclose([row["loss"] for row in rows], losses, rtol=1e-4, atol=1e-6)
+    assert [row["target"] for row in rows] == y.tolist()
+    assert [row["predicted"] for row in rows] == logits.argmax(1).tolist()
+    figures = runs.metrics(tmp_path / "run")
+    assert figures[0, "eval", "accuracy"] == pytest.approx((logits.argmax(1) == y).double().mean().item())
+    assert figures[0, "eval", "loss"] == pytest.approx(losses.mean().item(), rel=1e-5)
+
+
+def check_statistics(values: Any, found: list[dict[str, Any]], prefix: str, key: Any) -> None:
+    exact = np.array(values, np.float64)
+    expected = {
+        "mean": exact.mean(1),
+        "std": exact.std(1),
+        "min": exact.min(1),
+        "max": exact.max(1),
+        "l2": np.sqrt((exact**2).sum(1)),
+        "l1": np.abs(exact).sum(1),
+        "median": np.median(exact, 1),
+    }
+    for name, value in expected.items():
+        got = [row[f"{prefix}_{name}"] for row in found]
+        scale = np.abs(exact).max() + 1e-30
+        np.testing.assert_allclose(got, value, rtol=2e-6, atol=2e-7 * scale, err_msg=f"{key} {name}")
+    zeros = [row["weight_zeros" if prefix == "weight" else "zeros"] for row in found]
+    assert zeros == (exact == 0).sum(1).tolist(), key

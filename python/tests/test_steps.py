@@ -1,0 +1,375 @@
+"""Which steps are counted and captured, and which gradients and moments belong to them."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import runs
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import stratigraph_nn as sg
+
+GRADIENTS = ("weights", "metrics", "gradients", "gradients_applied", "moments")
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+
+
+def loss_of(model: nn.Module, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(8, 6, generator=generator)
+    return F.cross_entropy(model(x), torch.randint(0, 3, (8,), generator=generator))
+
+
+class Kept:
+    """What gradients, moments and parameters were, by step."""
+
+    def __init__(self, model: nn.Sequential) -> None:
+        self.model = model
+        self.values: dict[tuple[str, int, str], Tensor] = {}
+
+    def keep(self, kind: str, step: int, factor: float = 1.0) -> None:
+        for name, parameter in self.model.named_parameters():
+            value = parameter.detach() if kind == "weights" else parameter.grad
+            if value is not None:
+                self.values[kind, step, name] = value.clone() * factor
+
+    def check(self, run: Path, kind: str, epoch: int, step: int) -> None:
+        values = runs.Values(run, kind)
+        for label, path in (("L_0", "0"), ("L_2", "2")):
+            key = (epoch, step, label)
+            assert runs.same_bits(values.weight(*key), self.values[kind, step, f"{path}.weight"]), (kind, key)
+            assert runs.same_bits(values.bias(*key), self.values[kind, step, f"{path}.bias"]), (kind, key)
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("every", ["1steps", "3steps", "1epoch", "2epochs"])
+def test_gradients_as_they_were_made_and_as_they_were_applied(every: str, set_to_none: bool, tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+    kept = Kept(model)
+    moments: dict[int, dict[str, Tensor]] = {}
+    with sg.record(
+        model, tmp_path / "run", optimizer=optimizer, every=every, record=GRADIENTS, epochs=4, steps_per_epoch=2
+    ) as rec:
+        for _ in range(4):
+            for _ in range(2):
+                optimizer.zero_grad(set_to_none=set_to_none)
+                for part in range(2):
+                    (loss_of(model, rec.num_steps * 2 + part) / 2).backward()
+                kept.keep("gradients", rec.num_steps + 1)
+                nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+                kept.keep("gradients_applied", rec.num_steps + 1)
+                optimizer.step()
+                kept.keep("weights", rec.num_steps)
+                moments[rec.num_steps] = {
+                    f"{name} {moment}": optimizer.state[parameter][moment].clone()
+                    for name, parameter in model.named_parameters()
+                    for moment in ("exp_avg", "exp_avg_sq")
+                }
+            schedule.step()
+            optimizer.zero_grad(set_to_none=set_to_none)
+            rec.epoch()
+    expected = {
+        "1steps": [(step // 2, step + 1) for step in range(8)],
+        "3steps": [(1, 3), (2, 6), (3, 8)],
+        "1epoch": [(0, 2), (1, 4), (2, 6), (3, 8)],
+        "2epochs": [(0, 2), (2, 6), (3, 8)],
+    }[every]
+    captured = runs.captures(tmp_path / "run")
+    assert captured == expected
+    for epoch, step in captured:
+        for kind in ("gradients", "gradients_applied", "weights"):
+            kept.check(tmp_path / "run", kind, epoch, step)
+        recorded = runs.Values(tmp_path / "run", "moments")
+        for number, moment in ((1, "exp_avg"), (2, "exp_avg_sq")):
+            key = (epoch, step, "L_2", f"moment_{number}")
+            assert runs.same_bits(recorded.weight(*key), moments[step][f"2.weight {moment}"])
+            assert runs.same_bits(recorded.bias(*key), moments[step][f"2.bias {moment}"])
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_epochs_of_different_lengths_have_the_gradients_of_their_last_steps(is_known: bool, tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept = Kept(model)
+    lengths = [3, 5, 4, 3]
+    steps_per_epoch = 3 if is_known else None
+    with sg.record(
+        model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS, steps_per_epoch=steps_per_epoch
+    ) as rec:
+        for length in lengths:
+            for _ in range(length):
+                optimizer.zero_grad()
+                loss_of(model, rec.num_steps).backward()
+                kept.keep("gradients", rec.num_steps + 1)
+                optimizer.step()
+            rec.epoch()
+    for epoch, step in runs.captures(tmp_path / "run"):
+        kept.check(tmp_path / "run", "gradients", epoch, step)
+    assert [step for _, step in runs.captures(tmp_path / "run")] == [3, 8, 12, 15]
+
+
+def test_hooks_are_there_only_for_steps_that_are_captured(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    hooked = []
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, every="4steps", record=["gradients"]) as rec:
+        for _ in range(9):
+            loss_of(model, 0).backward()
+            hooked.append(bool(model[0].weight._post_accumulate_grad_hooks))
+            optimizer.step()
+        assert rec.num_steps == 9
+    assert hooked == [True, False, False, True, False, False, False, True, False]
+    assert not model[0].weight._post_accumulate_grad_hooks
+    assert not optimizer._optimizer_step_pre_hooks and not optimizer._optimizer_step_post_hooks
+    assert not model._forward_pre_hooks
+
+
+def test_steps_that_a_scaler_leaves_out_are_not_counted(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0, backoff_factor=0.5, growth_interval=1000)
+    kept = Kept(model)
+    infinite = {0, 3, 7}
+    with sg.record(
+        model, tmp_path / "run", optimizer=optimizer, every="1steps,1epoch", record=GRADIENTS, scaler=scaler
+    ) as rec:
+        for batch in range(8):
+            optimizer.zero_grad()
+            scaled = scaler.scale(loss_of(model, batch))
+            (scaled * float("inf") if batch in infinite else scaled).backward()
+            if batch not in infinite:
+                # A power of two: exact.
+                kept.keep("gradients", rec.num_steps + 1, 1 / scaler.get_scale())
+                kept.keep("gradients_applied", rec.num_steps + 1, 1 / scaler.get_scale())
+            scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+            scaler.update()
+        assert rec.num_steps == 5
+        rec.epoch()
+    assert runs.captures(tmp_path / "run") == [(0, step) for step in range(1, 6)]
+    for step in range(1, 6):
+        kept.check(tmp_path / "run", "gradients", 0, step)
+        kept.check(tmp_path / "run", "gradients_applied", 0, step)
+
+
+def test_the_last_step_of_an_epoch_may_be_left_out(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    kept = Kept(model)
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS, scaler=scaler) as rec:
+        for batch in range(3):
+            optimizer.zero_grad()
+            scaled = scaler.scale(loss_of(model, batch))
+            (scaled * float("inf") if batch == 2 else scaled).backward()
+            if batch == 1:
+                kept.keep("gradients", 2, 1 / 256)
+            scaler.step(optimizer)
+            scaler.update()
+        rec.epoch()
+    assert runs.captures(tmp_path / "run") == [(0, 2)]
+    kept.check(tmp_path / "run", "gradients", 0, 2)
+
+
+def test_a_fused_optimizer_that_leaves_a_step_out_itself_has_made_none(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    kept = Kept(model)
+    with sg.record(
+        model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS, scaler=scaler, every="1steps"
+    ) as rec:
+        for batch in range(4):
+            optimizer.zero_grad()
+            scaled = scaler.scale(loss_of(model, batch))
+            (scaled * float("inf") if batch == 1 else scaled).backward()
+            if batch != 1:
+                kept.keep("gradients", rec.num_steps + 1, 1 / scaler.get_scale())
+                kept.keep("gradients_applied", rec.num_steps + 1, 1 / scaler.get_scale())
+            scaler.step(optimizer)
+            scaler.update()
+        assert rec.num_steps == 3
+    for step in (1, 2, 3):
+        kept.check(tmp_path / "run", "gradients", 0, step)
+        kept.check(tmp_path / "run", "gradients_applied", 0, step)
+
+
+class Pair(nn.Module):
+    """Two networks that are trained against each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = nn.Linear(3, 6)
+        self.critic = nn.Linear(6, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.critic(self.generator(z))
+
+
+@pytest.mark.parametrize("num_critic_steps", [1, 3])
+def test_a_step_is_done_when_all_optimizers_have_made_theirs(num_critic_steps: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    pair = Pair()
+    critic = torch.optim.SGD(pair.critic.parameters(), lr=0.1)
+    generator = torch.optim.SGD(pair.generator.parameters(), lr=0.1)
+    states: dict[int, dict[str, Tensor]] = {}
+    gradients: dict[int, dict[str, Tensor]] = {}
+    both, example = [critic, generator], torch.ones(2, 3)
+    with sg.record(
+        pair, tmp_path / "run", optimizer=both, every="1steps", record=GRADIENTS, example=example
+    ) as rec:
+        for _ in range(3):
+            for _ in range(num_critic_steps):
+                critic.zero_grad()
+                fake = pair.generator(torch.randn(4, 3)).detach()
+                (pair.critic(fake) - pair.critic(torch.randn(4, 6))).mean().backward()
+                made = {"critic": pair.critic.weight.grad.clone()}
+                critic.step()
+                states[rec.num_steps] = {name: value.clone() for name, value in pair.state_dict().items()}
+                gradients[rec.num_steps] = made
+            generator.zero_grad()
+            (-pair(torch.randn(4, 3)).mean()).backward()
+            gradients[rec.num_steps]["generator"] = pair.generator.weight.grad.clone()
+            generator.step()
+            states[rec.num_steps] = {name: value.clone() for name, value in pair.state_dict().items()}
+        rec.epoch()
+        assert rec.num_steps == 3 * num_critic_steps
+    weights, recorded = runs.Values(tmp_path / "run", "weights"), runs.Values(tmp_path / "run", "gradients")
+    assert runs.captures(tmp_path / "run") == [(0, step + 1) for step in range(3 * num_critic_steps)]
+    for step, state in states.items():
+        for name in ("critic", "generator"):
+            assert runs.same_bits(weights.weight(0, step, name), state[f"{name}.weight"]), (step, name)
+            if name in gradients[step]:
+                assert runs.same_bits(recorded.weight(0, step, name), gradients[step][name]), (step, name)
+            else:
+                assert (0, step, name) not in recorded, "of a step before"
+
+
+@pytest.mark.parametrize("kind", ["LBFGS", "Adam"])
+def test_optimizers_that_call_a_closure(kind: str, tmp_path: Path) -> None:
+    model = network()
+    kept = Kept(model)
+    optimizer: Any = (
+        torch.optim.LBFGS(model.parameters(), max_iter=3) if kind == "LBFGS" else torch.optim.Adam(model.parameters())
+    )
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS, every="1steps") as rec:
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = loss_of(model, 7)
+            loss.backward()
+            kept.keep("gradients", rec.num_steps + 1)
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            kept.keep("gradients_applied", rec.num_steps + 1)
+            return loss
+
+        for _ in range(3):
+            optimizer.step(closure)
+            kept.keep("weights", rec.num_steps)
+        assert rec.num_steps == 3
+    for step in (1, 2, 3):
+        for table in ("gradients", "gradients_applied", "weights"):
+            kept.check(tmp_path / "run", table, 0, step)
+
+
+def test_steps_without_an_optimizer_are_told(tmp_path: Path) -> None:
+    model = network()
+    kept = Kept(model)
+    with sg.record(model, tmp_path / "run", record=GRADIENTS, every="2steps", record_initial=True) as rec:
+        kept.keep("weights", 0)
+        for step in range(1, 6):
+            model.zero_grad()
+            loss_of(model, step).backward()
+            kept.keep("gradients", step)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    assert parameter.grad is not None
+                    parameter -= 0.1 * parameter.grad
+            kept.keep("weights", step)
+            rec.step()
+        assert rec.num_steps == 5
+    assert runs.captures(tmp_path / "run") == [(-1, 0), (0, 2), (0, 4)]
+    kept.check(tmp_path / "run", "weights", -1, 0)
+    for step in (2, 4):
+        kept.check(tmp_path / "run", "weights", 0, step)
+        kept.check(tmp_path / "run", "gradients", 0, step)
+
+
+@pytest.mark.parametrize(
+    "every, expected",
+    [
+        ("log", [0, 1, 2, 4, 6]),
+        ("2epochs", [0, 2, 4, 6]),
+        ("4epochs", [0, 4, 6]),
+        ("0,3", [0, 3]),
+        ("3epochs@1..", [1, 4, 6]),
+        (2, [0, 2, 4, 6]),
+    ],
+)
+def test_schedules_of_epochs(every: Any, expected: list[int], tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    captured = []
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, every=every, record=["weights"], epochs=7) as rec:
+        for epoch in range(7):
+            loss_of(model, epoch).backward()
+            optimizer.step()
+            if rec.epoch():
+                captured.append(epoch)
+    assert captured == expected == [epoch for epoch, _ in runs.captures(tmp_path / "run")]
+
+
+def test_momentum_and_mean_squares_of_other_optimizers(tmp_path: Path) -> None:
+    makers = {
+        "sgd": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), [("moment_1", "momentum_buffer")]),
+        "rmsprop": (lambda p: torch.optim.RMSprop(p, lr=0.01), [("moment_2", "square_avg")]),
+        "adagrad": (lambda p: torch.optim.Adagrad(p, lr=0.01), [("moment_2", "sum")]),
+        "adamax": (lambda p: torch.optim.Adamax(p), [("moment_1", "exp_avg"), ("moment_2", "exp_inf")]),
+    }
+    for kind, (make, names) in makers.items():
+        model = network()
+        optimizer = make(model.parameters())
+        with sg.record(model, tmp_path / kind, optimizer=optimizer, record=["moments"]) as rec:
+            for seed in range(3):
+                optimizer.zero_grad()
+                loss_of(model, seed).backward()
+                optimizer.step()
+            rec.epoch()
+        recorded = runs.Values(tmp_path / kind, "moments")
+        assert {key[3] for key in recorded.rows} == {name for name, _ in names}
+        for moment, name in names:
+            expected = optimizer.state[model[0].weight][name]
+            assert runs.same_bits(recorded.weight(0, 3, "L_0", moment), expected), kind
+
+
+def test_figures_are_recorded_by_phase_and_late_ones_too(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, every="2epochs") as rec:
+        for epoch in range(3):
+            loss_of(model, epoch).backward()
+            optimizer.step()
+            rec.log(lr=0.1, train_noise=epoch)
+            rec.epoch(train_loss=torch.tensor(1.5 + epoch), eval_accuracy=0.25, perplexity=epoch)
+        rec.log(test_accuracy=0.75)
+    assert runs.metrics(tmp_path / "run") == {
+        **{(epoch, "train", "loss"): 1.5 + epoch for epoch in range(3)},
+        **{(epoch, "train", "noise"): float(epoch) for epoch in range(3)},
+        **{(epoch, "eval", "accuracy"): 0.25 for epoch in range(3)},
+        **{(epoch, None, "perplexity"): float(epoch) for epoch in range(3)},
+        **{(epoch, None, "lr"): 0.1 for epoch in range(3)},
+        (2, None, "test_accuracy"): 0.75,
+    }

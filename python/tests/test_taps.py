@@ -1,0 +1,153 @@
+"""What a network's own code makes between its modules, recorded by name."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import copy
+import pickle
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import runs
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import stratigraph_nn as sg
+
+TABLES = ("weights", "classifications", "activations", "metrics", "gradients", "moments")
+
+
+class Residual(nn.Module):
+    """With a stream that no module makes, and an image whose channels come first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 3)
+        self.rec: sg.Recorder | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + torch.tanh(self.inner(x))
+        if self.rec is not None:
+            assert self.rec.tap("resid.0", x) is x
+            self.rec.tap("image", x.view(-1, 2, 2, 2), unit_axis=1)
+        return self.head(x)
+
+
+def trained(path: Path | None, **options: Any) -> tuple[Residual, Tensor]:
+    torch.manual_seed(0)
+    model = Residual()
+    optimizer = torch.optim.Adam(model.parameters())
+    x, y = torch.randn(24, 8), torch.randint(0, 3, (24,))
+    rec = None
+    if path is not None:
+        rec = model.rec = sg.record(model, path, optimizer=optimizer, record=TABLES, batch_size=10, **options)
+    for _ in range(4):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        if rec is not None:
+            rec.epoch(held_out=(x, y))
+    if rec is not None:
+        rec.finish()
+    return model, x
+
+
+def test_a_tap_is_a_layer_without_weights(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    model, x = trained(run, record_initial=True)
+    alone, _ = trained(None)
+    assert all(torch.equal(value, alone.state_dict()[name]) for name, value in model.state_dict().items())
+    described = runs.layers(run)
+    assert list(described) == ["inner", "resid.0", "image", "head"], "the output layer is the last"
+    tap = described["resid.0"]
+    assert (tap["kind"], tap["num_units"], tap["fan_in"], tap["shape"]) == ("tap", 8, 0, [8, 0])
+    assert tap["first_neuron"] == 8 and described["image"]["num_units"] == 2
+    assert {row["layer"] for row in runs.rows(run, "weights")} == {"inner", "head"}
+    stream = (x + torch.tanh(model.inner(x))).detach()
+    activations = runs.Values(run, "activations").rows
+    recorded = np.array([row["activations"] for row in activations[3, 4, "resid.0"]]).T
+    np.testing.assert_allclose(recorded, stream, rtol=1e-6, atol=1e-6)
+    recorded = np.array([row["activations"] for row in activations[3, 4, "image"]]).T
+    np.testing.assert_allclose(recorded, stream.view(-1, 2, 2, 2).mean((2, 3)), rtol=1e-5, atol=1e-6)
+    assert [row["neuron"] for row in activations[3, 4, "image"]] == [16, 17]
+    gradients, weights = runs.Values(run, "gradients"), runs.Values(run, "weights")
+    assert runs.same_bits(weights.weight(3, 4, "head"), model.head.weight.detach())
+    assert runs.same_bits(gradients.weight(3, 4, "head"), model.head.weight.grad)
+    np.testing.assert_allclose(
+        np.array([row["activations"] for row in activations[3, 4, "head"]]).T, model.head(stream).detach(), atol=1e-6
+    )
+
+
+def test_a_model_that_holds_its_recorder_is_copied_saved_and_compiled(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Residual()
+    torch.compiler.reset()
+    compiled: Any = torch.compile(model, backend="eager", fullgraph=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(24, 8), torch.randint(0, 3, (24,))
+    with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
+        model.rec = rec
+        for _ in range(2):
+            F.cross_entropy(compiled(x), y).backward()
+            optimizer.step()
+            rec.epoch(held_out=(x, y))
+        twin, loaded = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+        assert torch.equal(twin(x), model(x)) and torch.equal(loaded.head(x), model.head(x))
+        loaded.rec.step()
+        assert rec.num_steps == 2 and not loaded.rec.epoch()
+    layers = {row["layer"] for row in runs.rows(tmp_path / "run", "activations")}
+    assert layers == {"inner", "head", "resid.0", "image"}
+
+
+def test_taps_can_be_left_out(tmp_path: Path) -> None:
+    trained(tmp_path / "run", layers=["*", "!resid.*"])
+    assert {row["layer"] for row in runs.rows(tmp_path / "run", "activations")} == {"inner", "head", "image"}
+
+
+def test_a_tap_without_such_an_axis_is_said(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Residual()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(model, tmp_path / "run") as rec:
+            model.inner.register_forward_hook(lambda _, __, output: rec.tap("wrong", output, unit_axis=0))
+            model(torch.randn(2, 8))
+            rec.step()
+            assert rec.epoch(held_out=(torch.randn(4, 8), torch.zeros(4, dtype=torch.int64)))
+    said = [str(each.message) for each in caught]
+    assert said and all("wrong" in message for message in said)
+    assert runs.captures(tmp_path / "run") == [(0, 1)]
+
+
+def test_programs_ask_a_run_with_taps(tmp_path: Path) -> None:
+    programs = os.environ.get("STRATIGRAPH_BIN")
+    if programs is None:
+        pytest.skip("STRATIGRAPH_BIN is not set")
+    run = str(tmp_path / "run")
+    trained(tmp_path / "run")
+    for program, *arguments in (
+        ("sink", "verify", run),
+        ("query", "info", run),
+        ("query", "run", "dead_neurons", run),
+        ("query", "run", "by_layer", run),
+        ("query", "run", "class_selectivity", run),
+        ("query", "run", "connections", run),
+        ("query", "embed", run),
+        ("query", "phases", run),
+        ("query", "structures", "find", run),
+        ("query", "report", run, "-o", str(tmp_path / "report.html")),
+        ("query", "plot", "network", run, "-o", str(tmp_path / "network.svg")),
+    ):
+        done = subprocess.run(
+            [Path(programs, program), *arguments], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, (arguments, done.stderr)

@@ -1,0 +1,102 @@
+"""The callback of Hugging Face's trainer, with the library itself."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import random
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import runs
+import torch
+from torch.utils.data import Dataset
+
+import stratigraph_nn as sg
+
+hf = pytest.importorskip("transformers", exc_type=ImportError)
+pytest.importorskip("accelerate", exc_type=ImportError)
+
+
+class Sentences(Dataset):  # type: ignore[type-arg]
+    def __init__(self, num_sentences: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.tokens = torch.randint(0, 20, (num_sentences, 5), generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, at: int) -> dict[str, Any]:
+        return {"input_ids": self.tokens[at], "labels": int(self.tokens[at, 0]) % 3}
+
+
+def trained(directory: Path, *callbacks: Any, **options: Any) -> Any:
+    hf.set_seed(3)
+    config = hf.BertConfig(
+        vocab_size=20,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=12,
+        max_position_embeddings=8,
+        num_labels=3,
+    )
+    model = hf.BertForSequenceClassification(config)
+    arguments = hf.TrainingArguments(
+        output_dir=str(directory / "out"),
+        num_train_epochs=2,
+        per_device_train_batch_size=4,
+        per_device_eval_batch_size=8,
+        eval_strategy="epoch",
+        logging_strategy="epoch",
+        save_strategy="no",
+        report_to=[],
+        use_cpu=True,
+        seed=3,
+        disable_tqdm=True,
+        learning_rate=1e-2,
+        **options,
+    )
+    trainer = hf.Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=Sentences(24, 0),
+        eval_dataset=Sentences(10, 1),
+        callbacks=list(callbacks),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", sg.StratigraphWarning)
+        trainer.train()
+    return model
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_training_is_recorded_and_stays_as_it_is(accumulated: int, tmp_path: Path) -> None:
+    callback = sg.transformers.Callback(tmp_path / "run", record_initial=True)
+    model = trained(tmp_path, callback, gradient_accumulation_steps=accumulated)
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    alone = trained(tmp_path, gradient_accumulation_steps=accumulated)
+    assert torch.equal(states[0], torch.get_rng_state()) and states[1] == random.getstate()
+    assert states[2] == np.random.get_state()[1].tolist()
+    for (name, value), other in zip(model.state_dict().items(), alone.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name
+    run, steps = tmp_path / "run", 6 // accumulated
+    assert runs.captures(run) == [(-1, 0), (0, steps), (1, 2 * steps)]
+    values = runs.Values(run, "weights")
+    described = runs.layers(run)
+    assert "bert.encoder.layer.0.attention.self.query" in described and "classifier" in described
+    assert runs.same_bits(values.weight(1, 2 * steps, "classifier"), model.classifier.weight.detach())
+    figures = runs.metrics(run)
+    for epoch in range(2):
+        assert {(epoch, "train", "loss"), (epoch, "eval", "loss"), (epoch, None, "learning_rate")} <= set(figures)
+        assert len([row for row in runs.rows(run, "classifications") if row["epoch"] == epoch]) == 10
+    assert (1, "train", "runtime") in figures
+    assert runs.info(run)["config"]["training"]["learning_rate"] == 0.01 and runs.info(run)["seed"] == 3
+    assert callback.recorder is not None and callback.recorder.num_steps == 2 * steps
