@@ -41,6 +41,13 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "pictures", "studies", "sql", "trace", "analysis", "words", "console",
         ],
     ),
+    (
+        "python",
+        &[
+            "query", "pictures", "studies", "sql", "capture", "sink", "trace", "analysis", "words",
+            "console",
+        ],
+    ),
 ];
 
 /// What is nowhere in a crate's tree of dependencies, by the beginnings of names.
@@ -56,6 +63,7 @@ const NEVER_IN_THE_TREE: &[(&str, &[&str])] = &[
     ("studies", &["kuva", "burn", "cubecl"]),
     ("pictures", &["burn", "cubecl", "clap"]),
     ("query", &["burn", "cubecl"]),
+    ("python", &["burn", "cubecl"]),
 ];
 
 #[test]

@@ -68,7 +68,7 @@ pages! {
     operations: "docs/operations.md",
     performance: "docs/performance.md",
     pictures: "docs/pictures.md",
-    python: "docs/python.md",
+    python_package: "docs/python.md",
     queries: "docs/queries.md",
     recording: "docs/recording.md",
     structures: "docs/structures.md",

@@ -103,11 +103,13 @@ impl GroupCommit {
         if !self.is_broken
             && let Err(error) = self.publisher.seal()
         {
-            // Everything is committed; opening the run takes a few files more.
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "could not roll up commits"
-            );
+            // Everything is committed; opening the run takes a few files more. Why the sink has failed, as
+            // for a full disk, is said by who closes it, and is why this failed as well.
+            let error = &error as &dyn std::error::Error;
+            match self.shared.failure() {
+                None => tracing::warn!(error, "could not roll up commits"),
+                Some(_) => tracing::debug!(error, "could not roll up commits"),
+            }
         }
     }
 
