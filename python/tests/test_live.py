@@ -1,0 +1,117 @@
+"""A recorded network goes back into a model, and a recorded structure is silenced in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import stratigraph_nn as sg
+
+
+class Mixed(nn.Module):
+    """Tied weights, a norm with buffers, a recurrent layer, and a layer of 16-bit floats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, 6)
+        self.lstm = nn.LSTM(6, 5, batch_first=True)
+        self.norm = nn.BatchNorm1d(5)
+        self.short = nn.Linear(5, 6).to(torch.bfloat16)
+        self.output = nn.Linear(6, 11)
+        self.output.weight = self.embedding.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden, _ = self.lstm(self.embedding(x))
+        hidden = self.norm(hidden[:, -1])
+        return self.output(torch.relu(self.short(hidden.to(torch.bfloat16))).float())
+
+
+def test_each_recorded_epoch_goes_back_into_a_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x, y = Mixed(), torch.randint(0, 11, (40, 4)), torch.randint(0, 11, (40,))
+    optimizer = torch.optim.Adam(model.parameters())
+    states = []
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=["weights", "metrics"]) as recorder:
+        for _ in range(3):
+            for _ in range(2):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(x), y).backward()
+                optimizer.step()
+            assert recorder.epoch()
+            states.append({name: value.clone() for name, value in model.state_dict().items()})
+    run = sg.open(tmp_path / "run")
+    for epoch, expected in enumerate(states):
+        fresh = Mixed()
+        counted = fresh.norm.num_batches_tracked.clone()
+        run.load_state_dict(fresh, epoch=epoch)
+        for name, value in fresh.state_dict().items():
+            if name == "norm.num_batches_tracked":
+                assert torch.equal(value, counted)
+            else:
+                assert value.dtype == expected[name].dtype
+                assert torch.equal(value, expected[name]), f"{name} of epoch {epoch}"
+        assert fresh.output.weight is fresh.embedding.weight
+    with pytest.raises(sg.QueryError, match="7"):
+        run.state_dict(epoch=7)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        run.load_state_dict(nn.Sequential(nn.Linear(2, 2)))
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.Run, nn.Module, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("live") / "run"
+    x = torch.randn(300, 6)
+    y = (x[:, 0] > 0).long()
+    model = nn.Sequential(nn.Linear(6, 5), nn.Sigmoid(), nn.Linear(5, 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    with sg.record(model, path, optimizer=optimizer, labels={"0": "hidden"}) as recorder:
+        for _ in range(2):
+            for start in range(0, 200, 20):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(x[start : start + 20]), y[start : start + 20]).backward()
+                optimizer.step()
+            recorder.epoch(held_out=(x[200:], y[200:]))
+    run = sg.open(path)
+    run.structures.label("mine", neurons=["hidden:1", "hidden:3"], class_=1)
+    return run, model, x[200:], y[200:]
+
+
+def said(model: nn.Module, x: torch.Tensor, instead: torch.Tensor) -> torch.Tensor:
+    """What the network says where units 1 and 3 of the hidden layer say something else."""
+    hidden = torch.sigmoid(model[0](x)).detach().clone()
+    hidden[:, [1, 3]] = instead.expand(len(x), 2)
+    return model[2](hidden)
+
+
+def test_a_structure_is_silenced_by_its_label(labelled: tuple[sg.Run, nn.Module, torch.Tensor, torch.Tensor]) -> None:
+    run, model, x, _ = labelled
+    structure = run.structures["mine"]
+    before = model(x)
+    with structure.silenced(model):
+        assert torch.equal(model(x), said(model, x, torch.zeros(2)))
+    with structure.silenced(model, "set", value=0.25):
+        assert torch.equal(model(x), said(model, x, torch.full((2,), 0.25)))
+    assert torch.equal(model(x), before)
+
+
+def test_the_mean_is_the_one_that_was_recorded(labelled: tuple[sg.Run, nn.Module, torch.Tensor, torch.Tensor]) -> None:
+    run, model, x, _ = labelled
+    means = torch.sigmoid(model[0](x)).double().mean(0)[[1, 3]].float()
+    with run.structures["mine"].silenced(model, "mean"):
+        assert torch.allclose(model(x), said(model, x, means.detach()), atol=1e-6)
+    with pytest.raises(sg.QueryError, match="no activations of layer hidden were recorded at epoch 9"):
+        run.structures["mine"].silenced(model, "mean", epoch=9)
+
+
+def test_a_layer_may_stand_elsewhere(labelled: tuple[sg.Run, nn.Module, torch.Tensor, torch.Tensor]) -> None:
+    run, model, x, _ = labelled
+    wrapped = nn.ModuleDict({"body": model})
+    structure = run.structures["mine"]
+    with pytest.raises(ValueError, match="the model has no layer '0'"), structure.silenced(wrapped):
+        pass
+    with structure.silenced(wrapped, paths={"hidden": "body.0"}):
+        assert torch.equal(wrapped["body"](x), said(model, x, torch.zeros(2)))
