@@ -12,6 +12,7 @@ use capture::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt as _;
 use pyo3::types::PyTuple;
 use sink::SinkOptions;
 use trace::{CaptureId, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Step};
@@ -74,15 +75,9 @@ impl Recorder {
         self.run.path().to_owned()
     }
 
-    /// The network's layers, as `run.json` has them: JSON.
-    #[getter]
-    fn topology(&self) -> PyResult<String> {
-        serde_json::to_string(self.layers.topology()).map_err(recording_error)
-    }
-
     /// The layers whose parameters a capture needs, each with what they go into it as.
-    fn parameters(&self) -> PyResult<Vec<(usize, &'static str)>> {
-        self.with(|recording| {
+    fn parameters(&self, py: Python<'_>) -> PyResult<Vec<(usize, &'static str)>> {
+        self.with(py, |recording| {
             let layers = recording.topology().layers().len();
             let read = (0..layers).filter_map(|layer| {
                 let kind = match recording.parameters_of(layer)? {
@@ -96,29 +91,30 @@ impl Recorder {
     }
 
     /// Which layers are recorded, by layer.
-    fn selected(&self) -> PyResult<Vec<bool>> {
-        self.with(|recording| Ok(recording.selected().to_vec()))
+    fn selected(&self, py: Python<'_>) -> PyResult<Vec<bool>> {
+        self.with(py, |recording| Ok(recording.selected().to_vec()))
     }
 
     /// Whether the network will be captured after a step.
-    fn is_step_due(&self, step: i64) -> PyResult<bool> {
-        self.with(|recording| Ok(recording.is_step_due(step)))
+    fn is_step_due(&self, py: Python<'_>, step: i64) -> PyResult<bool> {
+        self.with(py, |recording| Ok(recording.is_step_due(step)))
     }
 
     /// Whether the network will be captured at the end of an epoch whose last step is `step`.
-    fn is_end_due(&self, epoch: i32, step: i64) -> PyResult<bool> {
-        self.with(|recording| Ok(recording.is_end_due(id(epoch, step))))
-    }
-
-    /// Whether the last capture is that of this moment.
-    fn is_captured(&self, epoch: i32, step: i64) -> PyResult<bool> {
-        self.with(|recording| Ok(recording.is_end_captured(id(epoch, step))))
+    fn is_end_due(&self, py: Python<'_>, epoch: i32, step: i64) -> PyResult<bool> {
+        self.with(py, |recording| Ok(recording.is_end_due(id(epoch, step))))
     }
 
     /// What is done at a moment: `nothing`, `left_out`, `metrics` or `capture`; of the last three,
     /// [`Recorder::hand_over`] or [`Recorder::leave_out`] is called next.
-    fn decide(&self, epoch: i32, step: i64, is_end: bool) -> PyResult<&'static str> {
-        self.with(|recording| {
+    fn decide(
+        &self,
+        py: Python<'_>,
+        epoch: i32,
+        step: i64,
+        is_end: bool,
+    ) -> PyResult<&'static str> {
+        self.with(py, |recording| {
             recording.begin_call();
             let decision = recording.decide(id(epoch, step), is_end);
             Ok(match decision.map_err(record_error)? {
@@ -131,8 +127,8 @@ impl Recorder {
     }
 
     /// Leaves a capture out that is due.
-    fn leave_out(&self, epoch: i32, step: i64) -> PyResult<()> {
-        self.with(|recording| {
+    fn leave_out(&self, py: Python<'_>, epoch: i32, step: i64) -> PyResult<()> {
+        self.with(py, |recording| {
             recording.leave_out(id(epoch, step), Instant::now());
             Ok(())
         })
@@ -154,7 +150,7 @@ impl Recorder {
         let parts = self.parts(parts)?;
         py.detach(|| {
             let source = copied(parts);
-            self.with(|recording| {
+            self.with_detached(|recording| {
                 let handed_over = recording.hand_over(id(epoch, step), is_end, source, start);
                 handed_over.map_err(record_error)
             })
@@ -167,23 +163,10 @@ impl Recorder {
         let parts = self.parts(Some(parts))?;
         py.detach(|| {
             let source = copied(parts);
-            self.with(|recording| {
+            self.with_detached(|recording| {
                 recording.check_untrained().map_err(record_error)?;
                 let handed_over = recording.hand_over(INITIAL, true, source, start);
                 handed_over.map(drop).map_err(record_error)
-            })
-        })
-    }
-
-    /// What is done of the moment that training ended with: as [`Recorder::decide`].
-    fn decide_last(&self, epoch: i32, step: i64) -> PyResult<&'static str> {
-        self.with(|recording| {
-            recording.begin_call();
-            let decision = recording.decide_last(id(epoch, step));
-            Ok(match decision.map_err(record_error)? {
-                Decision::Nothing | Decision::LeftOut => "nothing",
-                Decision::Metrics => "metrics",
-                Decision::Capture => "capture",
             })
         })
     }
@@ -200,7 +183,7 @@ impl Recorder {
         let parts = self.parts(parts)?;
         py.detach(|| {
             let source = copied(parts);
-            self.with(|recording| {
+            self.with_detached(|recording| {
                 let handed_over = recording.hand_over_last(id(epoch, step), source, start);
                 handed_over.map_err(record_error)
             })
@@ -208,14 +191,14 @@ impl Recorder {
     }
 
     /// Notes a figure for the next moment: `train`, `eval`, or neither's.
-    fn metric(&self, phase: Option<&str>, name: &str, value: f64) -> PyResult<()> {
+    fn metric(&self, py: Python<'_>, phase: Option<&str>, name: &str, value: f64) -> PyResult<()> {
         let phase = match phase {
             None => None,
             Some(PHASE_TRAIN) => Some(PHASE_TRAIN),
             Some(PHASE_EVAL) => Some(PHASE_EVAL),
             Some(other) => return Err(PyValueError::new_err(format!("no phase is {other:?}"))),
         };
-        self.with(|recording| {
+        self.with(py, |recording| {
             recording.metric(phase, name, value);
             Ok(())
         })
@@ -249,22 +232,16 @@ impl Recorder {
         py.detach(|| self.classify(loss, &logits, &targets, losses.as_ref()))
     }
 
-    /// Counts time that was spent for the recorder alone, as on a forward pass.
-    fn spent(&self, seconds: f64) -> PyResult<()> {
-        self.with(|recording| {
-            recording.spent(Duration::from_secs_f64(seconds.max(0.0)));
-            Ok(())
+    /// Why recording failed, where training goes on without it.
+    fn failure(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.with(py, |recording| {
+            Ok(recording.failure().map(|error| crate::error::words(error)))
         })
     }
 
-    /// Why recording failed, where training goes on without it.
-    fn failure(&self) -> PyResult<Option<String>> {
-        self.with(|recording| Ok(recording.failure().map(|error| crate::error::words(error))))
-    }
-
     /// Whether the run may take no more of the disk.
-    fn is_disk_full(&self) -> PyResult<bool> {
-        self.with(|recording| Ok(recording.is_disk_full()))
+    fn is_disk_full(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |recording| Ok(recording.is_disk_full()))
     }
 
     /// Waits until everything is committed, and ends the recording. Gives the summary as JSON.
@@ -408,11 +385,20 @@ impl Recorder {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, call: impl FnOnce(&mut Recording) -> PyResult<T>) -> PyResult<T> {
-        match &mut *self.lock() {
-            Some(recording) => call(recording),
-            None => Err(record_error(RecordError::Stopped)),
-        }
+    /// Calls with the recording, in a call of Python's: its lock is let go of while another thread has the
+    /// recording, which may need Python's lock to go on.
+    fn with<T>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&mut Recording) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let guard = self.recording.lock_py_attached(py);
+        call_with(&mut guard.unwrap_or_else(PoisonError::into_inner), call)
+    }
+
+    /// As [`Recorder::with`], where Python's lock is not held.
+    fn with_detached<T>(&self, call: impl FnOnce(&mut Recording) -> PyResult<T>) -> PyResult<T> {
+        call_with(&mut self.lock(), call)
     }
 
     /// Parts that fit the network.
@@ -502,7 +488,7 @@ impl Recorder {
             classifications.loss = losses.to_floats();
         }
         let (mean_loss, score) = (classifications.mean_loss(), classifications.score(loss));
-        self.with(|recording| {
+        self.with_detached(|recording| {
             recording.classified(classifications);
             Ok((mean_loss, score.name(), score.value()))
         })
@@ -521,6 +507,16 @@ impl Drop for Recorder {
         }
         // They may need Python's lock to end.
         Python::attach(|py| py.detach(|| drop(recording)));
+    }
+}
+
+fn call_with<T>(
+    recording: &mut Option<Recording>,
+    call: impl FnOnce(&mut Recording) -> PyResult<T>,
+) -> PyResult<T> {
+    match recording {
+        Some(recording) => call(recording),
+        None => Err(record_error(RecordError::Stopped)),
     }
 }
 
