@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import operator
 import os
 import sys
 import threading
@@ -71,7 +72,8 @@ def record(
     that is recorded changes training: weights, losses and random states are the same bits with it and without.
 
     Args:
-        model: The network; compiled or distributed ones are recorded as what they wrap. None for a framework
+        model: The network; compiled or distributed ones are recorded as what they wrap. With ``torch.distributed``
+            every process calls this. None for a framework
             other than PyTorch: then :meth:`Recorder.capture` is given arrays.
         path: The run's directory, which must not exist or be empty; ``traces/<class of the model>`` where it is
             not said, with ``-2`` and so on where that is taken.
@@ -105,7 +107,7 @@ def record(
             that is known to be its last; without this, in the first epoch, from every step.
         seed, class_names, config: For whoever reads the run: they go into ``run.json``.
         resume: The epoch and step after which a run that is there is gone on with, as the training loop's own
-            checkpoint has them. What was recorded after it is recorded anew.
+            checkpoint has them: the end of an epoch. What was recorded after it is recorded anew.
         channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
@@ -216,9 +218,8 @@ class Recorder:
         self._summary: dict[str, Any] | None = None
         self._epoch, self._epoch_start = 0, 0
         self._is_initial_due = settings.record_initial and settings.resume is None
-        #: Figures of this epoch, and those that the recorder was not told yet.
-        self._noted: list[tuple[str | None, str, float]] = []
-        self._waiting_metrics: list[tuple[str | None, str, float]] = []
+        #: Figures for the next moment that is handed over, by phase and name: the last value counts.
+        self._figures: dict[tuple[str | None, str], float] = {}
         self._steps_per_epoch = steps_per_epoch
         self._keeps_gradients = settings.has("gradients") or settings.has("gradients_applied")
         self._is_step_scheduled = "step" in str(settings.every)
@@ -288,9 +289,9 @@ class Recorder:
         is_captured = False
         with self._guarded():
             self._network.close_step()
-            number = self._epoch if epoch is None else int(epoch)
-            self._note(metrics)
-            is_captured = self._end_epoch(number, self._held_out if held_out is None else held_out, start)
+            number = self._epoch if epoch is None else _number(epoch)
+            with self._noting(metrics):
+                is_captured = self._end_epoch(number, self._held_out if held_out is None else held_out, start)
             self._end_of_epoch_known(number)
         return is_captured
 
@@ -358,11 +359,11 @@ class Recorder:
             return False
         is_captured = False
         with self._guarded():
-            number = self._epoch if epoch is None else int(epoch)
+            number = self._epoch if epoch is None else _number(epoch)
             step = 0 if number == -1 and step is None else step
             self._network.take(arrays, layout, step, held_out, loss, activations)
-            self._note(metrics)
-            is_captured = self._end_epoch(number, self._held_out, time.perf_counter())
+            with self._noting(metrics):
+                is_captured = self._end_epoch(number, self._held_out, time.perf_counter())
             self._end_of_epoch_known(number)
         return is_captured
 
@@ -396,6 +397,8 @@ class Recorder:
                     self._stop(f"recording into {self.path} failed: {self._summary['failure']}")
             self._say_messages()
         else:
+            if self._network.num_steps > 0 and not had_failed:
+                _warn(f"nothing was recorded into {self.path}: epoch() was never called, and no step was due", None)
             # The directory that was chosen, where nothing came.
             with suppress(OSError):
                 self.path.rmdir()
@@ -482,9 +485,9 @@ class Recorder:
             # No step was made.
             self._capture_initial()
         step = self._network.num_steps
-        if native.is_end_due(epoch, step):
-            self._evaluate(native, held_out)
         is_captured = native.decide(epoch, step, True) == "capture"
+        if is_captured:
+            self._evaluate(native, held_out)
         return self._hand_over(native, epoch, step, True, is_captured, start)
 
     def _hand_over(
@@ -494,14 +497,23 @@ class Recorder:
         if is_captured:
             with self._tolerant():
                 parts = self._parts()
+                self._say_figures(native)
                 return native.hand_over(epoch, step, is_end, parts, time.perf_counter() - start)
+        self._say_figures(native)
         return native.hand_over(epoch, step, is_end, None, time.perf_counter() - start)
+
+    def _say_figures(self, native: _native.Recorder) -> None:
+        """Notes the figures for the moment that is handed over."""
+        figures, self._figures = self._figures, {}
+        for (phase, name), value in figures.items():
+            native.metric(phase, name, value)
 
     def _hand_over_figures(self) -> None:
         """Hands over what was noted since the last moment."""
-        if self._native is None or not (self._noted or self._waiting_metrics):
+        native = self._native
+        if native is None or not self._figures:
             return
-        native = self._started(None)
+        self._say_figures(native)
         step = self._network.num_steps
         epoch = self._epoch if step > self._epoch_start or self._epoch == 0 else self._epoch - 1
         native.hand_over_last(epoch, step, None)
@@ -509,9 +521,13 @@ class Recorder:
     def _capture_initial(self) -> None:
         self._is_initial_due = False
         native = self._started(self._held_out)
+        # What was noted is of what training has done.
+        noted, self._figures = self._figures, {}
         with self._network.untrained():
             self._evaluate(native, self._held_out)
+            self._say_figures(native)
             native.hand_over_initial(self._parts())
+        self._figures = noted
 
     def _parts(self) -> list[tuple[Any, ...]]:
         return self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
@@ -527,10 +543,8 @@ class Recorder:
                 return
             loss, logits, targets, losses = outputs
             mean_loss, figure, value = native.classified(loss, logits, targets, losses)
-            given = {name for phase, name, _ in self._noted if phase == "eval"}
             for name, number in (("loss", mean_loss), (figure, value)):
-                if name not in given:
-                    native.metric("eval", name, number)
+                self._figures.setdefault(("eval", name), number)
 
     def _started(self, held_out: Any) -> _native.Recorder:
         """The recorder, which is started where it is first needed: a forward pass has shown the network."""
@@ -547,9 +561,6 @@ class Recorder:
             self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
             self._parameters = native.parameters()
             self._native = native
-        for phase, name, value in self._waiting_metrics:
-            self._native.metric(phase, name, value)
-        self._waiting_metrics.clear()
         return self._native
 
     # Figures
@@ -562,13 +573,27 @@ class Recorder:
                     phase, figure = candidate, name[len(candidate) + 1 :]
             with self._tolerant(f"the figure {name} is left out, it is no single number"):
                 number = float(value.item() if hasattr(value, "item") else value)
-                self._noted.append((phase, figure, number))
-                self._waiting_metrics.append((phase, figure, number))
+                self._figures[phase, figure] = number
+
+    @contextmanager
+    def _noting(self, metrics: Mapping[str, Any]) -> Iterator[None]:
+        """Notes figures of a moment, which go with it if it is refused."""
+        before = dict(self._figures)
+        self._note(metrics)
+        try:
+            yield
+        except Exception:
+            self._figures = before
+            raise
 
     def _end_of_epoch_known(self, epoch: int) -> None:
         """Goes on to the next epoch."""
-        self._noted.clear()
         num_steps = self._network.num_steps - self._epoch_start
+        if num_steps == 0 and epoch >= 0 and not self._network.takes_arrays:
+            self._say_once(
+                f"{self.path}: no step was counted in epoch {epoch}: give record the optimizer that makes them, or call "
+                "step() after each"
+            )
         if num_steps > 0:
             # Of epochs of different lengths, the shortest: gradients are kept from where one may end.
             known = self._steps_per_epoch
@@ -702,6 +727,19 @@ def _warn(message: str, cause: BaseException | None) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
         frame, level = frame.f_back, level + 1
     warnings.warn(warning, stacklevel=level)
+
+
+def _number(epoch: Any) -> int:
+    """An epoch's number.
+
+    Raises:
+        TypeError: it is something else, as a loss.
+    """
+    try:
+        return operator.index(epoch)
+    except TypeError:
+        kind = type(epoch).__name__
+        raise TypeError(f"an epoch is a whole number, not a {kind}: a loss is given as train_loss=...") from None
 
 
 __all__ = ["Recorder", "StratigraphWarning", "record"]

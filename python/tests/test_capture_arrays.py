@@ -168,3 +168,14 @@ assert "torch" not in sys.modules
         timeout=60,
     )
     assert len(runs.captures(tmp_path / "run")) == 1
+
+
+def test_values_may_begin_anywhere_in_memory(tmp_path: Path) -> None:
+    memory = np.zeros(4 * 6 + 1, np.uint8)
+    array = np.frombuffer(memory.data, np.float32, count=6, offset=1).reshape(2, 3)
+    array[:] = np.arange(6).reshape(2, 3)
+    with sg.record(None, tmp_path / "run", on_error="stop") as recorder:
+        recorder.capture({"dense.weight": array})
+        recorder.capture({"dense.weight": array.T.copy().T})
+    rows = sg.open(tmp_path / "run").sql("SELECT epoch, weights FROM weights ORDER BY epoch, unit").to_dicts()
+    assert [row["weights"] for row in rows] == 2 * [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]

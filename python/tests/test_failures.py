@@ -667,3 +667,74 @@ def test_a_step_without_a_capture_costs_next_to_nothing(options: Any, tmp_path: 
     # 5 on a quiet machine, with the extension built for release; much slower ones run this test.
     assert recorded - alone < 25e-6, f"{(recorded - alone) * 1e6:.1f} microseconds"
     print(f"{(recorded - alone) * 1e6:.2f} microseconds")
+
+
+def test_another_thread_that_logs_holds_nothing_up(tmp_path: Path) -> None:
+    """In a process of its own, since what it looks for is a program that never ends."""
+    program = f"""
+import faulthandler, threading, torch
+from torch import nn
+import stratigraph_nn as sg
+
+faulthandler.dump_traceback_later(60, exit=True)
+model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+x, y = torch.randn(128, 64), torch.randint(0, 10, (128,))
+with sg.record(model, {str(tmp_path / "run")!r}, optimizer=optimizer, held_out=(x, y), on_error="stop") as recorder:
+    stop = threading.Event()
+
+    def watch():
+        while not stop.wait(0.001):
+            recorder.log(load=1.0)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        recorder.epoch()
+    stop.set()
+    thread.join()
+print(recorder.summary["captures"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["60"]
+
+
+def test_figures_of_an_epoch_that_is_refused_go_with_it(tmp_path: Path) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=["weights", "metrics"]) as recorder:
+        for epoch, loss in ((0, 1.0), (1, 0.5)):
+            model(torch.ones(1, 3)).sum().backward()
+            optimizer.step()
+            recorder.epoch(epoch, train_loss=loss)
+        recorder.log(train_seen=7.0)
+        with pytest.warns(sg.StratigraphWarning, match="does not come after it"):
+            recorder.epoch(0, train_loss=99.0)
+        with pytest.warns(sg.StratigraphWarning, match="a loss is given as train_loss"):
+            recorder.epoch(0.25)
+        model(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        recorder.epoch(2, train_loss=0.25)
+    rows = sg.open(tmp_path / "run").sql(
+        "SELECT epoch, name, value FROM metrics WHERE phase = 'train' ORDER BY epoch, name"
+    )
+    found = [(row["epoch"], row["name"], row["value"]) for row in rows.to_dicts()]
+    assert found == [(0, "loss", 1.0), (1, "loss", 0.5), (2, "loss", 0.25), (2, "seen", 7.0)]
+
+
+def test_nothing_that_was_recorded_is_said(tmp_path: Path) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.warns(sg.StratigraphWarning, match="epoch\\(\\) was never called"):
+        with sg.record(model, tmp_path / "run", optimizer=optimizer):
+            model(torch.ones(1, 3)).sum().backward()
+            optimizer.step()
+    other = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    with pytest.warns(sg.StratigraphWarning, match="no step was counted in epoch 0"):
+        with sg.record(model, tmp_path / "other", optimizer=other) as recorder:
+            optimizer.step()
+            recorder.epoch()

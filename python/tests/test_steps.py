@@ -373,3 +373,34 @@ def test_figures_are_recorded_by_phase_and_late_ones_too(tmp_path: Path) -> None
         **{(epoch, None, "lr"): 0.1 for epoch in range(3)},
         (2, None, "test_accuracy"): 0.75,
     }
+
+
+@pytest.mark.parametrize("what", ["step", "optimizer"])
+def test_a_step_that_is_compiled_is_counted_and_recorded(tmp_path: Path, what: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(8, 4), torch.randint(0, 3, (8,))
+
+    def whole() -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    if what == "step":
+        run = torch.compile(whole, backend="eager")
+    else:
+        compiled = torch.compile(lambda: optimizer.step(), backend="eager")
+
+        def run() -> None:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            compiled()
+
+    options = {"every": "2steps", "record": ["weights", "gradients"], "on_error": "stop"}
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, **options) as recorder:
+        for _ in range(5):
+            run()
+        assert recorder.num_steps == 5
+    rows = sg.open(tmp_path / "run").sql("SELECT step, count(*) AS n FROM gradients GROUP BY step ORDER BY step")
+    assert rows.to_dicts() == [{"step": 2, "n": 11}, {"step": 4, "n": 11}]

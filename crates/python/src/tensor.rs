@@ -128,7 +128,7 @@ fn copy<T: Copy, U>(tensor: &TensorRef<'_>, convert: impl Fn(T) -> U) -> Vec<U> 
     let first = first.cast::<T>();
     let shape = tensor.shape();
     let strides = tensor.strides_or_compact().expect("it was valid");
-    if tensor.is_compact().expect("it was valid") {
+    if tensor.is_compact().expect("it was valid") && first.is_aligned() {
         // SAFETY: as above, and compact: the values lie one behind the other.
         let values = unsafe { std::slice::from_raw_parts(first, num_values) };
         return values.iter().copied().map(convert).collect();
@@ -137,8 +137,8 @@ fn copy<T: Copy, U>(tensor: &TensorRef<'_>, convert: impl Fn(T) -> U) -> Vec<U> 
     let mut offset = 0i64;
     let mut values = Vec::with_capacity(num_values);
     for _ in 0..num_values {
-        // SAFETY: the offset is that of an index within the shape.
-        values.push(convert(unsafe { *first.offset(offset as isize) }));
+        // SAFETY: the offset is that of an index within the shape. A view of bytes may begin anywhere.
+        values.push(convert(unsafe { first.offset(offset as isize).read_unaligned() }));
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
             offset += strides[axis];

@@ -48,9 +48,10 @@ class Steps:
         self._watcher = watcher
         self._is_open = False
         self._handles: list[Any] = []
+        # Of a step that is compiled as a whole, what is done here stays uncompiled.
         for index, optimizer in enumerate(self.optimizers):
-            self._handles.append(optimizer.register_step_pre_hook(self._pre(index)))
-            self._handles.append(optimizer.register_step_post_hook(self._post(index)))
+            self._handles.append(optimizer.register_step_pre_hook(torch.compiler.disable(self._pre(index))))
+            self._handles.append(optimizer.register_step_post_hook(torch.compiler.disable(self._post(index))))
 
     def go_on_from(self, step: int) -> None:
         """Counts on from a step, as where a run is gone on with."""
@@ -161,9 +162,10 @@ class Gradients:
     def _expect(self, parameters: Iterable[torch.Tensor]) -> None:
         self._is_expected = True
         self._parameters = {id(parameter): parameter for parameter in parameters}
+        keep = torch.compiler.disable(self._keep)
         for parameter in self._parameters.values() if self._keeps_made else ():
             if parameter.requires_grad and parameter.is_leaf:
-                self._handles.append(parameter.register_post_accumulate_grad_hook(self._keep))
+                self._handles.append(parameter.register_post_accumulate_grad_hook(keep))
 
     def end(self) -> None:
         """Takes the hooks away."""

@@ -497,14 +497,16 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        // The threads of the process that this one was forked off are not here: nobody could be joined, and who
+        // had the lock does not give it back.
+        if std::process::id() != self.process {
+            let recording = self.recording.try_lock().ok();
+            std::mem::forget(recording.and_then(|mut recording| recording.take()));
+            return;
+        }
         let Some(recording) = self.lock().take() else {
             return;
         };
-        // The threads of the process that this one was forked off are not here: nobody could be joined.
-        if std::process::id() != self.process {
-            std::mem::forget(recording);
-            return;
-        }
         // They may need Python's lock to end.
         Python::attach(|py| py.detach(|| drop(recording)));
     }
