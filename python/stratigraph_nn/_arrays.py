@@ -26,6 +26,9 @@ class ArrayNetwork:
     #: Whether it is known when training begins.
     is_before_training_known = True
 
+    #: What held-out samples could not be recorded of.
+    left_out: Sequence[str] = ()
+
     def __init__(self, labels: Mapping[str, str] | None) -> None:
         self._labels = dict(labels or {})
         self._num_steps = 0

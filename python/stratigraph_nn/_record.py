@@ -525,6 +525,8 @@ class Recorder:
             outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
             if outputs is None:
                 return
+            for message in self._network.left_out:
+                self._say_once(f"{self.path}: {message}")
             loss, logits, targets, losses = outputs
             mean_loss, figure, value = native.classified(loss, logits, targets, losses)
             given = {name for phase, name, _ in self._noted if phase == "eval"}
