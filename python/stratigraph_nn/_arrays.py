@@ -48,6 +48,10 @@ class ArrayNetwork:
         """Counts steps from ``step`` on."""
         self._num_steps = step
 
+    def go_on_from(self, step: int) -> None:
+        """Counts on from a step."""
+        self._num_steps = step
+
     def untrained(self) -> AbstractContextManager[None]:
         """Arrays are what they are."""
         return nullcontext()

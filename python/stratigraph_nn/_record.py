@@ -401,6 +401,13 @@ class Recorder:
                 self.path.rmdir()
         return self._summary
 
+    def _begin_at(self, epoch: int, step: int) -> None:
+        """Counts on from where a training was resumed whose run begins here, before its first step."""
+        self._epoch, self._epoch_start = epoch, step
+        self._network.go_on_from(step)
+        # The network is not untrained any more.
+        self._is_initial_due = self._is_initial_due and step == 0
+
     def __enter__(self) -> Recorder:
         return self
 

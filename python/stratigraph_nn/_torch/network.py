@@ -144,6 +144,11 @@ class TorchNetwork:
         if self._example is None and self._given._compiled_call_impl is None:
             self._first = _FirstInputs(self._given)
 
+    def go_on_from(self, step: int) -> None:
+        """Counts on from a step."""
+        if self._steps is not None:
+            self._steps.go_on_from(step)
+
     @contextmanager
     def untrained(self) -> Iterator[None]:
         """Puts the buffers in place that were there before training, and those that are there back; once."""
