@@ -26,6 +26,9 @@ class ArrayNetwork:
     #: Whether it is known when training begins.
     is_before_training_known = True
 
+    #: What held-out samples could not be recorded of.
+    left_out: Sequence[str] = ()
+
     def __init__(self, labels: Mapping[str, str] | None) -> None:
         self._labels = dict(labels or {})
         self._num_steps = 0
@@ -43,6 +46,10 @@ class ArrayNetwork:
 
     def begin(self, _: Callable[[], None], __: Callable[[int], None], step: int, *___: bool) -> None:
         """Counts steps from ``step`` on."""
+        self._num_steps = step
+
+    def go_on_from(self, step: int) -> None:
+        """Counts on from a step."""
         self._num_steps = step
 
     def untrained(self) -> AbstractContextManager[None]:

@@ -404,6 +404,13 @@ class Recorder:
                 self.path.rmdir()
         return self._summary
 
+    def _begin_at(self, epoch: int, step: int) -> None:
+        """Counts on from where a training was resumed whose run begins here, before its first step."""
+        self._epoch, self._epoch_start = epoch, step
+        self._network.go_on_from(step)
+        # The network is not untrained any more.
+        self._is_initial_due = self._is_initial_due and step == 0
+
     def __enter__(self) -> Recorder:
         return self
 
@@ -541,6 +548,8 @@ class Recorder:
             outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
             if outputs is None:
                 return
+            for message in self._network.left_out:
+                self._say_once(f"{self.path}: {message}")
             loss, logits, targets, losses = outputs
             mean_loss, figure, value = native.classified(loss, logits, targets, losses)
             for name, number in (("loss", mean_loss), (figure, value)):

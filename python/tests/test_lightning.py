@@ -49,7 +49,7 @@ class Classifier(pl.LightningModule):  # type: ignore[misc]
         return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
 
 
-def fitted(directory: Path, *callbacks: Any, **options: Any) -> Classifier:
+def fitted(directory: Path, *callbacks: Any, checkpoint: Path | None = None, **options: Any) -> Classifier:
     pl.seed_everything(1, verbose=False)
     model = Classifier()
     x, y = torch.randn(48, 6), torch.randint(0, 3, (48,))
@@ -61,15 +61,13 @@ def fitted(directory: Path, *callbacks: Any, **options: Any) -> Classifier:
         trainer = pl.Trainer(
             default_root_dir=directory,
             accelerator="cpu",
-            max_epochs=3,
             logger=False,
-            enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             callbacks=list(callbacks),
-            **options,
+            **({"max_epochs": 3, "enable_checkpointing": False} | options),
         )
-        trainer.fit(model, train, held_out)
+        trainer.fit(model, train, held_out, ckpt_path=checkpoint)
     return model
 
 
@@ -113,3 +111,18 @@ def test_an_exception_publishes_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         fitted(tmp_path, sg.lightning.Callback(tmp_path / "run"), Stops())
     assert [epoch for epoch, _ in runs.captures(tmp_path / "run")] == [0, 1]
+
+
+@pytest.mark.parametrize("saved", [{}, {"every_n_train_steps": 10, "save_top_k": -1}])
+def test_a_resumed_fit_goes_on_with_its_epochs_and_steps(saved: Any, tmp_path: Path) -> None:
+    keeper = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True, **saved)
+    options: Any = {"every": "1epoch,3steps", "record_initial": True}
+    callback = sg.lightning.Callback(tmp_path / "first", **options)
+    fitted(tmp_path, callback, keeper, enable_checkpointing=True)
+    first = [(-1, 0), (0, 3), (0, 4), (1, 6), (1, 8), (2, 9), (2, 12)]
+    assert runs.captures(tmp_path / "first") == first
+    callback = sg.lightning.Callback(tmp_path / "second", **options)
+    fitted(tmp_path, callback, checkpoint=tmp_path / "kept" / "last.ckpt", max_epochs=5)
+    later = [(2, 12), (3, 15), (3, 16), (4, 18), (4, 20)]
+    assert runs.captures(tmp_path / "second") == (later if saved else later[1:])
+    assert callback.recorder is not None and callback.recorder.num_steps == 20

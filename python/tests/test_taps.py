@@ -128,6 +128,55 @@ def test_a_tap_without_such_an_axis_is_said(tmp_path: Path) -> None:
     assert runs.captures(tmp_path / "run") == [(0, 1)]
 
 
+class Looped(nn.Module):
+    """With a stream that is tapped each time around, and with rows that are no samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 3)
+        self.rec: sg.Recorder | None = None
+
+    def stream(self, x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = torch.tanh(self.inner(x))
+            if self.rec is not None:
+                self.rec.tap("stream", x)
+                self.rec.tap("pooled", x.mean(0, keepdim=True).expand(2, 8))
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stream(x))
+
+
+@pytest.mark.parametrize("is_callable", [False, True])
+def test_the_last_call_of_a_tap_counts_and_rows_that_are_no_samples_do_not(is_callable: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, run = Looped(), tmp_path / "run"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(40, 8), torch.randint(0, 3, (40,))
+
+    def by_parts(_: Any) -> Any:
+        # The network itself is not called.
+        return ((model.head(model.stream(part)), y[at : at + 16]) for at in (0, 16, 32) for part in [x[at : at + 16]])
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(model, run, optimizer=optimizer, batch_size=16) as rec:
+            model.rec = rec
+            for _ in range(2):
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+                assert rec.epoch(held_out=by_parts if is_callable else (x, y))
+    (said,) = [each.message for each in caught if isinstance(each.message, sg.StratigraphWarning)]
+    assert "the tap pooled are left out: it has 6 rows of 40 samples" in str(said)
+    model.rec = None
+    activations = runs.Values(run, "activations").rows
+    assert {layer for _, _, layer in activations} == {"inner", "stream", "head"}
+    recorded = np.array([row["activations"] for row in activations[1, 2, "stream"]]).T
+    np.testing.assert_allclose(recorded, model.stream(x).detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_programs_ask_a_run_with_taps(tmp_path: Path) -> None:
     programs = os.environ.get("STRATIGRAPH_BIN")
     if programs is None:

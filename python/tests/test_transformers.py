@@ -36,7 +36,7 @@ class Sentences(Dataset):  # type: ignore[type-arg]
         return {"input_ids": self.tokens[at], "labels": int(self.tokens[at, 0]) % 3}
 
 
-def trained(directory: Path, *callbacks: Any, **options: Any) -> Any:
+def trained(directory: Path, *callbacks: Any, checkpoint: Path | None = None, **options: Any) -> Any:
     hf.set_seed(3)
     config = hf.BertConfig(
         vocab_size=20,
@@ -50,18 +50,16 @@ def trained(directory: Path, *callbacks: Any, **options: Any) -> Any:
     model = hf.BertForSequenceClassification(config)
     arguments = hf.TrainingArguments(
         output_dir=str(directory / "out"),
-        num_train_epochs=2,
         per_device_train_batch_size=4,
         per_device_eval_batch_size=8,
         eval_strategy="epoch",
         logging_strategy="epoch",
-        save_strategy="no",
         report_to=[],
         use_cpu=True,
         seed=3,
         disable_tqdm=True,
         learning_rate=1e-2,
-        **options,
+        **({"num_train_epochs": 2, "save_strategy": "no"} | options),
     )
     trainer = hf.Trainer(
         model=model,
@@ -73,7 +71,7 @@ def trained(directory: Path, *callbacks: Any, **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", sg.StratigraphWarning)
-        trainer.train()
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     return model
 
 
@@ -100,3 +98,21 @@ def test_a_training_is_recorded_and_stays_as_it_is(accumulated: int, tmp_path: P
     assert (1, "train", "runtime") in figures
     assert runs.info(run)["config"]["training"]["learning_rate"] == 0.01 and runs.info(run)["seed"] == 3
     assert callback.recorder is not None and callback.recorder.num_steps == 2 * steps
+
+
+@pytest.mark.parametrize(("begin", "saved"), [((2, 12), {"save_strategy": "epoch"}), ((1, 10), {"save_steps": 10})])
+def test_a_resumed_training_goes_on_with_its_epochs_and_steps(
+    begin: tuple[int, int], saved: dict[str, Any], tmp_path: Path
+) -> None:
+    saved = {"save_strategy": "steps"} | saved
+    options: Any = {"every": "1epoch,5steps", "record_initial": True}
+    trained(tmp_path, sg.transformers.Callback(tmp_path / "first", **options), **saved)
+    assert runs.captures(tmp_path / "first") == [(-1, 0), (0, 5), (0, 6), (1, 10), (1, 12)]
+    callback = sg.transformers.Callback(tmp_path / "second", **options)
+    epoch, step = begin
+    trained(tmp_path, callback, checkpoint=tmp_path / "out" / f"checkpoint-{step}", num_train_epochs=4, **saved)
+    later = [(1, 12), (2, 15), (2, 18), (3, 20), (3, 24)]
+    assert runs.captures(tmp_path / "second") == [capture for capture in later if capture[1] > step]
+    evaluated = {each for each, phase, _ in runs.metrics(tmp_path / "second") if phase == "eval"}
+    assert evaluated == set(range(epoch, 4))
+    assert callback.recorder is not None and callback.recorder.num_steps == 24

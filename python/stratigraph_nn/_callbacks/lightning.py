@@ -28,7 +28,7 @@ class Callback(pl.Callback):
     Each epoch ends with :meth:`stratigraph_nn.Recorder.epoch`: the first validation loader is what is held out,
     if its batches are ``(inputs, targets)`` and the module's ``forward`` gives logits, and what was logged are
     the epoch's figures (``val_loss`` is ``loss`` of the phase ``eval``). Steps are those of the trainer's
-    optimizers.
+    optimizers. Epochs and steps of a fit that was resumed go on from the trainer's.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, **options: Any) -> None:
@@ -48,6 +48,8 @@ class Callback(pl.Callback):
         if options.get("held_out") is None:
             options["held_out"] = _validation(trainer)
         self.recorder = record(pl_module, self._path, **options)
+        if options.get("resume") is None:
+            self.recorder._begin_at(trainer.current_epoch, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ends an epoch, of which validation is done."""

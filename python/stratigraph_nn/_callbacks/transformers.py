@@ -17,7 +17,8 @@ class Callback(TrainerCallback):
     An epoch ends, for the recorder, when the next begins, so that what its evaluation has logged is the
     epoch's. The evaluation's dataset is what is held out, from the first evaluation on, of a network that
     gives a row of logits a sample. What is logged are figures: ``loss`` is that of the phase ``train``. Steps
-    are those of the trainer's optimizer.
+    are those of the trainer's optimizer. Epochs and steps of a training that was resumed go on from the
+    trainer's.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, **options: Any) -> None:
@@ -39,6 +40,8 @@ class Callback(TrainerCallback):
             options.setdefault("epochs", int(state.num_train_epochs))
         self._has_ended_epoch, self._held_out = False, None
         self.recorder = record(model, self._path, **options)
+        if options.get("resume") is None:
+            self.recorder._begin_at(int(state.epoch or 0), state.global_step)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ends the epoch before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -21,8 +21,15 @@ class Activations:
     Axes besides samples and units (positions, tokens) are averaged.
     """
 
-    def __init__(self, network: Network, layers: list[int], num_samples: int | None) -> None:
-        """``num_samples`` is how many there will be, if that is known."""
+    def __init__(
+        self,
+        network: Network,
+        layers: list[int],
+        num_samples: int | None,
+        batch_ended: Callable[[], None] | None = None,
+    ) -> None:
+        """``num_samples`` is how many there will be, if that is known; ``batch_ended`` is called after a batch."""
+        self._batch_ended = batch_ended
         self._network = network
         self._nonlinearities = Nonlinearities()
         self._rows = {layer: _Rows(network.layers[layer].num_activated, num_samples) for layer in layers}
@@ -105,6 +112,8 @@ class Activations:
         self._num_done += num_samples or 0
         for rows in self._rows.values():
             rows.end_batch()
+        if self._batch_ended is not None:
+            self._batch_ended()
 
     def _made_by(self, layer: int) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:

@@ -51,6 +51,7 @@ def evaluate(
     batch_size: int | None = None,
     activations: bool = True,
     selected: Iterable[int] | None = None,
+    batch_ended: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Runs the network over held-out samples, in evaluation mode, without gradients, on the module itself.
 
@@ -63,7 +64,8 @@ def evaluate(
       ``(logits, targets, losses)``, once or batch by batch.
 
     ``loss`` is ``cross_entropy``, ``bce_with_logits`` or ``mse``, guessed from the targets if it is None.
-    ``selected`` are the places of the layers whose activations are asked for; None means all.
+    ``selected`` are the places of the layers whose activations are asked for; None means all. ``batch_ended`` is
+    called when the network has seen a batch.
 
     A layer's activation is the value after the non-linearity that is applied to its output; the output
     layer's is its logit. Of a layer that is called several times, the last output counts.
@@ -76,7 +78,7 @@ def evaluate(
     total = num_samples(held_out) if is_arrays(held_out) else None
     layers = range(len(network.layers)) if selected is None else sorted(set(selected))
     asked = [layer for layer in layers if activations and network.layers[layer].unit_axis is not None]
-    gathered = Activations(network, asked, total)
+    gathered = Activations(network, asked, total, batch_ended)
     logits, targets, losses = _Column(total), _Column(total), _Column(total)
     with undisturbed(network.model, generators_of(held_out)), gathered.watching():
         for batch_logits, batch_targets, batch_losses in _batches(network, held_out, batch_size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import partial
@@ -72,6 +72,8 @@ class TorchNetwork:
         self._taps: list[Tap] = []
         self._first_tap = 0
         self._gathering = Taps()
+        #: By tap, why it has no activations.
+        self._left_out_taps: dict[str, str] = {}
         #: Buffers before training.
         self._untrained: list[tuple[nn.Module, str, torch.Tensor]] = []
 
@@ -142,6 +144,11 @@ class TorchNetwork:
         if self._example is None and self._given._compiled_call_impl is None:
             self._first = _FirstInputs(self._given)
 
+    def go_on_from(self, step: int) -> None:
+        """Counts on from a step."""
+        if self._steps is not None:
+            self._steps.go_on_from(step)
+
     @contextmanager
     def untrained(self) -> Iterator[None]:
         """Puts the buffers in place that were there before training, and those that are there back; once."""
@@ -208,7 +215,7 @@ class TorchNetwork:
                     stacklevel=2,
                 )
         self._network = network
-        self._taps = [Tap(name, values[0].shape[1]) for name, values in tapped.items()]
+        self._taps = [Tap(name, values[-1].shape[1]) for name, values in tapped.items()]
         # The last layer with parameters is the output layer, whatever is tapped.
         self._first_tap = max(
             (index for index, layer in enumerate(network.layers) if layer.kind != BUFFER), default=0
@@ -297,14 +304,26 @@ class TorchNetwork:
                 self._batch_size or DEFAULT_BATCH_SIZE,
                 activations=bool(of_modules),
                 selected=of_modules,
+                batch_ended=self._gathering.end_batch,
             )
         self._activations = [
             ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
         ]
         for index, tap in enumerate(self._taps, self._first_tap):
             if index in selected and tap.name in tapped:
-                self._activations.append(("activations", index, torch.cat(tapped[tap.name]), None, _done))
+                values = tap.of_samples(tapped[tap.name], len(made.logits))
+                if isinstance(values, str):
+                    # Once, however many samples there are the next time.
+                    why = f"activations of the tap {tap.name} are left out: {values}"
+                    self._left_out_taps.setdefault(tap.name, why)
+                else:
+                    self._activations.append(("activations", index, values, None, _done))
         return made.loss, made.logits, made.targets, made.losses
+
+    @property
+    def left_out(self) -> Collection[str]:
+        """What held-out samples could not be recorded of, and why."""
+        return self._left_out_taps.values()
 
     def expect_gradients(self, is_expected: bool, selected: Sequence[int]) -> None:
         """Begins to keep the gradients of the next step, or ends it."""

@@ -37,12 +37,28 @@ class Tap:
             "tensors": [],
         }
 
+    def of_samples(self, batches: list[torch.Tensor], num_samples: int) -> torch.Tensor | str:
+        """``[num_samples, num_units]`` of what was gathered, or why there is none."""
+        for values in batches:
+            if values.shape[1] != self.num_units:
+                return f"it has {values.shape[1]} units, and had {self.num_units} before"
+        num_rows = sum(len(values) for values in batches)
+        if num_rows != num_samples:
+            return f"it has {num_rows} rows of {num_samples} samples"
+        return torch.cat(batches)
+
 
 class Taps:
-    """Gathers what is tapped while a network is looked at, and nothing while it is trained."""
+    """Gathers what is tapped while a network is looked at, and nothing while it is trained.
+
+    Of what is tapped several times in a batch, the last counts, as of layers that are called several times.
+    """
 
     def __init__(self) -> None:
-        self._gathered: dict[str, list[torch.Tensor]] | None = None
+        #: What was tapped in this batch.
+        self._batch: dict[str, torch.Tensor] | None = None
+        #: What was tapped in the batches before.
+        self._gathered: dict[str, list[torch.Tensor]] = {}
 
     def tap(self, name: str, tensor: torch.Tensor, unit_axis: int) -> torch.Tensor:
         """Gives the tensor back, ``[samples, ...]``; axes besides samples and units are averaged.
@@ -50,23 +66,31 @@ class Taps:
         Raises:
             ValueError: if there is no such axis.
         """
-        if self._gathered is None:
+        if self._batch is None:
             return tensor
         unit = unit_axis % tensor.dim() if -tensor.dim() <= unit_axis < tensor.dim() else 0
         if unit == 0:
             raise ValueError(f"tap {name!r}: {list(tensor.shape)} has no units along axis {unit_axis} beside samples")
         values = tensor.detach().to(torch.float32)
         others = [axis for axis in range(1, values.dim()) if axis != unit]
-        means = values.mean(others) if others else values.clone()
-        self._gathered.setdefault(name, []).append(means.to("cpu"))
+        self._batch[name] = values.mean(others) if others else values.clone()
         return tensor
+
+    def end_batch(self) -> None:
+        """What was tapped last stays."""
+        for name, values in (self._batch or {}).items():
+            self._gathered.setdefault(name, []).append(values.to("cpu"))
+        if self._batch:
+            self._batch.clear()
 
     @contextmanager
     def gathering(self) -> Iterator[dict[str, list[torch.Tensor]]]:
         """Float32 ``[samples, units]`` of each batch, by name, while the network runs."""
-        gathered: dict[str, list[torch.Tensor]] = {}
-        self._gathered = gathered
+        self._batch, self._gathered = {}, {}
         try:
-            yield gathered
+            yield self._gathered
         finally:
-            self._gathered = None
+            try:
+                self.end_batch()
+            finally:
+                self._batch = None
