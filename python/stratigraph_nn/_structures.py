@@ -103,7 +103,8 @@ class Structure:
         - ``paths``: by label, where the layer stands in ``model``, if not where it stood in the recorded network.
 
         Raises :class:`ValueError` if the model has no such layer or units, or a mode lacks what it needs, and
-        :class:`QueryError` if ``mean`` is asked for and no activations were recorded.
+        :class:`QueryError` if ``mean`` is asked for and no activations were recorded. Warns at the end of a layer
+        that ran without its neurons being silenced, as where a norm stands between it and its non-linearity.
         """
         from ._torch.silence import Silenced, change_of, silenced
 
