@@ -268,7 +268,8 @@ class Structures(Mapping[str, Structure]):
         go with, ``epochs`` those for which they belong to it, as ``range(5, 20)`` or ``(5, None)``, without
         the second; all that were captured if not given. ``force`` replaces a structure of the same name.
 
-        Raises :class:`QueryError` if there is no such structure, neuron or class, or the name is taken.
+        Raises :class:`QueryError` if there is no such structure, neuron or class, or the name is taken,
+        :class:`TypeError` if neurons are a text, and :class:`ValueError` if epochs leave some out.
         """
         native = self._run._native
         if (label is None) == (neurons is None):
@@ -278,6 +279,11 @@ class Structures(Mapping[str, Structure]):
             native.label_structure(name, label)
             self._run.refresh()
             return self[label]
+        if isinstance(neurons, str | bytes):
+            # Its characters would be taken for neurons.
+            raise TypeError(f"neurons are a list, as neurons=[{neurons!r}], not a text")
+        if isinstance(epochs, range) and epochs.step != 1:
+            raise ValueError(f"epochs are all from the first to the last, and {epochs!r} leaves some out")
         first, until = (epochs.start, epochs.stop) if isinstance(epochs, range) else epochs or (None, None)
         native.name_structure(
             name,
