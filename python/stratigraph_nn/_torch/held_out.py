@@ -44,7 +44,8 @@ def num_samples(held_out: Any) -> int:
 def slices(held_out: Any, batch_size: int, dtype: torch.dtype) -> Iterator[tuple[Any, Tensor]]:
     """``(inputs, targets)`` in batches, in order.
 
-    Arrays of numpy's and frames of pandas become tensors; floats among the inputs get the type of the network's parameters.
+    Arrays of numpy's and frames of pandas become tensors; floats among the inputs get the type of the network's
+    parameters.
     """
     inputs, targets = held_out
     for start in range(0, num_samples(held_out), batch_size):
