@@ -84,8 +84,13 @@ class ArrayNetwork:
         """Takes what the next capture is of.
 
         Raises:
+            TypeError: arrays or activations have no names.
             ValueError: the layout is none, or the step was before.
         """
+        for given, what, name in ((arrays, "arrays", "dense.weight"), (activations, "activations", "dense")):
+            if given is not None and not hasattr(given, "keys"):
+                kind = type(given).__name__
+                raise TypeError(f"{what} are given by their names, as {{{name!r}: ...}}, not as a {kind}")
         if layout not in _LAYOUTS:
             raise ValueError(f"layout is one of {', '.join(_LAYOUTS)}, not {layout!r}")
         if not self._layers:
@@ -101,6 +106,7 @@ class ArrayNetwork:
         """The layers that the arrays are.
 
         Raises:
+            TypeError: something is no array.
             ValueError: there are no arrays of floats.
         """
         self._layers = _layers(self._arrays, self._layout, self._labels)
@@ -127,13 +133,15 @@ class ArrayNetwork:
         if self._outputs is None:
             return None
         logits, targets, loss = self._outputs
-        return _loss_name(loss, targets), _tensor(logits), _tensor(targets), None
+        return _loss_name(loss, targets), _tensor(logits, "logits"), _tensor(targets, "targets"), None
 
     def parts(self, parameters: Iterable[tuple[int, str]], selected: Sequence[int], _: bool) -> list[tuple[Any, ...]]:
         """Arrays of a capture, for the extension.
 
         Raises:
-            ValueError: an array of the first capture is not there, or one is of a layer that is not.
+            TypeError: something is no array.
+            ValueError: an array of the first capture is not there, one is of a layer that is not, or activations
+                are not ``[samples, units]``.
         """
         parts: list[tuple[Any, ...]] = []
         for index, kind in parameters:
@@ -146,7 +154,8 @@ class ArrayNetwork:
             if label not in places:
                 raise ValueError(f"there is no layer {label!r}: there are {', '.join(places)}")
             if places[label] in selected:
-                parts.append(("activations", places[label], _tensor(values), None, None))
+                activations = self._checked(self._layers[places[label]], _tensor(values, f"activations of {label}"))
+                parts.append(("activations", places[label], activations, None, None))
         return parts
 
     def is_device_error(self, _: BaseException) -> bool:
@@ -156,7 +165,21 @@ class ArrayNetwork:
     def _array(self, name: str) -> Any:
         if name not in self._arrays:
             raise ValueError(f"{name} was there in the first capture, and is not now")
-        return _tensor(self._arrays[name])
+        return _tensor(self._arrays[name], name)
+
+    def _checked(self, layer: _ArrayLayer, activations: Any) -> Any:
+        shape = [int(size) for size in activations.shape]
+        if len(shape) != 2 or shape[1] != layer.num_units:
+            raise ValueError(
+                f"activations of {layer.label} are [samples, {layer.num_units}], a value a sample and unit, "
+                f"not of shape {shape}"
+            )
+        logits = None if self._outputs is None else getattr(self._outputs[0], "shape", None)
+        if logits and shape[0] != int(logits[0]):
+            raise ValueError(
+                f"activations of {layer.label} are of {shape[0]} samples, the logits of held_out of {int(logits[0])}"
+            )
+        return activations
 
 
 class _ArrayLayer:
@@ -169,8 +192,13 @@ class _ArrayLayer:
         self.path, self.label, self.weight, self.bias = path, label, weight, bias
         self._shape = [int(size) for size in array.shape]
         self._is_last = layout == "in_out" and len(self._shape) > 1
-        self._dtype = _dtype(array)
-        self._bias_dtype = None if bias is None else _dtype(arrays[bias])
+        self._dtype = _dtype(array, weight)
+        self._bias_dtype = None if bias is None else _dtype(arrays[bias], bias)
+
+    @property
+    def num_units(self) -> int:
+        """How many units lie along the axis of the layout."""
+        return self._shape[-1 if self._is_last else 0] if self._shape else 1
 
     def spec(self) -> dict[str, Any]:
         """As the extension takes it."""
@@ -209,7 +237,7 @@ def _layers(arrays: Mapping[str, Any], layout: str, labels: Mapping[str, str]) -
         module, _, leaf = name.replace("/", ".").rpartition(".")
         return module, leaf
 
-    floats = {name: _tensor(array) for name, array in arrays.items() if _dtype(array) is not None}
+    floats = {name: _tensor(array, name) for name, array in arrays.items() if _dtype(array, name) is not None}
     biases: dict[str, str] = {}
     for name, array in floats.items():
         module, leaf = parts_of(name)
@@ -245,16 +273,15 @@ def _named(name: str, dtype: str | None, shape: list[int], transposed: bool) -> 
     return {"name": name, "dtype": dtype, "shape": shape, "transposed": transposed}
 
 
-def _dtype(array: Any) -> str | None:
+def _dtype(array: Any, name: str) -> str | None:
     """Its type as safetensors spells it; None where it has no floats."""
     dtype = getattr(array, "dtype", None)
     if dtype is None:
-        view = memoryview(array)
-        return {"f": "F32", "d": "F64", "e": "F16"}.get(view.format)
+        return {"f": "F32", "d": "F64", "e": "F16"}.get(_view(array, name).format)
     return _DTYPES.get(str(getattr(dtype, "name", dtype)).removeprefix("torch."))
 
 
-def _tensor(array: Any) -> Any:
+def _tensor(array: Any, name: str) -> Any:
     """Something that speaks DLPack: what has only a buffer becomes an array of numpy's.
 
     Raises:
@@ -262,16 +289,24 @@ def _tensor(array: Any) -> Any:
     """
     if hasattr(array, "__dlpack__"):
         return array.detach() if hasattr(array, "detach") else array
-    try:
-        view = memoryview(array)
-    except TypeError:
-        kind = type(array).__name__
-        raise TypeError(f"a {kind} speaks neither DLPack nor the buffer protocol") from None
+    view = _view(array, name)
     try:
         import numpy
     except ImportError:
         raise TypeError("buffers are read by numpy: pip install numpy") from None
     return numpy.asarray(view)
+
+
+def _view(array: Any, name: str) -> memoryview:
+    try:
+        return memoryview(array)
+    except TypeError:
+        kind = type(array).__name__
+    if isinstance(array, Mapping):
+        what = f"names are flat, as '{name}.{next(iter(array), 'weight')}'"
+    else:
+        what = "an array is wanted that speaks DLPack or the buffer protocol, as numpy.asarray makes one"
+    raise TypeError(f"{name} is a {kind}: {what}")
 
 
 def _loss_name(loss: str | None, targets: Any) -> str:

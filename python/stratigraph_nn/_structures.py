@@ -103,7 +103,8 @@ class Structure:
         - ``paths``: by label, where the layer stands in ``model``, if not where it stood in the recorded network.
 
         Raises :class:`ValueError` if the model has no such layer or units, or a mode lacks what it needs, and
-        :class:`QueryError` if ``mean`` is asked for and no activations were recorded.
+        :class:`QueryError` if ``mean`` is asked for and no activations were recorded. Warns at the end of a layer
+        that ran without its neurons being silenced, as where a norm stands between it and its non-linearity.
         """
         from ._torch.silence import Silenced, change_of, silenced
 
@@ -267,7 +268,8 @@ class Structures(Mapping[str, Structure]):
         go with, ``epochs`` those for which they belong to it, as ``range(5, 20)`` or ``(5, None)``, without
         the second; all that were captured if not given. ``force`` replaces a structure of the same name.
 
-        Raises :class:`QueryError` if there is no such structure, neuron or class, or the name is taken.
+        Raises :class:`QueryError` if there is no such structure, neuron or class, or the name is taken,
+        :class:`TypeError` if neurons are a text, and :class:`ValueError` if epochs leave some out.
         """
         native = self._run._native
         if (label is None) == (neurons is None):
@@ -277,6 +279,11 @@ class Structures(Mapping[str, Structure]):
             native.label_structure(name, label)
             self._run.refresh()
             return self[label]
+        if isinstance(neurons, str | bytes):
+            # Its characters would be taken for neurons.
+            raise TypeError(f"neurons are a list, as neurons=[{neurons!r}], not a text")
+        if isinstance(epochs, range) and epochs.step != 1:
+            raise ValueError(f"epochs are all from the first to the last, and {epochs!r} leaves some out")
         first, until = (epochs.start, epochs.stop) if isinstance(epochs, range) else epochs or (None, None)
         native.name_structure(
             name,

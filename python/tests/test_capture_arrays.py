@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import re
 import subprocess
 import sys
 import warnings
@@ -149,6 +150,42 @@ def test_mistakes(tmp_path: Path) -> None:
     assert len(said) == 4, said
     assert "had shape" in said[0] and "is not now" in said[1] and "layout" in said[2] and "DLPack" in said[3]
     assert len(runs.captures(tmp_path / "run")) == 2
+
+
+def test_activations_have_a_row_a_sample_and_a_column_a_unit(tmp_path: Path) -> None:
+    state = {"d.weight": np.ones((3, 4), np.float32)}
+    held_out = np.ones((5, 3), np.float32), np.zeros(5, np.int64)
+    with sg.record(None, tmp_path / "run", on_error="stop") as rec:
+        rec.capture(state, held_out=held_out, activations={"d": np.ones((5, 3), np.float32)})
+    for number, (shape, given, problem) in enumerate(
+        [
+            ((3, 7), None, r"activations of d are \[samples, 3\], a value a sample and unit, not of shape \[3, 7\]"),
+            ((21,), None, r"not of shape \[21\]"),
+            ((5, 3, 2), None, r"not of shape \[5, 3, 2\]"),
+            ((7, 3), held_out, "activations of d are of 7 samples, the logits of held_out of 5"),
+        ]
+    ):
+        with pytest.raises(ValueError, match=problem), sg.record(None, tmp_path / f"{number}", on_error="stop") as rec:
+            rec.capture(state, held_out=given, activations={"d": np.ones(shape, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (
+            {"d.weight": [[1.0, 2.0]]},
+            "d.weight is a list: an array is wanted that speaks DLPack or the buffer protocol",
+        ),
+        ({"d": {"kernel": np.ones((2, 2), np.float32)}}, "d is a dict: names are flat, as 'd.kernel'"),
+        ([np.ones((2, 2), np.float32)], "arrays are given by their names, as {'dense.weight': ...}, not as a list"),
+    ],
+)
+def test_what_is_no_array_is_named(tmp_path: Path, given: Any, problem: str) -> None:
+    with (
+        pytest.raises(TypeError, match=re.escape(problem)),
+        sg.record(None, tmp_path / "run", on_error="stop") as rec,
+    ):
+        rec.capture(given)
 
 
 def test_torch_is_not_needed(tmp_path: Path) -> None:

@@ -353,6 +353,21 @@ def test_arrays_of_numpy() -> None:
     assert torch.equal(evaluate(network, (x, [0, 1, 2, 0, 1, 2, 0])).targets, expected.targets)
 
 
+def test_frames_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    network = describe(nn.Linear(2, 3))
+    x, y = np.random.default_rng(0).normal(size=(7, 2)), np.arange(7) % 3
+    # An index that is not the places of the rows.
+    index = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
+    frame, series = pandas.DataFrame(x, columns=["a", "b"], index=index), pandas.Series(y, index=index)
+    expected = evaluate(network, (x, y), batch_size=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = evaluate(network, (frame, series), batch_size=3)
+    assert same(result.logits, expected.logits) and torch.equal(result.targets, expected.targets)
+    assert first_inputs((frame, series), torch.float32)[0][0].shape == (2, 2)
+
+
 def test_callables() -> None:
     model = perceptron()
     network = describe(model)

@@ -98,6 +98,17 @@ def test_a_structure_is_silenced_by_its_label(labelled: tuple[sg.Run, nn.Module,
     assert torch.equal(model(x), before)
 
 
+def test_neurons_are_a_list_and_epochs_have_no_gaps(
+    labelled: tuple[sg.Run, nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    structures = labelled[0].structures
+    with pytest.raises(TypeError, match=r"neurons are a list, as neurons=\['12'\], not a text"):
+        structures.label("text", neurons="12")
+    with pytest.raises(ValueError, match=r"range\(0, 100, 2\) leaves some out"):
+        structures.label("gaps", neurons=[1], epochs=range(0, 100, 2))
+    assert "text" not in structures and "gaps" not in structures
+
+
 def test_the_mean_is_the_one_that_was_recorded(labelled: tuple[sg.Run, nn.Module, torch.Tensor, torch.Tensor]) -> None:
     run, model, x, _ = labelled
     means = torch.sigmoid(model[0](x)).double().mean(0)[[1, 3]].float()

@@ -131,8 +131,7 @@ def test_checksums_tell_processes_that_have_come_apart(tmp_path: Path) -> None:
     assert {epoch: sums[0] == sums[1] for epoch, sums in checksums(run).items()} == {-1: True, 0: True, 1: False}
     programs = os.environ.get("STRATIGRAPH_BIN")
     if programs is None:
-        warnings.warn("STRATIGRAPH_BIN is not set: `sink verify` was not tried", stacklevel=1)
-        return
+        pytest.skip("STRATIGRAPH_BIN is not set: `sink verify` is not tested")
     verified = subprocess.run([Path(programs, "sink"), "verify", run], capture_output=True, text=True, check=False)
     assert verified.returncode != 0 and "rank" in verified.stdout + verified.stderr
 

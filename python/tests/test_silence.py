@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -132,3 +133,61 @@ def test_compiled_code_sees_it() -> None:
     with silenced(compiled, [zero("first", list(range(8)))]):
         expected = model.last(torch.zeros(5, 8) + model.second(torch.zeros(5, 8)))
         assert torch.equal(compiled(x), expected)
+
+
+class Between(nn.Module):
+    """What stands between a layer and what hears it, as a function."""
+
+    def __init__(self, between) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3)
+        self.between = between
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.between(self, self.first(x)))
+
+
+def _ignored(_: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    torch.relu_(h)
+    return h
+
+
+def _in_place(_: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    size = h.shape
+    return h.relu_().view(size)
+
+
+def _normed(model: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    return torch.relu(model.norm(h))
+
+
+@pytest.mark.parametrize(
+    ("between", "with_gradients", "problem"),
+    [
+        (_ignored, True, "first ran without its units being silenced: its non-linearity works in place"),
+        (_ignored, False, None),
+        (_in_place, True, None),
+        (_in_place, False, None),
+        (_normed, True, "first ran without its units being silenced: a non-linearity is expected right after it"),
+        (_normed, False, "first ran without its units being silenced: a non-linearity is expected right after it"),
+    ],
+)
+def test_a_layer_that_is_not_silenced_is_named(between, with_gradients: bool, problem: str | None) -> None:
+    torch.manual_seed(0)
+    model, x = Between(between), torch.randn(5, 6)
+    plain = model(x)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with silenced(model, [zero("first", list(range(8)))]), torch.set_grad_enabled(with_gradients):
+            said = [model(x) for _ in range(2)]
+    assert torch.equal(said[0], plain) == (problem is not None)
+    assert [str(each.message).startswith(problem or "") for each in caught] == [True] * (problem is not None)
+    assert all(each.filename == __file__ for each in caught)
+
+
+def test_a_layer_that_did_not_run_is_not_spoken_of() -> None:
+    model = Between(_normed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with silenced(model, [zero("first", [0])]):
+            model.last(torch.zeros(2, 8))

@@ -57,8 +57,8 @@ def evaluate(
 
     ``held_out`` is one of
 
-    - ``(inputs, targets)``: tensors or arrays of numpy's, ``[num_samples, ...]``, which are passed in batches of
-      ``batch_size`` (1,024). Inputs may be a tuple of them (arguments) or a mapping (arguments by name);
+    - ``(inputs, targets)``: tensors, arrays of numpy's or frames of pandas, ``[num_samples, ...]``, which are passed in
+      batches of ``batch_size`` (1,024). Inputs may be a tuple of them (arguments) or a mapping (arguments by name);
     - a ``DataLoader``, or anything else that gives batches of ``(inputs, targets)``, or mappings with ``labels``;
     - a callable: it is called with the network's module, and gives ``(logits, targets)`` or
       ``(logits, targets, losses)``, once or batch by batch.

@@ -44,7 +44,8 @@ def num_samples(held_out: Any) -> int:
 def slices(held_out: Any, batch_size: int, dtype: torch.dtype) -> Iterator[tuple[Any, Tensor]]:
     """``(inputs, targets)`` in batches, in order.
 
-    Numbers of numpy's become tensors; floats among the inputs get the type of the network's parameters.
+    Arrays of numpy's and frames of pandas become tensors; floats among the inputs get the type of the network's
+    parameters.
     """
     inputs, targets = held_out
     for start in range(0, num_samples(held_out), batch_size):
@@ -165,9 +166,11 @@ def _slice(value: Any, start: int | None, end: int | None, dtype: torch.dtype | 
     if isinstance(value, tuple | list):
         return tuple(_slice(item, start, end, dtype) for item in value)
     if hasattr(value, "shape"):
-        values = value[start:end] if len(value.shape) else value
-        flags = getattr(values, "flags", None)
-        if flags is not None and not flags.writeable:
+        # Frames of pandas are sliced by their places, not by their index.
+        values = getattr(value, "iloc", value)[start:end] if len(value.shape) else value
+        if hasattr(values, "to_numpy"):
+            values = values.to_numpy()
+        if not getattr(getattr(values, "flags", None), "writeable", True):
             values = values.copy()
         tensor = torch.as_tensor(values)
         return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from .errors import NetworkError
 from .layers import Layer, describe
@@ -70,6 +73,9 @@ def silenced(model: nn.Module, units: Sequence[Silenced]) -> Iterator[nn.Module]
 
     A compiled network runs uncompiled meanwhile: compiled code does not see hooks.
 
+    Warns at the end of a layer that ran and whose units were not silenced all the same: no non-linearity was applied to
+    its output where one is expected, or the network does not use what came of it.
+
     Raises:
         NetworkError: the model has no such layer, or not as many units.
     """
@@ -87,28 +93,90 @@ def silenced(model: nn.Module, units: Sequence[Silenced]) -> Iterator[nn.Module]
                 f"{of_layer.path} has {layer.num_activated} units, the structure has unit {max(of_layer.units)}"
             )
         changes[number] = (of_layer, layer)
-    nonlinearities = Nonlinearities()
+    nonlinearities, uses = Nonlinearities(), _Uses()
+    ran: set[int] = set()
+    reached: set[int] = set()
 
     def applied(number: int, _: str, result: Tensor) -> Tensor:
         of_layer, layer = changes[number]
+        reached.add(number)
         with torch._C.DisableTorchFunction():
+            uses.replace(result, number)
             return changed_units(result, layer, of_layer)
 
     with ExitStack() as stack:
         for number, (of_layer, layer) in changes.items():
-            hook = _after(number, of_layer, layer, nonlinearities)
+            hook = _after(number, of_layer, layer, nonlinearities, uses, ran)
             stack.callback(layer.module.register_forward_hook(hook).remove)
         stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(uses)
         stack.enter_context(nonlinearities.watching(network.model, applied))
         yield model
+    for number, (of_layer, _) in changes.items():
+        if number in uses.of_replaced:
+            why = (
+                "its non-linearity works in place, and the network goes on with the tensor that it was applied to: use "
+                "what it gives, as in h = torch.relu_(h), or run it without gradients"
+            )
+        elif number in ran - reached and of_layer.units:
+            why = "a non-linearity is expected right after it, and none was applied to its output itself"
+        else:
+            continue
+        warnings.warn(f"{of_layer.path} ran without its units being silenced: {why}", stacklevel=3)
 
 
-def _after(number: int, of_layer: Silenced, layer: Layer, nonlinearities: Nonlinearities) -> Callable[..., Any]:
+class _Uses(TorchFunctionMode):
+    """Sees where a network goes on with a layer's own output, after a non-linearity worked in place on it.
+
+    Where gradients are on, its memory has to stay, and only the function's result says what is silenced.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made = WeakTensorKeyDictionary()
+        self._replaced = WeakTensorKeyDictionary()
+        #: The layers of which that was seen.
+        self.of_replaced: set[int] = set()
+
+    def make(self, output: Tensor, number: int) -> None:
+        """``output`` is what a layer made."""
+        self._made[output] = number
+
+    def replace(self, result: Tensor, number: int) -> None:
+        """Another tensor stands for what a non-linearity gave."""
+        if torch.is_grad_enabled() and self._made.get(result) == number:
+            self._replaced[result] = number
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        used = {self._replaced[tensor] for tensor in _tensors((args, kwargs)) if tensor in self._replaced}
+        result = func(*args, **kwargs)
+        # A look at its shape is no use of it.
+        if used and first_tensor(result) is not None:
+            self.of_replaced |= used
+        return result
+
+
+def _tensors(value: Any) -> Iterable[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
+
+
+def _after(
+    number: int, of_layer: Silenced, layer: Layer, nonlinearities: Nonlinearities, uses: _Uses, ran: set[int]
+) -> Callable[..., Any]:
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         tensor = first_tensor(output)
         if tensor is None:
             return None
         if of_layer.is_followed:
+            ran.add(number)
+            uses.make(tensor, number)
             nonlinearities.expect(tensor, number)
             return None
         with torch._C.DisableTorchFunction():
