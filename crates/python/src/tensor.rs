@@ -138,7 +138,9 @@ fn copy<T: Copy, U>(tensor: &TensorRef<'_>, convert: impl Fn(T) -> U) -> Vec<U> 
     let mut values = Vec::with_capacity(num_values);
     for _ in 0..num_values {
         // SAFETY: the offset is that of an index within the shape. A view of bytes may begin anywhere.
-        values.push(convert(unsafe { first.offset(offset as isize).read_unaligned() }));
+        values.push(convert(unsafe {
+            first.offset(offset as isize).read_unaligned()
+        }));
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
             offset += strides[axis];
