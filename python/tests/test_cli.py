@@ -89,7 +89,7 @@ def test_the_shell_takes_statements_from_a_pipe(recorded):
 
 @pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_the_programs_status(recorded, how, status):
-    endless = "SELECT count(*) FROM weights a, weights b, weights c WHERE a.neuron + b.neuron > c.neuron * 1.5"
+    endless = "SELECT count(*) FROM weights a, weights b, weights c, weights d WHERE a.neuron + b.neuron > c.neuron * 1.5 + d.unit"
     words = [*COMMAND, "sql", str(recorded), endless]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(2)
