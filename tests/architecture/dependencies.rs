@@ -5,9 +5,19 @@ use std::process::Command;
 
 use stratigraph::workspace_root;
 
+/// A package from elsewhere.
+pub struct Foreign {
+    pub name: String,
+    pub version: String,
+    pub source: String,
+    /// The expression that it says; empty where it says none.
+    pub licence: String,
+}
+
 /// The resolved packages of the workspace: normal dependencies of each, by id.
 pub struct Packages {
     names: BTreeMap<String, String>,
+    foreign: Vec<Foreign>,
     dependencies: BTreeMap<String, Vec<String>>,
 }
 
@@ -30,6 +40,14 @@ impl Packages {
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         let names = metadata["packages"].as_array().unwrap().iter();
         let names = names.map(|package| (text(&package["id"]), text(&package["name"])));
+        let foreign = metadata["packages"].as_array().unwrap().iter();
+        let foreign = foreign.filter(|package| !is_ours(package["id"].as_str().unwrap()));
+        let foreign = foreign.map(|package| Foreign {
+            name: text(&package["name"]),
+            version: text(&package["version"]),
+            source: text(&package["source"]),
+            licence: package["license"].as_str().unwrap_or_default().to_owned(),
+        });
         let nodes = metadata["resolve"]["nodes"].as_array().unwrap().iter();
         let dependencies = nodes.map(|node| {
             let dependencies = node["deps"].as_array().unwrap().iter();
@@ -42,8 +60,14 @@ impl Packages {
         });
         Self {
             names: names.collect(),
+            foreign: foreign.collect(),
             dependencies: dependencies.collect(),
         }
+    }
+
+    /// All packages from elsewhere, for whatever system.
+    pub fn foreign(&self) -> &[Foreign] {
+        &self.foreign
     }
 
     /// The workspace's package of that name; others may have it, too.

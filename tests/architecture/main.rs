@@ -6,6 +6,7 @@
 mod dependencies;
 mod imports;
 mod sources;
+mod supply;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,79 @@
+//! What is compiled in from elsewhere: where it comes from, under which licences, and what of it there is in
+//! several versions. Known weaknesses of versions are not looked up, since that needs a network.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use spdx::{Expression, LicenseReq, ParseMode};
+
+use crate::dependencies::Packages;
+
+/// The only place that packages come from.
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// Licences under which a package may be passed on as a part of ours.
+const LICENCES: &[&str] = &[
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "NCSA",
+    "Unicode-3.0",
+    "Zlib",
+];
+
+/// Packages under other licences, which ask only that their own files, unchanged here, stay under them.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("colored", "MPL-2.0"),
+    ("option-ext", "MPL-2.0"),
+    ("webpki-roots", "CDLA-Permissive-2.0"),
+];
+
+/// How many packages are compiled in more versions than one, at most. Where an update or a new dependency makes
+/// them more, one of the others may spare it; where they are fewer, this number goes down.
+const IN_SEVERAL_VERSIONS: usize = 38;
+
+fn is_allowed(package: &str, requirement: &LicenseReq) -> bool {
+    let name = requirement.license.id().map(|id| id.name);
+    name.is_some_and(|name| LICENCES.contains(&name) || EXCEPTIONS.contains(&(package, name)))
+}
+
+#[test]
+fn all_packages_come_from_the_registry() {
+    for package in Packages::read().foreign() {
+        assert_eq!(package.source, REGISTRY, "{}", package.name);
+    }
+}
+
+#[test]
+fn licences_allow_to_pass_packages_on() {
+    let mut needed = BTreeSet::new();
+    for package in Packages::read().foreign() {
+        let (name, words) = (package.name.as_str(), package.licence.as_str());
+        let licence = Expression::parse_mode(words, ParseMode::LAX)
+            .unwrap_or_else(|error| panic!("{name}: {words:?}: {error}"));
+        assert!(
+            licence.evaluate(|requirement| is_allowed(name, requirement)),
+            "{name} is under {words}, which is none of {LICENCES:?}"
+        );
+        if !licence.evaluate(|requirement| is_allowed("", requirement)) {
+            needed.insert(name.to_owned());
+        }
+    }
+    let listed: BTreeSet<String> = EXCEPTIONS.iter().map(|(name, _)| (*name).into()).collect();
+    assert_eq!(needed, listed);
+}
+
+#[test]
+fn no_more_packages_than_now_are_there_in_several_versions() {
+    let packages = Packages::read();
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in packages.foreign() {
+        let of_package = versions.entry(&package.name).or_default();
+        of_package.insert(&package.version);
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    assert_eq!(versions.len(), IN_SEVERAL_VERSIONS, "{versions:#?}");
+}
