@@ -93,7 +93,8 @@ def record(
         units: Of layers with more units, so many are recorded, drawn with the seed.
         precision: ``"f32"``, or ``"f16"``, which rounds values to 3 digits in half the bytes.
         histograms: In so many bins weights and activations are counted, by layer.
-        record_initial: Whether the untrained network is captured, as epoch -1.
+        record_initial: Whether the untrained network is captured, as epoch -1; what it makes of held-out samples, too,
+            where ``held_out`` is given here.
         held_out: Held-out samples for every capture, where :meth:`Recorder.epoch` is not given others.
         loss: What the logits mean: ``"cross_entropy"``, ``"bce_with_logits"`` or ``"mse"``; told by the targets
             where it is not said.

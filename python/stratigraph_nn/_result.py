@@ -56,7 +56,8 @@ class Result:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the answer beside its rows, as the command line says it on stderr."""
+        """What is to be said of the answer beside its rows, as the command line says it on stderr; shown below
+        them."""
         return self._rows.notes
 
     def __arrow_c_schema__(self) -> object:
@@ -120,11 +121,11 @@ class Result:
 
     def __repr__(self) -> str:
         rows, is_all = self._rows.head(_PROMPT_ROWS)
-        return _table(self.columns, rows, is_all)
+        return "\n".join([_table(self.columns, rows, is_all), *self.notes])
 
     def _repr_html_(self) -> str:
         rows, is_all = self._rows.head(_NOTEBOOK_ROWS)
-        return _html_table(self.columns, self._rows.types, rows, is_all)
+        return _html_table(self.columns, self._rows.types, rows, is_all, self.notes)
 
 
 class _Whole:
@@ -197,7 +198,9 @@ def _table(columns: list[str], rows: list[tuple[Any, ...]], is_all: bool) -> str
     return "\n".join([*(line.rstrip() for line in lines), f"({told})"])
 
 
-def _html_table(columns: list[str], types: list[str], rows: list[tuple[Any, ...]], is_all: bool) -> str:
+def _html_table(
+    columns: list[str], types: list[str], rows: list[tuple[Any, ...]], is_all: bool, notes: list[str]
+) -> str:
     shown = slice(_NOTEBOOK_COLUMNS)
     heads = "".join(
         f'<th title="{html.escape(of)}">{html.escape(name)}</th>'
@@ -209,7 +212,7 @@ def _html_table(columns: list[str], types: list[str], rows: list[tuple[Any, ...]
     told = _more(is_all, len(rows))
     if len(columns) > _NOTEBOOK_COLUMNS:
         told += f"; {_NOTEBOOK_COLUMNS} of {len(columns)} columns"
+    below = "<br>".join(html.escape(text) for text in [told, *notes])
     return (
-        f"<div><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-        f"<small>{html.escape(told)}</small></div>"
+        f"<div><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table><small>{below}</small></div>"
     )

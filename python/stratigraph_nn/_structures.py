@@ -39,9 +39,9 @@ class Neuron:
     """How likely chance takes any neuron that far; None where that was not worked out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Structure:
-    """A named set of neurons."""
+    """A named set of neurons. It shows itself as its layers and their units; :meth:`rows` has all of it."""
 
     label: str
     """Its name."""
@@ -123,6 +123,11 @@ class Structure:
                 )
             )
         return silenced(model, chosen)
+
+    def __repr__(self) -> str:
+        units = "; ".join(f"{layer} {', '.join(map(str, of))}" for layer, of in self.units.items())
+        of_class = "" if self.class_ is None else f" of class {self.class_}"
+        return f"<Structure {self.label!r}{of_class}: {units}>"
 
     def _means(self, layer: str, units: list[int], epoch: int | str) -> list[float]:
         """The recorded means of units over the held-out samples."""

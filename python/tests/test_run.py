@@ -120,7 +120,11 @@ def test_a_report_is_written(run, tmp_path):
 def test_studies_answer(run, other_recorded):
     placed = run.embed(method="pca", layer="L_input")
     assert len(placed) == 24 and placed.notes
-    assert run.phases().notes
+    phases = run.phases()
+    assert phases.notes
+    # What is said beside the rows is shown below them.
+    assert repr(phases).splitlines()[-len(phases.notes) :] == phases.notes
+    assert all(note.replace("'", "&#x27;") in phases._repr_html_() for note in phases.notes)
     compared = run.compare(other_recorded, epoch="last")
     assert compared.columns == ["epoch", "layer", "cka", "num_samples", "weight_distance"]
     assert all(0 <= row["cka"] <= 1 for row in compared.to_dicts())
@@ -164,6 +168,7 @@ def test_structures_are_found_named_and_looked_up(own_recorded):
     renamed = run.structures.label(name, "loops")
     assert renamed.neurons == one.neurons and name not in run.structures
     mine = run.structures.label("mine", neurons=[first.neuron], class_=3, epochs=range(1, 3))
+    assert repr(mine) == f"<Structure 'mine' of class 3: {first.layer} {first.unit}>"
     assert mine.layer == first.layer and mine.neurons[0].first_epoch == 1
     assert mine.neurons[0].last_epoch == 2
     with pytest.raises(sg.QueryError, match="already"):
