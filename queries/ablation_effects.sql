@@ -13,8 +13,9 @@
 --   of_class Int32: the class that the neurons are said to go with
 --   name Utf8: the structure that was silenced; null where neurons were named
 --   neurons Utf8: the silenced neurons, with commas between them
---   mode Utf8: what their value was: `zero`, `mean` or `scale` (by `factor`)
+--   mode Utf8: what their value was: `zero`, `mean`, `scale` (by `factor`) or `set` (to `value`)
 --   factor Float64: of `scale`; else null
+--   value Float64: of `set`; else null
 --   half Utf8: the held-out samples: `first` or `second` half, or `all`
 --   draws Int64: how often as many random neurons of the same layers were silenced instead
 --   num_samples Int64: samples of the class
@@ -30,10 +31,10 @@
 --   seed Int64: of the draws, and of the half
 --   num_tests Int64: for how many ablations with a p-value it is corrected
 SELECT
-    epoch, of_class, name, neurons, mode, factor, half, draws, num_samples,
+    epoch, of_class, name, neurons, mode, factor, value, half, draws, num_samples,
     before, after, random_mean, p_value,
     CASE WHEN p_value IS NOT NULL THEN max(stepped) OVER (
-        PARTITION BY epoch, step, mode, factor, half, seed, draws ORDER BY place
+        PARTITION BY epoch, step, mode, factor, value, half, seed, draws ORDER BY place
     ) END AS p_holm,
     others_before, others_after, others_random_mean, others_p_value, seed, num_tests
 FROM (
@@ -46,15 +47,15 @@ FROM (
     FROM (
         SELECT
             *,
-            count(p_value) OVER (PARTITION BY epoch, step, mode, factor, half, seed, draws) AS num_tests,
+            count(p_value) OVER (PARTITION BY epoch, step, mode, factor, value, half, seed, draws) AS num_tests,
             row_number() OVER (
-                PARTITION BY epoch, step, mode, factor, half, seed, draws
+                PARTITION BY epoch, step, mode, factor, value, half, seed, draws
                 ORDER BY p_value NULLS LAST, of_class, ablation
             ) AS place
         FROM (
             SELECT
                 own.epoch, own.step, own.ablation, own.of_class, own.name, own.neurons, own.mode, own.factor,
-                own.half, own.seed, CAST(coalesce(array_length(own.random), 0) AS BIGINT) AS draws,
+                own.value, own.half, own.seed, CAST(coalesce(array_length(own.random), 0) AS BIGINT) AS draws,
                 own.num_samples, own.before, own.after, own.random_mean, own.p_value,
                 others.before AS others_before, others.after AS others_after,
                 others.random_mean AS others_random_mean, others.p_value AS others_p_value
@@ -66,4 +67,4 @@ FROM (
         )
     )
 )
-ORDER BY epoch, step, of_class, mode, factor, half, neurons, draws
+ORDER BY epoch, step, of_class, mode, factor, value, half, neurons, draws

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import lightning as lightning
     from . import transformers as transformers
+    from ._ablate import Ablation as Ablation
+    from ._ablate import ablate as ablate
     from ._native import DeviceError as DeviceError
     from ._native import QueryError as QueryError
     from ._native import RecordingError as RecordingError
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 # Where each name is, which is loaded when it is first asked for.
 _PLACES = {
+    "Ablation": "_ablate",
     "DeviceError": "_native",
     "Neuron": "_structures",
     "Plot": "_plot",
@@ -48,6 +51,7 @@ _PLACES = {
     "StratigraphWarning": "_record",
     "Structure": "_structures",
     "__version__": "_native",
+    "ablate": "_ablate",
     "describe": "_run",
     "open": "_run",
     "record": "_record",

@@ -147,6 +147,36 @@ class Run:
     def structure_power(self, name: str) -> tuple[int, str, float, float, float] | None: ...
     def unit(self, neuron: int) -> int | None: ...
 
+#: Name, commit, structure, class, half, seed, number of samples, and a row a figure.
+_Ablation = tuple[str, int, str | None, int | None, str, int, int, Rows]
+
+class Ablation:
+    """An ablation that is made of what a network says, which Python runs."""
+
+    def __new__(
+        cls,
+        run: Run,
+        epoch: str,
+        structure: str | None,
+        neurons_named: list[str],
+        mode: str,
+        factor: float | None,
+        value: float | None,
+        draws: int,
+        seed: int | None,
+        half: str | None,
+        class_: str | None,
+    ) -> Ablation: ...
+    @property
+    def capture(self) -> tuple[int, int]: ...
+    @property
+    def layers(self) -> list[tuple[str, list[int], int]]: ...
+    @property
+    def neurons(self) -> list[int]: ...
+    def begin(self, loss: str, logits: Any, targets: Any, losses: Any = None) -> list[list[list[int]]]: ...
+    def add(self, set: int, logits: Any, losses: Any = None) -> None: ...
+    def publish(self) -> _Ablation: ...
+
 def export_checkpoint(
     run: str | os.PathLike[str], out: str | os.PathLike[str], epoch: int | None = None, step: int | None = None
 ) -> tuple[int, int]: ...

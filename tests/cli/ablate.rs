@@ -279,6 +279,16 @@ fn what_cannot_be_silenced_is_told_with_what_can() {
             2,
             "--factor needs --mode scale",
         ),
+        (
+            &["--neurons", "3", "--mode", "set"],
+            2,
+            "--mode set needs --value",
+        ),
+        (
+            &["--neurons", "3", "--value", "2"],
+            2,
+            "--value needs --mode set",
+        ),
         (&[], 2, "--neurons"),
     ] {
         let stderr = ablate(arguments, status);
@@ -301,6 +311,55 @@ fn what_cannot_be_silenced_is_told_with_what_can() {
     );
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert!(rows[0]["p_value"].is_null() && rows[0]["random"].is_null());
+}
+
+/// A unit behind a ReLU that is set to 0 is one that is silenced; what was set is kept.
+#[test]
+fn neurons_are_set_to_a_value() {
+    let scratch = digits();
+    let neurons = ["run", "--epoch", "2", "--neurons", "3,7", "--draws", "5"];
+    let stdout = ablate(
+        &scratch,
+        &[&neurons[..], &["--mode", "set", "--value=-1.5"]].concat(),
+    );
+    assert!(
+        stdout.contains("2 of the 16 neurons of L_input set to -1.5: 3, 7\n"),
+        "{stdout}"
+    );
+    ablate(
+        &scratch,
+        &[&neurons[..], &["--mode", "set", "--value", "0"]].concat(),
+    );
+    ablate(&scratch, &neurons);
+    let rows = scratch.rows(
+        "run",
+        "SELECT mode, factor, value, after, random_mean FROM ablations \
+         WHERE samples = 'all' AND metric = 'loss' ORDER BY mode, value",
+    );
+    let told = |row: &Value| {
+        (
+            row["mode"].clone(),
+            row["factor"].clone(),
+            row["value"].clone(),
+        )
+    };
+    let null = Value::Null;
+    assert_eq!(
+        rows.iter().map(told).collect::<Vec<_>>(),
+        [
+            ("set".into(), null.clone(), (-1.5).into()),
+            ("set".into(), null.clone(), 0.0.into()),
+            ("zero".into(), null.clone(), null),
+        ]
+    );
+    for figure in ["after", "random_mean"] {
+        assert_eq!(rows[1][figure], rows[2][figure]);
+        assert_ne!(rows[0][figure], rows[1][figure]);
+    }
+    let effects = "SELECT mode, value FROM ablation_effects";
+    assert!(scratch.rows("run", effects).is_empty(), "of no class");
+    let plot = ["plot", "ablation", "run", "-o", "ablation.svg"];
+    run(&mut scratch.query(&plot)).expect_success();
 }
 
 #[test]

@@ -16,7 +16,9 @@ EPOCH, SEED, DRAWS = 4, 11, 20
 # Of 16 and 8 hidden units.
 NEURONS = [2, 5, 11, 19]
 OF_CLASS = 3
-MODES = {"zero": None, "mean": None, "scale": -0.5}
+# With the number of those that have one.
+MODES = {"zero": None, "mean": None, "scale": -0.5, "set": 0.75}
+OPTIONS = {"scale": "--factor", "set": "--value"}
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +26,10 @@ def ablated(recorder, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "ablated"
     recorder("train", "--device", "cpu", "--epochs", EPOCH + 1, "--hidden", "16,8", "--out", run)
     for half in ["first", "second", "all"]:
-        for mode, factor in MODES.items():
+        for mode, number in MODES.items():
             arguments = ["--neurons", ",".join(map(str, NEURONS)), "--class", OF_CLASS, "--mode", mode]
             arguments += ["--half", half, "--seed", SEED, "--draws", DRAWS]
-            arguments += [] if factor is None else [f"--factor={factor}"]
+            arguments += [] if number is None else [f"{OPTIONS[mode]}={number}"]
             recorder("ablate", run, "--epoch", EPOCH, *arguments)
     return run
 
@@ -37,7 +39,7 @@ def held_out():
     return rows[:, :-1] / 16.0, rows[:, -1]
 
 
-def outputs(run, mode=None, factor=None):
+def outputs(run, mode=None, number=None):
     """The logits of the held-out samples, in doubles, with NEURONS silenced if there is a mode."""
     x, _ = held_out()
     layers = hive.layers(run)
@@ -51,7 +53,7 @@ def outputs(run, mode=None, factor=None):
         for neuron in NEURONS if mode else []:
             unit = neuron - layer["first_neuron"]
             if 0 <= unit < layer["num_units"]:
-                values = {"zero": 0.0, "mean": means(run, neuron), "scale": x[:, unit] * (factor or 0)}
+                values = {"zero": 0.0, "mean": means(run, neuron), "scale": x[:, unit] * (number or 0), "set": number}
                 x[:, unit] = values[mode]
 
 

@@ -209,6 +209,11 @@ impl<'a> CaptureFiles<'a> {
         Ok(Self { run, catalog, id })
     }
 
+    /// The run.
+    pub(crate) fn run(&self) -> &'a RunDir {
+        self.run
+    }
+
     /// Epoch and step.
     pub fn id(&self) -> CaptureId {
         self.id

@@ -4,11 +4,13 @@
 //! does the rest: which captures are due ([`Schedule`]) and taken ([`Limits`]), the hand-off to a thread of
 //! its own, rows and statistics, the sink, and how it ends ([`RecordSummary`]). [`resume()`] goes on with a
 //! run that is there. [`import`] makes a run of other frameworks' checkpoints, [`export`] a checkpoint of any
-//! run's capture, and [`cli`] has both as verbs.
+//! run's capture, and [`cli`] has both as verbs. An [`AblationPlan`] says which neurons of a network are
+//! silenced, and an [`Ablation`] what it loses by that.
 //!
 //! It knows the trace's format and the sink. It knows nothing of Burn or any other framework that trains,
 //! and nothing of queries.
 
+mod ablation;
 mod cancel;
 mod capture_files;
 pub mod cli;
@@ -25,6 +27,11 @@ mod saved_state;
 mod schedule;
 mod statistics;
 
+pub use ablation::{
+    Ablation, AblationError, AblationFindings, AblationMetric, AblationOptions, AblationPlan,
+    ChosenNeurons, DEFAULT_DRAWS, Figure, Judged, LayerNeurons, NeuronsError, Predicted,
+    SampleGroup, Silencing, SilencingError, UnitSet,
+};
 pub use cancel::CancelToken;
 pub use capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError, RecordedNumbers};
 pub use evaluation::{

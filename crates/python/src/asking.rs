@@ -1,5 +1,6 @@
 //! Asking: a run that was opened, and what it answers, as Arrow speaks it.
 
+mod ablation;
 mod arguments;
 mod catalog;
 mod chart;
@@ -15,5 +16,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<run::Run>()?;
     module.add_class::<rows::Rows>()?;
     module.add_class::<chart::Chart>()?;
+    module.add_class::<ablation::Ablation>()?;
     catalog::register(module)
 }

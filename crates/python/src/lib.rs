@@ -9,6 +9,7 @@ mod asking;
 mod checkpoints;
 mod cli;
 mod error;
+mod evaluation;
 mod log;
 mod recording;
 mod tensor;

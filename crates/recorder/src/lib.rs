@@ -26,9 +26,10 @@ mod session;
 mod testing;
 mod training;
 
-pub use ablation::{
-    AblateError, AblationMetric, AblationOptions, AblationProgress, AblationReport, ChosenNeurons,
-    DEFAULT_DRAWS, Figure, LayerNeurons, NeuronsError, Predicted, SampleGroup, Silencing, ablate,
+pub use ablation::{AblateError, AblationProgress, AblationReport, ablate};
+pub use capture::{
+    AblationError, AblationFindings, AblationMetric, AblationOptions, ChosenNeurons, DEFAULT_DRAWS,
+    Figure, LayerNeurons, NeuronsError, Predicted, SampleGroup, Silencing, SilencingError,
 };
 pub use capture::{
     ActivationDetail, CHANNEL_CAPTURES, CancelToken, CaptureChoice, CheckpointError,

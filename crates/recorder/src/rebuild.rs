@@ -35,8 +35,6 @@ pub(crate) struct Rebuilt {
     /// In what precision the weights were recorded: of rounded ones the network is not quite the
     /// one that was trained.
     pub(crate) precision: Precision,
-    /// Every random choice of the training run followed from it.
-    pub(crate) seed: u64,
 }
 
 impl Rebuilt {
@@ -72,7 +70,6 @@ impl Rebuilt {
             dataset,
             batch_size,
             precision: Precision::of_run(info),
-            seed,
         })
     }
 }

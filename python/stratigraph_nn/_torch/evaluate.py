@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,12 @@ from torch import Tensor
 from .activations import Activations
 from .errors import HeldOutError
 from .guard import undisturbed
-from .held_out import batches, called, generators_of, is_arrays, logits_of, num_samples, slices
+from .held_out import batches, called, generators_of, is_arrays, logits_of, num_samples, on_device, slices
 from .layers import Network
 from .losses import resolve
+from .nonlinear import version
 
-__all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate"]
+__all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate", "kept", "said_again"]
 
 #: Samples in one forward pass, where nothing else is said.
 DEFAULT_BATCH_SIZE = 1024
@@ -104,11 +105,81 @@ def evaluate(
     return Evaluation(all_logits, all_targets, name, values, all_losses, gathered.left_out)
 
 
+class _Kept:
+    """Held-out samples in batches that can be passed again, on the network's device."""
+
+    def __init__(self, given: Iterable[tuple[Any, Tensor]], device: torch.device, are_own: bool) -> None:
+        # Whoever gives batches may use their memory again.
+        self._batches = [
+            (on_device(inputs, device, copy=not are_own), targets if are_own else targets.clone())
+            for inputs, targets in given
+        ]
+        self._versions = [_versions(inputs) for inputs, _ in self._batches]
+
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
+        for batch, versions in zip(self._batches, self._versions):
+            yield batch
+            if _versions(batch[0]) != versions:
+                raise HeldOutError(
+                    "the network changes its inputs in place, and they are passed many times: give held_out as a "
+                    "callable that makes them anew"
+                )
+
+
+def _versions(inputs: Any) -> list[int]:
+    """How often each tensor of a batch was changed in place."""
+    if isinstance(inputs, Tensor):
+        return [version(inputs)]
+    items = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple | list) else ()
+    return [each for item in items for each in _versions(item)]
+
+
+def kept(network: Network, held_out: Any, batch_size: int | None = None) -> Any:
+    """Held-out samples as :func:`evaluate` takes them, so that they can be passed many times: batches stay on the
+    network's device. A callable stays what it is. It belongs within :func:`undisturbed`.
+
+    Raises:
+        HeldOutError: if they are no held-out samples.
+    """
+    if callable(held_out) and not hasattr(held_out, "__iter__"):
+        return held_out
+    given, device = _given(network, held_out, batch_size)
+    return _Kept(given, device, is_arrays(held_out))
+
+
+def said_again(network: Network, held_out: Any, num_samples: int) -> tuple[Tensor, Tensor | None]:
+    """What the network makes of held-out samples that are :func:`kept`, as it is now: logits as in
+    :class:`Evaluation`, and losses where a callable gives them. It belongs within :func:`undisturbed`.
+
+    Raises:
+        HeldOutError: if they are not ``num_samples``, as before.
+    """
+    logits, losses = _Column(num_samples), _Column(num_samples)
+    for batch_logits, batch_targets, batch_losses in _batches(network, held_out, None):
+        with torch._C.DisableTorchFunction():
+            logits.add(_rows(batch_logits, batch_targets), torch.float32)
+            if batch_losses is not None:
+                losses.add(batch_losses, torch.float32)
+    all_logits = logits.taken() if logits else torch.empty(0, 1)
+    if len(all_logits) != num_samples:
+        raise HeldOutError(f"held_out gave {num_samples} samples before, and {len(all_logits)} now")
+    return all_logits, losses.taken() if losses else None
+
+
 def _batches(network: Network, held_out: Any, batch_size: int | None) -> Iterator[_Batch]:
     """Logits, targets and perhaps losses of batches, computed one after the other."""
     if callable(held_out) and not hasattr(held_out, "__iter__"):
         yield from _called(held_out, network)
         return
+    given, device = _given(network, held_out, batch_size)
+    for inputs, targets in given:
+        yield logits_of(called(network.model, inputs, device)), _as_tensor(targets), None
+
+
+def _given(
+    network: Network, held_out: Any, batch_size: int | None
+) -> tuple[Iterable[tuple[Any, Tensor]], torch.device]:
+    """Samples and targets batch by batch, and the device that the network takes them on."""
     first = next(network.model.parameters(), None)
     dtype = torch.float32 if first is None else first.dtype
     if is_arrays(held_out):
@@ -122,9 +193,7 @@ def _batches(network: Network, held_out: Any, batch_size: int | None) -> Iterato
         raise HeldOutError(
             f"held_out is a {type(held_out).__name__}, not (inputs, targets), a DataLoader or a callable"
         )
-    device = torch.device(network.device) if first is None else first.device
-    for inputs, targets in given:
-        yield logits_of(called(network.model, inputs, device)), _as_tensor(targets), None
+    return given, torch.device(network.device) if first is None else first.device
 
 
 def _called(held_out: Callable[[Any], Any], network: Network) -> Iterator[_Batch]:

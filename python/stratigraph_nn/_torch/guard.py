@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ _SEED = 0
 
 
 @contextmanager
-def undisturbed(model: nn.Module, generators: Iterable[torch.Generator] = ()) -> Iterator[None]:
+def undisturbed(model: nn.Module, generators: Iterable[torch.Generator] = ()) -> Iterator[Callable[[], None]]:
     """Puts a network into evaluation mode without gradients, and everything back at the end, also after an
     exception:
 
@@ -29,6 +29,8 @@ def undisturbed(model: nn.Module, generators: Iterable[torch.Generator] = ()) ->
 
     Evaluation mode is set as an attribute of each module: ``train()`` of somebody's own may do more than
     that. What a module changes inside of its attributes' objects is its own.
+
+    Gives what puts all generators back to that seed, for whoever looks several times.
     """
     modules = list(model.modules())
     parameters = list(_unique(parameter for module in modules for parameter in module._parameters.values()))
@@ -36,7 +38,7 @@ def undisturbed(model: nn.Module, generators: Iterable[torch.Generator] = ()) ->
         stack.enter_context(_attributes(modules))
         stack.enter_context(_parameters(parameters))
         stack.enter_context(_buffers(modules))
-        stack.enter_context(_random_states(_devices(parameters, modules), generators))
+        again = stack.enter_context(_random_states(_devices(parameters, modules), list(generators)))
         stack.enter_context(_global_switches())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
@@ -46,7 +48,7 @@ def undisturbed(model: nn.Module, generators: Iterable[torch.Generator] = ()) ->
                 module.training = False
             elif module.training:
                 module.__dict__["training"] = False
-        yield
+        yield again
 
 
 def _unique(tensors: Iterable[torch.Tensor | None]) -> Iterable[torch.Tensor]:
@@ -116,24 +118,32 @@ def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _random_states(devices: list[torch.device], generators: Iterable[torch.Generator]) -> Iterator[None]:
-    with ExitStack() as stack:
+def _random_states(devices: list[torch.device], generators: list[torch.Generator]) -> Iterator[Callable[[], None]]:
+    # Importing numpy would be somebody's business.
+    numpy_random = sys.modules.get("numpy.random")
+
+    def seed() -> None:
         for generator in (torch.default_generator, *generators):
-            stack.callback(generator.set_state, generator.get_state())
             generator.manual_seed(_SEED)
         for device in devices:
             module: Any = torch.get_device_module(device)
-            stack.callback(module.set_rng_state, module.get_rng_state(device), device)
             with module.device(device):
                 module.manual_seed(_SEED)
-        stack.callback(random.setstate, random.getstate())
         random.seed(_SEED)
-        # Importing numpy would be somebody's business.
-        numpy_random = sys.modules.get("numpy.random")
+        if numpy_random is not None:
+            numpy_random.seed(_SEED)
+
+    with ExitStack() as stack:
+        for generator in (torch.default_generator, *generators):
+            stack.callback(generator.set_state, generator.get_state())
+        for device in devices:
+            of_device: Any = torch.get_device_module(device)
+            stack.callback(of_device.set_rng_state, of_device.get_rng_state(device), device)
+        stack.callback(random.setstate, random.getstate())
         if numpy_random is not None:
             stack.callback(numpy_random.set_state, numpy_random.get_state())
-            numpy_random.seed(_SEED)
-        yield
+        seed()
+        yield seed
 
 
 def _devices(parameters: list[torch.Tensor], modules: list[nn.Module]) -> list[torch.device]:

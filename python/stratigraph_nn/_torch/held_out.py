@@ -177,12 +177,12 @@ def _slice(value: Any, start: int | None, end: int | None, dtype: torch.dtype | 
     return value
 
 
-def on_device(value: Any, device: torch.device) -> Any:
-    """All tensors of arguments on a device."""
+def on_device(value: Any, device: torch.device, copy: bool = False) -> Any:
+    """All tensors of arguments on a device; the same ones where they are there already, unless ``copy``."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return value.to(device, non_blocking=True, copy=copy)
     if isinstance(value, Mapping):
-        return {key: on_device(item, device) for key, item in value.items()}
+        return {key: on_device(item, device, copy) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return tuple(on_device(item, device) for item in value)
+        return tuple(on_device(item, device, copy) for item in value)
     return value

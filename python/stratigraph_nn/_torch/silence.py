@@ -14,10 +14,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .errors import NetworkError
-from .layers import Layer, describe
+from .layers import Layer, Network, describe
 from .nonlinear import Nonlinearities, first_tensor
 
-__all__ = ["MODES", "Silenced", "silenced"]
+__all__ = ["MODES", "Hooks", "Silenced", "silenced"]
 
 MODES = ("zero", "mean", "scale", "set")
 
@@ -31,8 +31,8 @@ class Silenced:
 
     #: The layer's path in the model.
     path: str
-    #: The units, ascending.
-    units: Sequence[int]
+    #: The units, ascending; a tensor is an index on the layer's device.
+    units: Sequence[int] | Tensor
     #: Whether a non-linearity follows: then its result is changed, and else the layer's own output.
     is_followed: bool
     change: Change
@@ -80,49 +80,98 @@ def silenced(model: nn.Module, units: Sequence[Silenced]) -> Iterator[nn.Module]
         NetworkError: the model has no such layer, or not as many units.
     """
     network = describe(model)
-    layers = {layer.path: layer for layer in network.layers}
-    changes: dict[int, tuple[Silenced, Layer]] = {}
-    for number, of_layer in enumerate(units):
-        layer = layers.get(of_layer.path)
-        if layer is None:
-            raise NetworkError(f"the model has no layer {of_layer.path!r}: it has {', '.join(layers)}")
-        if layer.unit_axis is None:
-            raise NetworkError(f"{of_layer.path} is no layer whose output holds its units")
-        if of_layer.units and max(of_layer.units) >= layer.num_activated:
-            raise NetworkError(
-                f"{of_layer.path} has {layer.num_activated} units, the structure has unit {max(of_layer.units)}"
-            )
-        changes[number] = (of_layer, layer)
-    nonlinearities, uses = Nonlinearities(), _Uses()
-    ran: set[int] = set()
-    reached: set[int] = set()
+    hooks = Hooks(network, units)
+    with hooks.watching():
+        yield model
+    for path, why in hooks.not_silenced():
+        warnings.warn(f"{path} ran without its units being silenced: {why}", stacklevel=3)
 
-    def applied(number: int, _: str, result: Tensor) -> Tensor:
-        of_layer, layer = changes[number]
-        reached.add(number)
+
+class Hooks:
+    """What silences units of a network's layers. Which they are, and what they say, is read at each call."""
+
+    def __init__(self, network: Network, units: Sequence[Silenced], with_gradients: bool = True) -> None:
+        """``with_gradients`` is False where nobody takes any: it is quicker.
+
+        Raises:
+            NetworkError: the model has no such layer, or not as many units.
+        """
+        self._model = network.model
+        self._with_gradients = with_gradients
+        layers = {layer.path: layer for layer in network.layers}
+        self._changes: dict[int, tuple[Silenced, Layer]] = {}
+        for number, of_layer in enumerate(units):
+            layer = layers.get(of_layer.path)
+            if layer is None:
+                raise NetworkError(f"the model has no layer {of_layer.path!r}: it has {', '.join(layers)}")
+            if layer.unit_axis is None:
+                raise NetworkError(f"{of_layer.path} is no layer whose output holds its units")
+            if len(of_layer.units) and max(of_layer.units) >= layer.num_activated:
+                raise NetworkError(
+                    f"{of_layer.path} has {layer.num_activated} units, the structure has unit {max(of_layer.units)}"
+                )
+            self._changes[number] = (of_layer, layer)
+        self._nonlinearities, self._uses = Nonlinearities(), _Uses()
+        self._ran: set[int] = set()
+        self._reached: set[int] = set()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Hooks the network; takes the hooks away."""
+        with ExitStack() as stack:
+            for number, (_, layer) in self._changes.items():
+                stack.callback(layer.module.register_forward_hook(self._after(number)).remove)
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            if self._with_gradients:
+                stack.enter_context(self._uses)
+            stack.enter_context(self._nonlinearities.watching(self._model, self._applied))
+            yield
+
+    def not_silenced(self) -> Iterator[tuple[str, str]]:
+        """The paths of layers that ran, and whose units were not silenced all the same, each with the reason."""
+        for number, (of_layer, _) in self._changes.items():
+            if number in self._uses.of_replaced:
+                why = (
+                    "its non-linearity works in place, and the network goes on with the tensor that it was applied to: "
+                    "use what it gives, as in h = torch.relu_(h), or run it without gradients"
+                )
+            elif number in self._ran - self._reached and len(of_layer.units):
+                why = "a non-linearity is expected right after it, and none was applied to its output itself"
+            else:
+                continue
+            yield of_layer.path, why
+
+    def not_run(self) -> list[str]:
+        """The paths of layers that did not run."""
+        return [of_layer.path for number, (of_layer, _) in self._changes.items() if number not in self._ran]
+
+    def _applied(self, number: int, _: str, result: Tensor) -> Tensor:
+        of_layer, layer = self._changes[number]
+        self._reached.add(number)
         with torch._C.DisableTorchFunction():
-            uses.replace(result, number)
+            if self._with_gradients:
+                self._uses.replace(result, number)
             return changed_units(result, layer, of_layer)
 
-    with ExitStack() as stack:
-        for number, (of_layer, layer) in changes.items():
-            hook = _after(number, of_layer, layer, nonlinearities, uses, ran)
-            stack.callback(layer.module.register_forward_hook(hook).remove)
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(uses)
-        stack.enter_context(nonlinearities.watching(network.model, applied))
-        yield model
-    for number, (of_layer, _) in changes.items():
-        if number in uses.of_replaced:
-            why = (
-                "its non-linearity works in place, and the network goes on with the tensor that it was applied to: use "
-                "what it gives, as in h = torch.relu_(h), or run it without gradients"
-            )
-        elif number in ran - reached and of_layer.units:
-            why = "a non-linearity is expected right after it, and none was applied to its output itself"
-        else:
-            continue
-        warnings.warn(f"{of_layer.path} ran without its units being silenced: {why}", stacklevel=3)
+    def _after(self, number: int) -> Callable[..., Any]:
+        of_layer, layer = self._changes[number]
+
+        def hook(_: nn.Module, __: Any, output: Any) -> Any:
+            tensor = first_tensor(output)
+            if tensor is None:
+                return None
+            self._ran.add(number)
+            if of_layer.is_followed:
+                if self._with_gradients:
+                    self._uses.make(tensor, number)
+                self._nonlinearities.expect(tensor, number)
+                return None
+            self._reached.add(number)
+            with torch._C.DisableTorchFunction():
+                changed = changed_units(tensor, layer, of_layer)
+            return changed if output is tensor else _replaced(output, tensor, changed)
+
+        return hook
 
 
 class _Uses(TorchFunctionMode):
@@ -167,29 +216,11 @@ def _tensors(value: Any) -> Iterable[Tensor]:
         yield from _tensors(tuple(value.values()))
 
 
-def _after(
-    number: int, of_layer: Silenced, layer: Layer, nonlinearities: Nonlinearities, uses: _Uses, ran: set[int]
-) -> Callable[..., Any]:
-    def hook(_: nn.Module, __: Any, output: Any) -> Any:
-        tensor = first_tensor(output)
-        if tensor is None:
-            return None
-        if of_layer.is_followed:
-            ran.add(number)
-            uses.make(tensor, number)
-            nonlinearities.expect(tensor, number)
-            return None
-        with torch._C.DisableTorchFunction():
-            changed = changed_units(tensor, layer, of_layer)
-        return changed if output is tensor else _replaced(output, tensor, changed)
-
-    return hook
-
-
 def changed_units(said: Tensor, layer: Layer, of_layer: Silenced) -> Tensor:
     """``said`` with what the silenced units say instead."""
     assert layer.unit_axis is not None
-    index = torch.tensor(list(of_layer.units), device=said.device)
+    units = of_layer.units
+    index = units if isinstance(units, Tensor) else torch.tensor(list(units), device=said.device)
     moved = said.movedim(layer.unit_axis, -1)
     changed = of_layer.change(moved.index_select(-1, index))
     return moved.index_copy(-1, index, changed.to(said.dtype)).movedim(-1, layer.unit_axis)

@@ -68,3 +68,26 @@ def load(model: nn.Module, tensors: dict[str, torch.Tensor], strict: bool) -> No
         if same and own[same[0]].shape == value.shape:
             tied[name] = tensors[same[0]]
     module.load_state_dict({**kept, **tensors, **tied}, strict=strict)
+
+
+def unlike(model: nn.Module, tensors: dict[str, torch.Tensor], is_half: bool) -> list[str]:
+    """In what a module differs from a recorded ``state_dict``, a phrase a tensor; nothing where it is that network.
+
+    What was recorded are 32-bit floats, or, with ``is_half``, 16-bit ones.
+    """
+    own = unwrapped(model).state_dict()
+    found = []
+    for name, recorded in tensors.items():
+        value = own.get(name)
+        if not isinstance(value, torch.Tensor):
+            found.append(f"it has no {name}")
+        elif value.shape != recorded.shape:
+            found.append(f"{name} is {list(value.shape)}, recorded {list(recorded.shape)}")
+        else:
+            value = value.detach().to("cpu", torch.float32)
+            recorded = recorded.to(torch.float32)
+            if is_half:
+                value = value.to(torch.float16).to(torch.float32)
+            if not torch.equal(value.nan_to_num(), recorded.nan_to_num()):
+                found.append(f"{name} differs by up to {float((value - recorded).abs().max()):.2g}")
+    return found

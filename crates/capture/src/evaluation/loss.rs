@@ -17,3 +17,14 @@ pub enum Loss {
     /// distances from its targets.
     MeanSquaredError,
 }
+
+impl Loss {
+    /// How many classes a network of so many outputs tells apart; 0 where it predicts something else.
+    pub fn num_classes(self, num_outputs: usize) -> usize {
+        match self {
+            Self::SoftmaxCrossEntropy => num_outputs,
+            Self::BinaryCrossEntropy => 2,
+            Self::MultiLabelCrossEntropy | Self::MeanSquaredError => 0,
+        }
+    }
+}

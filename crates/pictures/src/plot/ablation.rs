@@ -27,6 +27,7 @@ struct Figure {
     name: String,
     of_class: i64,
     neurons: String,
+    /// With its number, if it has one.
     mode: String,
     half: String,
     samples: String,
@@ -245,6 +246,7 @@ fn of_rows(epoch: i32, rows: &RecordBatch) -> Vec<Figure> {
     let [modes, halves, samples, metrics] = ["mode", "half", "samples", "metric"].map(column);
     let [of_classes, classes] = ["of_class", "class"].map(|name| integers(rows, name));
     let column = |name: &str| floats(rows, name);
+    let [factors, values] = ["factor", "value"].map(column);
     let [before, after, p_values] = ["before", "after", "p_value"].map(column);
     let [means, deviations] = ["random_mean", "random_std"].map(column);
     let figure = |row: usize| {
@@ -254,7 +256,10 @@ fn of_rows(epoch: i32, rows: &RecordBatch) -> Vec<Figure> {
             name: names[row].clone(),
             of_class: of_classes[row],
             neurons: neurons[row].clone(),
-            mode: modes[row].clone(),
+            mode: match factors[row].or(values[row]) {
+                Some(of_mode) => format!("{} {}", modes[row], number(of_mode)),
+                None => modes[row].clone(),
+            },
             half: halves[row].clone(),
             samples: samples[row].clone(),
             class: classes[row],

@@ -75,6 +75,7 @@ struct Family {
     epoch: i64,
     mode: String,
     factor: Option<f64>,
+    value: Option<f64>,
     half: String,
     seed: i64,
     draws: i64,
@@ -171,8 +172,8 @@ async fn effects(source: &Source<'_>, metric: &str) -> Result<Vec<Effect>> {
     let column = |name: &str| texts(&rows, name);
     let [names, neurons, modes, halves] = ["name", "neurons", "mode", "half"].map(column);
     let column = |name: &str| floats(&rows, name);
-    let [factors, before, after, random, p_holm] =
-        ["factor", "before", "after", "random_mean", "p_holm"].map(column);
+    let [factors, values] = ["factor", "value"].map(column);
+    let [before, after, random, p_holm] = ["before", "after", "random_mean", "p_holm"].map(column);
     let [others_before, others_after, others_p] =
         ["others_before", "others_after", "others_p_value"].map(column);
     let effects = (0..rows.num_rows()).map(|row| Effect {
@@ -185,6 +186,7 @@ async fn effects(source: &Source<'_>, metric: &str) -> Result<Vec<Effect>> {
             epoch: epochs[row],
             mode: modes[row].clone(),
             factor: factors[row],
+            value: values[row],
             half: halves[row].clone(),
             seed: seeds[row],
             draws: draws[row],

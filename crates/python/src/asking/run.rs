@@ -40,6 +40,21 @@ impl Run {
         self.session.run()
     }
 
+    /// The run's directory.
+    pub(super) fn dir(&self) -> trace::RunDir {
+        self.run().dir().clone()
+    }
+
+    /// The first epoch that was captured, the untrained network aside.
+    pub(super) fn first_epoch(&self) -> Option<i32> {
+        self.run().captured_epochs().first().copied()
+    }
+
+    /// The number of the class of that number or name.
+    pub(super) fn class(&self, text: &str) -> PyResult<i32> {
+        self.run().class(text).map_err(query)
+    }
+
     fn asked(&self) -> PyResult<()> {
         match self.session.is_empty() {
             true => Err(query(sql::QueryError::NothingCaptured)),

@@ -38,11 +38,14 @@ fn told_neuron(run: &sql::Run, neuron: &StructureNeuron) -> ToldNeuron {
     )
 }
 
-/// Which unit of its layer a neuron is, which need not have recorded all of them.
+/// Which unit of its layer a neuron is; of an embedding, which of its dimensions, or tokens.
 pub(super) fn unit(run: &sql::Run, neuron: i32) -> Option<u32> {
-    let layer = run.info().layers.layer_of(neuron)?;
-    let place = usize::try_from(neuron - layer.neurons().start).ok()?;
-    layer.units().nth(place)
+    let topology = &run.info().layers;
+    let layer = topology.layer_of(neuron)?;
+    let activated = topology.activated(layer.layer_index as usize)?;
+    let ids = [activated.neurons(), layer.neurons()];
+    let of = ids.into_iter().find(|ids| ids.contains(&neuron))?;
+    u32::try_from(neuron - of.start).ok()
 }
 
 /// The neurons that somebody names, each by its number or with its layer.

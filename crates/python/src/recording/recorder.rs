@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use capture::rows::{PHASE_EVAL, PHASE_TRAIN};
 use capture::{
     DEFAULT_ACTIVATION_SAMPLES, DataRules, Decision, INITIAL, JOIN_TIMEOUT, Loss, NetworkLayers,
-    Origin, Plan, RecordError, RecordSummary, Recorded, Recording, Source, TargetRows, Targets,
-    TensorKind, choose_units, classify,
+    Origin, Plan, RecordError, RecordSummary, Recorded, Recording, Source, TensorKind,
+    choose_units,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -21,6 +21,7 @@ use super::layers;
 use super::settings::Settings;
 use super::source::{Part, Parts};
 use crate::error::{DeviceError, RecordingError, recording as recording_error};
+use crate::evaluation::{classified, loss_of, shape_of, targets_of};
 use crate::tensor::HostTensor;
 
 /// Runs that Python records say nothing of their data.
@@ -216,17 +217,7 @@ impl Recorder {
         targets: &Bound<'_, PyAny>,
         losses: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(f64, &'static str, f64)> {
-        let loss = match loss {
-            "softmax_cross_entropy" => Loss::SoftmaxCrossEntropy,
-            "binary_cross_entropy" => Loss::BinaryCrossEntropy,
-            "multi_label_cross_entropy" => Loss::MultiLabelCrossEntropy,
-            "mean_squared_error" => Loss::MeanSquaredError,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "no loss is called {other:?}"
-                )));
-            }
-        };
+        let loss = loss_of(loss)?;
         let (logits, targets) = (HostTensor::import(logits)?, HostTensor::import(targets)?);
         let losses = losses.map(HostTensor::import).transpose()?;
         py.detach(|| self.classify(loss, &logits, &targets, losses.as_ref()))
@@ -452,41 +443,11 @@ impl Recorder {
         targets: &HostTensor,
         losses: Option<&HostTensor>,
     ) -> PyResult<(f64, &'static str, f64)> {
-        let (num_samples, num_outputs) = match *logits.shape() {
-            [num_samples] => (num_samples, 1),
-            [num_samples, num_outputs] => (num_samples, num_outputs),
-            _ => {
-                let shape = logits.shape();
-                return Err(PyValueError::new_err(format!(
-                    "logits are [samples, outputs], not {shape:?}"
-                )));
-            }
-        };
-        let rows = |values: &HostTensor| TargetRows {
-            values: values.to_floats(),
-            width: values.num_values().checked_div(num_samples).unwrap_or(0),
-        };
-        let targets = match loss {
-            Loss::SoftmaxCrossEntropy => {
-                Targets::Classes(targets.to_classes().ok_or_else(|| {
-                    PyValueError::new_err(
-                        "targets of cross_entropy are classes: whole numbers from 0",
-                    )
-                })?)
-            }
-            Loss::BinaryCrossEntropy => Targets::Soft(targets.to_floats()),
-            Loss::MultiLabelCrossEntropy => Targets::Labels(rows(targets)),
-            Loss::MeanSquaredError => Targets::Values(rows(targets)),
-        };
+        let (num_samples, num_outputs) = shape_of(logits)?;
+        let targets = targets_of(loss, num_samples, targets)?;
         capture::check_targets(loss, num_samples, num_outputs, &targets)
             .map_err(RecordingError::new_err)?;
-        let mut classifications = classify(loss, &logits.to_floats(), &targets);
-        if let Some(losses) = losses {
-            if losses.num_values() != num_samples {
-                return Err(PyValueError::new_err("there is a loss a sample"));
-            }
-            classifications.loss = losses.to_floats();
-        }
+        let classifications = classified(loss, logits, &targets, losses)?;
         let (mean_loss, score) = (classifications.mean_loss(), classifications.score(loss));
         self.with_detached(|recording| {
             recording.classified(classifications);

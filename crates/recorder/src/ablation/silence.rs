@@ -1,7 +1,5 @@
 //! A network some of whose units are silenced, over all held-out samples.
 
-use std::fmt;
-
 use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::{Bool, Tensor, TensorData};
 
@@ -10,43 +8,7 @@ use crate::evaluation::HeldOut;
 use crate::model::{LayerOutput, Network};
 use crate::read_back::to_vec;
 use crate::rebuild::Rebuilt;
-use capture::{Classifications, classify};
-
-/// What the value of a silenced neuron is, for every sample; of a convolution, at every position.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Silencing {
-    /// Zero.
-    Zero,
-    /// The mean of its values over all held-out samples, and positions: what it says when it says
-    /// nothing about a sample.
-    Mean,
-    /// What it was, times a factor.
-    Scale(f64),
-}
-
-impl Silencing {
-    /// Its name: on the command line and in the table `ablations`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Zero => "zero",
-            Self::Mean => "mean",
-            Self::Scale(_) => "scale",
-        }
-    }
-}
-
-impl fmt::Display for Silencing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Zero => f.write_str("set to zero"),
-            Self::Mean => f.write_str("set to their means"),
-            Self::Scale(factor) => write!(f, "scaled by {factor}"),
-        }
-    }
-}
-
-/// Units of layers, by the layers' positions, ascending.
-pub(super) type UnitSet = Vec<(usize, Vec<usize>)>;
+use capture::{Classifications, Silencing, UnitSet, classify};
 
 /// What the network makes of a batch of held-out samples with a set of units silenced.
 pub(super) struct Outcome {
@@ -76,7 +38,7 @@ pub(super) fn run_silenced<B: Backend>(
     let first = layers.clone().min().unwrap_or(0);
     let means = match silencing {
         Silencing::Mean => unit_means(&model, &held_out, layers.max().unwrap_or(0))?,
-        Silencing::Zero | Silencing::Scale(_) => Vec::new(),
+        Silencing::Zero | Silencing::Scale(_) | Silencing::Set(_) => Vec::new(),
     };
     let silencers: Vec<Vec<Silencer<B>>> = sets
         .iter()
@@ -159,6 +121,7 @@ impl<B: Backend> Silencer<B> {
             value: match (silencing, means) {
                 (Silencing::Scale(factor), _) => Value::Scaled(factor),
                 (Silencing::Mean, Some(means)) => constant(means.to_vec()),
+                (Silencing::Set(value), _) => constant(vec![value as f32; num_units]),
                 (Silencing::Zero | Silencing::Mean, _) => constant(vec![0.0; num_units]),
             },
         }

@@ -1,11 +1,9 @@
 use burn::backend::Flex;
-use trace::Epoch;
 
-use super::silence::UnitSet;
 use super::*;
 use crate::dataset::{Dataset, DatasetKind};
 use crate::model::{Activation, Convolutions, ImageShape, Loss, NetworkConfig, NetworkParameters};
-use capture::Classifications;
+use capture::{Classifications, Silencing, UnitSet};
 
 /// A network for the digits that nobody trained.
 fn rebuilt(hidden: &[usize], channels: &[usize]) -> Rebuilt {
@@ -35,7 +33,6 @@ fn rebuilt(hidden: &[usize], channels: &[usize]) -> Rebuilt {
         dataset: Dataset::load(DatasetKind::Digits, 7, 64).unwrap(),
         batch_size: 100,
         precision: Precision::F32,
-        seed: 7,
     }
 }
 
@@ -183,17 +180,30 @@ fn units_at_their_means_are_a_bias() {
         };
         (0..held_out.len()).map(says).sum::<f64>() / held_out.len() as f64
     };
-    let means = units.map(mean);
+    assert_close(&after, &with_constants(units, units.map(mean)));
+}
+
+/// So does a unit that always says one number.
+#[test]
+fn units_that_are_set_are_a_bias() {
+    let (units, intact) = ([1, 5], rebuilt(&[12, 8], &[]));
+    let [before, after] = silenced(&intact, vec![(0, units.to_vec())], Silencing::Set(1.25));
+    assert_close(&after, &with_constants(units, [1.25; 2]));
+    assert_differ(&after, &before);
+}
+
+/// What the network says where two units of the first layer say the same of every sample.
+fn with_constants(units: [usize; 2], constants: [f64; 2]) -> Classifications {
     let mut other = rebuilt(&[12, 8], &[]);
     let weights = scale_outgoing(&mut other, 0, &units, 1, 0.0);
     let biases = other.parameters.layers[1].bias.iter_mut();
     for (bias, weights) in biases.zip(weights) {
-        let products = weights.iter().zip(means);
-        let constant: f64 = products.map(|(w, mean)| f64::from(*w) * mean).sum();
+        let products = weights.iter().zip(constants);
+        let constant: f64 = products.map(|(w, value)| f64::from(*w) * value).sum();
         *bias += constant as f32;
     }
     let [expected, _] = silenced(&other, vec![(0, vec![0])], Silencing::Zero);
-    assert_close(&after, &expected);
+    expected
 }
 
 /// The mean of a channel is over positions, too: nothing changes for a channel that says the same
@@ -217,21 +227,4 @@ fn a_unit_that_is_not_finite_can_be_silenced() {
     let [before, after] = silenced(&broken, vec![(0, vec![3])], Silencing::Zero);
     assert!(before.loss.iter().all(|loss| loss.is_nan()));
     assert!(after.outputs.iter().all(|output| output.is_finite()));
-}
-
-#[test]
-fn random_units_follow_from_seed_and_draw() {
-    let draw =
-        |seed, draw| HostRng::new(seed, Purpose::SilencedUnits, Epoch(3), draw).choose(20, 5);
-    assert_eq!(draw(1, 0), draw(1, 0));
-    assert_ne!(draw(1, 0), draw(1, 1));
-    assert_ne!(draw(1, 0), draw(2, 0));
-    let mut counts = [0; 20];
-    for n in 0..2000 {
-        let units = draw(1, n);
-        assert!(units.is_sorted_by(|a, b| a < b), "{units:?}");
-        units.iter().for_each(|&unit| counts[unit] += 1);
-    }
-    // Six standard deviations of a binomial with n = 2000 and p = 1/4 are 116.
-    assert!(counts.iter().all(|n| (384..=616).contains(n)), "{counts:?}");
 }

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use analysis::Half;
 use anyhow::{Context as _, Result};
 use capture::cli::{ChosenEpoch, EPOCH_HELP};
+use capture::{
+    AblationMetric, AblationOptions, ChosenNeurons, DEFAULT_DRAWS, Figure, Predicted, SampleGroup,
+    Silencing, SilencingError,
+};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use console::{Console, print};
-use recorder::{
-    AblationMetric, AblationOptions, AblationReport, ChosenNeurons, DEFAULT_DRAWS, Figure,
-    Predicted, SampleGroup, Silencing, ablate,
-};
+use recorder::{AblationReport, ablate};
 use trace::RunDir;
 use words::NeuronName;
 
@@ -48,13 +49,16 @@ pub(super) struct AblateArgs {
     /// The structure to silence, by its name in the table structures
     #[arg(long, value_name = "NAME", conflicts_with = "neurons")]
     structure: Option<String>,
-    /// What a silenced neuron says: nothing, its mean over all held-out samples, or --factor times
-    /// what it said
-    #[arg(long, value_enum, default_value_t, value_name = "zero|mean|scale")]
+    /// What a silenced neuron says: nothing, its mean over all held-out samples, --factor times
+    /// what it said, or --value
+    #[arg(long, value_enum, default_value_t, value_name = "zero|mean|scale|set")]
     mode: Mode,
     /// What --mode scale multiplies by
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
     factor: Option<f64>,
+    /// What --mode set sets it to
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    value: Option<f64>,
     /// How often as many random neurons of the same layers are silenced instead, to compare with: no
     /// p-value is below 1 / (1 + N), so several that are corrected together take more
     #[arg(long, default_value_t = DEFAULT_DRAWS, value_name = "N")]
@@ -80,48 +84,59 @@ enum Mode {
     Zero,
     Mean,
     Scale,
+    Set,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Zero => "zero",
+            Self::Mean => "mean",
+            Self::Scale => "scale",
+            Self::Set => "set",
+        }
+    }
 }
 
 impl AblateArgs {
-    /// Checks that a factor is given exactly where it is used.
+    /// Checks that a factor and a value are given exactly where they are used.
     ///
     /// # Errors
-    /// In words, if it is not.
+    /// In words, if they are not.
     pub(super) fn check(&self) -> Result<(), String> {
-        let problem = match (self.mode, self.factor) {
-            (Mode::Scale, None) => "--mode scale needs --factor",
-            (Mode::Scale, Some(factor)) if !factor.is_finite() => "--factor is no finite number",
-            (Mode::Zero | Mode::Mean, Some(_)) => "--factor needs --mode scale",
-            _ => return Ok(()),
-        };
-        Err(problem.to_owned())
+        self.silencing().map(|_| ()).map_err(|error| match error {
+            SilencingError::Missing { mode, number } => format!("--mode {mode} needs --{number}"),
+            SilencingError::Unused { mode, number } => format!("--{number} needs --mode {mode}"),
+            SilencingError::NotFinite(number) => format!("--{number} is no finite number"),
+            error @ SilencingError::NoSuchMode(_) => error.to_string(),
+        })
     }
 
-    fn options(&self) -> AblationOptions {
-        AblationOptions {
+    fn silencing(&self) -> Result<Silencing, SilencingError> {
+        Silencing::try_new(self.mode.name(), self.factor, self.value)
+    }
+
+    fn options(&self) -> Result<AblationOptions, SilencingError> {
+        Ok(AblationOptions {
             capture: self.epoch.choice(),
             neurons: match &self.structure {
                 Some(name) => ChosenNeurons::Structure(name.clone()),
                 None => ChosenNeurons::Named(self.neurons.clone()),
             },
-            silencing: match self.mode {
-                Mode::Zero => Silencing::Zero,
-                Mode::Mean => Silencing::Mean,
-                Mode::Scale => Silencing::Scale(self.factor.unwrap_or(1.0)),
-            },
+            silencing: self.silencing()?,
             num_draws: self.draws,
             seed: self.seed,
             half: self.half,
             class: self.class,
-            data: self.place.place(),
-        }
+        })
     }
 }
 
 pub(super) fn run(args: &AblateArgs, console: &Console) -> Result<ExitCode> {
     let run = RunDir::open(&args.run)?;
     console.draw_bar("{bar:24} pass {pos}/{len} eta {eta}");
-    let report = ablate(&run, &args.options(), &mut |done, all| {
+    let (options, data) = (args.options()?, args.place.place());
+    let report = ablate(&run, &options, &data, &mut |done, all| {
         console.bar().set_length(all as u64);
         console.bar().set_position(done as u64);
     });
@@ -130,29 +145,27 @@ pub(super) fn run(args: &AblateArgs, console: &Console) -> Result<ExitCode> {
     let mut text = String::new();
     write_what(&mut text, &report)?;
     write_figures(&mut text, &report)?;
-    writeln!(
-        text,
-        "kept in the table ablations (commit {})",
-        report.commit
-    )?;
+    let commit = report.findings.commit;
+    writeln!(text, "kept in the table ablations (commit {commit})")?;
     print(&text).context("cannot write to stdout")?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn write_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
+    let findings = &report.findings;
     writeln!(
         text,
         "epoch {}, step {}, rebuilt on {}",
-        report.capture.epoch, report.capture.step, report.device
+        findings.capture.epoch, findings.capture.step, report.device
     )?;
     if let Some(reason) = &report.other_device {
         writeln!(text, "  not on the device that was recorded on, {reason}")?;
     }
     write_rounding(text, report.precision)?;
-    if let Some(name) = &report.name {
+    if let Some(name) = &findings.name {
         writeln!(text, "structure {name}")?;
     }
-    for layer in &report.layers {
+    for layer in &findings.layers {
         let neurons: Vec<String> = layer.neurons().map(|neuron| neuron.to_string()).collect();
         writeln!(
             text,
@@ -160,21 +173,20 @@ fn write_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
             neurons.len(),
             layer.num_units,
             layer.layer,
-            report.silencing,
+            findings.silencing,
             neurons.join(", ")
         )?;
     }
-    let which = match report.half {
+    let which = match findings.half {
         Half::All => String::new(),
-        half => format!(", the {half} half (seed {})", report.seed),
+        half => format!(", the {half} half (seed {})", findings.seed),
     };
-    writeln!(text, "{} held-out samples{which}", report.num_samples)?;
-    match report.found_on {
-        Some(found_on) if found_on == Half::All || found_on.other() != report.half => writeln!(
+    writeln!(text, "{} held-out samples{which}", findings.num_samples)?;
+    if let Some(found_on) = findings.flattered_by() {
+        writeln!(
             text,
             "  the structure was found on some of these samples ({found_on}), which flatters it"
-        )?,
-        _ => {}
+        )?;
     }
     Ok(())
 }
@@ -182,7 +194,8 @@ fn write_what(text: &mut String, report: &AblationReport) -> std::fmt::Result {
 fn write_figures(text: &mut String, report: &AblationReport) -> std::fmt::Result {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    let random = format!("{} random", report.num_draws);
+    let findings = &report.findings;
+    let random = format!("{} random", findings.num_draws);
     let has_classes = !report.class_names.is_empty();
     let mut header = vec![
         "samples",
@@ -202,7 +215,7 @@ fn write_figures(text: &mut String, report: &AblationReport) -> std::fmt::Result
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut previous = None;
-    for figure in &report.figures {
+    for figure in &findings.figures {
         let (mut samples, mut num_samples) = (String::new(), String::new());
         if previous != Some(figure.samples) {
             samples = group_name(report, figure.samples);
@@ -232,7 +245,7 @@ fn write_figures(text: &mut String, report: &AblationReport) -> std::fmt::Result
     for line in table.lines() {
         writeln!(text, "{}", line.trim_end())?;
     }
-    if report.num_draws > 0 {
+    if findings.num_draws > 0 {
         writeln!(
             text,
             "p: the probability that as many random neurons of the same layers do at least as much harm"
@@ -254,7 +267,7 @@ fn group_name(report: &AblationReport, group: SampleGroup) -> String {
     match group {
         SampleGroup::All => "all".to_owned(),
         SampleGroup::Others => {
-            let class = report.of_class.map(class_name);
+            let class = report.findings.of_class.map(class_name);
             format!("all but {}", class.unwrap_or_default())
         }
         SampleGroup::Class(class) => class_name(class),

@@ -69,11 +69,12 @@ fn describe_judges(judges: Judges) -> &'static str {
 
 /// What ablations have in common.
 fn describe_family(family: &Family) -> String {
-    let how = match (family.mode.as_str(), family.factor) {
+    let how = match (family.mode.as_str(), family.factor.or(family.value)) {
         ("zero", _) => "set to 0".to_owned(),
         ("mean", _) => "set to their mean".to_owned(),
-        (_, Some(factor)) => format!("multiplied by {}", number(factor)),
-        (mode, None) => mode.to_owned(),
+        ("scale", Some(factor)) => format!("multiplied by {}", number(factor)),
+        ("set", Some(value)) => format!("set to {}", number(value)),
+        (mode, _) => mode.to_owned(),
     };
     let samples = match family.half.as_str() {
         "" | "all" => "all held-out samples".to_owned(),
@@ -178,6 +179,7 @@ mod tests {
             epoch: 3,
             mode: "zero".to_owned(),
             factor: None,
+            value: None,
             half: half.to_owned(),
             seed: 42,
             draws,
@@ -227,6 +229,28 @@ mod tests {
         );
         assert!(few.contains("`recorder ablate --draws 40`"), "{few}");
         assert!(said(0, &two).contains("no random neurons were silenced"));
+    }
+
+    #[test]
+    fn how_neurons_were_silenced_is_told() {
+        let said = |mode: &str, factor, value| {
+            let mode = mode.to_owned();
+            describe_family(&Family {
+                mode,
+                factor,
+                value,
+                ..family("all", 9)
+            })
+        };
+        for (said, how) in [
+            (said("zero", None, None), "set to 0"),
+            (said("mean", None, None), "set to their mean"),
+            (said("scale", Some(-0.5), None), "multiplied by -0.5"),
+            (said("set", None, Some(3.0)), "set to 3"),
+        ] {
+            let expected = format!("epoch 3, activations {how}, all held-out samples, 9 draws");
+            assert_eq!(said, expected);
+        }
     }
 
     #[test]

@@ -1,20 +1,7 @@
 //! What is added up of a network's outcomes, and the figures that come of it.
 
-use capture::{Score, Spread, Sums, target_classes};
-
 use super::figures::{AblationMetric, Figure, Predicted, SampleGroup};
-use super::silence::Outcome;
-use crate::dataset::Targets;
-use crate::model::{Loss, NetworkConfig};
-
-/// How many classes such a network tells apart; 0 where it predicts something else.
-pub(super) fn num_classes(config: &NetworkConfig) -> usize {
-    match config.loss {
-        Loss::SoftmaxCrossEntropy => config.num_outputs,
-        Loss::BinaryCrossEntropy => 2,
-        Loss::MultiLabelCrossEntropy | Loss::MeanSquaredError => 0,
-    }
-}
+use crate::evaluation::{Classifications, Loss, Score, Spread, Sums, Targets, target_classes};
 
 /// What is asked of the outcomes.
 #[derive(Debug, Clone, Copy)]
@@ -82,22 +69,17 @@ impl Tallies {
         }
     }
 
-    /// Adds what a set of silenced neurons makes of a batch.
-    pub(super) fn add(&mut self, outcome: &Outcome) {
-        let Outcome {
-            set,
-            first_sample,
-            rows,
-        } = outcome;
+    /// Adds what the network makes of a batch, which begins with a sample, with a set of neurons silenced.
+    pub(super) fn add(&mut self, set: usize, first_sample: usize, rows: &Classifications) {
         for group in &mut self.groups {
-            let from = group.samples.partition_point(|s| s < first_sample);
+            let from = group.samples.partition_point(|&s| s < first_sample);
             let to = group
                 .samples
-                .partition_point(|s| *s < first_sample + rows.len());
+                .partition_point(|&s| s < first_sample + rows.len());
             let samples = group.samples[from..to].iter().map(|s| s - first_sample);
-            group.sums[*set].add(rows, samples.clone());
+            group.sums[set].add(rows, samples.clone());
             if let Some(predicted) = &mut group.predicted {
-                let counts = &mut predicted[(*set).min(2)];
+                let counts = &mut predicted[set.min(2)];
                 for class in samples.filter_map(|sample| rows.predicted[sample]) {
                     counts[class as usize] += 1;
                 }

@@ -12,20 +12,20 @@ use trace::{
 };
 
 use super::figures::Predicted;
-use super::{AblationReport, Figure, Silencing};
+use super::{AblationFindings, Figure};
 
 /// What an ablation asked: two with the same of these, of one capture, give the same figures.
-const QUESTION: [&str; 7] = [
-    "name", "of_class", "neurons", "mode", "factor", "half", "seed",
+const QUESTION: [&str; 8] = [
+    "name", "of_class", "neurons", "mode", "factor", "value", "half", "seed",
 ];
 
-/// Publishes an ablation, in place of those that asked the same; returns the commit's number.
+/// Publishes an ablation, as the [`rows`] of it, in place of those that asked the same; returns the commit's
+/// number.
 pub(super) fn publish(
     run: &RunDir,
-    report: &AblationReport,
-    id: &Nonce,
+    report: &AblationFindings,
+    rows: RecordBatch,
 ) -> Result<u64, DerivedError> {
-    let rows = rows(report, id);
     let writer = DerivedWriter::begin(run, Table::Ablations)?;
     let asked_before =
         |part: &DerivedPart| part.capture == report.capture && asks_the_same(&part.rows, &rows);
@@ -44,17 +44,14 @@ fn asks_the_same(a: &RecordBatch, b: &RecordBatch) -> bool {
     num_draws(a) == num_draws(b) && QUESTION.into_iter().all(is_same)
 }
 
-fn rows(report: &AblationReport, id: &Nonce) -> RecordBatch {
+/// An ablation as rows of the table, a row a figure.
+pub(super) fn rows(report: &AblationFindings, id: &Nonce) -> RecordBatch {
     let figures = &report.figures;
     let num_rows = figures.len();
     let text = |text: Option<&str>| -> ArrayRef {
         Arc::new(StringArray::from_iter(std::iter::repeat_n(text, num_rows)))
     };
     let neurons: Vec<String> = report.neurons().iter().map(i32::to_string).collect();
-    let factor = match report.silencing {
-        Silencing::Scale(factor) => Some(factor),
-        Silencing::Zero | Silencing::Mean => None,
-    };
     let texts = |of: &dyn Fn(&Figure) -> &'static str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(figures.iter().map(of)))
     };
@@ -84,7 +81,11 @@ fn rows(report: &AblationReport, id: &Nonce) -> RecordBatch {
         Arc::new(Int32Array::from(vec![report.of_class; num_rows])),
         text(Some(&neurons.join(","))),
         text(Some(report.silencing.name())),
-        Arc::new(Float64Array::from(vec![factor; num_rows])),
+        Arc::new(Float64Array::from(vec![
+            report.silencing.factor();
+            num_rows
+        ])),
+        Arc::new(Float64Array::from(vec![report.silencing.value(); num_rows])),
         text(Some(report.half.name())),
         Arc::new(Int64Array::from_value(report.seed.cast_signed(), num_rows)),
         texts(&|figure| figure.samples.name()),

@@ -1,7 +1,5 @@
-use capture::classify;
-
 use super::*;
-use crate::dataset::TargetRows;
+use crate::evaluation::{TargetRows, classify};
 
 /// The logits of a set of silenced neurons, of all samples.
 type Logits = Vec<f32>;
@@ -38,11 +36,8 @@ fn figures_of(
         for (set, logits) in outcomes.iter().enumerate() {
             let width = logits.len() / targets.len();
             let logits = &logits[batch.start * width..batch.end * width];
-            tallies.add(&Outcome {
-                set,
-                first_sample,
-                rows: classify(question.loss, logits, &of_batch),
-            });
+            let rows = classify(question.loss, logits, &of_batch);
+            tallies.add(set, first_sample, &rows);
         }
     }
     tallies.figures()

@@ -1,9 +1,12 @@
 //! Which neurons are silenced, and what is known of them.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use analysis::Half;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use trace::{DerivedError, Epoch, RunDir, Table, Topology, read_derived};
+use trace::{DerivedError, Epoch, Layer, RunDir, Table, Topology, read_derived};
 use words::{NeuronName, UnknownNeuronError, closest, describe_neurons, did_you_mean};
 
 /// What is to be silenced.
@@ -64,6 +67,21 @@ pub enum NeuronsError {
         /// Which can be silenced.
         valid: String,
     },
+    /// Of an embedding a token has weights, and a dimension says something.
+    #[error(
+        "neuron {neuron} is a token of the embedding {layer}, which says nothing by itself: its \
+         dimensions are {} to {}",
+        .dimensions.start,
+        .dimensions.end - 1
+    )]
+    Token {
+        /// The neuron.
+        neuron: i32,
+        /// The embedding.
+        layer: String,
+        /// The ids of its dimensions.
+        dimensions: Range<i32>,
+    },
     /// There is nothing to compare with.
     #[error(
         "all {num_units} neurons of layer {layer} would be silenced, which leaves no others to \
@@ -101,7 +119,7 @@ pub enum NeuronsError {
 }
 
 /// Neurons that are to be silenced.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Chosen {
     /// By layer, in the topology's order.
     pub(super) layers: Vec<LayerNeurons>,
@@ -166,6 +184,16 @@ fn by_layer(
             })?;
         let neuron = name.neuron;
         let layer_index = layer.layer_index as usize;
+        // As its activations have it: of an embedding its dimensions.
+        let activated = topology.activated(layer_index);
+        let activated = activated.as_deref().unwrap_or(layer);
+        if !activated.neurons().contains(&neuron) {
+            return Err(NeuronsError::Token {
+                neuron,
+                layer: layer.layer.to_string(),
+                dimensions: activated.neurons(),
+            });
+        }
         if Some(&layer.layer) == output {
             return Err(NeuronsError::Output {
                 neuron,
@@ -173,7 +201,7 @@ fn by_layer(
                 valid: valid_range(topology),
             });
         }
-        let unit = (neuron - layer.first_neuron) as usize;
+        let unit = (neuron - activated.first_neuron) as usize;
         match chosen.last_mut() {
             // It may have been named twice.
             Some(last) if last.layer_index == layer_index => {
@@ -184,8 +212,8 @@ fn by_layer(
             _ => chosen.push(LayerNeurons {
                 layer: layer.layer.to_string(),
                 layer_index,
-                num_units: layer.num_units as usize,
-                first_neuron: layer.first_neuron,
+                num_units: activated.num_units as usize,
+                first_neuron: activated.first_neuron,
                 units: vec![unit],
             }),
         }
@@ -195,13 +223,15 @@ fn by_layer(
 
 /// Which neurons can be silenced, as people read it.
 fn valid_range(topology: &Topology) -> String {
-    let layers = topology.layers();
-    let Some((_, hidden)) = layers.split_last().filter(|(_, hidden)| !hidden.is_empty()) else {
+    let hidden = topology.hidden_layers();
+    let hidden = hidden.filter_map(|layer| topology.activated(layer.layer_index as usize));
+    let hidden: Vec<Layer> = hidden.map(Cow::into_owned).collect();
+    if hidden.is_empty() {
         return "the network has no layer but its outputs, so none can be silenced".to_owned();
-    };
+    }
     format!(
         "those that can be silenced are {}",
-        describe_neurons(hidden)
+        describe_neurons(&hidden)
     )
 }
 
@@ -295,82 +325,4 @@ fn known_names(name: &str, names: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use trace::LayerLabel;
-
-    use super::*;
-    use crate::model::{Activation, Loss, NetworkConfig};
-
-    fn topology(hidden: &[usize]) -> Topology {
-        let config = NetworkConfig {
-            num_inputs: 3,
-            hidden: hidden.to_vec(),
-            num_outputs: 2,
-            activation: Activation::Relu,
-            loss: Loss::SoftmaxCrossEntropy,
-            convolutions: None,
-        };
-        config.topology().unwrap()
-    }
-
-    fn names(names: &[&str]) -> Vec<NeuronName> {
-        names.iter().map(|name| name.parse().unwrap()).collect()
-    }
-
-    fn refused(hidden: &[usize], neurons: &[&str]) -> String {
-        by_layer(&topology(hidden), names(neurons))
-            .unwrap_err()
-            .to_string()
-    }
-
-    #[test]
-    fn neurons_are_found_in_their_layers() {
-        let topology = topology(&[4, 3]);
-        let chosen = by_layer(
-            &topology,
-            names(&["5", "0", "L_input:3", "L_hidden_1:5", "4"]),
-        )
-        .unwrap();
-        let told: Vec<(&str, usize, usize, &[usize])> = chosen
-            .iter()
-            .map(|l| (&*l.layer, l.layer_index, l.num_units, &l.units[..]))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                ("L_input", 0, 4, &[0, 3][..]),
-                ("L_hidden_1", 1, 3, &[0, 1])
-            ]
-        );
-        let ids: Vec<i32> = chosen.iter().flat_map(LayerNeurons::neurons).collect();
-        assert_eq!(ids, [0, 3, 4, 5]);
-        assert!(LayerLabel::try_new(&chosen[0].layer).is_ok());
-    }
-
-    #[test]
-    fn errors_tell_which_neurons_there_are() {
-        let valid = "those that can be silenced are 0 to 3 (L_input), 4 to 6 (L_hidden_1)";
-        for (neurons, expected) in [
-            (&["9"][..], format!("there is no neuron 9: {valid}")),
-            (&["2", "-1"], format!("there is no neuron -1: {valid}")),
-            (
-                &["2", "L_input:5"],
-                format!("neuron 5 is of layer L_hidden_1, not of L_input: {valid}"),
-            ),
-            (
-                &["2", "7"],
-                format!(
-                    "neuron 7 is an output of the network (layer L_output), and silencing it says \
-                     nothing: {valid}"
-                ),
-            ),
-            (&[], format!("no neurons were named: {valid}")),
-        ] {
-            assert_eq!(refused(&[4, 3], neurons), expected);
-        }
-        let told = refused(&[], &["0"]);
-        assert!(
-            told.ends_with("the network has no layer but its outputs, so none can be silenced")
-        );
-    }
-}
+mod tests;
