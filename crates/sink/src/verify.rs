@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use trace::{Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table};
+use trace::{
+    COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table,
+};
 
 use crate::files::{RunFilesError, require_commits, walk};
 
@@ -136,9 +138,19 @@ pub fn verify(
     run: &RunDir,
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
-    require_commits(run)?;
+    let has_commits = require_commits(run)?;
     let catalog = Catalog::load_with_partial(run)?;
     let mut problems = check_files(run, &catalog, progress);
+    if !has_commits {
+        problems.push(Problem {
+            path: COMMITS_DIR.to_owned(),
+            check: Check::Presence,
+            expected: "a directory of commits".to_owned(),
+            found: "nothing, and no files: the run's creation was interrupted, and resuming goes on \
+                    with it"
+                .to_owned(),
+        });
+    }
     if run.info().world_size > 1 {
         let damaged: HashSet<String> = problems.iter().map(|p| p.path.clone()).collect();
         problems.extend(ranks::check(run, &catalog, &damaged));

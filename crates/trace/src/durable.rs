@@ -232,6 +232,9 @@ pub(crate) fn remove_empty_dir(path: &Path) -> io::Result<()> {
 
 /// Removes a file of ours that may be gone already; what cannot be removed does no harm.
 pub(crate) fn remove_if_there(path: &Path) {
+    if fault::has_crashed() {
+        return;
+    }
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {

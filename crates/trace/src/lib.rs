@@ -63,7 +63,7 @@ pub use publish::{
 };
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use run::{
-    COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
+    COMMITS_DIR, CreateRunError, Creation, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,
     partition_warning,
 };

@@ -19,7 +19,7 @@ use crate::durable::{self, Durability};
 use crate::fault;
 use crate::history::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
-use crate::run::RunDir;
+use crate::run::{Creation, RunDir};
 use crate::staging::{StagedPart, Staging};
 use crate::time;
 
@@ -77,6 +77,18 @@ pub enum PublishError {
     /// The run's commits cannot be read.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
+    /// There is nothing that says which of the run's files belong to it.
+    #[error(
+        "{} is missing, and there are files, as {example}: nobody can tell what belongs to the run, \
+         so nothing is recorded into it; bring its commits back, or name another directory",
+        path.display()
+    )]
+    NoCommits {
+        /// Where the commits should be.
+        path: PathBuf,
+        /// A file of a table, below the run's directory.
+        example: String,
+    },
     /// Other writers took every number that was tried.
     #[error("other writers took {MAX_CONFLICTS} commit numbers in a row in {}", dir.display())]
     Contended {
@@ -90,6 +102,21 @@ fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> P
         operation,
         path: path.to_owned(),
         source,
+    }
+}
+
+/// Makes the directory of the commits where the run's creation was interrupted before that.
+fn ensure_commits(run: &RunDir) -> Result<(), PublishError> {
+    let path = run.commits_dir();
+    let creation = run
+        .creation()
+        .map_err(|error| io_error("list", &error.path)(error.source))?;
+    match creation {
+        Creation::Complete => Ok(()),
+        Creation::Interrupted => {
+            durable::create_dir_all(&path).map_err(io_error("make the directory", &path))
+        }
+        Creation::CommitsLost { example } => Err(PublishError::NoCommits { path, example }),
     }
 }
 
@@ -170,6 +197,7 @@ impl Publisher {
         session: Option<serde_json::Value>,
         is_derived: bool,
     ) -> Result<Self, PublishError> {
+        ensure_commits(run)?;
         // Opened before anything is written, so that it reports every error from here on.
         let durability = Durability::for_directory(run.path());
         let staging = Staging::create(run)

@@ -127,6 +127,9 @@ pub(crate) fn remove_abandoned(run: &RunDir) {
 
 impl Drop for StagingDir {
     fn drop(&mut self) {
+        if fault::has_crashed() {
+            return;
+        }
         // Others may stage beside us: the directory above goes only if it is empty.
         let _ = fs::remove_dir_all(&self.dir);
         if let Some(parent) = self.dir.parent() {

@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::durable;
 use crate::id::{Nonce, Rank};
 use crate::part::PartPath;
+use crate::run;
 use crate::staging;
 use crate::table::Table;
 
@@ -52,12 +53,12 @@ impl Publisher {
     /// # Errors
     /// If the commits or a directory cannot be read.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
+        run::remove_staged(self.run.path());
         staging::remove_abandoned(&self.run);
         let mut leftover = Vec::new();
         for table in Table::ALL {
             let dir = self.run.path().join(table.name());
-            let (run, rank) = (self.run.path(), self.rank);
-            list_parts(run, &dir, rank, &mut |path, part| {
+            list_parts(self.run.path(), &dir, self.rank, &mut |path, part| {
                 leftover.push((path, part.nonce));
             })
             .map_err(super::io_error("list", &dir))?;
