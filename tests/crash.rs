@@ -126,7 +126,11 @@ fn wait_for_directory(scratch: &Scratch, then: Duration) {
 fn resume(scratch: &Scratch, kill: u32) -> u64 {
     let mut recorder = record(scratch, &["--resume"]);
     wait_until("a capture", || {
-        assert!(recorder.is_running(), "kill {kill}: {}", recorder_says(scratch));
+        assert!(
+            recorder.is_running(),
+            "kill {kill}: {}",
+            recorder_says(scratch)
+        );
         (num_committed(scratch) > 0).then_some(())
     });
     recorder.interrupt();
@@ -182,7 +186,10 @@ fn a_run_whose_creation_was_interrupted_is_recorded_into() {
             assert_eq!(verified.code(), Some(1), "{state}: {verified}");
             let said = format!("{verified}");
             let is_empty = fs::read_dir(&run_dir).unwrap().next().is_none();
-            assert!(is_empty || said.contains("creation was interrupted"), "{said}");
+            assert!(
+                is_empty || said.contains("creation was interrupted"),
+                "{said}"
+            );
 
             let mut again = scratch.recorder(&train);
             again.args(["--out", "run"]);

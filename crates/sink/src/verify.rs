@@ -9,9 +9,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use trace::{
-    COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table,
-};
+use trace::{COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table};
 
 use crate::files::{RunFilesError, require_commits, walk};
 
@@ -146,9 +144,10 @@ pub fn verify(
             path: COMMITS_DIR.to_owned(),
             check: Check::Presence,
             expected: "a directory of commits".to_owned(),
-            found: "nothing, and no files: the run's creation was interrupted, and resuming goes on \
+            found:
+                "nothing, and no files: the run's creation was interrupted, and resuming goes on \
                     with it"
-                .to_owned(),
+                    .to_owned(),
         });
     }
     if run.info().world_size > 1 {

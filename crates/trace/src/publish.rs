@@ -168,6 +168,7 @@ fn move_into_place(
 struct StagedRecord {
     record: CommitRecord,
     path: PathBuf,
+    is_synced: bool,
 }
 
 impl Publisher {
@@ -200,7 +201,7 @@ impl Publisher {
         ensure_commits(run)?;
         // Opened before anything is written, so that it reports every error from here on.
         let durability = Durability::for_directory(run.path());
-        let staging = Staging::create(run)
+        let staging = Staging::create(run, durability.by_file())
             .map_err(io_error("make a staging directory in", &run.staging_dir()))?;
         let mut publisher = Self {
             run: run.clone(),
@@ -276,11 +277,19 @@ impl Publisher {
 
     fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishError> {
         let path = self.staging.next_path();
-        if let Err(e) = durable::write_new(&path, &record.encode()) {
-            durable::remove_if_there(&path);
-            return Err(io_error("write", &path)(e));
+        let written = durable::write_new(&path, &record.encode())
+            .and_then(|file| self.durability.by_file().sync(&file, &path));
+        match written {
+            Ok(is_synced) => Ok(StagedRecord {
+                record,
+                path,
+                is_synced,
+            }),
+            Err(e) => {
+                durable::remove_if_there(&path);
+                Err(io_error("write", &path)(e))
+            }
         }
-        Ok(StagedRecord { record, path })
     }
 
     fn make_durable(
@@ -288,9 +297,8 @@ impl Publisher {
         parts: Vec<StagedPart>,
         record: &StagedRecord,
     ) -> Result<Durable, PublishError> {
-        let mut files: Vec<PathBuf> = parts.iter().map(|p| p.staged_path().to_owned()).collect();
-        files.push(record.path.clone());
-        self.barrier(&files, &[])?;
+        let are_synced = record.is_synced && parts.iter().all(StagedPart::is_synced);
+        self.barrier(are_synced, &[])?;
         Ok(Durable(parts))
     }
 
@@ -320,7 +328,7 @@ impl Publisher {
         }
         touched.sort_unstable();
         touched.dedup();
-        self.barrier(&[], &touched)?;
+        self.barrier(true, &touched)?;
         Ok(placed)
     }
 
@@ -349,7 +357,7 @@ impl Publisher {
             let mut listing = self.list()?;
             if is_ours {
                 if self.is_counted(&staged.record, &mut listing)? {
-                    self.barrier(&[], std::slice::from_ref(&dir))?;
+                    self.barrier(true, std::slice::from_ref(&dir))?;
                     return Ok((staged.record, listing));
                 }
                 durable::remove_if_there(&path);
@@ -360,7 +368,7 @@ impl Publisher {
                 number,
                 ..staged.record
             })?;
-            self.barrier(std::slice::from_ref(&staged.path), &[])?;
+            self.barrier(staged.is_synced, &[])?;
         }
         durable::remove_if_there(&staged.path);
         Err(PublishError::Contended { dir })
@@ -401,9 +409,10 @@ impl Publisher {
             .is_some_and(|there| there.nonce == record.nonce)
     }
 
-    fn barrier(&mut self, files: &[PathBuf], directories: &[PathBuf]) -> Result<(), PublishError> {
+    /// Returns once what was written before is durable, as [`Durability::barrier`] does.
+    fn barrier(&mut self, are_synced: bool, directories: &[PathBuf]) -> Result<(), PublishError> {
         self.durability
-            .barrier(files, directories)
+            .barrier(are_synced, directories)
             .map_err(io_error(
                 "make durable what was written to",
                 self.run.path(),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::checksum::Crc32c;
 use crate::commit::FileEntry;
-use crate::durable;
+use crate::durable::{self, SyncByFile};
 use crate::fault;
 use crate::id::Nonce;
 use crate::part::PartPath;
@@ -26,6 +26,7 @@ struct StagingDir {
     dir: PathBuf,
     nonce: Nonce,
     next: AtomicU64,
+    by_file: SyncByFile,
     /// The directory, locked; none where the file system has no such locks.
     _lock: Option<File>,
 }
@@ -34,11 +35,11 @@ struct StagingDir {
 const MAX_ATTEMPTS: usize = 100;
 
 impl Staging {
-    /// Makes a staging directory in the run.
+    /// Makes a staging directory in the run; `by_file` says who syncs what is written there.
     ///
     /// # Errors
     /// If the file system refuses.
-    pub fn create(run: &RunDir) -> io::Result<Self> {
+    pub(crate) fn create(run: &RunDir, by_file: &SyncByFile) -> io::Result<Self> {
         let mut taken = io::Error::other("it was removed again and again");
         for _ in 0..MAX_ATTEMPTS {
             let nonce = Nonce::draw()?;
@@ -53,6 +54,7 @@ impl Staging {
                         dir,
                         nonce,
                         next: AtomicU64::new(0),
+                        by_file: by_file.clone(),
                         _lock: lock,
                     })));
                 }
@@ -77,6 +79,7 @@ impl Staging {
         Ok(PartWriter {
             file,
             staged: Some(StagedPath(staged)),
+            by_file: self.0.by_file.clone(),
             path,
             bytes: 0,
             crc32c: Crc32c::of(&[]),
@@ -154,16 +157,24 @@ impl Drop for StagedPath {
 pub struct PartWriter {
     file: File,
     staged: Option<StagedPath>,
+    by_file: SyncByFile,
     path: PartPath,
     bytes: u64,
     crc32c: Crc32c,
 }
 
 impl PartWriter {
-    /// Ends the file, which now waits in the staging directory to be published.
-    pub fn finish(mut self, rows: u64) -> StagedPart {
-        StagedPart {
-            staged: self.staged.take().expect("taken here alone"),
+    /// Ends the file, which now waits in the staging directory to be published. Where each file is
+    /// synced by itself, it is synced here, by the descriptor and the thread that wrote it.
+    ///
+    /// # Errors
+    /// If it cannot be made durable.
+    pub fn finish(mut self, rows: u64) -> io::Result<StagedPart> {
+        let staged = self.staged.take().expect("taken here alone");
+        let is_synced = self.by_file.sync(&self.file, &staged.0)?;
+        Ok(StagedPart {
+            staged,
+            is_synced,
             entry: FileEntry {
                 table: self.path.table.name().to_owned(),
                 epoch: self.path.epoch,
@@ -173,7 +184,7 @@ impl PartWriter {
                 bytes: self.bytes,
                 crc32c: self.crc32c,
             },
-        }
+        })
     }
 }
 
@@ -193,10 +204,12 @@ impl Write for PartWriter {
     }
 }
 
-/// A part file that is written, but neither durable nor part of the run. Dropped, it is removed.
+/// A part file that is written, but no part of the run yet, and perhaps not durable. Dropped, it is
+/// removed.
 #[derive(Debug)]
 pub struct StagedPart {
     staged: StagedPath,
+    is_synced: bool,
     entry: FileEntry,
 }
 
@@ -204,6 +217,11 @@ impl StagedPart {
     /// What a commit record will say of the file.
     pub fn entry(&self) -> &FileEntry {
         &self.entry
+    }
+
+    /// Whether its bytes are durable already.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.is_synced
     }
 
     /// Where it lies now.

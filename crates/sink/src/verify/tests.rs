@@ -219,7 +219,7 @@ mod committed_but_wrong {
         part.write_all(bytes).unwrap();
         let group = Group {
             captures: vec![capture(1)],
-            parts: vec![part.finish(rows)],
+            parts: vec![part.finish(rows).unwrap()],
             retired: Vec::new(),
         };
         publisher.publish(group).unwrap();

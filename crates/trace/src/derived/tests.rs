@@ -92,7 +92,12 @@ fn writers_publish_beside_each_other_and_a_recorder() {
             let mut recorder = Publisher::try_new(&run, Rank(0), None).unwrap();
             for epoch in 0..20 {
                 let path = part_path(Table::Metrics, epoch, None);
-                let part = recorder.staging().create_part(path).unwrap().finish(0);
+                let part = recorder
+                    .staging()
+                    .create_part(path)
+                    .unwrap()
+                    .finish(0)
+                    .unwrap();
                 let group = Group {
                     captures: vec![capture(epoch)],
                     parts: vec![part],

@@ -38,7 +38,7 @@ impl Publisher {
         touched.dedup();
         // Another rank may have removed one of them meanwhile, and then makes that durable.
         touched.retain(|dir| dir.exists());
-        match self.barrier(&[], &touched) {
+        match self.barrier(true, &touched) {
             Err(PublishError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Ok(())
             }

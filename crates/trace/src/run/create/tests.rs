@@ -26,7 +26,7 @@ fn record(run: &RunDir) -> Result<(), PublishError> {
     let path: PartPath = WEIGHTS.parse().unwrap();
     let mut part = publisher.staging().create_part(path).unwrap();
     part.write_all(b"rows").unwrap();
-    let parts = vec![part.finish(1)];
+    let parts = vec![part.finish(1).unwrap()];
     publisher
         .publish(Group {
             parts,
