@@ -16,7 +16,7 @@ pub(crate) fn has_crashed() -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use injected::{Failure, before, check, fail, has_crashed, operations, watch};
+pub(crate) use injected::{Failure, before, check, fail, fail_at, has_crashed, operations, watch};
 
 #[cfg(test)]
 mod injected {
@@ -40,6 +40,7 @@ mod injected {
         static HAS_FAILED: Cell<bool> = const { Cell::new(false) };
         static OPERATIONS: RefCell<Option<Vec<(&'static str, PathBuf)>>> =
             const { RefCell::new(None) };
+        static FAILING: Cell<Option<&'static str>> = const { Cell::new(None) };
         static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
     }
 
@@ -48,6 +49,11 @@ mod injected {
     pub(crate) fn fail(failure: Option<Failure>) -> bool {
         FAILURE.set(failure);
         HAS_FAILED.replace(false)
+    }
+
+    /// Lets this thread's next operation whose name begins so fail, once.
+    pub(crate) fn fail_at(operation: &'static str) {
+        FAILING.set(Some(operation));
     }
 
     /// Whether a [`Failure::From`] has begun, so that no destructor may touch the disk any more.
@@ -81,6 +87,13 @@ mod injected {
                 operations.push((operation, path.to_owned()));
             }
         });
+        if FAILING
+            .get()
+            .is_some_and(|failing| operation.starts_with(failing))
+        {
+            FAILING.set(None);
+            return Err(io::Error::other(format!("injected failure: {operation}")));
+        }
         let (fails, next) = match FAILURE.get() {
             None => (false, None),
             Some(Failure::From(0)) => (true, Some(Failure::From(0))),

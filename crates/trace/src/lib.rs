@@ -18,6 +18,7 @@
 extern crate self as trace;
 
 mod catalog;
+mod caught;
 mod checksum;
 mod columns;
 mod commit;
@@ -42,6 +43,7 @@ mod topology;
 mod walk;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
+pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
 pub use derived::{
@@ -59,7 +61,8 @@ pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{BadFileError, FileProblem, PartFile, WHOLE_FILE_BYTES};
 pub use part_reader::{PartReader, PartRows};
 pub use publish::{
-    Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
+    Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, PublishStepError, Publisher,
+    ROLLUP_FANOUT,
 };
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use run::{

@@ -44,7 +44,14 @@ impl Staging {
         for _ in 0..MAX_ATTEMPTS {
             let nonce = Nonce::draw()?;
             let dir = run.staging_dir().join(nonce.as_str());
-            fs::create_dir_all(&dir)?;
+            match make_dir(&dir) {
+                // Another writer ended between the two, and removed the directory above.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && run.path().is_dir() => {
+                    taken = error;
+                    continue;
+                }
+                made => made?,
+            }
             match lock_dir(&dir) {
                 // Somebody cleared it away between the two lines above.
                 Err(error) => taken = error,
@@ -91,6 +98,16 @@ impl Staging {
         let n = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.0.dir.join(n.to_string())
     }
+}
+
+/// Makes a staging directory, and the one above it where it is the first.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let above = dir
+        .parent()
+        .expect("it lies in the run's staging directory");
+    fs::create_dir_all(above)?;
+    fault::check("create directory", dir)?;
+    fs::create_dir(dir)
 }
 
 /// Locks a staging directory; `None` where the file system cannot.

@@ -268,6 +268,34 @@ mod committed_but_wrong {
         assert_eq!(problem.check, Check::Rows);
     }
 
+    /// A file may have the checksum that was committed and still be made to hurt: whatever its footer
+    /// says, it is this file's problem, and what is behind it is checked.
+    #[test]
+    fn no_footer_ends_the_verification() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, rows) = layer_weights(1, HIDDEN);
+        let bytes = parquet(&rows, Some("1.0"));
+        let run = publish(dir.path(), &bytes, 4);
+        let path = run.path().join(FILE);
+        let footer = u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().unwrap());
+        let footer = bytes.len() - 8 - footer as usize..bytes.len();
+        let mut num_problems = 0;
+        for at in footer.clone() {
+            for mask in [0x01, 0x40, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= mask;
+                fs::write(&path, &bytes).unwrap();
+                let catalog = Catalog::load(&run).unwrap();
+                let file = trace::CommittedFile {
+                    crc32c: trace::Crc32c::of(&bytes),
+                    ..catalog.file(0)
+                };
+                num_problems += usize::from(file::check_file(&run, &file).is_err());
+            }
+        }
+        assert!(num_problems > footer.len(), "{num_problems}");
+    }
+
     #[test]
     fn a_missing_or_newer_format_version_is_found() {
         let (_, rows) = layer_weights(1, HIDDEN);

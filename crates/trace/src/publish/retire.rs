@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{PublishError, Publisher};
+use super::{PublishError, PublishStepError, Publisher};
 use crate::catalog::Catalog;
 use crate::durable;
 use crate::id::{Nonce, Rank};
@@ -19,7 +19,7 @@ impl Publisher {
     ///
     /// A file that cannot be removed stays, is no part of the run, and is removed by the next
     /// [`Publisher::clear_leftovers`].
-    pub(super) fn remove_retired(&mut self, retired: &[String]) -> Result<(), PublishError> {
+    pub(super) fn remove_retired(&mut self, retired: &[String]) -> Result<(), PublishStepError> {
         if retired.is_empty() {
             return Ok(());
         }
@@ -39,7 +39,9 @@ impl Publisher {
         // Another rank may have removed one of them meanwhile, and then makes that durable.
         touched.retain(|dir| dir.exists());
         match self.barrier(true, &touched) {
-            Err(PublishError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(PublishStepError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 Ok(())
             }
             result => result,
@@ -68,14 +70,14 @@ impl Publisher {
         let staging = self.run.staging_dir();
         let is_in_hand = |nonce: &Nonce| staging.join(nonce.as_str()).exists();
         leftover.retain(|(_, nonce)| !nonce.as_ref().is_some_and(is_in_hand));
-        let catalog = Catalog::load_with_partial(&self.run)?;
+        let catalog = Catalog::load_with_partial(&self.run).map_err(PublishStepError::from)?;
         let committed: std::collections::HashSet<&str> =
             catalog.files().map(|file| file.path).collect();
         let leftover = leftover.into_iter().map(|(path, _)| path);
         let leftover: Vec<String> = leftover
             .filter(|path| !committed.contains(path.as_str()))
             .collect();
-        self.remove_retired(&leftover)
+        Ok(self.remove_retired(&leftover)?)
     }
 }
 
