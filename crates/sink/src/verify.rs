@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use trace::{COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table};
+use trace::{
+    Activity, COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table,
+};
 
 use crate::files::{RunFilesError, require_commits, walk};
 
@@ -45,8 +47,9 @@ pub struct VerifyReport {
     /// Files that no commit names, or that one retired: left by a crash, or about to be committed or
     /// removed. Not part of the run, and no problem.
     pub uncommitted: Vec<UncommittedFile>,
-    /// Whether a recorder holds the run; asked only if something is uncommitted or partial.
-    pub is_being_recorded: bool,
+    /// Whether a recorder writes the run, as far as can be told; asked only if something is uncommitted
+    /// or partial.
+    pub activity: Option<Activity>,
 }
 
 /// Something that is not as the commits say.
@@ -159,7 +162,10 @@ pub fn verify(
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;
     let partial = catalog.partial_captures().to_vec();
     let is_unfinished = !uncommitted.is_empty() || !partial.is_empty();
-    let is_being_recorded = is_unfinished && run.is_being_recorded();
+    let activity = match is_unfinished {
+        true => Some(run.activity()?),
+        false => None,
+    };
     Ok(VerifyReport {
         num_commits: catalog.commits().len() as u64,
         num_captures: catalog.captures().len() as u64,
@@ -169,7 +175,7 @@ pub fn verify(
         num_bytes: catalog.files().map(|file| file.bytes).sum(),
         problems,
         uncommitted,
-        is_being_recorded,
+        activity,
     })
 }
 

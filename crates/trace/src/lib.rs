@@ -17,6 +17,7 @@
 #[cfg(test)]
 extern crate self as trace;
 
+mod activity;
 mod catalog;
 mod caught;
 mod checksum;
@@ -42,6 +43,7 @@ mod time;
 mod topology;
 mod walk;
 
+pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
 pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;

@@ -325,11 +325,15 @@ impl RunDir {
             path: path.clone(),
             source,
         };
-        let file = if world_size == 1 {
-            fs::File::open(&path)
-        } else {
-            let mut options = fs::File::options();
-            options.write(true).create(true).truncate(false).open(&path)
+        let mut options = fs::File::options();
+        options.read(true).write(true);
+        let file = match world_size {
+            // Some file systems, as NFS, lock for one alone only what is open for writing.
+            1 => match options.open(&path) {
+                Err(error) if is_read_only(&error) => fs::File::open(&path),
+                file => file,
+            },
+            _ => options.create(true).truncate(false).open(&path),
         };
         let file = file.map_err(io_error)?;
         match file.try_lock() {
@@ -341,16 +345,6 @@ impl RunDir {
         }
     }
 
-    /// Whether a process holds a rank's [`WriterLock`].
-    pub fn is_being_recorded(&self) -> bool {
-        (0..self.info.world_size).any(|rank| {
-            let rank = Rank(rank.cast_signed());
-            // Where there is no file yet nobody locked it, and asking leaves none.
-            self.lock_path(rank).exists()
-                && matches!(self.lock_writer(rank), Err(LockRunError::Held { .. }))
-        })
-    }
-
     fn lock_path(&self, rank: Rank) -> PathBuf {
         if self.info.world_size == 1 {
             self.path.join(RUN_FILE)
@@ -358,6 +352,12 @@ impl RunDir {
             self.path.join(format!(".rank-{rank}.lock"))
         }
     }
+}
+
+/// Whether a file may be read, and not written.
+fn is_read_only(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 #[cfg(test)]
