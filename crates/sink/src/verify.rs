@@ -171,12 +171,17 @@ pub fn verify(
         num_captures: catalog.captures().len() as u64,
         partial,
         num_files: catalog.num_files() as u64,
-        num_rows: catalog.files().map(|file| file.rows).sum(),
-        num_bytes: catalog.files().map(|file| file.bytes).sum(),
+        num_rows: total(catalog.files().map(|file| file.rows)),
+        num_bytes: total(catalog.files().map(|file| file.bytes)),
         problems,
         uncommitted,
         activity,
     })
+}
+
+/// A sum of what files say, which may be anything.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// Checks the files one by one, on as many threads as there are cores.
@@ -186,7 +191,7 @@ fn check_files(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Vec<Problem> {
     let num_files = catalog.num_files();
-    let bytes = catalog.files().map(|file| file.bytes).sum();
+    let bytes = total(catalog.files().map(|file| file.bytes));
     let next = AtomicUsize::new(0);
     let (files_done, bytes_done) = (AtomicU64::new(0), AtomicU64::new(0));
     let problems = Mutex::new(Vec::new());
@@ -206,7 +211,9 @@ fn check_files(
             progress(VerifyProgress {
                 num_files_done: files_done.fetch_add(1, Ordering::Relaxed) + 1,
                 num_files: num_files as u64,
-                bytes_done: bytes_done.fetch_add(file.bytes, Ordering::Relaxed) + file.bytes,
+                bytes_done: bytes_done
+                    .fetch_add(file.bytes, Ordering::Relaxed)
+                    .saturating_add(file.bytes),
                 bytes,
             });
         }

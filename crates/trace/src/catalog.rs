@@ -176,7 +176,7 @@ impl Catalog {
             dir,
             || (Self::default(), HashSet::new()),
             |(catalog, retired), record| {
-                retired.extend(record.retired.iter().cloned());
+                retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
                 catalog.push(record);
             },
         )?;

@@ -19,6 +19,7 @@ use crate::durable::{self, Durability};
 use crate::fault;
 use crate::history::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
+use crate::place::{RunPath, RunPathError};
 use crate::run::{Creation, RunDir};
 use crate::staging::{StagedPart, Staging};
 use crate::time;
@@ -106,6 +107,9 @@ pub enum PublishStepError {
     /// The run's commits cannot be read.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
+    /// What is to be retired is no file of a table.
+    #[error("cannot retire what is no file of the run")]
+    Retired(#[from] RunPathError),
     /// There is nothing that says which of the run's files belong to it.
     #[error(
         "{} is missing, and there are files, as {example}: nobody can tell what belongs to the run, \
@@ -164,7 +168,7 @@ impl Drop for Placed {
     fn drop(&mut self) {
         if !self.committed {
             for entry in &self.entries {
-                durable::remove_if_there(&self.root.join(&entry.path));
+                durable::remove_if_there(&self.root.join(entry.path.as_str()));
             }
         }
     }
@@ -275,14 +279,18 @@ impl Publisher {
         } = group;
         if !retired.is_empty() {
             // What nobody ever saw need not be published first.
-            let named: HashSet<&str> = parts.iter().map(|p| p.entry().path.as_str()).collect();
+            let named: HashSet<&str> = parts.iter().map(|p| &*p.entry().path).collect();
             let (unseen, committed): (Vec<_>, Vec<_>) = retired
                 .into_iter()
                 .partition(|path| named.contains(path.as_str()));
             retired = committed;
             let unseen: HashSet<String> = unseen.into_iter().collect();
-            parts.retain(|part| !unseen.contains(&part.entry().path));
+            parts.retain(|part| !unseen.contains(part.entry().path.as_str()));
         }
+        let retired = retired.into_iter().map(RunPath::try_from);
+        let retired = retired
+            .collect::<Result<_, _>>()
+            .map_err(PublishStepError::from)?;
         let record = CommitRecord {
             number: self.next_number,
             nonce: match self.is_derived {
@@ -352,7 +360,7 @@ impl Publisher {
         };
         let mut touched = Vec::new();
         for part in parts {
-            let path = root.join(&part.entry().path);
+            let path = root.join(part.entry().path.as_str());
             let dir = path.parent().expect("a part lies in its table's directory");
             move_into_place(part.staged_path(), dir, &path, &mut touched)?;
             placed.entries.push(part.entry().clone());
