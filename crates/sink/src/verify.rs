@@ -1,5 +1,6 @@
 //! Is everything that is committed there, whole and readable, and what lies beside it?
 
+mod content;
 mod file;
 mod ranks;
 
@@ -85,6 +86,10 @@ pub enum Check {
     Columns,
     /// Every page can be decoded, and there are as many rows as its commit says.
     Rows,
+    /// Its path is that of its partition, and every row of the step, rank and layer that it says.
+    Name,
+    /// Its rows come in the order of its table.
+    Order,
     /// Where several ranks record a run, each held the weights that rank 0 did.
     Parameters,
 }
@@ -100,6 +105,8 @@ impl fmt::Display for Check {
             Check::Format => "format",
             Check::Columns => "columns",
             Check::Rows => "rows",
+            Check::Name => "name",
+            Check::Order => "order",
             Check::Parameters => "parameters",
         })
     }
