@@ -7,6 +7,7 @@
 //! the record retires are removed once it is durable, and their names are gone for good when the
 //! publish returns.
 
+mod error;
 mod retire;
 mod roll_up;
 
@@ -19,11 +20,13 @@ use crate::durable::{self, Durability};
 use crate::fault;
 use crate::history::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
-use crate::place::{RunPath, RunPathError};
+use crate::place::RunPath;
 use crate::run::{Creation, RunDir};
 use crate::staging::{StagedPart, Staging};
 use crate::time;
 
+use error::io_error;
+pub use error::{PublishError, PublishStepError};
 pub use roll_up::{MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, ROLLUP_FANOUT};
 
 /// How often a number that another writer took first is tried anew.
@@ -60,82 +63,6 @@ pub struct Group {
     /// Paths of committed files that no longer belong to the run, below its directory. A part of
     /// this group that is among them is dropped.
     pub retired: Vec<String>,
-}
-
-/// Why a publish failed, by what that means for its group. What was committed before is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Nothing of the group is part of the run.
-    #[error(transparent)]
-    NotCommitted(#[from] PublishStepError),
-    /// The group's record may be part of the run, and then all of it is: its name may not be durable, or
-    /// it could not be told whether the name is the group's.
-    #[error(
-        "whether commit {number} is part of the run is in doubt, as a whole or not at all: `sink verify` \
-         tells what is"
-    )]
-    InDoubt {
-        /// The number that the record was linked to.
-        number: u64,
-        /// What failed.
-        source: PublishStepError,
-    },
-    /// The group is committed. Files that it retires, or their names, may be there still; readers of the
-    /// commits pass over them, and who resumes the run removes them.
-    #[error("commit {} is part of the run, but what it retires is not certain to be gone", record.number)]
-    NotCleanedUp {
-        /// What was committed.
-        record: Box<CommitRecord>,
-        /// What failed.
-        source: PublishStepError,
-    },
-}
-
-/// The step of a publish that failed.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishStepError {
-    /// The file system refused.
-    #[error("cannot {operation} {}", path.display())]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-    /// The run's commits cannot be read.
-    #[error(transparent)]
-    Commits(#[from] ReadCommitsError),
-    /// What is to be retired is no file of a table.
-    #[error("cannot retire what is no file of the run")]
-    Retired(#[from] RunPathError),
-    /// There is nothing that says which of the run's files belong to it.
-    #[error(
-        "{} is missing, and there are files, as {example}: nobody can tell what belongs to the run, \
-         so nothing is recorded into it; bring its commits back, or name another directory",
-        path.display()
-    )]
-    NoCommits {
-        /// Where the commits should be.
-        path: PathBuf,
-        /// A file of a table, below the run's directory.
-        example: String,
-    },
-    /// Other writers took every number that was tried.
-    #[error("other writers took {MAX_CONFLICTS} commit numbers in a row in {}", dir.display())]
-    Contended {
-        /// The directory of the commits.
-        dir: PathBuf,
-    },
-}
-
-fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishStepError {
-    move |source| PublishStepError::Io {
-        operation,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 /// Makes the directory of the commits where the run's creation was interrupted before that.
