@@ -23,14 +23,11 @@ fn record(run_dir: &Path) -> (PathBuf, Value) {
     let entries = fs::read_dir(run_dir.join("commits")).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let records = paths.into_iter().rev().filter_map(|path| {
+    let mut records = paths.into_iter().rev().filter_map(|path| {
         let record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).ok()?;
         (!record["files"].as_array()?.is_empty()).then_some((path, record))
     });
-    records
-        .into_iter()
-        .next()
-        .expect("a record of few is kept as JSON")
+    records.next().expect("a record of few is kept as JSON")
 }
 
 /// Signs a record as anybody can, and puts it where it was.

@@ -402,7 +402,7 @@ impl Catalog {
 
 /// Whether a record is that of a derived table's writer, and not a recorder's.
 fn is_derived(record: &CommitRecord) -> bool {
-    let is_derived = |table: &str| table.parse().is_ok_and(Table::is_derived);
+    let is_derived = |table: &str| table.parse::<Table>().is_ok_and(Table::is_derived);
     let of_retired = |path: &str| {
         path.split_once('/')
             .is_some_and(|(table, _)| is_derived(table))

@@ -384,13 +384,11 @@ fn check_source(
     }
     for range in ranges {
         let Source::Layer(from) = &range.from else {
-            // Positions are numbered as units are.
-            match last_unit(range) {
-                Some(last) if last > i32::MAX.unsigned_abs().into() => {
-                    return Err(bad(format!("names input {last}, which nobody numbers")));
-                }
-                _ => continue,
+            // Inputs are numbered as units are.
+            if let Some(last) = last_unit(range).filter(|last| i32::try_from(*last).is_err()) {
+                return Err(bad(format!("names input {last}, which nobody numbers")));
             }
+            continue;
         };
         let units = *num_units
             .get(&from.as_str().to_lowercase())
@@ -418,8 +416,8 @@ fn check_sizes(layer: &Layer) -> Result<(), TopologyError> {
     let own = std::iter::once(&layer.shape);
     for shape in own.chain(layer.tensors.iter().map(|tensor| &tensor.shape)) {
         // An axis of no length makes the tensor empty, and what is behind it may be asked for alone.
-        let sizes = shape.iter().map(|&size| size.max(1));
-        let num_values = sizes.into_iter().try_fold(1, u64::checked_mul);
+        let mut sizes = shape.iter().map(|&size| size.max(1));
+        let num_values = sizes.try_fold(1, u64::checked_mul);
         if num_values.and_then(number::check_count).is_none() {
             return Err(TopologyError::TooLarge {
                 layer: layer.layer.as_str().to_owned(),
