@@ -1,5 +1,6 @@
 //! Is everything that is committed there, whole and readable, and what lies beside it?
 
+mod content;
 mod file;
 mod ranks;
 
@@ -9,7 +10,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use trace::{Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table};
+use trace::{
+    Activity, COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table,
+};
 
 use crate::files::{RunFilesError, require_commits, walk};
 
@@ -45,8 +48,9 @@ pub struct VerifyReport {
     /// Files that no commit names, or that one retired: left by a crash, or about to be committed or
     /// removed. Not part of the run, and no problem.
     pub uncommitted: Vec<UncommittedFile>,
-    /// Whether a recorder holds the run; asked only if something is uncommitted or partial.
-    pub is_being_recorded: bool,
+    /// Whether a recorder writes the run, as far as can be told; asked only if something is uncommitted
+    /// or partial.
+    pub activity: Option<Activity>,
 }
 
 /// Something that is not as the commits say.
@@ -82,6 +86,10 @@ pub enum Check {
     Columns,
     /// Every page can be decoded, and there are as many rows as its commit says.
     Rows,
+    /// Its path is that of its partition, and every row of the step, rank and layer that it says.
+    Name,
+    /// Its rows come in the order of its table.
+    Order,
     /// Where several ranks record a run, each held the weights that rank 0 did.
     Parameters,
 }
@@ -97,6 +105,8 @@ impl fmt::Display for Check {
             Check::Format => "format",
             Check::Columns => "columns",
             Check::Rows => "rows",
+            Check::Name => "name",
+            Check::Order => "order",
             Check::Parameters => "parameters",
         })
     }
@@ -136,9 +146,20 @@ pub fn verify(
     run: &RunDir,
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
-    require_commits(run)?;
+    let has_commits = require_commits(run)?;
     let catalog = Catalog::load_with_partial(run)?;
     let mut problems = check_files(run, &catalog, progress);
+    if !has_commits {
+        problems.push(Problem {
+            path: COMMITS_DIR.to_owned(),
+            check: Check::Presence,
+            expected: "a directory of commits".to_owned(),
+            found:
+                "nothing, and no files: the run's creation was interrupted, and resuming goes on \
+                    with it"
+                    .to_owned(),
+        });
+    }
     if run.info().world_size > 1 {
         let damaged: HashSet<String> = problems.iter().map(|p| p.path.clone()).collect();
         problems.extend(ranks::check(run, &catalog, &damaged));
@@ -148,18 +169,26 @@ pub fn verify(
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;
     let partial = catalog.partial_captures().to_vec();
     let is_unfinished = !uncommitted.is_empty() || !partial.is_empty();
-    let is_being_recorded = is_unfinished && run.is_being_recorded();
+    let activity = match is_unfinished {
+        true => Some(run.activity()?),
+        false => None,
+    };
     Ok(VerifyReport {
         num_commits: catalog.commits().len() as u64,
         num_captures: catalog.captures().len() as u64,
         partial,
         num_files: catalog.num_files() as u64,
-        num_rows: catalog.files().map(|file| file.rows).sum(),
-        num_bytes: catalog.files().map(|file| file.bytes).sum(),
+        num_rows: total(catalog.files().map(|file| file.rows)),
+        num_bytes: total(catalog.files().map(|file| file.bytes)),
         problems,
         uncommitted,
-        is_being_recorded,
+        activity,
     })
+}
+
+/// A sum of what files say, which may be anything.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// Checks the files one by one, on as many threads as there are cores.
@@ -169,7 +198,7 @@ fn check_files(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Vec<Problem> {
     let num_files = catalog.num_files();
-    let bytes = catalog.files().map(|file| file.bytes).sum();
+    let bytes = total(catalog.files().map(|file| file.bytes));
     let next = AtomicUsize::new(0);
     let (files_done, bytes_done) = (AtomicU64::new(0), AtomicU64::new(0));
     let problems = Mutex::new(Vec::new());
@@ -189,7 +218,9 @@ fn check_files(
             progress(VerifyProgress {
                 num_files_done: files_done.fetch_add(1, Ordering::Relaxed) + 1,
                 num_files: num_files as u64,
-                bytes_done: bytes_done.fetch_add(file.bytes, Ordering::Relaxed) + file.bytes,
+                bytes_done: bytes_done
+                    .fetch_add(file.bytes, Ordering::Relaxed)
+                    .saturating_add(file.bytes),
                 bytes,
             });
         }

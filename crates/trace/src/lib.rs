@@ -17,7 +17,9 @@
 #[cfg(test)]
 extern crate self as trace;
 
+mod activity;
 mod catalog;
+mod caught;
 mod checksum;
 mod columns;
 mod commit;
@@ -27,9 +29,11 @@ mod encode;
 mod fault;
 mod history;
 mod id;
+mod number;
 mod part;
 mod part_file;
 mod part_reader;
+mod place;
 mod publish;
 mod rollup;
 mod run;
@@ -41,9 +45,11 @@ mod time;
 mod topology;
 mod walk;
 
+pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
+pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;
-pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
+pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
 };
@@ -53,17 +59,21 @@ pub use encode::{
 };
 pub use history::ReadCommitsError;
 pub use id::{
-    Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
+    Epoch, Generation, IdError, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank,
+    Step,
 };
+pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
 pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{BadFileError, FileProblem, PartFile, WHOLE_FILE_BYTES};
 pub use part_reader::{PartReader, PartRows};
+pub use place::{MAX_PATH_BYTES, RunPath, RunPathError, TableName, TableNameError};
 pub use publish::{
-    Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
+    Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, PublishStepError, Publisher,
+    ROLLUP_FANOUT,
 };
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use run::{
-    COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
+    COMMITS_DIR, CreateRunError, Creation, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,
     partition_warning,
 };

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use crate::catalog::CommittedFile;
+use crate::caught::PanickedError;
 use crate::checksum::Crc32c;
 use crate::run::RunDir;
 
@@ -73,6 +74,9 @@ pub enum FileProblem {
     /// Its rows are not what its footer says.
     #[error("cannot be decoded ({0})")]
     Undecodable(ArrowError),
+    /// What decodes it does not bear it.
+    #[error("cannot be decoded ({0})")]
+    Panicked(PanickedError),
     /// Its columns are not the table's.
     #[error("has other columns ({0})")]
     OtherColumns(ArrowError),

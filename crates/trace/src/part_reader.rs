@@ -20,6 +20,7 @@ use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{FileMetaData, ParquetMetaDataReader, ParquetStatisticsPolicy};
 use parquet::file::reader::ChunkReader;
 
+use crate::caught::caught;
 use crate::columns::read_row_group;
 use crate::part_file::{BadFileError, Content, FileProblem, PartFile};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
@@ -96,8 +97,8 @@ impl PartReader {
     /// If the file is not what was committed, or is no Parquet file.
     pub fn open(&self, file: PartFile) -> Result<PartRows, BadFileError> {
         let content = file.content(self.checks_all)?;
-        let rows = self
-            .rows_of(content)
+        let rows = caught(|| self.rows_of(content))
+            .map_err(|error| file.bad(FileProblem::Panicked(error)))?
             .map_err(|error| file.bad(FileProblem::NotParquet(error)))?;
         Ok(PartRows { file, rows })
     }
@@ -202,9 +203,18 @@ impl Iterator for PartRows {
             Rows::Decoded(rows) => return rows.take().map(Ok),
             Rows::Decoding { rows, columns } => (rows, columns),
         };
-        let batch = match rows.next()? {
+        let batch = match caught(|| rows.next()) {
+            Ok(next) => next?.map_err(FileProblem::Undecodable),
+            Err(error) => {
+                let problem = FileProblem::Panicked(error);
+                // Nothing is asked of what decoded it any more.
+                self.rows = Rows::Decoded(None);
+                return Some(Err(self.file.bad(problem)));
+            }
+        };
+        let batch = match batch {
             Ok(batch) => batch,
-            Err(error) => return Some(Err(self.file.bad(FileProblem::Undecodable(error)))),
+            Err(problem) => return Some(Err(self.file.bad(problem))),
         };
         Some(match columns {
             None => Ok(batch),

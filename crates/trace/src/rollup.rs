@@ -17,10 +17,12 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
 
+use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::columns::{read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::id::{Epoch, LayerLabel, Rank, Step};
+use crate::id::{Epoch, LayerLabel, Step};
+use crate::number;
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 
 /// Footer key of the checksum over the whole file, in which the checksum's own digits count as
@@ -179,7 +181,7 @@ impl Columns {
         self.session.append_option(row.session);
         self.epoch.append_option(row.epoch.map(|e| e.0));
         self.step.append_option(row.step.map(|s| s.0));
-        self.table.append_option(file.map(|f| f.table.as_str()));
+        self.table.append_option(file.map(|f| &*f.table));
         self.layer
             .append_option(file.and_then(|f| f.layer.as_ref()).map(LayerLabel::as_str));
         self.path.append_option(row.path);
@@ -311,8 +313,17 @@ pub(crate) fn decode(
     bytes: Vec<u8>,
     visit: &mut dyn FnMut(CommitRecord),
 ) -> Result<(), ReadRollupError> {
-    let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let bytes = Arc::new(Bytes::from(check_digits(bytes)?));
+    caught(|| decode_checked(&bytes, visit))
+        .map_err(|error| ReadRollupError::Malformed(error.to_string()))?
+}
+
+/// Reads a roll-up whose bytes are those that were written.
+fn decode_checked(
+    bytes: &Arc<Bytes>,
+    visit: &mut dyn FnMut(CommitRecord),
+) -> Result<(), ReadRollupError> {
+    let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
     if !has_columns_of_a_rollup(metadata.file_metadata().schema_descr()) {
         return Err(malformed("it has other columns"));
@@ -320,8 +331,8 @@ pub(crate) fn decode(
     let columns: Vec<usize> = (0..rollup_schema().fields().len()).collect();
     let mut begun = None;
     for row_group in metadata.row_groups() {
-        let rows = read_row_group(&bytes, row_group, &columns, &rollup_schema())?;
-        visit_records(&rows, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
+        let rows = read_row_group(bytes, row_group, &columns, &rollup_schema())?;
+        visit_records(&rows, &mut begun, visit).map_err(ReadRollupError::Malformed)?;
     }
     if let Some(last) = begun {
         visit(last);
@@ -341,35 +352,44 @@ fn has_columns_of_a_rollup(schema: &SchemaDescriptor) -> bool {
     columns(schema) == columns(parquet_schema())
 }
 
-/// Puts rows together to records; `begun` is the one that the rows before began. `None` if a value
-/// is missing or is none of its kind.
+/// Puts rows together to records; `begun` is the one that the rows before began. An error says what a
+/// value is not, or that it is missing.
 fn visit_records(
     batch: &RecordBatch,
     begun: &mut Option<CommitRecord>,
     visit: &mut dyn FnMut(CommitRecord),
-) -> Option<()> {
+) -> Result<(), String> {
     let text = |column: usize, row: usize| {
-        let column = batch.column(column).as_string::<i32>();
-        column.is_valid(row).then(|| column.value(row))
+        let values = batch.column(column).as_string::<i32>();
+        let value = values.is_valid(row).then(|| values.value(row).to_owned());
+        value.ok_or_else(|| missing(batch, column))
     };
     let int = |column: usize, row: usize| {
-        let column = batch.column(column).as_primitive::<Int32Type>();
-        column.is_valid(row).then(|| column.value(row))
+        let values = batch.column(column).as_primitive::<Int32Type>();
+        let value = values.is_valid(row).then(|| values.value(row));
+        value.ok_or_else(|| missing(batch, column))
     };
     let long = |column: usize, row: usize| {
-        let column = batch.column(column).as_primitive::<Int64Type>();
-        column.is_valid(row).then(|| column.value(row))
+        let values = batch.column(column).as_primitive::<Int64Type>();
+        let value = values.is_valid(row).then(|| values.value(row));
+        value.ok_or_else(|| missing(batch, column))
+    };
+    let count = |column: usize, row: usize| {
+        let number = long(column, row)?;
+        let count = u64::try_from(number).ok().and_then(number::check_count);
+        count.ok_or_else(|| format!("{number} is no count"))
     };
     for row in 0..batch.num_rows() {
         let kind = text(1, row)?;
         if kind == KIND_COMMIT {
-            let session = text(5, row).map(serde_json::from_str).transpose().ok()?;
+            let session = text(5, row).ok();
+            let session = session.map(|session| serde_json::from_str(&session));
             let record = CommitRecord {
-                number: long(0, row)?.cast_unsigned(),
-                nonce: serde_json::from_value(text(2, row)?.into()).ok()?,
-                time: text(3, row)?.to_owned(),
-                rank: Rank(int(4, row)?),
-                session,
+                number: count(0, row)?,
+                nonce: checked(text(2, row)?)?,
+                time: text(3, row)?,
+                rank: checked(int(4, row)?)?,
+                session: session.transpose().map_err(|e| e.to_string())?,
                 captures: Vec::new(),
                 files: Vec::new(),
                 retired: Vec::new(),
@@ -379,29 +399,42 @@ fn visit_records(
             }
             continue;
         }
-        let record = begun.as_mut()?;
-        match kind {
+        let record = begun.as_mut().ok_or("a row comes before its commit")?;
+        match kind.as_str() {
             KIND_CAPTURE => record.captures.push(CaptureId {
-                epoch: Epoch(int(6, row)?),
-                step: Step(long(7, row)?),
+                epoch: checked(int(6, row)?)?,
+                step: checked(long(7, row)?)?,
             }),
-            KIND_FILE => record.files.push(FileEntry {
-                table: text(8, row)?.to_owned(),
-                epoch: Epoch(int(6, row)?),
-                layer: text(9, row)
-                    .map(|label| LayerLabel::try_from(label.to_owned()))
-                    .transpose()
-                    .ok()?,
-                path: text(10, row)?.to_owned(),
-                rows: long(11, row)?.cast_unsigned(),
-                bytes: long(12, row)?.cast_unsigned(),
-                crc32c: Crc32c::try_from(text(13, row)?.to_owned()).ok()?,
-            }),
-            KIND_RETIRED => record.retired.push(text(10, row)?.to_owned()),
-            _ => return None,
+            KIND_FILE => {
+                let file = FileEntry {
+                    table: checked(text(8, row)?)?,
+                    epoch: checked(int(6, row)?)?,
+                    layer: text(9, row)
+                        .ok()
+                        .map(checked::<_, LayerLabel>)
+                        .transpose()?,
+                    path: checked(text(10, row)?)?,
+                    rows: count(11, row)?,
+                    bytes: count(12, row)?,
+                    crc32c: checked(text(13, row)?)?,
+                };
+                file.check_place().map_err(|error| error.to_string())?;
+                record.files.push(file);
+            }
+            KIND_RETIRED => record.retired.push(checked(text(10, row)?)?),
+            _ => return Err(format!("a row is of kind {kind:?}")),
         }
     }
-    Some(())
+    Ok(())
+}
+
+fn missing(batch: &RecordBatch, column: usize) -> String {
+    format!("a row lacks its {}", batch.schema().field(column).name())
+}
+
+/// A value as what it is said to be.
+fn checked<V, T: TryFrom<V, Error: std::fmt::Display>>(value: V) -> Result<T, String> {
+    T::try_from(value).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

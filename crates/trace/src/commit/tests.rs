@@ -1,6 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Table;
+
+fn path(text: String) -> RunPath {
+    RunPath::try_from(text).unwrap()
+}
 
 /// A record with `num_files` files, different for every number.
 pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
@@ -12,22 +17,34 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
         session: (number == 0)
             .then(|| serde_json::json!({"epochs": 3, "name": "a \"quoted\" one"})),
         captures: vec![CaptureId {
-            epoch: Epoch(number as i32),
+            epoch: Epoch((number % 1_000_000) as i32),
             step: Step(24 * (number as i64 + 1)),
         }],
         files: (0..num_files)
             .map(|i| FileEntry {
-                table: if i == 0 { "metrics" } else { "weights" }.to_owned(),
-                epoch: Epoch(number as i32),
+                table: if i == 0 {
+                    Table::Metrics
+                } else {
+                    Table::Weights
+                }
+                .into(),
+                epoch: Epoch((number % 1_000_000) as i32),
                 layer: (i > 0).then(|| LayerLabel::try_new(&format!("l{i}")).unwrap()),
-                path: format!("weights/epoch={number}/layer=l{i}/step-1-r0-g0.parquet"),
+                path: match i {
+                    0 => path(format!("metrics/epoch={number}/step-1-r0-g0.parquet")),
+                    i => path(format!(
+                        "weights/epoch={number}/layer=l{i}/step-1-r0-g0.parquet"
+                    )),
+                },
                 rows: i as u64,
                 bytes: 100 + i as u64,
                 crc32c: Crc32c::of(&[i as u8]),
             })
             .collect(),
         retired: if number == 2 {
-            vec!["weights/epoch=0/layer=l1/step-1-r0-g0.parquet".to_owned()]
+            vec![path(
+                "weights/epoch=0/layer=l1/step-1-r0-g0.parquet".to_owned(),
+            )]
         } else {
             vec![]
         },

@@ -43,7 +43,7 @@ fn again(publisher: &Publisher) -> io::Result<Group> {
         path.generation = Generation(1);
         let mut writer = publisher.staging().create_part(path.clone())?;
         writer.write_all(path.to_string().as_bytes())?;
-        again.parts.push(writer.finish(2));
+        again.parts.push(writer.finish(2)?);
     }
     again.captures.push(crate::CaptureId {
         epoch: crate::Epoch(2),
@@ -111,7 +111,9 @@ fn a_crash_at_every_step_of_resuming_leaves_nothing_twice() {
             let run = RunDir::open(&path).unwrap();
             fault::fail(Some(Failure::From(n)));
             let gone_on = Publisher::try_new(&run, Rank(0), None).and_then(|mut publisher| {
-                publisher.durability = durabilities(&run).swap_remove(durability);
+                publisher
+                    .durability
+                    .set(durabilities(&run).swap_remove(durability));
                 retire_epoch_2(&mut publisher)?;
                 publisher.clear_leftovers()?;
                 let again =
@@ -158,7 +160,7 @@ fn what_is_retired_before_anybody_saw_it_is_not_published() {
     let mut both = group(&publisher, 2).unwrap();
     both.retired = vec![RETIRED[0].to_owned()];
     let record = publisher.publish(both).unwrap();
-    assert_eq!(record.retired, [""; 0]);
+    assert_eq!(record.retired, []);
     assert_eq!(globbed(&run), [RETIRED[1]]);
     assert_eq!(epochs(&Catalog::load(&run).unwrap()), [2]);
 }
