@@ -11,6 +11,7 @@ mod cli;
 mod error;
 mod log;
 mod recording;
+mod spelling;
 mod tensor;
 
 use pyo3::prelude::*;

@@ -26,9 +26,10 @@ class Activations:
         network: Network,
         layers: list[int],
         num_samples: int | None,
-        batch_ended: Callable[[], None] | None = None,
+        batch_ended: Callable[[int | None], None] | None = None,
     ) -> None:
-        """``num_samples`` is how many there will be, if that is known; ``batch_ended`` is called after a batch."""
+        """``num_samples`` is how many there will be, if that is known; ``batch_ended`` is called after a batch, with
+        how many samples that had, if it is known."""
         self._batch_ended = batch_ended
         self._network = network
         self._nonlinearities = Nonlinearities()
@@ -113,7 +114,7 @@ class Activations:
         for rows in self._rows.values():
             rows.end_batch()
         if self._batch_ended is not None:
-            self._batch_ended()
+            self._batch_ended(num_samples)
 
     def _made_by(self, layer: int) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:

@@ -16,7 +16,7 @@ from .held_out import batches, called, generators_of, is_arrays, logits_of, num_
 from .layers import Network
 from .losses import resolve
 
-__all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate"]
+__all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate", "not_held_out"]
 
 #: Samples in one forward pass, where nothing else is said.
 DEFAULT_BATCH_SIZE = 1024
@@ -51,7 +51,7 @@ def evaluate(
     batch_size: int | None = None,
     activations: bool = True,
     selected: Iterable[int] | None = None,
-    batch_ended: Callable[[], None] | None = None,
+    batch_ended: Callable[[int | None], None] | None = None,
 ) -> Evaluation:
     """Runs the network over held-out samples, in evaluation mode, without gradients, on the module itself.
 
@@ -65,7 +65,7 @@ def evaluate(
 
     ``loss`` is ``cross_entropy``, ``bce_with_logits`` or ``mse``, guessed from the targets if it is None.
     ``selected`` are the places of the layers whose activations are asked for; None means all. ``batch_ended`` is
-    called when the network has seen a batch.
+    called when the network has seen a batch, with how many samples that had, if it is known.
 
     A layer's activation is the value after the non-linearity that is applied to its output; the output
     layer's is its logit. Of a layer that is called several times, the last output counts.
@@ -119,12 +119,15 @@ def _batches(network: Network, held_out: Any, batch_size: int | None) -> Iterato
     elif isinstance(held_out, Iterable):
         given = batches(held_out, dtype)
     else:
-        raise HeldOutError(
-            f"held_out is a {type(held_out).__name__}, not (inputs, targets), a DataLoader or a callable"
-        )
+        raise HeldOutError(not_held_out(held_out))
     device = torch.device(network.device) if first is None else first.device
     for inputs, targets in given:
         yield logits_of(called(network.model, inputs, device)), _as_tensor(targets), None
+
+
+def not_held_out(held_out: Any) -> str:
+    """What is wrong with something that cannot be held-out samples."""
+    return f"held_out is a {type(held_out).__name__}, not (inputs, targets), a DataLoader or a callable"
 
 
 def _called(held_out: Callable[[Any], Any], network: Network) -> Iterator[_Batch]:
