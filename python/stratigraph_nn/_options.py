@@ -10,11 +10,9 @@ from typing import Any
 
 LOSSES = ("cross_entropy", "bce_with_logits", "mse")
 
-#: What figures are of that are named for a phase, as trainers name them.
-_PHASES = {
-    "train": "train",
-    **dict.fromkeys(("eval", "val", "valid", "validation", "test"), "eval"),
-}
+#: What figures are of that are named for a phase, as trainers name them. Those of a test are of samples beside
+#: the ones that a training is evaluated on, and keep their names.
+_PHASES = {"train": "train", **dict.fromkeys(("eval", "val", "valid", "validation"), "eval")}
 
 
 def phase_of(name: str) -> tuple[str | None, str]:
@@ -64,9 +62,7 @@ def size(option: str, value: Any) -> int | str:
     try:
         return whole(option, value, 0)
     except TypeError:
-        raise TypeError(
-            f'{option} is a number of bytes or a text as "20GB", not {given(value)}'
-        ) from None
+        raise TypeError(f'{option} is a number of bytes or a text as "20GB", not {given(value)}') from None
 
 
 def share(option: str, value: Any) -> float | str:
@@ -79,21 +75,15 @@ def share(option: str, value: Any) -> float | str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise TypeError(
-            f'{option} is a share as 0.02 or a text as "2%", not {given(value)}'
-        )
+        raise TypeError(f'{option} is a share as 0.02 or a text as "2%", not {given(value)}')
     number = float(value)
     if not 0 < number <= 1:
         meant = f'; did you mean "{number:g}%"?' if 1 < number <= 100 else ""
-        raise ValueError(
-            f"{option} is a share above 0 and at most 1, not {number:g}{meant}"
-        )
+        raise ValueError(f"{option} is a share above 0 and at most 1, not {number:g}{meant}")
     return number
 
 
-def names(
-    option: str, value: Any, example: str, *, are_split: bool = True
-) -> list[str]:
+def names(option: str, value: Any, example: str, *, are_split: bool = True) -> list[str]:
     """Names, of a list of them, or a text with commas between them where that is understood.
 
     Raises:
@@ -118,14 +108,10 @@ def labels(value: Any) -> Mapping[str, str] | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise TypeError(
-            f'labels are names by module path, as {{"encoder.0": "first"}}, not {given(value)}'
-        )
+        raise TypeError(f'labels are names by module path, as {{"encoder.0": "first"}}, not {given(value)}')
     for path, label in value.items():
         if not isinstance(path, str) or not isinstance(label, str):
-            raise TypeError(
-                f"labels are names by module path: {given(path)} has {given(label)}"
-            )
+            raise TypeError(f"labels are names by module path: {given(path)} has {given(label)}")
     return value
 
 
@@ -138,12 +124,9 @@ def moment(value: Any) -> tuple[int, int]:
     """
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(
-            "resume is (epoch, step), the last epoch that has ended and how many steps are done, "
-            f"not {given(value)}"
+            f"resume is (epoch, step), the last epoch that has ended and how many steps are done, not {given(value)}"
         )
-    return whole("the epoch of resume", value[0], -1), whole(
-        "the step of resume", value[1], 0
-    )
+    return whole("the epoch of resume", value[0], -1), whole("the step of resume", value[1], 0)
 
 
 def loss(value: Any) -> str | None:
@@ -162,9 +145,7 @@ def loss(value: Any) -> str | None:
             "and gives (logits, targets, losses)"
         )
     if value not in LOSSES:
-        raise ValueError(
-            f"loss is one of {there_are}, not {value!r}{did_you_mean(value, LOSSES)}"
-        )
+        raise ValueError(f"loss is one of {there_are}, not {value!r}{did_you_mean(value, LOSSES)}")
     return value
 
 
@@ -172,12 +153,8 @@ def config(value: Any) -> Any:
     """Names with values, or a TypeError."""
     if value is None:
         return {}
-    if not isinstance(value, Mapping) and (
-        not hasattr(value, "__dict__") or callable(value)
-    ):
-        raise TypeError(
-            f'config is values by their names, as {{"dropout": 0.1}}, not {given(value)}'
-        )
+    if not isinstance(value, Mapping) and (not hasattr(value, "__dict__") or callable(value)):
+        raise TypeError(f'config is values by their names, as {{"dropout": 0.1}}, not {given(value)}')
     return value
 
 

@@ -322,8 +322,8 @@ class Recorder:
                 evaluation mode, where it is captured now, and was not at the epoch's last step already; so come
                 ``activations``, ``classifications``, and the figures ``loss`` and ``accuracy`` of the phase ``eval``.
             metrics: Figures of the epoch: ``train_loss=...`` is the loss of the phase ``train``, ``eval_...`` of
-                ``eval``, and so are ``val_...``, ``valid_...``, ``validation_...`` and ``test_...``; any other of
-                neither.
+                ``eval``, and so are ``val_...``, ``valid_...`` and ``validation_...``. Any other is of neither phase,
+                ``test_...`` as well, which is of other samples.
 
         Returns:
             Whether the network was captured.

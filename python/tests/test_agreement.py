@@ -169,7 +169,9 @@ def test_classifications(both: Both) -> None:
     likely /= likely.sum(1, keepdims=True)
     places = np.arange(NUM_HELD_OUT)
     for run in (both.rust, both.python):
-        column = {name: both.column(run, "classifications", name) for name in ("sample", "target", "predicted", "correct")}
+        column = {
+            name: both.column(run, "classifications", name) for name in ("sample", "target", "predicted", "correct")
+        }
         assert column["sample"].tolist() == places.tolist()
         assert column["target"].tolist() == both.y.tolist()
         assert column["predicted"].tolist() == likely.argmax(1).tolist()
@@ -215,5 +217,7 @@ def test_the_runs_are_the_same_network_to_whoever_asks(both: Both) -> None:
         tensor.shape for tensor in other.state_dict(epoch="last").values()
     )
     sql = "SELECT layer, avg(weight_l2) AS l FROM weights WHERE epoch = {} GROUP BY layer ORDER BY layer"
-    lengths = [run.sql(sql.format(both.moments[path][0])).rows() for run, path in ((one, both.rust), (other, both.python))]
+    lengths = [
+        run.sql(sql.format(both.moments[path][0])).rows() for run, path in ((one, both.rust), (other, both.python))
+    ]
     assert lengths[0] == lengths[1] and len(lengths[0]) == len(LABELS)

@@ -87,7 +87,7 @@ def said(caught: list[warnings.WarningMessage]) -> list[str]:
         ({"max_overhead": 2}, ValueError, 'at most 1, not 2; did you mean "2%"?'),
         ({"max_overhead": [1]}, TypeError, 'max_overhead is a share as 0.02 or a text as "2%", not [1]'),
         ({"every": 2.5}, TypeError, "is a whole number, not 2.5"),
-        ({"phases": "train"}, ValueError, 'phases is "eval", not \'train\': activations of training batches'),
+        ({"phases": "train"}, ValueError, "phases is \"eval\", not 'train': activations of training batches"),
         ({"class_names": "abc"}, TypeError, "class_names is a list of names"),
         ({"config": 5}, TypeError, 'config is values by their names, as {"dropout": 0.1}, not 5'),
         ({"loss": "mes"}, ValueError, "'mes'; did you mean mse?"),
@@ -209,22 +209,27 @@ def test_a_training_goes_on_in_the_midst_of_an_epoch(tmp_path: Path) -> None:
                 assert {**row, "generation": 0} == {**other, "generation": 0}, (name, key)
 
 
-@pytest.mark.parametrize("name", ["val_loss", "valid_loss", "validation_loss", "test_loss", "eval_loss"])
+@pytest.mark.parametrize("name", ["val_loss", "valid_loss", "validation_loss", "eval_loss"])
 def test_figures_of_held_out_samples_are_named_as_trainers_name_them(name: str, tmp_path: Path) -> None:
     model, optimizer = made()
     with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
         step(model, optimizer)
-        rec.epoch(train_loss=2.0, validity=3.0, **{name: 1.5})
-    found = runs.metrics(tmp_path / "run")
-    assert found == {(0, "train", "loss"): 2.0, (0, None, "validity"): 3.0, (0, "eval", "loss"): 1.5}
+        rec.epoch(train_loss=2.0, validity=3.0, test_loss=4.0, **{name: 1.5})
+    assert runs.metrics(tmp_path / "run") == {
+        (0, "train", "loss"): 2.0,
+        (0, "eval", "loss"): 1.5,
+        # Of neither phase.
+        (0, None, "validity"): 3.0,
+        (0, None, "test_loss"): 4.0,
+    }
 
 
 def test_a_figure_that_is_given_twice_is_said(tmp_path: Path) -> None:
     model, optimizer = made()
     with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
         step(model, optimizer)
-        with pytest.warns(sg.StratigraphWarning, match="test_loss is left out: val_loss is loss of the phase eval"):
-            rec.epoch(val_loss=1.5, test_loss=2.5)
+        with pytest.warns(sg.StratigraphWarning, match="eval_loss is left out: val_loss is loss of the phase eval"):
+            rec.epoch(val_loss=1.5, eval_loss=2.5)
         step(model, optimizer)
         with pytest.warns(sg.StratigraphWarning, match=r"no single number, but \[1, 2\]"):
             rec.epoch(train_loss=[1, 2])
