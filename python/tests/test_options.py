@@ -265,6 +265,11 @@ def test_layers_without_activations_are_said_once(tmp_path: Path) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.unused = nn.Linear(6, 2)
+            # The same for all samples: nothing is missing.
+            self.places = nn.Embedding(4, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + self.places(torch.tensor([2])))
 
     torch.manual_seed(0)
     model = Skips()

@@ -45,6 +45,8 @@ class Activations:
         self._num_in_batch: int | None = None
         #: By layer, why it has none.
         self.left_out: dict[int, str] = {}
+        #: Layers among these that make one thing for all samples, as an embedding of positions does.
+        self.of_all: set[int] = set()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -145,6 +147,8 @@ class Activations:
         placed = self._placed[layer].by_sample(values, self._num_in_batch)
         if isinstance(placed, str):
             self.left_out[layer] = placed
+            if values.dim() and values.shape[0] == 1:
+                self.of_all.add(layer)
             self._rows[layer].drop()
         else:
             self.left_out.pop(layer, None)

@@ -42,6 +42,8 @@ class Evaluation:
     losses: Tensor | None = None
     #: Why a layer that could have activations has none.
     left_out: dict[int, str] = field(default_factory=dict)
+    #: Which of these make one thing for all samples: nothing of a sample is missing there.
+    of_all: set[int] = field(default_factory=set)
 
 
 def evaluate(
@@ -101,7 +103,7 @@ def evaluate(
         given = list(all_losses.shape)
         raise HeldOutError(f"held_out gives losses of shape {given} for {len(all_logits)} samples: one a sample")
     values = gathered.taken(len(all_logits))
-    return Evaluation(all_logits, all_targets, name, values, all_losses, gathered.left_out)
+    return Evaluation(all_logits, all_targets, name, values, all_losses, gathered.left_out, gathered.of_all)
 
 
 def _batches(network: Network, held_out: Any, batch_size: int | None) -> Iterator[_Batch]:

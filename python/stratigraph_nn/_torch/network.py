@@ -351,6 +351,8 @@ class TorchNetwork:
             ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
         ]
         for index, why in made.left_out.items():
+            if index in made.of_all:
+                continue
             label = network.layers[index].label
             self._left_out_of.setdefault(
                 label, f"activations of {label} are left out: {why}"
