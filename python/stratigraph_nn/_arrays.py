@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+
+from . import _options as options
 
 #: What frameworks call the weight that a module is named for, and the bias beside it.
 _WEIGHTS = ("weight", "kernel", "w", "embedding", "scale", "gamma")
@@ -28,6 +31,8 @@ class ArrayNetwork:
 
     #: What held-out samples could not be recorded of.
     left_out: Sequence[str] = ()
+    #: What else is to be said.
+    remarks: Sequence[str] = ()
 
     def __init__(self, labels: Mapping[str, str] | None) -> None:
         self._labels = dict(labels or {})
@@ -39,6 +44,10 @@ class ArrayNetwork:
         self._activations: Mapping[str, Any] = {}
 
     device = "cpu"
+
+    def preview(self) -> tuple[list[dict[str, Any]], str]:
+        """Nothing is known before the first capture."""
+        return [], self.device
 
     def agree(self, choose: Callable[[], Path]) -> Path:
         """The one process chooses."""
@@ -84,22 +93,28 @@ class ArrayNetwork:
         """Takes what the next capture is of.
 
         Raises:
-            TypeError: arrays or activations have no names.
-            ValueError: the layout is none, or the step was before.
+            TypeError: arrays or activations have no names, or held_out is no pair.
+            ValueError: the layout or the loss is none, or the step was before.
         """
         for given, what, name in ((arrays, "arrays", "dense.weight"), (activations, "activations", "dense")):
             if given is not None and not hasattr(given, "keys"):
                 kind = type(given).__name__
                 raise TypeError(f"{what} are given by their names, as {{{name!r}: ...}}, not as a {kind}")
         if layout not in _LAYOUTS:
-            raise ValueError(f"layout is one of {', '.join(_LAYOUTS)}, not {layout!r}")
+            there_are = " or ".join(f'"{name}"' for name in _LAYOUTS)
+            meant = options.did_you_mean(str(layout), _LAYOUTS)
+            raise ValueError(f"layout is {there_are}, not {layout!r}{meant}")
         if not self._layers:
             self._layout = layout
         elif layout != self._layout:
             raise ValueError(f"layout is {layout!r} now, it was {self._layout!r} in the first capture")
-        self._num_steps = self._num_steps + 1 if step is None else int(step)
+        if held_out is not None and (not isinstance(held_out, tuple | list) or len(held_out) != 2):
+            raise TypeError(f"held_out is (logits, targets), not {options.given(held_out)}")
+        if step is not None:
+            step = options.whole("step", step, 0)
+        self._num_steps = self._num_steps + 1 if step is None else step
         self._arrays = dict(arrays or {})
-        self._outputs = None if held_out is None else (*held_out, loss)
+        self._outputs = None if held_out is None else (*held_out, options.loss(loss))
         self._activations = dict(activations or {})
 
     def describe(self, _: Any) -> list[dict[str, Any]]:
@@ -117,6 +132,23 @@ class ArrayNetwork:
     def num_held_out(self, _: Any) -> int | None:
         """How many held-out samples there are, where that is known."""
         return None if self._outputs is None else len(self._outputs[1])
+
+    def held_out_told(self, _: Any) -> dict[str, Any] | None:
+        """What held-out samples are known by: how many there are, and a checksum of their targets."""
+        try:
+            import numpy
+        except ImportError:
+            return None
+        if self._outputs is None:
+            return None
+        targets = numpy.asarray(_tensor(self._outputs[1], "targets"))
+        targets = targets.astype(
+            numpy.float32 if targets.dtype.kind == "f" else numpy.int64
+        )
+        return {
+            "samples": len(targets),
+            "targets": zlib.crc32(targets.tobytes()),
+        }
 
     def expect_gradients(self, _: bool, __: Sequence[int]) -> None:
         """Arrays have none."""
@@ -318,8 +350,6 @@ def _loss_name(loss: str | None, targets: Any) -> str:
     if loss is None:
         is_float = "float" in str(getattr(targets, "dtype", ""))
         return names["mse" if is_float else "cross_entropy"]
-    if loss not in names:
-        raise ValueError(f"loss is one of {', '.join(names)}, not {loss!r}")
     if loss == "bce_with_logits" and len(getattr(targets, "shape", ())) > 1 and targets.shape[1] > 1:
         return "multi_label_cross_entropy"
     return names[loss]

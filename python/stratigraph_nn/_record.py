@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
-import operator
+import logging
 import os
 import sys
 import threading
@@ -14,13 +14,15 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _native
+from . import _options as options
 from ._arrays import ArrayNetwork
 from ._native import DeviceError, RecordingError
-from ._settings import DEFAULT_TABLES, Settings, directory, names
+from ._settings import DEFAULT_TABLES, Settings, directory
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +39,7 @@ def record(
     path: str | os.PathLike[str] | None = None,
     *,
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
-    every: str = "1epoch",
+    every: str | int = "1epoch",
     record: str | Sequence[str] = DEFAULT_TABLES,
     layers: str | Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -45,6 +47,7 @@ def record(
     activations: str = "raw",
     gradients: str = "raw",
     activation_samples: int = 512,
+    phases: str = "eval",
     units: int | None = None,
     precision: str = "f32",
     histograms: int | None = None,
@@ -79,7 +82,7 @@ def record(
             not said, with ``-2`` and so on where that is taken.
         optimizer: The optimizer, or several: they count the steps, and their gradients and moments can be
             recorded. Without one, :meth:`Recorder.step` is called after each step.
-        every: When the network is captured: ``"5epochs"``, ``"100steps"``, ``"log"``, ``"0,1,2,5"``, or several
+        every: When the network is captured: ``5`` or ``"5epochs"``, ``"100steps"``, ``"log"``, ``"0,1,2,5"``, or several
             joined by commas, as ``recorder train --every``.
         record: Tables: any of ``weights``, ``classifications``, ``activations``, ``metrics``, ``gradients`` (as the
             backward pass made them: accumulated, unscaled, before clipping; of ``DistributedDataParallel`` those
@@ -90,6 +93,8 @@ def record(
         weights, activations, gradients: ``"raw"`` values with statistics, or ``"stats"`` alone; ``gradients`` is of
             gradients and moments.
         activation_samples: Of how many held-out samples the values are kept; statistics cover all.
+        phases: ``"eval"``: activations are those of held-out samples. Of batches of the training ``recorder train``
+            alone records them.
         units: Of layers with more units, so many are recorded, drawn with the seed.
         precision: ``"f32"``, or ``"f16"``, which rounds values to 3 digits in half the bytes.
         histograms: In so many bins weights and activations are counted, by layer.
@@ -107,8 +112,9 @@ def record(
         steps_per_epoch: How many steps an epoch has. Gradients at the end of an epoch are kept from the step
             that is known to be its last; without this, in the first epoch, from every step.
         seed, class_names, config: For whoever reads the run: they go into ``run.json``.
-        resume: The epoch and step after which a run that is there is gone on with, as the training loop's own
-            checkpoint has them: the end of an epoch. What was recorded after it is recorded anew.
+        resume: ``(epoch, step)``, after which a run that is there is gone on with, as the training loop's own
+            checkpoint has them: the last epoch that has ended (-1 for none), and how many optimizer steps are done,
+            which may be some of the next epoch. What was recorded after that step is recorded anew.
         channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
@@ -121,35 +127,15 @@ def record(
         The recorder, which is a context manager: leaving it publishes what there is, whatever happened.
 
     Raises:
-        ValueError: An option says what there is not.
-        RecordingError: The named directory is taken.
+        TypeError: An option is given something that it does not take.
+        ValueError: An option says what there is not, or the network cannot be recorded, with what to do.
+        RecordingError: The named directory is taken, or has no run that can be gone on with.
     """
-    name = type(model).__name__ if model is not None else "run"
-    optimizers: list[Any] = []
-    if optimizer is not None:
-        optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
-    network: TorchNetwork | ArrayNetwork
-    if model is None:
-        network = ArrayNetwork(labels)
-    else:
-        from ._torch.network import TorchNetwork
-
-        network = TorchNetwork(
-            model,
-            optimizers,
-            labels=labels,
-            loss=loss,
-            batch_size=batch_size,
-            scaler=scaler,
-            example=example,
-            left_out=names(layers),
-        )
-        name = network.name
     settings = Settings(
         path=Path(),
         every=every,
-        record=names(record),
-        layers=names(layers),
+        record=record,
+        layers=layers,
         weights=weights,
         activations=activations,
         gradients=gradients,
@@ -167,17 +153,75 @@ def record(
         epochs=epochs,
         seed=seed,
         class_names=class_names,
-        config=config or {},
+        config=config,
     )
     settings.check()
+    if phases != "eval":
+        raise ValueError(
+            f'phases is "eval", not {options.given(phases)}: activations of training batches are recorded by '
+            "`recorder train --phases train` alone"
+        )
+    if batch_size is not None:
+        batch_size = options.whole("batch_size", batch_size, 1)
+    if steps_per_epoch is not None:
+        steps_per_epoch = options.whole("steps_per_epoch", steps_per_epoch, 1)
+    labels, loss, path = options.labels(labels), options.loss(loss), options.path(path)
+    network: TorchNetwork | ArrayNetwork
     if model is None:
+        for option, value in (
+            ("optimizer", optimizer),
+            ("held_out", held_out),
+            ("scaler", scaler),
+        ):
+            if value is not None:
+                raise ValueError(
+                    f"{option} is of a PyTorch module: arrays are given to capture(...), with all of theirs"
+                )
         if record_initial:
             raise ValueError("arrays of the untrained network are captured by capture(..., epoch=-1)")
         for table in ("gradients", "gradients_applied", "moments"):
             if settings.has(table):
                 raise ValueError(f"{table} are recorded of a PyTorch module: capture them as arrays of their own run")
-    settings.path = network.agree(lambda: _free_directory(path, name, resume is not None))
-    return Recorder(network, settings, held_out, steps_per_epoch)
+        network = ArrayNetwork(labels)
+        name = "run"
+    else:
+        from ._torch.network import TorchNetwork
+
+        network = TorchNetwork(
+            model,
+            optimizer,
+            labels=labels,
+            loss=loss,
+            batch_size=batch_size,
+            scaler=scaler,
+            example=example,
+            left_out=list(settings.layers or ()),
+        )
+        network.check_held_out(held_out)
+        name = network.name
+    if settings.resume is not None:
+        settings.path = directory(path, name, True)
+    # Of layers that were misspelled, or a run of another network, nobody wants to hear after an hour.
+    described, device = network.preview()
+    doubt = settings.check_network(described, device, network.rank, network.world_size)
+    settings.path = network.agree(lambda: _free_directory(path, name, settings.resume is not None))
+    recorder = Recorder(network, settings, held_out, steps_per_epoch)
+    meant = _misspelt(settings.layers or (), [layer["label"] for layer in described])
+    if doubt is not None and meant:
+        recorder._say_once(f"{settings.path}: {doubt}{meant}")
+    return recorder
+
+
+def _misspelt(globs: Sequence[str], labels: Sequence[str]) -> str:
+    """What was probably meant by a glob that fits no label. Others may be of taps, which are not known yet."""
+    parts = [label.split(".") for label in labels]
+    names = {".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}
+    for glob in (glob.removeprefix("!") for glob in globs):
+        if not any(fnmatchcase(label.lower(), glob.lower()) for label in labels):
+            meant = options.did_you_mean(glob.rstrip(".*?"), sorted(names))
+            if meant:
+                return meant
+    return ""
 
 
 #: Directories of recorders in this process that may not have created their runs yet.
@@ -227,7 +271,7 @@ class Recorder:
         self._watches_steps = self._is_step_scheduled or self._keeps_gradients
         #: Whether the gradients of the next step are kept.
         self._expects_gradients = self._keeps_gradients
-        #: A step, and whether it is due.
+        #: A step, and whether the schedule has a capture after it.
         self._due = (0, False)
         #: What was said, which is not said again.
         self._said: set[str] = set()
@@ -279,7 +323,8 @@ class Recorder:
                 evaluation mode, where it is captured now, and was not at the epoch's last step already; so come
                 ``activations``, ``classifications``, and the figures ``loss`` and ``accuracy`` of the phase ``eval``.
             metrics: Figures of the epoch: ``train_loss=...`` is the loss of the phase ``train``, ``eval_...`` of
-                ``eval``, any other of neither.
+                ``eval``, and so are ``val_...``, ``valid_...`` and ``validation_...``. Any other is of neither phase,
+                ``test_...`` as well, which is of other samples.
 
         Returns:
             Whether the network was captured.
@@ -372,7 +417,7 @@ class Recorder:
         """Waits until everything that was captured is durable, and ends the recording.
 
         Returns:
-            The summary; None where nothing was recorded.
+            The summary (:attr:`summary`); None where nothing was recorded.
         """
         if self._is_finished or os.getpid() != self._process:
             return self._summary
@@ -399,7 +444,7 @@ class Recorder:
             self._say_messages()
         else:
             if self._network.num_steps > 0 and not had_failed:
-                _warn(f"nothing was recorded into {self.path}: epoch() was never called, and no step was due", None)
+                self._warn(f"nothing was recorded into {self.path}: epoch() was never called, and no step was due")
             # The directory that was chosen, where nothing came.
             with suppress(OSError):
                 self.path.rmdir()
@@ -455,15 +500,18 @@ class Recorder:
         if native is not None and step % _LOOK_EVERY:
             due_step, is_due = self._due
             if due_step != step:
-                is_due = self._is_step_scheduled and native.is_step_due(step)
-            is_next_due = self._is_step_scheduled and native.is_step_due(step + 1)
+                is_due = self._is_step_scheduled and native.is_step_scheduled(step)
+            is_next_due = self._is_step_scheduled and native.is_step_scheduled(step + 1)
             self._due = step + 1, is_next_due
-            is_wanted = self._keeps_gradients and (is_next_due or self._may_end(native, step + 1))
+            is_wanted = self._keeps_gradients and (
+                (is_next_due and native.is_step_due(step + 1)) or self._may_end(native, step + 1)
+            )
             if not is_due and is_wanted == self._expects_gradients:
                 return
         with self._guarded():
             native = self._started(self._held_out)
-            if self._is_step_scheduled and native.is_step_due(step):
+            if self._is_step_scheduled and native.is_step_scheduled(step):
+                # One that is left out, to keep within what recording may cost, is counted.
                 self._capture_step(native, step)
             self._expect_gradients(native, step + 1)
 
@@ -560,14 +608,21 @@ class Recorder:
         """The recorder, which is started where it is first needed: a forward pass has shown the network."""
         if self._native is None:
             spec = self._network.describe(held_out)
+            told = self._network.held_out_told(held_out)
             settings = self._settings.to_json(
                 network=spec,
                 device=self._network.device,
                 rank=self._network.rank,
                 world_size=self._network.world_size,
                 num_held_out=self._network.num_held_out(held_out),
+                held_out=told,
             )
             native = _native.Recorder(settings)
+            began = json.loads((self.path / "run.json").read_text())["config"].get("held_out")
+            if began is not None and began != told:
+                self._say_once(f"{self.path}: held-out samples are not those that the run was begun with")
+            for message in self._network.remarks:
+                self._say_once(f"{self.path}: {message}")
             self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
             self._parameters = native.parameters()
             self._native = native
@@ -576,14 +631,14 @@ class Recorder:
     # Figures
 
     def _note(self, metrics: Mapping[str, Any]) -> None:
+        said: dict[tuple[str | None, str], str] = {}
         for name, value in metrics.items():
-            phase, figure = None, name
-            for candidate in ("train", "eval"):
-                if name.startswith(f"{candidate}_") and len(name) > len(candidate) + 1:
-                    phase, figure = candidate, name[len(candidate) + 1 :]
-            with self._tolerant(f"the figure {name} is left out, it is no single number"):
-                number = float(value.item() if hasattr(value, "item") else value)
-                self._figures[phase, figure] = number
+            with self._tolerant(f"the figure {name} is left out"):
+                figure = options.phase_of(name)
+                if figure in said:
+                    raise ValueError(f"{said[figure]} is {figure[1]} of the phase {figure[0]} as well")
+                self._figures[figure] = _single(value)
+                said[figure] = name
 
     @contextmanager
     def _noting(self, metrics: Mapping[str, Any]) -> Iterator[None]:
@@ -666,7 +721,16 @@ class Recorder:
     def _say_once(self, message: str, cause: BaseException | None = None) -> None:
         if message not in self._said:
             self._said.add(message)
+            self._warn(message, cause)
+
+    def _warn(self, message: str, cause: BaseException | None = None) -> None:
+        try:
             _warn(message, cause)
+        except StratigraphWarning:
+            # Warnings are errors here, and training goes on all the same.
+            if self._settings.on_error == "stop":
+                raise
+            logging.getLogger("stratigraph_nn").warning(message)
 
     def _failed(self, error: object) -> None:
         if self._settings.on_error == "stop" and isinstance(error, BaseException):
@@ -678,7 +742,7 @@ class Recorder:
 
     def _stop(self, message: str, cause: BaseException | None = None) -> None:
         self._over()
-        _warn(message, cause)
+        self._warn(message, cause)
 
     def _over(self) -> None:
         self._is_over = True
@@ -686,7 +750,7 @@ class Recorder:
 
     def _say_messages(self) -> None:
         for message in _native.take_messages():
-            _warn(message, None)
+            self._warn(message)
 
 
 class _Unrecorded:
@@ -744,12 +808,24 @@ def _number(epoch: Any) -> int:
 
     Raises:
         TypeError: it is something else, as a loss.
+        ValueError: it is of no epoch.
     """
     try:
-        return operator.index(epoch)
-    except TypeError:
-        kind = type(epoch).__name__
-        raise TypeError(f"an epoch is a whole number, not a {kind}: a loss is given as train_loss=...") from None
+        return options.whole("an epoch", epoch, -1, 2**31 - 1)
+    except TypeError as error:
+        raise TypeError(f"{error}: a loss is given as train_loss=...") from None
+
+
+def _single(value: Any) -> float:
+    """The number that a figure is.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    try:
+        return float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"it is no single number, but {options.given(value)}") from None
 
 
 __all__ = ["Recorder", "StratigraphWarning", "record"]

@@ -149,6 +149,8 @@ class Run(Queries):
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
             raise _native.QueryError(f"a report is an .html, which {path} is not")
+        if not overwrite and path.exists():
+            raise _native.QueryError(f"{path} exists; overwrite=True replaces it")
         self._native.report(os.fspath(path), overwrite, theme, epochs, permutations)
         return path
 
@@ -158,17 +160,26 @@ class Run(Queries):
         return Structures(self)
 
     def compare(
-        self, other: Run | str | os.PathLike[str], *, epoch: int | str = "all", layer: str | None = None
+        self,
+        other: Run | str | os.PathLike[str],
+        *,
+        epoch: int | str = "all",
+        layer: str | None = None,
+        same_samples: bool = False,
     ) -> Result:
         """Two runs side by side, by the epochs that both captured and the layers that both have.
 
         A row an epoch and layer: ``epoch``, ``layer``, ``cka`` (linear centred kernel alignment of the
         held-out activations, 0 to 1), ``num_samples``, ``weight_distance`` (‖A - B‖ / ‖A‖ in Frobenius norms,
-        A of this run). Raises :class:`QueryError` if they have no epoch or no layer in common.
+        A of this run). ``cka`` is null where the runs held out other samples, or do not say which, as of a
+        ``DataLoader`` that shuffles or a callable: ``same_samples=True`` says that they are the same, in the same
+        order. ``.notes`` says so. Raises :class:`QueryError` if they have no epoch or no layer in common.
         """
         if not isinstance(other, Run):
             other = Run(other)
-        return Result(self._native.compare(other._native, word(epoch), layer))
+        return Result(
+            self._native.compare(other._native, word(epoch), layer, same_samples)
+        )
 
     def embed(
         self,

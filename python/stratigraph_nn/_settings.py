@@ -10,8 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from . import _native
+from . import _options as options
 
 DEFAULT_TABLES = ("weights", "classifications", "activations", "metrics")
+
+#: Options that are texts, each with one that it takes.
+_TEXTS = {
+    "weights": "raw",
+    "activations": "raw",
+    "gradients": "raw",
+    "precision": "f32",
+    "when_full": "block",
+    "on_error": "continue",
+}
+#: Options that are whole numbers, with the least and the most of each.
+_NUMBERS = (
+    ("activation_samples", 1, None),
+    ("units", 1, 2**32 - 1),
+    ("histograms", 1, 65536),
+    ("epochs", 1, 2**31 - 1),
+    ("seed", 0, 2**64 - 1),
+)
 
 
 @dataclass
@@ -19,14 +38,13 @@ class Settings:
     """The options of a recording. Names and words are those of ``recorder train``."""
 
     path: Path
-    every: str = "1epoch"
-    record: Sequence[str] = DEFAULT_TABLES
-    layers: Sequence[str] = ()
+    every: str | int = "1epoch"
+    record: str | Sequence[str] = DEFAULT_TABLES
+    layers: str | Sequence[str] | None = ()
     weights: str = "raw"
     activations: str = "raw"
     gradients: str = "raw"
     activation_samples: int = 512
-    phases: str = "eval"
     units: int | None = None
     precision: str = "f32"
     histograms: int | None = None
@@ -40,15 +58,55 @@ class Settings:
     epochs: int | None = None
     seed: int | None = None
     class_names: Sequence[str] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Any = field(default_factory=dict)
 
     def check(self) -> None:
         """Checks what can be checked before there is a network.
 
         Raises:
+            TypeError: An option is given something that it does not take.
             ValueError: An option says what there is not, or options do not go together.
         """
+        for option, example in _TEXTS.items():
+            options.text(option, getattr(self, option), example)
+        for option, at_least, at_most in _NUMBERS:
+            value = getattr(self, option)
+            if value is not None or option == "activation_samples":
+                setattr(self, option, options.whole(option, value, at_least, at_most))
+        if not isinstance(self.every, str):
+            self.every = str(options.whole("every, as a number of epochs,", self.every, 1))
+        self.record = options.names("record", self.record, "weights")
+        self.layers = [] if self.layers is None else options.names("layers", self.layers, "encoder.*")
+        if isinstance(self.class_names, str | Mapping) or not isinstance(self.class_names, Iterable):
+            options.names("class_names", self.class_names, "cat", are_split=False)
+        options.truth("record_initial", self.record_initial)
+        if self.max_disk is not None:
+            self.max_disk = options.size("max_disk", self.max_disk)
+        if self.channel_bytes is not None:
+            self.channel_bytes = options.size("channel_bytes", self.channel_bytes)
+        if self.max_overhead is not None:
+            self.max_overhead = options.share("max_overhead", self.max_overhead)
+        if self.resume is not None:
+            self.resume = options.moment(self.resume)
+        self.config = options.config(self.config)
         _native.check(self.to_json(network=[], device="cpu", rank=0, world_size=1, num_held_out=None))
+
+    def check_network(
+        self, network: list[dict[str, Any]], device: str, rank: int, world_size: int
+    ) -> str | None:
+        """Checks the same of a network that is known; gives what may turn out to be wrong.
+
+        Raises:
+            RecordingError: It cannot be recorded, or the run that is gone on with is of another.
+        """
+        settings = self.to_json(
+            network=network,
+            device=device,
+            rank=rank,
+            world_size=world_size,
+            num_held_out=None,
+        )
+        return _native.check(settings)
 
     def to_json(
         self,
@@ -58,6 +116,7 @@ class Settings:
         rank: int,
         world_size: int,
         num_held_out: int | None,
+        held_out: dict[str, Any] | None = None,
     ) -> str:
         """As the extension takes it."""
         return json.dumps(
@@ -73,16 +132,16 @@ class Settings:
                 "num_held_out": num_held_out,
                 "class_names": [str(name) for name in self.class_names],
                 "config": _jsonable(self.config),
+                "held_out": held_out,
                 "resume": self.resume,
                 "record_initial": self.record_initial,
                 "record": list(self.record),
                 "every": str(self.every),
-                "layers": list(self.layers),
+                "layers": list(self.layers or ()),
                 "weights": self.weights,
                 "activations": self.activations,
                 "gradients": self.gradients,
                 "activation_samples": self.activation_samples,
-                "phases": self.phases,
                 "units": self.units,
                 "precision": self.precision,
                 "histograms": self.histograms,
@@ -97,15 +156,6 @@ class Settings:
     def has(self, table: str) -> bool:
         """Whether a table is recorded."""
         return table in self.record
-
-
-def names(value: str | Iterable[str] | None) -> list[str]:
-    """A list of names, of one or of a text with commas between them."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(",")]
-    return list(value)
 
 
 def directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> Path:

@@ -70,6 +70,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         grown, after = resident() - start, counted()
     assert rec.summary is not None and rec.summary["captures"] == NUM_CAPTURES
     assert grown < ROOM, f"{grown / 2**20:.1f} MiB"
-    assert after["threads"] == before["threads"]
+    # Some that waited for work of tests before may have ended.
+    assert after["threads"] <= before["threads"]
     assert abs(after["files"] - before["files"]) <= 4
     assert after["objects"] - before["objects"] < 100, after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -187,40 +189,73 @@ def test_refresh_takes_in_what_was_committed_since(own_recorded):
     assert run.sql("SELECT count(*) AS n FROM structures").rows() == [(1,)]
 
 
-# It takes much longer than anybody waits for it here.
-_ENDLESS = "SELECT count(*) FROM weights a, weights b, weights c WHERE a.neuron + b.neuron > c.neuron * 1.5"
+def _endless(num_tables: int, names: str = "abcdef") -> str:
+    """A query that takes much longer than anybody waits for it here."""
+    tables = ", ".join(f"weights {name}" for name in names[:num_tables])
+    condition = " + ".join(f"{name}.neuron" for name in names[1:num_tables])
+    return f"SELECT count(*) FROM {tables} WHERE {condition} > a.neuron * 1.5"
 
 
+@contextlib.contextmanager
+def _pressed() -> Iterator[None]:
+    """Ctrl-C comes soon, and what it ends does not take long then."""
+    presser = threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT])
+    began = time.monotonic()
+    presser.start()
+    try:
+        yield
+    finally:
+        presser.join()
+    assert time.monotonic() - began < 10
+
+
+def _busy() -> float:
+    """What share of a second the process spends working."""
+    before = time.process_time()
+    time.sleep(1)
+    return time.process_time() - before
+
+
+# Joins of more tables keep those of fewer, and work at them for long between two batches.
+@pytest.mark.parametrize("num_tables", [2, 3, 4, 6])
 @pytest.mark.parametrize("read", [sg.Result.rows, sg.Result.to_arrow, sg.Result.to_polars, repr, len])
-def test_ctrl_c_gives_a_query_up(run, read):
+def test_ctrl_c_gives_a_query_up(run, read, num_tables):
     # It is the query that is interrupted, not the import of a library.
     pytest.importorskip("polars")
     pytest.importorskip("pyarrow")
-
-    def press() -> None:
-        time.sleep(0.7)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    presser = threading.Thread(target=press)
+    query = _endless(num_tables) if num_tables > 2 else _LONG
+    with _pressed(), pytest.raises(KeyboardInterrupt):
+        read(run.sql(query))
+    # It goes on answering, at once.
     began = time.monotonic()
-    presser.start()
-    with pytest.raises(KeyboardInterrupt):
-        read(run.sql(_ENDLESS))
+    assert run.sql("SELECT count(*) FROM weights").rows()[0][0] > 0
     assert time.monotonic() - began < 10
-    presser.join()
-    # It goes on answering.
-    assert run.sql("SELECT 1").rows() == [(1,)]
+    # What was given up ends, and does not go on for nobody.
+    assert any(_busy() < 0.5 for _ in range(20))
+
+
+#: A row of a small side finds thousands of the other's.
+_LONG = """
+SELECT sum(a.x * b.x) FROM (SELECT unnest(range(0, 60000)) AS x, 1 AS key) a
+JOIN (SELECT unnest(range(0, 60000)) AS x, 1 AS key) b ON a.key = b.key
+"""
 
 
 def test_ctrl_c_reaches_whoever_reads_a_stream(run):
     pa = pytest.importorskip("pyarrow")
-    presser = threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT])
-    began = time.monotonic()
-    presser.start()
-    with pytest.raises(pa.ArrowException, match="interrupted: KeyboardInterrupt"):
-        pa.table(run.sql(_ENDLESS))
-    assert time.monotonic() - began < 10
+    with _pressed(), pytest.raises(pa.ArrowException, match="interrupted: KeyboardInterrupt"):
+        pa.table(run.sql(_endless(4)))
     assert run.sql("SELECT 1").rows() == [(1,)]
+
+
+def test_ctrl_c_leaves_what_other_threads_ask_alone(run):
+    answered = []
+    asking = threading.Thread(target=lambda: answered.append(run.structure_scores(permutations=20_000).rows()))
+    asking.start()
+    with _pressed(), pytest.raises(KeyboardInterrupt):
+        run.sql(_endless(4)).rows()
+    asking.join(120)
+    assert answered and answered[0]
 
 
 def test_other_threads_go_on_meanwhile(run):

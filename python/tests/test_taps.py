@@ -169,7 +169,7 @@ def test_the_last_call_of_a_tap_counts_and_rows_that_are_no_samples_do_not(is_ca
                 optimizer.step()
                 assert rec.epoch(held_out=by_parts if is_callable else (x, y))
     (said,) = [each.message for each in caught if isinstance(each.message, sg.StratigraphWarning)]
-    assert "the tap pooled are left out: it has 6 rows of 40 samples" in str(said)
+    assert "activations of pooled are left out: it has 2 rows of a batch of 16 samples" in str(said)
     model.rec = None
     activations = runs.Values(run, "activations").rows
     assert {layer for _, _, layer in activations} == {"inner", "stream", "head"}

@@ -36,7 +36,7 @@ async fn rows(comparison: Comparison) -> Result<Vec<Row>> {
 #[tokio::test]
 async fn a_run_is_itself() -> Result<()> {
     let [(_one, one), (_other, other)] = [session()?, session()?];
-    let comparison = compare(one, other, Epochs::Last, None)?;
+    let comparison = compare(one, other, Epochs::Last, None, false)?;
     assert_eq!(comparison.notes, Vec::<String>::new());
     let rows = rows(comparison).await?;
     // The output layer has no activations.
@@ -54,7 +54,7 @@ async fn what_one_run_has_not_is_null() -> Result<()> {
         session()?,
         session_of(fixtures::irregular::write, SessionOptions::default())?,
     ];
-    let rows = rows(compare(one, other, Epochs::All, None)?).await?;
+    let rows = rows(compare(one, other, Epochs::All, None, false)?).await?;
     // At step 2 the output layer has 2.25, 1 and 0, -2; in the irregular run 1, -1 and 2, 3. There
     // neuron 1 has no list, so that the hidden layers' units are not the same.
     let distance = (34.5625f64 / 10.0625).sqrt();
@@ -71,7 +71,7 @@ async fn what_one_run_has_not_is_null() -> Result<()> {
 async fn what_is_not_there_to_be_compared_is_told() -> Result<()> {
     let told = |epochs, layer| -> Result<String> {
         let [(_one, one), (_other, other)] = [session()?, session()?];
-        let failed = compare(one, other, epochs, layer).map(|_| ());
+        let failed = compare(one, other, epochs, layer, false).map(|_| ());
         Ok(failed.map_or_else(|error: QueryError| error.to_string(), |()| String::new()))
     };
     assert_eq!(

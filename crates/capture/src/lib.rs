@@ -54,7 +54,9 @@ pub use recording::{
     RecordSummary, Recorded, Recording, SelectLayersError, Source, State, TensorKind,
     TooManyActivationsError, UnreadPart, Values, WeightDetail, WhenFull, choose_units,
 };
-pub use resume::{DataRules, JOIN_TIMEOUT, ResumeError, Resumption, join, resume, resume_after};
+pub use resume::{
+    DataRules, JOIN_TIMEOUT, ResumeError, Resumption, check_resumable, join, resume, resume_after,
+};
 pub use rows::Metric;
 pub use saved_state::{
     Cadence, DEFAULT_SAVE_INTERVAL, LayerParameters, ParseSaveEveryError, ReadStateError,

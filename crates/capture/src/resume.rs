@@ -24,11 +24,12 @@ const JOIN_POLL: Duration = Duration::from_millis(20);
 /// What of `config` may differ between sessions and ranks: it changes nothing that is recorded, but
 /// for limits, which say when less is. Of the device, as it was asked for, the kind that it turned
 /// out to be is compared.
-/// `training` is what somebody's own training loop says of itself.
-const OPERATIONAL: [&str; 5] = [
+/// `training` is what somebody's own training loop says of itself, `held_out` what its samples are known by.
+const OPERATIONAL: [&str; 6] = [
     "channel_bytes",
     "checkpoint_every",
     "device",
+    "held_out",
     "limits",
     "training",
 ];
@@ -245,6 +246,15 @@ pub fn resume_after(
     let lock = Arc::new(run.lock_writer(rank)?);
     let catalog = Catalog::load_with_partial(&run)?;
     Ok(go_on(run, lock, &catalog, rank, Some(after)))
+}
+
+/// Looks whether a run can be gone on with by [`resume_after`], before anything is done: `now` is what it would
+/// be if it were begun with the options at hand.
+///
+/// # Errors
+/// If the options or the data are others.
+pub fn check_resumable(run: &RunDir, now: &RunInfo, data: DataRules) -> Result<(), ResumeError> {
+    check_unchanged(run, now, data, Epochs::MayBeMore)
 }
 
 /// What is kept of a run that is trained on from the moment `after`, and what is recorded anew.

@@ -6,6 +6,8 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
+use crate::spelling::as_python;
+
 create_exception!(
     stratigraph_nn,
     StratigraphError,
@@ -39,7 +41,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("QueryError", py.get_type::<QueryError>())
 }
 
-/// The words of an error, with those of its causes that it does not repeat.
+/// The words of an error, with those of its causes that it does not repeat, as Python has them.
 pub(crate) fn words(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
@@ -50,7 +52,7 @@ pub(crate) fn words(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    words
+    as_python(&words).into_owned()
 }
 
 /// As a [`RecordingError`].

@@ -12,6 +12,7 @@ mod error;
 mod evaluation;
 mod log;
 mod recording;
+mod spelling;
 mod tensor;
 
 use pyo3::prelude::*;

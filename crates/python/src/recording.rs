@@ -4,10 +4,11 @@ mod layers;
 mod recorder;
 mod settings;
 mod source;
+mod start;
 
 use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<recorder::Recorder>()?;
-    module.add_function(wrap_pyfunction!(recorder::check, module)?)
+    module.add_function(wrap_pyfunction!(start::check, module)?)
 }

@@ -9,3 +9,4 @@ mod replace;
 pub(crate) mod rules;
 mod stand_in;
 pub(crate) mod top_rows;
+mod yielding;

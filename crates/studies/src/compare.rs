@@ -12,7 +12,7 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use sql::{QueryError, QuerySession};
-use trace::{DatasetInfo, RunInfo};
+use trace::DatasetInfo;
 
 use crate::layer_values::{Epochs, LayerValues, ValuesOf, layer_values};
 
@@ -46,7 +46,8 @@ fn schema() -> SchemaRef {
 ///   unit against unit, and so says little of networks that did not begin as the same.
 ///
 /// Either is null where a run has not recorded it, the shapes do not fit, or a norm is 0 or not
-/// finite; `cka` as well where the runs held out other samples. One capture of each run is in memory.
+/// finite; `cka` as well where the runs held out other samples, or do not say which: with `same_samples` whoever
+/// asks says that they are the same. One capture of each run is in memory.
 ///
 /// # Errors
 /// If the runs have no epoch or no layer in common, or there is no such epoch or layer.
@@ -55,6 +56,7 @@ pub fn compare(
     other: QuerySession,
     epochs: Epochs,
     layer: Option<&str>,
+    same_samples: bool,
 ) -> Result<Comparison, QueryError> {
     let captured = [&run, &other].map(QuerySession::captured_epochs);
     if captured.iter().any(Vec::is_empty) {
@@ -71,14 +73,24 @@ pub fn compare(
     let layer = layer.map(|name| run.known_layer(name)).transpose()?;
     let layers = common_layers(&run, &other, layer.as_deref())?;
     let mut notes = Vec::new();
-    let same_samples = hold_out_the_same(run.info(), other.info());
-    if !same_samples {
-        notes.push(
+    let told = match same_samples {
+        true => Some(true),
+        false => hold_out_the_same(&run, &other),
+    };
+    match told {
+        Some(true) => {}
+        Some(false) => notes.push(
             "the runs did not hold out the same samples, so that their activations cannot be \
              compared: cka is null"
                 .to_owned(),
-        );
+        ),
+        None => notes.push(
+            "the runs do not say which samples they held out, so that it is not known whether their \
+             activations can be compared: cka is null; same_samples says that they are the same"
+                .to_owned(),
+        ),
     }
+    let same_samples = told == Some(true);
     let sides = Arc::new(Sides {
         memory: [&run, &other].map(|run| run.reservation("compare")),
         run,
@@ -126,15 +138,34 @@ fn common_layers(
     }
 }
 
-/// Whether two runs evaluate the same samples, as far as they say.
-fn hold_out_the_same(run: &RunInfo, other: &RunInfo) -> bool {
-    let (Some(ours), Some(theirs)) = (&run.dataset, &other.dataset) else {
-        return false;
-    };
-    let said = |info: &DatasetInfo| (info.crc32c, info.num_held_out, info.held_out.clone());
-    // The recorder says so where it draws them.
-    let is_drawn = ours.held_out.contains("drawn with the seed");
-    said(ours) == said(theirs) && (!is_drawn || run.seed == other.seed)
+/// Whether two runs evaluate the same samples; none where they do not say which.
+fn hold_out_the_same(run: &QuerySession, other: &QuerySession) -> Option<bool> {
+    if let (Some(ours), Some(theirs)) = (&run.info().dataset, &other.info().dataset) {
+        let said = |info: &DatasetInfo| (info.crc32c, info.num_held_out, info.held_out.clone());
+        // The recorder says so where it draws them.
+        let is_drawn = ours.held_out.contains("drawn with the seed");
+        let same_seed = run.info().seed == other.info().seed;
+        return Some(said(ours) == said(theirs) && (!is_drawn || same_seed));
+    }
+    let ([samples, targets, inputs], theirs) = (held_out(run)?, held_out(other)?);
+    if [samples, targets] != theirs[..2] {
+        return Some(false);
+    }
+    match (&inputs, &theirs[2]) {
+        (Some(ours), Some(theirs)) => Some(ours == theirs),
+        // Logits that were handed over came of inputs that nobody saw.
+        (None, None) => Some(true),
+        _ => None,
+    }
+}
+
+/// What a recorder that was handed its held-out samples knows them by: how many there are, and checksums of
+/// targets and inputs. None where that is not known, or the run was gone on with by others.
+fn held_out(run: &QuerySession) -> Option<[Option<String>; 3]> {
+    let first = run.info().config.get("held_out")?;
+    let newest = run.run().config().get("held_out")?;
+    let told = |name: &str| first.get(name).map(ToString::to_string);
+    (!first.is_null() && first == newest).then(|| ["samples", "targets", "inputs"].map(told))
 }
 
 struct Sides {

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: What is said of training and of held-out samples.
-_PHASES = {"train": "train", "training": "train", "val": "eval", "valid": "eval", "validation": "eval", "eval": "eval"}
+from .._options import phase_of
 
 
 def figures(logged: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +19,9 @@ def figures(logged: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, bool) or not (isinstance(value, int | float) or is_single):
             continue
         head, separator, rest = name.replace("/", "_").partition("_")
-        phase = _PHASES.get(head.lower()) if separator and rest else None
+        phase, rest = phase_of(
+            f"{head.lower().replace('training', 'train')}{separator}{rest}"
+        )
         found[f"{phase}_{rest}" if phase else name] = value
     # What a recorder's own arguments are called.
     return {f"{name}_" if name in ("epoch", "held_out", "self") else name: value for name, value in found.items()}

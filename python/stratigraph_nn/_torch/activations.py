@@ -26,9 +26,10 @@ class Activations:
         network: Network,
         layers: list[int],
         num_samples: int | None,
-        batch_ended: Callable[[], None] | None = None,
+        batch_ended: Callable[[int | None], None] | None = None,
     ) -> None:
-        """``num_samples`` is how many there will be, if that is known; ``batch_ended`` is called after a batch."""
+        """``num_samples`` is how many there will be, if that is known; ``batch_ended`` is called after a batch, with
+        how many samples that had, if it is known."""
         self._batch_ended = batch_ended
         self._network = network
         self._nonlinearities = Nonlinearities()
@@ -44,6 +45,8 @@ class Activations:
         self._num_in_batch: int | None = None
         #: By layer, why it has none.
         self.left_out: dict[int, str] = {}
+        #: Layers among these that make one thing for all samples, as an embedding of positions does.
+        self.of_all: set[int] = set()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -113,7 +116,7 @@ class Activations:
         for rows in self._rows.values():
             rows.end_batch()
         if self._batch_ended is not None:
-            self._batch_ended()
+            self._batch_ended(num_samples)
 
     def _made_by(self, layer: int) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
@@ -144,6 +147,8 @@ class Activations:
         placed = self._placed[layer].by_sample(values, self._num_in_batch)
         if isinstance(placed, str):
             self.left_out[layer] = placed
+            if values.dim() and values.shape[0] == 1:
+                self.of_all.add(layer)
             self._rows[layer].drop()
         else:
             self.left_out.pop(layer, None)

@@ -17,7 +17,7 @@ from .layers import Network
 from .losses import resolve
 from .nonlinear import version
 
-__all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate", "kept", "said_again"]
+__all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate", "kept", "not_held_out", "said_again"]
 
 #: Samples in one forward pass, where nothing else is said.
 DEFAULT_BATCH_SIZE = 1024
@@ -43,6 +43,8 @@ class Evaluation:
     losses: Tensor | None = None
     #: Why a layer that could have activations has none.
     left_out: dict[int, str] = field(default_factory=dict)
+    #: Which of these make one thing for all samples: nothing of a sample is missing there.
+    of_all: set[int] = field(default_factory=set)
 
 
 def evaluate(
@@ -52,7 +54,7 @@ def evaluate(
     batch_size: int | None = None,
     activations: bool = True,
     selected: Iterable[int] | None = None,
-    batch_ended: Callable[[], None] | None = None,
+    batch_ended: Callable[[int | None], None] | None = None,
 ) -> Evaluation:
     """Runs the network over held-out samples, in evaluation mode, without gradients, on the module itself.
 
@@ -66,7 +68,7 @@ def evaluate(
 
     ``loss`` is ``cross_entropy``, ``bce_with_logits`` or ``mse``, guessed from the targets if it is None.
     ``selected`` are the places of the layers whose activations are asked for; None means all. ``batch_ended`` is
-    called when the network has seen a batch.
+    called when the network has seen a batch, with how many samples that had, if it is known.
 
     A layer's activation is the value after the non-linearity that is applied to its output; the output
     layer's is its logit. Of a layer that is called several times, the last output counts.
@@ -102,7 +104,7 @@ def evaluate(
         given = list(all_losses.shape)
         raise HeldOutError(f"held_out gives losses of shape {given} for {len(all_logits)} samples: one a sample")
     values = gathered.taken(len(all_logits))
-    return Evaluation(all_logits, all_targets, name, values, all_losses, gathered.left_out)
+    return Evaluation(all_logits, all_targets, name, values, all_losses, gathered.left_out, gathered.of_all)
 
 
 class _Kept:
@@ -190,10 +192,13 @@ def _given(
     elif isinstance(held_out, Iterable):
         given = batches(held_out, dtype)
     else:
-        raise HeldOutError(
-            f"held_out is a {type(held_out).__name__}, not (inputs, targets), a DataLoader or a callable"
-        )
+        raise HeldOutError(not_held_out(held_out))
     return given, torch.device(network.device) if first is None else first.device
+
+
+def not_held_out(held_out: Any) -> str:
+    """What is wrong with something that cannot be held-out samples."""
+    return f"held_out is a {type(held_out).__name__}, not (inputs, targets), a DataLoader or a callable"
 
 
 def _called(held_out: Callable[[Any], Any], network: Network) -> Iterator[_Batch]:

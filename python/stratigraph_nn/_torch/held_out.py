@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +15,9 @@ from .nonlinear import first_tensor
 
 #: How datasets of Hugging Face and others call what is expected, in a batch that is a mapping.
 _TARGETS = ("labels", "label", "targets", "target", "y")
+#: Of arrays with more than so many bytes some samples are looked at, but so many at least.
+_LOOKED_AT_BYTES = 8 << 20
+_LEAST_LOOKED_AT = 16
 #: How networks call their outputs, where they return a mapping.
 _LOGITS = ("logits", "output", "outputs", "out")
 
@@ -96,6 +101,62 @@ def first_inputs(held_out: Any, dtype: torch.dtype, count: int = 2) -> tuple[tup
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
     return (tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)), {}
+
+
+def fingerprint(held_out: Any) -> dict[str, Any] | None:
+    """What tells these samples from others: how many there are, and checksums of their targets and inputs (of some
+    of them, evenly spread, where they are many). None where they are not known without going through them, as those
+    of a loader that shuffles, of a data set without ``tensors``, or of a callable.
+    """
+    if not is_arrays(held_out):
+        held_out = _in_order(held_out)
+    if held_out is None:
+        return None
+    inputs, targets = held_out
+    count = num_samples(held_out)
+    return {
+        "samples": count,
+        "targets": _checksum(targets, count),
+        "inputs": _checksum(inputs, count),
+    }
+
+
+def _in_order(held_out: Any) -> Any:
+    """The samples of a ``DataLoader`` that gives those of a ``TensorDataset`` in their order."""
+    tensors = getattr(getattr(held_out, "dataset", None), "tensors", None)
+    sampler = getattr(held_out, "sampler", None)
+    is_whole = isinstance(sampler, torch.utils.data.SequentialSampler) and not getattr(
+        held_out, "drop_last", True
+    )
+    pair = (
+        tuple(tensors)
+        if isinstance(tensors, tuple | list) and len(tensors) == 2
+        else None
+    )
+    return pair if is_whole and pair is not None and is_arrays(pair) else None
+
+
+def _checksum(value: Any, num_samples: int, checksum: int = 0) -> int:
+    """CRC-32 of arrays, ``[num_samples, ...]``, by the numbers that are in them."""
+    if isinstance(value, Mapping):
+        value = [value[key] for key in sorted(value, key=str)]
+    if isinstance(value, tuple | list) and not _is_numbers(value):
+        for item in value:
+            checksum = _checksum(item, num_samples, checksum)
+        return checksum
+    num_bytes = 8 * max(_slice(value, 0, 1, None).numel(), 1)
+    count = min(max(_LOOKED_AT_BYTES // num_bytes, _LEAST_LOOKED_AT), num_samples)
+    for place in range(count) if count < num_samples else [None]:
+        at = None if place is None else place * num_samples // count
+        rows = _slice(value, at, None if at is None else at + 1, None).detach()
+        numbers = rows.to(
+            "cpu", torch.float32 if rows.is_floating_point() else torch.int64
+        ).contiguous()
+        content = ctypes.string_at(
+            numbers.data_ptr(), numbers.numel() * numbers.element_size()
+        )
+        checksum = zlib.crc32(content, checksum)
+    return checksum
 
 
 def generators_of(held_out: Any) -> list[torch.Generator]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._options import LOSSES
 from .errors import HeldOutError
 
 CROSS_ENTROPY = "softmax_cross_entropy"
 BINARY = "binary_cross_entropy"
 MULTI_LABEL = "multi_label_cross_entropy"
 SQUARED_ERROR = "mean_squared_error"
-
-_LOSSES = ("cross_entropy", "bce_with_logits", "mse")
 
 
 def resolve(loss: str | None, logits: Tensor, targets: Tensor) -> tuple[str, Tensor]:
@@ -31,8 +30,8 @@ def resolve(loss: str | None, logits: Tensor, targets: Tensor) -> tuple[str, Ten
     name = loss or _guessed(targets, num_outputs)
     if name == "cross_entropy":
         return CROSS_ENTROPY, _classes(targets, num_outputs)
-    if name not in _LOSSES:
-        raise HeldOutError(f"loss {loss!r} is not known: there are {', '.join(_LOSSES)}")
+    if name not in LOSSES:
+        raise HeldOutError(f"loss {loss!r} is not known: there are {', '.join(LOSSES)}")
     if targets.numel() != num_samples * num_outputs:
         raise HeldOutError(
             f"{name} needs a target an output: logits are {list(logits.shape)}, targets {list(targets.shape)}"

@@ -4,7 +4,6 @@ made."""
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -16,15 +15,16 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .errors import NetworkError
-from .evaluate import DEFAULT_BATCH_SIZE, evaluate
+from .._options import given
+from .errors import HeldOutError, LazyError, NetworkError
+from .evaluate import DEFAULT_BATCH_SIZE, evaluate, not_held_out
 from .guard import undisturbed
-from .held_out import first_inputs, generators_of, is_arrays, num_samples
+from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_samples
 from .kinds import BUFFER
 from .layers import Network, describe, unwrapped
 from .probe import probe
 from .steps import Gradients, Steps, moments
-from .taps import Tap, Taps
+from .taps import Tap, Tapped, Taps
 from .transfer import Transfer
 
 Part = tuple[str, int, Any, Any, Any]
@@ -42,7 +42,7 @@ class TorchNetwork:
     def __init__(
         self,
         model: nn.Module,
-        optimizers: Sequence[torch.optim.Optimizer],
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None,
         *,
         labels: Mapping[str, str] | None,
         loss: str | None,
@@ -51,9 +51,11 @@ class TorchNetwork:
         example: Any,
         left_out: Sequence[str],
     ) -> None:
+        """Raises TypeError or NetworkError: model, optimizer or scaler are something else."""
+        _check(model, scaler)
         self._given = model
         self._model = unwrapped(model)
-        self._optimizers = [_itself(optimizer) for optimizer in optimizers]
+        self._optimizers = _optimizers(optimizer)
         self._labels = labels
         self._loss = loss
         self._batch_size = batch_size
@@ -72,8 +74,10 @@ class TorchNetwork:
         self._taps: list[Tap] = []
         self._first_tap = 0
         self._gathering = Taps()
-        #: By tap, why it has no activations.
-        self._left_out_taps: dict[str, str] = {}
+        #: By label, why a layer or a tap has no activations.
+        self._left_out_of: dict[str, str] = {}
+        #: What is to be said of the network.
+        self.remarks: list[str] = []
         #: Buffers before training.
         self._untrained: list[tuple[nn.Module, str, torch.Tensor]] = []
 
@@ -195,6 +199,34 @@ class TorchNetwork:
 
     # What the network is
 
+    def preview(self) -> tuple[list[dict[str, Any]], str]:
+        """The layers that there are now, in the order of the modules, and the device; none where it is not known
+        what they will be.
+
+        Raises:
+            NetworkError: a tensor cannot be recorded, or labels do not fit.
+        """
+        if any(parameter.is_meta for parameter in self._model.parameters()):
+            return [], "cpu"
+        try:
+            network = describe(self._model, self._labels, leave_out=self._is_left_out)
+        except LazyError:
+            return [], "cpu"
+        return network.spec(), network.device
+
+    def check_held_out(self, held_out: Any) -> None:
+        """Checks what is known of held-out samples before they are run through the network.
+
+        Raises:
+            HeldOutError: they are nothing that could be.
+        """
+        if held_out is None:
+            return
+        if is_arrays(held_out):
+            num_samples(held_out)
+        elif not callable(held_out) and not isinstance(held_out, Iterable):
+            raise HeldOutError(not_held_out(held_out))
+
     def describe(self, held_out: Any) -> list[dict[str, Any]]:
         """The layers, in the order in which a forward pass visits them if one can be made.
 
@@ -204,18 +236,19 @@ class TorchNetwork:
         network = describe(self._model, self._labels, leave_out=self._is_left_out)
         shown = self._example or (self._first.take() if self._first is not None else None)
         shown = shown or self._first_of(held_out)
-        tapped: dict[str, list[torch.Tensor]] = {}
+        tapped: dict[str, list[Tapped]] = {}
         if shown is not None:
             try:
                 with self._gathering.gathering() as tapped:
                     probe(network, *shown)
             except Exception as error:
-                warnings.warn(
-                    f"a forward pass to see how layers are connected failed, their sources are unknown: {error}",
-                    stacklevel=2,
+                self.remarks.append(
+                    f"a forward pass to see how layers are connected failed, their sources are unknown: {error}"
                 )
         self._network = network
-        self._taps = [Tap(name, values[-1].shape[1]) for name, values in tapped.items()]
+        self._taps = [
+            Tap(name, values[-1].rows.shape[1]) for name, values in tapped.items()
+        ]
         # The last layer with parameters is the output layer, whatever is tapped.
         self._first_tap = max(
             (index for index, layer in enumerate(network.layers) if layer.kind != BUFFER), default=0
@@ -243,6 +276,14 @@ class TorchNetwork:
     def num_held_out(self, held_out: Any) -> int | None:
         """How many held-out samples there are, where that is known beforehand."""
         return num_samples(held_out) if held_out is not None and is_arrays(held_out) else None
+
+    def held_out_told(self, held_out: Any) -> dict[str, Any] | None:
+        """What held-out samples are known by, in ``run.json``; None where they are not."""
+        with suppress(
+            Exception
+        ):  # What is wrong with them is said where they are run through the network.
+            return None if held_out is None else fingerprint(held_out)
+        return None
 
     def _is_left_out(self, label: str) -> bool:
         return any(fnmatchcase(label.lower(), glob.lower()) for glob in self._left_out)
@@ -309,13 +350,20 @@ class TorchNetwork:
         self._activations = [
             ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
         ]
+        for index, why in made.left_out.items():
+            if index in made.of_all:
+                continue
+            label = network.layers[index].label
+            self._left_out_of.setdefault(
+                label, f"activations of {label} are left out: {why}"
+            )
         for index, tap in enumerate(self._taps, self._first_tap):
             if index in selected and tap.name in tapped:
                 values = tap.of_samples(tapped[tap.name], len(made.logits))
                 if isinstance(values, str):
                     # Once, however many samples there are the next time.
-                    why = f"activations of the tap {tap.name} are left out: {values}"
-                    self._left_out_taps.setdefault(tap.name, why)
+                    why = f"activations of {tap.name} are left out: {values}"
+                    self._left_out_of.setdefault(tap.name, why)
                 else:
                     self._activations.append(("activations", index, values, None, _done))
         return made.loss, made.logits, made.targets, made.losses
@@ -323,7 +371,7 @@ class TorchNetwork:
     @property
     def left_out(self) -> Collection[str]:
         """What held-out samples could not be recorded of, and why."""
-        return self._left_out_taps.values()
+        return self._left_out_of.values()
 
     def expect_gradients(self, is_expected: bool, selected: Sequence[int]) -> None:
         """Begins to keep the gradients of the next step, or ends it."""
@@ -467,6 +515,34 @@ def _itself(optimizer: Any) -> Any:
     while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
         optimizer = optimizer.optimizer
     return optimizer
+
+
+def _optimizers(optimizer: Any) -> list[Any]:
+    """The optimizers that are given, as they themselves are.
+
+    Raises:
+        TypeError: something is none.
+    """
+    if optimizer is None:
+        return []
+    found = [_itself(each) for each in (optimizer if isinstance(optimizer, list | tuple) else [optimizer])]
+    for each in found:
+        if not hasattr(each, "register_step_post_hook"):
+            raise TypeError(
+                f"optimizer is a torch.optim.Optimizer, or a list of them, not {given(each)}: give the optimizer that "
+                "makes the steps, and none where step() is called after each"
+            )
+    return found
+
+
+def _check(model: Any, scaler: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"the model is a torch.nn.Module, not {given(model)}; arrays of other frameworks are recorded by "
+            "record(None, ...) and capture(...)"
+        )
+    if scaler is not None and not hasattr(scaler, "get_scale"):
+        raise TypeError(f"scaler is a torch.amp.GradScaler, not {given(scaler)}")
 
 
 def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

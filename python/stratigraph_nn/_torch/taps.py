@@ -37,15 +37,29 @@ class Tap:
             "tensors": [],
         }
 
-    def of_samples(self, batches: list[torch.Tensor], num_samples: int) -> torch.Tensor | str:
+    def of_samples(self, batches: list[Tapped], num_samples: int) -> torch.Tensor | str:
         """``[num_samples, num_units]`` of what was gathered, or why there is none."""
-        for values in batches:
-            if values.shape[1] != self.num_units:
-                return f"it has {values.shape[1]} units, and had {self.num_units} before"
-        num_rows = sum(len(values) for values in batches)
+        for batch in batches:
+            num_rows, num_units = batch.rows.shape
+            if num_units != self.num_units:
+                return f"it has {num_units} units, and had {self.num_units} before"
+            # As many rows as samples in all would not say whose they are.
+            if batch.num_samples is not None and num_rows != batch.num_samples:
+                return f"it has {num_rows} rows of a batch of {batch.num_samples} samples"
+        num_rows = sum(len(batch.rows) for batch in batches)
         if num_rows != num_samples:
             return f"it has {num_rows} rows of {num_samples} samples"
-        return torch.cat(batches)
+        return torch.cat([batch.rows for batch in batches])
+
+
+@dataclass
+class Tapped:
+    """What was tapped in a batch."""
+
+    #: Float32 ``[rows, units]``.
+    rows: torch.Tensor
+    #: How many samples the batch had; None where that is not known.
+    num_samples: int | None
 
 
 class Taps:
@@ -58,7 +72,7 @@ class Taps:
         #: What was tapped in this batch.
         self._batch: dict[str, torch.Tensor] | None = None
         #: What was tapped in the batches before.
-        self._gathered: dict[str, list[torch.Tensor]] = {}
+        self._gathered: dict[str, list[Tapped]] = {}
 
     def tap(self, name: str, tensor: torch.Tensor, unit_axis: int) -> torch.Tensor:
         """Gives the tensor back, ``[samples, ...]``; axes besides samples and units are averaged.
@@ -76,16 +90,18 @@ class Taps:
         self._batch[name] = values.mean(others) if others else values.clone()
         return tensor
 
-    def end_batch(self) -> None:
-        """What was tapped last stays."""
+    def end_batch(self, num_samples: int | None = None) -> None:
+        """What was tapped last stays, of a batch of so many samples."""
         for name, values in (self._batch or {}).items():
-            self._gathered.setdefault(name, []).append(values.to("cpu"))
+            self._gathered.setdefault(name, []).append(
+                Tapped(values.to("cpu"), num_samples)
+            )
         if self._batch:
             self._batch.clear()
 
     @contextmanager
-    def gathering(self) -> Iterator[dict[str, list[torch.Tensor]]]:
-        """Float32 ``[samples, units]`` of each batch, by name, while the network runs."""
+    def gathering(self) -> Iterator[dict[str, list[Tapped]]]:
+        """What is tapped in each batch, by name, while the network runs."""
         self._batch, self._gathered = {}, {}
         try:
             yield self._gathered

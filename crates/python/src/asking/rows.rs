@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::values;
-use super::work::{finish, signalled, threads, wait};
+use super::work::{Threads, finish, signalled, wait};
 use crate::error::{QueryError, query, words};
 
 /// The most bytes of rows that are kept for whoever reads them again.
@@ -162,7 +162,8 @@ impl Rows {
         let mut reading = finish(py, async move { reading.await.map_err(query) })?;
         let schema = reading.stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let working = threads()?.spawn(async move {
+        let threads = Threads::current()?;
+        let working = threads.spawn(async move {
             while let Some(batch) = reading.next().await {
                 if sender.send(batch).await.is_err() {
                     break;
@@ -173,6 +174,7 @@ impl Rows {
             schema,
             batches,
             working,
+            threads,
             thread: thread::current().id(),
         };
         capsule(py, Box::new(reader))
@@ -295,6 +297,7 @@ struct Reader {
     schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, sql::QueryError>>,
     working: JoinHandle<()>,
+    threads: Arc<Threads>,
     /// The thread that asked for the stream. Others may wait for one that holds Python's lock, which is
     /// what looking for signals takes.
     thread: ThreadId,
@@ -311,6 +314,7 @@ impl Iterator for Reader {
             Ok(batch) => batch.map(|batch| batch.map_err(|error| told(words(&error)))),
             Err(signal) => {
                 self.working.abort();
+                self.threads.retire();
                 // An error of a stream is a text: what was raised ends here.
                 let raised = format!("interrupted: {signal}");
                 Some(Err(told(raised.trim_end_matches(": ").to_owned())))

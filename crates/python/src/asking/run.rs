@@ -205,18 +205,19 @@ impl Run {
     }
 
     /// Two runs side by side.
-    #[pyo3(signature = (other, epoch, layer=None))]
+    #[pyo3(signature = (other, epoch, layer=None, same_samples=false))]
     fn compare(
         &self,
         py: Python<'_>,
         other: PyRef<'_, Run>,
         epoch: &str,
         layer: Option<String>,
+        same_samples: bool,
     ) -> PyResult<Rows> {
         let epoch: Epochs = parsed("epoch", epoch)?;
         let (run, other) = (self.session.clone(), other.session.clone());
         finish(py, async move {
-            let compared = studies::compare(run, other, epoch, layer.as_deref());
+            let compared = studies::compare(run, other, epoch, layer.as_deref(), same_samples);
             let mut compared = compared.map_err(query)?;
             let schema = compared.rows.schema();
             let mut batches = Vec::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::error::QueryError;
 
@@ -17,32 +17,67 @@ use crate::error::QueryError;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The threads that queries run on, of the process that made them.
-struct Threads {
+pub(super) struct Threads {
     process: u32,
-    runtime: Runtime,
+    handle: Handle,
+    /// None while it ends.
+    runtime: Option<Runtime>,
 }
 
-static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
+static THREADS: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
 
-/// The threads of this process, made when they are first needed. Those of the process that it was forked off
-/// are not in it: they are left as they are.
-pub(super) fn threads() -> PyResult<Handle> {
-    let process = std::process::id();
-    let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(there) = &*threads
-        && there.process == process
-    {
-        return Ok(there.runtime.handle().clone());
+impl Threads {
+    /// The threads of this process, made when they are first needed. Those of the process that it was forked
+    /// off are not in it: they are left as they are.
+    pub(super) fn current() -> PyResult<Arc<Self>> {
+        let process = std::process::id();
+        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = &*threads
+            && there.process == process
+        {
+            return Ok(Arc::clone(there));
+        }
+        let runtime = Builder::new_multi_thread()
+            .thread_name("stratigraph")
+            .enable_all()
+            .build()
+            .map_err(|error| QueryError::new_err(format!("cannot start threads: {error}")))?;
+        let made = Arc::new(Self {
+            process,
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        });
+        *threads = Some(Arc::clone(&made));
+        Ok(made)
     }
-    let runtime = Builder::new_multi_thread()
-        .thread_name("stratigraph")
-        .enable_all()
-        .build()
-        .map_err(|error| QueryError::new_err(format!("cannot start threads: {error}")))?;
-    let handle = runtime.handle().clone();
-    // Ending the threads of another process would wait for them.
-    std::mem::forget(threads.replace(Threads { process, runtime }));
-    Ok(handle)
+
+    /// Begins work.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handle.spawn(work)
+    }
+
+    /// Has what comes next done by other threads: work that was given up keeps these until it lets go of them,
+    /// as a join does that is in the midst of a batch. They end when nothing else waits for them.
+    pub(super) fn retire(self: &Arc<Self>) {
+        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.take_if(|there| Arc::ptr_eq(there, self));
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        match self.process == std::process::id() {
+            true => runtime.shutdown_background(),
+            // Ending the threads of another process would wait for them.
+            false => std::mem::forget(runtime),
+        }
+    }
 }
 
 /// Does `work` on other threads and waits for it, without Python's lock. Ctrl-C, and whatever else Python's
@@ -55,13 +90,15 @@ where
     T: Send + 'static,
     E: Into<PyErr> + Send + 'static,
 {
-    let mut working = threads()?.spawn(work);
+    let threads = Threads::current()?;
+    let mut working = threads.spawn(work);
     let done = py.detach(|| wait(Pin::new(&mut working), signalled));
     match done {
         Ok(Ok(done)) => done.map_err(Into::into),
         Ok(Err(error)) => Err(panicked(error)),
         Err(signal) => {
             working.abort();
+            threads.retire();
             Err(signal)
         }
     }
@@ -76,7 +113,8 @@ where
     T: Send + 'static,
     E: Into<PyErr> + Send + 'static,
 {
-    let mut working = threads()?.spawn_blocking(work);
+    let threads = Threads::current()?;
+    let mut working = threads.handle.spawn_blocking(work);
     match py.detach(|| wait(Pin::new(&mut working), signalled))? {
         Ok(done) => done.map_err(Into::into),
         Err(error) => Err(panicked(error)),

@@ -6,29 +6,20 @@ use std::time::{Duration, Instant};
 
 use capture::rows::{PHASE_EVAL, PHASE_TRAIN};
 use capture::{
-    DEFAULT_ACTIVATION_SAMPLES, DataRules, Decision, INITIAL, JOIN_TIMEOUT, Loss, NetworkLayers,
-    Origin, Plan, RecordError, RecordSummary, Recorded, Recording, Source, TensorKind,
-    choose_units,
+    Decision, INITIAL, Loss, NetworkLayers, RecordError, RecordSummary, Recorded, Recording,
+    Schedule, Source, TensorKind,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt as _;
 use pyo3::types::PyTuple;
-use sink::SinkOptions;
-use trace::{CaptureId, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Step};
+use trace::{CaptureId, Epoch, RunDir, Step};
 
-use super::layers;
-use super::settings::Settings;
 use super::source::{Part, Parts};
+use super::start;
 use crate::error::{DeviceError, RecordingError, recording as recording_error};
 use crate::evaluation::{classified, loss_of, shape_of, targets_of};
 use crate::tensor::HostTensor;
-
-/// Runs that Python records say nothing of their data.
-const DATA_RULES: DataRules = DataRules {
-    is_files: |_| false,
-    without_places: Clone::clone,
-};
 
 /// Records a network, of which Python hands over tensors.
 ///
@@ -37,27 +28,13 @@ const DATA_RULES: DataRules = DataRules {
 #[pyclass(module = "stratigraph_nn._native", frozen)]
 pub(super) struct Recorder {
     /// None once it was finished.
-    recording: Mutex<Option<Recording>>,
-    layers: Arc<NetworkLayers>,
-    recorded: Recorded,
-    run: RunDir,
+    pub(super) recording: Mutex<Option<Recording>>,
+    pub(super) layers: Arc<NetworkLayers>,
+    pub(super) recorded: Recorded,
+    pub(super) schedule: Schedule,
+    pub(super) run: RunDir,
     /// The process that the recorder's threads are in.
-    process: u32,
-}
-
-/// Checks settings before there is a network: options that say what there is not, or do not go together.
-#[pyfunction]
-pub(super) fn check(settings: &str) -> PyResult<()> {
-    let settings = parse(settings)?;
-    settings.recorded()?;
-    settings.schedule()?;
-    settings.limits()?;
-    settings.selection()?;
-    settings.channel_bytes().map(drop)
-}
-
-fn parse(settings: &str) -> PyResult<Settings> {
-    serde_json::from_str(settings).map_err(|error| PyValueError::new_err(error.to_string()))
+    pub(super) process: u32,
 }
 
 #[pymethods]
@@ -66,8 +43,8 @@ impl Recorder {
     #[new]
     fn new(py: Python<'_>, settings: &str) -> PyResult<Self> {
         crate::log::start();
-        let settings = parse(settings)?;
-        py.detach(|| Self::start(settings))
+        let settings = start::parse(settings)?;
+        py.detach(|| start::start(settings))
     }
 
     /// The run's directory.
@@ -94,6 +71,11 @@ impl Recorder {
     /// Which layers are recorded, by layer.
     fn selected(&self, py: Python<'_>) -> PyResult<Vec<bool>> {
         self.with(py, |recording| Ok(recording.selected().to_vec()))
+    }
+
+    /// Whether the schedule has a capture after a step. It may be left out.
+    fn is_step_scheduled(&self, step: i64) -> bool {
+        self.schedule.is_step_due(Step(step))
     }
 
     /// Whether the network will be captured after a step.
@@ -247,129 +229,6 @@ impl Recorder {
 }
 
 impl Recorder {
-    fn start(settings: Settings) -> PyResult<Self> {
-        let recorded = settings.recorded()?;
-        let schedule = settings.schedule()?;
-        let limits = settings.limits()?;
-        let selection = settings.selection()?;
-        let channel_bytes = settings.channel_bytes()?;
-        let rank = Rank(settings.rank);
-        let Settings {
-            path,
-            network,
-            created_by,
-            device,
-            seed,
-            world_size,
-            num_epochs,
-            num_held_out,
-            class_names,
-            config,
-            resume,
-            record_initial,
-            ..
-        } = settings;
-        let network = layers::network(network)?;
-        let topology = choose_units(
-            network.topology().clone(),
-            recorded.units,
-            seed.unwrap_or(0),
-        );
-        let layers = Arc::new(NetworkLayers::new(topology, network.into_rows()));
-        let topology = layers.topology();
-        let mut selected = selection.select(topology).map_err(recording_error)?;
-        // Every so many layers are a rank's, so that each is recorded once; the running means are those of
-        // rank 0, whose network is the one that is kept.
-        for (selected, layer) in selected.iter_mut().zip(topology.layers()) {
-            let owner = match layer.is_buffer() {
-                true => 0,
-                false => layer.layer_index % world_size,
-            };
-            *selected &= owner == rank.0.cast_unsigned();
-        }
-        let num_held_out = num_held_out.unwrap_or(DEFAULT_ACTIVATION_SAMPLES);
-        recorded
-            .check(topology, num_held_out)
-            .map_err(recording_error)?;
-        let by_default = || recorded.default_channel_bytes(topology, num_held_out);
-        let channel_bytes = channel_bytes.unwrap_or_else(by_default);
-        let config = serde_json::json!({
-            "record": recorded,
-            "every": schedule.to_string(),
-            "record_initial": record_initial,
-            "layers": selection,
-            "channel_bytes": channel_bytes,
-            "limits": limits,
-            "training": config,
-        });
-        let info = RunInfo {
-            format: FORMAT_VERSION,
-            run_id: Nonce::draw().map_err(recording_error)?,
-            created: trace::now(),
-            created_by,
-            seed,
-            device,
-            world_size,
-            model: serde_json::Value::Null,
-            dataset: None,
-            evaluation_batch_size: None,
-            class_names,
-            layers: topology.clone(),
-            config: config.clone(),
-        };
-        let (run, origin, resume) = match resume {
-            None => {
-                let run = match rank == Rank::default() {
-                    true => RunDir::create(&path, info).map_err(recording_error)?,
-                    false => {
-                        let cancel = capture::CancelToken::default();
-                        capture::join(&path, &info, rank, DATA_RULES, &cancel, JOIN_TIMEOUT)
-                            .map_err(recording_error)?
-                    }
-                };
-                if let Some(warning) = trace::partition_warning(run.path()) {
-                    tracing::warn!("{warning}");
-                }
-                (run, Origin::default(), None)
-            }
-            Some((epoch, step)) => {
-                let after = id(epoch, step);
-                let mut resumed = capture::resume_after(&path, &info, rank, after, DATA_RULES)
-                    .map_err(recording_error)?;
-                let origin = resumed.take_origin();
-                (resumed.run, origin, Some(resumed.sink))
-            }
-        };
-        let recorded = Recorded {
-            classifications: recorded.classifications && rank == Rank::default(),
-            ..recorded
-        };
-        let plan = Plan {
-            recorded,
-            selected,
-            schedule,
-            last_epoch: num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
-            origin,
-            limits,
-            owner_reports: true,
-        };
-        let sink_options = SinkOptions {
-            channel_bytes,
-            rank,
-            session: Some(config),
-            resume,
-            ..SinkOptions::default()
-        };
-        let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);
-        Ok(Self {
-            recording: Mutex::new(Some(recording.map_err(record_error)?)),
-            layers,
-            recorded,
-            run,
-            process: std::process::id(),
-        })
-    }
-
     fn lock(&self) -> MutexGuard<'_, Option<Recording>> {
         self.recording
             .lock()
@@ -497,7 +356,7 @@ fn began(seconds: f64) -> Instant {
         .unwrap_or(now)
 }
 
-fn id(epoch: i32, step: i64) -> CaptureId {
+pub(super) fn id(epoch: i32, step: i64) -> CaptureId {
     CaptureId {
         epoch: Epoch(epoch),
         step: Step(step),
@@ -505,7 +364,7 @@ fn id(epoch: i32, step: i64) -> CaptureId {
 }
 
 /// As Python's exception: a failure of the device is told apart, since it is training's own.
-fn record_error(error: RecordError) -> PyErr {
+pub(super) fn record_error(error: RecordError) -> PyErr {
     match error {
         RecordError::Device(_) => DeviceError::new_err(crate::error::words(&error)),
         error => recording_error(error),

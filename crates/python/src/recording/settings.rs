@@ -11,6 +11,7 @@ use capture::{
 use pyo3::PyResult;
 use pyo3::exceptions::PyValueError;
 use serde::Deserialize;
+use words::{closest, did_you_mean};
 
 use super::layers::DescribedLayer;
 
@@ -43,6 +44,8 @@ pub(super) struct Settings {
     pub(super) num_held_out: Option<usize>,
     pub(super) class_names: Vec<String>,
     pub(super) config: serde_json::Value,
+    /// What tells one set of held-out samples from another; null where that is not known.
+    pub(super) held_out: serde_json::Value,
     /// The epoch and step after which a run that is there is gone on with.
     pub(super) resume: Option<(i32, i64)>,
     pub(super) record_initial: bool,
@@ -53,7 +56,6 @@ pub(super) struct Settings {
     activations: String,
     gradients: String,
     activation_samples: usize,
-    phases: String,
     units: Option<u32>,
     precision: String,
     histograms: Option<u32>,
@@ -86,57 +88,54 @@ impl Settings {
     /// # Errors
     /// If an option says what there is not, or options do not go together.
     pub(super) fn recorded(&self) -> PyResult<Recorded> {
+        if self.record.is_empty() {
+            let tables = TABLES.join(", ");
+            return Err(wrong(format!(
+                "record names no table, so that nothing would be recorded: name any of {tables}"
+            )));
+        }
         for (nth, table) in self.record.iter().enumerate() {
             if !TABLES.contains(&table.as_str()) {
                 let tables = TABLES.join(", ");
+                let meant = did_you_mean(closest(table, TABLES));
                 return Err(wrong(format!(
-                    "{table:?} cannot be recorded: name any of {tables}"
+                    "{table:?} cannot be recorded: record names any of {tables}{meant}"
                 )));
             }
             if self.record[..nth].contains(table) {
-                return Err(wrong(format!("{table} is named twice")));
+                return Err(wrong(format!("record names {table} twice")));
             }
         }
         let has = |table: &str| self.record.iter().any(|name| name == table);
-        let detail = |option: &str, value: &str| match value {
-            "raw" => Ok(true),
-            "stats" => Ok(false),
-            _ => Err(wrong(format!(
-                "{option} is \"raw\" or \"stats\", not {value:?}"
-            ))),
+        let is_raw = |option: &str, value: &str| {
+            let details = [("raw", true), ("stats", false)];
+            chosen(option, value, &details)
         };
         if self.activation_samples == 0 {
-            return Err(wrong("activation_samples is 1 at least".to_owned()));
+            return Err(wrong("activation_samples is 1 at least, not 0".to_owned()));
         }
         let of_values = |is_raw| match is_raw {
             true => WeightDetail::Raw,
             false => WeightDetail::Statistics,
         };
         let positive = |option: &str, value: Option<u32>| match value.map(NonZeroU32::new) {
-            Some(None) => Err(wrong(format!("{option} is 1 at least"))),
+            Some(None) => Err(wrong(format!("{option} is 1 at least, not 0"))),
             value => Ok(value.flatten()),
         };
-        let weights = detail("weights", &self.weights)?;
-        let gradients = detail("gradients", &self.gradients)?;
-        let activations = detail("activations", &self.activations)?;
-        let phases: Phases = self.phases.parse().map_err(said)?;
-        if phases != Phases::default() && !has("activations") {
-            return Err(wrong(
-                "phases is of activations, which are not in record".to_owned(),
-            ));
-        }
+        let weights = is_raw("weights", &self.weights)?;
+        let gradients = is_raw("gradients", &self.gradients)?;
+        let activations = is_raw("activations", &self.activations)?;
         let has_gradients = has("gradients") || has("gradients_applied") || has("moments");
         if !gradients && !has_gradients {
-            let needed = "gradients is of gradients and moments, which are not in record";
+            let needed = "gradients=\"stats\" is of gradients and moments, which are not in record";
             return Err(wrong(needed.to_owned()));
         }
         let histograms = positive("histograms", self.histograms)?;
         if histograms.is_some_and(|bins| bins.get() > MAX_BINS) {
             return Err(wrong(format!("histograms has {MAX_BINS} bins at most")));
         }
-        let has_values = has("weights") || (has("activations") && phases.eval);
-        if histograms.is_some() && !has_values {
-            let needed = "histograms needs weights or held-out activations in record";
+        if histograms.is_some() && !has("weights") && !has("activations") {
+            let needed = "histograms needs weights or activations in record";
             return Err(wrong(needed.to_owned()));
         }
         Ok(Recorded {
@@ -154,15 +153,11 @@ impl Settings {
             moments: has("moments"),
             gradient_detail: of_values(gradients),
             units: positive("units", self.units)?,
-            phases,
-            precision: match self.precision.as_str() {
-                "f32" => Precision::F32,
-                "f16" => Precision::F16,
-                other => {
-                    return Err(wrong(format!(
-                        "precision is \"f32\" or \"f16\", not {other:?}"
-                    )));
-                }
+            // Training's own batches are not run through hooks.
+            phases: Phases::EVAL,
+            precision: {
+                let precisions = [("f32", Precision::F32), ("f16", Precision::F16)];
+                chosen("precision", &self.precision, &precisions)?
             },
             histograms,
         })
@@ -190,22 +185,17 @@ impl Settings {
     /// If an option says what there is not.
     pub(super) fn limits(&self) -> PyResult<Limits> {
         Ok(Limits {
-            when_full: match self.when_full.as_str() {
-                "block" => WhenFull::Block,
-                "thin" => WhenFull::Thin,
-                "drop" => WhenFull::Drop,
-                other => {
-                    let words = "\"block\", \"thin\" or \"drop\"";
-                    return Err(wrong(format!("when_full is {words}, not {other:?}")));
-                }
+            when_full: {
+                let kinds = [
+                    ("block", WhenFull::Block),
+                    ("thin", WhenFull::Thin),
+                    ("drop", WhenFull::Drop),
+                ];
+                chosen("when_full", &self.when_full, &kinds)?
             },
-            on_error: match self.on_error.as_str() {
-                "stop" => OnError::Stop,
-                "continue" => OnError::Continue,
-                other => {
-                    let words = "\"stop\" or \"continue\"";
-                    return Err(wrong(format!("on_error is {words}, not {other:?}")));
-                }
+            on_error: {
+                let kinds = [("stop", OnError::Stop), ("continue", OnError::Continue)];
+                chosen("on_error", &self.on_error, &kinds)?
             },
             max_overhead: self.max_overhead.as_ref().map(Share::parse).transpose()?,
             max_disk: bytes("max_disk", self.max_disk.as_ref())?,
@@ -229,6 +219,20 @@ impl Share {
         };
         text.parse().map_err(said)
     }
+}
+
+/// One of several values, by its name.
+fn chosen<T: Copy>(option: &str, value: &str, all: &[(&str, T)]) -> PyResult<T> {
+    if let Some((_, found)) = all.iter().find(|(name, _)| *name == value) {
+        return Ok(*found);
+    }
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let there_are = names.iter().map(|name| format!("{name:?}"));
+    let there_are = there_are.collect::<Vec<_>>().join(" or ");
+    let meant = did_you_mean(closest(value, names));
+    Err(wrong(format!(
+        "{option} is {there_are}, not {value:?}{meant}"
+    )))
 }
 
 fn bytes(option: &str, size: Option<&Size>) -> PyResult<Option<u64>> {

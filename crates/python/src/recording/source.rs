@@ -65,28 +65,22 @@ enum Of {
         kind: TensorKind,
         layer: usize,
     },
+    /// Of the held-out samples.
     Activations {
         layer: usize,
-        samples: SampleSet,
-        sequence: u32,
     },
 }
 
 impl Part {
     /// A tuple of what it is (`weights`, `gradients`, ... or `activations`), the layer's index, the tensor,
-    /// and the bias or none; of activations of a training batch its number in the epoch. Last a callable
-    /// that waits until the values are there: without one they are copied by [`Part::copy`].
+    /// and the bias or none. Last a callable that waits until the values are there: without one they are
+    /// copied by [`Part::copy`].
     pub(super) fn extract(part: &Bound<'_, PyTuple>) -> PyResult<Self> {
-        let (kind, layer, values, other, wait): Fields<'_> = part.extract()?;
+        let (kind, layer, values, bias, wait): Fields<'_> = part.extract()?;
         let values = Held::Tensor(HostTensor::import(&values)?);
         if kind == "activations" {
-            let batch: Option<i32> = other.map(|batch| batch.extract()).transpose()?;
             return Ok(Self {
-                of: Of::Activations {
-                    layer,
-                    samples: batch.map_or(SampleSet::HELD_OUT, SampleSet::train),
-                    sequence: batch.map_or(0, |batch| 1 + batch.cast_unsigned()),
-                },
+                of: Of::Activations { layer },
                 values,
                 bias: None,
                 wait,
@@ -101,7 +95,7 @@ impl Part {
             "moment2" => TensorKind::Moment2,
             _ => return Err(PyValueError::new_err(format!("no part is called {kind:?}"))),
         };
-        let bias = other.map(|bias| HostTensor::import(&bias)).transpose()?;
+        let bias = bias.map(|bias| HostTensor::import(&bias)).transpose()?;
         Ok(Self {
             of: Of::Parameters { kind, layer },
             values,
@@ -113,7 +107,7 @@ impl Part {
     /// The layer that it is of.
     pub(super) fn layer(&self) -> usize {
         match self.of {
-            Of::Parameters { layer, .. } | Of::Activations { layer, .. } => layer,
+            Of::Parameters { layer, .. } | Of::Activations { layer } => layer,
         }
     }
 
@@ -155,14 +149,10 @@ impl Part {
                 weight: values,
                 bias: self.bias.map(Held::into_values),
             },
-            Of::Activations {
+            Of::Activations { layer } => Values::Activations {
                 layer,
-                samples,
-                sequence,
-            } => Values::Activations {
-                layer,
-                samples,
-                sequence,
+                samples: SampleSet::HELD_OUT,
+                sequence: 0,
                 values,
             },
         })
@@ -178,7 +168,7 @@ impl Source for Parts {
         let unread = parts.map(|part| UnreadPart {
             of: match part.of {
                 Of::Parameters { kind, layer } => PartOf::Parameters { kind, layer },
-                Of::Activations { layer, .. } => PartOf::Activations { layer },
+                Of::Activations { layer } => PartOf::Activations { layer },
             },
             num_bytes: part.num_bytes(),
         });

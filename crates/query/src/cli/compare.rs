@@ -23,6 +23,9 @@ pub struct CompareArgs {
     /// This layer alone; `first` and `last` are understood
     #[arg(long)]
     layer: Option<String>,
+    /// Both held out the same samples in the same order, where they do not say so themselves
+    #[arg(long)]
+    same_samples: bool,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -35,7 +38,8 @@ pub(super) fn run(asked: CompareArgs) -> anyhow::Result<ExitCode> {
     let run = open(&asked.run)?.session(options.clone())?;
     let other = open(&asked.other)?.session(options)?;
     finish(async {
-        let comparison = studies::compare(run, other, asked.epoch, asked.layer.as_deref())?;
+        let layer = asked.layer.as_deref();
+        let comparison = studies::compare(run, other, asked.epoch, layer, asked.same_samples)?;
         for note in &comparison.notes {
             say!("note: {note}");
         }

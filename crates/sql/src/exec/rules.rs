@@ -11,6 +11,7 @@ use crate::exec::build_side::KEEP_CAPTURES;
 use crate::exec::lookup::JOIN_BY_LOOKUP;
 use crate::exec::merge::MERGE_BY_SLICES;
 use crate::exec::top_rows::SORT_APART;
+use crate::exec::yielding::YIELD_AFTER_JOINS;
 use crate::scan::ShareScans;
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
@@ -49,6 +50,8 @@ fn with_ours(mut rules: Vec<Rule>, plain: bool) -> Vec<Rule> {
     let position = |rules: &[Rule], name: &str| rules.iter().position(|rule| rule.name() == name);
     let check = position(&rules, SANITY_CHECK).unwrap_or(rules.len());
     rules.insert(check, Arc::new(SORT_APART));
+    // Behind those that look for joins.
+    rules.insert(check + 1, Arc::new(YIELD_AFTER_JOINS));
     if plain {
         return rules;
     }
@@ -73,17 +76,20 @@ mod tests {
         let rules = physical_optimizer_rules(false);
         let place = |name: &str| rules.iter().position(|rule| rule.name() == name).unwrap();
         assert_eq!(place("keep_captures"), place(JOIN_SELECTION) + 1);
-        let before_check = place(SANITY_CHECK) - 4;
+        let before_check = place(SANITY_CHECK) - 5;
         let ours = [
             "sort_apart",
             "share_scans",
             "join_by_lookup",
             "merge_by_slices",
+            "yield_after_joins",
         ];
-        assert_eq!(ours.map(place), [0, 1, 2, 3].map(|at| before_check + at));
+        assert_eq!(ours.map(place), [0, 1, 2, 3, 4].map(|at| before_check + at));
         let plain = physical_optimizer_rules(true);
         assert_eq!(plain.len(), rules.len() - 4);
-        assert!(plain.iter().any(|rule| rule.name() == "sort_apart"));
+        for name in ["sort_apart", "yield_after_joins"] {
+            assert!(plain.iter().any(|rule| rule.name() == name), "{name}");
+        }
     }
 
     #[test]

@@ -1,0 +1,246 @@
+//! How a recording begins: a run is created, joined, or gone on with.
+
+use std::sync::{Arc, Mutex};
+
+use capture::{
+    DEFAULT_ACTIVATION_SAMPLES, DataRules, JOIN_TIMEOUT, LayerSelection, Limits, NetworkLayers,
+    Origin, Plan, Recorded, Recording, Schedule, choose_units,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use sink::SinkOptions;
+use trace::{Epoch, FORMAT_VERSION, Layer, Nonce, Rank, RunDir, RunInfo, Topology};
+
+use super::layers;
+use super::recorder::{Recorder, id, record_error};
+use super::settings::Settings;
+use crate::error::{RecordingError, recording as recording_error};
+
+/// Runs that Python records say nothing of the places of their data.
+const DATA_RULES: DataRules = DataRules {
+    is_files: |_| false,
+    without_places: Clone::clone,
+};
+
+/// The kind of layers that no module makes.
+const TAP: &str = "tap";
+
+pub(super) fn parse(settings: &str) -> PyResult<Settings> {
+    serde_json::from_str(settings).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// What the options mean.
+struct Understood {
+    recorded: Recorded,
+    schedule: Schedule,
+    limits: Limits,
+    selection: LayerSelection,
+    channel_bytes: Option<u64>,
+}
+
+impl Understood {
+    /// # Errors
+    /// If an option says what there is not, or options do not go together.
+    fn of(settings: &Settings) -> PyResult<Self> {
+        let understood = Self {
+            recorded: settings.recorded()?,
+            schedule: settings.schedule()?,
+            limits: settings.limits()?,
+            selection: settings.selection()?,
+            channel_bytes: settings.channel_bytes()?,
+        };
+        if let Some(num_epochs) = settings.num_epochs {
+            let last = Epoch(num_epochs - 1);
+            understood.schedule.check(last).map_err(|error| {
+                let words = crate::error::words(&error);
+                PyValueError::new_err(format!("every, of epochs={num_epochs}: {words}"))
+            })?;
+        }
+        Ok(understood)
+    }
+
+    /// What becomes the run's configuration.
+    fn config(&self, settings: &Settings, channel_bytes: u64) -> serde_json::Value {
+        serde_json::json!({
+            "record": self.recorded,
+            "every": self.schedule.to_string(),
+            "record_initial": settings.record_initial,
+            "layers": self.selection,
+            "channel_bytes": channel_bytes,
+            "limits": self.limits,
+            "held_out": settings.held_out,
+            "training": settings.config,
+        })
+    }
+}
+
+/// The run, if it were begun now.
+fn info(settings: &Settings, topology: Topology, config: serde_json::Value) -> PyResult<RunInfo> {
+    Ok(RunInfo {
+        format: FORMAT_VERSION,
+        run_id: Nonce::draw().map_err(recording_error)?,
+        created: trace::now(),
+        created_by: settings.created_by.clone(),
+        seed: settings.seed,
+        device: settings.device.clone(),
+        world_size: settings.world_size,
+        model: serde_json::Value::Null,
+        dataset: None,
+        evaluation_batch_size: None,
+        class_names: settings.class_names.clone(),
+        layers: topology,
+        config,
+    })
+}
+
+/// Checks settings before anything is captured: options that say what there is not, or do not go together; of a
+/// network that is known already, whether a run can be gone on with as it. Gives what may turn out to be wrong:
+/// a glob that fits no layer fits a tap, perhaps.
+#[pyfunction]
+pub(super) fn check(settings: &str) -> PyResult<Option<String>> {
+    let mut settings = parse(settings)?;
+    let understood = Understood::of(&settings)?;
+    let described = std::mem::take(&mut settings.network);
+    if described.is_empty() {
+        return Ok(None);
+    }
+    let network = layers::network(described)?;
+    let topology = network.topology();
+    if settings.resume.is_some() {
+        check_resumed(&settings, &understood, topology)?;
+    }
+    let selected = understood.selection.select(topology);
+    Ok(selected.err().map(|error| crate::error::words(&error)))
+}
+
+/// Whether a run can be gone on with, as far as that is known before its network was run: in which order
+/// its layers come is not.
+fn check_resumed(
+    settings: &Settings,
+    understood: &Understood,
+    topology: &Topology,
+) -> PyResult<()> {
+    let run = RunDir::open(&settings.path).map_err(recording_error)?;
+    let then = &run.info().layers;
+    let of = |topology: &Topology, label: &str| {
+        let layer = topology.layer(label)?;
+        Some((layer.num_units, layer.fan_in))
+    };
+    // What is tapped is not known yet.
+    let is_of_modules = |layer: &&Layer| layer.kind != TAP;
+    let those_before = then.layers().iter().filter(is_of_modules);
+    for layer in those_before.chain(topology.layers()) {
+        let label = layer.layer.as_str();
+        let (before, now) = (of(then, label), of(topology, label));
+        if before != now {
+            let told = |layer: Option<(u32, u32)>| match layer {
+                None => "is not".to_owned(),
+                Some((num_units, fan_in)) => {
+                    format!("has {num_units} units with {fan_in} weights each")
+                }
+            };
+            return Err(RecordingError::new_err(format!(
+                "{} was begun with another network: layer {label} {} there, and {} here; give the network that it \
+                 was begun with, or name another directory",
+                run.path().display(),
+                told(before),
+                told(now),
+            )));
+        }
+    }
+    let config = understood.config(settings, 0);
+    let now = info(settings, then.clone(), config)?;
+    capture::check_resumable(&run, &now, DATA_RULES).map_err(recording_error)
+}
+
+/// Creates the run, or goes on with it, and starts the recorder's threads.
+///
+/// # Errors
+/// If the options are wrong, or the run cannot be created or gone on with.
+pub(super) fn start(mut settings: Settings) -> PyResult<Recorder> {
+    let understood = Understood::of(&settings)?;
+    let rank = Rank(settings.rank);
+    let network = layers::network(std::mem::take(&mut settings.network))?;
+    let recorded = understood.recorded;
+    let topology = choose_units(
+        network.topology().clone(),
+        recorded.units,
+        settings.seed.unwrap_or(0),
+    );
+    let layers = Arc::new(NetworkLayers::new(topology, network.into_rows()));
+    let topology = layers.topology();
+    let mut selected = understood
+        .selection
+        .select(topology)
+        .map_err(recording_error)?;
+    // Every so many layers are a rank's, so that each is recorded once; the running means are those of
+    // rank 0, whose network is the one that is kept.
+    for (selected, layer) in selected.iter_mut().zip(topology.layers()) {
+        let owner = match layer.is_buffer() {
+            true => 0,
+            false => layer.layer_index % settings.world_size,
+        };
+        *selected &= owner == rank.0.cast_unsigned();
+    }
+    let num_held_out = settings.num_held_out.unwrap_or(DEFAULT_ACTIVATION_SAMPLES);
+    recorded
+        .check(topology, num_held_out)
+        .map_err(recording_error)?;
+    let by_default = || recorded.default_channel_bytes(topology, num_held_out);
+    let channel_bytes = understood.channel_bytes.unwrap_or_else(by_default);
+    let config = understood.config(&settings, channel_bytes);
+    let info = info(&settings, topology.clone(), config.clone())?;
+    let path = &settings.path;
+    let (run, origin, resume) = match settings.resume {
+        None => {
+            let run = match rank == Rank::default() {
+                true => RunDir::create(path, info).map_err(recording_error)?,
+                false => {
+                    let cancel = capture::CancelToken::default();
+                    capture::join(path, &info, rank, DATA_RULES, &cancel, JOIN_TIMEOUT)
+                        .map_err(recording_error)?
+                }
+            };
+            if let Some(warning) = trace::partition_warning(run.path()) {
+                tracing::warn!("{warning}");
+            }
+            (run, Origin::default(), None)
+        }
+        Some((epoch, step)) => {
+            let after = id(epoch, step);
+            let mut resumed = capture::resume_after(path, &info, rank, after, DATA_RULES)
+                .map_err(recording_error)?;
+            let origin = resumed.take_origin();
+            (resumed.run, origin, Some(resumed.sink))
+        }
+    };
+    let recorded = Recorded {
+        classifications: recorded.classifications && rank == Rank::default(),
+        ..recorded
+    };
+    let plan = Plan {
+        recorded,
+        selected,
+        schedule: understood.schedule.clone(),
+        last_epoch: settings.num_epochs.map(|num_epochs| Epoch(num_epochs - 1)),
+        origin,
+        limits: understood.limits,
+        owner_reports: true,
+    };
+    let sink_options = SinkOptions {
+        channel_bytes,
+        rank,
+        session: Some(config),
+        resume,
+        ..SinkOptions::default()
+    };
+    let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);
+    Ok(Recorder {
+        recording: Mutex::new(Some(recording.map_err(record_error)?)),
+        layers,
+        recorded,
+        schedule: understood.schedule,
+        run,
+        process: std::process::id(),
+    })
+}
