@@ -13,6 +13,7 @@ fn options(checkpoints: &[PathBuf], out: &Path) -> ImportOptions {
     ImportOptions {
         checkpoints: checkpoints.to_vec(),
         out: out.to_owned(),
+        library: None,
         pattern: None,
         steps_per_epoch: None,
         lossy: false,
