@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import lightning as lightning
     from . import transformers as transformers
+    from ._checkpoints import Imported as Imported
+    from ._checkpoints import import_checkpoints as import_checkpoints
     from ._native import DeviceError as DeviceError
     from ._native import QueryError as QueryError
     from ._native import RecordingError as RecordingError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 # Where each name is, which is loaded when it is first asked for.
 _PLACES = {
     "DeviceError": "_native",
+    "Imported": "_checkpoints",
     "Neuron": "_structures",
     "Plot": "_plot",
     "QueryError": "_native",
@@ -49,6 +52,7 @@ _PLACES = {
     "Structure": "_structures",
     "__version__": "_native",
     "describe": "_run",
+    "import_checkpoints": "_checkpoints",
     "open": "_run",
     "record": "_record",
 }

@@ -222,6 +222,7 @@ impl ImportPlan {
                 "lossy": options.lossy,
                 "transpose": options.transpose.texts(),
                 "strip_prefix": options.strip_prefix,
+                "key": options.library.as_ref().and_then(|library| library.key()),
                 "checkpoints": checkpoints.collect::<Vec<_>>(),
             },
         })
@@ -316,6 +317,7 @@ impl ImportPlan {
             let then = match then.get(key) {
                 Some(then) => then.clone(),
                 // Earlier versions had no such options.
+                None if key == "key" => serde_json::Value::Null,
                 None => serde_json::json!([]),
             };
             if key != "checkpoints" && then != *now {

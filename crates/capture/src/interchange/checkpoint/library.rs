@@ -11,6 +11,9 @@ pub trait CheckpointLibrary: fmt::Debug + Send + Sync {
     /// # Errors
     /// If the library cannot read it, or its tensors are none that can be recorded.
     fn open(&self, path: &Path) -> Result<Arc<dyn LibraryCheckpoint>, LibraryError>;
+
+    /// Which of a file's contents it was told to take, where it was.
+    fn key(&self) -> Option<&str>;
 }
 
 /// A checkpoint that a library has open. Its values need not be in memory.
@@ -51,3 +54,6 @@ pub struct LibraryTensor {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LibraryError(pub String);
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ fn refused(path: &Path, problem: NameProblem, files: &[PathBuf]) -> ImportError 
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
