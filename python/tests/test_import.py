@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_views_ties_and_all_types_are_kept(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     back = load_file(file)
-    assert set(back) == {name.replace("torch.", "torch.") for name in state}
+    assert set(back) == set(state)
     for name, value in state.items():
         assert back[name].dtype == value.dtype and back[name].shape == value.shape, name
         left, right = (each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (back[name], value))
@@ -151,7 +152,9 @@ def test_what_is_ambiguous_is_refused_and_a_key_decides(tmp_path: Path) -> None:
 
 
 def test_what_has_no_values_of_its_own_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning) if torch.__version__ > "2.8" else pytest.MonkeyPatch.context():
+    with warnings.catch_warnings():
+        # PyTorch means to do without quantised tensors.
+        warnings.simplefilter("ignore")
         quantised = torch.quantize_per_tensor(torch.randn(2, 2), 0.1, 0, torch.qint8)
     for value, reason, remedy in [
         (quantised, "tensor fc.weight is quantised", "dequantize()"),
@@ -292,12 +295,16 @@ def test_lightnings_own_files(tmp_path: Path) -> None:
     for file, name in zip(files, ("first", "middle", "last"), strict=True):
         file.rename(file.with_name(f"{name}.ckpt"))
     imported = sg.import_checkpoints(tmp_path / "lit" / "*.ckpt", tmp_path / "inside")
-    assert [(file.stem, *rest) for file, *rest in imported.captures] == [("first", 0, 4), ("middle", 1, 8), ("last", 2, 12)]
+    assert [(file.stem, *rest) for file, *rest in imported.captures] == [
+        ("first", 0, 4),
+        ("middle", 1, 8),
+        ("last", 2, 12),
+    ]
     assert imported.numbers_by == "inside"
 
 
 SLOW = """
-import sys
+import os, sys, time
 from pathlib import Path
 import stratigraph_nn as sg
 from stratigraph_nn._torch import checkpoints
@@ -305,11 +312,11 @@ from stratigraph_nn._torch import checkpoints
 # The import dies, as by a signal that nobody can catch, while it reads the third file.
 opened = checkpoints.Checkpoint.values
 def values(self, index):
-    if self._path.endswith("m-2.pt"):
-        import os, time
-        while not list(Path(sys.argv[1], "run", "commits").glob("*.json")):
+    if self._path.endswith("m-2.pt") and Path(sys.argv[1], "run").exists():
+        for _ in range(2000):
+            if list(Path(sys.argv[1], "run", "commits").glob("*.json")):
+                os._exit(9)
             time.sleep(0.01)
-        os._exit(9)
     return opened(self, index)
 checkpoints.Checkpoint.values = values
 sg.import_checkpoints(sys.argv[1] + "/m-*.pt", sys.argv[1] + "/run")
@@ -382,7 +389,7 @@ print(most - before)
 
 
 def test_memory_is_bounded_by_a_tensor_not_a_checkpoint(tmp_path: Path) -> None:
-    tensor, number = 8 << 20, 40
+    tensor, number = 4 << 20, 48
     saved(tmp_path / "small-0.pt", network(0))
     # The last is turned, which takes a copy of it.
     state = {f"l{index}.weight": torch.full((tensor // 4 // 1024, 1024), float(index)) for index in range(number)}
@@ -392,7 +399,7 @@ def test_memory_is_bounded_by_a_tensor_not_a_checkpoint(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     grown = int(done.stdout)
     # What is mapped, at most, the channel, and some tensors on their way.
-    assert grown < (128 << 20) + 14 * tensor < number * tensor, f"{grown / 2**20:.0f} MiB"
+    assert grown < (64 << 20) + 14 * tensor < number * tensor, f"{grown / 2**20:.0f} MiB"
 
 
 def test_the_command_reads_them_too(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ _DTYPES = {
 _KEYS = ("state_dict", "model_state_dict", "model", "module")
 
 #: How much of a file that is mapped is read before it is mapped anew, which gives back what was read.
-_MAPPED_BYTES = 128 << 20
+_MAPPED_BYTES = 64 << 20
 
 #: How many names a message has at most.
 _MAX_NAMES = 6
@@ -106,10 +106,12 @@ def _refusal(error: Exception) -> str:
     """What PyTorch says of a file, and what to do."""
     said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
     _, is_unpickler, inner = said.partition("WeightsUnpickler error: ")
-    if is_unpickler:
-        said = inner.split("\n\nCheck the documentation")[0].strip()
+    said = inner if is_unpickler else said
+    # Advice on trusting files and on damaged ones, which is ours to give.
+    for advice in ("\n\nCheck the documentation", "In PyTorch 2.6, we changed", "This is an internal miniz error"):
+        said = said.partition(advice)[0]
     said = " ".join(said.split()).rstrip(".")
-    if is_unpickler or "weights_only" in said:
+    if "weights_only" in said or "Unsupported global" in said or "Unsupported class" in said:
         return (
             f"PyTorch reads nothing but tensors and plain values, by weights_only: {said}. Load it where it was made, "
             "and save its state_dict() alone; or allow what it names by torch.serialization.add_safe_globals, if you "
