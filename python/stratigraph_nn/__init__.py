@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from . import transformers as transformers
     from ._ablate import Ablation as Ablation
     from ._ablate import ablate as ablate
+    from ._checkpoints import Imported as Imported
+    from ._checkpoints import import_checkpoints as import_checkpoints
     from ._native import DeviceError as DeviceError
     from ._native import QueryError as QueryError
     from ._native import RecordingError as RecordingError
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Ablation": "_ablate",
     "DeviceError": "_native",
+    "Imported": "_checkpoints",
     "Neuron": "_structures",
     "Plot": "_plot",
     "QueryError": "_native",
@@ -53,6 +56,7 @@ _PLACES = {
     "__version__": "_native",
     "ablate": "_ablate",
     "describe": "_run",
+    "import_checkpoints": "_checkpoints",
     "open": "_run",
     "record": "_record",
 }

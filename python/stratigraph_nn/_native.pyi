@@ -188,3 +188,15 @@ class Ablation:
 def export_checkpoint(
     run: str | os.PathLike[str], out: str | os.PathLike[str], epoch: int | None = None, step: int | None = None
 ) -> tuple[int, int]: ...
+def import_checkpoints(
+    checkpoints: list[str],
+    out: str | None,
+    pattern: str | None,
+    steps_per_epoch: int | None,
+    key: str | None,
+    strip_prefix: list[str],
+    transpose: list[str],
+    lossy: bool,
+    resume: bool,
+) -> str:
+    """Without ``out`` nothing is created. What became of the checkpoints, as JSON."""

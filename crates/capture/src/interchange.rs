@@ -1,4 +1,5 @@
-//! Checkpoints of other frameworks: safetensors in, safetensors out, by PyTorch's names and layouts.
+//! Checkpoints of other frameworks: safetensors in, safetensors out, by PyTorch's names and layouts. Other
+//! formats come in by a [`CheckpointLibrary`] of the caller's.
 //!
 //! [`import`] makes a run of a series of checkpoints, one capture each; [`export`] writes a capture
 //! of any run as a checkpoint. Both go tensor by tensor: neither holds a whole checkpoint.
@@ -15,7 +16,9 @@ pub(crate) mod testing;
 mod units;
 mod values;
 
-pub use checkpoint::CheckpointError;
+pub use checkpoint::{
+    CheckpointError, CheckpointLibrary, LibraryCheckpoint, LibraryError, LibraryTensor,
+};
 pub use export::{ExportError, ExportReport, conventional_name, export};
 pub use import::{
     CopyError, ImportError, ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary,

@@ -39,10 +39,11 @@ pub use evaluation::{
     target_classes,
 };
 pub use interchange::{
-    CheckpointError, CopyError, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
-    ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, NamePattern, NameProblem,
-    NumberSource, Odd, ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs,
-    conventional_name, export, import,
+    CheckpointError, CheckpointLibrary, CopyError, ExportError, ExportReport, ImportError,
+    ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError,
+    LibraryCheckpoint, LibraryError, LibraryTensor, NamePattern, NameProblem, NumberSource, Odd,
+    ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs, conventional_name,
+    export, import,
 };
 pub use layout::{Layout, UnitRows, transpose};
 pub use precision::Precision;

@@ -1,4 +1,7 @@
-//! A capture as a checkpoint.
+//! A capture as a checkpoint, and checkpoints as a run.
+
+mod import;
+mod library;
 
 use std::path::PathBuf;
 
@@ -7,6 +10,8 @@ use pyo3::prelude::*;
 use trace::{Epoch, RunDir, Step};
 
 use crate::error::{QueryError, words};
+
+pub(crate) use library::TorchLibrary;
 
 /// Writes the weights of a capture as safetensors, in place of a file that is there: of the last epoch, where
 /// none is named. Gives the epoch and step.
@@ -34,5 +39,6 @@ fn export_checkpoint(
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(export_checkpoint, module)?)
+    module.add_function(wrap_pyfunction!(export_checkpoint, module)?)?;
+    import::register(module)
 }

@@ -4,17 +4,20 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use capture::CancelToken;
 use capture::cli::{ExportArgs, ImportArgs, stop_on_ctrl_c};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::error::ErrorKind;
-use clap::{ArgAction, Command, CommandFactory, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use console::{Console, start_logging};
 use pictures::PlotKind;
 use pyo3::prelude::*;
 use query::UsageError;
+
+use crate::checkpoints::TorchLibrary;
 
 /// How the command is called.
 const NAME: &str = "stratigraph";
@@ -36,10 +39,22 @@ enum Verb {
     Query(query::Verb),
     #[command(flatten)]
     Sink(sink::cli::Verb),
-    /// Make a run of a series of checkpoints, from PyTorch or any other framework
-    Import(Box<ImportArgs>),
+    /// Make a run of a series of checkpoints: safetensors of any framework, and what torch.save and
+    /// Lightning write, where PyTorch is installed
+    Import(Box<ImportOwnArgs>),
     /// Write an epoch's weights as a checkpoint that PyTorch's load_state_dict takes
     Export(ExportArgs),
+}
+
+/// What `import` is told, and where files of torch.save have their weights.
+#[derive(Args)]
+struct ImportOwnArgs {
+    #[command(flatten)]
+    import: ImportArgs,
+    /// Where in a file of torch.save the state dict is, as ema or nets.actor; '' is the file itself
+    /// [default: the file itself, or state_dict, model_state_dict, model or module in it]
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
 }
 
 /// Does what a command line asks for, of which the first word is the program's name, and gives the status
@@ -93,7 +108,8 @@ fn run(verb: Verb, console: &Console) -> Result<ExitCode> {
         Verb::Import(args) => {
             let cancel = CancelToken::default();
             stop_on_ctrl_c(cancel.clone(), console.clone())?;
-            capture::cli::import(&args, NAME, &cancel, console)?.end()
+            let library = Arc::new(TorchLibrary::new(args.key));
+            capture::cli::import(&args.import, Some(library), NAME, &cancel, console)?.end()
         }
         Verb::Export(args) => capture::cli::export(&args)?.end(),
     }

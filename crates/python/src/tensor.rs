@@ -62,6 +62,26 @@ impl HostTensor {
         }
     }
 
+    /// Its values where they lie, if they are bytes, one behind the other. Python's lock is not needed.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        let tensor = view(&self.imported).expect("it was valid when it was imported");
+        let element = Element::of(tensor.dtype()).expect("it was known when it was imported");
+        if !matches!(element, Element::U8) || !tensor.is_compact().expect("it was valid") {
+            return None;
+        }
+        let num_values = tensor.num_elements();
+        if num_values == 0 {
+            return Some(&[]);
+        }
+        // SAFETY: the maker says that these are values of the type on the host, which the import keeps alive for
+        // as long as the slice lives, one behind the other.
+        unsafe {
+            let first = tensor.offset_bytes_ptr();
+            let first = first.expect("a tensor with values has memory");
+            Some(std::slice::from_raw_parts(first.cast::<u8>(), num_values))
+        }
+    }
+
     /// A copy of its values as classes; none if one of them is no whole number.
     pub(crate) fn to_classes(&self) -> Option<Vec<i32>> {
         let tensor = view(&self.imported).expect("it was valid when it was imported");

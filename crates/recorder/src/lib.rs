@@ -33,16 +33,16 @@ pub use capture::{
 };
 pub use capture::{
     ActivationDetail, CHANNEL_CAPTURES, CancelToken, CaptureChoice, CheckpointError,
-    Classifications, CopyError, DEFAULT_ACTIVATION_SAMPLES, DEFAULT_MAX_OVERHEAD,
-    DEFAULT_SAVE_INTERVAL, ExportError, ExportReport, ImportError, ImportNote, ImportOptions,
-    ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError, JOIN_TIMEOUT,
-    LayerParameters, LayerSelection, Limits, Loss, MIN_CHANNEL_BYTES, MaxOverhead, NamePattern,
-    NameProblem, NumberSource, Odd, OnError, ParseMaxOverheadError, ParsePatternError,
-    ParsePhasesError, ParseSaveEveryError, ParseScheduleError, PatternSuggestions, Phases,
-    Precision, ReadCaptureError, ReadStateError, RecordError, RecordSummary, Recorded,
-    RecordedNumbers, ResumeError, SaveEvery, Schedule, Score, SelectLayersError, TargetRows,
-    Targets, TooManyActivationsError, TransposeError, TransposeGlobs, UnreachableEpochError,
-    WeightDetail, WhenFull, classify, export, import,
+    CheckpointLibrary, Classifications, CopyError, DEFAULT_ACTIVATION_SAMPLES,
+    DEFAULT_MAX_OVERHEAD, DEFAULT_SAVE_INTERVAL, ExportError, ExportReport, ImportError,
+    ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError,
+    JOIN_TIMEOUT, LayerParameters, LayerSelection, LibraryCheckpoint, LibraryError, LibraryTensor,
+    Limits, Loss, MIN_CHANNEL_BYTES, MaxOverhead, NamePattern, NameProblem, NumberSource, Odd,
+    OnError, ParseMaxOverheadError, ParsePatternError, ParsePhasesError, ParseSaveEveryError,
+    ParseScheduleError, PatternSuggestions, Phases, Precision, ReadCaptureError, ReadStateError,
+    RecordError, RecordSummary, Recorded, RecordedNumbers, ResumeError, SaveEvery, Schedule, Score,
+    SelectLayersError, TargetRows, Targets, TooManyActivationsError, TransposeError,
+    TransposeGlobs, UnreachableEpochError, WeightDetail, WhenFull, classify, export, import,
 };
 pub use dataset::{
     ALL_TEXTS, DEFAULT_HELD_OUT_SHARE, DataPlace, Dataset, DatasetError, DatasetKind,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,8 +15,8 @@ use trace::{CaptureId, Epoch, Table, partition_warning};
 use super::{Outcome, next};
 use crate::cancel::CancelToken;
 use crate::interchange::{
-    ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern, NumberSource, Odd,
-    TransposeGlobs,
+    CheckpointLibrary, ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern,
+    NumberSource, Odd, TransposeGlobs,
 };
 
 /// In a log, progress is said no more often than this.
@@ -74,12 +75,13 @@ pub struct ImportArgs {
 }
 
 /// Makes the run, or says what it would be made of; `cancel` ends it after the checkpoint in hand. `query`
-/// is how the program is called that asks the run.
+/// is how the program is called that asks the run. `library` reads checkpoints that are no safetensors.
 ///
 /// # Errors
 /// If anything about the checkpoints is not as it should be, or the run cannot be written.
 pub fn run(
     args: &ImportArgs,
+    library: Option<Arc<dyn CheckpointLibrary>>,
     query: &str,
     cancel: &CancelToken,
     console: &Console,
@@ -88,6 +90,7 @@ pub fn run(
         checkpoints: args.checkpoints.clone(),
         // A dry run needs none.
         out: args.out.clone().unwrap_or_default(),
+        library,
         pattern: args.pattern.clone(),
         steps_per_epoch: args.steps_per_epoch,
         lossy: args.lossy,
@@ -151,6 +154,7 @@ fn describe_plan(plan: &ImportPlan) -> Result<String> {
         NumberSource::ByPattern => "by --pattern",
         NumberSource::ByWord => "by the words epoch and step in their names",
         NumberSource::OnlyNumber => "by the number in their names, taken as the epoch",
+        NumberSource::Inside => "by what they say themselves",
     };
     match captures.len() {
         1 => writeln!(text, "1 checkpoint, {source}:")?,

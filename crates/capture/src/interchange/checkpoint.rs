@@ -1,23 +1,28 @@
-//! Checkpoints as they lie on disk: one safetensors file, or several and their index.
+//! Checkpoints as they lie on disk: one safetensors file, or several and their index; or files that a library
+//! of the caller's reads.
 //!
 //! Headers are read whole; values are read a tensor at a time, in chunks, so that a checkpoint is
 //! never in memory.
 
 mod error;
 mod header;
+mod library;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use safetensors::Dtype;
 
-use super::pattern::INDEX_SUFFIX;
+use super::pattern::{INDEX_SUFFIX, Numbers};
 use super::values::{self, InexactValue};
 
 pub use error::CheckpointError;
-use header::no_json;
+use header::{Header, no_json};
+pub use library::{CheckpointLibrary, LibraryCheckpoint, LibraryError, LibraryTensor};
 
 /// Type and shape of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,40 @@ impl TensorType {
 #[derive(Debug, Clone)]
 struct Place {
     file: usize,
+    /// The byte at which they start; of a library's file, the tensor's place in it.
     start: u64,
+}
+
+/// A file of a checkpoint.
+#[derive(Debug)]
+struct TensorFile {
+    path: PathBuf,
+    /// Where no safetensors file is read.
+    library: Option<LibraryFile>,
+}
+
+/// A file that a library has open, which may have it mapped into memory.
+#[derive(Debug)]
+struct LibraryFile {
+    checkpoint: Arc<dyn LibraryCheckpoint>,
+    stamp: Stamp,
+}
+
+/// By what it is told that a file was written to.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    num_bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Result<Self, CheckpointError> {
+        let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
+        Ok(Self {
+            num_bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
 }
 
 /// Tensors by name.
@@ -46,7 +84,7 @@ type Tensors = BTreeMap<String, (TensorType, Place)>;
 /// The headers of a checkpoint.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
-    files: Vec<PathBuf>,
+    files: Vec<TensorFile>,
     tensors: Tensors,
 }
 
@@ -54,14 +92,21 @@ pub(super) struct Checkpoint {
 const CHUNK_BYTES: usize = 1 << 20;
 
 impl Checkpoint {
-    /// Reads the header of a safetensors file, or of every shard that an index names.
-    pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
+    /// Reads the header of a file, or of every shard that an index names. What is of no format that is known
+    /// here is read by the library, where there is one.
+    pub(super) fn open(
+        path: &Path,
+        library: Option<&dyn CheckpointLibrary>,
+    ) -> Result<Self, CheckpointError> {
         let checkpoint = match path.to_string_lossy().ends_with(INDEX_SUFFIX) {
-            true => Self::open_shards(path)?,
-            false => Self {
-                files: vec![path.to_owned()],
-                tensors: read_header(path, 0)?,
-            },
+            true => Self::open_shards(path, library)?,
+            false => {
+                let (file, tensors) = open_file(path, 0, library)?;
+                Self {
+                    files: vec![file],
+                    tensors,
+                }
+            }
         };
         match checkpoint.tensors.is_empty() {
             false => Ok(checkpoint),
@@ -73,8 +118,12 @@ impl Checkpoint {
 
     /// Reads the header as [`Checkpoint::open`] does, and takes prefixes off the names that have
     /// them, one after the other.
-    pub(super) fn open_without(path: &Path, prefixes: &[String]) -> Result<Self, CheckpointError> {
-        let mut checkpoint = Self::open(path)?;
+    pub(super) fn open_without(
+        path: &Path,
+        prefixes: &[String],
+        library: Option<&dyn CheckpointLibrary>,
+    ) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self::open(path, library)?;
         for prefix in prefixes {
             let mut stripped = Tensors::new();
             let mut renamed = Vec::new();
@@ -100,7 +149,10 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    fn open_shards(index: &Path) -> Result<Self, CheckpointError> {
+    fn open_shards(
+        index: &Path,
+        library: Option<&dyn CheckpointLibrary>,
+    ) -> Result<Self, CheckpointError> {
         #[derive(serde::Deserialize)]
         struct Index {
             weight_map: BTreeMap<String, String>,
@@ -134,7 +186,8 @@ impl Checkpoint {
                 tensor: tensor.to_owned(),
                 problem,
             };
-            let header = read_header(&path, checkpoint.files.len()).map_err(|e| match e {
+            let opened = open_file(&path, checkpoint.files.len(), library);
+            let (file, tensors) = opened.map_err(|e| match e {
                 CheckpointError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                     CheckpointError::MissingShard {
                         index: index.to_owned(),
@@ -143,7 +196,7 @@ impl Checkpoint {
                 }
                 error => error,
             })?;
-            for (name, tensor) in header {
+            for (name, tensor) in tensors {
                 if weight_map.get(&name) != Some(shard) {
                     return Err(disagree(&name, "is in the shard, and not in the index"));
                 }
@@ -155,7 +208,7 @@ impl Checkpoint {
                     return Err(disagree(name, "is in the index, and not in the shard"));
                 }
             }
-            checkpoint.files.push(path);
+            checkpoint.files.push(file);
         }
         Ok(checkpoint)
     }
@@ -174,7 +227,23 @@ impl Checkpoint {
     /// The file that holds a tensor.
     pub(super) fn file_of(&self, name: &str) -> Option<&Path> {
         let (_, place) = self.tensors.get(name)?;
-        Some(&self.files[place.file])
+        Some(&self.files[place.file].path)
+    }
+
+    /// What the file itself says of the epoch and step that it is of; none of several shards.
+    pub(super) fn numbers(&self) -> Option<Numbers> {
+        let [file] = &self.files[..] else {
+            return None;
+        };
+        let checkpoint = &file.library.as_ref()?.checkpoint;
+        let (epoch, step) = (checkpoint.epoch(), checkpoint.step());
+        (epoch.is_some() || step.is_some()).then_some(Numbers { epoch, step })
+    }
+
+    /// What a library has to say of what it took of its files.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &str> {
+        let libraries = self.files.iter().filter_map(|file| file.library.as_ref());
+        libraries.flat_map(|file| file.checkpoint.notes().iter().map(String::as_str))
     }
 
     /// Reads values, of supported types, in whatever order they are asked for.
@@ -203,21 +272,11 @@ impl ValueReader<'_> {
     /// If the checkpoint has no such tensor, or its type is not supported.
     pub(super) fn read(&mut self, name: &str) -> Result<Vec<f32>, CheckpointError> {
         let (tensor, place) = &self.checkpoint.tensors[name];
-        let path = &self.checkpoint.files[place.file];
-        let mut file = match self.open.take() {
-            Some((index, file)) if index == place.file => file,
-            _ => File::open(path).map_err(|source| io_error(path, source))?,
-        };
-        file.seek(SeekFrom::Start(place.start))
-            .map_err(|source| io_error(path, source))?;
-        let mut num_left = tensor.num_values() as usize * (tensor.dtype.bitsize() / 8);
+        let TensorFile { path, library } = &self.checkpoint.files[place.file];
         let mut values = Vec::with_capacity(tensor.num_values() as usize);
-        while num_left > 0 {
-            self.chunk.resize(num_left.min(CHUNK_BYTES), 0);
-            file.read_exact(&mut self.chunk)
-                .map_err(|source| io_error(path, source))?;
-            num_left -= self.chunk.len();
-            values::widen(tensor.dtype, &self.chunk, self.lossy, &mut values).map_err(
+        let lossy = self.lossy;
+        let mut widen = |bytes: &[u8]| {
+            values::widen(tensor.dtype, bytes, lossy, &mut values).map_err(
                 |InexactValue { index, value }| CheckpointError::Inexact {
                     path: path.clone(),
                     tensor: name.to_owned(),
@@ -225,26 +284,123 @@ impl ValueReader<'_> {
                     value,
                     index,
                 },
-            )?;
+            )
+        };
+        let mut num_left = tensor.num_values() as usize * (tensor.dtype.bitsize() / 8);
+        if let Some(library) = library {
+            library.read(path, name, place.start as usize, num_left, &mut widen)?;
+            return Ok(values);
+        }
+        let mut file = match self.open.take() {
+            Some((index, file)) if index == place.file => file,
+            _ => File::open(path).map_err(|source| io_error(path, source))?,
+        };
+        file.seek(SeekFrom::Start(place.start))
+            .map_err(|source| io_error(path, source))?;
+        while num_left > 0 {
+            self.chunk.resize(num_left.min(CHUNK_BYTES), 0);
+            file.read_exact(&mut self.chunk)
+                .map_err(|source| io_error(path, source))?;
+            num_left -= self.chunk.len();
+            widen(&self.chunk)?;
         }
         self.open = Some((place.file, file));
         Ok(values)
     }
 }
 
-/// The tensors of a file, which is the checkpoint's `index`th.
-fn read_header(path: &Path, index: usize) -> Result<Tensors, CheckpointError> {
-    let tensors = header::read(path)?.into_iter();
+impl LibraryFile {
+    fn open(path: &Path, library: &dyn CheckpointLibrary) -> Result<Self, CheckpointError> {
+        // Before it is read: what is written to it later is then noticed.
+        let stamp = Stamp::of(path)?;
+        let checkpoint = library.open(path).map_err(|e| library_error(path, e))?;
+        Ok(Self { checkpoint, stamp })
+    }
+
+    /// Its tensors by name, each with its place.
+    fn tensors(&self, path: &Path) -> Result<Header, CheckpointError> {
+        let tensors = self.checkpoint.tensors().iter().enumerate();
+        let tensors = tensors.map(|(index, tensor)| {
+            let name = tensor.name.clone();
+            let shape = tensor.shape.clone();
+            match serde_json::from_value::<Dtype>(tensor.dtype.clone().into()) {
+                Ok(dtype) => Ok((name, (TensorType { dtype, shape }, index as u64))),
+                Err(_) => Err(CheckpointError::Unsupported {
+                    path: path.to_owned(),
+                    tensor: name,
+                    dtype: tensor.dtype.clone(),
+                }),
+            }
+        });
+        tensors.collect()
+    }
+
+    /// Hands the values of a tensor, which has so many bytes, to `take`.
+    fn read(
+        &self,
+        path: &Path,
+        name: &str,
+        index: usize,
+        num_bytes: usize,
+        take: &mut impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        let changed = || CheckpointError::Changed {
+            path: path.to_owned(),
+        };
+        // Memory that a file is mapped into ends where the file does.
+        if Stamp::of(path)? != self.stamp {
+            return Err(changed());
+        }
+        let mut taken = None;
+        let read = self.checkpoint.read(index, &mut |bytes| {
+            taken = Some(match bytes.len() == num_bytes {
+                true => take(bytes),
+                false => Err(changed()),
+            });
+        });
+        read.map_err(|LibraryError(problem)| {
+            library_error(path, LibraryError(format!("tensor {name}: {problem}")))
+        })?;
+        taken.unwrap_or_else(|| Err(changed()))
+    }
+}
+
+/// A file, which is the checkpoint's `index`th, and its tensors.
+fn open_file(
+    path: &Path,
+    index: usize,
+    library: Option<&dyn CheckpointLibrary>,
+) -> Result<(TensorFile, Tensors), CheckpointError> {
+    let (library, header) = match header::read(path) {
+        Ok(header) => (None, header),
+        Err(error) => match library {
+            Some(library) if error.is_of_a_library() => {
+                let file = LibraryFile::open(path, library)?;
+                let header = file.tensors(path)?;
+                (Some(file), header)
+            }
+            Some(_) => return Err(error.of_any_format(path)),
+            None => return Err(error),
+        },
+    };
     let place = |start| Place { file: index, start };
-    Ok(tensors
-        .map(|(name, (tensor, start))| (name, (tensor, place(start))))
-        .collect())
+    let tensors = header.into_iter();
+    let tensors = tensors.map(|(name, (tensor, start))| (name, (tensor, place(start))));
+    let path = path.to_owned();
+    Ok((TensorFile { path, library }, tensors.collect()))
 }
 
 /// Whether a shard's name stays beside its index.
 fn is_plain_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none()
+}
+
+fn library_error(path: &Path, source: LibraryError) -> CheckpointError {
+    CheckpointError::Library {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn io_error(path: &Path, source: io::Error) -> CheckpointError {

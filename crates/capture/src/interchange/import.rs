@@ -1,6 +1,7 @@
 //! A series of checkpoints becomes a run.
 
 mod error;
+mod numbers;
 mod plan;
 mod series;
 
@@ -20,7 +21,7 @@ use crate::layout::transpose;
 use crate::precision::Precision;
 use crate::rows::{self, RowKey};
 
-use super::checkpoint::{Checkpoint, ValueReader};
+use super::checkpoint::{Checkpoint, CheckpointError, CheckpointLibrary, ValueReader};
 use super::pattern::NamePattern;
 use super::units::TransposeGlobs;
 
@@ -44,13 +45,15 @@ const CHANNEL_LAYERS: u64 = 2;
 /// What to import, and what it means.
 #[derive(Debug, Clone)]
 pub struct ImportOptions {
-    /// Safetensors files, indices of sharded checkpoints (`*.safetensors.index.json`), or globs of
-    /// them; in any order.
+    /// Safetensors files, those that [`ImportOptions::library`] reads, indices of sharded checkpoints
+    /// (`*.safetensors.index.json`), or globs of them; in any order.
     pub checkpoints: Vec<PathBuf>,
     /// The run's directory, which must not exist or be empty.
     pub out: PathBuf,
+    /// Reads the files that are of another format, as PyTorch those of `torch.save`.
+    pub library: Option<Arc<dyn CheckpointLibrary>>,
     /// Where names say epoch or step; without it the words epoch and step beside a number tell, or else
-    /// the only number is the epoch.
+    /// the only number is the epoch. What names leave open a library's files may tell themselves.
     pub pattern: Option<NamePattern>,
     /// Optimizer steps in an epoch, by which an epoch tells the step and a step the epoch. Without
     /// it epoch n ends with step n + 1, and checkpoints that tell a step alone are epochs 0, 1, ...
@@ -64,6 +67,18 @@ pub struct ImportOptions {
     pub strip_prefix: Vec<String>,
     /// Whether to go on with the import in [`ImportOptions::out`] that did not come to its end.
     pub resume: bool,
+}
+
+impl ImportOptions {
+    /// Opens a checkpoint, whose tensors have the names that they are saved under.
+    fn open_as_saved(&self, path: &Path) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::open(path, self.library.as_deref())
+    }
+
+    /// Opens a checkpoint.
+    fn open(&self, path: &Path) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::open_without(path, &self.strip_prefix, self.library.as_deref())
+    }
 }
 
 /// How far an import is.
@@ -207,6 +222,7 @@ impl ImportPlan {
                 "lossy": options.lossy,
                 "transpose": options.transpose.texts(),
                 "strip_prefix": options.strip_prefix,
+                "key": options.library.as_ref().and_then(|library| library.key()),
                 "checkpoints": checkpoints.collect::<Vec<_>>(),
             },
         })
@@ -301,6 +317,7 @@ impl ImportPlan {
             let then = match then.get(key) {
                 Some(then) => then.clone(),
                 // Earlier versions had no such options.
+                None if key == "key" => serde_json::Value::Null,
                 None => serde_json::json!([]),
             };
             if key != "checkpoints" && then != *now {
@@ -391,7 +408,16 @@ fn copy(
     generation: Generation,
     sink: &Sink,
 ) -> Result<(), CopyError> {
-    let checkpoint = Checkpoint::open_without(path, &options.strip_prefix)?;
+    let checkpoint = options.open(path)?;
+    for tensor in topology.layers().iter().flat_map(|layer| &layer.tensors) {
+        let found = checkpoint.tensor(&tensor.name);
+        if found.is_none_or(|found| found.shape != tensor.shape) {
+            return Err(CheckpointError::Changed {
+                path: path.to_owned(),
+            }
+            .into());
+        }
+    }
     let mut values = checkpoint.values(options.lossy);
     let mut capture = sink.begin(Some(id));
     for layer in topology.layers() {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::pattern::{INDEX_SUFFIX, NamePattern, Numbers, SUFFIX};
+use super::pattern::{INDEX_SUFFIX, NamePattern, Numbers, SUFFIXES};
 
 /// What the numbers of a series of checkpoints are known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum NumberSource {
     ByWord,
     /// They are the only ones in the names, taken as epochs.
     OnlyNumber,
+    /// The files say them themselves, which a library read.
+    Inside,
 }
 
 /// Why a name does not tell.
@@ -134,7 +136,9 @@ impl Number<'_> {
 /// A checkpoint's name without what every checkpoint's ends in.
 fn stem(name: &str) -> &str {
     let name = name.strip_suffix(INDEX_SUFFIX).unwrap_or(name);
-    let name = name.strip_suffix(SUFFIX).unwrap_or(name);
+    let mut suffixes = SUFFIXES.iter();
+    let without = suffixes.find_map(|suffix| name.strip_suffix(suffix));
+    let name = without.unwrap_or(name);
     // A checkpoint that consists of one shard.
     name.strip_suffix("-00001-of-00001").unwrap_or(name)
 }

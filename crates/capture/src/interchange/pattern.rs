@@ -10,7 +10,7 @@ use regex::Regex;
 ///
 /// `{epoch}` and `{step}` stand for digits, `*` for anything but `/`, everything else for itself. A
 /// pattern with `/` is about the last directories as well: `checkpoint-{step}/model.safetensors`.
-/// One that ends in `.safetensors` fits the index of a sharded checkpoint, too, which appends
+/// One that ends in `.safetensors` or `.bin` fits the index of a sharded checkpoint, too, which appends
 /// `.index.json`.
 #[derive(Debug, Clone)]
 pub struct NamePattern {
@@ -67,7 +67,7 @@ impl FromStr for NamePattern {
             };
         }
         regex.push_str(&regex::escape(rest));
-        if text.ends_with(SUFFIX) {
+        if SUFFIXES.iter().any(|suffix| text.ends_with(suffix)) {
             regex.push_str(&format!("(?:{})?", regex::escape(INDEX_SUFFIX)));
         }
         regex.push('$');
@@ -88,8 +88,8 @@ impl std::fmt::Display for NamePattern {
     }
 }
 
-/// What a checkpoint's name ends in.
-pub(super) const SUFFIX: &str = ".safetensors";
+/// What the name of a checkpoint ends in that may be sharded: by safetensors, and by PyTorch before that.
+pub(super) const SUFFIXES: [&str; 2] = [".safetensors", ".bin"];
 
 impl NamePattern {
     /// What the path says; none if it does not fit, or says a number that does not fit into 64 bits.
@@ -110,7 +110,7 @@ impl NamePattern {
 /// Whether a file's name is that of one of several shards: `model-00001-of-00003.safetensors`.
 pub(super) fn is_shard(path: &Path) -> bool {
     static SHARD: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new("-[0-9]{5,}-of-([0-9]{5,})\\.safetensors$")
+        Regex::new("-[0-9]{5,}-of-([0-9]{5,})\\.(?:safetensors|bin)$")
             .expect("the expression is well-formed")
     });
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -192,6 +192,7 @@ mod tests {
     #[test]
     fn shards_are_known_by_their_names() {
         assert!(is_shard(Path::new("a/model-00001-of-00003.safetensors")));
+        assert!(is_shard(Path::new("pytorch_model-00001-of-00003.bin")));
         assert!(!is_shard(Path::new("model-1.safetensors")));
         assert!(!is_shard(Path::new("model-00001-of-00001.safetensors")));
         // The third epoch of ten.

@@ -15,6 +15,7 @@ fn a_step_inside_the_last_epoch_is_not_the_end() {
     let options = ImportOptions {
         checkpoints: (0..6).map(checkpoint).collect(),
         out: path.clone(),
+        library: None,
         pattern: None,
         steps_per_epoch: NonZeroU64::new(24),
         lossy: false,

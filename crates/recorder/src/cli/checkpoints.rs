@@ -10,7 +10,7 @@ use console::Console;
 pub(super) fn import(args: &ImportArgs, console: &Console) -> Result<ExitCode> {
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
-    capture::cli::import(args, QUERY, &cancel, console)?.end()
+    capture::cli::import(args, None, QUERY, &cancel, console)?.end()
 }
 
 pub(super) fn export(args: &ExportArgs) -> Result<ExitCode> {

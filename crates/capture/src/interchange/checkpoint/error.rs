@@ -1,7 +1,9 @@
 //! Why a checkpoint cannot be read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::library::LibraryError;
 
 /// Why a checkpoint cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,34 @@ pub enum CheckpointError {
         what: &'static str,
         /// What to do about it.
         remedy: &'static str,
+    },
+    /// The file is of no format that is known, where a library reads others.
+    #[error("{} is neither a safetensors file nor one that torch.save wrote, as it begins otherwise: save, copy or download it again", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is of a format that libraries read: a zip file or a pickle.
+    #[error("{} is {what}, and no safetensors file: stratigraph_nn.import_checkpoints reads what torch.save wrote, in Python with PyTorch; or load it where it was made, and save its tensors as safetensors (in PyTorch safetensors.torch.save_file)", path.display())]
+    NeedsLibrary {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The library that reads it does not.
+    #[error("{}: {source}", path.display())]
+    Library {
+        /// The file.
+        path: PathBuf,
+        /// What it says, and what to do.
+        source: LibraryError,
+    },
+    /// It was written to, or replaced, since it was looked at.
+    #[error("{} was changed while it was imported: begin again once it is whole", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// A directory was named.
     #[error("{} is a directory: name the checkpoints in it, as '{}' or '{}'", path.display(), path.join("*.safetensors").display(), path.join("*/*.safetensors").display())]
@@ -122,4 +152,22 @@ pub enum CheckpointError {
         /// Its position, row-major.
         index: u64,
     },
+}
+
+impl CheckpointError {
+    /// Whether the file is of a format that a library may read.
+    pub(super) fn is_of_a_library(&self) -> bool {
+        matches!(self, Self::NeedsLibrary { .. })
+    }
+
+    /// What is wrong with a file that need not be a safetensors file, unless its name says that it is one.
+    pub(super) fn of_any_format(self, path: &Path) -> Self {
+        let is_named = path.extension().is_some_and(|name| name == "safetensors");
+        match self {
+            Self::Malformed { path, .. } | Self::Truncated { path, .. } if !is_named => {
+                Self::UnknownFormat { path }
+            }
+            error => error,
+        }
+    }
 }

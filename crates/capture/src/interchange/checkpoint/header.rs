@@ -54,6 +54,12 @@ pub(super) fn read(path: &Path) -> Result<Header, CheckpointError> {
             file.seek(SeekFrom::Start(0)).map_err(io_error)?;
             let read = file.take(START_BYTES).read_to_end(&mut start);
             read.map_err(io_error)?;
+            if let Some(what) = of_a_library(&start) {
+                return Err(CheckpointError::NeedsLibrary {
+                    path: path.to_owned(),
+                    what,
+                });
+            }
             Err(match (other_format(&start), problem) {
                 (Some((what, remedy)), _) => CheckpointError::OtherFormat {
                     path: path.to_owned(),
@@ -215,17 +221,37 @@ impl<'de> Deserialize<'de> for RawHeader {
 /// How much of a file tells what it is.
 const START_BYTES: u64 = 512;
 
+/// What a file is that a library may read, by how it begins.
+fn of_a_library(start: &[u8]) -> Option<&'static str> {
+    const KNOWN: [(&[u8], &str); 5] = [
+        (b"PK\x03\x04", "a zip file, as torch.save and Keras write"),
+        (
+            b"\x80\x02",
+            "a pickle, as older versions of torch.save write",
+        ),
+        (b"\x80\x03", "a pickle"),
+        (b"\x80\x04", "a pickle"),
+        (b"\x80\x05", "a pickle"),
+    ];
+    if is_header(start) || start.len() as u64 <= LENGTH_BYTES {
+        return None;
+    }
+    let known = KNOWN.iter().find(|(magic, _)| start.starts_with(magic));
+    known.map(|(_, what)| *what)
+}
+
+/// Whether a file begins as a safetensors file does, whose header's length may have the bytes by which
+/// something else begins.
+fn is_header(start: &[u8]) -> bool {
+    start.get(LENGTH_BYTES as usize) == Some(&b'{') && start[4..LENGTH_BYTES as usize] == [0; 4]
+}
+
 /// What a file is that is no safetensors file, and what to do: by how it begins.
 fn other_format(start: &[u8]) -> Option<(&'static str, &'static str)> {
     const DOWNLOAD: &str = "download it again";
     const CONVERT: &str = "load it where it was made, and save its tensors as safetensors (in PyTorch \
          safetensors.torch.save_file)";
-    const BINARY: [(&[u8], &str, &str); 10] = [
-        (
-            b"PK\x03\x04",
-            "a zip file, as torch.save and Keras write",
-            CONVERT,
-        ),
+    const BINARY: [(&[u8], &str, &str); 5] = [
         (
             b"\x89HDF\r\n\x1a\n",
             "an HDF5 file, as Keras writes",
@@ -233,14 +259,6 @@ fn other_format(start: &[u8]) -> Option<(&'static str, &'static str)> {
         ),
         (b"\x93NUMPY", "an array of NumPy", CONVERT),
         (b"GGUF", "a GGUF file, as llama.cpp reads", CONVERT),
-        (
-            b"\x80\x02",
-            "a pickle, as older versions of torch.save write",
-            CONVERT,
-        ),
-        (b"\x80\x03", "a pickle", CONVERT),
-        (b"\x80\x04", "a pickle", CONVERT),
-        (b"\x80\x05", "a pickle", CONVERT),
         (b"\x1f\x8b", "compressed by gzip", "unpack it"),
         (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it"),
     ];
@@ -283,11 +301,10 @@ fn other_format(start: &[u8]) -> Option<(&'static str, &'static str)> {
         let what = "zeros where its header should be, as a copy that was interrupted";
         return Some((what, "copy or download it again"));
     }
-    // A header's length may have the bytes by which something else begins.
-    let after_length = start.get(LENGTH_BYTES as usize);
-    if after_length == Some(&b'{') && start[4..LENGTH_BYTES as usize] == [0; 4] {
+    if is_header(start) {
         return None;
     }
+    let after_length = start.get(LENGTH_BYTES as usize);
     let known = BINARY.iter().find(|(magic, ..)| start.starts_with(magic));
     if let (Some((_, what, remedy)), Some(_)) = (known, after_length) {
         return Some((*what, *remedy));
@@ -309,8 +326,11 @@ fn other_format(start: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// What a file is that should be JSON and is none, as [`other_format`] tells it.
 pub(super) fn no_json(start: &[u8]) -> Option<(&'static str, &'static str)> {
+    const RESAVE: &str = "name the checkpoint's index, which is JSON";
     let start = &start[..start.len().min(START_BYTES as usize)];
-    other_format(start).filter(|_| !start.trim_ascii_start().starts_with(b"{"))
+    let other = of_a_library(start).map(|what| (what, RESAVE));
+    let other = other.or_else(|| other_format(start));
+    other.filter(|_| !start.trim_ascii_start().starts_with(b"{"))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ fn import_all(checkpoints: Vec<PathBuf>, out: &Path) -> RunDir {
     let options = ImportOptions {
         checkpoints,
         out: out.to_owned(),
+        library: None,
         pattern: None,
         steps_per_epoch: NonZeroU64::new(10),
         lossy: false,

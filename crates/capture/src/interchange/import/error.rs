@@ -156,7 +156,7 @@ pub enum ImportError {
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
     /// The run that is to be gone on with is no import.
-    #[error("{} is no run that `recorder import` began: name one that is", run.display())]
+    #[error("{} is no run that an import began: name one that is", run.display())]
     NoImport {
         /// The run.
         run: PathBuf,

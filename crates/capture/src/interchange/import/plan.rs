@@ -36,6 +36,13 @@ pub struct ImportPlan {
 /// What should be known of an import before it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportNote {
+    /// A library says what it took of checkpoints.
+    Library {
+        /// What it says.
+        text: String,
+        /// Of how many of them it says so.
+        num_checkpoints: usize,
+    },
     /// Tensors' units lie along their last axis, as their biases or tensors of the same kind tell.
     Transposed {
         /// Some of them, with their shapes.
@@ -75,6 +82,14 @@ impl fmt::Display for ImportNote {
             n => format!("{n} tensors"),
         };
         match self {
+            Self::Library {
+                text,
+                num_checkpoints: 1,
+            } => write!(f, "of 1 checkpoint {text}"),
+            Self::Library {
+                text,
+                num_checkpoints,
+            } => write!(f, "of {num_checkpoints} checkpoints {text}"),
             Self::Transposed {
                 examples,
                 num_tensors,
@@ -256,20 +271,24 @@ impl Network {
     ) -> Result<Self, ImportError> {
         let prefixes = &options.strip_prefix;
         let (first_path, _) = series.first().expect("there are files");
-        let first = Checkpoint::open_without(first_path, prefixes)?;
+        let first = options.open(first_path)?;
         let mut tensors: BTreeMap<String, TensorType> = first
             .tensors()
             .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
             .collect();
         let mut unused: HashSet<&String> = prefixes.iter().collect();
         let mut dtypes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut said: BTreeMap<String, usize> = BTreeMap::new();
         for (path, _) in series {
             if !unused.is_empty() {
-                let saved = Checkpoint::open(path)?;
+                let saved = options.open_as_saved(path)?;
                 let names = || saved.tensors().map(|(name, _)| name);
                 unused.retain(|prefix| !names().any(|name| has_prefix(name, prefix, prefixes)));
             }
-            let other = Checkpoint::open_without(path, prefixes)?;
+            let other = options.open(path)?;
+            for note in other.notes() {
+                *said.entry(note.to_owned()).or_default() += 1;
+            }
             for (name, tensor) in other.tensors() {
                 if !is_supported(tensor.dtype) {
                     return Err(CheckpointError::Unsupported {
@@ -332,7 +351,13 @@ impl Network {
         for (path, _) in series {
             check_values(path, options, cancel)?;
         }
-        let mut notes = Vec::new();
+        let mut notes: Vec<ImportNote> = said
+            .into_iter()
+            .map(|(text, num_checkpoints)| ImportNote::Library {
+                text,
+                num_checkpoints,
+            })
+            .collect();
         let prefix = wrapper_prefix(&first);
         if !prefix.is_empty() {
             notes.push(ImportNote::Prefix { prefix });
@@ -372,7 +397,7 @@ fn check_values(
     if options.lossy {
         return Ok(());
     }
-    let checkpoint = Checkpoint::open_without(path, &options.strip_prefix)?;
+    let checkpoint = options.open(path)?;
     let mut values = checkpoint.values(false);
     let doubtful = checkpoint.tensors().filter(|(_, t)| !always_fits(t.dtype));
     for (name, _) in doubtful {

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use trace::{CaptureId, Epoch, Step};
 
 use super::super::checkpoint::CheckpointError;
-use super::super::names::{NameProblem, NumberSource, PatternSuggestions, guess};
+use super::super::names::NumberSource;
 use super::super::pattern::{Numbers, is_shard};
 use super::ImportOptions;
 use super::error::ImportError;
+use super::numbers::numbers;
 
 /// The files that were named, and those that globs match. What exists is a path, whatever characters it
 /// has; of a glob, the part that exists is one.
@@ -82,34 +83,10 @@ pub(super) fn series(
     files: Vec<PathBuf>,
     options: &ImportOptions,
 ) -> Result<(Vec<(PathBuf, CaptureId)>, NumberSource), ImportError> {
-    let mut named = Vec::new();
-    let mut how = NumberSource::ByPattern;
-    for path in &files {
-        if is_shard(path) {
-            return Err(ImportError::Shard { path: path.clone() });
-        }
-        let numbers = match &options.pattern {
-            Some(pattern) => match pattern.numbers(path) {
-                Some(numbers) => numbers,
-                None => {
-                    return Err(ImportError::NoNumber {
-                        path: path.clone(),
-                        pattern: Some(pattern.to_string()),
-                        suggestions: PatternSuggestions::default(),
-                    });
-                }
-            },
-            None => {
-                let (numbers, told) =
-                    guess(path).map_err(|problem| refused(path, problem, &files))?;
-                if told == NumberSource::OnlyNumber || how == NumberSource::ByPattern {
-                    how = told;
-                }
-                numbers
-            }
-        };
-        named.push((path.clone(), numbers));
+    if let Some(path) = files.iter().find(|path| is_shard(path)) {
+        return Err(ImportError::Shard { path: path.clone() });
     }
+    let (mut named, how) = numbers(files, options)?;
     let (first, rest) = named.split_first().expect("there are files");
     for other in rest {
         if what(&first.1) != what(&other.1) {
@@ -144,26 +121,6 @@ pub(super) fn series(
         }
     }
     Ok((series, how))
-}
-
-/// What to say of a name that does not tell.
-fn refused(path: &Path, problem: NameProblem, files: &[PathBuf]) -> ImportError {
-    let suggestions = || PatternSuggestions::of(path, files);
-    match problem {
-        NameProblem::NoNumber => ImportError::NoNumber {
-            path: path.to_owned(),
-            pattern: None,
-            suggestions: suggestions(),
-        },
-        NameProblem::TooLarge(_) => ImportError::NumberTooLarge {
-            path: path.to_owned(),
-        },
-        problem => ImportError::Ambiguous {
-            path: path.to_owned(),
-            problem,
-            suggestions: suggestions(),
-        },
-    }
 }
 
 /// What a name tells, in words.

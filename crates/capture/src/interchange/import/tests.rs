@@ -7,12 +7,15 @@ use super::series::series;
 use super::*;
 use crate::capture_files::{CaptureChoice, CaptureFiles};
 use crate::interchange::checkpoint::CheckpointError;
-use crate::interchange::testing::{Tensor, floats, tensor, write, write_index};
+use crate::interchange::testing::{
+    Foreign, Tensor, TestLibrary, floats, tensor, write, write_index,
+};
 
 fn options(checkpoints: &[PathBuf], out: &Path) -> ImportOptions {
     ImportOptions {
         checkpoints: checkpoints.to_vec(),
         out: out.to_owned(),
+        library: None,
         pattern: None,
         steps_per_epoch: None,
         lossy: false,
@@ -705,4 +708,67 @@ fn a_cancelled_import_keeps_the_checkpoint_in_hand() {
     .unwrap();
     assert!(summary.is_interrupted());
     assert_eq!((summary.captures.len(), summary.num_checkpoints), (2, 3));
+}
+
+#[test]
+fn a_series_may_have_files_that_a_library_reads() {
+    let dir = TempDir::new().unwrap();
+    let first = write(&dir.path().join("m-0.safetensors"), &network(1.0));
+    let mut foreign = Foreign::new(&network(2.0));
+    foreign.notes = vec!["all is taken".to_owned()];
+    let second = foreign.write(&dir.path().join("m-1.pt"));
+    let out = dir.path().join("run");
+    let mut options = options(&[second, first], &out);
+    options.library = Some(Arc::new(TestLibrary::default()));
+    let plan = ImportPlan::try_new(&options, &CancelToken::default()).unwrap();
+    assert_eq!(plan.notes()[0].to_string(), "of 1 checkpoint all is taken");
+    let cancel = CancelToken::default();
+    let summary = plan.run(&cancel, &mut |_| _ = cancel.cancel()).unwrap();
+    assert!(summary.is_interrupted());
+
+    options.resume = true;
+    options.library = Some(Arc::new(TestLibrary {
+        key: Some("ema".to_owned()),
+    }));
+    let message = refused(&options);
+    assert!(
+        message.contains("key is \"ema\" now, and null there"),
+        "{message}"
+    );
+    options.library = Some(Arc::new(TestLibrary::default()));
+    assert_eq!(run_import(&options).unwrap().captures.len(), 2);
+    let run = RunDir::open(&out).unwrap();
+    for (epoch, value) in [(0, 1.0), (1, 2.0)] {
+        let capture = CaptureFiles::find(&run, CaptureChoice::epoch(Epoch(epoch))).unwrap();
+        let rows = capture.read(Table::Weights, Some("fc")).unwrap();
+        let bias = rows["bias"].as_primitive::<Float32Type>();
+        assert_eq!(
+            (bias.value(0), bias.value(1).to_bits()),
+            (value + 4.0, f32::NAN.to_bits())
+        );
+        let weights = rows["weights"].as_list::<i32>();
+        let weights = weights.values().as_primitive::<Float32Type>();
+        assert_eq!(
+            weights.values()[..],
+            [0.0, 1.0, 2.0, 3.0].map(|more| value + more)
+        );
+    }
+}
+
+#[test]
+fn a_checkpoint_that_became_another_network_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir.path().join("m-0.safetensors"), &network(1.0));
+    let options = options(std::slice::from_ref(&path), &dir.path().join("run"));
+    let plan = ImportPlan::try_new(&options, &CancelToken::default()).unwrap();
+    write(&path, &[floats("other", &[1], &[1.0])]);
+    let error = plan.run(&CancelToken::default(), &mut |_| {}).unwrap_err();
+    let ImportError::Incomplete { source, .. } = error else {
+        panic!("{error}");
+    };
+    assert!(
+        source
+            .to_string()
+            .contains("was changed while it was imported")
+    );
 }
