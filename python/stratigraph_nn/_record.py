@@ -271,8 +271,8 @@ class Recorder:
         self._watches_steps = self._is_step_scheduled or self._keeps_gradients
         #: Whether the gradients of the next step are kept.
         self._expects_gradients = self._keeps_gradients
-        #: A step, and whether the schedule has a capture after it.
-        self._due = (0, False)
+        #: The step before which there is nothing to do after a step.
+        self._quiet_until = 0
         #: What was said, which is not said again.
         self._said: set[str] = set()
         self._selected: list[int] = []
@@ -493,27 +493,28 @@ class Recorder:
                 self._capture_initial()
 
     def _after_step(self, step: int) -> None:
-        """After a step. It costs training time at every step, so what is not due is told apart first."""
-        if not self._watches_steps or self._is_inert():
+        """After a step. It costs training time at every step, so most are told apart by their number alone."""
+        if step < self._quiet_until or not self._watches_steps or self._is_inert():
             return
-        native = self._native
-        if native is not None and step % _LOOK_EVERY:
-            due_step, is_due = self._due
-            if due_step != step:
-                is_due = self._is_step_scheduled and native.is_step_scheduled(step)
-            is_next_due = self._is_step_scheduled and native.is_step_scheduled(step + 1)
-            self._due = step + 1, is_next_due
-            is_wanted = self._keeps_gradients and (
-                (is_next_due and native.is_step_due(step + 1)) or self._may_end(native, step + 1)
-            )
-            if not is_due and is_wanted == self._expects_gradients:
-                return
         with self._guarded():
             native = self._started(self._held_out)
             if self._is_step_scheduled and native.is_step_scheduled(step):
                 # One that is left out, to keep within what recording may cost, is counted.
                 self._capture_step(native, step)
             self._expect_gradients(native, step + 1)
+            self._quiet_until = self._next_busy(native, step)
+
+    def _next_busy(self, native: _native.Recorder, step: int) -> int:
+        """The next step after which there may be something to do: a capture, gradients to be kept from then on, or
+        a look whether recording has failed."""
+        busy = step - step % _LOOK_EVERY + _LOOK_EVERY
+        if self._is_step_scheduled and (scheduled := native.next_scheduled_step(step, busy)) is not None:
+            # Gradients of a step are kept from the step before on.
+            busy = scheduled - 1 if self._keeps_gradients and scheduled - 1 > step else scheduled
+        if self._keeps_gradients and self._steps_per_epoch is not None:
+            before_end = self._epoch_start + self._steps_per_epoch - 1
+            busy = min(busy, before_end) if before_end > step else busy
+        return busy
 
     def _expect_gradients(self, native: _native.Recorder, step: int) -> None:
         if self._keeps_gradients:
@@ -664,6 +665,7 @@ class Recorder:
             known = self._steps_per_epoch
             self._steps_per_epoch = num_steps if known is None else min(known, num_steps)
         self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
+        self._quiet_until = 0
         if self._keeps_gradients:
             self._network.forget_gradients()
             if self._native is not None:

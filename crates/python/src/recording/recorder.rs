@@ -78,6 +78,11 @@ impl Recorder {
         self.schedule.is_step_due(Step(step))
     }
 
+    /// The first step after `step`, up to `last`, after which the schedule has a capture.
+    fn next_scheduled_step(&self, step: i64, last: i64) -> Option<i64> {
+        (step.saturating_add(1)..=last).find(|step| self.is_step_scheduled(*step))
+    }
+
     /// Whether the network will be captured after a step.
     fn is_step_due(&self, py: Python<'_>, step: i64) -> PyResult<bool> {
         self.with(py, |recording| Ok(recording.is_step_due(step)))
