@@ -1,5 +1,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use arrow::array::{Int32Array, RecordBatch};
 
 use super::*;
 use crate::testing::{HIDDEN, capture, capture_parts, create_run, layer_weights};
@@ -400,6 +403,9 @@ fn a_capture_that_lacks_a_rank_is_listed_and_is_no_problem() {
             let mut open = sink.begin(Some(capture(epoch)));
             for (mut path, rows) in capture_parts(epoch) {
                 path.rank = rank;
+                let mut columns = rows.columns().to_vec();
+                columns[1] = Arc::new(Int32Array::from_value(rank.0, rows.num_rows()));
+                let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
                 open.send(Part { path, rows }).unwrap();
             }
             open.end().unwrap();
