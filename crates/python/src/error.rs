@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use capture::RecordError;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -58,6 +59,14 @@ pub(crate) fn words(error: &dyn Error) -> String {
 /// As a [`RecordingError`].
 pub(crate) fn recording(error: impl Error) -> PyErr {
     RecordingError::new_err(words(&error))
+}
+
+/// As Python's exception: a failure of the device is told apart, since it is training's own.
+pub(crate) fn record_error(error: RecordError) -> PyErr {
+    match error {
+        RecordError::Device(_) => DeviceError::new_err(words(&error)),
+        error => recording(error),
+    }
 }
 
 /// As a [`QueryError`].

@@ -12,6 +12,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
+use crate::spelling::as_python;
+
 /// The most messages that wait: a program that never asks shall not fill its memory.
 const MAX_WAITING: usize = 64;
 
@@ -29,7 +31,7 @@ impl<S: Subscriber> Layer<S> for Keep {
         event.record(&mut text);
         let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MAX_WAITING {
-            waiting.push_back(text.0);
+            waiting.push_back(as_python(&text.0).into_owned());
         }
     }
 }

@@ -17,7 +17,7 @@ use trace::{CaptureId, Epoch, RunDir, Step};
 
 use super::source::{Part, Parts};
 use super::start;
-use crate::error::{DeviceError, RecordingError, recording as recording_error};
+use crate::error::{RecordingError, record_error, recording as recording_error};
 use crate::evaluation::{classified, loss_of, shape_of, targets_of};
 use crate::tensor::HostTensor;
 
@@ -28,13 +28,13 @@ use crate::tensor::HostTensor;
 #[pyclass(module = "stratigraph_nn._native", frozen)]
 pub(super) struct Recorder {
     /// None once it was finished.
-    pub(super) recording: Mutex<Option<Recording>>,
-    pub(super) layers: Arc<NetworkLayers>,
-    pub(super) recorded: Recorded,
-    pub(super) schedule: Schedule,
-    pub(super) run: RunDir,
+    recording: Mutex<Option<Recording>>,
+    layers: Arc<NetworkLayers>,
+    recorded: Recorded,
+    schedule: Schedule,
+    run: RunDir,
     /// The process that the recorder's threads are in.
-    pub(super) process: u32,
+    process: u32,
 }
 
 #[pymethods]
@@ -44,7 +44,15 @@ impl Recorder {
     fn new(py: Python<'_>, settings: &str) -> PyResult<Self> {
         crate::log::start();
         let settings = start::parse(settings)?;
-        py.detach(|| start::start(settings))
+        let started = py.detach(|| start::start(settings))?;
+        Ok(Self {
+            recording: Mutex::new(Some(started.recording)),
+            layers: started.layers,
+            recorded: started.recorded,
+            schedule: started.schedule,
+            run: started.run,
+            process: std::process::id(),
+        })
     }
 
     /// The run's directory.
@@ -361,18 +369,10 @@ fn began(seconds: f64) -> Instant {
         .unwrap_or(now)
 }
 
-pub(super) fn id(epoch: i32, step: i64) -> CaptureId {
+fn id(epoch: i32, step: i64) -> CaptureId {
     CaptureId {
         epoch: Epoch(epoch),
         step: Step(step),
-    }
-}
-
-/// As Python's exception: a failure of the device is told apart, since it is training's own.
-pub(super) fn record_error(error: RecordError) -> PyErr {
-    match error {
-        RecordError::Device(_) => DeviceError::new_err(crate::error::words(&error)),
-        error => recording_error(error),
     }
 }
 

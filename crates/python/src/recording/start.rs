@@ -1,6 +1,6 @@
 //! How a recording begins: a run is created, joined, or gone on with.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use capture::{
     DEFAULT_ACTIVATION_SAMPLES, DataRules, JOIN_TIMEOUT, LayerSelection, Limits, NetworkLayers,
@@ -9,12 +9,13 @@ use capture::{
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use sink::SinkOptions;
-use trace::{Epoch, FORMAT_VERSION, Layer, Nonce, Rank, RunDir, RunInfo, Topology};
+use trace::{
+    CaptureId, Epoch, FORMAT_VERSION, Layer, Nonce, Rank, RunDir, RunInfo, Step, Topology,
+};
 
 use super::layers;
-use super::recorder::{Recorder, id, record_error};
 use super::settings::Settings;
-use crate::error::{RecordingError, recording as recording_error};
+use crate::error::{RecordingError, record_error, recording as recording_error};
 
 /// Runs that Python records say nothing of the places of their data.
 const DATA_RULES: DataRules = DataRules {
@@ -153,11 +154,20 @@ fn check_resumed(
     capture::check_resumable(&run, &now, DATA_RULES).map_err(recording_error)
 }
 
+/// A recording that was started, and what it is of.
+pub(super) struct Started {
+    pub(super) recording: Recording,
+    pub(super) layers: Arc<NetworkLayers>,
+    pub(super) recorded: Recorded,
+    pub(super) schedule: Schedule,
+    pub(super) run: RunDir,
+}
+
 /// Creates the run, or goes on with it, and starts the recorder's threads.
 ///
 /// # Errors
 /// If the options are wrong, or the run cannot be created or gone on with.
-pub(super) fn start(mut settings: Settings) -> PyResult<Recorder> {
+pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let understood = Understood::of(&settings)?;
     let rank = Rank(settings.rank);
     let network = layers::network(std::mem::take(&mut settings.network))?;
@@ -207,7 +217,10 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Recorder> {
             (run, Origin::default(), None)
         }
         Some((epoch, step)) => {
-            let after = id(epoch, step);
+            let after = CaptureId {
+                epoch: Epoch(epoch),
+                step: Step(step),
+            };
             let mut resumed = capture::resume_after(path, &info, rank, after, DATA_RULES)
                 .map_err(recording_error)?;
             let origin = resumed.take_origin();
@@ -235,12 +248,11 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Recorder> {
         ..SinkOptions::default()
     };
     let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);
-    Ok(Recorder {
-        recording: Mutex::new(Some(recording.map_err(record_error)?)),
+    Ok(Started {
+        recording: recording.map_err(record_error)?,
         layers,
         recorded,
         schedule: understood.schedule,
         run,
-        process: std::process::id(),
     })
 }

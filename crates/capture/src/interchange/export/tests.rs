@@ -100,6 +100,7 @@ fn a_capture_is_chosen_by_epoch_or_step_or_is_the_last() {
     let checkpoints = names.map(|name| checkpoint(name, name[3..].parse().unwrap()));
     let options = ImportOptions {
         checkpoints: checkpoints.into(),
+        library: None,
         out: dir.path().join("run"),
         pattern: Some("e{epoch}s{step}".parse().unwrap()),
         steps_per_epoch: None,

@@ -678,7 +678,7 @@ fn an_import_that_was_ended_goes_on_where_it_was_and_only_so() {
         );
         assert_eq!(rows.num_rows(), 2);
     }
-    let message = refused(&options);
+    let message = run_import(&options).unwrap_err().to_string();
     assert!(
         message.ends_with("is whole: all 3 checkpoints are committed"),
         "{message}"
