@@ -14,6 +14,7 @@ from ._run import Run
 
 #: Options of the command line, as errors name them, by what they are here.
 _OPTIONS = (
+    (re.compile(r'--strip-prefix "'), 'strip_prefix="'),
     (re.compile(r"--strip-prefix (\S+)"), r"strip_prefix='\1'"),
     (re.compile(r"--(pattern|transpose) '"), r"\1='"),
     (re.compile(r"--(lossy|resume)\b"), r"\1=True"),

@@ -241,6 +241,7 @@ def test_a_series_of_both_kinds_with_prefixes_and_shards(tmp_path: Path) -> None
     files = [tmp_path / "m-2.bin.index.json", tmp_path / "m-1.pt", tmp_path / "m-0.safetensors"]
     said = refused(files, tmp_path / "run")
     assert "strip_prefix='_orig_mod.'" in said
+    assert 'strip_prefix="module.": no tensor has it' in refused(files[2], tmp_path / "run", strip_prefix="module.")
     run = sg.import_checkpoints(files, tmp_path / "run", strip_prefix="_orig_mod.").run
     assert run is not None
     for epoch, state in enumerate(states):
