@@ -12,19 +12,19 @@ from . import _native
 from ._native import QueryError
 from ._plot import Plot
 from ._progress import Line, Progress
+from ._record import StratigraphWarning
 from ._result import Result
 from ._run import Run
 from ._structures import Structure
 from ._words import optional_word, word
-from ._record import StratigraphWarning
 
 if TYPE_CHECKING:
     from typing import Literal
 
     import torch
 
-    from ._torch.evaluate import Evaluation
     from ._torch.ablation import Sets
+    from ._torch.evaluate import Evaluation
 
 #: How many tensors an error tells of.
 _MAX_TOLD = 3
@@ -57,8 +57,8 @@ class Ablation:
     num_samples: int
     """How many samples were looked at."""
     table: Result = field(repr=False, compare=False)
-    """A row a figure: ``samples`` (``all``, ``class`` or ``others``), ``class``, ``num_samples``, ``metric``, ``before``,
-    ``after``, and over the draws of random neurons ``random_mean``, ``random_std`` and ``p_value``."""
+    """A row a figure: ``samples`` (``all``, ``class`` or ``others``), ``class``, ``num_samples``, ``metric``,
+    ``before``, ``after``, and over the draws of random neurons ``random_mean``, ``random_std`` and ``p_value``."""
     _run: Run = field(repr=False, compare=False)
 
     def plot(self, **parameters: Any) -> Plot:
@@ -107,27 +107,29 @@ def ablate(
     ``recorder ablate`` does.
 
     The network runs over the held-out samples as it is, with the neurons silenced, and ``draws`` times with as many
-    random neurons of the same layers silenced instead: what the neurons cost beyond that is what they are for. It runs in
-    evaluation mode without gradients, and is as it was afterwards. An ablation that asked the same before is replaced.
+    random neurons of the same layers silenced instead: what the neurons cost beyond that is what they are for. It runs
+    in evaluation mode without gradients, and is as it was afterwards. An ablation that asked the same before is
+    replaced.
 
-    - ``structure``: the name of one, or one itself. Or ``neurons``: each by its number in the tables, alone or after its
-      layer, as ``[12, "fc1:17"]``.
-    - ``held_out``, ``loss``, ``batch_size``: as in ``rec.epoch``. They are passed ``draws`` + 2 times: batches are kept on
-      the network's device. The samples come in the order in which they were recorded, or halves are others.
-    - ``mode``: what a silenced neuron says after its layer's non-linearity: ``zero``; ``mean``, its mean over the held-out
-      samples; ``scale``, ``factor`` times what it said; ``set``, ``value``.
-    - ``seed``: halves and random neurons follow from it; the structure's, or the run's, if not given. ``half``: on which
-      samples to judge; those that the structure was not found on, or all, if not given. ``class_``: the class that the
-      neurons are said to go with, by its number or name, which is set against the others; the structure's if not given.
-      A p-value is at least 1 / (1 + ``draws``), so several that are corrected together take more.
-    - ``epoch``: the captured epoch whose network the model is: a number, ``first`` or ``last``. The weights are compared
-      with those that were recorded; ``check_weights=False`` leaves that out, and measures whatever ``model`` is.
+    - ``structure``: the name of one, or one itself. Or ``neurons``: each by its number in the tables, alone or after
+      its layer, as ``[12, "fc1:17"]``.
+    - ``held_out``, ``loss``, ``batch_size``: as in ``rec.epoch``. They are passed ``draws`` + 2 times: batches are kept
+      on the network's device. The samples come in the order in which they were recorded, or halves are others.
+    - ``mode``: what a silenced neuron says after its layer's non-linearity: ``zero``; ``mean``, its mean over the
+      held-out samples; ``scale``, ``factor`` times what it said; ``set``, ``value``.
+    - ``seed``: halves and random neurons follow from it; the structure's, or the run's, if not given. ``half``: on
+      which samples to judge; those that the structure was not found on, or all, if not given. ``class_``: the class
+      that the neurons are said to go with, by its number or name, which is set against the others; the structure's if
+      not given. A p-value is at least 1 / (1 + ``draws``), so several that are corrected together take more.
+    - ``epoch``: the captured epoch whose network the model is: a number, ``first`` or ``last``. The weights are
+      compared with those that were recorded; ``check_weights=False`` leaves that out, and measures whatever ``model``
+      is.
     - ``paths``: by label, where a layer stands in ``model``, if not where it stood in the recorded network.
     - ``progress``: is called with the passes that are done, and all; a line on stderr says it if not given.
 
     Raises :class:`QueryError` if there is no such structure, neuron, class or capture, the model is not the network of
-    that epoch, or the run cannot be written, :class:`TypeError` if neither or both of structure and neurons are given, and
-    :class:`ValueError` if the model lacks a layer, or held-out samples and network do not go together.
+    that epoch, or the run cannot be written, :class:`TypeError` if neither or both of structure and neurons are given,
+    and :class:`ValueError` if the model lacks a layer, or held-out samples and network do not go together.
     """
     if (structure is None) == (neurons is None):
         raise TypeError("either a structure is silenced, or neurons: structure='class_3', or neurons=[12, 17]")
@@ -221,7 +223,7 @@ def _require_weights(model: torch.nn.Module, run: Run, epoch: int, step: int, pl
         recorded = run.state_dict(epoch=epoch, step=step)
     except QueryError as error:
         warnings.warn(
-            f"nobody can tell whether the model is the network of epoch {epoch}, which the ablation is kept as: {error}",
+            f"nobody can tell whether the model is the network of epoch {epoch}, as which it is measured: {error}",
             StratigraphWarning,
             stacklevel=3,
         )

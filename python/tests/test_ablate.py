@@ -173,14 +173,14 @@ def test_figures_are_those_of_a_network_that_is_changed_by_hand(recorded_net) ->
 
 
 def test_the_network_is_as_before(recorded_net) -> None:
-    run, model = recorded_net
+    (run, model), held_out = recorded_net, samples()
     model.train()
-    model(samples()[0]).sum().backward()
+    model(held_out[0]).sum().backward()
     sg.open(run).load_state_dict(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     gradients = [parameter.grad for parameter in model.parameters()]
     state = torch.get_rng_state()
-    sg.ablate(model, run, neurons=[0], held_out=samples(), draws=3, mode="mean")
+    sg.ablate(model, run, neurons=[0], held_out=held_out, draws=3, mode="mean")
     assert torch.equal(torch.get_rng_state(), state)
     assert all(module.training for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -232,10 +232,12 @@ def test_held_out_samples_come_in_any_form(recorded_net, mode: str) -> None:
     told = []
     for held_out in forms:
         found = sg.ablate(model, run, neurons=[1, 2], held_out=held_out, draws=5, mode=mode, class_=2)
-        told.append([tuple(row.values()) for row in found.table.to_dicts()])
+        told.append(found.table.to_dicts())
     for other in told[1:]:
         for row, expected in zip(other, told[0], strict=True):
-            assert list(row) == pytest.approx(list(expected), rel=1e-5)
+            assert [row[name] for name in FIGURE] == [expected[name] for name in FIGURE]
+            for name in ("before", "after", "random_mean", "p_value"):
+                assert row[name] == pytest.approx(expected[name], rel=1e-5)
 
 
 def test_losses_of_ones_own_are_measured(recorded_net) -> None:

@@ -36,7 +36,6 @@ fn a_run_of_version_1_4_is_whole_and_what_it_lacks_is_null() {
         ("gradients", 10),
         ("gradients_applied", 10),
         ("moments", 20),
-        ("resume", 15),
         ("structures", 2),
         ("ablations", 15),
     ];

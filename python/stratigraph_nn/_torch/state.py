@@ -73,7 +73,7 @@ def load(model: nn.Module, tensors: dict[str, torch.Tensor], strict: bool) -> No
 def unlike(model: nn.Module, tensors: dict[str, torch.Tensor], is_half: bool) -> list[str]:
     """In what a module differs from a recorded ``state_dict``, a phrase a tensor; nothing where it is that network.
 
-    What was recorded are 32-bit floats, or, with ``is_half``, 16-bit ones.
+    What was recorded are 32-bit floats; with ``is_half`` weights were rounded to 16 bits, and biases were not.
     """
     own = unwrapped(model).state_dict()
     found = []
@@ -84,10 +84,11 @@ def unlike(model: nn.Module, tensors: dict[str, torch.Tensor], is_half: bool) ->
         elif value.shape != recorded.shape:
             found.append(f"{name} is {list(value.shape)}, recorded {list(recorded.shape)}")
         else:
-            value = value.detach().to("cpu", torch.float32)
-            recorded = recorded.to(torch.float32)
-            if is_half:
-                value = value.to(torch.float16).to(torch.float32)
-            if not torch.equal(value.nan_to_num(), recorded.nan_to_num()):
+            value, recorded = value.detach().to("cpu", torch.float32), recorded.to(torch.float32)
+            if not _equal(value, recorded) and not (is_half and _equal(value.half().float(), recorded)):
                 found.append(f"{name} differs by up to {float((value - recorded).abs().max()):.2g}")
     return found
+
+
+def _equal(left: torch.Tensor, right: torch.Tensor) -> bool:
+    return torch.equal(left.nan_to_num(), right.nan_to_num())
