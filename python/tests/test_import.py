@@ -62,7 +62,7 @@ def test_a_series_becomes_a_run(tmp_path: Path) -> None:
     assert run is not None and run.epochs == [0, 1, 2, 3, 4] and run.verify().is_whole
     for epoch, state in enumerate(states):
         assert_same(run, epoch, state)
-    length = run.sql("SELECT weight_l2 FROM weights WHERE layer = '0' AND epoch = 3 AND unit = 2").to_dicts()
+    length = run.sql("SELECT weight_l2 FROM weights WHERE layer = 'L_0' AND epoch = 3 AND unit = 2").to_dicts()
     assert length[0]["weight_l2"] == pytest.approx(float(states[3]["0.weight"][2].norm()), rel=1e-6)
 
 
@@ -390,7 +390,7 @@ print(most - before)
 
 
 def test_memory_is_bounded_by_a_tensor_not_a_checkpoint(tmp_path: Path) -> None:
-    tensor, number = 4 << 20, 48
+    tensor, number = 4 << 20, 32
     saved(tmp_path / "small-0.pt", network(0))
     # The last is turned, which takes a copy of it.
     state = {f"l{index}.weight": torch.full((tensor // 4 // 1024, 1024), float(index)) for index in range(number)}
