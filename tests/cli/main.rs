@@ -10,6 +10,7 @@ mod damaged;
 mod data;
 mod disk;
 mod diverged;
+mod golden;
 mod interchange;
 mod interrupt;
 mod memory;

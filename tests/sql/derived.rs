@@ -153,6 +153,7 @@ fn ablation_rows(capture: CaptureId, ablation: &Ablation) -> Result<RecordBatch>
         texts(ablation.neurons, n),
         texts("zero", n),
         new_null_array(&DataType::Float64, n),
+        new_null_array(&DataType::Float64, n),
         texts(ablation.half, n),
         Arc::new(Int64Array::from_value(42, n)),
         Arc::new(StringArray::from_iter_values(figures.iter().map(|f| f.0))),

@@ -279,6 +279,7 @@ fn file_fields(table: Table) -> Fields {
             required("neurons", DataType::Utf8),
             required("mode", DataType::Utf8),
             nullable("factor", DataType::Float64),
+            nullable("value", DataType::Float64),
             required("half", DataType::Utf8),
             required("seed", DataType::Int64),
             required("samples", DataType::Utf8),

@@ -238,6 +238,7 @@ pub fn ablations_rows(epoch: i32) -> RecordBatch {
         text("0,1,2,3"),
         text("scale"),
         doubles(3),
+        doubles(9),
         text("second"),
         longs(42),
         text("all"),

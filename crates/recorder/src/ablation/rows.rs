@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Float32Builder, Float64Array, Int32Array, Int64Array, ListBuilder,
-    RecordBatch, StringArray,
+    RecordBatch, StringArray, new_null_array,
 };
+use arrow::datatypes::DataType;
 use trace::{
     DerivedError, DerivedPart, DerivedWriter, Nonce, RunDir, Table, derived_rows, float_item,
 };
@@ -85,6 +86,7 @@ fn rows(report: &AblationReport, id: &Nonce) -> RecordBatch {
         text(Some(&neurons.join(","))),
         text(Some(report.silencing.name())),
         Arc::new(Float64Array::from(vec![factor; num_rows])),
+        new_null_array(&DataType::Float64, num_rows),
         text(Some(report.half.name())),
         Arc::new(Int64Array::from_value(report.seed.cast_signed(), num_rows)),
         texts(&|figure| figure.samples.name()),

@@ -81,7 +81,7 @@ fn the_footer_says_what_the_format_specifies() {
     let keys = metadata.file_metadata().key_value_metadata().unwrap();
     assert_eq!(keys.len(), 1, "{keys:?}");
     assert_eq!(keys[0].key, "stratigraph.format");
-    assert_eq!(keys[0].value.as_deref(), Some("1.4"));
+    assert_eq!(keys[0].value.as_deref(), Some("1.5"));
     assert!(keys.iter().all(|pair| pair.key != ARROW_SCHEMA_META_KEY));
     let created_by = metadata.file_metadata().created_by().unwrap();
     assert!(

@@ -172,6 +172,7 @@ fn encodings(table: Table) -> [(Encoding, &'static [&'static str]); 3] {
         Table::Ablations => (
             &[
                 "factor",
+                "value",
                 "before",
                 "after",
                 "random_mean",
