@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::checksum::Crc32c;
+use crate::column_checksums::Footer;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::history::{self, ReadCommitsError};
 use crate::id::Rank;
@@ -30,6 +31,9 @@ pub struct Catalog {
     rows: Vec<u64>,
     bytes: Vec<u64>,
     crc32c: Vec<u32>,
+    /// 0 where a file has no checksum of its footer.
+    footer_bytes: Vec<u64>,
+    footer_crc32c: Vec<u32>,
     paths: String,
     path_ends: Vec<usize>,
 }
@@ -96,6 +100,8 @@ pub struct CommittedFile<'a> {
     pub bytes: u64,
     /// Checksum of the whole file.
     pub crc32c: Crc32c,
+    /// Its end, by which columns are checked without the rest; none where the commit does not say.
+    pub footer: Option<Footer>,
 }
 
 impl CommittedFile<'_> {
@@ -240,7 +246,16 @@ impl Catalog {
             rows: self.rows[index],
             bytes: self.bytes[index],
             crc32c: Crc32c(self.crc32c[index]),
+            footer: self.footer(index),
         }
+    }
+
+    fn footer(&self, index: usize) -> Option<Footer> {
+        let footer = Footer {
+            bytes: self.footer_bytes[index],
+            crc32c: Crc32c(self.footer_crc32c[index]),
+        };
+        (footer.bytes > 0).then_some(footer)
     }
 
     fn layer_name(&self, index: usize) -> Option<&str> {
@@ -306,8 +321,16 @@ impl Catalog {
         self.rows.push(file.rows);
         self.bytes.push(file.bytes);
         self.crc32c.push(file.crc32c.0);
+        self.push_footer(file.footer());
         self.paths.push_str(&file.path);
         self.path_ends.push(self.paths.len());
+    }
+
+    fn push_footer(&mut self, footer: Option<Footer>) {
+        self.footer_bytes
+            .push(footer.map_or(0, |footer| footer.bytes));
+        self.footer_crc32c
+            .push(footer.map_or(0, |footer| footer.crc32c.0));
     }
 
     /// Leaves out files that were retired, and captures of which every file was. (What training
@@ -353,6 +376,7 @@ impl Catalog {
             kept.rows.push(file.rows);
             kept.bytes.push(file.bytes);
             kept.crc32c.push(file.crc32c.0);
+            kept.push_footer(file.footer);
             kept.paths.push_str(file.path);
             kept.path_ends.push(kept.paths.len());
         }

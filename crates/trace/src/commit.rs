@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
+use crate::column_checksums::Footer;
 use crate::id::{Epoch, LayerLabel, Nonce, Rank, Step};
 
 /// One publish: everything that became part of the run at once.
@@ -53,8 +54,22 @@ pub struct FileEntry {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
+    /// Size of what comes behind the last column chunk; none in files of format 1.4 and before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer_bytes: Option<u64>,
+    /// CRC-32C of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer_crc32c: Option<Crc32c>,
     /// CRC-32C of the whole file.
     pub crc32c: Crc32c,
+}
+
+impl FileEntry {
+    /// The end of the file, where the columns' checksums are; none in files of format 1.4 and before.
+    pub fn footer(&self) -> Option<Footer> {
+        let (bytes, crc32c) = self.footer_bytes.zip(self.footer_crc32c)?;
+        Some(Footer { bytes, crc32c })
+    }
 }
 
 /// Why bytes are no commit record.

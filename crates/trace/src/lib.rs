@@ -19,6 +19,7 @@ extern crate self as trace;
 
 mod catalog;
 mod checksum;
+mod column_checksums;
 mod columns;
 mod commit;
 mod derived;
@@ -43,12 +44,13 @@ mod walk;
 
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
 pub use checksum::Crc32c;
+pub use column_checksums::{COLUMN_CRC32C_KEY, Footer};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
 };
 pub use encode::{
-    EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
+    EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
     encode_part,
 };
 pub use history::ReadCommitsError;
@@ -56,7 +58,7 @@ pub use id::{
     Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
 };
 pub use part::{ParsePartPathError, Part, PartPath};
-pub use part_file::{BadFileError, FileProblem, PartFile, WHOLE_FILE_BYTES};
+pub use part_file::{BadFileError, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
 pub use part_reader::{PartReader, PartRows};
 pub use publish::{
     Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,

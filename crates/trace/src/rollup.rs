@@ -40,10 +40,20 @@ const KIND_FILE: &str = "file";
 const KIND_RETIRED: &str = "retired";
 
 /// The columns whose values are all different, or nearly all null: a dictionary would be larger.
-const WITHOUT_DICTIONARY: [&str; 5] = ["nonce", "time", "session", "path", "crc32c"];
+const WITHOUT_DICTIONARY: [&str; 6] = [
+    "nonce",
+    "time",
+    "session",
+    "path",
+    "crc32c",
+    "footer_crc32c",
+];
 
 /// The columns that are compressed. The others are short by their dictionaries.
-const COMPRESSED: [&str; 2] = ["path", "crc32c"];
+const COMPRESSED: [&str; 3] = ["path", "crc32c", "footer_crc32c"];
+
+/// The columns of format 1.4 and before: later ones may be missing.
+const NUM_FIRST_COLUMNS: usize = 14;
 
 /// The columns of a roll-up.
 pub fn rollup_schema() -> SchemaRef {
@@ -66,6 +76,8 @@ pub fn rollup_schema() -> SchemaRef {
             long("rows", true),
             long("bytes", true),
             text("crc32c", true),
+            long("footer_bytes", true),
+            text("footer_crc32c", true),
         ]))
     });
     Arc::clone(&SCHEMA)
@@ -116,6 +128,8 @@ struct Columns {
     rows: Int64Builder,
     bytes: Int64Builder,
     crc32c: StringBuilder,
+    footer_bytes: Int64Builder,
+    footer_crc32c: StringBuilder,
 }
 
 /// One row; what a kind does not have is null.
@@ -188,6 +202,11 @@ impl Columns {
             .append_option(file.map(|f| f.bytes.cast_signed()));
         self.crc32c
             .append_option(file.map(|f| f.crc32c.to_string()));
+        let footer = file.and_then(FileEntry::footer);
+        self.footer_bytes
+            .append_option(footer.map(|footer| footer.bytes.cast_signed()));
+        self.footer_crc32c
+            .append_option(footer.map(|footer| footer.crc32c.to_string()));
     }
 
     /// The rows since the last call.
@@ -207,6 +226,8 @@ impl Columns {
             Arc::new(self.rows.finish()),
             Arc::new(self.bytes.finish()),
             Arc::new(self.crc32c.finish()),
+            Arc::new(self.footer_bytes.finish()),
+            Arc::new(self.footer_crc32c.finish()),
         ]
     }
 }
@@ -314,13 +335,14 @@ pub(crate) fn decode(
     let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let bytes = Arc::new(Bytes::from(check_digits(bytes)?));
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
-    if !has_columns_of_a_rollup(metadata.file_metadata().schema_descr()) {
-        return Err(malformed("it has other columns"));
-    }
-    let columns: Vec<usize> = (0..rollup_schema().fields().len()).collect();
+    let num_columns = num_known_columns(metadata.file_metadata().schema_descr());
+    let num_columns = num_columns.ok_or_else(|| malformed("it has other columns"))?;
+    let columns: Vec<usize> = (0..num_columns).collect();
+    let schema = rollup_schema().project(&columns);
+    let schema = Arc::new(schema.expect("no more columns than there are"));
     let mut begun = None;
     for row_group in metadata.row_groups() {
-        let rows = read_row_group(&bytes, row_group, &columns, &rollup_schema())?;
+        let rows = read_row_group(&bytes, row_group, &columns, &schema)?;
         visit_records(&rows, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
     }
     if let Some(last) = begun {
@@ -329,8 +351,11 @@ pub(crate) fn decode(
     Ok(())
 }
 
-fn has_columns_of_a_rollup(schema: &SchemaDescriptor) -> bool {
-    let columns = |schema: &SchemaDescriptor| -> Vec<_> {
+/// How many columns a roll-up has of those that are known, which come first; none if it is no
+/// roll-up. An earlier version has fewer; what a later one has more may be null.
+fn num_known_columns(schema: &SchemaDescriptor) -> Option<usize> {
+    type Column = (String, parquet::basic::Type, i16, i16);
+    let columns = |schema: &SchemaDescriptor| -> Vec<Column> {
         let leaves = schema.columns().iter();
         let column = |leaf: &Arc<ColumnDescriptor>| {
             let (name, levels) = (leaf.path().string(), leaf.max_def_level());
@@ -338,7 +363,13 @@ fn has_columns_of_a_rollup(schema: &SchemaDescriptor) -> bool {
         };
         leaves.map(column).collect()
     };
-    columns(schema) == columns(parquet_schema())
+    let (found, known) = (columns(schema), columns(parquet_schema()));
+    let num_known = found.len().min(known.len());
+    let (first, later) = found.split_at(num_known);
+    let is_rollup = num_known >= NUM_FIRST_COLUMNS
+        && first == &known[..num_known]
+        && later.iter().all(|(.., definition, _)| *definition > 0);
+    is_rollup.then_some(num_known)
 }
 
 /// Puts rows together to records; `begun` is the one that the rows before began. `None` if a value
@@ -348,16 +379,23 @@ fn visit_records(
     begun: &mut Option<CommitRecord>,
     visit: &mut dyn FnMut(CommitRecord),
 ) -> Option<()> {
+    // Columns of a later version are null in an earlier one's.
     let text = |column: usize, row: usize| {
-        let column = batch.column(column).as_string::<i32>();
+        let column = batch.columns().get(column)?.as_string::<i32>();
         column.is_valid(row).then(|| column.value(row))
+    };
+    let checksum = |column: usize, row: usize| {
+        let digits = text(column, row).map(str::as_bytes);
+        digits
+            .map(|digits| Crc32c::from_digits(digits).ok_or(()))
+            .transpose()
     };
     let int = |column: usize, row: usize| {
         let column = batch.column(column).as_primitive::<Int32Type>();
         column.is_valid(row).then(|| column.value(row))
     };
     let long = |column: usize, row: usize| {
-        let column = batch.column(column).as_primitive::<Int64Type>();
+        let column = batch.columns().get(column)?.as_primitive::<Int64Type>();
         column.is_valid(row).then(|| column.value(row))
     };
     for row in 0..batch.num_rows() {
@@ -395,7 +433,9 @@ fn visit_records(
                 path: text(10, row)?.to_owned(),
                 rows: long(11, row)?.cast_unsigned(),
                 bytes: long(12, row)?.cast_unsigned(),
-                crc32c: Crc32c::try_from(text(13, row)?.to_owned()).ok()?,
+                crc32c: checksum(13, row).ok()??,
+                footer_bytes: long(14, row).map(i64::cast_unsigned),
+                footer_crc32c: checksum(15, row).ok()?,
             }),
             KIND_RETIRED => record.retired.push(text(10, row)?.to_owned()),
             _ => return None,

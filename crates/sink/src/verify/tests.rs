@@ -215,11 +215,10 @@ mod committed_but_wrong {
         let run = create_run(&dir.join("run"));
         let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
         let (path, _) = layer_weights(1, HIDDEN);
-        let mut part = publisher.staging().create_part(path).unwrap();
-        part.write_all(bytes).unwrap();
+        let part = publisher.staging().stage(path, bytes, rows).unwrap();
         let group = Group {
             captures: vec![capture(1)],
-            parts: vec![part.finish(rows)],
+            parts: vec![part],
             retired: Vec::new(),
         };
         publisher.publish(group).unwrap();

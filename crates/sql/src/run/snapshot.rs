@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use trace::{
-    CaptureId, Catalog, Crc32c, Epoch, Links, PartPath, RunDir, Step, Table, Topology, visit_files,
+    CaptureId, Catalog, Crc32c, Epoch, Footer, Links, PartPath, RunDir, Step, Table, Topology,
+    visit_files,
 };
 use words::{closest, did_you_mean};
 
@@ -40,6 +41,7 @@ pub(crate) struct TraceFile<'a> {
     /// Known where the file is committed.
     pub(crate) rows: Option<u64>,
     pub(crate) crc32c: Option<Crc32c>,
+    pub(crate) footer: Option<Footer>,
 }
 
 impl Snapshot {
@@ -101,6 +103,7 @@ impl Snapshot {
                     bytes: file.bytes,
                     rows: Some(file.rows),
                     crc32c: Some(file.crc32c),
+                    footer: file.footer,
                 }
             }
             Files::Listed(files) => {
@@ -113,6 +116,7 @@ impl Snapshot {
                     bytes: *bytes,
                     rows: None,
                     crc32c: None,
+                    footer: None,
                 }
             }
         }

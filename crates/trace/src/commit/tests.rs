@@ -23,6 +23,9 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
                 path: format!("weights/epoch={number}/layer=l{i}/step-1-r0-g0.parquet"),
                 rows: i as u64,
                 bytes: 100 + i as u64,
+                // What an earlier version wrote has none.
+                footer_bytes: (number != 1).then_some(90),
+                footer_crc32c: (number != 1).then(|| Crc32c::of(b"footer")),
                 crc32c: Crc32c::of(&[i as u8]),
             })
             .collect(),

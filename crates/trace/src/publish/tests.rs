@@ -1,5 +1,4 @@
 use std::fs;
-use std::io::Write;
 
 use super::*;
 use crate::catalog::{Catalog, Session};
@@ -29,9 +28,8 @@ pub(super) fn group(publisher: &Publisher, epoch: i32) -> io::Result<Group> {
     let mut parts = Vec::new();
     for table in [Table::Weights, Table::Metrics] {
         let path = part(epoch, table);
-        let mut writer = publisher.staging().create_part(path.clone())?;
-        writer.write_all(path.to_string().as_bytes())?;
-        parts.push(writer.finish(2));
+        let bytes = path.to_string();
+        parts.push(publisher.staging().stage(path, bytes.as_bytes(), 2)?);
     }
     Ok(Group {
         captures: vec![CaptureId {
