@@ -6,11 +6,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
-use stratigraph::{Running, Scratch, run, spawn};
+use stratigraph::{Running, Scratch, TIMEOUT, run, spawn, wait_until};
 use trace::{Catalog, RunDir};
 
 /// How often a recorder is killed: `STRATIGRAPH_KILLS`, or this.
@@ -38,10 +38,12 @@ const PARTITIONS: &str = "
     ORDER BY epoch, tab, layer";
 
 /// Starts to record what would never end.
-fn record(scratch: &Scratch) -> Running {
-    spawn(&mut scratch.recorder(&[
+fn record(scratch: &Scratch, more: &[&str]) -> Running {
+    let mut arguments = vec![
         "train", "--device", "cpu", "--hidden", "8", "--epochs", "1000000", "--out", "run",
-    ]))
+    ];
+    arguments.extend(more);
+    spawn(&mut scratch.recorder(&arguments))
 }
 
 /// What [`PARTITIONS`] says of a run of so many whole captures: 8 hidden units, 10 classes, 297
@@ -81,26 +83,130 @@ fn killed_at_any_moment_it_leaves_whole_captures() {
     let mut num_with_captures = 0;
     for kill in 0..num_kills {
         let scratch = Scratch::new();
-        let mut recorder = record(&scratch);
-        // One in five dies while it starts.
-        if kill % 5 != 0 {
-            scratch.wait_for_commit("run", &mut recorder);
+        let mut recorder = record(&scratch, &[]);
+        // Two in five die while they start, of these one while it creates the run.
+        match kill % 5 {
+            0 => std::thread::sleep(delay(kill)),
+            1 => wait_for_directory(&scratch, delay(kill) / 50),
+            _ => {
+                scratch.wait_for_commit("run", &mut recorder);
+                std::thread::sleep(delay(kill));
+            }
         }
-        std::thread::sleep(delay(kill));
         assert!(recorder.is_running(), "kill {kill}: it ended by itself");
         // How many more may be in flight depends on the machine; what was seen is there for good.
         let num_seen = num_committed(&scratch);
         let killed = recorder.kill();
         assert_eq!(killed.code(), None, "kill {kill}: {killed}");
         let num_captures = assert_whole(&scratch, kill);
-        assert!(kill % 5 == 0 || num_seen > 0, "kill {kill}");
+        assert!(kill % 5 < 2 || num_seen > 0, "kill {kill}");
         assert!(
             num_captures >= num_seen,
             "kill {kill}: of {num_seen} captures that were committed {num_captures} are left"
         );
         num_with_captures += u32::from(num_captures > 0);
+        if kill % 5 < 2 && scratch.path("run").exists() {
+            assert!(resume(&scratch, kill) > 0, "kill {kill}");
+        }
     }
     assert!(num_with_captures >= num_kills / 2);
+}
+
+/// Waits until the run's directory is there, looking as often as can be, and then a while.
+fn wait_for_directory(scratch: &Scratch, then: Duration) {
+    let run_dir = scratch.path("run");
+    let start = Instant::now();
+    while !run_dir.exists() {
+        assert!(start.elapsed() < TIMEOUT, "no directory was made");
+    }
+    std::thread::sleep(then);
+}
+
+/// Goes on with what a kill left until something is committed, and returns the number of captures.
+fn resume(scratch: &Scratch, kill: u32) -> u64 {
+    let mut recorder = record(scratch, &["--resume"]);
+    wait_until("a capture", || {
+        assert!(
+            recorder.is_running(),
+            "kill {kill}: {}",
+            recorder_says(scratch)
+        );
+        (num_committed(scratch) > 0).then_some(())
+    });
+    recorder.interrupt();
+    let ended = recorder.wait();
+    assert_eq!(ended.code(), Some(130), "kill {kill}: {ended}");
+    assert_whole(scratch, kill)
+}
+
+/// What is in the run's directory, for a message.
+fn recorder_says(scratch: &Scratch) -> String {
+    let entries = fs::read_dir(scratch.path("run")).into_iter().flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    format!("it did not go on with {:?}", names.collect::<Vec<_>>())
+}
+
+/// Every state in which a kill leaves a run that is being created, and those that earlier versions left.
+#[test]
+fn a_run_whose_creation_was_interrupted_is_recorded_into() {
+    type State = fn(&Path);
+    let states: [(&str, bool, State); 5] = [
+        ("an empty directory", false, |_| {}),
+        ("the directory of commits", false, |run| {
+            fs::create_dir(run.join("commits")).unwrap();
+        }),
+        ("a staged run.json", false, |run| {
+            fs::create_dir(run.join("commits")).unwrap();
+            fs::write(run.join(".run.json.0123456789abcdef"), "{\"form").unwrap();
+        }),
+        ("no commits", true, |run| {
+            fs::remove_dir_all(run.join("commits")).unwrap();
+        }),
+        ("no commits, and a staged run.json", true, |run| {
+            fs::remove_dir_all(run.join("commits")).unwrap();
+            let staged = run.join(".run.json.0123456789abcdef");
+            fs::hard_link(run.join("run.json"), staged).unwrap();
+        }),
+    ];
+    // What a run is: one is recorded, of which nothing but `run.json` is kept.
+    let train = ["train", "--device", "cpu", "--hidden", "8", "--epochs", "2"];
+    for (state, has_run, make) in states {
+        for resumes in [true, false] {
+            let scratch = Scratch::new();
+            let run_dir = scratch.path("run");
+            fs::create_dir(&run_dir).unwrap();
+            if has_run {
+                let mut other = scratch.recorder(&train);
+                run(other.args(["--out", "other"])).expect_success();
+                fs::copy(scratch.path("other/run.json"), run_dir.join("run.json")).unwrap();
+                fs::create_dir(run_dir.join("commits")).unwrap();
+            }
+            make(&run_dir);
+            let verified = run(&mut scratch.sink(&["verify", "run"]));
+            assert_eq!(verified.code(), Some(1), "{state}: {verified}");
+            let said = format!("{verified}");
+            let is_empty = fs::read_dir(&run_dir).unwrap().next().is_none();
+            assert!(
+                is_empty || said.contains("creation was interrupted"),
+                "{said}"
+            );
+
+            let mut again = scratch.recorder(&train);
+            again.args(["--out", "run"]);
+            if resumes {
+                again.arg("--resume");
+            }
+            let again = run(&mut again);
+            if has_run && !resumes {
+                // There is a run: nothing is ever overwritten.
+                assert_eq!(again.code(), Some(1), "{state}: {again}");
+                continue;
+            }
+            again.expect_success();
+            assert_eq!(assert_whole(&scratch, 0), 2, "{state}");
+            assert!(!run_dir.join(".run.json.0123456789abcdef").exists());
+        }
+    }
 }
 
 /// How many captures a reader sees now.
@@ -169,7 +275,7 @@ fn read_every_file(run_dir: &Path) {
 #[test]
 fn while_it_is_recorded_a_run_has_whole_captures_only() {
     let scratch = Scratch::new();
-    let mut recorder = record(&scratch);
+    let mut recorder = record(&scratch, &[]);
     scratch.wait_for_commit("run", &mut recorder);
     let mut seen = Vec::new();
     // An answer takes longer than a commit, so that each sees more; the bound is generous.

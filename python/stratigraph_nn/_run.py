@@ -77,7 +77,7 @@ class Run(Queries):
 
     @property
     def is_being_recorded(self) -> bool:
-        """Whether a process records the run just now."""
+        """Whether a process records the run just now, as far as can be told by its last commit."""
         return self._native.is_being_recorded
 
     @property

@@ -302,7 +302,9 @@ fn info_says_what_a_run_is_and_how_far_it_has_come() {
     let told = run(&mut scratch.query(&["info", "long"])).expect_success();
     let first = told.lines().next().unwrap();
     assert!(
-        first.starts_with("long: ") && first.ends_with("; it is being recorded"),
+        first.starts_with("long: ")
+            && first.contains("; it is being recorded, the last commit is ")
+            && first.ends_with(" old"),
         "{first}"
     );
     recorder.interrupt();

@@ -309,9 +309,13 @@ pub fn join(
     let start = Instant::now();
     let run = loop {
         match RunDir::open(path) {
-            // The directory of the commits is what is made last.
-            Ok(run) if run.commits_dir().is_dir() => break run,
-            Ok(_) | Err(OpenRunError::NotFound { .. } | OpenRunError::NotARun { .. }) => {}
+            Ok(run) => break run,
+            // Rank 0 has not come so far.
+            Err(
+                OpenRunError::NotFound { .. }
+                | OpenRunError::NotARun { .. }
+                | OpenRunError::Unborn { .. },
+            ) => {}
             Err(error) => return Err(error.into()),
         }
         if start.elapsed() >= timeout || cancel.is_cancelled() {

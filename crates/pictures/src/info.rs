@@ -1,8 +1,10 @@
 //! What a run is, as text, without a look at its captures' values.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use sql::Run;
+use trace::Activity;
 
 use crate::report::{Grid, Part, Section};
 
@@ -41,10 +43,29 @@ fn captured(run: &Run) -> String {
         [one] => format!("epoch {one} captured"),
         [first, .., last] => format!("{} epochs captured, {first} to {last}", epochs.len()),
     };
-    match run.is_being_recorded() {
-        true => format!("{captured}; it is being recorded"),
-        false => captured,
+    match run.activity() {
+        Some(Activity::Recording { since_last }) => {
+            let age = age(since_last);
+            format!("{captured}; it is being recorded, the last commit is {age} old")
+        }
+        Some(Activity::Silent { since_last }) => {
+            let age = age(since_last);
+            format!("{captured}; its recorder was interrupted, the last commit is {age} old")
+        }
+        Some(Activity::Ended) | None => captured,
     }
+}
+
+/// A time in its largest unit, as `5 minutes`.
+fn age(time: Duration) -> String {
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+    let seconds = time.as_secs();
+    let (number, unit) = units
+        .into_iter()
+        .find(|(unit, _)| seconds >= 2 * unit)
+        .map_or((seconds, "second"), |(unit, name)| (seconds / unit, name));
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {unit}{plural}")
 }
 
 /// Writes a table with its columns below each other.

@@ -55,7 +55,7 @@ pub enum SinkError {
         source: Arc<EncodeError>,
     },
     /// Part files could not be made durable, moved into place, or committed.
-    #[error("cannot publish what was recorded into {}", run.display())]
+    #[error("{}", describe_publish(run, source))]
     Publish {
         /// The run.
         run: PathBuf,
@@ -70,6 +70,20 @@ pub enum SinkError {
         /// What it said.
         message: String,
     },
+}
+
+/// What a failed publish means for what was recorded.
+fn describe_publish(run: &Path, error: &PublishError) -> String {
+    let run = run.display();
+    match error {
+        PublishError::NotCommitted(_) => format!("cannot publish what was recorded into {run}"),
+        PublishError::InDoubt { .. } => {
+            format!("cannot tell whether what was recorded last into {run} was published")
+        }
+        PublishError::NotCleanedUp { .. } => {
+            format!("what was recorded into {run} is published, but recording cannot go on")
+        }
+    }
 }
 
 impl SinkError {

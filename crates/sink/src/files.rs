@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use trace::{Links, ListFilesError, RunDir, Table, visit_files};
+use trace::{Creation, Links, ListFilesError, RunDir, visit_files};
 
 /// Why the files of a run cannot be told from what is left over beside them.
 #[derive(Debug, thiserror::Error)]
@@ -24,25 +24,16 @@ pub enum RunFilesError {
     },
 }
 
-/// Makes sure that a run in which there is something has commits. One of which there is only
-/// `run.json` was begun a moment ago, or died then.
-pub(crate) fn require_commits(run: &RunDir) -> Result<(), RunFilesError> {
-    let commits = run.commits_dir();
-    if commits.is_dir() {
-        return Ok(());
-    }
-    let mut example = None;
-    for table in Table::ALL {
-        walk(run.path(), Path::new(table.name()), &mut |path, _| {
-            example.get_or_insert(path);
-        })?;
-    }
-    match example {
-        Some(example) => Err(RunFilesError::NoCommits {
-            path: commits,
+/// Makes sure that a run in which there is something has commits; whether it has a directory for them.
+/// Of one without, in which there is nothing, the creation was interrupted.
+pub(crate) fn require_commits(run: &RunDir) -> Result<bool, RunFilesError> {
+    match run.creation()? {
+        Creation::Complete => Ok(true),
+        Creation::Interrupted => Ok(false),
+        Creation::CommitsLost { example } => Err(RunFilesError::NoCommits {
+            path: run.commits_dir(),
             example,
         }),
-        None => Ok(()),
     }
 }
 

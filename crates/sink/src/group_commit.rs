@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use trace::{Group, Publisher, StagedPart};
+use trace::{Group, PublishError, Publisher, StagedPart};
 
 use crate::error::SinkError;
 use crate::messages::{CaptureNumber, End, Event};
@@ -210,6 +210,10 @@ impl GroupCommit {
                 );
             }
             Err(error) => {
+                if let PublishError::NotCleanedUp { .. } = error {
+                    let time = start.elapsed();
+                    self.shared.counters.add_publish(num_captures as u64, time);
+                }
                 self.is_broken = true;
                 self.pending.clear();
                 self.shared

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use trace::{Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table};
+use trace::{
+    Activity, COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table,
+};
 
 use crate::files::{RunFilesError, require_commits, walk};
 
@@ -45,8 +47,9 @@ pub struct VerifyReport {
     /// Files that no commit names, or that one retired: left by a crash, or about to be committed or
     /// removed. Not part of the run, and no problem.
     pub uncommitted: Vec<UncommittedFile>,
-    /// Whether a recorder holds the run; asked only if something is uncommitted or partial.
-    pub is_being_recorded: bool,
+    /// Whether a recorder writes the run, as far as can be told; asked only if something is uncommitted
+    /// or partial.
+    pub activity: Option<Activity>,
 }
 
 /// Something that is not as the commits say.
@@ -136,9 +139,20 @@ pub fn verify(
     run: &RunDir,
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
-    require_commits(run)?;
+    let has_commits = require_commits(run)?;
     let catalog = Catalog::load_with_partial(run)?;
     let mut problems = check_files(run, &catalog, progress);
+    if !has_commits {
+        problems.push(Problem {
+            path: COMMITS_DIR.to_owned(),
+            check: Check::Presence,
+            expected: "a directory of commits".to_owned(),
+            found:
+                "nothing, and no files: the run's creation was interrupted, and resuming goes on \
+                    with it"
+                    .to_owned(),
+        });
+    }
     if run.info().world_size > 1 {
         let damaged: HashSet<String> = problems.iter().map(|p| p.path.clone()).collect();
         problems.extend(ranks::check(run, &catalog, &damaged));
@@ -148,7 +162,10 @@ pub fn verify(
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;
     let partial = catalog.partial_captures().to_vec();
     let is_unfinished = !uncommitted.is_empty() || !partial.is_empty();
-    let is_being_recorded = is_unfinished && run.is_being_recorded();
+    let activity = match is_unfinished {
+        true => Some(run.activity()?),
+        false => None,
+    };
     Ok(VerifyReport {
         num_commits: catalog.commits().len() as u64,
         num_captures: catalog.captures().len() as u64,
@@ -158,7 +175,7 @@ pub fn verify(
         num_bytes: catalog.files().map(|file| file.bytes).sum(),
         problems,
         uncommitted,
-        is_being_recorded,
+        activity,
     })
 }
 

@@ -74,7 +74,7 @@ fn make(part: Box<dyn MakePart>, run: &RunDir) -> Result<Part, SinkError> {
     })
 }
 
-/// Encodes a part into the staging directory.
+/// Encodes a part into the staging directory, and syncs it where each file is synced by itself.
 pub(crate) fn write_part(
     part: &Part,
     staging: &Staging,
@@ -88,11 +88,12 @@ pub(crate) fn write_part(
                 path: path(),
                 source: Arc::new(source),
             })?;
-    let writer = encode_part(part, writer).map_err(|source| SinkError::WritePart {
-        path: path(),
-        source: Arc::new(source),
-    })?;
-    Ok(writer.finish(part.rows.num_rows() as u64))
+    encode_part(part, writer)
+        .and_then(|writer| Ok(writer.finish(part.rows.num_rows() as u64)?))
+        .map_err(|source| SinkError::WritePart {
+            path: path(),
+            source: Arc::new(source),
+        })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryRe
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
-use trace::{CaptureId, RunDir, RunInfo, Table};
+use trace::{Activity, CaptureId, RunDir, RunInfo, Table};
 
 use crate::catalog::registry::show_functions;
 use crate::catalog::suggest::{Known, explain};
@@ -169,9 +169,15 @@ impl Run {
         catalog.map_or(0, |catalog| catalog.commits().len())
     }
 
-    /// Whether a process records the run just now.
+    /// Whether a process records the run just now, as far as a reader can tell.
     pub fn is_being_recorded(&self) -> bool {
-        self.snapshot.run().is_being_recorded()
+        self.activity().is_some_and(Activity::is_being_recorded)
+    }
+
+    /// What becomes of the run just now; none of a copy without `commits/`, or if they cannot be read.
+    pub fn activity(&self) -> Option<Activity> {
+        let run = self.has_commits().then(|| self.snapshot.run());
+        run.and_then(|run| run.activity().ok())
     }
 
     /// Makes the run known to a session of somebody else's. Its tables are in a catalogue of that name,

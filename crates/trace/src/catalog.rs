@@ -1,7 +1,8 @@
 //! The files of a run, as its commits name them: columns, because a long run has many.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
@@ -23,6 +24,7 @@ pub struct Catalog {
     captures: Vec<CommittedCapture>,
     partial: Vec<PartialCapture>,
     sessions: Vec<Session>,
+    recorded: BTreeMap<Rank, Recorded>,
     names: Names,
     table: Vec<u32>,
     commit: Vec<u32>,
@@ -79,6 +81,14 @@ pub struct Session {
     pub rank: Rank,
     /// Its configuration.
     pub config: serde_json::Value,
+}
+
+/// When a rank wrote its records.
+#[derive(Debug, Clone, Copy)]
+struct Recorded {
+    last_ms: i64,
+    /// Between two records of one session, at most.
+    longest_interval_ms: u64,
 }
 
 /// One committed file.
@@ -229,6 +239,18 @@ impl Catalog {
         &self.sessions
     }
 
+    /// When a recorder wrote its last record, in milliseconds since 1970; none if none has. What is
+    /// derived counts for nothing.
+    pub(crate) fn last_recorded_ms(&self) -> Option<i64> {
+        self.recorded.values().map(|rank| rank.last_ms).max()
+    }
+
+    /// The longest time between two records that one session of a recorder wrote after each other.
+    pub(crate) fn longest_interval(&self) -> Duration {
+        let intervals = self.recorded.values().map(|rank| rank.longest_interval_ms);
+        Duration::from_millis(intervals.max().unwrap_or(0))
+    }
+
     /// Number of files.
     pub fn num_files(&self) -> usize {
         self.table.len()
@@ -289,6 +311,9 @@ impl Catalog {
             time_ms: time::parse_ms(&record.time).unwrap_or(0),
             rank: record.rank,
         };
+        if !is_derived(&record) {
+            self.note_time(&record, commit.time_ms);
+        }
         self.captures
             .extend(record.captures.iter().map(|&id| CommittedCapture {
                 id,
@@ -303,6 +328,20 @@ impl Catalog {
         for file in &record.files {
             self.push_file(file);
         }
+    }
+
+    /// Notes when a recorder wrote a record.
+    fn note_time(&mut self, record: &CommitRecord, time_ms: i64) {
+        let rank = self.recorded.entry(record.rank);
+        let known = rank.or_insert(Recorded {
+            last_ms: time_ms,
+            longest_interval_ms: 0,
+        });
+        if record.session.is_none() {
+            let interval = time_ms.saturating_sub(known.last_ms).max(0).unsigned_abs();
+            known.longest_interval_ms = known.longest_interval_ms.max(interval);
+        }
+        known.last_ms = time_ms;
     }
 
     /// Appends a file of the newest commit.
@@ -361,6 +400,7 @@ impl Catalog {
             captures: self.captures.clone(),
             partial: self.partial.clone(),
             sessions: self.sessions.clone(),
+            recorded: self.recorded.clone(),
             names: self.names.clone(),
             ..Self::default()
         };
@@ -382,6 +422,21 @@ impl Catalog {
         }
         kept
     }
+}
+
+/// Whether a record is that of a derived table's writer, and not a recorder's.
+fn is_derived(record: &CommitRecord) -> bool {
+    let is_derived = |table: &str| table.parse().is_ok_and(Table::is_derived);
+    let of_retired = |path: &str| {
+        path.split_once('/')
+            .is_some_and(|(table, _)| is_derived(table))
+    };
+    let is_recorders = record.session.is_some() || !record.captures.is_empty();
+    let is_empty = record.files.is_empty() && record.retired.is_empty();
+    !is_recorders
+        && !is_empty
+        && record.files.iter().all(|file| is_derived(&file.table))
+        && record.retired.iter().all(|path| of_retired(path))
 }
 
 #[cfg(test)]

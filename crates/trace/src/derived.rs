@@ -216,7 +216,8 @@ impl DerivedWriter {
             let staged = publisher.staging().create_part(path.clone());
             let staged = staged.map_err(|error| write_error(EncodeError::Io(error)))?;
             let staged = encode_part(&part, staged).map_err(write_error)?;
-            parts.push(staged.finish(part.rows.num_rows() as u64));
+            let staged = staged.finish(part.rows.num_rows() as u64);
+            parts.push(staged.map_err(|error| write_error(EncodeError::Io(error)))?);
         }
         Ok(publisher.publish(Group {
             captures: Vec::new(),

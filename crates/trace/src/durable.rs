@@ -1,14 +1,17 @@
 //! Making files durable: what is renamed or linked into place survives a power failure.
 //!
-//! Two ways to the same promise. [`Durability::FileSystem`] flushes a whole file system with one
-//! `syncfs`, which is several times cheaper than a sync a file and a directory when a publish has
-//! many small files. [`Durability::PerFile`] syncs each file and each directory, several at a time.
+//! Two ways to the same promise. One `syncfs` flushes a whole file system, which is several times
+//! cheaper than a sync a file and a directory when a publish has many small files. Elsewhere whoever
+//! writes a file syncs it, through the descriptor that wrote it: an error of writing back is told once,
+//! and to descriptors that were open then, so that one that is opened for the sync may never hear of it.
+//! Directories are synced several at a time.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::fault;
 
@@ -16,62 +19,123 @@ use crate::fault;
 /// a file: `syncfs` also writes what other programs left in the page cache.
 pub const SLOW_BARRIER: Duration = Duration::from_secs(1);
 
-/// Threads that sync files and directories at once where each is synced by itself.
+/// Threads that sync directories at once where each is synced by itself.
 const SYNC_THREADS: usize = 8;
 
-/// How a barrier makes files durable.
+/// How files and names become durable.
 #[derive(Debug)]
-pub enum Durability {
-    /// One `syncfs` through a descriptor that was opened before the first write, so that an error
-    /// of any write since then is reported.
-    #[cfg(target_os = "linux")]
-    FileSystem(File),
-    /// A sync a file and a directory.
-    PerFile,
+pub struct Durability {
+    /// Where `syncfs` is enough: the file system, through a descriptor that was opened before the first
+    /// write, so that an error of any write since then is reported.
+    file_system: Option<File>,
+    by_file: SyncByFile,
+}
+
+/// Whether each file is synced by who writes it; shared with them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SyncByFile(Arc<AtomicBool>);
+
+impl SyncByFile {
+    /// Syncs a file that was written to its end through `file`, if that is how files become durable;
+    /// returns whether it was.
+    ///
+    /// # Errors
+    /// If anything could not be written. The file is then in doubt for good: a later sync that
+    /// succeeds proves nothing about it.
+    pub(crate) fn sync(&self, file: &File, path: &Path) -> io::Result<bool> {
+        if !self.0.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        fault::check("sync", path)?;
+        file.sync_all()?;
+        Ok(true)
+    }
 }
 
 impl Durability {
     /// The cheapest way that `directory`'s file system and the kernel promise to be enough.
     pub fn for_directory(directory: &Path) -> Self {
-        #[cfg(target_os = "linux")]
-        if kernel_reports_syncfs_errors()
-            && let Ok(file) = File::open(directory)
-            && rustix::fs::fstatfs(&file).is_ok_and(|s| is_local(s.f_type))
-        {
-            return Durability::FileSystem(file);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = directory;
-        Durability::PerFile
+        let mut durability = Self {
+            file_system: None,
+            by_file: SyncByFile::default(),
+        };
+        durability.set(syncable_file_system(directory));
+        durability
     }
 
-    /// Returns once `files` (their contents) and `directories` (their entries) are durable.
+    /// Syncs the file system, or file by file where there is none.
+    pub(crate) fn set(&mut self, file_system: Option<File>) {
+        self.by_file
+            .0
+            .store(file_system.is_none(), Ordering::Relaxed);
+        self.file_system = file_system;
+    }
+
+    /// From now on files are synced one by one. Those that are being written are as durable as before.
+    pub(crate) fn sync_by_file(&self) {
+        self.by_file.0.store(true, Ordering::Relaxed);
+    }
+
+    /// What tells those who write files whether they sync them.
+    pub(crate) fn by_file(&self) -> &SyncByFile {
+        &self.by_file
+    }
+
+    /// Returns once the files that were written before are durable, of which `are_synced` says whether
+    /// each was by who wrote it, and the entries of `directories`.
     ///
     /// # Errors
     /// If anything could not be written. The files are then in doubt for good: a later sync that
     /// succeeds proves nothing about them.
-    pub fn barrier(&mut self, files: &[PathBuf], directories: &[PathBuf]) -> io::Result<()> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Durability::FileSystem(file) => {
-                let start = std::time::Instant::now();
+    pub fn barrier(&mut self, are_synced: bool, directories: &[PathBuf]) -> io::Result<()> {
+        let by_file = self.by_file.0.load(Ordering::Relaxed);
+        match &self.file_system {
+            // Where syncing the file system has become slow, some files may still have no other way.
+            Some(file_system) if !by_file || !are_synced => {
+                let start = Instant::now();
                 fault::check("sync file system", Path::new(""))?;
-                rustix::fs::syncfs(&*file)?;
-                if start.elapsed() > SLOW_BARRIER {
+                sync_file_system(file_system)?;
+                if !by_file && start.elapsed() > SLOW_BARRIER {
                     tracing::info!(
                         elapsed_ms = start.elapsed().as_millis() as u64,
                         "flushing the file system is slow here, syncing file by file from now on"
                     );
-                    *self = Durability::PerFile;
+                    self.sync_by_file();
                 }
                 Ok(())
             }
-            Durability::PerFile => sync_all(files.iter().chain(directories)),
+            _ => sync_all(directories.iter()),
         }
     }
 }
 
-/// Syncs each file and directory by itself, on this thread and on up to [`SYNC_THREADS`] - 1
+/// The file system of a directory, if one sync of it is enough.
+#[cfg(target_os = "linux")]
+fn syncable_file_system(directory: &Path) -> Option<File> {
+    let file = File::open(directory).ok()?;
+    let is_enough = kernel_reports_syncfs_errors()
+        && rustix::fs::fstatfs(&file).is_ok_and(|s| is_local(s.f_type));
+    is_enough.then_some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn syncable_file_system(_directory: &Path) -> Option<File> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn sync_file_system(file_system: &File) -> io::Result<()> {
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::fs::syncfs(file_system)
+    })?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(_file_system: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Syncs each directory by itself, on this thread and on up to [`SYNC_THREADS`] - 1
 /// others that end with it.
 fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> io::Result<()> {
     let paths: Vec<&PathBuf> = paths.collect();
@@ -98,7 +162,7 @@ fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> io::Result<()> {
         }
         let synced = sync_some();
         workers.into_iter().fold(synced, |synced, worker| {
-            synced.and(worker.join().expect("syncing a file does not panic"))
+            synced.and(worker.join().expect("syncing a directory does not panic"))
         })
     })
 }
@@ -232,6 +296,9 @@ pub(crate) fn remove_empty_dir(path: &Path) -> io::Result<()> {
 
 /// Removes a file of ours that may be gone already; what cannot be removed does no harm.
 pub(crate) fn remove_if_there(path: &Path) {
+    if fault::has_crashed() {
+        return;
+    }
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {

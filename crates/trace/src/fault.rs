@@ -8,8 +8,15 @@ pub(crate) fn check(_operation: &'static str, _path: &std::path::Path) -> std::i
     Ok(())
 }
 
+/// Whether the process counts as dead: then what cleans up after a failure does nothing, either.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) fn has_crashed() -> bool {
+    false
+}
+
 #[cfg(test)]
-pub(crate) use injected::{Failure, before, check, fail, operations, watch};
+pub(crate) use injected::{Failure, before, check, fail, fail_at, has_crashed, operations, watch};
 
 #[cfg(test)]
 mod injected {
@@ -20,7 +27,7 @@ mod injected {
     /// Which of this thread's operations fail, counted from 0 from the call of [`fail`] on.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Failure {
-        /// This one and all after it: to the disk, that looks like a crash.
+        /// This one and all after it, and nothing cleans up: to the disk, that is a crash.
         From(u32),
         /// This one alone: what follows it happens.
         Once(u32),
@@ -33,6 +40,7 @@ mod injected {
         static HAS_FAILED: Cell<bool> = const { Cell::new(false) };
         static OPERATIONS: RefCell<Option<Vec<(&'static str, PathBuf)>>> =
             const { RefCell::new(None) };
+        static FAILING: Cell<Option<&'static str>> = const { Cell::new(None) };
         static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
     }
 
@@ -41,6 +49,16 @@ mod injected {
     pub(crate) fn fail(failure: Option<Failure>) -> bool {
         FAILURE.set(failure);
         HAS_FAILED.replace(false)
+    }
+
+    /// Lets this thread's next operation whose name begins so fail, once.
+    pub(crate) fn fail_at(operation: &'static str) {
+        FAILING.set(Some(operation));
+    }
+
+    /// Whether a [`Failure::From`] has begun, so that no destructor may touch the disk any more.
+    pub(crate) fn has_crashed() -> bool {
+        FAILURE.get() == Some(Failure::From(0)) && HAS_FAILED.get()
     }
 
     /// Notes this thread's operations from now on.
@@ -69,6 +87,13 @@ mod injected {
                 operations.push((operation, path.to_owned()));
             }
         });
+        if FAILING
+            .get()
+            .is_some_and(|failing| operation.starts_with(failing))
+        {
+            FAILING.set(None);
+            return Err(io::Error::other(format!("injected failure: {operation}")));
+        }
         let (fails, next) = match FAILURE.get() {
             None => (false, None),
             Some(Failure::From(0)) => (true, Some(Failure::From(0))),

@@ -17,7 +17,9 @@
 #[cfg(test)]
 extern crate self as trace;
 
+mod activity;
 mod catalog;
+mod caught;
 mod checksum;
 mod column_checksums;
 mod columns;
@@ -42,7 +44,9 @@ mod time;
 mod topology;
 mod walk;
 
+pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
 pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
+pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;
 pub use column_checksums::{COLUMN_CRC32C_KEY, Footer};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
@@ -61,11 +65,12 @@ pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{BadFileError, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
 pub use part_reader::{PartReader, PartRows};
 pub use publish::{
-    Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, Publisher, ROLLUP_FANOUT,
+    Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, PublishStepError, Publisher,
+    ROLLUP_FANOUT,
 };
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use run::{
-    COMMITS_DIR, CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
+    COMMITS_DIR, CreateRunError, Creation, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,
     partition_warning,
 };

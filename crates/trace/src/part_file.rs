@@ -12,6 +12,7 @@ use parquet::errors::ParquetError;
 
 pub(crate) use self::parts::{CheckedParts, Stretch};
 use crate::catalog::CommittedFile;
+use crate::caught::PanickedError;
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::run::RunDir;
@@ -93,6 +94,9 @@ pub enum FileProblem {
     /// Its rows are not what its footer says.
     #[error("cannot be decoded ({0})")]
     Undecodable(ArrowError),
+    /// What decodes it does not bear it.
+    #[error("cannot be decoded ({0})")]
+    Panicked(PanickedError),
     /// Its columns are not the table's.
     #[error("has other columns ({0})")]
     OtherColumns(ArrowError),

@@ -24,6 +24,7 @@ use parquet::file::metadata::{
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnDescPtr;
 
+use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::column_checksums;
 use crate::columns::read_row_group;
@@ -102,14 +103,19 @@ impl PartReader {
     /// # Errors
     /// If what is read of the file is not what was committed, or it is no Parquet file.
     pub fn open(&self, file: PartFile) -> Result<PartRows, BadFileError> {
-        let rows = match file.content(self.checks_all)? {
-            Content::Whole(bytes) => self.rows_in_memory(bytes),
-            Content::Checked(input) => self.rows(input).map_err(FileProblem::NotParquet),
-            Content::ByColumn(parts) => self.rows_by_column(&file, parts),
-        };
-        match rows {
+        let content = file.content(self.checks_all)?;
+        let rows = caught(|| self.rows_of(&file, content));
+        match rows.unwrap_or_else(|error| Err(FileProblem::Panicked(error))) {
             Ok(rows) => Ok(PartRows { file, rows }),
             Err(problem) => Err(file.bad(problem)),
+        }
+    }
+
+    fn rows_of(&self, file: &PartFile, content: Content) -> Result<Rows, FileProblem> {
+        match content {
+            Content::Whole(bytes) => self.rows_in_memory(bytes),
+            Content::Checked(input) => self.rows(input).map_err(FileProblem::NotParquet),
+            Content::ByColumn(parts) => self.rows_by_column(file, parts),
         }
     }
 
@@ -304,9 +310,18 @@ impl Iterator for PartRows {
             Rows::Decoded(rows) => return rows.take().map(Ok),
             Rows::Decoding { rows, columns } => (rows, columns),
         };
-        let batch = match rows.next()? {
+        let batch = match caught(|| rows.next()) {
+            Ok(next) => next?.map_err(FileProblem::Undecodable),
+            Err(error) => {
+                let problem = FileProblem::Panicked(error);
+                // Nothing is asked of what decoded it any more.
+                self.rows = Rows::Decoded(None);
+                return Some(Err(self.file.bad(problem)));
+            }
+        };
+        let batch = match batch {
             Ok(batch) => batch,
-            Err(error) => return Some(Err(self.file.bad(FileProblem::Undecodable(error)))),
+            Err(problem) => return Some(Err(self.file.bad(problem))),
         };
         Some(match columns {
             None => Ok(batch),

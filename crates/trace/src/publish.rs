@@ -19,7 +19,7 @@ use crate::durable::{self, Durability};
 use crate::fault;
 use crate::history::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
-use crate::run::RunDir;
+use crate::run::{Creation, RunDir};
 use crate::staging::{StagedPart, Staging};
 use crate::time;
 
@@ -61,9 +61,38 @@ pub struct Group {
     pub retired: Vec<String>,
 }
 
-/// Why a publish failed. What was committed before is as it was.
+/// Why a publish failed, by what that means for its group. What was committed before is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
+    /// Nothing of the group is part of the run.
+    #[error(transparent)]
+    NotCommitted(#[from] PublishStepError),
+    /// The group's record may be part of the run, and then all of it is: its name may not be durable, or
+    /// it could not be told whether the name is the group's.
+    #[error(
+        "whether commit {number} is part of the run is in doubt, as a whole or not at all: `sink verify` \
+         tells what is"
+    )]
+    InDoubt {
+        /// The number that the record was linked to.
+        number: u64,
+        /// What failed.
+        source: PublishStepError,
+    },
+    /// The group is committed. Files that it retires, or their names, may be there still; readers of the
+    /// commits pass over them, and who resumes the run removes them.
+    #[error("commit {} is part of the run, but what it retires is not certain to be gone", record.number)]
+    NotCleanedUp {
+        /// What was committed.
+        record: Box<CommitRecord>,
+        /// What failed.
+        source: PublishStepError,
+    },
+}
+
+/// The step of a publish that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishStepError {
     /// The file system refused.
     #[error("cannot {operation} {}", path.display())]
     Io {
@@ -77,6 +106,18 @@ pub enum PublishError {
     /// The run's commits cannot be read.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
+    /// There is nothing that says which of the run's files belong to it.
+    #[error(
+        "{} is missing, and there are files, as {example}: nobody can tell what belongs to the run, \
+         so nothing is recorded into it; bring its commits back, or name another directory",
+        path.display()
+    )]
+    NoCommits {
+        /// Where the commits should be.
+        path: PathBuf,
+        /// A file of a table, below the run's directory.
+        example: String,
+    },
     /// Other writers took every number that was tried.
     #[error("other writers took {MAX_CONFLICTS} commit numbers in a row in {}", dir.display())]
     Contended {
@@ -85,11 +126,26 @@ pub enum PublishError {
     },
 }
 
-fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishError {
-    move |source| PublishError::Io {
+fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishStepError {
+    move |source| PublishStepError::Io {
         operation,
         path: path.to_owned(),
         source,
+    }
+}
+
+/// Makes the directory of the commits where the run's creation was interrupted before that.
+fn ensure_commits(run: &RunDir) -> Result<(), PublishStepError> {
+    let path = run.commits_dir();
+    let creation = run
+        .creation()
+        .map_err(|error| io_error("list", &error.path)(error.source))?;
+    match creation {
+        Creation::Complete => Ok(()),
+        Creation::Interrupted => {
+            durable::create_dir_all(&path).map_err(io_error("make the directory", &path))
+        }
+        Creation::CommitsLost { example } => Err(PublishStepError::NoCommits { path, example }),
     }
 }
 
@@ -121,7 +177,7 @@ fn move_into_place(
     dir: &Path,
     path: &Path,
     touched: &mut Vec<PathBuf>,
-) -> Result<(), PublishError> {
+) -> Result<(), PublishStepError> {
     let mut attempts = 0..MAX_CONFLICTS;
     loop {
         let is_last = attempts.next().is_none();
@@ -137,10 +193,20 @@ fn move_into_place(
     }
 }
 
+/// Whether a roll-up covers a record's number.
+enum RolledUp {
+    No,
+    /// It does; whether it holds that very record.
+    With(bool),
+    /// A wider one replaced it meanwhile.
+    Again,
+}
+
 /// A commit record that waits in the staging directory for a number.
 struct StagedRecord {
     record: CommitRecord,
     path: PathBuf,
+    is_synced: bool,
 }
 
 impl Publisher {
@@ -153,7 +219,7 @@ impl Publisher {
         rank: Rank,
         session: Option<serde_json::Value>,
     ) -> Result<Self, PublishError> {
-        Self::create(run, rank, session, false)
+        Ok(Self::create(run, rank, session, false)?)
     }
 
     /// Makes a publisher for one commit of derived tables.
@@ -161,7 +227,7 @@ impl Publisher {
     /// # Errors
     /// As [`Publisher::try_new`].
     pub(crate) fn for_derived(run: &RunDir) -> Result<Self, PublishError> {
-        Self::create(run, Rank::default(), None, true)
+        Ok(Self::create(run, Rank::default(), None, true)?)
     }
 
     fn create(
@@ -169,10 +235,11 @@ impl Publisher {
         rank: Rank,
         session: Option<serde_json::Value>,
         is_derived: bool,
-    ) -> Result<Self, PublishError> {
+    ) -> Result<Self, PublishStepError> {
+        ensure_commits(run)?;
         // Opened before anything is written, so that it reports every error from here on.
         let durability = Durability::for_directory(run.path());
-        let staging = Staging::create(run)
+        let staging = Staging::create(run, durability.by_file())
             .map_err(io_error("make a staging directory in", &run.staging_dir()))?;
         let mut publisher = Self {
             run: run.clone(),
@@ -198,8 +265,8 @@ impl Publisher {
     /// Makes a group durable and commits it; returns the record.
     ///
     /// # Errors
-    /// If any step fails. Unless that was a step after the link of the record, the group is not
-    /// part of the run; it is never tried again on the same files (`ARCHITECTURE.md`, invariant 7).
+    /// If any step fails; the error says whether the group is part of the run all the same. It is never
+    /// tried again on the same files (`ARCHITECTURE.md`, invariant 7).
     pub fn publish(&mut self, group: Group) -> Result<CommitRecord, PublishError> {
         let Group {
             captures,
@@ -235,7 +302,10 @@ impl Publisher {
         let (record, listing) = self.commit(placed, staged)?;
         self.session = None;
         self.next_number = record.number + 1;
-        self.remove_retired(&record.retired)?;
+        if let Err(source) = self.remove_retired(&record.retired) {
+            let record = Box::new(record);
+            return Err(PublishError::NotCleanedUp { record, source });
+        }
         if let Err(error) = self.roll_up(&listing.live) {
             // The records stay as they are, so nothing is lost; the next publish tries again.
             tracing::warn!(
@@ -246,27 +316,34 @@ impl Publisher {
         Ok(record)
     }
 
-    fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishError> {
+    fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishStepError> {
         let path = self.staging.next_path();
-        if let Err(e) = durable::write_new(&path, &record.encode()) {
-            durable::remove_if_there(&path);
-            return Err(io_error("write", &path)(e));
+        let written = durable::write_new(&path, &record.encode())
+            .and_then(|file| self.durability.by_file().sync(&file, &path));
+        match written {
+            Ok(is_synced) => Ok(StagedRecord {
+                record,
+                path,
+                is_synced,
+            }),
+            Err(e) => {
+                durable::remove_if_there(&path);
+                Err(io_error("write", &path)(e))
+            }
         }
-        Ok(StagedRecord { record, path })
     }
 
     fn make_durable(
         &mut self,
         parts: Vec<StagedPart>,
         record: &StagedRecord,
-    ) -> Result<Durable, PublishError> {
-        let mut files: Vec<PathBuf> = parts.iter().map(|p| p.staged_path().to_owned()).collect();
-        files.push(record.path.clone());
-        self.barrier(&files, &[])?;
+    ) -> Result<Durable, PublishStepError> {
+        let are_synced = record.is_synced && parts.iter().all(StagedPart::is_synced);
+        self.barrier(are_synced, &[])?;
         Ok(Durable(parts))
     }
 
-    fn place(&mut self, Durable(parts): Durable) -> Result<Placed, PublishError> {
+    fn place(&mut self, Durable(parts): Durable) -> Result<Placed, PublishStepError> {
         let root = self.run.path().to_owned();
         let mut placed = Placed {
             root: root.clone(),
@@ -292,7 +369,7 @@ impl Publisher {
         }
         touched.sort_unstable();
         touched.dedup();
-        self.barrier(&[], &touched)?;
+        self.barrier(true, &touched)?;
         Ok(placed)
     }
 
@@ -304,38 +381,50 @@ impl Publisher {
     ) -> Result<(CommitRecord, Listing), PublishError> {
         let dir = self.run.commits_dir();
         for _ in 0..MAX_CONFLICTS {
-            let path = dir.join(Segment::record(staged.record.number).file_name());
-            let is_ours = match durable::link_new(&staged.path, &path) {
+            let number = staged.record.number;
+            let in_doubt = |source| PublishError::InDoubt { number, source };
+            let path = dir.join(Segment::record(number).file_name());
+            let linked = durable::link_new(&staged.path, &path);
+            durable::remove_if_there(&staged.path);
+            let is_ours = match &linked {
                 Ok(()) => true,
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    self.is_ours(&path, &staged.record)
-                }
-                Err(e) => {
-                    durable::remove_if_there(&staged.path);
-                    return Err(io_error("commit", &path)(e));
+                // It may have failed because it had succeeded before, or in spite of having done so. As
+                // long as nobody can tell, the files stay: a record may name them.
+                Err(_) => {
+                    placed.committed = true;
+                    self.is_there(&staged.record).map_err(in_doubt)?
                 }
             };
-            durable::remove_if_there(&staged.path);
             // Once a record names the files they stay, whatever happens next.
             placed.committed = is_ours;
-            let mut listing = self.list()?;
+            if !is_ours
+                && let Err(e) = linked
+                && e.kind() != io::ErrorKind::AlreadyExists
+            {
+                return Err(io_error("commit", &path)(e).into());
+            }
+            let mut listing = match self.list() {
+                Err(source) if is_ours => return Err(in_doubt(source)),
+                listing => listing?,
+            };
             if is_ours {
-                if self.is_counted(&staged.record, &mut listing)? {
-                    self.barrier(&[], std::slice::from_ref(&dir))?;
+                let is_counted = self.is_counted(&staged.record, &mut listing);
+                if is_counted.map_err(in_doubt)? {
+                    self.barrier(true, std::slice::from_ref(&dir))
+                        .map_err(in_doubt)?;
                     return Ok((staged.record, listing));
                 }
                 durable::remove_if_there(&path);
                 placed.committed = false;
             }
-            let number = listing.next_number().max(staged.record.number + 1);
             staged = self.stage_record(CommitRecord {
-                number,
+                number: listing.next_number().max(number + 1),
                 ..staged.record
             })?;
-            self.barrier(std::slice::from_ref(&staged.path), &[])?;
+            self.barrier(staged.is_synced, &[])?;
         }
         durable::remove_if_there(&staged.path);
-        Err(PublishError::Contended { dir })
+        Err(PublishStepError::Contended { dir }.into())
     }
 
     /// Whether readers see the record that was just linked. Another writer's roll-up may cover
@@ -345,44 +434,80 @@ impl Publisher {
         &self,
         record: &CommitRecord,
         listing: &mut Listing,
-    ) -> Result<bool, PublishError> {
-        let dir = self.run.commits_dir();
-        let segment = Segment::record(record.number);
+    ) -> Result<bool, PublishStepError> {
         for _ in 0..MAX_LISTINGS {
-            let Some(cover) = listing.live.iter().copied().find(|s| s.covers(segment)) else {
-                return Ok(true);
-            };
-            let mut holds_ours = false;
-            let is_there = history::visit_segments(&dir, &[cover], cover.first, &mut |there| {
-                holds_ours |= there.number == record.number && there.nonce == record.nonce;
-            })?;
-            if is_there {
-                return Ok(holds_ours);
+            match self.is_rolled_up(record, listing)? {
+                RolledUp::No => return Ok(true),
+                RolledUp::With(is_ours) => return Ok(is_ours),
+                RolledUp::Again => *listing = self.list()?,
             }
-            // A wider one replaced it.
-            *listing = self.list()?;
+        }
+        let dir = self.run.commits_dir();
+        Err(ReadCommitsError::KeptChanging { dir }.into())
+    }
+
+    /// Whether a record whose link failed has its number all the same: what is there, as a record or
+    /// rolled up, has its nonce. What cannot be read is no answer.
+    fn is_there(&self, record: &CommitRecord) -> Result<bool, PublishStepError> {
+        let dir = self.run.commits_dir();
+        let path = dir.join(Segment::record(record.number).file_name());
+        for _ in 0..MAX_LISTINGS {
+            match fault::check("read", &path).and_then(|()| std::fs::read(&path)) {
+                Ok(bytes) => {
+                    return match CommitRecord::decode(&bytes) {
+                        Ok(there) => Ok(there.nonce == record.nonce),
+                        Err(source) => Err(ReadCommitsError::BadRecord { path, source }.into()),
+                    };
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(io_error("read", &path)(e)),
+            }
+            match self.is_rolled_up(record, &self.list()?)? {
+                RolledUp::No if path.exists() => {}
+                RolledUp::No => return Ok(false),
+                RolledUp::With(is_ours) => return Ok(is_ours),
+                RolledUp::Again => {}
+            }
         }
         Err(ReadCommitsError::KeptChanging { dir }.into())
     }
 
-    /// Whether a link that failed because the name exists had in truth succeeded before.
-    fn is_ours(&self, path: &Path, record: &CommitRecord) -> bool {
-        std::fs::read(path)
-            .ok()
-            .and_then(|bytes| CommitRecord::decode(&bytes).ok())
-            .is_some_and(|there| there.nonce == record.nonce)
+    /// What a roll-up says of a record's number.
+    fn is_rolled_up(
+        &self,
+        record: &CommitRecord,
+        listing: &Listing,
+    ) -> Result<RolledUp, PublishStepError> {
+        let segment = Segment::record(record.number);
+        let Some(cover) = listing.live.iter().copied().find(|s| s.covers(segment)) else {
+            return Ok(RolledUp::No);
+        };
+        let mut holds_ours = false;
+        let dir = self.run.commits_dir();
+        let is_there = history::visit_segments(&dir, &[cover], cover.first, &mut |there| {
+            holds_ours |= there.number == record.number && there.nonce == record.nonce;
+        })?;
+        Ok(match is_there {
+            true => RolledUp::With(holds_ours),
+            false => RolledUp::Again,
+        })
     }
 
-    fn barrier(&mut self, files: &[PathBuf], directories: &[PathBuf]) -> Result<(), PublishError> {
+    /// Returns once what was written before is durable, as [`Durability::barrier`] does.
+    fn barrier(
+        &mut self,
+        are_synced: bool,
+        directories: &[PathBuf],
+    ) -> Result<(), PublishStepError> {
         self.durability
-            .barrier(files, directories)
+            .barrier(are_synced, directories)
             .map_err(io_error(
                 "make durable what was written to",
                 self.run.path(),
             ))
     }
 
-    fn list(&self) -> Result<Listing, PublishError> {
+    fn list(&self) -> Result<Listing, PublishStepError> {
         let dir = self.run.commits_dir();
         fault::check("list", &dir)
             .and_then(|()| history::list(&dir))

@@ -17,6 +17,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
 
+use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::columns::{read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
@@ -332,8 +333,17 @@ pub(crate) fn decode(
     bytes: Vec<u8>,
     visit: &mut dyn FnMut(CommitRecord),
 ) -> Result<(), ReadRollupError> {
-    let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let bytes = Arc::new(Bytes::from(check_digits(bytes)?));
+    caught(|| decode_checked(&bytes, visit))
+        .map_err(|error| ReadRollupError::Malformed(error.to_string()))?
+}
+
+/// Reads a roll-up whose bytes are those that were written.
+fn decode_checked(
+    bytes: &Arc<Bytes>,
+    visit: &mut dyn FnMut(CommitRecord),
+) -> Result<(), ReadRollupError> {
+    let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
     let num_columns = num_known_columns(metadata.file_metadata().schema_descr());
     let num_columns = num_columns.ok_or_else(|| malformed("it has other columns"))?;
@@ -342,7 +352,7 @@ pub(crate) fn decode(
     let schema = Arc::new(schema.expect("no more columns than there are"));
     let mut begun = None;
     for row_group in metadata.row_groups() {
-        let rows = read_row_group(&bytes, row_group, &columns, &schema)?;
+        let rows = read_row_group(bytes, row_group, &columns, &schema)?;
         visit_records(&rows, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
     }
     if let Some(last) = begun {

@@ -7,9 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
-use crate::durable;
 use crate::id::{Nonce, Rank};
 use crate::topology::Topology;
+
+mod create;
+
+use create::has_leftovers;
+pub(crate) use create::remove_staged;
+pub use create::{CreateRunError, Creation};
 
 /// Name of the file that holds a run's identity.
 pub const RUN_FILE: &str = "run.json";
@@ -115,25 +120,6 @@ pub struct RunDir {
     info: std::sync::Arc<RunInfo>,
 }
 
-/// Why a run could not be created.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateRunError {
-    /// There is something already.
-    #[error("{} exists and is not empty: nothing is ever overwritten, name another directory", path.display())]
-    NotEmpty {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The file system refused.
-    #[error("cannot create the run {}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-}
-
 /// Why a directory could not be opened as a run.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenRunError {
@@ -146,6 +132,16 @@ pub enum OpenRunError {
     /// The directory is there, but not `run.json`.
     #[error("{} is no run: it has no {RUN_FILE}", path.display())]
     NotARun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is empty, or has only what an interrupted creation left.
+    #[error(
+        "{} is no run yet: nothing was recorded in it, and its creation was interrupted; record into \
+         it as into a new directory",
+        path.display()
+    )]
+    Unborn {
         /// The directory.
         path: PathBuf,
     },
@@ -246,49 +242,6 @@ pub struct WriterLock {
 }
 
 impl RunDir {
-    /// Creates a run, with its directory and the ones above it, durably.
-    ///
-    /// # Errors
-    /// If the directory exists and is not empty, or the file system refuses.
-    pub fn create(path: &Path, info: RunInfo) -> Result<Self, CreateRunError> {
-        let io_error = |path: &Path, source| CreateRunError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let not_empty = || CreateRunError::NotEmpty {
-            path: path.to_owned(),
-        };
-        durable::create_dir_all(path).map_err(|e| {
-            if path.exists() && !path.is_dir() {
-                not_empty()
-            } else {
-                io_error(path, e)
-            }
-        })?;
-        let mut entries = fs::read_dir(path).map_err(|e| io_error(path, e))?;
-        if entries.next().is_some() {
-            return Err(not_empty());
-        }
-
-        let mut json = serde_json::to_vec_pretty(&info).expect("all keys are text");
-        json.push(b'\n');
-        let file = path.join(RUN_FILE);
-        let staged = path.join(format!(".{RUN_FILE}.{}", info.run_id));
-        let created = durable::create_once(&staged, &file, &json);
-        match created {
-            Ok(()) => {}
-            // Somebody else was quicker.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(not_empty()),
-            Err(e) => return Err(io_error(&file, e)),
-        }
-        let commits = path.join(COMMITS_DIR);
-        durable::create_dir_all(&commits).map_err(|e| io_error(&commits, e))?;
-        Ok(Self {
-            path: path.to_owned(),
-            info: std::sync::Arc::new(info),
-        })
-    }
-
     /// Opens a run.
     ///
     /// # Errors
@@ -297,6 +250,9 @@ impl RunDir {
         let file = path.join(RUN_FILE);
         let json = fs::read(&file).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound if !path.exists() => OpenRunError::NotFound {
+                path: path.to_owned(),
+            },
+            io::ErrorKind::NotFound if has_leftovers(path) => OpenRunError::Unborn {
                 path: path.to_owned(),
             },
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OpenRunError::NotARun {
@@ -369,11 +325,15 @@ impl RunDir {
             path: path.clone(),
             source,
         };
-        let file = if world_size == 1 {
-            fs::File::open(&path)
-        } else {
-            let mut options = fs::File::options();
-            options.write(true).create(true).truncate(false).open(&path)
+        let mut options = fs::File::options();
+        options.read(true).write(true);
+        let file = match world_size {
+            // Some file systems, as NFS, lock for one alone only what is open for writing.
+            1 => match options.open(&path) {
+                Err(error) if is_read_only(&error) => fs::File::open(&path),
+                file => file,
+            },
+            _ => options.create(true).truncate(false).open(&path),
         };
         let file = file.map_err(io_error)?;
         match file.try_lock() {
@@ -385,16 +345,6 @@ impl RunDir {
         }
     }
 
-    /// Whether a process holds a rank's [`WriterLock`].
-    pub fn is_being_recorded(&self) -> bool {
-        (0..self.info.world_size).any(|rank| {
-            let rank = Rank(rank.cast_signed());
-            // Where there is no file yet nobody locked it, and asking leaves none.
-            self.lock_path(rank).exists()
-                && matches!(self.lock_writer(rank), Err(LockRunError::Held { .. }))
-        })
-    }
-
     fn lock_path(&self, rank: Rank) -> PathBuf {
         if self.info.world_size == 1 {
             self.path.join(RUN_FILE)
@@ -402,6 +352,12 @@ impl RunDir {
             self.path.join(format!(".rank-{rank}.lock"))
         }
     }
+}
+
+/// Whether a file may be read, and not written.
+fn is_read_only(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::commit::FileEntry;
-use crate::durable;
+use crate::durable::{self, SyncByFile};
 use crate::encode::Encoded;
 use crate::fault;
 use crate::id::Nonce;
@@ -28,6 +28,7 @@ struct StagingDir {
     dir: PathBuf,
     nonce: Nonce,
     next: AtomicU64,
+    by_file: SyncByFile,
     /// The directory, locked; none where the file system has no such locks.
     _lock: Option<File>,
 }
@@ -36,16 +37,23 @@ struct StagingDir {
 const MAX_ATTEMPTS: usize = 100;
 
 impl Staging {
-    /// Makes a staging directory in the run.
+    /// Makes a staging directory in the run; `by_file` says who syncs what is written there.
     ///
     /// # Errors
     /// If the file system refuses.
-    pub fn create(run: &RunDir) -> io::Result<Self> {
+    pub(crate) fn create(run: &RunDir, by_file: &SyncByFile) -> io::Result<Self> {
         let mut taken = io::Error::other("it was removed again and again");
         for _ in 0..MAX_ATTEMPTS {
             let nonce = Nonce::draw()?;
             let dir = run.staging_dir().join(nonce.as_str());
-            fs::create_dir_all(&dir)?;
+            match make_dir(&dir) {
+                // Another writer ended between the two, and removed the directory above.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && run.path().is_dir() => {
+                    taken = error;
+                    continue;
+                }
+                made => made?,
+            }
             match lock_dir(&dir) {
                 // Somebody cleared it away between the two lines above.
                 Err(error) => taken = error,
@@ -55,6 +63,7 @@ impl Staging {
                         dir,
                         nonce,
                         next: AtomicU64::new(0),
+                        by_file: by_file.clone(),
                         _lock: lock,
                     })));
                 }
@@ -79,6 +88,7 @@ impl Staging {
         Ok(PartWriter {
             file,
             staged: StagedPath(staged),
+            by_file: self.0.by_file.clone(),
             path,
         })
     }
@@ -90,7 +100,7 @@ impl Staging {
     pub fn stage(&self, path: PartPath, bytes: &[u8], rows: u64) -> io::Result<StagedPart> {
         let mut writer = self.create_part(path)?;
         writer.write_all(bytes)?;
-        Ok(writer.end(rows, bytes.len() as u64, Crc32c::of(bytes), None))
+        writer.end(rows, bytes.len() as u64, Crc32c::of(bytes), None)
     }
 
     /// A name in the directory that was not used before.
@@ -98,6 +108,16 @@ impl Staging {
         let n = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.0.dir.join(n.to_string())
     }
+}
+
+/// Makes a staging directory, and the one above it where it is the first.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let above = dir
+        .parent()
+        .expect("it lies in the run's staging directory");
+    fs::create_dir_all(above)?;
+    fault::check("create directory", dir)?;
+    fs::create_dir(dir)
 }
 
 /// Locks a staging directory; `None` where the file system cannot.
@@ -137,6 +157,9 @@ pub(crate) fn remove_abandoned(run: &RunDir) {
 
 impl Drop for StagingDir {
     fn drop(&mut self) {
+        if fault::has_crashed() {
+            return;
+        }
         // Others may stage beside us: the directory above goes only if it is empty.
         let _ = fs::remove_dir_all(&self.dir);
         if let Some(parent) = self.dir.parent() {
@@ -160,21 +183,35 @@ impl Drop for StagedPath {
 pub struct PartWriter {
     file: File,
     staged: StagedPath,
+    by_file: SyncByFile,
     path: PartPath,
 }
 
 impl Encoded<PartWriter> {
     /// Ends the file, which now waits in the staging directory to be published.
-    pub fn finish(self, rows: u64) -> StagedPart {
+    ///
+    /// # Errors
+    /// If it is to be synced by itself, and cannot be made durable.
+    pub fn finish(self, rows: u64) -> io::Result<StagedPart> {
         self.output
             .end(rows, self.bytes, self.crc32c, Some(self.footer))
     }
 }
 
 impl PartWriter {
-    fn end(self, rows: u64, bytes: u64, crc32c: Crc32c, footer: Option<Footer>) -> StagedPart {
-        StagedPart {
+    /// Ends the file. Where each is synced by itself, it is synced here, by the descriptor and the
+    /// thread that wrote it.
+    fn end(
+        self,
+        rows: u64,
+        bytes: u64,
+        crc32c: Crc32c,
+        footer: Option<Footer>,
+    ) -> io::Result<StagedPart> {
+        let is_synced = self.by_file.sync(&self.file, &self.staged.0)?;
+        Ok(StagedPart {
             staged: self.staged,
+            is_synced,
             entry: FileEntry {
                 table: self.path.table.name().to_owned(),
                 epoch: self.path.epoch,
@@ -186,7 +223,7 @@ impl PartWriter {
                 footer_crc32c: footer.map(|footer| footer.crc32c),
                 crc32c,
             },
-        }
+        })
     }
 }
 
@@ -201,10 +238,12 @@ impl Write for PartWriter {
     }
 }
 
-/// A part file that is written, but neither durable nor part of the run. Dropped, it is removed.
+/// A part file that is written, but no part of the run yet, and perhaps not durable. Dropped, it is
+/// removed.
 #[derive(Debug)]
 pub struct StagedPart {
     staged: StagedPath,
+    is_synced: bool,
     entry: FileEntry,
 }
 
@@ -212,6 +251,11 @@ impl StagedPart {
     /// What a commit record will say of the file.
     pub fn entry(&self) -> &FileEntry {
         &self.entry
+    }
+
+    /// Whether its bytes are durable already.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.is_synced
     }
 
     /// Where it lies now.

@@ -352,9 +352,9 @@ impl ImportPlan {
 
 /// Whether an import was ended before its run was there.
 fn is_unborn(out: &Path) -> bool {
-    match std::fs::read_dir(out) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    match std::fs::exists(out) {
+        Ok(exists) => !exists || RunDir::is_unborn(out),
+        Err(_) => false,
     }
 }
 

@@ -31,7 +31,9 @@ impl<B: AutodiffBackend> Session<'_, B> {
         if recorded.gradients || recorded.gradients_applied {
             self.trainer.keep_gradients();
         }
-        let (recording, first) = match self.options.resume {
+        // A run that died while it was created is begun again.
+        let is_unborn = self.options.out.as_deref().is_some_and(RunDir::is_unborn);
+        let (recording, first) = match self.options.resume && !is_unborn {
             true => self.resume_recording(recorded, observer)?,
             false => (self.start_recording(recorded)?, Epoch(0)),
         };

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::{VerifyProgress, VerifyReport, verify};
 use anyhow::Result;
 use console::{Console, Pace};
-use indicatif::BinaryBytes;
-use trace::{Rank, RunDir};
+use indicatif::{BinaryBytes, HumanDuration};
+use trace::{Activity, Rank, RunDir};
 use words::printable;
 
 /// How often a log is told how far it is, where there is no terminal to draw a bar on.
@@ -97,11 +97,15 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
 }
 
 /// What is said of a run's leftovers: who is to blame for them.
-fn reason(report: &VerifyReport) -> &'static str {
-    if report.is_being_recorded {
-        "a recorder is writing this run"
-    } else {
-        "left by a recorder that was interrupted"
+fn reason(report: &VerifyReport) -> String {
+    match report.activity {
+        Some(Activity::Recording { since_last }) => format!(
+            "by a recorder that goes on, or was interrupted after its last commit, {} ago",
+            HumanDuration(since_last)
+        ),
+        Some(Activity::Ended | Activity::Silent { .. }) | None => {
+            "left by a recorder that was interrupted".to_owned()
+        }
     }
 }
 

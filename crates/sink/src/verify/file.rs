@@ -5,7 +5,9 @@ use std::error::Error;
 use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
-use trace::{CommittedFile, FORMAT_KEY, FORMAT_VERSION, FileProblem, PartFile, RunDir, Table};
+use trace::{
+    CommittedFile, FORMAT_KEY, FORMAT_VERSION, FileProblem, PartFile, RunDir, Table, caught,
+};
 
 use super::{Check, Problem};
 
@@ -17,6 +19,17 @@ const BATCH_ROWS: u64 = 8192;
 
 /// Checks one file; returns the first thing that is wrong.
 pub(super) fn check_file(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
+    caught(|| check(run, file)).unwrap_or_else(|panicked| {
+        Err(Problem {
+            path: file.path.to_owned(),
+            check: Check::Rows,
+            expected: format!("{} rows", file.rows),
+            found: panicked.to_string(),
+        })
+    })
+}
+
+fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
     let fail = |check: Check, expected: &dyn ToString, found: &dyn ToString| Problem {
         path: file.path.to_owned(),
         check,

@@ -41,7 +41,7 @@ fn a_run_that_is_whole_has_no_problems() {
     let report = verify(&run, &|progress| steps.lock().unwrap().push(progress)).unwrap();
     assert_eq!(report.problems, []);
     assert_eq!(report.uncommitted, []);
-    assert!(!report.is_being_recorded);
+    assert_eq!(report.activity, None);
     assert_eq!((report.num_captures, report.num_files), (3, 9));
     // 4 + 2 neurons and 2 metrics a capture.
     assert_eq!(report.num_rows, 24);
@@ -59,14 +59,22 @@ fn an_empty_run_is_whole() {
     assert_eq!((report.num_files, report.problems.len()), (0, 0));
 }
 
-/// As it is for a moment after it was created.
+/// As earlier versions left one that they were creating.
 #[test]
-fn a_run_of_which_there_is_only_its_identity_is_whole() {
+fn a_run_of_which_there_is_only_its_identity_is_said_to_be_interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let run = create_run(&dir.path().join("run"));
     fs::remove_dir(run.commits_dir()).unwrap();
-    let report = report(&run);
-    assert_eq!((report.num_files, report.problems.len()), (0, 0));
+    let problem = problem(&run);
+    assert_eq!(
+        (problem.path.as_str(), problem.check),
+        (COMMITS_DIR, Check::Presence)
+    );
+    assert!(
+        problem.found.contains("creation was interrupted"),
+        "{}",
+        problem.found
+    );
 }
 
 #[test]
@@ -157,7 +165,8 @@ fn files_that_no_commit_names_are_listed_and_are_no_problem() {
         .map(|f| (f.path.as_str(), f.bytes))
         .collect();
     assert_eq!(listed, [(staged.as_str(), 6), (stray, 4)]);
-    assert!(!report.is_being_recorded);
+    // What is staged, and the commits of just now, may be those of a session that goes on.
+    assert!(report.activity.is_some_and(Activity::is_being_recorded));
 }
 
 #[test]
@@ -165,18 +174,24 @@ fn a_run_that_is_being_recorded_is_verified_as_far_as_it_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let run = create_run(&dir.path().join("run"));
     let sink = Sink::start(&run, SinkOptions::default()).unwrap();
-    let mut open = sink.begin(Some(capture(0)));
-    let (path, rows) = layer_weights(0, HIDDEN);
-    open.send(Part { path, rows }).unwrap();
-    while sink.stats().num_parts < 1 {
-        std::thread::yield_now();
+    for epoch in 0..2 {
+        let mut open = sink.begin(Some(capture(epoch)));
+        let (path, rows) = layer_weights(epoch, HIDDEN);
+        open.send(Part { path, rows }).unwrap();
+        if epoch == 0 {
+            open.end().unwrap();
+            sink.flush().unwrap();
+            continue;
+        }
+        while sink.stats().num_parts < 2 {
+            std::thread::yield_now();
+        }
+        let report = report(&run);
+        assert_eq!((report.num_captures, report.problems.len()), (1, 0));
+        assert_eq!(report.uncommitted.len(), 1);
+        assert!(report.uncommitted[0].path.starts_with(STAGING_DIR));
+        assert!(report.activity.is_some_and(Activity::is_being_recorded));
     }
-    let report = report(&run);
-    assert_eq!((report.num_captures, report.problems.len()), (0, 0));
-    assert_eq!(report.uncommitted.len(), 1);
-    assert!(report.uncommitted[0].path.starts_with(STAGING_DIR));
-    assert!(report.is_being_recorded);
-    drop(open);
 }
 
 #[test]
@@ -265,6 +280,34 @@ mod committed_but_wrong {
         bytes[4..12].fill(0xff);
         let problem = problem(&publish(dir.path(), &bytes, 4));
         assert_eq!(problem.check, Check::Rows);
+    }
+
+    /// A file may have the checksum that was committed and still be made to hurt: whatever its footer
+    /// says, it is this file's problem, and what is behind it is checked.
+    #[test]
+    fn no_footer_ends_the_verification() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, rows) = layer_weights(1, HIDDEN);
+        let bytes = parquet(&rows, Some("1.0"));
+        let run = publish(dir.path(), &bytes, 4);
+        let path = run.path().join(FILE);
+        let footer = u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().unwrap());
+        let footer = bytes.len() - 8 - footer as usize..bytes.len();
+        let mut num_problems = 0;
+        for at in footer.clone() {
+            for mask in [0x01, 0x40, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= mask;
+                fs::write(&path, &bytes).unwrap();
+                let catalog = Catalog::load(&run).unwrap();
+                let file = trace::CommittedFile {
+                    crc32c: trace::Crc32c::of(&bytes),
+                    ..catalog.file(0)
+                };
+                num_problems += usize::from(file::check_file(&run, &file).is_err());
+            }
+        }
+        assert!(num_problems > footer.len(), "{num_problems}");
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{PublishError, Publisher};
+use super::{PublishError, PublishStepError, Publisher};
 use crate::catalog::Catalog;
 use crate::durable;
 use crate::id::{Nonce, Rank};
 use crate::part::PartPath;
+use crate::run;
 use crate::staging;
 use crate::table::Table;
 
@@ -18,7 +19,7 @@ impl Publisher {
     ///
     /// A file that cannot be removed stays, is no part of the run, and is removed by the next
     /// [`Publisher::clear_leftovers`].
-    pub(super) fn remove_retired(&mut self, retired: &[String]) -> Result<(), PublishError> {
+    pub(super) fn remove_retired(&mut self, retired: &[String]) -> Result<(), PublishStepError> {
         if retired.is_empty() {
             return Ok(());
         }
@@ -37,8 +38,10 @@ impl Publisher {
         touched.dedup();
         // Another rank may have removed one of them meanwhile, and then makes that durable.
         touched.retain(|dir| dir.exists());
-        match self.barrier(&[], &touched) {
-            Err(PublishError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        match self.barrier(true, &touched) {
+            Err(PublishStepError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 Ok(())
             }
             result => result,
@@ -52,12 +55,12 @@ impl Publisher {
     /// # Errors
     /// If the commits or a directory cannot be read.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
+        run::remove_staged(self.run.path());
         staging::remove_abandoned(&self.run);
         let mut leftover = Vec::new();
         for table in Table::ALL {
             let dir = self.run.path().join(table.name());
-            let (run, rank) = (self.run.path(), self.rank);
-            list_parts(run, &dir, rank, &mut |path, part| {
+            list_parts(self.run.path(), &dir, self.rank, &mut |path, part| {
                 leftover.push((path, part.nonce));
             })
             .map_err(super::io_error("list", &dir))?;
@@ -67,14 +70,14 @@ impl Publisher {
         let staging = self.run.staging_dir();
         let is_in_hand = |nonce: &Nonce| staging.join(nonce.as_str()).exists();
         leftover.retain(|(_, nonce)| !nonce.as_ref().is_some_and(is_in_hand));
-        let catalog = Catalog::load_with_partial(&self.run)?;
+        let catalog = Catalog::load_with_partial(&self.run).map_err(PublishStepError::from)?;
         let committed: std::collections::HashSet<&str> =
             catalog.files().map(|file| file.path).collect();
         let leftover = leftover.into_iter().map(|(path, _)| path);
         let leftover: Vec<String> = leftover
             .filter(|path| !committed.contains(path.as_str()))
             .collect();
-        self.remove_retired(&leftover)
+        Ok(self.remove_retired(&leftover)?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{PublishError, Publisher, io_error};
+use super::{PublishError, PublishStepError, Publisher, io_error};
 use crate::durable;
 use crate::history::{self, Segment};
 use crate::rollup;
@@ -32,12 +32,12 @@ impl Publisher {
         if live.len() > MAX_SEALED_SEGMENTS {
             self.write_rollups(&live)?;
         }
-        self.remove_covered()
+        Ok(self.remove_covered()?)
     }
 
     /// Rolls up the newest segments of a level once there are [`ROLLUP_FANOUT`] of them; `live` is
     /// what there is.
-    pub(super) fn roll_up(&mut self, live: &[Segment]) -> Result<(), PublishError> {
+    pub(super) fn roll_up(&mut self, live: &[Segment]) -> Result<(), PublishStepError> {
         // What is more than half full is closed, and nothing before it grows any more: of two
         // segments that are open, one can always be made, so that there is progress.
         let is_full = |segment: &Segment| self.record_bytes(*segment) > self.max_rollup_bytes / 2;
@@ -50,7 +50,7 @@ impl Publisher {
     }
 
     /// Writes as few roll-ups for the segments as may cover them.
-    fn write_rollups(&mut self, segments: &[Segment]) -> Result<(), PublishError> {
+    fn write_rollups(&mut self, segments: &[Segment]) -> Result<(), PublishStepError> {
         let mut rest = segments;
         while !rest.is_empty() {
             let (stretch, behind) = rest.split_at(self.num_fitting(rest));
@@ -84,7 +84,7 @@ impl Publisher {
     }
 
     /// Writes a roll-up of the segments. Its bytes are durable, its name is not yet.
-    pub(super) fn write_rollup(&self, segments: &[Segment]) -> Result<(), PublishError> {
+    pub(super) fn write_rollup(&self, segments: &[Segment]) -> Result<(), PublishStepError> {
         let dir = self.run.commits_dir();
         let (Some(first), Some(last)) = (
             segments.iter().map(|s| s.first).min(),
@@ -115,7 +115,7 @@ impl Publisher {
     }
 
     /// Deletes what a durable roll-up covers.
-    fn remove_covered(&mut self) -> Result<(), PublishError> {
+    fn remove_covered(&mut self) -> Result<(), PublishStepError> {
         let dir = self.run.commits_dir();
         let covered = self.list()?.covered;
         // Once the directory could not be synced, a later sync that succeeds proves nothing about

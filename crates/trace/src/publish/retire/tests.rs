@@ -110,7 +110,9 @@ fn a_crash_at_every_step_of_resuming_leaves_nothing_twice() {
             let run = RunDir::open(&path).unwrap();
             fault::fail(Some(Failure::From(n)));
             let gone_on = Publisher::try_new(&run, Rank(0), None).and_then(|mut publisher| {
-                publisher.durability = durabilities(&run).swap_remove(durability);
+                publisher
+                    .durability
+                    .set(durabilities(&run).swap_remove(durability));
                 retire_epoch_2(&mut publisher)?;
                 publisher.clear_leftovers()?;
                 let again =

@@ -1,0 +1,175 @@
+//! How a run comes to be: `commits/` first, `run.json` last and at once, so that whatever has a
+//! `run.json` can be recorded into, and whatever a crash left before it can be begun again.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{COMMITS_DIR, RUN_FILE, RunDir, RunInfo};
+use crate::durable;
+use crate::id::Nonce;
+use crate::table::Table;
+use crate::walk::{Links, ListFilesError, visit_files};
+
+/// Why a run could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateRunError {
+    /// There is something already.
+    #[error("{} exists and is not empty: nothing is ever overwritten, name another directory", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot create the run {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// How far the creation of a run has come, told by what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// It has a directory of commits.
+    Complete,
+    /// It has none, and no file of a table either: its creation was interrupted (earlier versions
+    /// made `commits/` last), and it can be recorded into.
+    Interrupted,
+    /// It has none, but files: its commits were lost, as where it was copied without them.
+    CommitsLost {
+        /// A file of a table, below the run's directory.
+        example: String,
+    },
+}
+
+impl RunDir {
+    /// Creates a run, with its directory and the ones above it, durably. What an interrupted creation
+    /// left in the directory is taken over.
+    ///
+    /// # Errors
+    /// If there is anything else in the directory, or the file system refuses.
+    pub fn create(path: &Path, info: RunInfo) -> Result<Self, CreateRunError> {
+        let io_error = |path: &Path, source| CreateRunError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let not_empty = || CreateRunError::NotEmpty {
+            path: path.to_owned(),
+        };
+        durable::create_dir_all(path).map_err(|e| {
+            if path.exists() && !path.is_dir() {
+                not_empty()
+            } else {
+                io_error(path, e)
+            }
+        })?;
+        if leftovers(path).map_err(|e| io_error(path, e))?.is_none() {
+            return Err(not_empty());
+        }
+        // Who made the directory may have died before its name was durable.
+        if has_leftovers(path)
+            && let Some(parent) = path.parent().filter(|above| !above.as_os_str().is_empty())
+        {
+            durable::sync_directory(parent).map_err(|e| io_error(parent, e))?;
+        }
+        let commits = path.join(COMMITS_DIR);
+        durable::create_dir_all(&commits).map_err(|e| io_error(&commits, e))?;
+
+        let mut json = serde_json::to_vec_pretty(&info).expect("all keys are text");
+        json.push(b'\n');
+        let file = path.join(RUN_FILE);
+        let staged = path.join(format!(".{RUN_FILE}.{}", info.run_id));
+        match durable::create_once(&staged, &file, &json) {
+            Ok(()) => {}
+            // Somebody else was quicker, and may have removed what was staged here.
+            Err(e)
+                if e.kind() == io::ErrorKind::AlreadyExists
+                    || (e.kind() == io::ErrorKind::NotFound && file.exists()) =>
+            {
+                return Err(not_empty());
+            }
+            Err(e) => return Err(io_error(&file, e)),
+        }
+        remove_staged(path);
+        Ok(Self {
+            path: path.to_owned(),
+            info: std::sync::Arc::new(info),
+        })
+    }
+
+    /// Whether there is a directory at `path` in which nothing was recorded and no run begun: it is
+    /// empty, or has only what an interrupted creation left. [`RunDir::create`] takes it over.
+    pub fn is_unborn(path: &Path) -> bool {
+        matches!(leftovers(path), Ok(Some(_)))
+    }
+
+    /// How far the run's creation has come.
+    ///
+    /// # Errors
+    /// If a table's directory cannot be listed.
+    pub fn creation(&self) -> Result<Creation, ListFilesError> {
+        if self.commits_dir().is_dir() {
+            return Ok(Creation::Complete);
+        }
+        let mut example = None;
+        for table in Table::ALL {
+            let dir = Path::new(table.name());
+            visit_files(&self.path, dir, Links::Keep, &mut |path, _| {
+                example.get_or_insert_with(|| path.to_string_lossy().into_owned());
+            })?;
+        }
+        Ok(match example {
+            None => Creation::Interrupted,
+            Some(example) => Creation::CommitsLost { example },
+        })
+    }
+}
+
+/// What an interrupted creation left in a directory: files `.run.json.<nonce>`, and an empty
+/// `commits/`, which is not among them. None if there is anything else.
+fn leftovers(path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+    let mut staged = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let is_commits = path.file_name().is_some_and(|name| name == COMMITS_DIR);
+        if is_commits && path.is_dir() && fs::read_dir(&path)?.next().is_none() {
+            continue;
+        }
+        if !is_staged(&path) {
+            return Ok(None);
+        }
+        staged.push(path);
+    }
+    Ok(Some(staged))
+}
+
+/// Whether an interrupted creation left something in a directory, and there is nothing else.
+pub(super) fn has_leftovers(path: &Path) -> bool {
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    RunDir::is_unborn(path) && !is_empty()
+}
+
+/// Removes what interrupted creations staged beside the `run.json` that is there.
+pub(crate) fn remove_staged(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if is_staged(&entry.path()) {
+            durable::remove_if_there(&entry.path());
+        }
+    }
+}
+
+/// Whether a path is that of a `run.json` before it has its name.
+fn is_staged(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let nonce = name.and_then(|name| name.strip_prefix('.')?.strip_prefix(RUN_FILE));
+    nonce.is_some_and(|nonce| {
+        let nonce = nonce.strip_prefix('.').unwrap_or_default();
+        nonce.parse::<Nonce>().is_ok() && path.is_file()
+    })
+}
+
+#[cfg(test)]
+mod tests;
