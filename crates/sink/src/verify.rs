@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use trace::{
-    Activity, COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table,
+    Activity, COMMITS_DIR, Catalog, Ending, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR,
+    Table,
 };
 
 use crate::files::{RunFilesError, require_commits, walk};
@@ -47,6 +48,8 @@ pub struct VerifyReport {
     /// Files that no commit names, or that one retired: left by a crash, or about to be committed or
     /// removed. Not part of the run, and no problem.
     pub uncommitted: Vec<UncommittedFile>,
+    /// Whether its sessions say that everything was recorded.
+    pub ending: Ending,
     /// Whether a recorder writes the run, as far as can be told; asked only if something is uncommitted
     /// or partial.
     pub activity: Option<Activity>,
@@ -175,6 +178,7 @@ pub fn verify(
         num_bytes: catalog.files().map(|file| file.bytes).sum(),
         problems,
         uncommitted,
+        ending: catalog.ending(run.info().world_size),
         activity,
     })
 }

@@ -1,13 +1,12 @@
 //! The files of a run, as its commits name them: columns, because a long run has many.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 use std::time::Duration;
 
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::history::{self, ReadCommitsError};
+use crate::history::{self, Log, ReadCommitsError};
 use crate::id::Rank;
 use crate::run::RunDir;
 use crate::table::Table;
@@ -25,6 +24,9 @@ pub struct Catalog {
     partial: Vec<PartialCapture>,
     sessions: Vec<Session>,
     recorded: BTreeMap<Rank, Recorded>,
+    endings: BTreeMap<Rank, Ending>,
+    /// The newest record that has the checksum of `run.json`, and that.
+    run_file: Option<(u64, Crc32c)>,
     names: Names,
     table: Vec<u32>,
     commit: Vec<u32>,
@@ -81,6 +83,18 @@ pub struct Session {
     pub rank: Rank,
     /// Its configuration.
     pub config: serde_json::Value,
+}
+
+/// Whether a session has ended as it should, with everything recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Its last record says so.
+    Finished,
+    /// Its last record says nothing of the kind: it goes on, was interrupted, or its last records are
+    /// gone.
+    NotFinished,
+    /// Nothing was recorded, or by a program of format 1.4 or before, which did not say.
+    Unknown,
 }
 
 /// When a rank wrote its records.
@@ -170,16 +184,26 @@ impl Catalog {
     /// # Errors
     /// If anything that is committed cannot be read or trusted.
     pub fn load_with_partial(run: &RunDir) -> Result<Self, ReadCommitsError> {
-        let mut catalog = Self::load_dir(&run.commits_dir())?;
+        let mut catalog = Self::load_log(&Log::of(run))?;
+        catalog.check_run_file(run)?;
         if run.info().world_size > 1 {
             catalog.set_partial_aside(run.info().world_size);
         }
         Ok(catalog)
     }
 
-    fn load_dir(dir: &Path) -> Result<Self, ReadCommitsError> {
+    /// Whether `run.json` is the one that the records were written under. The newest that says so
+    /// decides: whoever repairs it commits that.
+    fn check_run_file(&self, run: &RunDir) -> Result<(), ReadCommitsError> {
+        match self.run_file {
+            Some((number, committed)) => history::check_run_file(run, number, Some(committed)),
+            None => Ok(()),
+        }
+    }
+
+    fn load_log(log: &Log) -> Result<Self, ReadCommitsError> {
         let (mut catalog, retired) = history::visit_commits(
-            dir,
+            log,
             || (Self::default(), HashSet::new()),
             |(catalog, retired), record| {
                 retired.extend(record.retired.iter().cloned());
@@ -305,7 +329,22 @@ impl Catalog {
             .collect()
     }
 
+    /// Whether the run's sessions have ended, of so many ranks.
+    pub fn ending(&self, world_size: u32) -> Ending {
+        let endings: Vec<Ending> = self.endings.values().copied().collect();
+        let all_there = endings.len() >= world_size as usize;
+        match () {
+            () if endings.contains(&Ending::NotFinished) => Ending::NotFinished,
+            () if endings.is_empty() || endings.contains(&Ending::Unknown) => Ending::Unknown,
+            () if all_there => Ending::Finished,
+            () => Ending::NotFinished,
+        }
+    }
+
     fn push(&mut self, record: CommitRecord) {
+        if let Some(crc32c) = record.run_crc32c {
+            self.run_file = Some((record.number, crc32c));
+        }
         let commit = CommitInfo {
             number: record.number,
             time_ms: time::parse_ms(&record.time).unwrap_or(0),
@@ -313,6 +352,12 @@ impl Catalog {
         };
         if !is_derived(&record) {
             self.note_time(&record, commit.time_ms);
+            let ending = match &record {
+                record if record.is_final => Ending::Finished,
+                CommitRecord { run_id: None, .. } => Ending::Unknown,
+                _ => Ending::NotFinished,
+            };
+            self.endings.insert(record.rank, ending);
         }
         self.captures
             .extend(record.captures.iter().map(|&id| CommittedCapture {
@@ -401,6 +446,8 @@ impl Catalog {
             partial: self.partial.clone(),
             sessions: self.sessions.clone(),
             recorded: self.recorded.clone(),
+            endings: self.endings.clone(),
+            run_file: self.run_file,
             names: self.names.clone(),
             ..Self::default()
         };

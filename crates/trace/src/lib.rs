@@ -45,7 +45,9 @@ mod topology;
 mod walk;
 
 pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
-pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
+pub use catalog::{
+    Catalog, CommitInfo, CommittedCapture, CommittedFile, Ending, PartialCapture, Session,
+};
 pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;
 pub use column_checksums::{COLUMN_CRC32C_KEY, Footer};

@@ -5,7 +5,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    Array, ArrayBuilder, ArrayRef, AsArray, BooleanBuilder, Int32Builder, Int64Builder,
+    RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::columns::{read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::id::{Epoch, LayerLabel, Rank, Step};
+use crate::id::{Epoch, LayerLabel, Nonce, Rank, Step};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 
 /// Footer key of the checksum over the whole file, in which the checksum's own digits count as
@@ -41,13 +42,15 @@ const KIND_FILE: &str = "file";
 const KIND_RETIRED: &str = "retired";
 
 /// The columns whose values are all different, or nearly all null: a dictionary would be larger.
-const WITHOUT_DICTIONARY: [&str; 6] = [
+const WITHOUT_DICTIONARY: [&str; 8] = [
     "nonce",
     "time",
     "session",
     "path",
     "crc32c",
     "footer_crc32c",
+    "previous_crc32c",
+    "record_crc32c",
 ];
 
 /// The columns that are compressed. The others are short by their dictionaries.
@@ -79,6 +82,11 @@ pub fn rollup_schema() -> SchemaRef {
             text("crc32c", true),
             long("footer_bytes", true),
             text("footer_crc32c", true),
+            text("run_id", true),
+            text("run_crc32c", true),
+            text("previous_crc32c", true),
+            text("record_crc32c", true),
+            Field::new("final", DataType::Boolean, true),
         ]))
     });
     Arc::clone(&SCHEMA)
@@ -131,6 +139,11 @@ struct Columns {
     crc32c: StringBuilder,
     footer_bytes: Int64Builder,
     footer_crc32c: StringBuilder,
+    run_id: StringBuilder,
+    run_crc32c: StringBuilder,
+    previous_crc32c: StringBuilder,
+    record_crc32c: StringBuilder,
+    is_final: BooleanBuilder,
 }
 
 /// One row; what a kind does not have is null.
@@ -139,6 +152,7 @@ struct Row<'a> {
     number: u64,
     kind: &'static str,
     commit: Option<&'a CommitRecord>,
+    crc32c: Option<Crc32c>,
     session: Option<String>,
     epoch: Option<Epoch>,
     step: Option<Step>,
@@ -146,8 +160,8 @@ struct Row<'a> {
     file: Option<&'a FileEntry>,
 }
 
-/// The rows of a record.
-fn rows_of(record: &CommitRecord) -> impl Iterator<Item = Row<'_>> {
+/// The rows of a record, of which this is the checksum.
+fn rows_of(record: &CommitRecord, crc32c: Option<Crc32c>) -> impl Iterator<Item = Row<'_>> {
     let row = |kind| Row {
         number: record.number,
         kind,
@@ -155,6 +169,7 @@ fn rows_of(record: &CommitRecord) -> impl Iterator<Item = Row<'_>> {
     };
     let commit = Row {
         commit: Some(record),
+        crc32c,
         session: record.session.as_ref().map(serde_json::Value::to_string),
         ..row(KIND_COMMIT)
     };
@@ -208,6 +223,15 @@ impl Columns {
             .append_option(footer.map(|footer| footer.bytes.cast_signed()));
         self.footer_crc32c
             .append_option(footer.map(|footer| footer.crc32c.to_string()));
+        let digits = |crc32c: Option<Crc32c>| crc32c.map(|crc32c| crc32c.to_string());
+        self.run_id
+            .append_option(commit.and_then(|c| c.run_id.as_ref()).map(Nonce::as_str));
+        self.run_crc32c
+            .append_option(digits(commit.and_then(|c| c.run_crc32c)));
+        self.previous_crc32c
+            .append_option(digits(commit.and_then(|c| c.previous_crc32c)));
+        self.record_crc32c.append_option(digits(row.crc32c));
+        self.is_final.append_option(commit.map(|c| c.is_final));
     }
 
     /// The rows since the last call.
@@ -229,6 +253,11 @@ impl Columns {
             Arc::new(self.crc32c.finish()),
             Arc::new(self.footer_bytes.finish()),
             Arc::new(self.footer_crc32c.finish()),
+            Arc::new(self.run_id.finish()),
+            Arc::new(self.run_crc32c.finish()),
+            Arc::new(self.previous_crc32c.finish()),
+            Arc::new(self.record_crc32c.finish()),
+            Arc::new(self.is_final.finish()),
         ]
     }
 }
@@ -266,8 +295,13 @@ impl Encoder {
         })
     }
 
-    pub(crate) fn push(&mut self, record: &CommitRecord) -> Result<(), ParquetError> {
-        for row in rows_of(record) {
+    /// Adds a record; its checksum is known unless an earlier version rolled it up.
+    pub(crate) fn push(
+        &mut self,
+        record: &CommitRecord,
+        crc32c: Option<Crc32c>,
+    ) -> Result<(), ParquetError> {
+        for row in rows_of(record, crc32c) {
             self.columns.push(row);
             if self.columns.num_rows() == ROW_GROUP_ROWS {
                 self.end_row_group()?;
@@ -328,10 +362,11 @@ fn check_digits(mut file: Vec<u8>) -> Result<Vec<u8>, ReadRollupError> {
     }
 }
 
-/// Reads a roll-up, checks its checksum, and only then gives each record to `visit`, in order.
+/// Reads a roll-up, checks its checksum, and only then gives each record to `visit`, in order, with the
+/// record's own checksum if that was kept.
 pub(crate) fn decode(
     bytes: Vec<u8>,
-    visit: &mut dyn FnMut(CommitRecord),
+    visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<(), ReadRollupError> {
     let bytes = Arc::new(Bytes::from(check_digits(bytes)?));
     caught(|| decode_checked(&bytes, visit))
@@ -341,7 +376,7 @@ pub(crate) fn decode(
 /// Reads a roll-up whose bytes are those that were written.
 fn decode_checked(
     bytes: &Arc<Bytes>,
-    visit: &mut dyn FnMut(CommitRecord),
+    visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<(), ReadRollupError> {
     let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
@@ -355,8 +390,8 @@ fn decode_checked(
         let rows = read_row_group(bytes, row_group, &columns, &schema)?;
         visit_records(&rows, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
     }
-    if let Some(last) = begun {
-        visit(last);
+    if let Some((last, crc32c)) = begun {
+        visit(last, crc32c);
     }
     Ok(())
 }
@@ -386,8 +421,8 @@ fn num_known_columns(schema: &SchemaDescriptor) -> Option<usize> {
 /// is missing or is none of its kind.
 fn visit_records(
     batch: &RecordBatch,
-    begun: &mut Option<CommitRecord>,
-    visit: &mut dyn FnMut(CommitRecord),
+    begun: &mut Option<(CommitRecord, Option<Crc32c>)>,
+    visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Option<()> {
     // Columns of a later version are null in an earlier one's.
     let text = |column: usize, row: usize| {
@@ -408,26 +443,35 @@ fn visit_records(
         let column = batch.columns().get(column)?.as_primitive::<Int64Type>();
         column.is_valid(row).then(|| column.value(row))
     };
+    let flag = |column: usize, row: usize| {
+        let column = batch.columns().get(column)?.as_boolean();
+        column.is_valid(row).then(|| column.value(row))
+    };
     for row in 0..batch.num_rows() {
         let kind = text(1, row)?;
         if kind == KIND_COMMIT {
             let session = text(5, row).map(serde_json::from_str).transpose().ok()?;
             let record = CommitRecord {
                 number: long(0, row)?.cast_unsigned(),
-                nonce: serde_json::from_value(text(2, row)?.into()).ok()?,
+                nonce: text(2, row)?.parse().ok()?,
+                run_id: text(16, row).map(str::parse).transpose().ok()?,
+                run_crc32c: checksum(17, row).ok()?,
+                previous_crc32c: checksum(18, row).ok()?,
                 time: text(3, row)?.to_owned(),
                 rank: Rank(int(4, row)?),
                 session,
+                is_final: flag(20, row).unwrap_or(false),
                 captures: Vec::new(),
                 files: Vec::new(),
                 retired: Vec::new(),
             };
-            if let Some(whole) = begun.replace(record) {
-                visit(whole);
+            let crc32c = checksum(19, row).ok()?;
+            if let Some((whole, crc32c)) = begun.replace((record, crc32c)) {
+                visit(whole, crc32c);
             }
             continue;
         }
-        let record = begun.as_mut()?;
+        let (record, _) = begun.as_mut()?;
         match kind {
             KIND_CAPTURE => record.captures.push(CaptureId {
                 epoch: Epoch(int(6, row)?),

@@ -7,10 +7,14 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
     CommitRecord {
         number,
         nonce: Nonce::draw().unwrap(),
+        run_id: None,
+        run_crc32c: (number % 2 == 0).then(|| Crc32c::of(b"run.json")),
+        previous_crc32c: None,
         time: format!("2026-01-01T00:00:{:02}.000Z", number % 60),
         rank: Rank(0),
         session: (number == 0)
             .then(|| serde_json::json!({"epochs": 3, "name": "a \"quoted\" one"})),
+        is_final: number % 3 == 2,
         captures: vec![CaptureId {
             epoch: Epoch(number as i32),
             step: Step(24 * (number as i64 + 1)),
