@@ -11,6 +11,7 @@ mod data;
 mod disk;
 mod diverged;
 mod golden;
+mod hostile;
 mod interchange;
 mod interrupt;
 mod memory;

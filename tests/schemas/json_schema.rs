@@ -66,7 +66,7 @@ fn understand(schema: &Value) -> Result<()> {
             "additionalProperties" => {
                 ensure!(value.is_boolean(), "additionalProperties is {value}")
             }
-            "minimum" | "minLength" | "maxLength" => {
+            "minimum" | "maximum" | "minLength" | "maxLength" => {
                 ensure!(value.is_i64(), "{keyword} is {value}");
             }
             "const" => {}
@@ -115,6 +115,7 @@ fn check(schema: &Value, value: &Value) -> Result<()> {
                     || value.as_object().is_none_or(|o| o.keys().all(is_known))
             }
             "minimum" => value.as_i64().is_none_or(|n| demand.as_i64() <= Some(n)),
+            "maximum" => value.as_u64().is_none_or(|n| demand.as_u64() >= Some(n)),
             "minLength" => length(value).is_none_or(|n| demand.as_u64() <= Some(n)),
             "maxLength" => length(value).is_none_or(|n| demand.as_u64() >= Some(n)),
             "const" => value == demand,

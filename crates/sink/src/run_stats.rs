@@ -70,8 +70,8 @@ pub struct Amount {
 impl Amount {
     fn add(&mut self, rows: u64, bytes: u64) {
         self.num_files += 1;
-        self.num_rows += rows;
-        self.bytes += bytes;
+        self.num_rows = self.num_rows.saturating_add(rows);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 
@@ -107,7 +107,7 @@ pub fn run_stats(run: &RunDir) -> Result<RunStats, RunStatsError> {
                 table: table.to_owned(),
                 layer: layer.map(str::to_owned),
                 amount,
-                num_weights: fan_in.map(|fan_in| fan_in * amount.num_rows),
+                num_weights: fan_in.map(|fan_in| fan_in.saturating_mul(amount.num_rows)),
             }
         })
         .collect();

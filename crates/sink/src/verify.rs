@@ -1,5 +1,6 @@
 //! Is everything that is committed there, whole and readable, and what lies beside it?
 
+mod content;
 mod file;
 mod ranks;
 
@@ -88,6 +89,10 @@ pub enum Check {
     Columns,
     /// Every page can be decoded, and there are as many rows as its commit says.
     Rows,
+    /// Its path is that of its partition, and every row of the step, rank and layer that it says.
+    Name,
+    /// Its rows come in the order of its table.
+    Order,
     /// Where several ranks record a run, each held the weights that rank 0 did.
     Parameters,
 }
@@ -103,6 +108,8 @@ impl fmt::Display for Check {
             Check::Format => "format",
             Check::Columns => "columns",
             Check::Rows => "rows",
+            Check::Name => "name",
+            Check::Order => "order",
             Check::Parameters => "parameters",
         })
     }
@@ -174,13 +181,18 @@ pub fn verify(
         num_captures: catalog.captures().len() as u64,
         partial,
         num_files: catalog.num_files() as u64,
-        num_rows: catalog.files().map(|file| file.rows).sum(),
-        num_bytes: catalog.files().map(|file| file.bytes).sum(),
+        num_rows: total(catalog.files().map(|file| file.rows)),
+        num_bytes: total(catalog.files().map(|file| file.bytes)),
         problems,
         uncommitted,
         ending: catalog.ending(run.info().world_size),
         activity,
     })
+}
+
+/// A sum of what files say, which may be anything.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// Checks the files one by one, on as many threads as there are cores.
@@ -190,7 +202,7 @@ fn check_files(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Vec<Problem> {
     let num_files = catalog.num_files();
-    let bytes = catalog.files().map(|file| file.bytes).sum();
+    let bytes = total(catalog.files().map(|file| file.bytes));
     let next = AtomicUsize::new(0);
     let (files_done, bytes_done) = (AtomicU64::new(0), AtomicU64::new(0));
     let problems = Mutex::new(Vec::new());
@@ -210,7 +222,9 @@ fn check_files(
             progress(VerifyProgress {
                 num_files_done: files_done.fetch_add(1, Ordering::Relaxed) + 1,
                 num_files: num_files as u64,
-                bytes_done: bytes_done.fetch_add(file.bytes, Ordering::Relaxed) + file.bytes,
+                bytes_done: bytes_done
+                    .fetch_add(file.bytes, Ordering::Relaxed)
+                    .saturating_add(file.bytes),
                 bytes,
             });
         }

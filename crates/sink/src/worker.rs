@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
-use trace::{Part, RunDir, StagedPart, Staging, encode_part};
+use trace::{EncodeError, Part, RunDir, StagedPart, Staging, encode_part};
 
 use crate::error::SinkError;
 use crate::make_part::MakePart;
@@ -89,7 +89,10 @@ pub(crate) fn write_part(
                 source: Arc::new(source),
             })?;
     encode_part(part, writer)
-        .and_then(|writer| Ok(writer.finish(part.rows.num_rows() as u64)?))
+        .and_then(|writer| {
+            let staged = writer.finish(part.rows.num_rows() as u64);
+            staged.map_err(EncodeError::Io)
+        })
         .map_err(|source| SinkError::WritePart {
             path: path(),
             source: Arc::new(source),

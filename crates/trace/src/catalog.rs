@@ -206,7 +206,7 @@ impl Catalog {
             log,
             || (Self::default(), HashSet::new()),
             |(catalog, retired), record| {
-                retired.extend(record.retired.iter().cloned());
+                retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
                 catalog.push(record);
             },
         )?;
@@ -473,7 +473,7 @@ impl Catalog {
 
 /// Whether a record is that of a derived table's writer, and not a recorder's.
 fn is_derived(record: &CommitRecord) -> bool {
-    let is_derived = |table: &str| table.parse().is_ok_and(Table::is_derived);
+    let is_derived = |table: &str| table.parse::<Table>().is_ok_and(Table::is_derived);
     let of_retired = |path: &str| {
         path.split_once('/')
             .is_some_and(|(table, _)| is_derived(table))

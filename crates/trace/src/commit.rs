@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::id::{Epoch, LayerLabel, Nonce, Rank, Step};
+use crate::number;
+use crate::place::{RunPath, TableName};
 
 /// One publish: everything that became part of the run at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommitRecord {
     /// Position in the run's total order, from 0.
+    #[serde(deserialize_with = "number::count")]
     pub number: u64,
     /// Tells this record from another writer's under the same number.
     pub nonce: Nonce,
@@ -39,7 +42,7 @@ pub struct CommitRecord {
     pub files: Vec<FileEntry>,
     /// Paths of files that no longer belong to the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub retired: Vec<String>,
+    pub retired: Vec<RunPath>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -58,21 +61,27 @@ pub struct CaptureId {
 /// A file as a commit record names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// The table's name. A text, because a later format version may have more tables.
-    pub table: String,
+    /// The table's name. A later format version may have more tables.
+    pub table: TableName,
     /// The partition's epoch.
     pub epoch: Epoch,
     /// The partition's layer, decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<LayerLabel>,
     /// Path below the run's directory, as it stands on disk.
-    pub path: String,
+    pub path: RunPath,
     /// Number of rows.
+    #[serde(deserialize_with = "number::count")]
     pub rows: u64,
     /// Size in bytes.
+    #[serde(deserialize_with = "number::count")]
     pub bytes: u64,
     /// Size of what comes behind the last column chunk; none in files of format 1.4 and before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::optional_count"
+    )]
     pub footer_bytes: Option<u64>,
     /// CRC-32C of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +115,35 @@ pub enum DecodeCommitError {
     /// Whole, but not what this format version means by a record.
     #[error("it is whole, but no commit record of this format")]
     Malformed(#[from] serde_json::Error),
+    /// A file lies elsewhere than its table's do.
+    #[error("it is whole, but no commit record of this format")]
+    Misplaced(#[from] MisplacedFileError),
+}
+
+/// A record names a file of another table's directory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path} is named as a file of table {table}, which lie in {table}/")]
+pub struct MisplacedFileError {
+    /// The file.
+    pub path: RunPath,
+    /// The table.
+    pub table: TableName,
+}
+
+impl FileEntry {
+    /// Checks that the file lies where its table's files do.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) fn check_place(&self) -> Result<(), MisplacedFileError> {
+        match self.path.table() == &*self.table {
+            true => Ok(()),
+            false => Err(MisplacedFileError {
+                path: self.path.clone(),
+                table: self.table.clone(),
+            }),
+        }
+    }
 }
 
 /// What stands between the checksummed bytes and the checksum's digits.
@@ -153,7 +191,9 @@ impl CommitRecord {
                 computed,
             });
         }
-        Ok((serde_json::from_str(text)?, computed))
+        let record: Self = serde_json::from_str(text)?;
+        record.files.iter().try_for_each(FileEntry::check_place)?;
+        Ok((record, computed))
     }
 }
 

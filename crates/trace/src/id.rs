@@ -9,7 +9,7 @@ use crate::checksum::Crc32c;
 
 /// An epoch, counted from 0; [`Epoch::INITIAL`] stands for the untrained network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "i32", into = "i32")]
 pub struct Epoch(pub i32);
 
 impl Epoch {
@@ -19,19 +19,57 @@ impl Epoch {
 
 /// The number of optimizer steps done so far; 0 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Step(pub i64);
 
 /// The process of a distributed run that recorded something; 0 where there is one process.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-#[serde(transparent)]
+#[serde(try_from = "i32", into = "i32")]
 pub struct Rank(pub i32);
 
 /// How often the run had been resumed when something was recorded; 0 in the first session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
+
+/// A number that is no epoch, step or rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{number} is no {what}: they begin at {first} and end below {end}")]
+pub struct IdError {
+    number: i64,
+    what: &'static str,
+    first: i64,
+    end: i64,
+}
+
+/// What a file says: of each there is a next one, and those below `first` are none.
+macro_rules! read_checked {
+    ($($name:ident, $number:ty, $what:literal, $first:literal);*) => {$(
+        impl TryFrom<$number> for $name {
+            type Error = IdError;
+
+            fn try_from(number: $number) -> Result<Self, IdError> {
+                match ($first..<$number>::MAX).contains(&number) {
+                    true => Ok(Self(number)),
+                    false => Err(IdError {
+                        number: number.into(),
+                        what: $what,
+                        first: $first,
+                        end: <$number>::MAX.into(),
+                    }),
+                }
+            }
+        }
+
+        impl From<$name> for $number {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    )*};
+}
+read_checked!(Epoch, i32, "epoch", -1; Step, i64, "step", 0; Rank, i32, "rank", 0);
 
 macro_rules! display_inner {
     ($($name:ident),*) => {$(
@@ -46,8 +84,22 @@ display_inner!(Epoch, Step, Rank, Generation);
 
 /// A random 64-bit name, as 16 lower-case hexadecimal digits: tells writers and runs apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Nonce(String);
+
+impl TryFrom<String> for Nonce {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Nonce> for String {
+    fn from(nonce: Nonce) -> Self {
+        nonce.0
+    }
+}
 
 impl Nonce {
     /// Draws a nonce from the operating system.

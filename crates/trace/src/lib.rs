@@ -30,9 +30,11 @@ mod encode;
 mod fault;
 mod history;
 mod id;
+mod number;
 mod part;
 mod part_file;
 mod part_reader;
+mod place;
 mod publish;
 mod rollup;
 mod run;
@@ -51,7 +53,7 @@ pub use catalog::{
 pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;
 pub use column_checksums::{COLUMN_CRC32C_KEY, Footer};
-pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry};
+pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
 };
@@ -61,11 +63,14 @@ pub use encode::{
 };
 pub use history::ReadCommitsError;
 pub use id::{
-    Epoch, Generation, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank, Step,
+    Epoch, Generation, IdError, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank,
+    Step,
 };
+pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
 pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{BadFileError, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
 pub use part_reader::{PartReader, PartRows};
+pub use place::{MAX_PATH_BYTES, RunPath, RunPathError, TableName, TableNameError};
 pub use publish::{
     Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, PublishStepError, Publisher,
     ROLLUP_FANOUT,

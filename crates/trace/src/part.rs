@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use arrow::array::RecordBatch;
 
-use crate::id::{Epoch, Generation, LayerLabel, Nonce, Rank, Step};
+use crate::id::{Epoch, Generation, IdError, LayerLabel, Nonce, Rank, Step};
 use crate::table::Table;
 
 /// The place of one part file in a run:
@@ -95,7 +95,7 @@ fn parse(path: &str) -> Result<PartPath, String> {
     let table: Table = next("the table")?
         .parse()
         .map_err(|e: crate::table::ParseTableError| e.to_string())?;
-    let epoch = Epoch(number(partition(next("epoch=")?, "epoch")?)?);
+    let epoch = id(number::<i32>(partition(next("epoch=")?, "epoch")?)?)?;
     let layer = if table.has_layer() {
         let encoded = partition(next("layer=")?, "layer")?;
         Some(LayerLabel::from_encoded(encoded).map_err(|e| e.to_string())?)
@@ -125,8 +125,8 @@ fn parse(path: &str) -> Result<PartPath, String> {
         table,
         epoch,
         layer,
-        step: Step(number(step)?),
-        rank: Rank(number(rank)?),
+        step: id(number::<i64>(step)?)?,
+        rank: id(number::<i32>(rank)?)?,
         generation: Generation(number(generation)?),
         sequence,
         nonce,
@@ -149,6 +149,10 @@ fn partition<'a>(segment: &'a str, column: &str) -> Result<&'a str, String> {
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("{text:?} is no number"))
+}
+
+fn id<N, T: TryFrom<N, Error = IdError>>(number: N) -> Result<T, String> {
+    T::try_from(number).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! the record retires are removed once it is durable, and their names are gone for good when the
 //! publish returns.
 
+mod error;
 mod retire;
 mod roll_up;
 
@@ -20,10 +21,13 @@ use crate::durable::{self, Durability};
 use crate::fault;
 use crate::history::{self, Listing, Log, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
+use crate::place::RunPath;
 use crate::run::{Creation, RunDir};
 use crate::staging::{StagedPart, Staging};
 use crate::time;
 
+use error::io_error;
+pub use error::{PublishError, PublishStepError};
 pub use roll_up::{MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, ROLLUP_FANOUT};
 
 /// How often a number that another writer took first is tried anew.
@@ -64,79 +68,6 @@ pub struct Group {
     pub retired: Vec<String>,
 }
 
-/// Why a publish failed, by what that means for its group. What was committed before is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Nothing of the group is part of the run.
-    #[error(transparent)]
-    NotCommitted(#[from] PublishStepError),
-    /// The group's record may be part of the run, and then all of it is: its name may not be durable, or
-    /// it could not be told whether the name is the group's.
-    #[error(
-        "whether commit {number} is part of the run is in doubt, as a whole or not at all: `sink verify` \
-         tells what is"
-    )]
-    InDoubt {
-        /// The number that the record was linked to.
-        number: u64,
-        /// What failed.
-        source: PublishStepError,
-    },
-    /// The group is committed. Files that it retires, or their names, may be there still; readers of the
-    /// commits pass over them, and who resumes the run removes them.
-    #[error("commit {} is part of the run, but what it retires is not certain to be gone", record.number)]
-    NotCleanedUp {
-        /// What was committed.
-        record: Box<CommitRecord>,
-        /// What failed.
-        source: PublishStepError,
-    },
-}
-
-/// The step of a publish that failed.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishStepError {
-    /// The file system refused.
-    #[error("cannot {operation} {}", path.display())]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-    /// The run's commits cannot be read.
-    #[error(transparent)]
-    Commits(#[from] ReadCommitsError),
-    /// There is nothing that says which of the run's files belong to it.
-    #[error(
-        "{} is missing, and there are files, as {example}: nobody can tell what belongs to the run, \
-         so nothing is recorded into it; bring its commits back, or name another directory",
-        path.display()
-    )]
-    NoCommits {
-        /// Where the commits should be.
-        path: PathBuf,
-        /// A file of a table, below the run's directory.
-        example: String,
-    },
-    /// Other writers took every number that was tried.
-    #[error("other writers took {MAX_CONFLICTS} commit numbers in a row in {}", dir.display())]
-    Contended {
-        /// The directory of the commits.
-        dir: PathBuf,
-    },
-}
-
-fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishStepError {
-    move |source| PublishStepError::Io {
-        operation,
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// Makes the directory of the commits where the run's creation was interrupted before that.
 fn ensure_commits(run: &RunDir) -> Result<(), PublishStepError> {
     let path = run.commits_dir();
@@ -167,7 +98,7 @@ impl Drop for Placed {
     fn drop(&mut self) {
         if !self.committed {
             for entry in &self.entries {
-                durable::remove_if_there(&self.root.join(&entry.path));
+                durable::remove_if_there(&self.root.join(entry.path.as_str()));
             }
         }
     }
@@ -298,14 +229,18 @@ impl Publisher {
         } = group;
         if !retired.is_empty() {
             // What nobody ever saw need not be published first.
-            let named: HashSet<&str> = parts.iter().map(|p| p.entry().path.as_str()).collect();
+            let named: HashSet<&str> = parts.iter().map(|p| &*p.entry().path).collect();
             let (unseen, committed): (Vec<_>, Vec<_>) = retired
                 .into_iter()
                 .partition(|path| named.contains(path.as_str()));
             retired = committed;
             let unseen: HashSet<String> = unseen.into_iter().collect();
-            parts.retain(|part| !unseen.contains(&part.entry().path));
+            parts.retain(|part| !unseen.contains(part.entry().path.as_str()));
         }
+        let retired = retired.into_iter().map(RunPath::try_from);
+        let retired = retired
+            .collect::<Result<_, _>>()
+            .map_err(PublishStepError::from)?;
         let record = CommitRecord {
             number: self.next_number,
             nonce: match self.is_derived {
@@ -382,7 +317,7 @@ impl Publisher {
         };
         let mut touched = Vec::new();
         for part in parts {
-            let path = root.join(&part.entry().path);
+            let path = root.join(part.entry().path.as_str());
             let dir = path.parent().expect("a part lies in its table's directory");
             move_into_place(part.staged_path(), dir, &path, &mut touched)?;
             placed.entries.push(part.entry().clone());

@@ -22,7 +22,8 @@ use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::columns::{read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::id::{Epoch, LayerLabel, Nonce, Rank, Step};
+use crate::id::{Epoch, LayerLabel, Nonce, Step};
+use crate::number;
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 
 /// Footer key of the checksum over the whole file, in which the checksum's own digits count as
@@ -209,7 +210,7 @@ impl Columns {
         self.session.append_option(row.session);
         self.epoch.append_option(row.epoch.map(|e| e.0));
         self.step.append_option(row.step.map(|s| s.0));
-        self.table.append_option(file.map(|f| f.table.as_str()));
+        self.table.append_option(file.map(|f| &*f.table));
         self.layer
             .append_option(file.and_then(|f| f.layer.as_ref()).map(LayerLabel::as_str));
         self.path.append_option(row.path);
@@ -388,7 +389,7 @@ fn decode_checked(
     let mut begun = None;
     for row_group in metadata.row_groups() {
         let rows = read_row_group(bytes, row_group, &columns, &schema)?;
-        visit_records(&rows, &mut begun, visit).ok_or_else(|| malformed("a row lacks a value"))?;
+        visit_records(&rows, &mut begun, visit).map_err(ReadRollupError::Malformed)?;
     }
     if let Some((last, crc32c)) = begun {
         visit(last, crc32c);
@@ -417,85 +418,113 @@ fn num_known_columns(schema: &SchemaDescriptor) -> Option<usize> {
     is_rollup.then_some(num_known)
 }
 
-/// Puts rows together to records; `begun` is the one that the rows before began. `None` if a value
-/// is missing or is none of its kind.
+/// Puts rows together to records; `begun` is the one that the rows before began. An error says what a
+/// value is not, or that it is missing.
 fn visit_records(
     batch: &RecordBatch,
     begun: &mut Option<(CommitRecord, Option<Crc32c>)>,
     visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
-) -> Option<()> {
-    // Columns of a later version are null in an earlier one's.
+) -> Result<(), String> {
     let text = |column: usize, row: usize| {
-        let column = batch.columns().get(column)?.as_string::<i32>();
-        column.is_valid(row).then(|| column.value(row))
-    };
-    let checksum = |column: usize, row: usize| {
-        let digits = text(column, row).map(str::as_bytes);
-        digits
-            .map(|digits| Crc32c::from_digits(digits).ok_or(()))
-            .transpose()
+        let values = batch.column(column).as_string::<i32>();
+        let value = values.is_valid(row).then(|| values.value(row).to_owned());
+        value.ok_or_else(|| missing(batch, column))
     };
     let int = |column: usize, row: usize| {
-        let column = batch.column(column).as_primitive::<Int32Type>();
-        column.is_valid(row).then(|| column.value(row))
+        let values = batch.column(column).as_primitive::<Int32Type>();
+        let value = values.is_valid(row).then(|| values.value(row));
+        value.ok_or_else(|| missing(batch, column))
     };
     let long = |column: usize, row: usize| {
-        let column = batch.columns().get(column)?.as_primitive::<Int64Type>();
-        column.is_valid(row).then(|| column.value(row))
+        let values = batch.column(column).as_primitive::<Int64Type>();
+        let value = values.is_valid(row).then(|| values.value(row));
+        value.ok_or_else(|| missing(batch, column))
     };
-    let flag = |column: usize, row: usize| {
-        let column = batch.columns().get(column)?.as_boolean();
-        column.is_valid(row).then(|| column.value(row))
+    let count = |column: usize, row: usize| {
+        let number = long(column, row)?;
+        let count = u64::try_from(number).ok().and_then(number::check_count);
+        count.ok_or_else(|| format!("{number} is no count"))
+    };
+    // What an earlier version has no column for is as if it were null.
+    let is_there = |column: usize, row: usize| {
+        let columns = batch.columns();
+        columns
+            .get(column)
+            .is_some_and(|values| values.is_valid(row))
+    };
+    let checksum = |column: usize, row: usize| match is_there(column, row) {
+        true => checked::<_, Crc32c>(text(column, row)?).map(Some),
+        false => Ok(None),
     };
     for row in 0..batch.num_rows() {
         let kind = text(1, row)?;
         if kind == KIND_COMMIT {
-            let session = text(5, row).map(serde_json::from_str).transpose().ok()?;
+            let session = text(5, row).ok();
+            let session = session.map(|session| serde_json::from_str(&session));
             let record = CommitRecord {
-                number: long(0, row)?.cast_unsigned(),
-                nonce: text(2, row)?.parse().ok()?,
-                run_id: text(16, row).map(str::parse).transpose().ok()?,
-                run_crc32c: checksum(17, row).ok()?,
-                previous_crc32c: checksum(18, row).ok()?,
-                time: text(3, row)?.to_owned(),
-                rank: Rank(int(4, row)?),
-                session,
-                is_final: flag(20, row).unwrap_or(false),
+                number: count(0, row)?,
+                nonce: checked(text(2, row)?)?,
+                run_id: match is_there(16, row) {
+                    true => Some(checked(text(16, row)?)?),
+                    false => None,
+                },
+                run_crc32c: checksum(17, row)?,
+                previous_crc32c: checksum(18, row)?,
+                time: text(3, row)?,
+                rank: checked(int(4, row)?)?,
+                session: session.transpose().map_err(|e| e.to_string())?,
+                is_final: is_there(20, row) && batch.column(20).as_boolean().value(row),
                 captures: Vec::new(),
                 files: Vec::new(),
                 retired: Vec::new(),
             };
-            let crc32c = checksum(19, row).ok()?;
+            let crc32c = checksum(19, row)?;
             if let Some((whole, crc32c)) = begun.replace((record, crc32c)) {
                 visit(whole, crc32c);
             }
             continue;
         }
-        let (record, _) = begun.as_mut()?;
-        match kind {
+        let (record, _) = begun.as_mut().ok_or("a row comes before its commit")?;
+        match kind.as_str() {
             KIND_CAPTURE => record.captures.push(CaptureId {
-                epoch: Epoch(int(6, row)?),
-                step: Step(long(7, row)?),
+                epoch: checked(int(6, row)?)?,
+                step: checked(long(7, row)?)?,
             }),
-            KIND_FILE => record.files.push(FileEntry {
-                table: text(8, row)?.to_owned(),
-                epoch: Epoch(int(6, row)?),
-                layer: text(9, row)
-                    .map(|label| LayerLabel::try_from(label.to_owned()))
-                    .transpose()
-                    .ok()?,
-                path: text(10, row)?.to_owned(),
-                rows: long(11, row)?.cast_unsigned(),
-                bytes: long(12, row)?.cast_unsigned(),
-                crc32c: checksum(13, row).ok()??,
-                footer_bytes: long(14, row).map(i64::cast_unsigned),
-                footer_crc32c: checksum(15, row).ok()?,
-            }),
-            KIND_RETIRED => record.retired.push(text(10, row)?.to_owned()),
-            _ => return None,
+            KIND_FILE => {
+                let file = FileEntry {
+                    table: checked(text(8, row)?)?,
+                    epoch: checked(int(6, row)?)?,
+                    layer: text(9, row)
+                        .ok()
+                        .map(checked::<_, LayerLabel>)
+                        .transpose()?,
+                    path: checked(text(10, row)?)?,
+                    rows: count(11, row)?,
+                    bytes: count(12, row)?,
+                    footer_bytes: match is_there(14, row) {
+                        true => Some(count(14, row)?),
+                        false => None,
+                    },
+                    footer_crc32c: checksum(15, row)?,
+                    crc32c: checked(text(13, row)?)?,
+                };
+                file.check_place().map_err(|error| error.to_string())?;
+                record.files.push(file);
+            }
+            KIND_RETIRED => record.retired.push(checked(text(10, row)?)?),
+            _ => return Err(format!("a row is of kind {kind:?}")),
         }
     }
-    Some(())
+    Ok(())
+}
+
+fn missing(batch: &RecordBatch, column: usize) -> String {
+    format!("a row lacks its {}", batch.schema().field(column).name())
+}
+
+/// A value as what it is said to be.
+fn checked<V, T: TryFrom<V, Error: std::fmt::Display>>(value: V) -> Result<T, String> {
+    T::try_from(value).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

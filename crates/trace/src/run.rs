@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
 use crate::id::{Nonce, Rank};
+use crate::number;
 use crate::topology::Topology;
 
 mod create;
@@ -60,7 +61,7 @@ pub struct RunInfo {
     pub device: String,
     /// How many processes record the run, each as a rank from 0 on: a capture is whole when each
     /// of them has committed its part.
-    #[serde(default = "one_process")]
+    #[serde(default = "one_process", deserialize_with = "number::world_size")]
     pub world_size: u32,
     /// The network's architecture, in its recorder's own words, enough to rebuild it; null where it
     /// cannot be rebuilt from the run alone.
@@ -69,6 +70,7 @@ pub struct RunInfo {
     pub dataset: Option<DatasetInfo>,
     /// Samples in one forward pass over the held-out set: matrix products depend on it. None where
     /// the recorder made no such pass itself.
+    #[serde(deserialize_with = "number::batch_size")]
     pub evaluation_batch_size: Option<u64>,
     /// Names of the classes, by class; empty where there are none.
     pub class_names: Vec<String>,
@@ -102,8 +104,10 @@ pub struct DatasetInfo {
     /// Checksum of the data's bytes.
     pub crc32c: Crc32c,
     /// Number of samples trained on.
+    #[serde(deserialize_with = "number::count")]
     pub num_train: u64,
     /// Number of samples held out.
+    #[serde(deserialize_with = "number::count")]
     pub num_held_out: u64,
     /// Which samples are held out, in words, as `last 297`.
     pub held_out: String,

@@ -14,6 +14,7 @@ use crate::encode::Encoded;
 use crate::fault;
 use crate::id::Nonce;
 use crate::part::PartPath;
+use crate::place::RunPath;
 use crate::run::RunDir;
 
 /// A writer's own directory below `.staging/`; cheap to clone, removed with its last clone.
@@ -213,9 +214,9 @@ impl PartWriter {
             staged: self.staged,
             is_synced,
             entry: FileEntry {
-                table: self.path.table.name().to_owned(),
+                table: self.path.table.into(),
                 epoch: self.path.epoch,
-                path: self.path.to_string(),
+                path: RunPath::from(&self.path),
                 layer: self.path.layer,
                 rows,
                 bytes,

@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::id::LayerLabel;
+use crate::number;
 
 /// The kind of a layer that holds what a replay needs besides parameters, as a running mean.
 const BUFFER: &str = "buffer";
@@ -220,6 +221,14 @@ pub enum TopologyError {
         /// How many units it has.
         num_units: u32,
     },
+    /// A tensor has more values than anybody stores.
+    #[error("layer {layer:?}: a tensor of shape {shape:?} has too many values")]
+    TooLarge {
+        /// The layer.
+        layer: String,
+        /// The shape.
+        shape: Vec<u64>,
+    },
     /// More neurons than an `Int32` can number.
     #[error(
         "the network has more neurons than the trace format can number ({})",
@@ -262,6 +271,7 @@ impl Topology {
             }
         }
         for layer in &layers {
+            check_sizes(layer)?;
             if let Some(ranges) = &layer.source {
                 check_source(layer, ranges, &seen)?;
             }
@@ -364,7 +374,8 @@ fn check_source(
         layer: layer.layer.as_str().to_owned(),
         problem,
     };
-    let positions: u64 = ranges.iter().map(SourceRange::num_positions).sum();
+    let positions = ranges.iter().map(SourceRange::num_positions);
+    let positions = positions.fold(0, u64::saturating_add);
     if positions != u64::from(layer.fan_in) {
         return Err(bad(format!(
             "covers {positions} positions, but its fan-in is {}",
@@ -373,17 +384,45 @@ fn check_source(
     }
     for range in ranges {
         let Source::Layer(from) = &range.from else {
+            // Inputs are numbered as units are.
+            if let Some(last) = last_unit(range).filter(|last| i32::try_from(*last).is_err()) {
+                return Err(bad(format!("names input {last}, which nobody numbers")));
+            }
             continue;
         };
         let units = *num_units
             .get(&from.as_str().to_lowercase())
             .ok_or_else(|| bad(format!("names layer {from:?}, which does not exist")))?;
-        let last = u64::from(range.start)
-            + u64::from(range.count.saturating_sub(1)) * u64::from(range.stride);
-        if range.count > 0 && last >= u64::from(units) {
+        if let Some(last) = last_unit(range)
+            && last >= u64::from(units)
+        {
             return Err(bad(format!(
                 "names unit {last} of layer {from:?}, which has {units}"
             )));
+        }
+    }
+    Ok(())
+}
+
+/// The last unit that a range names; none if it names none.
+fn last_unit(range: &SourceRange) -> Option<u64> {
+    let steps = range.count.checked_sub(1)?;
+    // Three 32-bit numbers: it fits into 64 bits.
+    Some(u64::from(range.start) + u64::from(steps) * u64::from(range.stride))
+}
+
+/// Checks that the layer's tensors have no more values than can be counted, as 8 bytes each, too.
+fn check_sizes(layer: &Layer) -> Result<(), TopologyError> {
+    let own = std::iter::once(&layer.shape);
+    for shape in own.chain(layer.tensors.iter().map(|tensor| &tensor.shape)) {
+        // An axis of no length makes the tensor empty, and what is behind it may be asked for alone.
+        let mut sizes = shape.iter().map(|&size| size.max(1));
+        let num_values = sizes.try_fold(1, u64::checked_mul);
+        if num_values.and_then(number::check_count).is_none() {
+            return Err(TopologyError::TooLarge {
+                layer: layer.layer.as_str().to_owned(),
+                shape: shape.clone(),
+            });
         }
     }
     Ok(())

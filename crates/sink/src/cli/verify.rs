@@ -132,11 +132,16 @@ fn print_partial(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> R
         reason(report)
     )?;
     for capture in report.partial.iter().take(LISTED_UNCOMMITTED) {
-        let missing: Vec<String> = (0..run.info().world_size)
+        let num_missing = run.info().world_size as usize - capture.ranks.len();
+        let mut missing: Vec<String> = (0..run.info().world_size)
             .map(|rank| Rank(rank.cast_signed()))
             .filter(|rank| !capture.ranks.contains(rank))
+            .take(LISTED_UNCOMMITTED)
             .map(|rank| rank.to_string())
             .collect();
+        if num_missing > missing.len() {
+            missing.push(format!("and {} more", num_missing - missing.len()));
+        }
         writeln!(
             out,
             "  epoch {}, step {}: missing rank {}",

@@ -9,6 +9,7 @@ use trace::{
     CommittedFile, FORMAT_KEY, FORMAT_VERSION, FileProblem, PartFile, RunDir, Table, caught,
 };
 
+use super::content::{Content, Wrong};
 use super::{Check, Problem};
 
 /// What decoded rows may take at once, on each thread.
@@ -36,6 +37,7 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
         expected: expected.to_string(),
         found: found.to_string(),
     };
+    let wrong = |(check, expected, found): Wrong| fail(check, &expected, &found);
     let in_bytes = |bytes: u64| format!("{bytes} bytes");
     let reader = PartFile::committed(run, file)
         .open_checked()
@@ -89,8 +91,17 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
         .build()
         .map_err(|error| undecodable(&error))?;
     let mut rows = 0;
+    // Of a table that this version does not know nothing more can be told.
+    let mut content = match file.table.parse::<Table>() {
+        Ok(_) => Some(Content::try_new(file, &run.info().layers).map_err(wrong)?),
+        Err(_) => None,
+    };
     for batch in batches {
-        rows += batch.map_err(|error| undecodable(&error))?.num_rows() as u64;
+        let batch = batch.map_err(|error| undecodable(&error))?;
+        if let Some(content) = &mut content {
+            content.check(&batch).map_err(wrong)?;
+        }
+        rows += batch.num_rows() as u64;
     }
     if rows != file.rows {
         return Err(fail(Check::Rows, &in_rows(file.rows), &in_rows(rows)));

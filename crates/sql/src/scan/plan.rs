@@ -146,10 +146,13 @@ fn total_statistics(snapshot: &Snapshot, indices: &[usize], schema: &Schema) -> 
     let mut statistics = Statistics::new_unknown(schema);
     let files = || indices.iter().map(|&index| snapshot.file(index));
     let inexact = |sum: u64| Precision::Inexact(usize::try_from(sum).unwrap_or(usize::MAX));
-    if let Some(rows) = files().map(|file| file.rows).sum::<Option<u64>>() {
+    // What commits say may be anything.
+    let rows = files().try_fold(0, |sum: u64, file| Some(sum.saturating_add(file.rows?)));
+    if let Some(rows) = rows {
         statistics.num_rows = inexact(rows);
     }
-    statistics.total_byte_size = inexact(files().map(|file| file.bytes).sum());
+    let bytes = files().map(|file| file.bytes);
+    statistics.total_byte_size = inexact(bytes.fold(0, u64::saturating_add));
     statistics
 }
 

@@ -58,7 +58,7 @@ pub(crate) const FUNCTION: RunFunction = RunFunction {
 fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
     let weights = TraceTable::new(Arc::clone(snapshot), Table::Weights, call.scope());
     Ok(Arc::new(Queryable(Connections {
-        sources: Arc::new(Sources::new(snapshot.topology())),
+        sources: Arc::new(Sources::try_new(snapshot.topology())?),
         weights,
     })))
 }

@@ -65,8 +65,18 @@ pub(crate) fn layers(snapshot: &Snapshot) -> Result<RecordBatch> {
     ])
 }
 
+/// The most neurons that are listed: rows of a gigabyte or two.
+const MAX_LISTED_NEURONS: i32 = 1 << 25;
+
 /// Every neuron of the network and where it is.
 pub(crate) fn neurons(snapshot: &Snapshot) -> Result<RecordBatch> {
+    let num_neurons = snapshot.topology().num_neurons();
+    if num_neurons > MAX_LISTED_NEURONS {
+        return Err(ArrowError::InvalidArgumentError(format!(
+            "run.json says that there are {num_neurons} neurons, of which no more than \
+             {MAX_LISTED_NEURONS} can be listed"
+        )));
+    }
     let neurons: Vec<(&Layer, i32)> = snapshot
         .topology()
         .layers()

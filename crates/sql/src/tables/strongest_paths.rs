@@ -37,7 +37,7 @@ pub(crate) const FUNCTION: RunFunction = RunFunction {
 fn table(snapshot: &SharedSnapshot, call: &Call) -> Result<Arc<dyn TableProvider>> {
     let top = top_of(call)?;
     let class: Option<u32> = call.get("class")?;
-    let network = Network::new(snapshot.topology());
+    let network = Network::try_new(snapshot.topology())?;
     if let (Some(class), Some(output)) = (class, &network.output)
         && class >= output.num_units
     {
@@ -86,19 +86,19 @@ struct Network {
 }
 
 impl Network {
-    fn new(topology: &Topology) -> Self {
-        let sources = Sources::new(topology);
+    fn try_new(topology: &Topology) -> Result<Self> {
+        let sources = Sources::try_new(topology)?;
         let layers = topology.layers();
         let origins = layers.iter().filter_map(|layer| {
             let name = layer.layer.as_str();
             Some((name.to_owned(), origins(sources.layer(name)?)))
         });
         let origins = origins.collect();
-        Self {
+        Ok(Self {
             sources,
             origins,
             output: topology.output_layer().cloned(),
-        }
+        })
     }
 
     /// The neurons that chains end in: all outputs, or one.

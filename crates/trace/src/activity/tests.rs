@@ -99,10 +99,10 @@ fn what_is_derived_says_nothing_of_a_recorder() {
     let run = run(dir.path());
     let path = "structures/epoch=0/step-0-r0-g0-0123456789abcdef.parquet";
     let derived = FileEntry {
-        table: "structures".to_owned(),
+        table: crate::Table::Structures.into(),
         epoch: Epoch(0),
         layer: None,
-        path: path.to_owned(),
+        path: crate::RunPath::try_from(path.to_owned()).unwrap(),
         rows: 1,
         bytes: 1,
         footer_bytes: None,
@@ -117,7 +117,7 @@ fn what_is_derived_says_nothing_of_a_recorder() {
     write(&run, &derived);
     let retires = CommitRecord {
         captures: Vec::new(),
-        retired: vec![path.to_owned()],
+        retired: vec![crate::RunPath::try_from(path.to_owned()).unwrap()],
         ..record(5, 1100)
     };
     write(&run, &retires);

@@ -50,7 +50,8 @@ fn by_rank(number: u64, rank: i32, epoch: i32) -> CommitRecord {
     };
     for (file, table) in record.files.iter_mut().zip(["metrics", "weights"]) {
         file.epoch = crate::Epoch(epoch);
-        file.path = format!("{table}/epoch={epoch}/layer=l/step-{step}-r{rank}-g0.parquet");
+        let path = format!("{table}/epoch={epoch}/layer=l/step-{step}-r{rank}-g0.parquet");
+        file.path = crate::RunPath::try_from(path).unwrap();
     }
     record
 }
@@ -120,7 +121,9 @@ fn a_capture_whose_files_were_all_retired_is_none() {
 fn a_capture_outlives_what_training_resumes_from() {
     let mut first = by_rank(0, 0, 0);
     for file in &mut first.files {
-        file.table = "resume".to_owned();
+        let (_, below) = file.path.split_once('/').unwrap();
+        file.path = crate::RunPath::try_from(format!("resume/{below}")).unwrap();
+        file.table = Table::Resume.into();
     }
     let mut second = by_rank(1, 0, 1);
     second.retired = first.files.iter().map(|file| file.path.clone()).collect();

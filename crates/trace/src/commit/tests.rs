@@ -1,6 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Table;
+
+fn path(text: String) -> RunPath {
+    RunPath::try_from(text).unwrap()
+}
 
 /// A record with `num_files` files, different for every number.
 pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
@@ -8,7 +13,7 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
         number,
         nonce: Nonce::draw().unwrap(),
         run_id: None,
-        run_crc32c: (number % 2 == 0).then(|| Crc32c::of(b"run.json")),
+        run_crc32c: None,
         previous_crc32c: None,
         time: format!("2026-01-01T00:00:{:02}.000Z", number % 60),
         rank: Rank(0),
@@ -16,15 +21,25 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
             .then(|| serde_json::json!({"epochs": 3, "name": "a \"quoted\" one"})),
         is_final: number % 3 == 2,
         captures: vec![CaptureId {
-            epoch: Epoch(number as i32),
+            epoch: Epoch((number % 1_000_000) as i32),
             step: Step(24 * (number as i64 + 1)),
         }],
         files: (0..num_files)
             .map(|i| FileEntry {
-                table: if i == 0 { "metrics" } else { "weights" }.to_owned(),
-                epoch: Epoch(number as i32),
+                table: if i == 0 {
+                    Table::Metrics
+                } else {
+                    Table::Weights
+                }
+                .into(),
+                epoch: Epoch((number % 1_000_000) as i32),
                 layer: (i > 0).then(|| LayerLabel::try_new(&format!("l{i}")).unwrap()),
-                path: format!("weights/epoch={number}/layer=l{i}/step-1-r0-g0.parquet"),
+                path: match i {
+                    0 => path(format!("metrics/epoch={number}/step-1-r0-g0.parquet")),
+                    i => path(format!(
+                        "weights/epoch={number}/layer=l{i}/step-1-r0-g0.parquet"
+                    )),
+                },
                 rows: i as u64,
                 bytes: 100 + i as u64,
                 // What an earlier version wrote has none.
@@ -34,7 +49,9 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
             })
             .collect(),
         retired: if number == 2 {
-            vec!["weights/epoch=0/layer=l1/step-1-r0-g0.parquet".to_owned()]
+            vec![path(
+                "weights/epoch=0/layer=l1/step-1-r0-g0.parquet".to_owned(),
+            )]
         } else {
             vec![]
         },

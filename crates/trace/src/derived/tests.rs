@@ -43,13 +43,14 @@ fn what_is_published_is_read_back_and_named_by_its_commit() {
         panic!("{record:?}");
     };
     let expected = format!("structures/epoch=2/step-72-r0-g0-{}.parquet", record.nonce);
-    assert_eq!(file.path, expected);
+    assert_eq!(file.path.as_str(), expected);
     assert!(!run.staging_dir().exists());
 
     let [part] = &read_derived(&run, Table::Structures).unwrap()[..] else {
         panic!("one file");
     };
-    assert_eq!((&part.path, part.capture), (&file.path, capture(2)));
+    assert_eq!(part.path, file.path.as_str());
+    assert_eq!(part.capture, capture(2));
     assert_eq!(part.rows, structures_rows(2, "ones"));
     let rows = ablations_rows(2);
     publish_derived(&run, Table::Ablations, capture(2), rows.clone()).unwrap();
@@ -154,12 +155,12 @@ fn a_damaged_file_is_told_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let run = create_run(&dir.path().join("run"));
     let path = publish(&run, "ones").unwrap().files[0].path.clone();
-    let file = run.path().join(&path);
+    let file = run.path().join(path.as_str());
     let mut bytes = fs::read(&file).unwrap();
     bytes[10] ^= 1;
     fs::write(&file, bytes).unwrap();
     let error = read_derived(&run, Table::Structures).unwrap_err();
-    assert!(error.to_string().contains(&path), "{error}");
+    assert!(error.to_string().contains(path.as_str()), "{error}");
     fs::remove_file(&file).unwrap();
     let error = read_derived(&run, Table::Structures).unwrap_err();
     let says = format!("{path} is committed, but not there; `sink verify` lists");

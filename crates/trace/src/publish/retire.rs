@@ -19,14 +19,17 @@ impl Publisher {
     ///
     /// A file that cannot be removed stays, is no part of the run, and is removed by the next
     /// [`Publisher::clear_leftovers`].
-    pub(super) fn remove_retired(&mut self, retired: &[String]) -> Result<(), PublishStepError> {
+    pub(super) fn remove_retired(
+        &mut self,
+        retired: &[impl AsRef<str>],
+    ) -> Result<(), PublishStepError> {
         if retired.is_empty() {
             return Ok(());
         }
         let root = self.run.path().to_owned();
         let mut touched = Vec::new();
         for path in retired {
-            let path = root.join(path);
+            let path = root.join(path.as_ref());
             if let Err(error) = durable::remove(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {

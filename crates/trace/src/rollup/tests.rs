@@ -1,7 +1,18 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::commit::tests::record;
+use crate::commit::tests::record as unlinked;
+
+/// A record as this version writes it, or, if its number is odd, as an earlier one did.
+fn record(number: u64, num_files: usize) -> CommitRecord {
+    let is_linked = number % 2 == 0;
+    CommitRecord {
+        run_id: is_linked.then(|| Nonce::draw().unwrap()),
+        run_crc32c: is_linked.then(|| Crc32c::of(b"run.json")),
+        previous_crc32c: is_linked.then(|| Crc32c::of(&[number as u8])),
+        ..unlinked(number, num_files)
+    }
+}
 
 /// A roll-up of `records`.
 pub(crate) fn encoded(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError> {
@@ -92,7 +103,8 @@ fn a_roll_up_of_an_earlier_version_lacks_the_later_columns() {
     });
     let mut expected = records.clone();
     for record in &mut expected {
-        (record.run_crc32c, record.is_final) = (None, false);
+        (record.run_id, record.is_final) = (None, false);
+        (record.run_crc32c, record.previous_crc32c) = (None, None);
     }
     for file in expected.iter_mut().flat_map(|record| &mut record.files) {
         (file.footer_bytes, file.footer_crc32c) = (None, None);

@@ -9,6 +9,7 @@ use super::{COMMITS_DIR, RUN_FILE, RunDir, RunInfo};
 use crate::checksum::Crc32c;
 use crate::durable;
 use crate::id::Nonce;
+use crate::number::{self, MAX_WORLD_SIZE};
 use crate::table::Table;
 use crate::walk::{Links, ListFilesError, visit_files};
 
@@ -20,6 +21,12 @@ pub enum CreateRunError {
     NotEmpty {
         /// The directory.
         path: PathBuf,
+    },
+    /// Nobody reads a run of so many processes.
+    #[error("a run is recorded by 1 to {MAX_WORLD_SIZE} processes, not by {world_size}")]
+    WorldSize {
+        /// How many there were to be.
+        world_size: u32,
     },
     /// The file system refused.
     #[error("cannot create the run {}", path.display())]
@@ -57,6 +64,10 @@ impl RunDir {
             path: path.to_owned(),
             source,
         };
+        let world_size = info.world_size;
+        if !number::is_world_size(world_size) {
+            return Err(CreateRunError::WorldSize { world_size });
+        }
         let not_empty = || CreateRunError::NotEmpty {
             path: path.to_owned(),
         };

@@ -21,14 +21,28 @@ pub(crate) struct LayerSources {
     pub(crate) neuron: Int32Array,
 }
 
+/// Positions that are spelled out, of all layers together, at most: about a gigabyte.
+const MAX_POSITIONS: u64 = 1 << 26;
+
 impl Sources {
-    pub(crate) fn new(topology: &Topology) -> Self {
+    /// Spells out where the positions of all layers come from.
+    ///
+    /// # Errors
+    /// If there are more than anybody recorded.
+    pub(crate) fn try_new(topology: &Topology) -> Result<Self> {
         let layers = topology.layers().iter();
-        Self {
+        let num_positions: u64 = layers.clone().map(|layer| u64::from(layer.fan_in)).sum();
+        if num_positions > MAX_POSITIONS {
+            return exec_err!(
+                "the layers' fan-in in run.json is {num_positions} together, of which no more than \
+                 {MAX_POSITIONS} can be shown by connection"
+            );
+        }
+        Ok(Self {
             layers: layers
                 .map(|layer| (layer.layer.as_str().to_owned(), spell_out(topology, layer)))
                 .collect(),
-        }
+        })
     }
 
     pub(crate) fn layer(&self, name: &str) -> Option<&LayerSources> {

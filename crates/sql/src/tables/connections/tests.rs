@@ -81,7 +81,7 @@ fn neurons(rows: &[(&str, i32, Option<&[f32]>)]) -> RecordBatch {
 async fn exploded(neurons: RecordBatch, batch_rows: usize) -> Result<Vec<RecordBatch>> {
     let input = MemorySourceConfig::try_new_exec(&[vec![neurons.clone()]], neurons.schema(), None)?;
     let operator = Unnest {
-        sources: Arc::new(Sources::new(&topology())),
+        sources: Arc::new(Sources::try_new(&topology())?),
         projection: shown(None, &schema()),
     };
     let plan = OperatorExec::try_new(Arc::new(operator), Some(input))?;
