@@ -8,6 +8,7 @@ use crate::column_checksums::Footer;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::history::{self, Log, ReadCommitsError};
 use crate::id::Rank;
+use crate::part_file::{BadFileError, PartFile};
 use crate::run::RunDir;
 use crate::table::Table;
 use crate::time;
@@ -161,21 +162,52 @@ impl Catalog {
     /// # Errors
     /// If anything that is committed cannot be read or trusted.
     pub fn load(run: &RunDir) -> Result<Self, ReadCommitsError> {
-        let catalog = Self::load_with_partial(run)?;
-        if catalog.partial.is_empty() {
-            return Ok(catalog);
+        Ok(Self::load_with_partial(run)?.without_partial())
+    }
+
+    /// As [`Catalog::load_with_partial`], of whatever can be trusted of the commits, and what is wrong with
+    /// the others: what these named is missing, and what they retired may be there.
+    ///
+    /// # Errors
+    /// If the directory of the commits cannot be listed.
+    pub fn salvage(run: &RunDir) -> Result<(Self, Vec<ReadCommitsError>), ReadCommitsError> {
+        let nothing = || (Self::default(), HashSet::new());
+        let salvaged = history::salvage(&Log::of(run), nothing, Self::push_with_retired);
+        let ((catalog, retired), mut wrong) = salvaged?;
+        let mut catalog = catalog.without(&retired);
+        wrong.extend(catalog.check_run_file(run).err());
+        catalog.set_partial_aside(run.info().world_size);
+        Ok((catalog, wrong))
+    }
+
+    /// The same commits with the files that are what was committed, and what is wrong with the others.
+    /// Reads every byte.
+    pub fn whole_files(&self, run: &RunDir) -> (Self, Vec<BadFileError>) {
+        let mut bad = Vec::new();
+        let whole = self.filtered(|file| {
+            let checked = PartFile::committed(run, &file).open_checked();
+            checked.map_err(|error| bad.push(error)).is_ok()
+        });
+        (whole, bad)
+    }
+
+    /// Without the files of captures that are not whole because a rank has not committed its part.
+    #[must_use]
+    pub fn without_partial(self) -> Self {
+        if self.partial.is_empty() {
+            return self;
         }
-        let partial: HashSet<(i32, i64)> = catalog
+        let partial: HashSet<(i32, i64)> = self
             .partial
             .iter()
             .map(|capture| (capture.id.epoch.0, capture.id.step.0))
             .collect();
-        let mut whole = catalog.filtered(|file| {
+        let mut whole = self.filtered(|file| {
             let step = file.step();
             step.is_none_or(|step| !partial.contains(&(file.epoch, step)))
         });
         whole.partial.clear();
-        Ok(whole)
+        whole
     }
 
     /// As [`Catalog::load`], with the files of captures that are not whole because a rank has not
@@ -186,9 +218,7 @@ impl Catalog {
     pub fn load_with_partial(run: &RunDir) -> Result<Self, ReadCommitsError> {
         let mut catalog = Self::load_log(&Log::of(run))?;
         catalog.check_run_file(run)?;
-        if run.info().world_size > 1 {
-            catalog.set_partial_aside(run.info().world_size);
-        }
+        catalog.set_partial_aside(run.info().world_size);
         Ok(catalog)
     }
 
@@ -202,23 +232,27 @@ impl Catalog {
     }
 
     fn load_log(log: &Log) -> Result<Self, ReadCommitsError> {
-        let (mut catalog, retired) = history::visit_commits(
-            log,
-            || (Self::default(), HashSet::new()),
-            |(catalog, retired), record| {
-                retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
-                catalog.push(record);
-            },
-        )?;
+        let nothing = || (Self::default(), HashSet::new());
+        let visited = history::visit_commits(log, nothing, Self::push_with_retired);
+        let (mut catalog, retired) = visited?;
         if !retired.is_empty() {
             catalog = catalog.without(&retired);
         }
         Ok(catalog)
     }
 
+    fn push_with_retired(visited: &mut (Self, HashSet<String>), record: CommitRecord) {
+        let (catalog, retired) = visited;
+        retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
+        catalog.push(record);
+    }
+
     /// Puts the ranks' captures together, each under the commit that made it whole, and notes
     /// those that are not.
     fn set_partial_aside(&mut self, world_size: u32) {
+        if world_size <= 1 {
+            return;
+        }
         let mut ranks: HashMap<CaptureId, BTreeSet<Rank>> = HashMap::new();
         let mut order = Vec::new();
         let mut whole = Vec::new();
@@ -439,7 +473,7 @@ impl Catalog {
     }
 
     /// The same commits with the files that `keep` accepts.
-    fn filtered(&self, keep: impl Fn(CommittedFile<'_>) -> bool) -> Self {
+    fn filtered(&self, mut keep: impl FnMut(CommittedFile<'_>) -> bool) -> Self {
         let mut kept = Self {
             commits: self.commits.clone(),
             captures: self.captures.clone(),

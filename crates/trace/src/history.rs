@@ -257,6 +257,23 @@ pub enum ReadCommitsError {
     },
 }
 
+impl ReadCommitsError {
+    /// The file or directory that is at fault.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::BadRecord { path, .. }
+            | Self::BadRollup { path, .. }
+            | Self::OtherNumbers { path, .. }
+            | Self::TooFew { path, .. }
+            | Self::Foreign { path, .. }
+            | Self::BrokenChain { path, .. }
+            | Self::OtherRunFile { path, .. } => path,
+            Self::Missing { dir, .. } | Self::KeptChanging { dir } => dir,
+        }
+    }
+}
+
 /// Reads every record once, in order, and gives it to `visit`.
 ///
 /// A record that vanishes between the listing and the reading was rolled up: the directory is
@@ -325,6 +342,118 @@ pub(crate) fn visit_segments(
             number,
         }),
         None => Ok(true),
+    }
+}
+
+/// Reads what can be trusted of the records, each by itself: what comes after a damaged one is no less
+/// whole. Of a roll-up that cannot be trusted the files that it covers are read, if they are there still.
+/// Returns what is wrong.
+///
+/// # Errors
+/// If the directory cannot be listed, or keeps changing.
+pub(crate) fn salvage<V>(
+    log: &Log,
+    mut restart: impl FnMut() -> V,
+    mut visit: impl FnMut(&mut V, CommitRecord),
+) -> Result<(V, Vec<ReadCommitsError>), ReadCommitsError> {
+    for _ in 0..MAX_LISTINGS {
+        let listing = list(&log.dir).map_err(|source| ReadCommitsError::Io {
+            path: log.dir.clone(),
+            source,
+        })?;
+        let mut visitor = restart();
+        let mut salvaged = Salvaged::default();
+        let is_there = listing.live.iter().all(|segment| {
+            salvaged.read(log, *segment, &listing.covered, &mut |record| {
+                visit(&mut visitor, record);
+            })
+        });
+        if is_there {
+            return Ok((visitor, salvaged.wrong));
+        }
+    }
+    Err(ReadCommitsError::KeptChanging {
+        dir: log.dir.clone(),
+    })
+}
+
+/// What was read of records of which some cannot be.
+#[derive(Default)]
+struct Salvaged {
+    /// The number that is due.
+    next: u64,
+    /// The checksum of the record before that, if it was read and is known.
+    previous: Option<Crc32c>,
+    /// Up to which number what is missing was told: it is in a file that cannot be trusted.
+    told: u64,
+    wrong: Vec<ReadCommitsError>,
+}
+
+impl Salvaged {
+    /// Reads a segment, or what it covers; `false` if it is gone.
+    fn read(
+        &mut self,
+        log: &Log,
+        segment: Segment,
+        covered: &[Segment],
+        visit: &mut dyn FnMut(CommitRecord),
+    ) -> bool {
+        let mut records = Vec::new();
+        let read = visit_segments(log, &[segment], segment.first, &mut |record, crc32c| {
+            records.push((record, crc32c));
+        });
+        match read {
+            Ok(is_there) if !is_there => return false,
+            Ok(_) => {
+                for (record, crc32c) in records {
+                    self.take(log, segment, record, crc32c, visit);
+                }
+            }
+            Err(error) => {
+                self.wrong.push(error);
+                let within = covered.iter().copied();
+                let mut within = within.filter(|other| segment.covers(*other) && *other != segment);
+                let is_there = within.all(|other| self.read(log, other, &[], visit));
+                self.told = self.told.max(segment.last.saturating_add(1));
+                return is_there;
+            }
+        }
+        true
+    }
+
+    /// Takes a record unless it was taken from another segment.
+    fn take(
+        &mut self,
+        log: &Log,
+        segment: Segment,
+        record: CommitRecord,
+        crc32c: Option<Crc32c>,
+        visit: &mut dyn FnMut(CommitRecord),
+    ) {
+        let number = record.number;
+        if number < self.next {
+            return;
+        }
+        if number > self.next.max(self.told) {
+            self.wrong.push(ReadCommitsError::Missing {
+                dir: log.dir.clone(),
+                number: self.next.max(self.told),
+            });
+        }
+        if number == self.next
+            && let (Some(expected), Some(found)) = (record.previous_crc32c, self.previous)
+            && expected != found
+        {
+            self.wrong.push(ReadCommitsError::BrokenChain {
+                path: log.dir.join(segment.file_name()),
+                number,
+                expected,
+                found,
+            });
+        }
+        self.next = number + 1;
+        self.previous = crc32c;
+        visit(record);
     }
 }
 

@@ -85,6 +85,12 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
              here was committed"
         )?;
     }
+    if !report.problems.is_empty() {
+        writeln!(
+            out,
+            "`query sql`, `run` and `shell` answer from what is whole with --salvage, and say what they leave out"
+        )?;
+    }
     let verdict = match report.problems.len() {
         0 => "whole".to_owned(),
         1 => "1 problem".to_owned(),
