@@ -122,8 +122,9 @@ fn wait_for_directory(scratch: &Scratch, then: Duration) {
     std::thread::sleep(then);
 }
 
-/// Goes on with what a kill left until something is committed, and returns the number of captures.
+/// Goes on with what a kill left until there is more than before, and returns the number of captures.
 fn resume(scratch: &Scratch, kill: u32) -> u64 {
+    let num_before = num_committed(scratch);
     let mut recorder = record(scratch, &["--resume"]);
     wait_until("a capture", || {
         assert!(
@@ -131,7 +132,7 @@ fn resume(scratch: &Scratch, kill: u32) -> u64 {
             "kill {kill}: {}",
             recorder_says(scratch)
         );
-        (num_committed(scratch) > 0).then_some(())
+        (num_committed(scratch) > num_before).then_some(())
     });
     recorder.interrupt();
     let ended = recorder.wait();

@@ -70,7 +70,7 @@ pub struct RunInfo {
     pub dataset: Option<DatasetInfo>,
     /// Samples in one forward pass over the held-out set: matrix products depend on it. None where
     /// the recorder made no such pass itself.
-    #[serde(deserialize_with = "number::batch_size")]
+    #[serde(default, deserialize_with = "number::batch_size")]
     pub evaluation_batch_size: Option<u64>,
     /// Names of the classes, by class; empty where there are none.
     pub class_names: Vec<String>,

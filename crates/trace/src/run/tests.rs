@@ -132,8 +132,14 @@ fn one_writer_a_rank_at_a_time() {
 fn a_run_that_does_not_say_is_recorded_by_one_process() {
     let mut json = serde_json::to_value(info()).unwrap();
     json.as_object_mut().unwrap().remove("world_size").unwrap();
+    // Likewise one that does not say how it evaluated.
+    let evaluation = json
+        .as_object_mut()
+        .unwrap()
+        .remove("evaluation_batch_size");
+    evaluation.unwrap();
     let info: RunInfo = serde_json::from_value(json).unwrap();
-    assert_eq!(info.world_size, 1);
+    assert_eq!((info.world_size, info.evaluation_batch_size), (1, None));
 }
 
 #[test]
