@@ -126,7 +126,7 @@ fn encode_alone(captures: &[Capture], scratch: &Path) -> Result<Written> {
     for part in captures.iter().flat_map(|capture| &capture.parts) {
         let path = out.join(part.path.to_string());
         std::fs::create_dir_all(path.parent().context("a part lies in a partition")?)?;
-        let mut file = encode_part(part, BufWriter::new(File::create(path)?))?;
+        let mut file = encode_part(part, BufWriter::new(File::create(path)?))?.output;
         file.flush()?;
         bytes += file.get_ref().metadata()?.len();
     }

@@ -72,8 +72,18 @@ fn commit_records_have_the_keys_of_their_schema() -> Result<()> {
     assert!(first.get("session").is_some());
     assert!(!others.is_empty() && others.iter().all(|commit| commit.get("session").is_none()));
 
-    // The recorder retires nothing yet, but readers heed those that do.
+    // The first has none before it, and the last alone is final.
+    assert!(first.get("previous_crc32c").is_none());
+    for pair in commits.windows(2) {
+        assert_eq!(pair[1].get("previous_crc32c"), pair[0].get("crc32c"));
+    }
+    let is_final = |commit: &&Value| commit.get("final").is_some();
+    assert_eq!(commits.iter().filter(is_final).count(), 1);
+    assert_eq!(commits.last().context("one")?["final"], true);
+
     let mut retiring = first.clone();
+    retiring["previous_crc32c"] = json!("00000000");
+    retiring["final"] = json!(true);
     retiring["retired"] = json!(["weights/epoch=0/layer=L_input/step-1-r0-g0.parquet"]);
     let record: CommitRecord = serde_json::from_value(retiring)?;
     let record: Value = serde_json::from_slice(&record.encode())?;
@@ -91,7 +101,7 @@ fn commit_records_have_the_keys_of_their_schema() -> Result<()> {
         .into_iter()
         .filter(|key| !required.contains(key))
         .collect();
-    assert_eq!(optional, ["retired", "session"]);
+    assert_eq!(optional, ["final", "previous_crc32c", "retired", "session"]);
     Ok(())
 }
 
@@ -136,8 +146,9 @@ fn the_schemas_refuse_what_is_something_else() -> Result<()> {
                 .and_then(Value::as_object)
                 .context("an object")?;
             for key in keys.keys() {
-                let is_optional =
-                    ["session", "layer"].contains(&key.as_str()) && name.starts_with("commit");
+                let is_optional = ["session", "layer", "footer_bytes", "footer_crc32c"]
+                    .contains(&key.as_str())
+                    && name.starts_with("commit");
                 let without = change(document, object, key, None)?;
                 assert_eq!(
                     schema.check(&without).is_ok(),

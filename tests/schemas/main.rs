@@ -116,10 +116,8 @@ fn part_file(table: Table) -> Result<File> {
         nonce: None,
     };
     let rows = RecordBatch::try_new(schema, values)?;
-    Ok(sink::encode_part(
-        &Part { path, rows },
-        tempfile::tempfile()?,
-    )?)
+    let part = Part { path, rows };
+    Ok(sink::encode_part(&part, tempfile::tempfile()?)?.output)
 }
 
 fn footer(file: File) -> Result<ParquetMetaData> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use trace::{Group, PublishError, Publisher, StagedPart};
+use trace::{CommitRecord, Group, PublishError, Publisher, StagedPart};
 
 use crate::error::SinkError;
 use crate::messages::{CaptureNumber, End, Event};
@@ -98,7 +98,7 @@ impl GroupCommit {
             }
             self.answer_flushes();
         }
-        self.publish();
+        self.publish_last();
         self.answer_flushes();
         if !self.is_broken
             && let Err(error) = self.publisher.seal()
@@ -181,6 +181,36 @@ impl GroupCommit {
         if self.is_broken || self.incomplete == self.next {
             return;
         }
+        let group = self.group();
+        if !group.captures.is_empty() || !group.parts.is_empty() || !group.retired.is_empty() {
+            self.publish_group(group, Publisher::publish);
+        }
+    }
+
+    /// Publishes what is left. If that is everything, the record says so, and that the session has ended:
+    /// of one in which nothing was recorded there is none.
+    fn publish_last(&mut self) {
+        let is_everything = self.shared.failure().is_none();
+        if self.is_broken || !is_everything {
+            return self.publish();
+        }
+        let group = self.group();
+        let is_empty =
+            group.captures.is_empty() && group.parts.is_empty() && group.retired.is_empty();
+        if !is_empty {
+            self.publish_group(group, Publisher::publish_last);
+        } else if self.publisher.has_published()
+            && let Err(error) = self.publisher.publish_last(group)
+        {
+            // Everything is committed; readers will take the session for one that was interrupted.
+            self.is_broken = true;
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "could not commit that the session has ended");
+        }
+    }
+
+    /// Takes the captures that are complete, up to the first that is not.
+    fn group(&mut self) -> Group {
         let mut group = Group::default();
         let rest = self.pending.split_off(&self.incomplete);
         for pending in std::mem::replace(&mut self.pending, rest).into_values() {
@@ -191,13 +221,18 @@ impl GroupCommit {
             }
         }
         self.next = self.incomplete;
-        if group.captures.is_empty() && group.parts.is_empty() && group.retired.is_empty() {
-            return;
-        }
+        group
+    }
+
+    fn publish_group(
+        &mut self,
+        group: Group,
+        publish: impl FnOnce(&mut Publisher, Group) -> Result<CommitRecord, PublishError>,
+    ) {
         let (num_captures, num_files) = (group.captures.len(), group.parts.len());
         let start = Instant::now();
         self.last_start = Some(start);
-        match self.publisher.publish(group) {
+        match publish(&mut self.publisher, group) {
             Ok(record) => {
                 let time = start.elapsed();
                 self.shared.counters.add_publish(num_captures as u64, time);

@@ -5,13 +5,15 @@ mod file;
 mod ranks;
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use trace::{
-    Activity, COMMITS_DIR, Catalog, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR, Table,
+    Activity, COMMITS_DIR, Catalog, Ending, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR,
+    Table,
 };
 
 use crate::files::{RunFilesError, require_commits, walk};
@@ -19,7 +21,7 @@ use crate::files::{RunFilesError, require_commits, walk};
 /// Why a run could not be verified at all. Damage to a part file is no error but a [`Problem`].
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The commits themselves are missing or damaged: nobody can tell what should be there.
+    /// The commits cannot be listed. Damage to one of them is no error but a [`Problem`] as well.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
     /// The run's files cannot be told from others.
@@ -48,6 +50,8 @@ pub struct VerifyReport {
     /// Files that no commit names, or that one retired: left by a crash, or about to be committed or
     /// removed. Not part of the run, and no problem.
     pub uncommitted: Vec<UncommittedFile>,
+    /// Whether its sessions say that everything was recorded.
+    pub ending: Ending,
     /// Whether a recorder writes the run, as far as can be told; asked only if something is uncommitted
     /// or partial.
     pub activity: Option<Activity>,
@@ -70,6 +74,8 @@ pub struct Problem {
 /// failure the rest of the file is not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
+    /// The commits are whole and follow each other, and `run.json` is the one that they name.
+    History,
     /// One commit names it, once.
     Unique,
     /// It is there and can be read.
@@ -97,6 +103,7 @@ pub enum Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Check::History => "history",
             Check::Unique => "unique",
             Check::Presence => "presence",
             Check::Size => "size",
@@ -147,7 +154,11 @@ pub fn verify(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
     let has_commits = require_commits(run)?;
-    let catalog = Catalog::load_with_partial(run)?;
+    let (catalog, wrong) = match Catalog::load_with_partial(run) {
+        Ok(catalog) => (catalog, Vec::new()),
+        // What is wrong with one record says nothing of the others.
+        Err(_) => Catalog::salvage(run)?,
+    };
     let mut problems = check_files(run, &catalog, progress);
     if !has_commits {
         problems.push(Problem {
@@ -164,13 +175,14 @@ pub fn verify(
         let damaged: HashSet<String> = problems.iter().map(|p| p.path.clone()).collect();
         problems.extend(ranks::check(run, &catalog, &damaged));
     }
+    problems.splice(0..0, wrong.iter().map(|error| of_commits(run, error)));
     let (doubled, committed) = committed_paths(&catalog);
     problems.extend(doubled);
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;
     let partial = catalog.partial_captures().to_vec();
     let is_unfinished = !uncommitted.is_empty() || !partial.is_empty();
     let activity = match is_unfinished {
-        true => Some(run.activity()?),
+        true => run.activity().ok(),
         false => None,
     };
     Ok(VerifyReport {
@@ -182,6 +194,7 @@ pub fn verify(
         num_bytes: total(catalog.files().map(|file| file.bytes)),
         problems,
         uncommitted,
+        ending: catalog.ending(run.info().world_size),
         activity,
     })
 }
@@ -189,6 +202,24 @@ pub fn verify(
 /// A sum of what files say, which may be anything.
 fn total(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
+}
+
+/// What is wrong with the commits, or `run.json`.
+fn of_commits(run: &RunDir, error: &ReadCommitsError) -> Problem {
+    let path = error.path();
+    let below = path.strip_prefix(run.path()).unwrap_or(path);
+    let mut found = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        found = format!("{found}: {error}");
+        cause = error.source();
+    }
+    Problem {
+        path: below.to_string_lossy().into_owned(),
+        check: Check::History,
+        expected: "what was written when it was committed".to_owned(),
+        found,
+    }
 }
 
 /// Checks the files one by one, on as many threads as there are cores.
@@ -284,7 +315,7 @@ fn uncommitted_files(
     }
     if !found.is_empty() {
         // A recorder may have committed some of them since the commits were read.
-        let now = Catalog::load_with_partial(run)?;
+        let (now, _) = Catalog::salvage(run)?;
         let committed: HashSet<&str> = (0..now.num_files()).map(|i| now.file(i).path).collect();
         found.retain(|file| !committed.contains(file.path.as_str()));
     }

@@ -73,12 +73,25 @@ impl Run {
         })
     }
 
+    /// Opens whatever is whole of a run of which something is damaged, and tells of each thing that is
+    /// left out. Every byte of the run is read.
+    ///
+    /// # Errors
+    /// If there is none, a newer format version wrote it, or nothing can be listed.
+    pub fn salvage(path: &Path) -> Result<(Self, Vec<String>), OpenError> {
+        let (snapshot, left_out) = Snapshot::salvage(RunDir::open(path)?)?;
+        let run = Self {
+            snapshot: Arc::new(snapshot),
+        };
+        Ok((run, left_out))
+    }
+
     /// The run as it is now: what was committed since is part of it.
     ///
     /// # Errors
     /// If its commits cannot be read.
     pub fn reload(&self) -> Result<Self, OpenError> {
-        let snapshot = Snapshot::load(self.snapshot.run().clone())?;
+        let snapshot = self.snapshot.reload()?;
         Ok(Self {
             snapshot: Arc::new(snapshot),
         })

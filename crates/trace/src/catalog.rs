@@ -1,13 +1,14 @@
 //! The files of a run, as its commits name them: columns, because a long run has many.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 use std::time::Duration;
 
 use crate::checksum::Crc32c;
+use crate::column_checksums::Footer;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::history::{self, ReadCommitsError};
+use crate::history::{self, Log, ReadCommitsError};
 use crate::id::Rank;
+use crate::part_file::{BadFileError, PartFile};
 use crate::run::RunDir;
 use crate::table::Table;
 use crate::time;
@@ -24,6 +25,9 @@ pub struct Catalog {
     partial: Vec<PartialCapture>,
     sessions: Vec<Session>,
     recorded: BTreeMap<Rank, Recorded>,
+    endings: BTreeMap<Rank, Ending>,
+    /// The newest record that has the checksum of `run.json`, and that.
+    run_file: Option<(u64, Crc32c)>,
     names: Names,
     table: Vec<u32>,
     commit: Vec<u32>,
@@ -32,6 +36,9 @@ pub struct Catalog {
     rows: Vec<u64>,
     bytes: Vec<u64>,
     crc32c: Vec<u32>,
+    /// 0 where a file has no checksum of its footer.
+    footer_bytes: Vec<u64>,
+    footer_crc32c: Vec<u32>,
     paths: String,
     path_ends: Vec<usize>,
 }
@@ -79,6 +86,18 @@ pub struct Session {
     pub config: serde_json::Value,
 }
 
+/// Whether a session has ended as it should, with everything recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Its last record says so.
+    Finished,
+    /// Its last record says nothing of the kind: it goes on, was interrupted, or its last records are
+    /// gone.
+    NotFinished,
+    /// Nothing was recorded, or by a program of format 1.4 or before, which did not say.
+    Unknown,
+}
+
 /// When a rank wrote its records.
 #[derive(Debug, Clone, Copy)]
 struct Recorded {
@@ -106,6 +125,8 @@ pub struct CommittedFile<'a> {
     pub bytes: u64,
     /// Checksum of the whole file.
     pub crc32c: Crc32c,
+    /// Its end, by which columns are checked without the rest; none where the commit does not say.
+    pub footer: Option<Footer>,
 }
 
 impl CommittedFile<'_> {
@@ -141,21 +162,52 @@ impl Catalog {
     /// # Errors
     /// If anything that is committed cannot be read or trusted.
     pub fn load(run: &RunDir) -> Result<Self, ReadCommitsError> {
-        let catalog = Self::load_with_partial(run)?;
-        if catalog.partial.is_empty() {
-            return Ok(catalog);
+        Ok(Self::load_with_partial(run)?.without_partial())
+    }
+
+    /// As [`Catalog::load_with_partial`], of whatever can be trusted of the commits, and what is wrong with
+    /// the others: what these named is missing, and what they retired may be there.
+    ///
+    /// # Errors
+    /// If the directory of the commits cannot be listed.
+    pub fn salvage(run: &RunDir) -> Result<(Self, Vec<ReadCommitsError>), ReadCommitsError> {
+        let nothing = || (Self::default(), HashSet::new());
+        let salvaged = history::salvage(&Log::of(run), nothing, Self::push_with_retired);
+        let ((catalog, retired), mut wrong) = salvaged?;
+        let mut catalog = catalog.without(&retired);
+        wrong.extend(catalog.check_run_file(run).err());
+        catalog.set_partial_aside(run.info().world_size);
+        Ok((catalog, wrong))
+    }
+
+    /// The same commits with the files that are what was committed, and what is wrong with the others.
+    /// Reads every byte.
+    pub fn whole_files(&self, run: &RunDir) -> (Self, Vec<BadFileError>) {
+        let mut bad = Vec::new();
+        let whole = self.filtered(|file| {
+            let checked = PartFile::committed(run, &file).open_checked();
+            checked.map_err(|error| bad.push(error)).is_ok()
+        });
+        (whole, bad)
+    }
+
+    /// Without the files of captures that are not whole because a rank has not committed its part.
+    #[must_use]
+    pub fn without_partial(self) -> Self {
+        if self.partial.is_empty() {
+            return self;
         }
-        let partial: HashSet<(i32, i64)> = catalog
+        let partial: HashSet<(i32, i64)> = self
             .partial
             .iter()
             .map(|capture| (capture.id.epoch.0, capture.id.step.0))
             .collect();
-        let mut whole = catalog.filtered(|file| {
+        let mut whole = self.filtered(|file| {
             let step = file.step();
             step.is_none_or(|step| !partial.contains(&(file.epoch, step)))
         });
         whole.partial.clear();
-        Ok(whole)
+        whole
     }
 
     /// As [`Catalog::load`], with the files of captures that are not whole because a rank has not
@@ -164,31 +216,43 @@ impl Catalog {
     /// # Errors
     /// If anything that is committed cannot be read or trusted.
     pub fn load_with_partial(run: &RunDir) -> Result<Self, ReadCommitsError> {
-        let mut catalog = Self::load_dir(&run.commits_dir())?;
-        if run.info().world_size > 1 {
-            catalog.set_partial_aside(run.info().world_size);
-        }
+        let mut catalog = Self::load_log(&Log::of(run))?;
+        catalog.check_run_file(run)?;
+        catalog.set_partial_aside(run.info().world_size);
         Ok(catalog)
     }
 
-    fn load_dir(dir: &Path) -> Result<Self, ReadCommitsError> {
-        let (mut catalog, retired) = history::visit_commits(
-            dir,
-            || (Self::default(), HashSet::new()),
-            |(catalog, retired), record| {
-                retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
-                catalog.push(record);
-            },
-        )?;
+    /// Whether `run.json` is the one that the records were written under. The newest that says so
+    /// decides: whoever repairs it commits that.
+    fn check_run_file(&self, run: &RunDir) -> Result<(), ReadCommitsError> {
+        match self.run_file {
+            Some((number, committed)) => history::check_run_file(run, number, Some(committed)),
+            None => Ok(()),
+        }
+    }
+
+    fn load_log(log: &Log) -> Result<Self, ReadCommitsError> {
+        let nothing = || (Self::default(), HashSet::new());
+        let visited = history::visit_commits(log, nothing, Self::push_with_retired);
+        let (mut catalog, retired) = visited?;
         if !retired.is_empty() {
             catalog = catalog.without(&retired);
         }
         Ok(catalog)
     }
 
+    fn push_with_retired(visited: &mut (Self, HashSet<String>), record: CommitRecord) {
+        let (catalog, retired) = visited;
+        retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
+        catalog.push(record);
+    }
+
     /// Puts the ranks' captures together, each under the commit that made it whole, and notes
     /// those that are not.
     fn set_partial_aside(&mut self, world_size: u32) {
+        if world_size <= 1 {
+            return;
+        }
         let mut ranks: HashMap<CaptureId, BTreeSet<Rank>> = HashMap::new();
         let mut order = Vec::new();
         let mut whole = Vec::new();
@@ -262,7 +326,16 @@ impl Catalog {
             rows: self.rows[index],
             bytes: self.bytes[index],
             crc32c: Crc32c(self.crc32c[index]),
+            footer: self.footer(index),
         }
+    }
+
+    fn footer(&self, index: usize) -> Option<Footer> {
+        let footer = Footer {
+            bytes: self.footer_bytes[index],
+            crc32c: Crc32c(self.footer_crc32c[index]),
+        };
+        (footer.bytes > 0).then_some(footer)
     }
 
     fn layer_name(&self, index: usize) -> Option<&str> {
@@ -290,7 +363,22 @@ impl Catalog {
             .collect()
     }
 
+    /// Whether the run's sessions have ended, of so many ranks.
+    pub fn ending(&self, world_size: u32) -> Ending {
+        let endings: Vec<Ending> = self.endings.values().copied().collect();
+        let all_there = endings.len() >= world_size as usize;
+        match () {
+            () if endings.contains(&Ending::NotFinished) => Ending::NotFinished,
+            () if endings.is_empty() || endings.contains(&Ending::Unknown) => Ending::Unknown,
+            () if all_there => Ending::Finished,
+            () => Ending::NotFinished,
+        }
+    }
+
     fn push(&mut self, record: CommitRecord) {
+        if let Some(crc32c) = record.run_crc32c {
+            self.run_file = Some((record.number, crc32c));
+        }
         let commit = CommitInfo {
             number: record.number,
             time_ms: time::parse_ms(&record.time).unwrap_or(0),
@@ -298,6 +386,12 @@ impl Catalog {
         };
         if !is_derived(&record) {
             self.note_time(&record, commit.time_ms);
+            let ending = match &record {
+                record if record.is_final => Ending::Finished,
+                CommitRecord { run_id: None, .. } => Ending::Unknown,
+                _ => Ending::NotFinished,
+            };
+            self.endings.insert(record.rank, ending);
         }
         self.captures
             .extend(record.captures.iter().map(|&id| CommittedCapture {
@@ -345,8 +439,16 @@ impl Catalog {
         self.rows.push(file.rows);
         self.bytes.push(file.bytes);
         self.crc32c.push(file.crc32c.0);
+        self.push_footer(file.footer());
         self.paths.push_str(&file.path);
         self.path_ends.push(self.paths.len());
+    }
+
+    fn push_footer(&mut self, footer: Option<Footer>) {
+        self.footer_bytes
+            .push(footer.map_or(0, |footer| footer.bytes));
+        self.footer_crc32c
+            .push(footer.map_or(0, |footer| footer.crc32c.0));
     }
 
     /// Leaves out files that were retired, and captures of which every file was. (What training
@@ -371,13 +473,15 @@ impl Catalog {
     }
 
     /// The same commits with the files that `keep` accepts.
-    fn filtered(&self, keep: impl Fn(CommittedFile<'_>) -> bool) -> Self {
+    fn filtered(&self, mut keep: impl FnMut(CommittedFile<'_>) -> bool) -> Self {
         let mut kept = Self {
             commits: self.commits.clone(),
             captures: self.captures.clone(),
             partial: self.partial.clone(),
             sessions: self.sessions.clone(),
             recorded: self.recorded.clone(),
+            endings: self.endings.clone(),
+            run_file: self.run_file,
             names: self.names.clone(),
             ..Self::default()
         };
@@ -393,6 +497,7 @@ impl Catalog {
             kept.rows.push(file.rows);
             kept.bytes.push(file.bytes);
             kept.crc32c.push(file.crc32c.0);
+            kept.push_footer(file.footer);
             kept.paths.push_str(file.path);
             kept.path_ends.push(kept.paths.len());
         }

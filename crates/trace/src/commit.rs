@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
+use crate::column_checksums::Footer;
 use crate::id::{Epoch, LayerLabel, Nonce, Rank, Step};
 use crate::number;
 use crate::place::{RunPath, TableName};
@@ -15,6 +16,16 @@ pub struct CommitRecord {
     pub number: u64,
     /// Tells this record from another writer's under the same number.
     pub nonce: Nonce,
+    /// The run that it is of; none in records of format 1.4 and before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<Nonce>,
+    /// CRC-32C of the run's `run.json`; none in records of format 1.4 and before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_crc32c: Option<Crc32c>,
+    /// The checksum of the record before; none in the first, in records of format 1.4 and before, and
+    /// where one of these was rolled up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_crc32c: Option<Crc32c>,
     /// When it was written, RFC 3339 in UTC.
     pub time: String,
     /// The process that wrote it.
@@ -22,6 +33,9 @@ pub struct CommitRecord {
     /// The configuration, in a session's first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<serde_json::Value>,
+    /// Whether the session of its rank has ended with it, and everything was recorded.
+    #[serde(rename = "final", default, skip_serializing_if = "is_false")]
+    pub is_final: bool,
     /// The captures that are whole with this record.
     pub captures: Vec<CaptureId>,
     /// The files that belong to the run from now on.
@@ -29,6 +43,10 @@ pub struct CommitRecord {
     /// Paths of files that no longer belong to the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<RunPath>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What was recorded at one optimizer step. Later ones are greater.
@@ -58,8 +76,26 @@ pub struct FileEntry {
     /// Size in bytes.
     #[serde(deserialize_with = "number::count")]
     pub bytes: u64,
+    /// Size of what comes behind the last column chunk; none in files of format 1.4 and before.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::optional_count"
+    )]
+    pub footer_bytes: Option<u64>,
+    /// CRC-32C of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer_crc32c: Option<Crc32c>,
     /// CRC-32C of the whole file.
     pub crc32c: Crc32c,
+}
+
+impl FileEntry {
+    /// The end of the file, where the columns' checksums are; none in files of format 1.4 and before.
+    pub fn footer(&self) -> Option<Footer> {
+        let (bytes, crc32c) = self.footer_bytes.zip(self.footer_crc32c)?;
+        Some(Footer { bytes, crc32c })
+    }
 }
 
 /// Why bytes are no commit record.
@@ -116,13 +152,18 @@ const CHECKSUM_KEY: &str = ",\"crc32c\":\"";
 impl CommitRecord {
     /// The record as one line of JSON whose last key is the checksum of the bytes before it.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_with_checksum().0
+    }
+
+    /// As [`CommitRecord::encode`], with the checksum.
+    pub(crate) fn encode_with_checksum(&self) -> (Vec<u8>, Crc32c) {
         let mut bytes =
             serde_json::to_vec(self).expect("a record has no map with other keys than text");
         let closing = bytes.pop();
         debug_assert_eq!(closing, Some(b'}'));
         let crc = Crc32c::of(&bytes);
         bytes.extend_from_slice(format!("{CHECKSUM_KEY}{crc}\"}}\n").as_bytes());
-        bytes
+        (bytes, crc)
     }
 
     /// Reads a record and checks its checksum.
@@ -130,6 +171,11 @@ impl CommitRecord {
     /// # Errors
     /// If the record was cut off, damaged, or is of another shape.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeCommitError> {
+        Self::decode_with_checksum(bytes).map(|(record, _)| record)
+    }
+
+    /// As [`CommitRecord::decode`], with the checksum.
+    pub(crate) fn decode_with_checksum(bytes: &[u8]) -> Result<(Self, Crc32c), DecodeCommitError> {
         let text = std::str::from_utf8(bytes).map_err(|_| DecodeCommitError::NoChecksum)?;
         let key = text
             .rfind(CHECKSUM_KEY)
@@ -147,7 +193,7 @@ impl CommitRecord {
         }
         let record: Self = serde_json::from_str(text)?;
         record.files.iter().try_for_each(FileEntry::check_place)?;
-        Ok(record)
+        Ok((record, computed))
     }
 }
 

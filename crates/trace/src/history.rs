@@ -6,11 +6,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checksum::Crc32c;
 use crate::commit::{CommitRecord, DecodeCommitError};
+use crate::id::Nonce;
 use crate::rollup::{self, ReadRollupError};
+use crate::run::{RUN_FILE, RunDir};
 
 /// How often `commits/` is listed again because what was listed was rolled up meanwhile.
 pub(crate) const MAX_LISTINGS: usize = 16;
+
+/// The highest number that a record may have: roll-ups keep them as 64-bit integers, and one more has to
+/// be a number, too.
+const MAX_NUMBER: u64 = i64::MAX.cast_unsigned() - 1;
 
 /// A stretch of records in one file: a record by itself, or a roll-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +45,7 @@ impl Segment {
     }
 
     pub(crate) fn len(self) -> u64 {
-        self.last - self.first + 1
+        (self.last - self.first).saturating_add(1)
     }
 
     pub(crate) fn covers(self, other: Self) -> bool {
@@ -62,7 +69,25 @@ impl Segment {
             let (first, last) = range.split_once('-')?;
             Self::rollup(first.parse().ok()?, last.parse().ok()?)
         };
-        (segment.first <= segment.last && segment.file_name() == name).then_some(segment)
+        let is_one = segment.first <= segment.last && segment.last <= MAX_NUMBER;
+        (is_one && segment.file_name() == name).then_some(segment)
+    }
+}
+
+/// Where a run's records are, and of which run they have to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) dir: PathBuf,
+    /// None in tests of records alone.
+    pub(crate) run_id: Option<Nonce>,
+}
+
+impl Log {
+    pub(crate) fn of(run: &RunDir) -> Self {
+        Self {
+            dir: run.commits_dir(),
+            run_id: Some(run.info().run_id.clone()),
+        }
     }
 }
 
@@ -76,6 +101,20 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// The segment that holds a number; none if that or one before it is missing.
+    pub(crate) fn holder(&self, number: u64) -> Option<Segment> {
+        let mut next = 0;
+        self.live.iter().copied().find_map(|segment| {
+            let is_next = segment.first <= next;
+            next = next.max(segment.last + 1);
+            match () {
+                () if !is_next => Some(None),
+                () if segment.last >= number => Some(Some(segment)),
+                () => None,
+            }
+        })?
+    }
+
     pub(crate) fn next_number(&self) -> u64 {
         self.live.iter().map(|s| s.last + 1).max().unwrap_or(0)
     }
@@ -129,6 +168,79 @@ pub enum ReadCommitsError {
         /// What is wrong with it.
         source: ReadRollupError,
     },
+    /// A file holds other records than its name says.
+    #[error(
+        "{} holds commit {found}, where its name promises commit {expected}: it is no file of this run, \
+         or was renamed; `sink verify` tells what is left",
+        path.display()
+    )]
+    OtherNumbers {
+        /// The file.
+        path: PathBuf,
+        /// The number that was due by its name.
+        expected: u64,
+        /// The one that is there.
+        found: u64,
+    },
+    /// A file holds fewer records than its name says.
+    #[error(
+        "{} ends before commit {missing}, which its name promises: it is no file of this run, or was \
+         renamed; `sink verify` tells what is left",
+        path.display()
+    )]
+    TooFew {
+        /// The file.
+        path: PathBuf,
+        /// The first number that is missing.
+        missing: u64,
+    },
+    /// A record was written for another run.
+    #[error(
+        "commit {number} in {} is one of run {found}, not of this one, {expected}: move it away",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The record's number.
+        number: u64,
+        /// The run that it names.
+        found: Nonce,
+        /// This run.
+        expected: Nonce,
+    },
+    /// A record names another one as that before it.
+    #[error(
+        "commit {number} in {} follows a commit with checksum {expected}, the one before it has \
+         {found}: one of them is not this run's; `sink verify` tells what is left",
+        path.display()
+    )]
+    BrokenChain {
+        /// The file.
+        path: PathBuf,
+        /// The record's number.
+        number: u64,
+        /// The checksum that it names.
+        expected: Crc32c,
+        /// That of the record before it.
+        found: Crc32c,
+    },
+    /// `run.json` is another than the records were written under.
+    #[error(
+        "{} was changed or damaged: its checksum is {found}, commit {number} was written when it was \
+         {committed}",
+        path.display()
+    )]
+    OtherRunFile {
+        /// The file.
+        path: PathBuf,
+        /// Its checksum.
+        found: Crc32c,
+        /// The checksum that was committed.
+        committed: Crc32c,
+        /// The newest record that has one.
+        number: u64,
+    },
     /// A number between the first and the last is missing.
     #[error("commit {number} is missing from {}: the run's history has a hole", dir.display())]
     Missing {
@@ -145,6 +257,23 @@ pub enum ReadCommitsError {
     },
 }
 
+impl ReadCommitsError {
+    /// The file or directory that is at fault.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::BadRecord { path, .. }
+            | Self::BadRollup { path, .. }
+            | Self::OtherNumbers { path, .. }
+            | Self::TooFew { path, .. }
+            | Self::Foreign { path, .. }
+            | Self::BrokenChain { path, .. }
+            | Self::OtherRunFile { path, .. } => path,
+            Self::Missing { dir, .. } | Self::KeptChanging { dir } => dir,
+        }
+    }
+}
+
 /// Reads every record once, in order, and gives it to `visit`.
 ///
 /// A record that vanishes between the listing and the reading was rolled up: the directory is
@@ -155,10 +284,11 @@ pub enum ReadCommitsError {
 /// # Errors
 /// If anything that is committed cannot be read or trusted.
 pub(crate) fn visit_commits<V>(
-    dir: &Path,
+    log: &Log,
     mut restart: impl FnMut() -> V,
     mut visit: impl FnMut(&mut V, CommitRecord),
 ) -> Result<V, ReadCommitsError> {
+    let dir = log.dir.as_path();
     let mut with_hole = None;
     for _ in 0..MAX_LISTINGS {
         let listing = list(dir).map_err(|source| ReadCommitsError::Io {
@@ -166,7 +296,7 @@ pub(crate) fn visit_commits<V>(
             source,
         })?;
         let mut visitor = restart();
-        let visited = visit_segments(dir, &listing.live, 0, &mut |record| {
+        let visited = visit_segments(log, &listing.live, 0, &mut |record, _| {
             visit(&mut visitor, record)
         });
         match visited {
@@ -183,48 +313,281 @@ pub(crate) fn visit_commits<V>(
     })
 }
 
-/// Reads the segments' records from number `first` on, each once and in order; `false` if a
-/// segment is gone.
+/// Reads the segments' records from number `first` on, each once and in order, with their checksums
+/// as far as they are known; `false` if a segment is gone.
+///
+/// # Errors
+/// If a file cannot be read or trusted, holds other records than its name says or such of another run,
+/// or if a record is not that which the next one follows.
 pub(crate) fn visit_segments(
-    dir: &Path,
+    log: &Log,
     segments: &[Segment],
     first: u64,
-    visit: &mut dyn FnMut(CommitRecord),
+    visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<bool, ReadCommitsError> {
-    let mut next = first;
-    let mut hole = None;
+    let mut reading = Reading {
+        next: first,
+        previous: None,
+        hole: None,
+    };
     for segment in segments {
-        let path = dir.join(segment.file_name());
-        let bytes = match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(source) => return Err(ReadCommitsError::Io { path, source }),
-            Ok(bytes) => bytes,
-        };
-        // Roll-ups of two writers may overlap; what both say is the same.
-        let mut in_order = |record: CommitRecord| {
-            if record.number > next {
-                hole.get_or_insert(next);
-            } else if record.number == next {
-                next += 1;
-                visit(record);
-            }
-        };
-        if segment.is_rollup {
-            rollup::decode(bytes, &mut in_order)
-                .map_err(|source| ReadCommitsError::BadRollup { path, source })?;
-        } else {
-            let record = CommitRecord::decode(&bytes)
-                .map_err(|source| ReadCommitsError::BadRecord { path, source })?;
-            drop(bytes);
-            in_order(record);
+        let path = log.dir.join(segment.file_name());
+        if !reading.read(log, *segment, &path, visit)? {
+            return Ok(false);
         }
     }
-    match hole {
+    match reading.hole {
         Some(number) => Err(ReadCommitsError::Missing {
-            dir: dir.to_owned(),
+            dir: log.dir.clone(),
             number,
         }),
         None => Ok(true),
+    }
+}
+
+/// Reads what can be trusted of the records, each by itself: what comes after a damaged one is no less
+/// whole. Of a roll-up that cannot be trusted the files that it covers are read, if they are there still.
+/// Returns what is wrong.
+///
+/// # Errors
+/// If the directory cannot be listed, or keeps changing.
+pub(crate) fn salvage<V>(
+    log: &Log,
+    mut restart: impl FnMut() -> V,
+    mut visit: impl FnMut(&mut V, CommitRecord),
+) -> Result<(V, Vec<ReadCommitsError>), ReadCommitsError> {
+    for _ in 0..MAX_LISTINGS {
+        let listing = list(&log.dir).map_err(|source| ReadCommitsError::Io {
+            path: log.dir.clone(),
+            source,
+        })?;
+        let mut visitor = restart();
+        let mut salvaged = Salvaged::default();
+        let is_there = listing.live.iter().all(|segment| {
+            salvaged.read(log, *segment, &listing.covered, &mut |record| {
+                visit(&mut visitor, record);
+            })
+        });
+        if is_there {
+            return Ok((visitor, salvaged.wrong));
+        }
+    }
+    Err(ReadCommitsError::KeptChanging {
+        dir: log.dir.clone(),
+    })
+}
+
+/// What was read of records of which some cannot be.
+#[derive(Default)]
+struct Salvaged {
+    /// The number that is due.
+    next: u64,
+    /// The checksum of the record before that, if it was read and is known.
+    previous: Option<Crc32c>,
+    /// Up to which number what is missing was told: it is in a file that cannot be trusted.
+    told: u64,
+    wrong: Vec<ReadCommitsError>,
+}
+
+impl Salvaged {
+    /// Reads a segment, or what it covers; `false` if it is gone.
+    fn read(
+        &mut self,
+        log: &Log,
+        segment: Segment,
+        covered: &[Segment],
+        visit: &mut dyn FnMut(CommitRecord),
+    ) -> bool {
+        let mut records = Vec::new();
+        let read = visit_segments(log, &[segment], segment.first, &mut |record, crc32c| {
+            records.push((record, crc32c));
+        });
+        match read {
+            Ok(is_there) if !is_there => return false,
+            Ok(_) => {
+                for (record, crc32c) in records {
+                    self.take(log, segment, record, crc32c, visit);
+                }
+            }
+            Err(error) => {
+                self.wrong.push(error);
+                let within = covered.iter().copied();
+                let mut within = within.filter(|other| segment.covers(*other) && *other != segment);
+                let is_there = within.all(|other| self.read(log, other, &[], visit));
+                self.told = self.told.max(segment.last.saturating_add(1));
+                return is_there;
+            }
+        }
+        true
+    }
+
+    /// Takes a record unless it was taken from another segment.
+    fn take(
+        &mut self,
+        log: &Log,
+        segment: Segment,
+        record: CommitRecord,
+        crc32c: Option<Crc32c>,
+        visit: &mut dyn FnMut(CommitRecord),
+    ) {
+        let number = record.number;
+        if number < self.next {
+            return;
+        }
+        if number > self.next.max(self.told) {
+            self.wrong.push(ReadCommitsError::Missing {
+                dir: log.dir.clone(),
+                number: self.next.max(self.told),
+            });
+        }
+        if number == self.next
+            && let (Some(expected), Some(found)) = (record.previous_crc32c, self.previous)
+            && expected != found
+        {
+            self.wrong.push(ReadCommitsError::BrokenChain {
+                path: log.dir.join(segment.file_name()),
+                number,
+                expected,
+                found,
+            });
+        }
+        self.next = number + 1;
+        self.previous = crc32c;
+        visit(record);
+    }
+}
+
+/// Whether a run's `run.json` has the checksum that a record was written under.
+pub(crate) fn check_run_file(
+    run: &RunDir,
+    number: u64,
+    committed: Option<Crc32c>,
+) -> Result<(), ReadCommitsError> {
+    match committed {
+        Some(committed) if committed != run.crc32c() => Err(ReadCommitsError::OtherRunFile {
+            path: run.path().join(RUN_FILE),
+            found: run.crc32c(),
+            committed,
+            number,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// How far records were read.
+struct Reading {
+    /// The number that is due.
+    next: u64,
+    /// The checksum of the record before that, if it was read and is known.
+    previous: Option<Crc32c>,
+    /// The first number that is missing.
+    hole: Option<u64>,
+}
+
+impl Reading {
+    /// Reads a segment; `false` if it is gone.
+    fn read(
+        &mut self,
+        log: &Log,
+        segment: Segment,
+        path: &Path,
+        visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
+    ) -> Result<bool, ReadCommitsError> {
+        let bytes = match fs::read(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => {
+                let path = path.to_owned();
+                return Err(ReadCommitsError::Io { path, source });
+            }
+            Ok(bytes) => bytes,
+        };
+        let mut promised = segment.first;
+        let mut wrong = Ok(());
+        let mut take = |record: CommitRecord, crc32c: Option<Crc32c>| {
+            if wrong.is_ok() {
+                wrong = is_promised(log, &record, promised, segment.last, path)
+                    .and_then(|()| self.take(record, crc32c, path, visit));
+                promised += 1;
+            }
+        };
+        if segment.is_rollup {
+            rollup::decode(bytes, &mut take).map_err(|source| ReadCommitsError::BadRollup {
+                path: path.to_owned(),
+                source,
+            })?;
+        } else {
+            let decoded = CommitRecord::decode_with_checksum(&bytes);
+            let (record, crc32c) = decoded.map_err(|source| ReadCommitsError::BadRecord {
+                path: path.to_owned(),
+                source,
+            })?;
+            drop(bytes);
+            take(record, Some(crc32c));
+        }
+        wrong?;
+        if promised <= segment.last {
+            return Err(ReadCommitsError::TooFew {
+                path: path.to_owned(),
+                missing: promised,
+            });
+        }
+        Ok(true)
+    }
+
+    /// Takes a record if it is due. Roll-ups of two writers may overlap; what both say is the same.
+    fn take(
+        &mut self,
+        record: CommitRecord,
+        crc32c: Option<Crc32c>,
+        path: &Path,
+        visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
+    ) -> Result<(), ReadCommitsError> {
+        if record.number > self.next {
+            self.hole.get_or_insert(self.next);
+        }
+        if record.number != self.next {
+            return Ok(());
+        }
+        if let (Some(expected), Some(found)) = (record.previous_crc32c, self.previous)
+            && expected != found
+        {
+            return Err(ReadCommitsError::BrokenChain {
+                path: path.to_owned(),
+                number: record.number,
+                expected,
+                found,
+            });
+        }
+        self.next += 1;
+        self.previous = crc32c;
+        visit(record, crc32c);
+        Ok(())
+    }
+}
+
+/// Whether a record is the one that the file's name promises next, and of the run.
+fn is_promised(
+    log: &Log,
+    record: &CommitRecord,
+    promised: u64,
+    last: u64,
+    path: &Path,
+) -> Result<(), ReadCommitsError> {
+    if record.number != promised || promised > last {
+        return Err(ReadCommitsError::OtherNumbers {
+            path: path.to_owned(),
+            expected: promised.min(last),
+            found: record.number,
+        });
+    }
+    match (&record.run_id, &log.run_id) {
+        (Some(found), Some(expected)) if found != expected => Err(ReadCommitsError::Foreign {
+            path: path.to_owned(),
+            number: record.number,
+            found: found.clone(),
+            expected: expected.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 

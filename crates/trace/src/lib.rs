@@ -21,6 +21,7 @@ mod activity;
 mod catalog;
 mod caught;
 mod checksum;
+mod column_checksums;
 mod columns;
 mod commit;
 mod derived;
@@ -46,15 +47,18 @@ mod topology;
 mod walk;
 
 pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
-pub use catalog::{Catalog, CommitInfo, CommittedCapture, CommittedFile, PartialCapture, Session};
+pub use catalog::{
+    Catalog, CommitInfo, CommittedCapture, CommittedFile, Ending, PartialCapture, Session,
+};
 pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;
+pub use column_checksums::{COLUMN_CRC32C_KEY, Footer};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
 };
 pub use encode::{
-    EncodeError, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
+    EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
     encode_part,
 };
 pub use history::ReadCommitsError;
@@ -64,7 +68,7 @@ pub use id::{
 };
 pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
 pub use part::{ParsePartPathError, Part, PartPath};
-pub use part_file::{BadFileError, FileProblem, PartFile, WHOLE_FILE_BYTES};
+pub use part_file::{BadFileError, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
 pub use part_reader::{PartReader, PartRows};
 pub use place::{MAX_PATH_BYTES, RunPath, RunPathError, TableName, TableNameError};
 pub use publish::{

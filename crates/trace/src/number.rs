@@ -19,6 +19,13 @@ pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
     })
 }
 
+/// Reads a number of at most [`MAX_COUNT`], if there is one.
+pub(crate) fn optional_count<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    count(deserializer).map(Some)
+}
+
 /// The number, if it is none that is absurd.
 pub(crate) fn check_count(number: u64) -> Option<u64> {
     (number <= MAX_COUNT).then_some(number)

@@ -1,5 +1,7 @@
 //! Committed part files, held against what was committed of them.
 
+mod parts;
+
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::PathBuf;
@@ -8,15 +10,21 @@ use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
+pub(crate) use self::parts::{CheckedParts, Stretch};
 use crate::catalog::CommittedFile;
 use crate::caught::PanickedError;
 use crate::checksum::Crc32c;
+use crate::column_checksums::Footer;
 use crate::run::RunDir;
 
-/// A file up to this size is read in one go and held against its checksum, whoever reads it.
+/// The most that is held in memory of a file while it is read; more is held against its checksums
+/// first, and then read as it is asked for.
 pub const WHOLE_FILE_BYTES: u64 = 4 << 20;
 
-/// What is read at once of a larger file for its checksum.
+/// Files up to this size are read in one go: looking for their columns would take longer.
+pub const SMALL_FILE_BYTES: u64 = 64 << 10;
+
+/// What is read at once of a larger stretch for its checksum.
 const READ_BYTES: usize = 1 << 20;
 
 /// A part file, and what was committed of it.
@@ -28,6 +36,8 @@ pub struct PartFile {
     pub num_bytes: u64,
     /// The checksum of all its bytes; none where the run has no commits.
     pub crc32c: Option<Crc32c>,
+    /// Its end, by which columns are checked without the rest; none where the commit does not say.
+    pub footer: Option<Footer>,
 }
 
 /// A file of the run that cannot be what was committed.
@@ -68,6 +78,16 @@ pub enum FileProblem {
         /// The checksum that was committed.
         committed: Crc32c,
     },
+    /// A stretch of its bytes is another.
+    #[error("was damaged: the checksum of its {stretch} is {found}, {written} was written")]
+    DamagedStretch {
+        /// The footer, or which column.
+        stretch: String,
+        /// The stretch's checksum.
+        found: Crc32c,
+        /// The checksum that was written.
+        written: Crc32c,
+    },
     /// It has no footer, or one that nobody understands.
     #[error("is no whole Parquet file ({0})")]
     NotParquet(ParquetError),
@@ -86,7 +106,7 @@ pub enum FileProblem {
 }
 
 impl FileProblem {
-    fn of(error: io::Error) -> Self {
+    pub(crate) fn of(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             _ => Self::Unreadable(error),
@@ -98,8 +118,10 @@ impl FileProblem {
 pub(crate) enum Content {
     /// All of it, as it was committed.
     Whole(Bytes),
-    /// A file that is read as it is asked for.
-    Parts(File),
+    /// A file of which nothing is asked for that was not held against its checksum.
+    Checked(File),
+    /// A file of which the footer was, and every column can be.
+    ByColumn(CheckedParts),
 }
 
 impl PartFile {
@@ -109,6 +131,7 @@ impl PartFile {
             path: run.path().join(file.path),
             num_bytes: file.bytes,
             crc32c: Some(file.crc32c),
+            footer: file.footer,
         }
     }
 
@@ -128,7 +151,7 @@ impl PartFile {
         self.checked().map_err(|problem| self.bad(problem))
     }
 
-    fn checked(&self) -> Result<File, FileProblem> {
+    pub(crate) fn checked(&self) -> Result<File, FileProblem> {
         let mut file = File::open(&self.path).map_err(FileProblem::of)?;
         let found = file.metadata().map_err(FileProblem::of)?.len();
         if found != self.num_bytes {
@@ -141,15 +164,34 @@ impl PartFile {
         Ok(file)
     }
 
-    /// The bytes of a small file, which are those that were committed; a large one, opened. Where
-    /// `all` is set, that is held against its checksum, too, and nothing may come after it.
+    /// What may be read of the file. All of it was held against its checksum, or its footer was, by
+    /// which its columns are. Where `all` is set it is all of it, and nothing may come after it.
     pub(crate) fn content(&self, all: bool) -> Result<Content, BadFileError> {
-        let content = match self.num_bytes > WHOLE_FILE_BYTES {
-            true if all => self.checked().map(Content::Parts),
-            true => self.large().map(Content::Parts),
-            false => self.small(all).map(Content::Whole),
+        let content = match self.num_bytes {
+            ..=SMALL_FILE_BYTES => self.small(all).map(Content::Whole),
+            _ if !all && let Some(footer) = self.footer_in_memory() => {
+                self.by_column(footer).map(Content::ByColumn)
+            }
+            ..=WHOLE_FILE_BYTES => self.small(all).map(Content::Whole),
+            _ => self.checked().map(Content::Checked),
         };
         content.map_err(|problem| self.bad(problem))
+    }
+
+    fn footer_in_memory(&self) -> Option<Footer> {
+        self.footer
+            .filter(|footer| footer.bytes <= self.num_bytes.min(WHOLE_FILE_BYTES))
+    }
+
+    fn by_column(&self, footer: Footer) -> Result<CheckedParts, FileProblem> {
+        let file = File::open(&self.path).map_err(FileProblem::of)?;
+        let mut parts = CheckedParts::new(file, self.num_bytes);
+        parts.read(vec![Stretch {
+            range: self.num_bytes - footer.bytes..self.num_bytes,
+            crc32c: footer.crc32c,
+            name: "footer".to_owned(),
+        }])?;
+        Ok(parts)
     }
 
     fn small(&self, all: bool) -> Result<Bytes, FileProblem> {
@@ -170,15 +212,6 @@ impl PartFile {
         Ok(bytes.into())
     }
 
-    fn large(&self) -> Result<File, FileProblem> {
-        let file = File::open(&self.path).map_err(FileProblem::of)?;
-        let found = file.metadata().map_err(FileProblem::of)?.len();
-        match found < self.num_bytes {
-            true => Err(self.size(found)),
-            false => Ok(file),
-        }
-    }
-
     fn size(&self, found: u64) -> FileProblem {
         FileProblem::Size {
             found,
@@ -194,11 +227,12 @@ fn compare(found: Crc32c, committed: Crc32c) -> Result<(), FileProblem> {
     }
 }
 
-fn checksum(file: &mut File) -> io::Result<Crc32c> {
+/// The checksum of what is left to be read, a megabyte at a time.
+fn checksum(input: &mut impl Read) -> io::Result<Crc32c> {
     let mut buffer = vec![0; READ_BYTES];
     let mut crc32c = Crc32c::of(&[]);
     loop {
-        match file.read(&mut buffer) {
+        match input.read(&mut buffer) {
             Ok(0) => return Ok(crc32c),
             Ok(n) => crc32c = crc32c.append(&buffer[..n]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -4,25 +4,31 @@
 //! query costs. A part file of this format version has the columns of its table: its schema is not
 //! decoded again, nor are the statistics that the commits already stand for.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
 use parquet::arrow::{ArrowSchemaConverter, ProjectionMask};
-use parquet::errors::Result as ParquetResult;
-use parquet::file::metadata::{FileMetaData, ParquetMetaDataReader, ParquetStatisticsPolicy};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader,
+    ParquetStatisticsPolicy,
+};
 use parquet::file::reader::ChunkReader;
+use parquet::schema::types::ColumnDescPtr;
 
 use crate::caught::caught;
+use crate::checksum::Crc32c;
+use crate::column_checksums;
 use crate::columns::read_row_group;
-use crate::part_file::{BadFileError, Content, FileProblem, PartFile};
+use crate::part_file::{BadFileError, CheckedParts, Content, FileProblem, PartFile, Stretch};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 use crate::table::Table;
 
@@ -35,7 +41,7 @@ pub struct PartReader {
     indices: Arc<[usize]>,
     mask: ProjectionMask,
     batch_rows: usize,
-    /// Whether files that are not read in one go are held against their checksums, too.
+    /// Whether all of a file is held against its checksum, whatever is read of it.
     checks_all: bool,
     /// For files whose columns are known from their format version.
     known: ArrowReaderOptions,
@@ -43,8 +49,8 @@ pub struct PartReader {
 
 impl PartReader {
     /// Reads the columns at `indices`, which ascend, of files with the columns of `stored`, at most
-    /// `batch_rows` rows at a time. Of files above [`WHOLE_FILE_BYTES`](crate::WHOLE_FILE_BYTES) only
-    /// what is asked for is read, and their checksums are not looked at.
+    /// `batch_rows` rows at a time. What is read is held against its checksum before a row is given:
+    /// the columns and the footer where the file has checksums of these, else all of the file.
     ///
     /// # Errors
     /// If there is no such column, or one is of a type that Parquet does not have.
@@ -70,7 +76,8 @@ impl PartReader {
     }
 
     /// Reads columns of a table by their names, or all of them where none is named; of every file,
-    /// however large, all bytes are held against its checksum before a row is given.
+    /// however large, all bytes are held against its checksum before a row is given, and nothing may
+    /// come after them.
     ///
     /// # Errors
     /// If the table has no such column.
@@ -94,32 +101,94 @@ impl PartReader {
     /// Opens a file. The rows of a small one are decoded at once, others as they are asked for.
     ///
     /// # Errors
-    /// If the file is not what was committed, or is no Parquet file.
+    /// If what is read of the file is not what was committed, or it is no Parquet file.
     pub fn open(&self, file: PartFile) -> Result<PartRows, BadFileError> {
         let content = file.content(self.checks_all)?;
-        let rows = caught(|| self.rows_of(content))
-            .map_err(|error| file.bad(FileProblem::Panicked(error)))?
-            .map_err(|error| file.bad(FileProblem::NotParquet(error)))?;
-        Ok(PartRows { file, rows })
-    }
-
-    fn rows_of(&self, content: Content) -> ParquetResult<Rows> {
-        match content {
-            Content::Whole(bytes) => match self.small_part(&bytes)? {
-                Some(rows) => Ok(Rows::Decoded(Some(rows))),
-                None => self.rows(bytes),
-            },
-            Content::Parts(file) => self.rows(file),
+        let rows = caught(|| self.rows_of(&file, content));
+        match rows.unwrap_or_else(|error| Err(FileProblem::Panicked(error))) {
+            Ok(rows) => Ok(PartRows { file, rows }),
+            Err(problem) => Err(file.bad(problem)),
         }
     }
 
-    /// All rows of a file of this format version that has no more than go into one batch.
-    fn small_part(&self, bytes: &Bytes) -> ParquetResult<Option<RecordBatch>> {
+    fn rows_of(&self, file: &PartFile, content: Content) -> Result<Rows, FileProblem> {
+        match content {
+            Content::Whole(bytes) => self.rows_in_memory(bytes),
+            Content::Checked(input) => self.rows(input).map_err(FileProblem::NotParquet),
+            Content::ByColumn(parts) => self.rows_by_column(file, parts),
+        }
+    }
+
+    /// The rows of a file of which nothing but the footer was read: that of the columns that are asked
+    /// for now is.
+    fn rows_by_column(
+        &self,
+        file: &PartFile,
+        mut parts: CheckedParts,
+    ) -> Result<Rows, FileProblem> {
+        let (metadata, columns) = match self.known_metadata(&parts) {
+            Some(metadata) => (metadata, self.indices.to_vec()),
+            None => self
+                .other_metadata(&parts)
+                .map_err(FileProblem::NotParquet)?,
+        };
+        let Some(checksums) = column_checksums::of_chunks(&metadata) else {
+            // Another writer's, who left them out.
+            let checked = file.checked()?;
+            return self.rows(checked).map_err(FileProblem::NotParquet);
+        };
+        let stretches = stretches(&metadata, &columns, &checksums, file.num_bytes);
+        parts.read(stretches.map_err(FileProblem::NotParquet)?)?;
+        match parts.is_in_memory() {
+            true => self.rows_in_memory(parts),
+            false => self.rows(parts).map_err(FileProblem::NotParquet),
+        }
+    }
+
+    /// What the footer says of a file that has the table's columns, as those of this format version;
+    /// none of another.
+    fn known_metadata(&self, input: &impl ChunkReader) -> Option<ParquetMetaData> {
         let metadata = ParquetMetaDataReader::new()
             .with_metadata_options(Some(self.known.metadata_options().clone()))
-            .parse_and_finish(bytes);
+            .parse_and_finish(input)
+            .ok()?;
+        is_of_this_version(metadata.file_metadata()).then_some(metadata)
+    }
+
+    /// What the footer says of any file, and where it has the columns that are read.
+    fn other_metadata(
+        &self,
+        input: &impl ChunkReader,
+    ) -> ParquetResult<(ParquetMetaData, Vec<usize>)> {
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(input)?;
+        let leaves = metadata.file_metadata().schema_descr().columns().iter();
+        let is_wanted = |leaf: &ColumnDescPtr| {
+            let name = leaf.path().parts().first();
+            name.is_some_and(|name| self.columns.index_of(name).is_ok())
+        };
+        let wanted = leaves.enumerate().filter(|(_, leaf)| is_wanted(leaf));
+        let wanted = wanted.map(|(index, _)| index).collect();
+        Ok((metadata, wanted))
+    }
+
+    fn rows_in_memory<T: ChunkReader + 'static>(&self, input: T) -> Result<Rows, FileProblem> {
+        let input = Arc::new(input);
+        let rows = match self.small_part(&input) {
+            Ok(Some(rows)) => return Ok(Rows::Decoded(Some(rows))),
+            Ok(None) => Arc::into_inner(input).map(|input| self.rows(input)),
+            Err(error) => Some(Err(error)),
+        };
+        let rows = rows.expect("nobody else holds the file");
+        rows.map_err(FileProblem::NotParquet)
+    }
+
+    /// All rows of a file of this format version that has no more than go into one batch.
+    fn small_part<T: ChunkReader + 'static>(
+        &self,
+        input: &Arc<T>,
+    ) -> ParquetResult<Option<RecordBatch>> {
         // What cannot be read with the table's columns is read with its own.
-        let Ok(metadata) = metadata else {
+        let Some(metadata) = self.known_metadata(input.as_ref()) else {
             return Ok(None);
         };
         let [row_group] = metadata.row_groups() else {
@@ -127,11 +196,10 @@ impl PartReader {
         };
         let is_small =
             u64::try_from(row_group.num_rows()).is_ok_and(|n| n <= self.batch_rows as u64);
-        if !is_small || !is_of_this_version(metadata.file_metadata()) {
+        if !is_small {
             return Ok(None);
         }
-        let file = Arc::new(bytes.clone());
-        read_row_group(&file, row_group, &self.indices, &self.columns).map(Some)
+        read_row_group(input, row_group, &self.indices, &self.columns).map(Some)
     }
 
     /// All rows of a file that has few.
@@ -169,6 +237,45 @@ impl PartReader {
             .build()?;
         Ok(Rows::Decoding { rows, columns })
     }
+}
+
+/// Where the columns are that are read, row group by row group, with their checksums.
+fn stretches(
+    metadata: &ParquetMetaData,
+    columns: &[usize],
+    checksums: &[Crc32c],
+    num_bytes: u64,
+) -> ParquetResult<Vec<Stretch>> {
+    let mut stretches = Vec::new();
+    let mut first = 0;
+    for row_group in metadata.row_groups() {
+        for &column in columns {
+            let chunk = row_group.columns().get(column);
+            let range = chunk.and_then(|chunk| range_of(chunk, num_bytes));
+            let (Some(chunk), Some(range)) = (chunk, range) else {
+                let message = format!("there is no column {column} where its footer says");
+                return Err(ParquetError::General(message));
+            };
+            stretches.push(Stretch {
+                range,
+                crc32c: checksums[first + column],
+                name: format!("column {}", chunk.column_path()),
+            });
+        }
+        first += row_group.num_columns();
+    }
+    stretches.sort_by_key(|stretch| stretch.range.start);
+    Ok(stretches)
+}
+
+/// The bytes of a column chunk in a file of so many; none if the footer cannot mean that.
+fn range_of(chunk: &ColumnChunkMetaData, num_bytes: u64) -> Option<Range<u64>> {
+    let start = chunk
+        .dictionary_page_offset()
+        .unwrap_or_else(|| chunk.data_page_offset());
+    let start = u64::try_from(start).ok()?;
+    let end = start.checked_add(u64::try_from(chunk.compressed_size()).ok()?)?;
+    (end <= num_bytes).then_some(start..end)
 }
 
 fn is_of_this_version(file: &FileMetaData) -> bool {

@@ -15,10 +15,11 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checksum::Crc32c;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::durable::{self, Durability};
 use crate::fault;
-use crate::history::{self, Listing, MAX_LISTINGS, ReadCommitsError, Segment};
+use crate::history::{self, Listing, Log, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
 use crate::place::RunPath;
 use crate::run::{Creation, RunDir};
@@ -42,6 +43,8 @@ pub struct Publisher {
     /// The configuration, until a record has carried it.
     session: Option<serde_json::Value>,
     next_number: u64,
+    /// The record that this publisher wrote last: its number and checksum.
+    last: Option<(u64, Crc32c)>,
     /// Others make the same directories: ranks, or writers of a derived table.
     has_company: bool,
     /// The one commit has the nonce that its files are named by, which is that of the staging
@@ -136,6 +139,7 @@ enum RolledUp {
 /// A commit record that waits in the staging directory for a number.
 struct StagedRecord {
     record: CommitRecord,
+    crc32c: Crc32c,
     path: PathBuf,
     is_synced: bool,
 }
@@ -179,6 +183,7 @@ impl Publisher {
             durability,
             session,
             next_number: 0,
+            last: None,
             has_company: is_derived || run.info().world_size > 1,
             is_derived,
             max_rollup_bytes: MAX_ROLLUP_RECORD_BYTES,
@@ -199,6 +204,24 @@ impl Publisher {
     /// If any step fails; the error says whether the group is part of the run all the same. It is never
     /// tried again on the same files (`ARCHITECTURE.md`, invariant 7).
     pub fn publish(&mut self, group: Group) -> Result<CommitRecord, PublishError> {
+        self.publish_as(group, false)
+    }
+
+    /// As [`Publisher::publish`], of the session's last group, which may be empty: the record says that
+    /// everything was recorded.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub fn publish_last(&mut self, group: Group) -> Result<CommitRecord, PublishError> {
+        self.publish_as(group, true)
+    }
+
+    /// Whether it has committed anything.
+    pub fn has_published(&self) -> bool {
+        self.last.is_some()
+    }
+
+    fn publish_as(&mut self, group: Group, is_final: bool) -> Result<CommitRecord, PublishError> {
         let Group {
             captures,
             mut parts,
@@ -224,9 +247,13 @@ impl Publisher {
                 true => self.staging.nonce().clone(),
                 false => Nonce::draw().map_err(io_error("draw a nonce for", self.run.path()))?,
             },
+            run_id: Some(self.run.info().run_id.clone()),
+            run_crc32c: Some(self.run.crc32c()),
+            previous_crc32c: self.previous_crc32c(self.next_number)?,
             time: time::now(),
             rank: self.rank,
             session: self.session.clone(),
+            is_final,
             captures,
             files: parts.iter().map(|part| part.entry().clone()).collect(),
             retired,
@@ -234,8 +261,9 @@ impl Publisher {
         let staged = self.stage_record(record)?;
         let durable = self.make_durable(parts, &staged)?;
         let placed = self.place(durable)?;
-        let (record, listing) = self.commit(placed, staged)?;
+        let (StagedRecord { record, crc32c, .. }, listing) = self.commit(placed, staged)?;
         self.session = None;
+        self.last = Some((record.number, crc32c));
         self.next_number = record.number + 1;
         if let Err(source) = self.remove_retired(&record.retired) {
             let record = Box::new(record);
@@ -253,11 +281,13 @@ impl Publisher {
 
     fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishStepError> {
         let path = self.staging.next_path();
-        let written = durable::write_new(&path, &record.encode())
+        let (bytes, crc32c) = record.encode_with_checksum();
+        let written = durable::write_new(&path, &bytes)
             .and_then(|file| self.durability.by_file().sync(&file, &path));
         match written {
             Ok(is_synced) => Ok(StagedRecord {
                 record,
+                crc32c,
                 path,
                 is_synced,
             }),
@@ -313,7 +343,7 @@ impl Publisher {
         &mut self,
         mut placed: Placed,
         mut staged: StagedRecord,
-    ) -> Result<(CommitRecord, Listing), PublishError> {
+    ) -> Result<(StagedRecord, Listing), PublishError> {
         let dir = self.run.commits_dir();
         for _ in 0..MAX_CONFLICTS {
             let number = staged.record.number;
@@ -347,19 +377,62 @@ impl Publisher {
                 if is_counted.map_err(in_doubt)? {
                     self.barrier(true, std::slice::from_ref(&dir))
                         .map_err(in_doubt)?;
-                    return Ok((staged.record, listing));
+                    return Ok((staged, listing));
                 }
                 durable::remove_if_there(&path);
                 placed.committed = false;
             }
+            let number = listing.next_number().max(number + 1);
             staged = self.stage_record(CommitRecord {
-                number: listing.next_number().max(number + 1),
+                number,
+                previous_crc32c: self.previous_crc32c(number)?,
                 ..staged.record
             })?;
             self.barrier(staged.is_synced, &[])?;
         }
         durable::remove_if_there(&staged.path);
         Err(PublishStepError::Contended { dir }.into())
+    }
+
+    /// The checksum of the record before `number`, by which that one will name it. None of the first,
+    /// and of one that an earlier version rolled up.
+    ///
+    /// It is this publisher's own, or was read. A record is there for good once a listing without a hole
+    /// has it and no roll-up over it: one that is hidden, and about to be taken back by its writer, has
+    /// been covered since before it was linked, and what it is covered by spans more than its number.
+    ///
+    /// # Errors
+    /// If that record cannot be read or trusted, or was written under another `run.json`.
+    fn previous_crc32c(&self, number: u64) -> Result<Option<Crc32c>, PublishStepError> {
+        let Some(before) = number.checked_sub(1) else {
+            return Ok(None);
+        };
+        if let Some((last, crc32c)) = self.last
+            && last == before
+        {
+            return Ok(Some(crc32c));
+        }
+        let log = Log::of(&self.run);
+        for _ in 0..MAX_LISTINGS {
+            let Some(holder) = self.list()?.holder(before) else {
+                continue;
+            };
+            let mut found = None;
+            let is_there =
+                history::visit_segments(&log, &[holder], before, &mut |there, crc32c| {
+                    found = found.or(Some((there.number, there.run_crc32c, crc32c)));
+                })?;
+            if let Some((number, committed, crc32c)) = found.filter(|_| is_there) {
+                history::check_run_file(&self.run, number, committed)?;
+                return Ok(crc32c);
+            }
+        }
+        let dir = log.dir;
+        Err(ReadCommitsError::Missing {
+            dir,
+            number: before,
+        }
+        .into())
     }
 
     /// Whether readers see the record that was just linked. Another writer's roll-up may cover
@@ -418,8 +491,8 @@ impl Publisher {
             return Ok(RolledUp::No);
         };
         let mut holds_ours = false;
-        let dir = self.run.commits_dir();
-        let is_there = history::visit_segments(&dir, &[cover], cover.first, &mut |there| {
+        let log = Log::of(&self.run);
+        let is_there = history::visit_segments(&log, &[cover], cover.first, &mut |there, _| {
             holds_ours |= there.number == record.number && there.nonce == record.nonce;
         })?;
         Ok(match is_there {

@@ -5,7 +5,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    Array, ArrayBuilder, ArrayRef, AsArray, BooleanBuilder, Int32Builder, Int64Builder,
+    RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::columns::{read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::id::{Epoch, LayerLabel, Step};
+use crate::id::{Epoch, LayerLabel, Nonce, Step};
 use crate::number;
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 
@@ -42,10 +43,22 @@ const KIND_FILE: &str = "file";
 const KIND_RETIRED: &str = "retired";
 
 /// The columns whose values are all different, or nearly all null: a dictionary would be larger.
-const WITHOUT_DICTIONARY: [&str; 5] = ["nonce", "time", "session", "path", "crc32c"];
+const WITHOUT_DICTIONARY: [&str; 8] = [
+    "nonce",
+    "time",
+    "session",
+    "path",
+    "crc32c",
+    "footer_crc32c",
+    "previous_crc32c",
+    "record_crc32c",
+];
 
 /// The columns that are compressed. The others are short by their dictionaries.
-const COMPRESSED: [&str; 2] = ["path", "crc32c"];
+const COMPRESSED: [&str; 3] = ["path", "crc32c", "footer_crc32c"];
+
+/// The columns of format 1.4 and before: later ones may be missing.
+const NUM_FIRST_COLUMNS: usize = 14;
 
 /// The columns of a roll-up.
 pub fn rollup_schema() -> SchemaRef {
@@ -68,6 +81,13 @@ pub fn rollup_schema() -> SchemaRef {
             long("rows", true),
             long("bytes", true),
             text("crc32c", true),
+            long("footer_bytes", true),
+            text("footer_crc32c", true),
+            text("run_id", true),
+            text("run_crc32c", true),
+            text("previous_crc32c", true),
+            text("record_crc32c", true),
+            Field::new("final", DataType::Boolean, true),
         ]))
     });
     Arc::clone(&SCHEMA)
@@ -118,6 +138,13 @@ struct Columns {
     rows: Int64Builder,
     bytes: Int64Builder,
     crc32c: StringBuilder,
+    footer_bytes: Int64Builder,
+    footer_crc32c: StringBuilder,
+    run_id: StringBuilder,
+    run_crc32c: StringBuilder,
+    previous_crc32c: StringBuilder,
+    record_crc32c: StringBuilder,
+    is_final: BooleanBuilder,
 }
 
 /// One row; what a kind does not have is null.
@@ -126,6 +153,7 @@ struct Row<'a> {
     number: u64,
     kind: &'static str,
     commit: Option<&'a CommitRecord>,
+    crc32c: Option<Crc32c>,
     session: Option<String>,
     epoch: Option<Epoch>,
     step: Option<Step>,
@@ -133,8 +161,8 @@ struct Row<'a> {
     file: Option<&'a FileEntry>,
 }
 
-/// The rows of a record.
-fn rows_of(record: &CommitRecord) -> impl Iterator<Item = Row<'_>> {
+/// The rows of a record, of which this is the checksum.
+fn rows_of(record: &CommitRecord, crc32c: Option<Crc32c>) -> impl Iterator<Item = Row<'_>> {
     let row = |kind| Row {
         number: record.number,
         kind,
@@ -142,6 +170,7 @@ fn rows_of(record: &CommitRecord) -> impl Iterator<Item = Row<'_>> {
     };
     let commit = Row {
         commit: Some(record),
+        crc32c,
         session: record.session.as_ref().map(serde_json::Value::to_string),
         ..row(KIND_COMMIT)
     };
@@ -190,6 +219,20 @@ impl Columns {
             .append_option(file.map(|f| f.bytes.cast_signed()));
         self.crc32c
             .append_option(file.map(|f| f.crc32c.to_string()));
+        let footer = file.and_then(FileEntry::footer);
+        self.footer_bytes
+            .append_option(footer.map(|footer| footer.bytes.cast_signed()));
+        self.footer_crc32c
+            .append_option(footer.map(|footer| footer.crc32c.to_string()));
+        let digits = |crc32c: Option<Crc32c>| crc32c.map(|crc32c| crc32c.to_string());
+        self.run_id
+            .append_option(commit.and_then(|c| c.run_id.as_ref()).map(Nonce::as_str));
+        self.run_crc32c
+            .append_option(digits(commit.and_then(|c| c.run_crc32c)));
+        self.previous_crc32c
+            .append_option(digits(commit.and_then(|c| c.previous_crc32c)));
+        self.record_crc32c.append_option(digits(row.crc32c));
+        self.is_final.append_option(commit.map(|c| c.is_final));
     }
 
     /// The rows since the last call.
@@ -209,6 +252,13 @@ impl Columns {
             Arc::new(self.rows.finish()),
             Arc::new(self.bytes.finish()),
             Arc::new(self.crc32c.finish()),
+            Arc::new(self.footer_bytes.finish()),
+            Arc::new(self.footer_crc32c.finish()),
+            Arc::new(self.run_id.finish()),
+            Arc::new(self.run_crc32c.finish()),
+            Arc::new(self.previous_crc32c.finish()),
+            Arc::new(self.record_crc32c.finish()),
+            Arc::new(self.is_final.finish()),
         ]
     }
 }
@@ -246,8 +296,13 @@ impl Encoder {
         })
     }
 
-    pub(crate) fn push(&mut self, record: &CommitRecord) -> Result<(), ParquetError> {
-        for row in rows_of(record) {
+    /// Adds a record; its checksum is known unless an earlier version rolled it up.
+    pub(crate) fn push(
+        &mut self,
+        record: &CommitRecord,
+        crc32c: Option<Crc32c>,
+    ) -> Result<(), ParquetError> {
+        for row in rows_of(record, crc32c) {
             self.columns.push(row);
             if self.columns.num_rows() == ROW_GROUP_ROWS {
                 self.end_row_group()?;
@@ -308,10 +363,11 @@ fn check_digits(mut file: Vec<u8>) -> Result<Vec<u8>, ReadRollupError> {
     }
 }
 
-/// Reads a roll-up, checks its checksum, and only then gives each record to `visit`, in order.
+/// Reads a roll-up, checks its checksum, and only then gives each record to `visit`, in order, with the
+/// record's own checksum if that was kept.
 pub(crate) fn decode(
     bytes: Vec<u8>,
-    visit: &mut dyn FnMut(CommitRecord),
+    visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<(), ReadRollupError> {
     let bytes = Arc::new(Bytes::from(check_digits(bytes)?));
     caught(|| decode_checked(&bytes, visit))
@@ -321,27 +377,31 @@ pub(crate) fn decode(
 /// Reads a roll-up whose bytes are those that were written.
 fn decode_checked(
     bytes: &Arc<Bytes>,
-    visit: &mut dyn FnMut(CommitRecord),
+    visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<(), ReadRollupError> {
     let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
-    if !has_columns_of_a_rollup(metadata.file_metadata().schema_descr()) {
-        return Err(malformed("it has other columns"));
-    }
-    let columns: Vec<usize> = (0..rollup_schema().fields().len()).collect();
+    let num_columns = num_known_columns(metadata.file_metadata().schema_descr());
+    let num_columns = num_columns.ok_or_else(|| malformed("it has other columns"))?;
+    let columns: Vec<usize> = (0..num_columns).collect();
+    let schema = rollup_schema().project(&columns);
+    let schema = Arc::new(schema.expect("no more columns than there are"));
     let mut begun = None;
     for row_group in metadata.row_groups() {
-        let rows = read_row_group(bytes, row_group, &columns, &rollup_schema())?;
+        let rows = read_row_group(bytes, row_group, &columns, &schema)?;
         visit_records(&rows, &mut begun, visit).map_err(ReadRollupError::Malformed)?;
     }
-    if let Some(last) = begun {
-        visit(last);
+    if let Some((last, crc32c)) = begun {
+        visit(last, crc32c);
     }
     Ok(())
 }
 
-fn has_columns_of_a_rollup(schema: &SchemaDescriptor) -> bool {
-    let columns = |schema: &SchemaDescriptor| -> Vec<_> {
+/// How many columns a roll-up has of those that are known, which come first; none if it is no
+/// roll-up. An earlier version has fewer; what a later one has more may be null.
+fn num_known_columns(schema: &SchemaDescriptor) -> Option<usize> {
+    type Column = (String, parquet::basic::Type, i16, i16);
+    let columns = |schema: &SchemaDescriptor| -> Vec<Column> {
         let leaves = schema.columns().iter();
         let column = |leaf: &Arc<ColumnDescriptor>| {
             let (name, levels) = (leaf.path().string(), leaf.max_def_level());
@@ -349,15 +409,21 @@ fn has_columns_of_a_rollup(schema: &SchemaDescriptor) -> bool {
         };
         leaves.map(column).collect()
     };
-    columns(schema) == columns(parquet_schema())
+    let (found, known) = (columns(schema), columns(parquet_schema()));
+    let num_known = found.len().min(known.len());
+    let (first, later) = found.split_at(num_known);
+    let is_rollup = num_known >= NUM_FIRST_COLUMNS
+        && first == &known[..num_known]
+        && later.iter().all(|(.., definition, _)| *definition > 0);
+    is_rollup.then_some(num_known)
 }
 
 /// Puts rows together to records; `begun` is the one that the rows before began. An error says what a
 /// value is not, or that it is missing.
 fn visit_records(
     batch: &RecordBatch,
-    begun: &mut Option<CommitRecord>,
-    visit: &mut dyn FnMut(CommitRecord),
+    begun: &mut Option<(CommitRecord, Option<Crc32c>)>,
+    visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<(), String> {
     let text = |column: usize, row: usize| {
         let values = batch.column(column).as_string::<i32>();
@@ -379,6 +445,17 @@ fn visit_records(
         let count = u64::try_from(number).ok().and_then(number::check_count);
         count.ok_or_else(|| format!("{number} is no count"))
     };
+    // What an earlier version has no column for is as if it were null.
+    let is_there = |column: usize, row: usize| {
+        let columns = batch.columns();
+        columns
+            .get(column)
+            .is_some_and(|values| values.is_valid(row))
+    };
+    let checksum = |column: usize, row: usize| match is_there(column, row) {
+        true => checked::<_, Crc32c>(text(column, row)?).map(Some),
+        false => Ok(None),
+    };
     for row in 0..batch.num_rows() {
         let kind = text(1, row)?;
         if kind == KIND_COMMIT {
@@ -387,19 +464,27 @@ fn visit_records(
             let record = CommitRecord {
                 number: count(0, row)?,
                 nonce: checked(text(2, row)?)?,
+                run_id: match is_there(16, row) {
+                    true => Some(checked(text(16, row)?)?),
+                    false => None,
+                },
+                run_crc32c: checksum(17, row)?,
+                previous_crc32c: checksum(18, row)?,
                 time: text(3, row)?,
                 rank: checked(int(4, row)?)?,
                 session: session.transpose().map_err(|e| e.to_string())?,
+                is_final: is_there(20, row) && batch.column(20).as_boolean().value(row),
                 captures: Vec::new(),
                 files: Vec::new(),
                 retired: Vec::new(),
             };
-            if let Some(whole) = begun.replace(record) {
-                visit(whole);
+            let crc32c = checksum(19, row)?;
+            if let Some((whole, crc32c)) = begun.replace((record, crc32c)) {
+                visit(whole, crc32c);
             }
             continue;
         }
-        let record = begun.as_mut().ok_or("a row comes before its commit")?;
+        let (record, _) = begun.as_mut().ok_or("a row comes before its commit")?;
         match kind.as_str() {
             KIND_CAPTURE => record.captures.push(CaptureId {
                 epoch: checked(int(6, row)?)?,
@@ -416,6 +501,11 @@ fn visit_records(
                     path: checked(text(10, row)?)?,
                     rows: count(11, row)?,
                     bytes: count(12, row)?,
+                    footer_bytes: match is_there(14, row) {
+                        true => Some(count(14, row)?),
+                        false => None,
+                    },
+                    footer_crc32c: checksum(15, row)?,
                     crc32c: checked(text(13, row)?)?,
                 };
                 file.check_place().map_err(|error| error.to_string())?;

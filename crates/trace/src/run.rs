@@ -122,6 +122,7 @@ pub struct DatasetInfo {
 pub struct RunDir {
     path: PathBuf,
     info: std::sync::Arc<RunInfo>,
+    crc32c: Crc32c,
 }
 
 /// Why a directory could not be opened as a run.
@@ -287,7 +288,13 @@ impl RunDir {
         Ok(Self {
             path: path.to_owned(),
             info: std::sync::Arc::new(info),
+            crc32c: Crc32c::of(&json),
         })
+    }
+
+    /// The checksum of `run.json` as it was read: the run's commit records have it, too.
+    pub fn crc32c(&self) -> Crc32c {
+        self.crc32c
     }
 
     /// The directory.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::checksum::Crc32c;
+use crate::column_checksums::Footer;
 use crate::commit::FileEntry;
 use crate::durable::{self, SyncByFile};
+use crate::encode::Encoded;
 use crate::fault;
 use crate::id::Nonce;
 use crate::part::PartPath;
@@ -86,12 +88,20 @@ impl Staging {
         let file = File::create_new(&staged)?;
         Ok(PartWriter {
             file,
-            staged: Some(StagedPath(staged)),
+            staged: StagedPath(staged),
             by_file: self.0.by_file.clone(),
             path,
-            bytes: 0,
-            crc32c: Crc32c::of(&[]),
         })
+    }
+
+    /// Stages a part file of bytes that were encoded elsewhere: nothing is known of its columns.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn stage(&self, path: PartPath, bytes: &[u8], rows: u64) -> io::Result<StagedPart> {
+        let mut writer = self.create_part(path)?;
+        writer.write_all(bytes)?;
+        writer.end(rows, bytes.len() as u64, Crc32c::of(bytes), None)
     }
 
     /// A name in the directory that was not used before.
@@ -169,38 +179,50 @@ impl Drop for StagedPath {
     }
 }
 
-/// Writes one part file, counting its bytes and their checksum. Dropped before
-/// [`PartWriter::finish`], it removes the file.
+/// Writes one part file. Dropped before it was encoded and finished, it removes the file.
 #[derive(Debug)]
 pub struct PartWriter {
     file: File,
-    staged: Option<StagedPath>,
+    staged: StagedPath,
     by_file: SyncByFile,
     path: PartPath,
-    bytes: u64,
-    crc32c: Crc32c,
+}
+
+impl Encoded<PartWriter> {
+    /// Ends the file, which now waits in the staging directory to be published.
+    ///
+    /// # Errors
+    /// If it is to be synced by itself, and cannot be made durable.
+    pub fn finish(self, rows: u64) -> io::Result<StagedPart> {
+        self.output
+            .end(rows, self.bytes, self.crc32c, Some(self.footer))
+    }
 }
 
 impl PartWriter {
-    /// Ends the file, which now waits in the staging directory to be published. Where each file is
-    /// synced by itself, it is synced here, by the descriptor and the thread that wrote it.
-    ///
-    /// # Errors
-    /// If it cannot be made durable.
-    pub fn finish(mut self, rows: u64) -> io::Result<StagedPart> {
-        let staged = self.staged.take().expect("taken here alone");
-        let is_synced = self.by_file.sync(&self.file, &staged.0)?;
+    /// Ends the file. Where each is synced by itself, it is synced here, by the descriptor and the
+    /// thread that wrote it.
+    fn end(
+        self,
+        rows: u64,
+        bytes: u64,
+        crc32c: Crc32c,
+        footer: Option<Footer>,
+    ) -> io::Result<StagedPart> {
+        let is_synced = self.by_file.sync(&self.file, &self.staged.0)?;
         Ok(StagedPart {
-            staged,
+            staged: self.staged,
             is_synced,
             entry: FileEntry {
                 table: self.path.table.into(),
                 epoch: self.path.epoch,
                 path: RunPath::from(&self.path),
-                layer: self.path.layer.take(),
+                layer: self.path.layer,
                 rows,
-                bytes: self.bytes,
-                crc32c: self.crc32c,
+                bytes,
+                footer_bytes: footer.map(|footer| footer.bytes),
+                footer_crc32c: footer.map(|footer| footer.crc32c),
+                crc32c,
             },
         })
     }
@@ -208,13 +230,8 @@ impl PartWriter {
 
 impl Write for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(StagedPath(path)) = &self.staged {
-            fault::check("write file", path)?;
-        }
-        let n = self.file.write(bytes)?;
-        self.bytes += n as u64;
-        self.crc32c = self.crc32c.append(&bytes[..n]);
-        Ok(n)
+        fault::check("write file", &self.staged.0)?;
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

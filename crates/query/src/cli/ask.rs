@@ -8,7 +8,7 @@ use sql::QueryError;
 
 use super::memory::MemoryArgs;
 use super::output::OutputArgs;
-use super::session::{finish, open};
+use super::session::{SalvageArgs, finish};
 
 #[derive(Args)]
 pub struct SqlArgs {
@@ -22,11 +22,14 @@ pub struct SqlArgs {
     output: OutputArgs,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    salvage: SalvageArgs,
 }
 
 pub(super) fn run(asked: SqlArgs) -> anyhow::Result<ExitCode> {
     let destination = asked.output.destination()?.open()?;
-    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    let run = asked.salvage.open(&asked.run)?;
+    let session = run.session(asked.memory.session_options())?;
     finish(async {
         let rows = session.sql(&asked.sql).await?;
         if session.is_empty() && session.reads_captures(&rows) {

@@ -9,7 +9,7 @@ use sql::output::widened;
 
 use super::memory::MemoryArgs;
 use super::output::OutputArgs;
-use super::session::{finish, open};
+use super::session::{SalvageArgs, finish};
 use super::usage::key_and_value;
 
 #[derive(Args)]
@@ -28,11 +28,14 @@ pub struct RunArgs {
     output: OutputArgs,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    salvage: SalvageArgs,
 }
 
 pub(super) fn run(asked: RunArgs) -> anyhow::Result<ExitCode> {
     let destination = asked.output.destination()?.open()?;
-    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    let run = asked.salvage.open(&asked.run)?;
+    let session = run.session(asked.memory.session_options())?;
     if session.is_empty() {
         return Err(QueryError::NothingCaptured.into());
     }

@@ -4,9 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sql::Run;
+use clap::Args;
+use sql::{OpenError, Run};
+use words::printable;
 
 use super::answer::say;
+
+/// What is left out of a damaged run is listed one by one, up to so many.
+const LISTED_LEFT_OUT: usize = 20;
 
 pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
     let run = Run::open(path)?;
@@ -17,6 +22,37 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
         );
     }
     Ok(run)
+}
+
+/// Whether a run is asked of which something is damaged.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct SalvageArgs {
+    /// Answer from what is whole of a damaged run, and say what is left out; the whole run is read first
+    #[arg(long)]
+    salvage: bool,
+}
+
+impl SalvageArgs {
+    /// Opens a run, or what is whole of it.
+    pub(super) fn open(self, path: &Path) -> anyhow::Result<Run> {
+        if !self.salvage {
+            return open(path).map_err(|error| match error.downcast_ref() {
+                Some(OpenError::Commits(_)) => error.context(
+                    "the run cannot be read as it is: `sink verify` lists what is damaged, and --salvage answers \
+                     from what is whole",
+                ),
+                _ => error,
+            });
+        }
+        let (run, left_out) = Run::salvage(path)?;
+        for line in left_out.iter().take(LISTED_LEFT_OUT) {
+            say!("left out: {}", printable(line));
+        }
+        if left_out.len() > LISTED_LEFT_OUT {
+            say!("left out: {} more", left_out.len() - LISTED_LEFT_OUT);
+        }
+        Ok(run)
+    }
 }
 
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -24,7 +24,7 @@ use sql::{QueryError, QuerySession, Run, SessionOptions};
 use super::answer::say;
 use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::memory::MemoryArgs;
-use super::session::{open, runtime};
+use super::session::{SalvageArgs, runtime};
 use super::statements::Statements;
 use output::Output;
 
@@ -37,11 +37,13 @@ pub struct ShellArgs {
     run: PathBuf,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    salvage: SalvageArgs,
 }
 
 pub(super) fn run(asked: ShellArgs) -> anyhow::Result<ExitCode> {
     let mut shell = Shell {
-        run: open(&asked.run)?,
+        run: asked.salvage.open(&asked.run)?,
         options: asked.memory.session_options(),
         format: Format::Table,
         output: Output::Screen,

@@ -307,6 +307,60 @@ fn what_is_no_run_is_told_apart() {
     );
 }
 
+/// The rows of weights that a commit names.
+fn weights_of(commit: &Path) -> u64 {
+    let record = trace::CommitRecord::decode(&fs::read(commit).unwrap()).unwrap();
+    let files = record.files.iter();
+    files
+        .filter(|file| &*file.table == "weights")
+        .map(|file| file.rows)
+        .sum()
+}
+
+#[test]
+fn a_damaged_run_is_named_and_what_is_whole_of_it_is_answered_when_asked_for() {
+    let bench = Bench::new();
+    let commits = entries(&bench.path("run/commits"));
+    let name = commits[0].file_name().unwrap().to_str().unwrap();
+    let lost = weights_of(&commits[0]);
+    assert!(0 < lost && lost < 20, "{lost}");
+    let mut bytes = fs::read(&commits[0]).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&commits[0], bytes).unwrap();
+    let sql = "SELECT count(*) AS n FROM weights";
+    let (status, error) = bench.failure(&["sql", "run", sql]);
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains(name) && error.contains("--salvage"),
+        "{error}"
+    );
+    let output = bench.query(&["sql", "run", sql, "--salvage", "--format=csv"]);
+    assert_eq!(text(&output.stdout), format!("n\n{}\n", 20 - lost));
+    let told = text(&output.stderr);
+    assert!(told.contains("left out: ") && told.contains(name), "{told}");
+    // The same of a file.
+    let record = trace::CommitRecord::decode(&fs::read(&commits[1]).unwrap()).unwrap();
+    let file = record
+        .files
+        .iter()
+        .find(|file| &*file.table == "weights")
+        .unwrap();
+    let path = bench.path("run").join(file.path.as_str());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let output = bench.query(&["sql", "run", sql, "--salvage", "--format=csv"]);
+    assert_eq!(
+        text(&output.stdout),
+        format!("n\n{}\n", 20 - lost - file.rows)
+    );
+    assert!(
+        text(&output.stderr).contains(file.path.as_str()),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
 #[test]
 fn a_copy_without_commits_says_so() {
     let bench = Bench::new();

@@ -9,7 +9,7 @@ use crate::{VerifyProgress, VerifyReport, verify};
 use anyhow::Result;
 use console::{Console, Pace};
 use indicatif::{BinaryBytes, HumanDuration};
-use trace::{Activity, Rank, RunDir};
+use trace::{Activity, Ending, Rank, RunDir};
 use words::printable;
 
 /// How often a log is told how far it is, where there is no terminal to draw a bar on.
@@ -78,6 +78,19 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     }
     print_uncommitted(report, out)?;
     print_partial(run, report, out)?;
+    if report.ending == Ending::NotFinished {
+        writeln!(
+            out,
+            "not finished: the last session goes on or was interrupted, or its last commits are gone; what is \
+             here was committed"
+        )?;
+    }
+    if !report.problems.is_empty() {
+        writeln!(
+            out,
+            "`query sql`, `run` and `shell` answer from what is whole with --salvage, and say what they leave out"
+        )?;
+    }
     let verdict = match report.problems.len() {
         0 => "whole".to_owned(),
         1 => "1 problem".to_owned(),

@@ -86,7 +86,9 @@ fn what_was_recorded_is_committed_whole_and_the_staging_directory_is_gone() {
         stats.part_bytes,
         catalog.files().map(|f| f.bytes).sum::<u64>()
     );
-    assert_eq!(stats.num_publishes, catalog.commits().len() as u64);
+    // The one that says that the session has ended may publish nothing else.
+    let num_commits = catalog.commits().len() as u64;
+    assert!([num_commits, num_commits - 1].contains(&stats.num_publishes));
     assert!(stats.encode_ms > 0.0 && stats.publish_ms > 0.0);
     assert!(stats.queue_high_water_bytes > 0);
     let rows: Vec<_> = stats.rows().collect();

@@ -55,6 +55,141 @@ fn a_run_that_is_whole_has_no_problems() {
     assert_eq!(last.bytes, report.num_bytes);
 }
 
+/// Three captures of three files, a commit each, and one that says that this is all.
+fn recorded_one_by_one(dir: &Path) -> RunDir {
+    let run = create_run(&dir.join("run"));
+    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
+    for epoch in 0..3 {
+        let mut open = sink.begin(Some(capture(epoch)));
+        for (path, rows) in capture_parts(epoch) {
+            open.send(Part { path, rows }).unwrap();
+        }
+        open.end().unwrap();
+        sink.flush().unwrap();
+    }
+    sink.finish().unwrap();
+    run
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_commit_is_listed_and_everything_else_is_checked() {
+    for number in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let run = recorded_one_by_one(dir.path());
+        let name = format!("commits/{number:020}.json");
+        flip(&run.path().join(&name), 30);
+        let found = problem(&run);
+        assert_eq!(
+            (found.path.as_str(), found.check),
+            (name.as_str(), Check::History)
+        );
+        assert!(found.found.contains("it was damaged"), "{}", found.found);
+        let report = report(&run);
+        assert_eq!((report.num_captures, report.num_files), (2, 6));
+        assert_eq!(
+            report.uncommitted.len(),
+            3,
+            "nobody can tell whose they are"
+        );
+        // What is wrong elsewhere is found as well.
+        let other = (number + 1) % 3;
+        let file = FILE.replace("epoch=1", &format!("epoch={other}"));
+        let file = file.replace("step-48", &format!("step-{}", 24 * (other + 1)));
+        flip(&run.path().join(&file), 100);
+        let report = super::verify(&run, &|_| {}).unwrap();
+        let paths: Vec<&str> = report.problems.iter().map(|p| p.path.as_str()).collect();
+        assert_eq!(paths, [name.as_str(), file.as_str()]);
+    }
+}
+
+#[test]
+fn a_commit_that_is_missing_is_told_and_everything_else_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    fs::remove_file(run.commits_dir().join(format!("{:020}.json", 1))).unwrap();
+    let found = problem(&run);
+    assert_eq!(
+        (found.path.as_str(), found.check),
+        (COMMITS_DIR, Check::History)
+    );
+    assert!(
+        found.found.starts_with("commit 1 is missing"),
+        "{}",
+        found.found
+    );
+    assert_eq!(report(&run).num_files, 6);
+}
+
+#[test]
+fn a_run_json_that_was_changed_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    let path = run.path().join("run.json");
+    let json = fs::read_to_string(&path).unwrap();
+    let changed = json.replacen("\"seed\": 42", "\"seed\": 43", 1);
+    assert_ne!(changed, json);
+    fs::write(&path, changed).unwrap();
+    let run = RunDir::open(run.path()).unwrap();
+    let found = problem(&run);
+    assert_eq!(
+        (found.path.as_str(), found.check),
+        ("run.json", Check::History)
+    );
+    assert_eq!(report(&run).num_files, 9);
+}
+
+/// A checkpoint of another run under a name that promises more hid what was there.
+#[test]
+fn a_checkpoint_under_a_wider_name_is_a_problem_and_hides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    let mut publisher = trace::Publisher::try_new(&run, trace::Rank(0), None).unwrap();
+    publisher.publish(trace::Group::default()).unwrap();
+    publisher.seal().unwrap();
+    drop(publisher);
+    let narrow = run
+        .commits_dir()
+        .join(format!("checkpoint-{:020}-{:020}.parquet", 0, 4));
+    let wide = run
+        .commits_dir()
+        .join(format!("checkpoint-{:020}-{:020}.parquet", 0, 9));
+    fs::copy(&narrow, &wide).unwrap();
+    let found = problem(&run);
+    assert!(
+        found.path.ends_with("00000000000000000009.parquet"),
+        "{}",
+        found.path
+    );
+    let report = report(&run);
+    assert_eq!(
+        (
+            report.num_captures,
+            report.num_files,
+            report.uncommitted.len()
+        ),
+        (3, 9, 0)
+    );
+}
+
+#[test]
+fn a_session_that_ended_says_so_and_without_its_last_commit_nobody_can_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    assert_eq!(report(&run).ending, Ending::Finished);
+    fs::remove_file(run.commits_dir().join(format!("{:020}.json", 3))).unwrap();
+    let report = report(&run);
+    assert_eq!(
+        (report.ending, report.problems.len()),
+        (Ending::NotFinished, 0)
+    );
+}
+
 #[test]
 fn an_empty_run_is_whole() {
     let dir = tempfile::tempdir().unwrap();
@@ -198,7 +333,7 @@ fn a_run_that_is_being_recorded_is_verified_as_far_as_it_is_committed() {
 }
 
 #[test]
-fn damaged_commits_are_an_error() {
+fn damaged_commits_are_a_problem() {
     let dir = tempfile::tempdir().unwrap();
     let run = recorded(dir.path());
     let first = fs::read_dir(run.commits_dir())
@@ -210,10 +345,9 @@ fn damaged_commits_are_an_error() {
     let mut bytes = fs::read(&first).unwrap();
     bytes[10] ^= 1;
     fs::write(&first, bytes).unwrap();
-    assert!(matches!(
-        verify(&run, &|_| {}),
-        Err(VerifyError::Commits(_))
-    ));
+    let found = problem(&run);
+    assert_eq!(run.path().join(&found.path), first);
+    assert_eq!(found.check, Check::History);
 }
 
 /// A writer that is not ours: the commit is true to the file, the file is not what it should be.
@@ -233,11 +367,10 @@ mod committed_but_wrong {
         let run = create_run(&dir.join("run"));
         let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
         let (path, _) = layer_weights(1, HIDDEN);
-        let mut part = publisher.staging().create_part(path).unwrap();
-        part.write_all(bytes).unwrap();
+        let part = publisher.staging().stage(path, bytes, rows).unwrap();
         let group = Group {
             captures: vec![capture(1)],
-            parts: vec![part.finish(rows).unwrap()],
+            parts: vec![part],
             retired: Vec::new(),
         };
         publisher.publish(group).unwrap();

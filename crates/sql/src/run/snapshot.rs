@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use trace::{
-    CaptureId, Catalog, Crc32c, Epoch, Links, PartPath, RunDir, Step, Table, Topology, visit_files,
+    CaptureId, Catalog, Crc32c, Epoch, Footer, Links, PartPath, RunDir, Step, Table, Topology,
+    visit_files,
 };
 use words::{closest, did_you_mean};
 
@@ -18,6 +19,8 @@ use crate::run::scope::{Captures, Scope};
 pub(crate) struct Snapshot {
     run: RunDir,
     files: Files,
+    /// Whether what is damaged was left out.
+    is_salvaged: bool,
     /// Step of the last committed capture of each epoch.
     last_steps: OnceLock<HashMap<i32, i64>>,
 }
@@ -40,6 +43,7 @@ pub(crate) struct TraceFile<'a> {
     /// Known where the file is committed.
     pub(crate) rows: Option<u64>,
     pub(crate) crc32c: Option<Crc32c>,
+    pub(crate) footer: Option<Footer>,
 }
 
 impl Snapshot {
@@ -55,8 +59,38 @@ impl Snapshot {
         Ok(Self {
             run,
             files,
+            is_salvaged: false,
             last_steps: OnceLock::new(),
         })
+    }
+
+    /// As [`Snapshot::load`], of whatever is whole, and a line about each thing that is not. Reads every
+    /// byte of the run.
+    pub(crate) fn salvage(run: RunDir) -> Result<(Self, Vec<String>), OpenError> {
+        if !run.commits_dir().is_dir() {
+            return Self::load(run).map(|snapshot| (snapshot, Vec::new()));
+        }
+        let (catalog, wrong) = Catalog::salvage(&run)?;
+        let (catalog, bad) = catalog.without_partial().whole_files(&run);
+        let wrong = wrong.iter().map(with_causes);
+        let left_out = wrong.chain(bad.iter().map(|error| with_causes(error)));
+        let left_out = left_out.collect();
+        let snapshot = Self {
+            run,
+            files: Files::Committed(Box::new(catalog)),
+            is_salvaged: true,
+            last_steps: OnceLock::new(),
+        };
+        Ok((snapshot, left_out))
+    }
+
+    /// The same run as it is now, opened in the same way.
+    pub(crate) fn reload(&self) -> Result<Self, OpenError> {
+        let run = self.run.clone();
+        match self.is_salvaged {
+            true => Self::salvage(run).map(|(snapshot, _)| snapshot),
+            false => Self::load(run),
+        }
     }
 
     pub(crate) fn run(&self) -> &RunDir {
@@ -101,6 +135,7 @@ impl Snapshot {
                     bytes: file.bytes,
                     rows: Some(file.rows),
                     crc32c: Some(file.crc32c),
+                    footer: file.footer,
                 }
             }
             Files::Listed(files) => {
@@ -113,6 +148,7 @@ impl Snapshot {
                     bytes: *bytes,
                     rows: None,
                     crc32c: None,
+                    footer: None,
                 }
             }
         }
@@ -257,6 +293,17 @@ impl Snapshot {
     pub(crate) fn is_empty(&self) -> bool {
         self.num_files() == 0
     }
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &(impl std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {

@@ -45,6 +45,7 @@ impl TableFiles {
             path: self.root.join(file.path),
             num_bytes: file.bytes,
             crc32c: file.crc32c,
+            footer: file.footer,
         })
     }
 }

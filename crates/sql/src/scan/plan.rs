@@ -234,7 +234,8 @@ impl<'a> Files<'a> {
                 .push(ScalarValue::Utf8(Some(layer)));
         }
         if let Some(crc32c) = file.crc32c {
-            partitioned = partitioned.with_extension(Committed(crc32c));
+            let footer = file.footer;
+            partitioned = partitioned.with_extension(Committed { crc32c, footer });
         }
         // Bounds of partition columns are taken from the partition's values.
         partitioned.statistics = Some(Arc::new(self.statistics(file)));

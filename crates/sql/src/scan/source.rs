@@ -25,7 +25,7 @@ use datafusion::physical_plan::apply_expression_roots;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{FutureExt, StreamExt, stream};
 use object_store::ObjectStore;
-use trace::Crc32c;
+use trace::{Crc32c, Footer};
 
 use super::reader::{PartFile, PartReader};
 use super::shared::SharedParts;
@@ -229,7 +229,10 @@ impl FileOpener for PlainOpener {
 
 /// What the commit says of a file, carried along in its [`PartitionedFile`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Committed(pub(super) Crc32c);
+pub(super) struct Committed {
+    pub(super) crc32c: Crc32c,
+    pub(super) footer: Option<Footer>,
+}
 
 /// Opens files one after the other.
 ///
@@ -265,10 +268,12 @@ impl SharedReader {
 impl FileOpener for PartOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let (reader, shared) = (self.reader.clone(), self.shared.clone());
+        let committed = file.extension::<Committed>();
         let part = PartFile {
             path: self.root.join(file.path().as_ref()),
             num_bytes: file.object_meta.size,
-            crc32c: file.extension::<Committed>().map(|committed| committed.0),
+            crc32c: committed.map(|committed| committed.crc32c),
+            footer: committed.and_then(|committed| committed.footer),
         };
         // Rows that do not fit into one batch are not kept for others.
         let num_rows = file.statistics.as_ref().map(|known| known.num_rows);

@@ -10,6 +10,9 @@ fn record(number: u64, minute: u64) -> CommitRecord {
     CommitRecord {
         number,
         nonce: Nonce::draw().unwrap(),
+        run_id: None,
+        run_crc32c: None,
+        previous_crc32c: None,
         time: format!(
             "2026-01-{:02}T{:02}:{:02}:00.000Z",
             1 + minute / 1440,
@@ -18,6 +21,7 @@ fn record(number: u64, minute: u64) -> CommitRecord {
         ),
         rank: Rank(0),
         session: None,
+        is_final: false,
         captures: vec![CaptureId {
             epoch: Epoch(number as i32),
             step: Step(number as i64),
@@ -101,6 +105,8 @@ fn what_is_derived_says_nothing_of_a_recorder() {
         path: crate::RunPath::try_from(path.to_owned()).unwrap(),
         rows: 1,
         bytes: 1,
+        footer_bytes: None,
+        footer_crc32c: None,
         crc32c: crate::Crc32c(0),
     };
     let derived = CommitRecord {

@@ -15,7 +15,11 @@ fn retired_files_are_no_longer_part_of_the_run() {
         )
         .unwrap();
     }
-    let catalog = Catalog::load_dir(dir.path()).unwrap();
+    let log = Log {
+        dir: dir.path().to_owned(),
+        run_id: None,
+    };
+    let catalog = Catalog::load_log(&log).unwrap();
     assert_eq!(catalog.num_files(), 8);
     assert!(
         catalog

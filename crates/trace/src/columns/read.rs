@@ -14,21 +14,21 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, FieldRef, Float32Type, Float64Type, Int32Type, Int64Type,
     SchemaRef,
 };
-use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{self as physical, ByteArray};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 /// Decodes the columns at `indices` of a row group of `file` as `columns`, which they are.
 ///
 /// # Errors
 /// If the bytes are not what the footer says, or a column is of a type that no table has.
-pub fn read_row_group(
-    file: &Arc<Bytes>,
+pub fn read_row_group<F: ChunkReader + 'static>(
+    file: &Arc<F>,
     row_group: &RowGroupMetaData,
     indices: &[usize],
     columns: &SchemaRef,
@@ -53,8 +53,8 @@ fn malformed(error: impl std::fmt::Display) -> ParquetError {
 }
 
 /// One column of the row group.
-struct Chunk<'a> {
-    file: &'a Arc<Bytes>,
+struct Chunk<'a, F> {
+    file: &'a Arc<F>,
     row_group: &'a RowGroupMetaData,
     index: usize,
     num_rows: usize,
@@ -86,7 +86,7 @@ impl<T> Decoded<T> {
     }
 }
 
-impl Chunk<'_> {
+impl<F: ChunkReader + 'static> Chunk<'_, F> {
     fn array(&self, field: &FieldRef) -> Result<ArrayRef> {
         Ok(match field.data_type() {
             DataType::Int32 => self.primitive::<Int32Type, physical::Int32Type>()?,
@@ -114,7 +114,12 @@ impl Chunk<'_> {
         })
     }
 
-    fn pages(&self) -> Result<SerializedPageReader<Bytes>> {
+    /// Bytes that the file has: of what a footer that nobody checked says, no more is set aside.
+    fn num_bytes(&self) -> usize {
+        usize::try_from(self.file.len()).unwrap_or(usize::MAX)
+    }
+
+    fn pages(&self) -> Result<SerializedPageReader<F>> {
         let metadata = self.row_group.column(self.index);
         SerializedPageReader::new(Arc::clone(self.file), metadata, self.num_rows, None)
     }
@@ -124,9 +129,8 @@ impl Chunk<'_> {
         let column = metadata.column_descr_ptr();
         let (max_definition, max_repetition) = (column.max_def_level(), column.max_rep_level());
         let mut reader = ColumnReaderImpl::<T>::new(column, Box::new(self.pages()?));
-        // Of a file that nobody checked it may be any number: no more is set aside than it has bytes.
         let num_levels = usize::try_from(metadata.num_values()).map_err(malformed)?;
-        let num_levels = num_levels.min(self.file.len());
+        let num_levels = num_levels.min(self.num_bytes());
         let levels = |are_there: bool| Vec::with_capacity(if are_there { num_levels } else { 0 });
         let mut decoded = Decoded {
             values: Vec::with_capacity(num_levels),
@@ -208,7 +212,7 @@ impl Chunk<'_> {
             return Ok(None);
         }
         let mut pages = self.pages()?;
-        let mut values = Vec::with_capacity(num_values.min(self.file.len()));
+        let mut values = Vec::with_capacity(num_values.min(self.num_bytes()));
         while let Some(page) = pages.get_next_page()? {
             let Page::DataPageV2 {
                 buf,

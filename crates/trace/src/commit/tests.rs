@@ -12,10 +12,14 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
     CommitRecord {
         number,
         nonce: Nonce::draw().unwrap(),
+        run_id: None,
+        run_crc32c: None,
+        previous_crc32c: None,
         time: format!("2026-01-01T00:00:{:02}.000Z", number % 60),
         rank: Rank(0),
         session: (number == 0)
             .then(|| serde_json::json!({"epochs": 3, "name": "a \"quoted\" one"})),
+        is_final: number % 3 == 2,
         captures: vec![CaptureId {
             epoch: Epoch((number % 1_000_000) as i32),
             step: Step(24 * (number as i64 + 1)),
@@ -38,6 +42,9 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
                 },
                 rows: i as u64,
                 bytes: 100 + i as u64,
+                // What an earlier version wrote has none.
+                footer_bytes: (number != 1).then_some(90),
+                footer_crc32c: (number != 1).then(|| Crc32c::of(b"footer")),
                 crc32c: Crc32c::of(&[i as u8]),
             })
             .collect(),

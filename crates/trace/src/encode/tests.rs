@@ -22,7 +22,8 @@ use crate::testing::{
 
 fn encode(table: Table, layer: Option<&str>, rows: RecordBatch) -> Result<Bytes, EncodeError> {
     let path = part_path(table, 3, layer);
-    Ok(Bytes::from(encode_part(&Part { path, rows }, Vec::new())?))
+    let encoded = encode_part(&Part { path, rows }, Vec::new())?;
+    Ok(Bytes::from(encoded.output))
 }
 
 fn encode_weights(rows: &[Vec<f32>], nulls: Option<Vec<bool>>) -> Bytes {
@@ -79,8 +80,8 @@ fn the_footer_says_what_the_format_specifies() {
     let metadata = metadata(&file);
 
     let keys = metadata.file_metadata().key_value_metadata().unwrap();
-    assert_eq!(keys.len(), 1, "{keys:?}");
-    assert_eq!(keys[0].key, "stratigraph.format");
+    let names: Vec<&str> = keys.iter().map(|pair| pair.key.as_str()).collect();
+    assert_eq!(names, ["stratigraph.format", "stratigraph.column_crc32c"]);
     assert_eq!(keys[0].value.as_deref(), Some("1.5"));
     assert!(keys.iter().all(|pair| pair.key != ARROW_SCHEMA_META_KEY));
     let created_by = metadata.file_metadata().created_by().unwrap();
@@ -207,8 +208,8 @@ fn small_parts_stay_small() {
     let rows: Vec<Vec<f32>> = (0..10).map(|unit| noise(unit, 20)).collect();
     let weights = encode_weights(&rows, None);
     let metrics = encode(Table::Metrics, None, metrics_rows(3, &[("loss", 0.5)])).unwrap();
-    // 800 and 30 bytes of values; the rest is the price of a column.
-    assert!(weights.len() < 3300, "{}", weights.len());
+    // 800 and 30 bytes of values; the rest is the price of a column, 8 digits of its checksum with it.
+    assert!(weights.len() < 3350, "{}", weights.len());
     assert!(metrics.len() < 1000, "{}", metrics.len());
 }
 
@@ -278,6 +279,47 @@ fn a_slice_of_a_batch_is_written_as_the_slice() {
             .values(),
         &rows[2..5].concat()
     );
+}
+
+#[test]
+fn every_column_and_the_footer_have_checksums() {
+    let large = lists(&vec![noise(0, 4096); 70], None);
+    let small = lists(&[noise(0, 3)], None);
+    for values in [large, small] {
+        let rows = weights_rows(3, 0, values);
+        let path = part_path(Table::Weights, 3, Some(HIDDEN));
+        let encoded = encode_part(&Part { path, rows }, Vec::new()).unwrap();
+        let file = Bytes::from(encoded.output);
+        assert_eq!(encoded.bytes, file.len() as u64);
+        assert_eq!(encoded.crc32c, Crc32c::of(&file));
+
+        let metadata = metadata(&file);
+        let entries = metadata.file_metadata().key_value_metadata().unwrap();
+        let entry = entries
+            .iter()
+            .find(|entry| entry.key == "stratigraph.column_crc32c");
+        let mut expected = String::new();
+        let mut end = 4;
+        for column in metadata.row_group(0).columns() {
+            let (start, length) = column.byte_range();
+            let chunk = &file[start as usize..(start + length) as usize];
+            expected += &Crc32c::of(chunk).to_string();
+            end = start + length;
+        }
+        assert_eq!(entry.unwrap().value.as_deref(), Some(expected.as_str()));
+        assert_eq!(encoded.footer.bytes, file.len() as u64 - end);
+        assert_eq!(encoded.footer.crc32c, Crc32c::of(&file[end as usize..]));
+    }
+}
+
+#[test]
+fn a_part_without_rows_is_magic_bytes_and_a_footer() {
+    let rows = RecordBatch::new_empty(Table::Metrics.schema());
+    let path = part_path(Table::Metrics, 3, None);
+    let encoded = encode_part(&Part { path, rows }, Vec::new()).unwrap();
+    assert_eq!(encoded.crc32c, Crc32c::of(&encoded.output));
+    assert_eq!(encoded.footer.bytes, encoded.bytes - 4);
+    assert_eq!(encoded.footer.crc32c, Crc32c::of(&encoded.output[4..]));
 }
 
 #[derive(Debug)]

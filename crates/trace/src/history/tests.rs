@@ -13,8 +13,16 @@ fn write(dir: &Path, segment: Segment) {
     fs::write(dir.join(segment.file_name()), bytes).unwrap();
 }
 
+fn log(dir: &Path) -> Log {
+    Log {
+        dir: dir.to_owned(),
+        run_id: Some("0123456789abcdef".parse().unwrap()),
+    }
+}
+
 fn numbers(dir: &Path) -> Result<Vec<u64>, ReadCommitsError> {
-    visit_commits(dir, Vec::new, |numbers, record| numbers.push(record.number))
+    let push = |numbers: &mut Vec<u64>, record: CommitRecord| numbers.push(record.number);
+    visit_commits(&log(dir), Vec::new, push)
 }
 
 #[test]
@@ -87,7 +95,7 @@ fn a_hole_that_is_gone_when_listed_again_is_none() {
         }
         Vec::new()
     };
-    let numbers = visit_commits(dir.path(), restart, |numbers, record| {
+    let numbers = visit_commits(&log(dir.path()), restart, |numbers, record| {
         numbers.push(record.number);
     });
     assert_eq!(numbers.unwrap(), (0..=8).collect::<Vec<_>>());
@@ -113,4 +121,145 @@ fn a_record_that_was_cut_off_is_an_error_and_no_end_of_the_run() {
 fn a_run_without_commits_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     assert!(numbers(&dir.path().join("commits")).unwrap().is_empty());
+}
+
+/// A record of this run that follows one with that checksum.
+fn linked(number: u64, previous_crc32c: Option<Crc32c>) -> CommitRecord {
+    CommitRecord {
+        run_id: Some("0123456789abcdef".parse().unwrap()),
+        previous_crc32c,
+        ..record(number, 1)
+    }
+}
+
+fn write_record(dir: &Path, record: &CommitRecord) -> Crc32c {
+    let (bytes, crc32c) = record.encode_with_checksum();
+    fs::write(dir.join(Segment::record(record.number).file_name()), bytes).unwrap();
+    crc32c
+}
+
+/// Records of this run, each linked to the one before.
+fn write_chain(dir: &Path, numbers: std::ops::Range<u64>) -> Vec<CommitRecord> {
+    let mut previous = None;
+    let records = numbers.map(|number| {
+        let record = linked(number, previous);
+        previous = Some(write_record(dir, &record));
+        record
+    });
+    records.collect()
+}
+
+#[test]
+fn a_roll_up_under_another_name_is_an_error() {
+    for (there, named) in [
+        ((0, 3), (0, 9)),
+        ((0, 3), (0, 2)),
+        ((0, 3), (1, 4)),
+        ((2, 3), (0, 3)),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), Segment::rollup(there.0, there.1));
+        for number in 4..10 {
+            write(dir.path(), Segment::record(number));
+        }
+        let [from, to] = [there, named]
+            .map(|(first, last)| dir.path().join(Segment::rollup(first, last).file_name()));
+        fs::rename(from, &to).unwrap();
+        let error = numbers(dir.path()).unwrap_err();
+        let is_named = match &error {
+            ReadCommitsError::OtherNumbers { path, .. } | ReadCommitsError::TooFew { path, .. } => {
+                *path == to
+            }
+            _ => false,
+        };
+        assert!(is_named, "{there:?} as {named:?}: {error}");
+    }
+}
+
+#[test]
+fn a_record_under_another_number_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), Segment::record(0));
+    fs::write(
+        dir.path().join(Segment::record(1).file_name()),
+        record(2, 1).encode(),
+    )
+    .unwrap();
+    let error = numbers(dir.path()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ReadCommitsError::OtherNumbers {
+                expected: 1,
+                found: 2,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn numbers_that_cannot_be_counted_on_from_are_no_names() {
+    let largest = u64::MAX;
+    for name in [
+        format!("{largest:020}.json"),
+        format!("checkpoint-{:020}-{largest:020}.parquet", 0),
+        format!("{:020}.json", i64::MAX),
+    ] {
+        assert_eq!(Segment::parse(&name), None, "{name}");
+    }
+    let last = Segment::parse(&format!("{:020}.json", i64::MAX - 1)).unwrap();
+    let listing = Listing {
+        live: vec![last],
+        covered: vec![],
+    };
+    assert_eq!(listing.next_number(), i64::MAX as u64);
+    assert_eq!(Segment::rollup(0, last.last).len(), i64::MAX as u64);
+    assert_eq!(listing.holder(last.last), None, "there is a hole before");
+}
+
+#[test]
+fn records_that_follow_each_other_are_read_also_rolled_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = write_chain(dir.path(), 0..6);
+    assert_eq!(numbers(dir.path()).unwrap(), (0..6).collect::<Vec<_>>());
+    let rolled_up = rollup::tests::encoded(&records[1..4]).unwrap();
+    fs::write(
+        dir.path().join(Segment::rollup(1, 3).file_name()),
+        rolled_up,
+    )
+    .unwrap();
+    for number in 1..4 {
+        fs::remove_file(dir.path().join(Segment::record(number).file_name())).unwrap();
+    }
+    assert_eq!(numbers(dir.path()).unwrap(), (0..6).collect::<Vec<_>>());
+    // Between a record and a roll-up, and between a roll-up and a record.
+    for number in [0, 4] {
+        let changed = CommitRecord {
+            rank: crate::id::Rank(7),
+            ..records[number as usize].clone()
+        };
+        write_record(dir.path(), &changed);
+        let error = numbers(dir.path()).unwrap_err();
+        assert!(
+            matches!(error, ReadCommitsError::BrokenChain { number: at, .. } if at == number + 1),
+            "{number}: {error}"
+        );
+        write_record(dir.path(), &records[number as usize]);
+    }
+}
+
+#[test]
+fn a_record_of_another_run_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    write_chain(dir.path(), 0..3);
+    let foreign = CommitRecord {
+        run_id: Some("fedcba9876543210".parse().unwrap()),
+        ..linked(3, None)
+    };
+    write_record(dir.path(), &foreign);
+    let error = numbers(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("00000000000000000003.json"), "{error}");
+    assert!(error.contains("run fedcba9876543210"), "{error}");
 }

@@ -14,6 +14,7 @@ fn committed(num_bytes: usize) -> (TempDir, PartFile) {
         path,
         num_bytes: num_bytes as u64,
         crc32c: Some(Crc32c::of(&bytes)),
+        footer: None,
     };
     (dir, file)
 }
@@ -54,10 +55,11 @@ fn a_flipped_bit_is_noticed_in_files_of_any_size() {
         };
         assert!(problems(&file).into_iter().all(damaged));
     }
-    // Of a large file a query reads what it asks for.
+    // Whoever reads a part of it is told as well, where the commit has no checksum of that part.
     let (_dir, file) = committed(SIZES[1]);
     fs::write(&file.path, vec![0; SIZES[1]]).unwrap();
-    assert!(file.content(false).is_ok());
+    let error = file.content(false).err().unwrap();
+    assert!(matches!(error.problem, FileProblem::Damaged { .. }));
 }
 
 #[test]

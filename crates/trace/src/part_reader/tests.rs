@@ -8,8 +8,11 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::*;
-use crate::checksum::Crc32c;
-use crate::part_file::WHOLE_FILE_BYTES;
+use crate::column_checksums::Footer;
+use crate::encode::encode_part;
+use crate::part::Part;
+use crate::part_file::{SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
+use crate::testing::{HIDDEN, lists, noise, part_path, weights_rows};
 
 /// The columns of the table in these tests; `bias` may be null.
 fn stored() -> SchemaRef {
@@ -37,6 +40,7 @@ fn write(rows: &RecordBatch, version: Option<&str>) -> (TempDir, PartFile) {
         path,
         num_bytes: bytes.len() as u64,
         crc32c: Some(Crc32c::of(&bytes)),
+        footer: None,
     };
     (dir, part)
 }
@@ -126,19 +130,185 @@ fn a_flipped_bit_in_a_small_file_is_noticed() {
 }
 
 #[test]
-fn a_flipped_bit_in_a_large_file_is_noticed_by_whoever_checks_all() {
+fn a_flipped_bit_in_a_large_file_is_noticed_whoever_reads_it() {
     let (_dir, part) = steps(1_000_000);
     let mut bytes = fs::read(&part.path).unwrap();
     // A value, which nothing but the checksum protects.
     bytes[100] ^= 1;
     fs::write(&part.path, bytes).unwrap();
-    assert!(read(part.clone(), &[0]).is_ok());
-    let reader = PartReader {
+    let reader = PartReader::try_new(&stored(), &[0], 1024).unwrap();
+    let all = PartReader {
         checks_all: true,
-        ..PartReader::try_new(&stored(), &[0], 1024).unwrap()
+        ..reader.clone()
     };
-    let error = reader.open(part).unwrap_err().to_string();
-    assert!(error.contains("part.parquet was damaged"), "{error}");
+    for reader in [reader, all] {
+        let error = reader.open(part.clone()).unwrap_err().to_string();
+        assert!(error.contains("part.parquet was damaged"), "{error}");
+    }
+}
+
+/// Weights of so many neurons with 4,096 inputs each, as our writer writes them, and where its
+/// columns are.
+fn weights(num_neurons: u32) -> (TempDir, PartFile, Vec<Range<usize>>) {
+    let dir = TempDir::new().unwrap();
+    let values: Vec<_> = (0..num_neurons).map(|n| noise(n, 4096)).collect();
+    let path = part_path(Table::Weights, 3, Some(HIDDEN));
+    let rows = weights_rows(3, 0, lists(&values, None));
+    let encoded = encode_part(&Part { path, rows }, Vec::new()).unwrap();
+    let path = dir.path().join("part.parquet");
+    fs::write(&path, &encoded.output).unwrap();
+    let part = PartFile {
+        path,
+        num_bytes: encoded.bytes,
+        crc32c: Some(encoded.crc32c),
+        footer: Some(encoded.footer),
+    };
+    let metadata = ParquetMetaDataReader::new();
+    let metadata = metadata.parse_and_finish(&bytes::Bytes::from(encoded.output));
+    let metadata = metadata.unwrap();
+    let columns = metadata.row_group(0).columns().iter();
+    let columns = columns.map(|column| {
+        let (start, length) = column.byte_range();
+        start as usize..(start + length) as usize
+    });
+    (dir, part, columns.collect())
+}
+
+fn read_columns(part: &PartFile, indices: &[usize]) -> Result<Vec<RecordBatch>, String> {
+    let reader = PartReader::try_new(&Table::Weights.schema(), indices, 100).unwrap();
+    let rows = reader
+        .open(part.clone())
+        .map_err(|error| error.to_string())?;
+    let rows: Result<_, _> = rows.collect();
+    rows.map_err(|error| error.to_string())
+}
+
+/// Numbers of neurons whose files are read in one go, by columns in memory, and by columns of which
+/// one is not held.
+const NUM_NEURONS: [u32; 3] = [1, 50, 300];
+
+#[test]
+fn a_flipped_bit_in_a_column_is_noticed_by_whoever_reads_that_column() {
+    for num_neurons in NUM_NEURONS {
+        let (_dir, part, columns) = weights(num_neurons);
+        let is_small = part.num_bytes <= SMALL_FILE_BYTES;
+        assert_eq!(is_small, num_neurons == 1);
+        assert_eq!(part.num_bytes > WHOLE_FILE_BYTES, num_neurons == 300);
+        let whole = fs::read(&part.path).unwrap();
+        let all: Vec<usize> = (0..columns.len()).collect();
+        let rows = read_columns(&part, &all).unwrap();
+        assert_eq!(
+            rows.iter().map(RecordBatch::num_rows).sum::<usize>(),
+            num_neurons as usize
+        );
+        for (column, range) in columns.iter().enumerate() {
+            for at in [range.start, range.end - 1] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 0x10;
+                fs::write(&part.path, damaged).unwrap();
+                let error = read_columns(&part, &[column]).unwrap_err();
+                assert!(error.contains("part.parquet was damaged"), "{error}");
+                assert!(error.contains("`sink verify`"), "{error}");
+                let other = (column + 1) % columns.len();
+                // A small file is checked whole.
+                match read_columns(&part, &[other]) {
+                    Ok(found) => {
+                        assert!(!is_small);
+                        let expected: Vec<_> = rows
+                            .iter()
+                            .map(|rows| rows.project(&[other]).unwrap())
+                            .collect();
+                        assert_eq!(found, expected);
+                    }
+                    Err(error) => assert!(is_small, "{error}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_footer_is_noticed_whatever_is_read() {
+    for num_neurons in NUM_NEURONS {
+        let (_dir, part, columns) = weights(num_neurons);
+        let whole = fs::read(&part.path).unwrap();
+        let footer = columns.last().unwrap().end;
+        for at in (footer..whole.len()).step_by(29).chain([whole.len() - 1]) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&part.path, damaged).unwrap();
+            for columns in [&[][..], &[0]] {
+                let error = read_columns(&part, columns).unwrap_err();
+                assert!(error.contains("part.parquet was damaged"), "{at}: {error}");
+            }
+        }
+    }
+}
+
+/// Of a large file the footer and the columns are read, and nothing else: what is elsewhere does not
+/// matter.
+#[test]
+fn a_narrow_query_reads_only_its_columns() {
+    let (_dir, part, columns) = weights(300);
+    let mut bytes = fs::read(&part.path).unwrap();
+    let narrow = [0, 3];
+    let expected = read_columns(&part, &narrow).unwrap();
+    for (column, range) in columns.iter().enumerate() {
+        if !narrow.contains(&column) {
+            bytes[range.clone()].fill(0);
+        }
+    }
+    fs::write(&part.path, bytes).unwrap();
+    assert_eq!(read_columns(&part, &narrow).unwrap(), expected);
+}
+
+/// Another writer may leave the columns' checksums out: then the file's decides.
+#[test]
+fn a_file_without_checksums_of_its_columns_is_checked_whole() {
+    for num_rows in [10_000, 1_000_000] {
+        let (_dir, mut part) = steps(num_rows);
+        let mut bytes = fs::read(&part.path).unwrap();
+        let metadata = ParquetMetaDataReader::new();
+        let metadata = metadata
+            .parse_and_finish(&bytes::Bytes::from(bytes.clone()))
+            .unwrap();
+        let end = metadata.row_group(0).columns().last().unwrap().byte_range();
+        let footer = &bytes[(end.0 + end.1) as usize..];
+        part.footer = Some(Footer {
+            bytes: footer.len() as u64,
+            crc32c: Crc32c::of(footer),
+        });
+        let batches = read(part.clone(), &[0]).unwrap();
+        let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        assert_eq!(rows as i64, num_rows);
+        // Of the other column.
+        bytes[(end.0 + end.1) as usize - 100] ^= 1;
+        fs::write(&part.path, bytes).unwrap();
+        let error = read(part, &[0]).unwrap_err();
+        assert!(
+            error.contains("part.parquet was damaged: its checksum"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_footer_that_cannot_be_is_an_error_or_the_file_is_checked_whole() {
+    let (_dir, part, _) = weights(50);
+    for bytes in [0, 7, part.num_bytes, part.num_bytes + 1, u64::MAX] {
+        let footer = Footer {
+            bytes,
+            crc32c: Crc32c::of(&[]),
+        };
+        let part = PartFile {
+            footer: Some(footer),
+            ..part.clone()
+        };
+        match read_columns(&part, &[0]) {
+            Ok(rows) => assert!(bytes > part.num_bytes, "{}", rows.len()),
+            Err(error) => assert!(error.contains("part.parquet"), "{error}"),
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 
 use super::{PublishError, PublishStepError, Publisher, io_error};
 use crate::durable;
-use crate::history::{self, Segment};
+use crate::history::{self, Log, Segment};
 use crate::rollup;
 
 /// How many segments of one level are rolled up into a roll-up of the next.
@@ -96,9 +96,10 @@ impl Publisher {
         let encode_error = |e| io_error("encode", &path)(io::Error::other(e));
         let mut rollup = rollup::Encoder::try_new().map_err(encode_error)?;
         let mut pushed = Ok(());
-        let are_there = history::visit_segments(&dir, segments, first, &mut |record| {
+        let log = Log::of(&self.run);
+        let are_there = history::visit_segments(&log, segments, first, &mut |record, crc32c| {
             if pushed.is_ok() {
-                pushed = rollup.push(&record);
+                pushed = rollup.push(&record, crc32c);
             }
         })?;
         pushed.map_err(encode_error)?;

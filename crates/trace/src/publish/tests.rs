@@ -1,8 +1,7 @@
 use std::fs;
-use std::io::Write;
 
 use super::*;
-use crate::catalog::{Catalog, Session};
+use crate::catalog::{Catalog, Ending, Session};
 use crate::fault::Failure;
 use crate::id::{Epoch, Generation, LayerLabel, Step};
 use crate::part::PartPath;
@@ -29,9 +28,8 @@ pub(super) fn group(publisher: &Publisher, epoch: i32) -> io::Result<Group> {
     let mut parts = Vec::new();
     for table in [Table::Weights, Table::Metrics] {
         let path = part(epoch, table);
-        let mut writer = publisher.staging().create_part(path.clone())?;
-        writer.write_all(path.to_string().as_bytes())?;
-        parts.push(writer.finish(2)?);
+        let bytes = path.to_string();
+        parts.push(publisher.staging().stage(path, bytes.as_bytes(), 2)?);
     }
     Ok(Group {
         captures: vec![CaptureId {
@@ -599,4 +597,152 @@ fn a_staging_directory_is_made_while_the_one_above_it_is_removed() {
     let publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let staged = publisher.staging().next_path();
     assert!(staged.parent().unwrap().is_dir());
+}
+
+/// All records of a run that were not rolled up, in order.
+fn records(run: &RunDir) -> Vec<CommitRecord> {
+    let files = commit_files(run).into_iter();
+    let files = files.filter(|name| name.ends_with(".json"));
+    let read = |name: String| fs::read(run.commits_dir().join(name)).unwrap();
+    files
+        .map(|name| CommitRecord::decode(&read(name)).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_record_names_the_one_before_whoever_wrote_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut one = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let mut other = Publisher::for_derived(&run).unwrap();
+    let mut epoch = 0;
+    // The other's first number is taken by then; both then write in turns.
+    for _ in 0..3 {
+        for publisher in [&mut one, &mut other] {
+            let group = group(publisher, epoch).unwrap();
+            publisher.publish(group).unwrap();
+            epoch += 1;
+        }
+    }
+    drop((one, other));
+    let mut next = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let group = group(&next, epoch).unwrap();
+    next.publish_last(group).unwrap();
+    let records = records(&run);
+    assert_eq!(records[0].previous_crc32c, None);
+    for pair in records.windows(2) {
+        let (_, before) = pair[0].encode_with_checksum();
+        assert_eq!(pair[1].previous_crc32c, Some(before), "{}", pair[1].number);
+    }
+    let run_file = fs::read(run.path().join("run.json")).unwrap();
+    for record in &records {
+        assert_eq!(record.run_id.as_ref(), Some(&run.info().run_id));
+        assert_eq!(record.run_crc32c, Some(crate::Crc32c::of(&run_file)));
+    }
+    let finals: Vec<bool> = records.iter().map(|record| record.is_final).collect();
+    assert_eq!(finals.iter().filter(|is_final| **is_final).count(), 1);
+    assert_eq!(finals.last(), Some(&true));
+}
+
+/// Of records that are rolled up the last one's checksum is kept.
+#[test]
+fn a_session_after_a_roll_up_goes_on_with_the_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let mut last = None;
+    for epoch in 0..20 {
+        let group = group(&publisher, epoch).unwrap();
+        last = Some(publisher.publish(group).unwrap());
+    }
+    publisher.seal().unwrap();
+    drop(publisher);
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let group = group(&publisher, 20).unwrap();
+    let record = publisher.publish(group).unwrap();
+    let (_, before) = last.unwrap().encode_with_checksum();
+    assert_eq!(record.previous_crc32c, Some(before));
+    assert_eq!(Catalog::load(&run).unwrap().captures().len(), 21);
+}
+
+#[test]
+fn a_record_that_was_replaced_by_another_whole_one_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    for epoch in 0..3 {
+        let group = group(&publisher, epoch).unwrap();
+        publisher.publish(group).unwrap();
+    }
+    let replaced = CommitRecord {
+        captures: Vec::new(),
+        files: Vec::new(),
+        ..records(&run).swap_remove(1)
+    };
+    let name = Segment::record(1).file_name();
+    fs::write(run.commits_dir().join(name), replaced.encode()).unwrap();
+    let error = Catalog::load(&run).unwrap_err().to_string();
+    assert!(error.contains("00000000000000000002.json"), "{error}");
+}
+
+#[test]
+fn a_run_json_that_was_changed_is_noticed_by_readers_and_writers() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let first = group(&publisher, 0).unwrap();
+    publisher.publish(first).unwrap();
+    drop(publisher);
+    let path = run.path().join("run.json");
+    let json = fs::read_to_string(&path).unwrap();
+    assert!(json.contains("\"seed\": 42"), "{json}");
+    fs::write(&path, json.replace("\"seed\": 42", "\"seed\": 43")).unwrap();
+    let changed = RunDir::open(run.path()).unwrap();
+    let error = Catalog::load(&changed).unwrap_err();
+    assert!(
+        matches!(error, ReadCommitsError::OtherRunFile { .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("run.json was changed or damaged"),
+        "{error}"
+    );
+    // Nothing is committed under it, so that what is wrong stays known.
+    let mut publisher = Publisher::try_new(&changed, Rank(0), None).unwrap();
+    let next = group(&publisher, 1).unwrap();
+    publisher.publish(next).unwrap_err();
+    fs::write(&path, json).unwrap();
+    let restored = RunDir::open(run.path()).unwrap();
+    assert_eq!(Catalog::load(&restored).unwrap().captures().len(), 1);
+}
+
+#[test]
+fn a_run_is_finished_once_each_rank_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let two = crate::RunInfo {
+        world_size: 2,
+        ..info()
+    };
+    let run = RunDir::create(&dir.path().join("run"), two).unwrap();
+    let ending = || Catalog::load(&run).unwrap().ending(2);
+    assert_eq!(ending(), Ending::Unknown);
+    let session = || Some(serde_json::json!({}));
+    let mut ranks = [0, 1].map(|rank| Publisher::try_new(&run, Rank(rank), session()).unwrap());
+    let first = group(&ranks[0], 0).unwrap();
+    ranks[0].publish_last(first).unwrap();
+    assert_eq!(ending(), Ending::NotFinished);
+    ranks[1]
+        .publish(Group {
+            captures: vec![],
+            ..Group::default()
+        })
+        .unwrap();
+    assert_eq!(ending(), Ending::NotFinished);
+    ranks[1].publish_last(Group::default()).unwrap();
+    assert_eq!(ending(), Ending::Finished);
+    // Its last record is gone, and with it what said so.
+    fs::remove_file(run.commits_dir().join(Segment::record(2).file_name())).unwrap();
+    assert_eq!(ending(), Ending::NotFinished);
 }

@@ -1,20 +1,37 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::commit::tests::record;
+use crate::commit::tests::record as unlinked;
+
+/// A record as this version writes it, or, if its number is odd, as an earlier one did.
+fn record(number: u64, num_files: usize) -> CommitRecord {
+    let is_linked = number % 2 == 0;
+    CommitRecord {
+        run_id: is_linked.then(|| Nonce::draw().unwrap()),
+        run_crc32c: is_linked.then(|| Crc32c::of(b"run.json")),
+        previous_crc32c: is_linked.then(|| Crc32c::of(&[number as u8])),
+        ..unlinked(number, num_files)
+    }
+}
 
 /// A roll-up of `records`.
 pub(crate) fn encoded(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError> {
     let mut encoder = Encoder::try_new()?;
     for record in records {
-        encoder.push(record)?;
+        encoder.push(record, Some(record.encode_with_checksum().1))?;
     }
     encoder.finish()
 }
 
 fn decoded(bytes: Vec<u8>) -> Result<Vec<CommitRecord>, ReadRollupError> {
     let mut records = Vec::new();
-    decode(bytes, &mut |record| records.push(record))?;
+    let mut checksums = Vec::new();
+    decode(bytes, &mut |record, crc32c| {
+        checksums.extend(crc32c.map(|crc32c| crc32c == record.encode_with_checksum().1));
+        records.push(record);
+    })?;
+    let of_each = checksums.iter().all(|is_right| *is_right);
+    assert!(checksums.is_empty() || of_each && checksums.len() == records.len());
     Ok(records)
 }
 
@@ -45,6 +62,75 @@ fn many_files_go_in_several_row_groups_and_come_back_whole() {
         .collect();
     assert_eq!(row_groups, [512, 512, 391]);
     assert_eq!(decoded(bytes).unwrap(), records);
+}
+
+/// The records' roll-up with other columns than it has, which `change` makes of them.
+fn with_columns(records: &[CommitRecord], change: impl Fn(RecordBatch) -> RecordBatch) -> Vec<u8> {
+    let bytes = Arc::new(Bytes::from(encoded(records).unwrap()));
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref());
+    let metadata = metadata.unwrap();
+    let columns: Vec<usize> = (0..rollup_schema().fields().len()).collect();
+    let rows = read_row_group(&bytes, metadata.row_group(0), &columns, &rollup_schema());
+    let rows = change(rows.unwrap());
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            CHECKSUM_KEY.to_owned(),
+            NO_DIGITS.to_owned(),
+        )]))
+        .build();
+    let mut file = Vec::new();
+    let options = parquet::arrow::arrow_writer::ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new_with_options(&mut file, rows.schema(), options)
+            .unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let digits = find_digits(&file).unwrap();
+    let crc = Crc32c::of(&file);
+    file[digits].copy_from_slice(crc.to_string().as_bytes());
+    file
+}
+
+#[test]
+fn a_roll_up_of_an_earlier_version_lacks_the_later_columns() {
+    let records: Vec<_> = (0..3).map(|n| record(n, 2)).collect();
+    let earlier = with_columns(&records, |rows| {
+        rows.project(&(0..NUM_FIRST_COLUMNS).collect::<Vec<_>>())
+            .unwrap()
+    });
+    let mut expected = records.clone();
+    for record in &mut expected {
+        (record.run_id, record.is_final) = (None, false);
+        (record.run_crc32c, record.previous_crc32c) = (None, None);
+    }
+    for file in expected.iter_mut().flat_map(|record| &mut record.files) {
+        (file.footer_bytes, file.footer_crc32c) = (None, None);
+    }
+    assert_eq!(decoded(earlier).unwrap(), expected);
+    let fewer = with_columns(&records, |rows| {
+        rows.project(&(0..NUM_FIRST_COLUMNS - 1).collect::<Vec<_>>())
+            .unwrap()
+    });
+    assert!(decoded(fewer).is_err());
+}
+
+#[test]
+fn columns_of_a_later_version_are_passed_over() {
+    let records: Vec<_> = (0..3).map(|n| record(n, 2)).collect();
+    let later = |nullable: bool| {
+        with_columns(&records, |rows| {
+            let mut fields = rows.schema().fields().to_vec();
+            fields.push(Arc::new(Field::new("later", DataType::Int64, nullable)));
+            let mut columns = rows.columns().to_vec();
+            columns.push(Arc::clone(rows.column(0)));
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+        })
+    };
+    assert_eq!(decoded(later(true)).unwrap(), records);
+    assert!(decoded(later(false)).is_err(), "nobody may pass over that");
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{COMMITS_DIR, RUN_FILE, RunDir, RunInfo};
+use crate::checksum::Crc32c;
 use crate::durable;
 use crate::id::Nonce;
 use crate::number::{self, MAX_WORLD_SIZE};
@@ -108,6 +109,7 @@ impl RunDir {
         Ok(Self {
             path: path.to_owned(),
             info: std::sync::Arc::new(info),
+            crc32c: Crc32c::of(&json),
         })
     }
 

@@ -22,6 +22,7 @@ fn content(path: &str, epoch: i32, layer: Option<&str>) -> Result<Content, Wrong
         rows: 4,
         bytes: 1,
         crc32c: Crc32c(0),
+        footer: None,
     };
     Content::try_new(&file, &topology())
 }

@@ -1,5 +1,6 @@
 use arrow::array::{Array, Float32Array, Float64Array, Int32Array, Int64Array};
 use arrow::datatypes::{Field, Schema};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::reader::{FileReader, SerializedFileReader};

@@ -36,14 +36,13 @@ fn retire_epoch_2(publisher: &mut Publisher) -> Result<(), PublishError> {
 
 /// The capture of epoch 2, recorded again by the next session.
 fn again(publisher: &Publisher) -> io::Result<Group> {
-    use std::io::Write as _;
     let mut again = Group::default();
     for table in [Table::Weights, Table::Metrics] {
         let mut path = part(2, table);
         path.generation = Generation(1);
-        let mut writer = publisher.staging().create_part(path.clone())?;
-        writer.write_all(path.to_string().as_bytes())?;
-        again.parts.push(writer.finish(2)?);
+        let bytes = path.to_string();
+        let part = publisher.staging().stage(path, bytes.as_bytes(), 2)?;
+        again.parts.push(part);
     }
     again.captures.push(crate::CaptureId {
         epoch: crate::Epoch(2),

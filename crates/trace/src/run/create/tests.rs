@@ -1,5 +1,3 @@
-use std::io::Write as _;
-
 use super::super::tests::info;
 use super::*;
 use crate::catalog::Catalog;
@@ -24,9 +22,7 @@ fn record(run: &RunDir) -> Result<(), PublishError> {
     let mut publisher = Publisher::try_new(run, Rank(0), None)?;
     publisher.clear_leftovers()?;
     let path: PartPath = WEIGHTS.parse().unwrap();
-    let mut part = publisher.staging().create_part(path).unwrap();
-    part.write_all(b"rows").unwrap();
-    let parts = vec![part.finish(1).unwrap()];
+    let parts = vec![publisher.staging().stage(path, b"rows", 1).unwrap()];
     publisher
         .publish(Group {
             parts,
