@@ -168,7 +168,10 @@ impl PartFile {
     /// which its columns are. Where `all` is set it is all of it, and nothing may come after it.
     pub(crate) fn content(&self, all: bool) -> Result<Content, BadFileError> {
         let is_small = self.num_bytes <= SMALL_FILE_BYTES;
-        let content = if !all && !is_small && let Some(footer) = self.footer_in_memory() {
+        let content = if !all
+            && !is_small
+            && let Some(footer) = self.footer_in_memory()
+        {
             self.by_column(footer).map(Content::ByColumn)
         } else if self.num_bytes <= WHOLE_FILE_BYTES {
             self.small(all).map(Content::Whole)
