@@ -167,13 +167,16 @@ impl PartFile {
     /// What may be read of the file. All of it was held against its checksum, or its footer was, by
     /// which its columns are. Where `all` is set it is all of it, and nothing may come after it.
     pub(crate) fn content(&self, all: bool) -> Result<Content, BadFileError> {
-        let content = match self.num_bytes {
-            ..=SMALL_FILE_BYTES => self.small(all).map(Content::Whole),
-            _ if !all && let Some(footer) = self.footer_in_memory() => {
-                self.by_column(footer).map(Content::ByColumn)
-            }
-            ..=WHOLE_FILE_BYTES => self.small(all).map(Content::Whole),
-            _ => self.checked().map(Content::Checked),
+        let is_small = self.num_bytes <= SMALL_FILE_BYTES;
+        let content = if !all
+            && !is_small
+            && let Some(footer) = self.footer_in_memory()
+        {
+            self.by_column(footer).map(Content::ByColumn)
+        } else if self.num_bytes <= WHOLE_FILE_BYTES {
+            self.small(all).map(Content::Whole)
+        } else {
+            self.checked().map(Content::Checked)
         };
         content.map_err(|problem| self.bad(problem))
     }

@@ -5,7 +5,7 @@ use crate::commit::tests::record as unlinked;
 
 /// A record as this version writes it, or, if its number is odd, as an earlier one did.
 fn record(number: u64, num_files: usize) -> CommitRecord {
-    let is_linked = number % 2 == 0;
+    let is_linked = number.is_multiple_of(2);
     CommitRecord {
         run_id: is_linked.then(|| Nonce::draw().unwrap()),
         run_crc32c: is_linked.then(|| Crc32c::of(b"run.json")),
