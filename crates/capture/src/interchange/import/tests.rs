@@ -730,7 +730,7 @@ fn a_series_may_have_files_that_a_library_reads() {
     options.library = Some(Arc::new(TestLibrary {
         key: Some("ema".to_owned()),
     }));
-    let message = refused(&options);
+    let message = run_import(&options).unwrap_err().to_string();
     assert!(
         message.contains("key is \"ema\" now, and null there"),
         "{message}"
