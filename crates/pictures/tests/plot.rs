@@ -567,6 +567,7 @@ fn ablate(path: &std::path::Path, digits: &str, name: &str, after: [f64; 3]) {
             same("0"),
             same("zero"),
             new_null_array(&DataType::Float64, 3),
+            new_null_array(&DataType::Float64, 3),
             same("all"),
             Arc::new(Int64Array::from(vec![7; 3])),
             Arc::new(StringArray::from(vec!["all", "class", "class"])),

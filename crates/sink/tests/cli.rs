@@ -74,7 +74,8 @@ fn verify_names_what_is_damaged_and_ends_with_1() {
         "1 file is not committed and no part of the run (left by a recorder that was interrupted):"
     );
     assert_eq!(lines[2], format!("  {stray} (1 B)"));
-    assert!(lines[3].contains(": 1 problem; "), "{}", lines[3]);
+    assert!(lines[3].contains("with --salvage"), "{}", lines[3]);
+    assert!(lines[4].contains(": 1 problem; "), "{}", lines[4]);
 }
 
 #[test]

@@ -129,6 +129,18 @@ pub struct CommittedFile<'a> {
     pub footer: Option<Footer>,
 }
 
+impl PartFile {
+    /// A committed file of a run.
+    pub fn committed(run: &RunDir, file: &CommittedFile<'_>) -> Self {
+        Self {
+            path: run.path().join(file.path),
+            num_bytes: file.bytes,
+            crc32c: Some(file.crc32c),
+            footer: file.footer,
+        }
+    }
+}
+
 impl CommittedFile<'_> {
     /// The step that the file's name tells; none for a file that is not a capture's.
     pub fn step(&self) -> Option<i64> {

@@ -11,11 +11,9 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 pub(crate) use self::parts::{CheckedParts, Stretch};
-use crate::catalog::CommittedFile;
 use crate::caught::PanickedError;
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
-use crate::run::RunDir;
 
 /// The most that is held in memory of a file while it is read; more is held against its checksums
 /// first, and then read as it is asked for.
@@ -125,16 +123,6 @@ pub(crate) enum Content {
 }
 
 impl PartFile {
-    /// A committed file of a run.
-    pub fn committed(run: &RunDir, file: &CommittedFile<'_>) -> Self {
-        Self {
-            path: run.path().join(file.path),
-            num_bytes: file.bytes,
-            crc32c: Some(file.crc32c),
-            footer: file.footer,
-        }
-    }
-
     /// The error for a file that cannot be what was committed.
     pub fn bad(&self, problem: FileProblem) -> BadFileError {
         BadFileError {

@@ -73,7 +73,7 @@ impl Snapshot {
         let (catalog, wrong) = Catalog::salvage(&run)?;
         let (catalog, bad) = catalog.without_partial().whole_files(&run);
         let wrong = wrong.iter().map(with_causes);
-        let left_out = wrong.chain(bad.iter().map(|error| with_causes(error)));
+        let left_out = wrong.chain(bad.iter().map(with_causes));
         let left_out = left_out.collect();
         let snapshot = Self {
             run,
