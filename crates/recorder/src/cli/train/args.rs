@@ -138,7 +138,7 @@ pub(in crate::cli) struct TrainArgs {
         long,
         default_value_t = 1,
         value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=MAX_WORLD_SIZE)
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(trace::MAX_WORLD_SIZE))
     )]
     pub(super) world_size: u32,
     /// What happens to a capture when the values of the one before are not on the host yet
@@ -158,9 +158,6 @@ pub(in crate::cli) struct TrainArgs {
     #[arg(long, value_enum, default_value_t, value_name = "stop|continue")]
     on_error: OnErrorArg,
 }
-
-/// The most processes that record one run.
-const MAX_WORLD_SIZE: i64 = 1 << 20;
 
 /// The most bins of a histogram: more would be as long as the values themselves.
 const MAX_BINS: i64 = 1 << 16;
