@@ -7,12 +7,15 @@ use super::*;
 use crate::interchange::TransposeGlobs;
 use crate::interchange::testing::{Foreign, TestLibrary, floats, write};
 
+/// The epoch and step of a file.
+type Numbers = (Option<u64>, Option<u64>);
+
 /// What files with these names tell that say such epochs and steps themselves, and how.
 fn told(
     files: &[(&str, Option<u64>, Option<u64>)],
     pattern: Option<&str>,
     steps_per_epoch: u64,
-) -> Result<(Vec<(Option<u64>, Option<u64>)>, NumberSource), String> {
+) -> Result<(Vec<Numbers>, NumberSource), String> {
     let dir = TempDir::new().unwrap();
     let tensors = [floats("a", &[1], &[1.0])];
     let paths = files.iter().map(|&(name, epoch, step)| {
