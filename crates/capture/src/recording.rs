@@ -198,6 +198,8 @@ struct Progress {
     is_disk_full: AtomicBool,
     /// Whether a read found that the device has failed: the thread ends.
     has_device_failed: AtomicBool,
+    /// Whether the owner has said that nothing more comes, before the thread is told to end.
+    is_finished: AtomicBool,
 }
 
 impl Progress {
@@ -213,6 +215,15 @@ impl Progress {
 
     fn has_device_failed(&self) -> bool {
         self.has_device_failed.load(Ordering::Acquire)
+    }
+
+    /// Nothing more comes.
+    fn finish(&self) {
+        self.is_finished.store(true, Ordering::Release);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.is_finished.load(Ordering::Acquire)
     }
 }
 

@@ -50,7 +50,7 @@ fn captured(run: &Run) -> String {
         }
         Some(Activity::Silent { since_last }) => {
             let age = age(since_last);
-            format!("{captured}; its recorder was interrupted, the last commit is {age} old")
+            format!("{captured}; no commit for {age}: its recorder was interrupted, or is slow")
         }
         Some(Activity::Ended) | None => captured,
     }

@@ -48,6 +48,8 @@ struct GroupCommit {
     flushes: Vec<(CaptureNumber, Sender<()>)>,
     /// A publish failed.
     is_broken: bool,
+    /// A capture was begun that is not recorded.
+    has_lost_capture: bool,
 }
 
 /// Publishes until all who could send an event are gone, then what is left, and seals the history.
@@ -68,6 +70,7 @@ pub(crate) fn run(
             incomplete: 0,
             flushes: Vec::new(),
             is_broken: false,
+            has_lost_capture: false,
         };
         group_commit.run(events);
     }));
@@ -129,6 +132,7 @@ impl GroupCommit {
                 retired,
                 end,
             } => {
+                self.has_lost_capture |= matches!(end, End::Abandoned);
                 let pending = self.pending.entry(capture).or_default();
                 pending.retired = retired;
                 pending.end = Some((num_parts, end));
@@ -190,8 +194,7 @@ impl GroupCommit {
     /// Publishes what is left. If that is everything, the record says so, and that the session has ended:
     /// of one in which nothing was recorded there is none.
     fn publish_last(&mut self) {
-        let is_everything = self.shared.failure().is_none();
-        if self.is_broken || !is_everything {
+        if self.is_broken || !self.is_everything() {
             return self.publish();
         }
         let group = self.group();
@@ -207,6 +210,16 @@ impl GroupCommit {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "could not commit that the session has ended");
         }
+    }
+
+    /// Whether the session has ended as it should, and everything that was begun in it is committed or about
+    /// to be. Who drops the sink, as a thread does that panics, has not said that there was no more.
+    fn is_everything(&self) -> bool {
+        let is_incomplete = self.pending.range(self.incomplete..).next().is_some();
+        self.shared.is_finished()
+            && self.shared.failure().is_none()
+            && !self.has_lost_capture
+            && !is_incomplete
     }
 
     /// Takes the captures that are complete, up to the first that is not.

@@ -34,9 +34,9 @@ pub use files::RunFilesError;
 pub use make_part::MakePart;
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
 pub use sink::{
-    CHANNEL_PARTS, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL, MAX_DEFAULT_WORKERS,
-    MAX_PUBLISH_INTERVAL, OpenCapture, Resume, Sink, SinkMeter, SinkOptions, SinkSummary,
-    default_num_workers,
+    CHANNEL_PARTS, Closing, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL,
+    MAX_DEFAULT_WORKERS, MAX_PUBLISH_INTERVAL, OpenCapture, Resume, Sink, SinkMeter, SinkOptions,
+    SinkSummary, default_num_workers,
 };
 pub use stats::SinkStats;
 pub use trace::{EncodeError, Part, encode_part};

@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     failure: OnceLock<SinkError>,
     /// Whether a caller was told of the failure.
     is_returned: AtomicBool,
+    /// Whether who closed the sink says that everything was sent.
+    is_finished: AtomicBool,
 }
 
 impl Shared {
@@ -28,6 +30,7 @@ impl Shared {
             budget: ByteBudget::new(channel_bytes),
             failure: OnceLock::new(),
             is_returned: AtomicBool::new(false),
+            is_finished: AtomicBool::new(false),
         }
     }
 
@@ -46,6 +49,16 @@ impl Shared {
         if self.failure.set(error).is_ok() {
             self.budget.close();
         }
+    }
+
+    /// Notes that everything was sent, before the threads are ended.
+    pub(crate) fn finish(&self) {
+        self.is_finished.store(true, Ordering::Release);
+    }
+
+    /// Whether everything was sent, as who closed the sink says.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished.load(Ordering::Acquire)
     }
 
     /// Returns the first failure, for a caller to return.

@@ -83,6 +83,15 @@ pub struct Resume {
     pub retired: Vec<String>,
 }
 
+/// What who closes a sink knows of the session ([`Sink::close`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// It has ended as it should: everything that was to be recorded was sent.
+    Finished,
+    /// It was broken off: something was not sent. No record says that the session is finished.
+    BrokenOff,
+}
+
 /// One worker for two cores; at least two, so that rows are made while another part is encoded, and at
 /// most [`MAX_DEFAULT_WORKERS`].
 pub fn default_num_workers() -> usize {
@@ -108,8 +117,10 @@ pub fn default_num_workers() -> usize {
 /// else is dropped. Nobody is left waiting.
 ///
 /// # Shutdown
-/// [`Sink::finish`] drains the channel, publishes, and joins the threads. Dropping the sink does
-/// the same and can only log what went wrong, unless a call returned it before.
+/// [`Sink::finish`] drains the channel, publishes, and joins the threads. If nothing failed and no capture
+/// was discarded, the session's last record says that everything was recorded. [`Sink::close`] does the same
+/// for who knows that it was not. Dropping the sink does as much as that, and can only log what went wrong, unless
+/// a call returned it before.
 #[derive(Debug)]
 pub struct Sink {
     shared: Arc<Shared>,
@@ -229,17 +240,21 @@ impl Sink {
     }
 
     /// Commits everything that was sent, rolls up the commits, removes the staging directory and
-    /// ends the threads.
+    /// ends the threads. The last record says that the session has ended and everything was recorded, unless a
+    /// capture was discarded.
     ///
     /// # Errors
     /// If anything could not be recorded.
     pub fn finish(self) -> Result<SinkSummary, SinkError> {
-        let (stats, result) = self.close();
+        let (stats, result) = self.close(Closing::Finished);
         result.map(|()| SinkSummary { stats })
     }
 
     /// Ends as [`Sink::finish`] does, and says what was done also where not all of it could be.
-    pub fn close(mut self) -> (SinkStats, Result<(), SinkError>) {
+    pub fn close(mut self, closing: Closing) -> (SinkStats, Result<(), SinkError>) {
+        if closing == Closing::Finished {
+            self.shared.finish();
+        }
         self.shut_down();
         (self.stats(), self.shared.check())
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Ending};
 use crate::history::ReadCommitsError;
 use crate::run::RunDir;
 use crate::time;
@@ -17,7 +17,7 @@ pub const YOUNG_INTERVALS: u32 = 3;
 /// What becomes of a run, as far as a reader can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// Its newest session has ended.
+    /// Its newest session has ended: its last record says so, or nothing is staged any more.
     Ended,
     /// Its newest session has not ended, and its last record is young: it is being recorded, or was
     /// interrupted not long ago.
@@ -25,8 +25,9 @@ pub enum Activity {
         /// How old the last record is; where there is none, the run.
         since_last: Duration,
     },
-    /// Its newest session has not ended, and its last record is older than records of this run become:
-    /// it was interrupted.
+    /// Its newest session has not ended, and its last record is older than records of this run have become so
+    /// far: it was interrupted, or is slow. Which of the two nobody can tell, as of a recorder whose second
+    /// commit takes longer than [`MIN_YOUNG`].
     Silent {
         /// How old the last record is; where there is none, the run.
         since_last: Duration,
@@ -38,6 +39,11 @@ impl Activity {
     pub fn is_being_recorded(self) -> bool {
         matches!(self, Activity::Recording { .. })
     }
+
+    /// Whether more may come: it is being recorded, or by a recorder that is slow.
+    pub fn may_go_on(self) -> bool {
+        self != Activity::Ended
+    }
 }
 
 impl RunDir {
@@ -47,8 +53,7 @@ impl RunDir {
     /// If its commits cannot be read or trusted.
     pub fn activity(&self) -> Result<Activity, ReadCommitsError> {
         // What has ended when it is looked for stays so, and then the last record is there as well.
-        let has_ended = newest_session_has_ended(self);
-        if has_ended {
+        if has_nothing_staged(self) {
             return Ok(Activity::Ended);
         }
         let catalog = Catalog::load_with_partial(self)?;
@@ -61,8 +66,13 @@ impl RunDir {
         self.activity().is_ok_and(Activity::is_being_recorded)
     }
 
-    /// What becomes of a run whose newest session has not ended.
+    /// What becomes of a run in which something is staged, by its records.
     fn activity_at(&self, catalog: &Catalog, now: SystemTime) -> Activity {
+        // What is staged is then somebody else's, as of a writer of derived tables that was killed. Records of
+        // format 1.4 and before do not say how a session has ended.
+        if catalog.ending(self.info().world_size) == Ending::Finished {
+            return Activity::Ended;
+        }
         let now_ms = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| {
@@ -82,9 +92,8 @@ impl RunDir {
     }
 }
 
-/// Whether the run's newest session has ended as it should: who writes stages in a directory below
-/// `.staging/`, and removes it at its end.
-fn newest_session_has_ended(run: &RunDir) -> bool {
+/// Whether nobody writes: who does stages in a directory below `.staging/`, and removes it at its end.
+fn has_nothing_staged(run: &RunDir) -> bool {
     !run.staging_dir().exists()
 }
 

@@ -89,10 +89,11 @@ pub struct Session {
 /// Whether a session has ended as it should, with everything recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Its last record says so.
+    /// Its last record says so: whoever recorded ended in order, and everything that was captured is committed.
+    /// That training came to its last epoch it does not say: who is stopped by Ctrl-C ends in order.
     Finished,
-    /// Its last record says nothing of the kind: it goes on, was interrupted, or its last records are
-    /// gone.
+    /// Its last record says nothing of the kind: it goes on, was interrupted or broken off by a failure, or its
+    /// last records are gone.
     NotFinished,
     /// Nothing was recorded, or by a program of format 1.4 or before, which did not say.
     Unknown,
@@ -234,8 +235,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Whether `run.json` is the one that the records were written under. The newest that says so
-    /// decides: whoever repairs it commits that.
+    /// Whether `run.json` is the one that the newest record was written under that says so. Nothing changes
+    /// `run.json` after its creation, so that the records before say the same.
     fn check_run_file(&self, run: &RunDir) -> Result<(), ReadCommitsError> {
         match self.run_file {
             Some((number, committed)) => history::check_run_file(run, number, Some(committed)),

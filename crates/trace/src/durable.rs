@@ -203,15 +203,12 @@ pub(crate) fn create_missing_dirs(path: &Path, touched: &mut Vec<PathBuf>) -> io
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
-    let parent = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    create_missing_dirs(parent, touched)?;
+    let parent = directory_above(path);
+    create_missing_dirs(&parent, touched)?;
     fault::check("create directory", path)?;
     match fs::create_dir(path) {
         Ok(()) => {
-            touched.push(parent.to_owned());
+            touched.push(parent);
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -255,6 +252,14 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
     fault::check("write file", path)?;
     file.write_all(bytes)?;
     Ok(file)
+}
+
+/// The directory that has the name of this one: `.` where a relative path has one component.
+pub(crate) fn directory_above(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// Makes the entries of a directory durable.

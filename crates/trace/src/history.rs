@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use crate::checksum::Crc32c;
 use crate::commit::{CommitRecord, DecodeCommitError};
 use crate::id::Nonce;
+use crate::number::MAX_COUNT;
 use crate::rollup::{self, ReadRollupError};
 use crate::run::{RUN_FILE, RunDir};
 
 /// How often `commits/` is listed again because what was listed was rolled up meanwhile.
 pub(crate) const MAX_LISTINGS: usize = 16;
 
-/// The highest number that a record may have: roll-ups keep them as 64-bit integers, and one more has to
-/// be a number, too.
-const MAX_NUMBER: u64 = i64::MAX.cast_unsigned() - 1;
+/// The highest number that a record may have, and so a name: one that is higher is refused in a record.
+const MAX_NUMBER: u64 = MAX_COUNT;
 
 /// A stretch of records in one file: a record by itself, or a roll-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

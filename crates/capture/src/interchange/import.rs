@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sink::{OpenCapture, Part, Resume, Sink, SinkOptions, SinkStats, StartSinkError};
+use sink::{Closing, OpenCapture, Part, Resume, Sink, SinkOptions, SinkStats, StartSinkError};
 use trace::{
     CaptureId, Catalog, CreateRunError, Epoch, FORMAT_VERSION, Generation, Layer, Nonce, PartPath,
     Rank, RunDir, RunInfo, Step, Table, Topology,
@@ -186,7 +186,11 @@ impl ImportPlan {
             });
         }
         // What was handed over is committed, however the import ended.
-        let finished = sink.finish();
+        let closing = match copied.is_ok() {
+            true => Closing::Finished,
+            false => Closing::BrokenOff,
+        };
+        let (sink, finished) = sink.close(closing);
         let committed = committed(&run);
         let incomplete = |source| ImportError::Incomplete {
             run: run.path().to_owned(),
@@ -195,7 +199,7 @@ impl ImportPlan {
             source: Box::new(source),
         };
         copied.map_err(incomplete)?;
-        let sink = finished.map_err(|error| incomplete(error.into()))?.stats;
+        finished.map_err(|error| incomplete(error.into()))?;
         Ok(ImportSummary {
             run: run.path().to_owned(),
             topology: topology.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sink::{Sink, SinkOptions};
+use sink::{Closing, Sink, SinkOptions};
 
 use super::limits::OnError;
 use super::outcome::{RecordError, RecordSummary};
@@ -62,13 +62,15 @@ impl Recording {
     }
 
     /// Waits until everything that was captured is committed (ARCHITECTURE.md, invariant 4), and ends
-    /// the recording.
+    /// the recording. The last commit then says that the session is finished; a recording that is dropped is
+    /// not.
     ///
     /// # Errors
     /// Why recording stopped, if it has. With [`OnError::Continue`] the summary says it instead, unless
     /// the device has failed.
     pub fn finish(mut self) -> Result<RecordSummary, RecordError> {
         let start = Instant::now();
+        self.progress.finish();
         if self.outcome.failure.is_none()
             && let Err(error) = self.join()
         {
@@ -161,7 +163,8 @@ impl Recording {
             // No name that the failed sink may have used.
             open.send(thread::metrics_part(place, &[lost], LOST_SEQUENCE))?;
             open.end()?;
-            sink.finish()?;
+            // It tells of a session in which not everything was recorded.
+            sink.close(Closing::BrokenOff).1?;
             Ok(())
         };
         if let Err(error) = report() {

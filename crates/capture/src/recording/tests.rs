@@ -87,14 +87,9 @@ fn weights(layer: usize, num_values: usize) -> Values {
     }
 }
 
-/// Records one capture of these values; gives for how many bytes there was room at each read.
-fn record(
-    run: &RunDir,
-    layers: Arc<NetworkLayers>,
-    values: Vec<Values>,
-    channel_bytes: u64,
-) -> (Result<RecordSummary, RecordError>, Vec<u64>) {
-    let plan = Plan {
+/// How everything is recorded, of one epoch.
+fn plan() -> Plan {
+    Plan {
         recorded: Recorded {
             classifications: false,
             ..Recorded::DEFAULT
@@ -105,7 +100,16 @@ fn record(
         origin: Origin::default(),
         limits: Limits::default(),
         owner_reports: false,
-    };
+    }
+}
+
+/// Records one capture of these values; gives for how many bytes there was room at each read.
+fn record(
+    run: &RunDir,
+    layers: Arc<NetworkLayers>,
+    values: Vec<Values>,
+    channel_bytes: u64,
+) -> (Result<RecordSummary, RecordError>, Vec<u64>) {
     let options = SinkOptions {
         channel_bytes,
         num_workers: 1,
@@ -120,7 +124,7 @@ fn record(
         epoch: Epoch(0),
         step: Step(1),
     };
-    let mut recording = Recording::start(run, layers, plan, options).unwrap();
+    let mut recording = Recording::start(run, layers, plan(), options).unwrap();
     let network: Box<dyn Source> = Box::new(network);
     let handed_over = recording.hand_over(id, true, Some(network), Instant::now());
     let result = handed_over.and_then(|_| recording.finish());
@@ -207,4 +211,128 @@ fn values_of_another_layer_are_an_error_with_path_and_cause() {
         cause,
         "layer B has 3 units with 2 weights each, and 5 were read"
     );
+}
+
+/// A device that is not there any more.
+struct Gone {
+    panics: bool,
+}
+
+impl Source for Gone {
+    fn parts(&self) -> Vec<UnreadPart> {
+        Vec::new()
+    }
+
+    fn read(&mut self, _: u64) -> Result<Vec<Values>, BoxError> {
+        assert!(!self.panics, "the device is gone");
+        Err("the device is gone".into())
+    }
+
+    fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn only_a_recording_that_was_finished_with_everything_recorded_says_so() {
+    let ready = |layer, num_values| -> Box<dyn Source> {
+        Box::new(Ready {
+            values: vec![weights(layer, num_values)].into(),
+            rooms: Arc::default(),
+        })
+    };
+    let whole = NUM_UNITS * FAN_IN;
+    type Finish = fn(Recording) -> bool;
+    let finish: Finish = |recording| recording.finish().is_ok();
+    let dropped: Finish = |recording| {
+        drop(recording);
+        true
+    };
+    let unwound: Finish = |recording| {
+        let thread = std::thread::spawn(move || {
+            let _recording = recording;
+            panic!("training failed");
+        });
+        thread.join().is_err()
+    };
+    let finished = trace::Ending::Finished;
+    let not_finished = trace::Ending::NotFinished;
+    let gone = |panics| -> Box<dyn Source> { Box::new(Gone { panics }) };
+    for (how, second, on_error, end, is_ok, expected) in [
+        (
+            "finished",
+            ready(1, whole),
+            OnError::Stop,
+            finish,
+            true,
+            finished,
+        ),
+        (
+            "a read fails",
+            gone(false),
+            OnError::Stop,
+            finish,
+            false,
+            not_finished,
+        ),
+        (
+            "a panic",
+            gone(true),
+            OnError::Stop,
+            finish,
+            false,
+            not_finished,
+        ),
+        (
+            "a panic",
+            gone(true),
+            OnError::Continue,
+            finish,
+            true,
+            not_finished,
+        ),
+        (
+            "bad rows",
+            ready(1, 5),
+            OnError::Continue,
+            finish,
+            true,
+            not_finished,
+        ),
+        (
+            "dropped",
+            ready(1, whole),
+            OnError::Stop,
+            dropped,
+            true,
+            not_finished,
+        ),
+        (
+            "unwound",
+            ready(1, whole),
+            OnError::Stop,
+            unwound,
+            true,
+            not_finished,
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let layers = layers(false);
+        let run = create(dir.path(), &layers);
+        let mut plan = plan();
+        plan.limits.on_error = on_error;
+        let mut recording = Recording::start(&run, layers, plan, SinkOptions::default()).unwrap();
+        for (step, network) in [(1, ready(0, whole)), (2, second)] {
+            let id = CaptureId {
+                epoch: Epoch(0),
+                step: Step(step),
+            };
+            let captured = recording.hand_over(id, true, Some(network), Instant::now());
+            assert!(captured.unwrap(), "{how}");
+        }
+        assert_eq!(end(recording), is_ok, "{how}");
+        let catalog = trace::Catalog::load(&run).unwrap();
+        assert_eq!(catalog.captures()[0].id.step, Step(1), "{how}");
+        assert_eq!(catalog.ending(1), expected, "{how}");
+    }
 }

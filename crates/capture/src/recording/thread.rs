@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use sink::{MakePart as _, OpenCapture, Part, Sink, SinkStats};
+use sink::{Closing, MakePart as _, OpenCapture, Part, Sink, SinkStats};
 use trace::{CaptureId, Generation, Rank, Table};
 
 use super::cost::Reported;
@@ -94,8 +94,13 @@ impl CaptureThread {
             first();
             self.record_all()
         }));
-        let (stats, published) = self.sink.close();
         let recorded = recorded.unwrap_or(Err(RecordError::Panicked));
+        // A recorder that is dropped, as by a training thread that panics, has not said that it was finished.
+        let closing = match recorded.is_ok() && self.progress.is_finished() {
+            true => Closing::Finished,
+            false => Closing::BrokenOff,
+        };
+        let (stats, published) = self.sink.close(closing);
         Ended {
             stats,
             result: recorded.and(published.map_err(RecordError::from)),

@@ -14,6 +14,7 @@ use pictures::{Reload, Report, ReportOptions};
 use sql::Run;
 use sql::output::OutputFile;
 use tokio::task::JoinSet;
+use trace::Activity;
 
 use super::answer::say;
 use super::interrupt::{Stop, exit_on_ctrl_c};
@@ -106,7 +107,8 @@ fn write(
     Ok(file.publish()?)
 }
 
-/// Writes the report anew whenever something was committed, until nobody records the run any more.
+/// Writes the report anew whenever something was committed, until the run has ended. A recorder that has
+/// committed nothing for long may be a slow one, and is waited for.
 fn follow(asked: &ReportArgs) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_any_signal()?;
     let runtime = runtime()?;
@@ -164,10 +166,12 @@ impl Following<'_> {
         drop(OutputFile::create(&asked.output, asked.force)?);
         let mut num_commits = None;
         let mut failed = false;
+        let mut was_silent = false;
         loop {
             let began = Instant::now();
             // Asked before what was committed is: what comes in between is part of the last report.
-            let goes_on = run.is_being_recorded();
+            let activity = run.activity();
+            let goes_on = activity.is_some_and(Activity::may_go_on);
             match self.read(&mut run, goes_on, &mut num_commits).await {
                 Ok(report) => {
                     failed = false;
@@ -179,6 +183,11 @@ impl Following<'_> {
                     if !goes_on {
                         return Ok(());
                     }
+                    let silent = silence(activity);
+                    if let Some(silent) = silent.as_ref().filter(|_| !was_silent) {
+                        say!("{}: {silent}", asked.run.display());
+                    }
+                    was_silent = silent.is_some();
                 }
                 // What was read may have been retired meanwhile, as `structures find --force` and a resumed
                 // recorder do: what is committed by the next turn can be read, or the run is damaged.
@@ -232,6 +241,17 @@ impl Following<'_> {
     /// Writes the last report as one that is not written anew.
     fn leave_at_rest(&self) -> anyhow::Result<()> {
         self.last.iter().try_for_each(|last| self.write(last, None))
+    }
+}
+
+/// What is said of a recorder that has committed nothing for long.
+fn silence(activity: Option<Activity>) -> Option<String> {
+    match activity? {
+        Activity::Silent { since_last } => Some(format!(
+            "no commit for {} minutes: its recorder was interrupted, or is slow; Ctrl-C ends the report",
+            since_last.as_secs() / 60
+        )),
+        Activity::Recording { .. } | Activity::Ended => None,
     }
 }
 

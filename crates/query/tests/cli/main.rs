@@ -532,6 +532,72 @@ fn interrupted(signal: &str, status: i32) {
     assert_eq!(entries(bench.dir.path()), before);
 }
 
+/// Lets the run's records be of long ago, and something be staged as by its recorder.
+fn make_silent(run: &Path) {
+    for entry in fs::read_dir(run.join("commits")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut record = trace::CommitRecord::decode(&fs::read(&path).unwrap()).unwrap();
+        record.time = "2026-01-01T00:00:00.000Z".to_owned();
+        record.previous_crc32c = None;
+        fs::write(&path, record.encode()).unwrap();
+    }
+    fs::create_dir_all(run.join(".staging/0123456789abcdef")).unwrap();
+}
+
+/// A recorder that has committed nothing for long may be a slow one.
+#[test]
+fn a_live_report_waits_for_a_recorder_that_is_silent() {
+    let bench = Bench::new();
+    let run = bench.path("run");
+    make_silent(&run);
+    let told = bench.stdout(&["info", "run"]);
+    let first = told.lines().next().unwrap();
+    assert!(
+        first.contains("; no commit for ")
+            && first.ends_with(": its recorder was interrupted, or is slow"),
+        "{first}"
+    );
+    let said = bench.path("said");
+    let live = [
+        "report",
+        "run",
+        "--live",
+        "--every",
+        "1",
+        "--permutations",
+        "99",
+        "-o",
+        "live.html",
+    ];
+    let mut report = bench
+        .command(&live)
+        .stderr(fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    let begin = std::time::Instant::now();
+    while !fs::read_to_string(&said)
+        .unwrap()
+        .contains("or is slow; Ctrl-C ends the report")
+    {
+        let ended = report.try_wait().unwrap();
+        let is_late = begin.elapsed() > std::time::Duration::from_secs(120);
+        if is_late || ended.is_some() {
+            let _ = report.kill();
+            let _ = report.wait();
+            panic!("{ended:?}: {}", fs::read_to_string(&said).unwrap());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // It was slow, and has ended now.
+    fs::remove_dir_all(run.join(".staging")).unwrap();
+    assert!(report.wait().unwrap().success());
+    let said = fs::read_to_string(&said).unwrap();
+    assert!(
+        said.trim_end().ends_with("nobody records the run any more"),
+        "{said}"
+    );
+}
+
 #[test]
 fn numbers_beyond_all_reason_are_errors_with_their_range() {
     let bench = Bench::new();

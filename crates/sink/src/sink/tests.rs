@@ -788,3 +788,61 @@ fn a_run_is_gone_on_with_in_a_new_session() {
     assert_eq!(rates, [Some(0.5), Some(0.25)]);
     assert_clean(&run);
 }
+
+/// How a run's session has ended, as its records say.
+fn ending(run: &RunDir) -> trace::Ending {
+    Catalog::load(run).unwrap().ending(1)
+}
+
+#[test]
+fn only_a_sink_that_is_finished_with_everything_recorded_says_so() {
+    type End = fn(Sink);
+    let ends: [(&str, trace::Ending, End); 7] = [
+        ("finished", trace::Ending::Finished, |sink| {
+            sink.finish().unwrap();
+        }),
+        (
+            "finished, and nothing is left",
+            trace::Ending::Finished,
+            |sink| {
+                sink.flush().unwrap();
+                sink.finish().unwrap();
+            },
+        ),
+        ("abandoned", trace::Ending::NotFinished, |sink| {
+            let mut open = sink.begin(Some(capture(1)));
+            send_all(&mut open, 1).unwrap();
+            drop(open);
+            record(&sink, 2).unwrap();
+            sink.finish().unwrap();
+        }),
+        ("never ended", trace::Ending::NotFinished, |sink| {
+            let mut open = sink.begin(Some(capture(1)));
+            send_all(&mut open, 1).unwrap();
+            std::mem::forget(open);
+            sink.finish().unwrap();
+        }),
+        ("broken off", trace::Ending::NotFinished, |sink| {
+            sink.close(Closing::BrokenOff).1.unwrap();
+        }),
+        ("dropped", trace::Ending::NotFinished, drop),
+        ("unwound", trace::Ending::NotFinished, |sink| {
+            let thread = std::thread::spawn(move || {
+                let _sink = sink;
+                panic!("training failed");
+            });
+            thread.join().unwrap_err();
+        }),
+    ];
+    for (how, expected, end) in ends {
+        let dir = tempfile::tempdir().unwrap();
+        let run = create_run(&dir.path().join("run"));
+        let sink = start(&run, MAX_PUBLISH_INTERVAL);
+        record(&sink, 0).unwrap();
+        end(sink);
+        assert_eq!(ending(&run), expected, "{how}");
+        // Whatever is whole is committed all the same.
+        assert_eq!(epochs(&run)[0], 0, "{how}");
+        assert!(!run.staging_dir().exists(), "{how}");
+    }
+}

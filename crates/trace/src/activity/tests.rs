@@ -187,3 +187,41 @@ fn a_lock_alone_is_no_recording() {
     let _lock = run.lock_writer(Rank(0)).unwrap();
     assert!(!run.is_being_recorded());
 }
+
+/// What is staged after the last record said that everything is there is no recorder's.
+#[test]
+fn a_run_whose_last_record_is_final_has_ended_whatever_is_staged() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run(dir.path());
+    let now = || time::now();
+    std::fs::create_dir_all(run.staging_dir().join("0123456789abcdef")).unwrap();
+    write(
+        &run,
+        &CommitRecord {
+            is_final: true,
+            time: now(),
+            ..record(4, 0)
+        },
+    );
+    assert_eq!(run.activity().unwrap(), Activity::Ended);
+    assert!(!run.activity().unwrap().may_go_on());
+    // Somebody goes on with it.
+    write(
+        &run,
+        &CommitRecord {
+            session: Some(serde_json::json!({})),
+            time: now(),
+            ..record(5, 0)
+        },
+    );
+    assert!(run.is_being_recorded());
+}
+
+/// Nobody can tell a recorder whose second commit takes long from one that was interrupted.
+#[test]
+fn a_recorder_that_is_silent_may_go_on() {
+    let since_last = since(11);
+    assert!(Activity::Silent { since_last }.may_go_on());
+    assert!(!Activity::Silent { since_last }.is_being_recorded());
+    assert!(Activity::Recording { since_last }.may_go_on());
+}

@@ -205,17 +205,17 @@ fn numbers_that_cannot_be_counted_on_from_are_no_names() {
     for name in [
         format!("{largest:020}.json"),
         format!("checkpoint-{:020}-{largest:020}.parquet", 0),
-        format!("{:020}.json", i64::MAX),
+        format!("{:020}.json", MAX_COUNT + 1),
     ] {
         assert_eq!(Segment::parse(&name), None, "{name}");
     }
-    let last = Segment::parse(&format!("{:020}.json", i64::MAX - 1)).unwrap();
+    let last = Segment::parse(&format!("{MAX_COUNT:020}.json")).unwrap();
     let listing = Listing {
         live: vec![last],
         covered: vec![],
     };
-    assert_eq!(listing.next_number(), i64::MAX as u64);
-    assert_eq!(Segment::rollup(0, last.last).len(), i64::MAX as u64);
+    assert_eq!(listing.next_number(), MAX_COUNT + 1);
+    assert_eq!(Segment::rollup(0, last.last).len(), MAX_COUNT + 1);
     assert_eq!(listing.holder(last.last), None, "there is a hole before");
 }
 
@@ -262,4 +262,15 @@ fn a_record_of_another_run_is_an_error_that_names_it() {
     let error = numbers(dir.path()).unwrap_err().to_string();
     assert!(error.contains("00000000000000000003.json"), "{error}");
     assert!(error.contains("run fedcba9876543210"), "{error}");
+}
+
+/// The names that are read are those of records that can be.
+#[test]
+fn the_highest_number_of_a_name_is_the_highest_of_a_record() {
+    for (number, is_one) in [(MAX_COUNT, true), (MAX_COUNT + 1, false)] {
+        let named = Segment::parse(&Segment::record(number).file_name());
+        assert_eq!(named.is_some(), is_one);
+        let decoded = CommitRecord::decode(&record(number, 1).encode());
+        assert_eq!(decoded.is_ok(), is_one);
+    }
 }

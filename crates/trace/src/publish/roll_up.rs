@@ -14,7 +14,7 @@ pub const ROLLUP_FANOUT: usize = 16;
 /// With no more segments than this, [`Publisher::seal`] leaves them as they are.
 pub const MAX_SEALED_SEGMENTS: usize = 4;
 
-/// The most that a roll-up rolls up, in bytes of the records as JSON: about 50,000 files, in
+/// The most that a roll-up rolls up, in bytes of the records as JSON: about 40,000 files, in
 /// about 0.8 MB on disk. The roll-up is held as it is on disk while it is made and read, so
 /// this bounds what rolling up takes, however long the run (`ARCHITECTURE.md`, invariant 9).
 pub const MAX_ROLLUP_RECORD_BYTES: u64 = 8 * 1024 * 1024;

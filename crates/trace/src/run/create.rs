@@ -71,6 +71,7 @@ impl RunDir {
         let not_empty = || CreateRunError::NotEmpty {
             path: path.to_owned(),
         };
+        let was_there = path.is_dir();
         durable::create_dir_all(path).map_err(|e| {
             if path.exists() && !path.is_dir() {
                 not_empty()
@@ -82,10 +83,13 @@ impl RunDir {
             return Err(not_empty());
         }
         // Who made the directory may have died before its name was durable.
-        if has_leftovers(path)
-            && let Some(parent) = path.parent().filter(|above| !above.as_os_str().is_empty())
-        {
-            durable::sync_directory(parent).map_err(|e| io_error(parent, e))?;
+        if was_there {
+            let parent = durable::directory_above(path);
+            match durable::sync_directory(&parent) {
+                // Who may not read the directory above, as of a home, did not make this one in it.
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+                result => result.map_err(|e| io_error(&parent, e))?,
+            }
         }
         let commits = path.join(COMMITS_DIR);
         durable::create_dir_all(&commits).map_err(|e| io_error(&commits, e))?;

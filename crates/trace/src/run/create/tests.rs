@@ -157,3 +157,28 @@ fn one_of_several_creates_the_run() {
         assert_eq!(names(&path), [COMMITS_DIR, RUN_FILE]);
     }
 }
+
+/// Who made the directory may have died before its name was durable, also where it is empty.
+#[test]
+fn the_name_of_a_directory_that_was_there_is_made_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    for leftover in [None, Some(".run.json.0123456789abcdef")] {
+        let path = dir.path().join(leftover.unwrap_or("empty")).join("run");
+        fs::create_dir_all(&path).unwrap();
+        if let Some(leftover) = leftover {
+            fs::write(path.join(leftover), "{").unwrap();
+        }
+        fault::watch();
+        RunDir::create(&path, info()).unwrap();
+        let first = fault::operations().into_iter().next().unwrap();
+        assert_eq!(first, ("sync", path.parent().unwrap().to_owned()));
+    }
+    // A relative path of one component lies in the working directory.
+    let above = [("run", "."), ("a/run", "a"), ("/run", "/")];
+    for (path, expected) in above {
+        assert_eq!(
+            durable::directory_above(Path::new(path)),
+            Path::new(expected)
+        );
+    }
+}
