@@ -12,8 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use trace::{
-    Activity, COMMITS_DIR, Catalog, Ending, PartialCapture, ReadCommitsError, RunDir, STAGING_DIR,
-    Table,
+    Activity, COMMITS_DIR, Catalog, Ending, HistoryFaults, PartialCapture, ReadCommitsError,
+    RunDir, STAGING_DIR, Table,
 };
 
 use crate::files::{RunFilesError, require_commits, walk};
@@ -48,8 +48,10 @@ pub struct VerifyReport {
     /// What is wrong, in the order of the commits; empty for a run that is whole.
     pub problems: Vec<Problem>,
     /// Files that no commit names, or that one retired: left by a crash, or about to be committed or
-    /// removed. Not part of the run, and no problem.
+    /// removed. Not part of the run, and no problem, unless [`VerifyReport::lacks_commits`].
     pub uncommitted: Vec<UncommittedFile>,
+    /// Whether a commit is missing or cannot be trusted: what seems uncommitted or partial may be its.
+    pub lacks_commits: bool,
     /// Whether its sessions say that everything was recorded.
     pub ending: Ending,
     /// Whether a recorder writes the run, as far as can be told; asked only if something is uncommitted
@@ -82,7 +84,8 @@ pub enum Check {
     Presence,
     /// It has the size that its commit says.
     Size,
-    /// Its bytes have the checksum that its commit says.
+    /// Its bytes have the checksum that its commit says, and its footer and columns those that they are
+    /// read by.
     Checksum,
     /// It ends in a Parquet footer.
     Footer,
@@ -143,8 +146,8 @@ pub struct VerifyProgress {
 
 /// Checks every committed file of a run, and lists what is not committed.
 ///
-/// Reads every byte twice, once for the checksum and once to decode it, on several threads that
-/// each hold a few rows. `progress` is called after each file. A run that is being recorded is
+/// Reads every byte three times, for the checksum of the file, for those of its columns and to decode it,
+/// on several threads that each hold a few megabytes. `progress` is called after each file. A run that is being recorded is
 /// verified as of the moment at which its commits were read.
 ///
 /// # Errors
@@ -154,8 +157,8 @@ pub fn verify(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
     let has_commits = require_commits(run)?;
-    let (catalog, wrong) = match Catalog::load_with_partial(run) {
-        Ok(catalog) => (catalog, Vec::new()),
+    let (catalog, faults) = match Catalog::load_with_partial(run) {
+        Ok(catalog) => (catalog, HistoryFaults::default()),
         // What is wrong with one record says nothing of the others.
         Err(_) => Catalog::salvage(run)?,
     };
@@ -175,7 +178,7 @@ pub fn verify(
         let damaged: HashSet<String> = problems.iter().map(|p| p.path.clone()).collect();
         problems.extend(ranks::check(run, &catalog, &damaged));
     }
-    problems.splice(0..0, wrong.iter().map(|error| of_commits(run, error)));
+    problems.splice(0..0, faults.iter().map(|error| of_commits(run, error)));
     let (doubled, committed) = committed_paths(&catalog);
     problems.extend(doubled);
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;
@@ -194,6 +197,7 @@ pub fn verify(
         num_bytes: total(catalog.files().map(|file| file.bytes)),
         problems,
         uncommitted,
+        lacks_commits: !faults.left_out.is_empty(),
         ending: catalog.ending(run.info().world_size),
         activity,
     })

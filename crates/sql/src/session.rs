@@ -73,27 +73,32 @@ impl Run {
         })
     }
 
-    /// Opens whatever is whole of a run of which something is damaged, and tells of each thing that is
-    /// left out. Every byte of the run is read.
+    /// Opens whatever is whole of a run of which something is damaged; [`Run::damage`] tells what is not.
+    /// Every byte of the run is read.
     ///
     /// # Errors
     /// If there is none, a newer format version wrote it, or nothing can be listed.
-    pub fn salvage(path: &Path) -> Result<(Self, Vec<String>), OpenError> {
-        let (snapshot, left_out) = Snapshot::salvage(RunDir::open(path)?)?;
-        let run = Self {
+    pub fn salvage(path: &Path) -> Result<Self, OpenError> {
+        let snapshot = Snapshot::salvage(RunDir::open(path)?)?;
+        Ok(Self {
             snapshot: Arc::new(snapshot),
-        };
-        Ok((run, left_out))
+        })
     }
 
-    /// The run as it is now: what was committed since is part of it.
+    /// A line about each thing that is wrong with a run that was salvaged, `left out: ` first, or
+    /// `in doubt, and used: `; none of any other.
+    pub fn damage(&self) -> &[String] {
+        self.snapshot.damage()
+    }
+
+    /// The run as it is now: what was committed since is part of it. A run that was salvaged is read again
+    /// only if its commits have changed.
     ///
     /// # Errors
     /// If its commits cannot be read.
     pub fn reload(&self) -> Result<Self, OpenError> {
-        let snapshot = self.snapshot.reload()?;
         Ok(Self {
-            snapshot: Arc::new(snapshot),
+            snapshot: self.snapshot.reload()?,
         })
     }
 

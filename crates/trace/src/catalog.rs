@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::history::{self, Log, ReadCommitsError};
+use crate::history::{self, HistoryFaults, Log, ReadCommitsError};
 use crate::id::Rank;
 use crate::part_file::{BadFileError, PartFile};
 use crate::run::RunDir;
@@ -182,22 +182,22 @@ impl Catalog {
     ///
     /// # Errors
     /// If the directory of the commits cannot be listed.
-    pub fn salvage(run: &RunDir) -> Result<(Self, Vec<ReadCommitsError>), ReadCommitsError> {
+    pub fn salvage(run: &RunDir) -> Result<(Self, HistoryFaults), ReadCommitsError> {
         let nothing = || (Self::default(), HashSet::new());
         let salvaged = history::salvage(&Log::of(run), nothing, Self::push_with_retired);
-        let ((catalog, retired), mut wrong) = salvaged?;
+        let ((catalog, retired), mut faults) = salvaged?;
         let mut catalog = catalog.without(&retired);
-        wrong.extend(catalog.check_run_file(run).err());
+        faults.doubtful.extend(catalog.check_run_file(run).err());
         catalog.set_partial_aside(run.info().world_size);
-        Ok((catalog, wrong))
+        Ok((catalog, faults))
     }
 
-    /// The same commits with the files that are what was committed, and what is wrong with the others.
-    /// Reads every byte.
+    /// The same commits with the files that are what was committed, their footers and columns included,
+    /// and what is wrong with the others. Reads every byte.
     pub fn whole_files(&self, run: &RunDir) -> (Self, Vec<BadFileError>) {
         let mut bad = Vec::new();
         let whole = self.filtered(|file| {
-            let checked = PartFile::committed(run, &file).open_checked();
+            let checked = PartFile::committed(run, &file).open_whole();
             checked.map_err(|error| bad.push(error)).is_ok()
         });
         (whole, bad)

@@ -274,6 +274,24 @@ impl ReadCommitsError {
     }
 }
 
+/// What is wrong with a history of which everything else was read.
+#[derive(Debug, Default)]
+pub struct HistoryFaults {
+    /// Files of commits that cannot be trusted, and commits that are missing: left out, with what only
+    /// they know of.
+    pub left_out: Vec<ReadCommitsError>,
+    /// What cannot all be right and is used nevertheless: two commits of which the second does not follow
+    /// the first, or a `run.json` that is another.
+    pub doubtful: Vec<ReadCommitsError>,
+}
+
+impl HistoryFaults {
+    /// Everything that is wrong, what was left out first.
+    pub fn iter(&self) -> impl Iterator<Item = &ReadCommitsError> {
+        self.left_out.iter().chain(&self.doubtful)
+    }
+}
+
 /// Reads every record once, in order, and gives it to `visit`.
 ///
 /// A record that vanishes between the listing and the reading was rolled up: the directory is
@@ -347,7 +365,7 @@ pub(crate) fn visit_segments(
 
 /// Reads what can be trusted of the records, each by itself: what comes after a damaged one is no less
 /// whole. Of a roll-up that cannot be trusted the files that it covers are read, if they are there still.
-/// Returns what is wrong.
+/// Returns what is wrong as well.
 ///
 /// # Errors
 /// If the directory cannot be listed, or keeps changing.
@@ -355,7 +373,7 @@ pub(crate) fn salvage<V>(
     log: &Log,
     mut restart: impl FnMut() -> V,
     mut visit: impl FnMut(&mut V, CommitRecord),
-) -> Result<(V, Vec<ReadCommitsError>), ReadCommitsError> {
+) -> Result<(V, HistoryFaults), ReadCommitsError> {
     for _ in 0..MAX_LISTINGS {
         let listing = list(&log.dir).map_err(|source| ReadCommitsError::Io {
             path: log.dir.clone(),
@@ -369,7 +387,7 @@ pub(crate) fn salvage<V>(
             })
         });
         if is_there {
-            return Ok((visitor, salvaged.wrong));
+            return Ok((visitor, salvaged.faults));
         }
     }
     Err(ReadCommitsError::KeptChanging {
@@ -386,7 +404,7 @@ struct Salvaged {
     previous: Option<Crc32c>,
     /// Up to which number what is missing was told: it is in a file that cannot be trusted.
     told: u64,
-    wrong: Vec<ReadCommitsError>,
+    faults: HistoryFaults,
 }
 
 impl Salvaged {
@@ -410,7 +428,7 @@ impl Salvaged {
                 }
             }
             Err(error) => {
-                self.wrong.push(error);
+                self.faults.left_out.push(error);
                 let within = covered.iter().copied();
                 let mut within = within.filter(|other| segment.covers(*other) && *other != segment);
                 let is_there = within.all(|other| self.read(log, other, &[], visit));
@@ -435,7 +453,7 @@ impl Salvaged {
             return;
         }
         if number > self.next.max(self.told) {
-            self.wrong.push(ReadCommitsError::Missing {
+            self.faults.left_out.push(ReadCommitsError::Missing {
                 dir: log.dir.clone(),
                 number: self.next.max(self.told),
             });
@@ -444,7 +462,7 @@ impl Salvaged {
             && let (Some(expected), Some(found)) = (record.previous_crc32c, self.previous)
             && expected != found
         {
-            self.wrong.push(ReadCommitsError::BrokenChain {
+            self.faults.doubtful.push(ReadCommitsError::BrokenChain {
                 path: log.dir.join(segment.file_name()),
                 number,
                 expected,

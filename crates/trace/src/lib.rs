@@ -61,7 +61,7 @@ pub use encode::{
     EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
     encode_part,
 };
-pub use history::ReadCommitsError;
+pub use history::{HistoryFaults, ReadCommitsError};
 pub use id::{
     Epoch, Generation, IdError, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank,
     Step,

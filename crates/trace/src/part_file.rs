@@ -1,6 +1,7 @@
 //! Committed part files, held against what was committed of them.
 
 mod parts;
+mod stretches;
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
@@ -9,11 +10,13 @@ use std::path::PathBuf;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
 
 pub(crate) use self::parts::{CheckedParts, Stretch};
-use crate::caught::PanickedError;
+pub(crate) use self::stretches::stretches;
+use crate::caught::{PanickedError, caught};
 use crate::checksum::Crc32c;
-use crate::column_checksums::Footer;
+use crate::column_checksums::{self, Footer};
 
 /// The most that is held in memory of a file while it is read; more is held against its checksums
 /// first, and then read as it is asked for.
@@ -86,6 +89,12 @@ pub enum FileProblem {
         /// The checksum that was written.
         written: Crc32c,
     },
+    /// Its footer was committed with more bytes than the file has.
+    #[error("has no footer of the {committed} bytes that were committed")]
+    NoFooter {
+        /// Bytes of the footer that were committed.
+        committed: u64,
+    },
     /// It has no footer, or one that nobody understands.
     #[error("is no whole Parquet file ({0})")]
     NotParquet(ParquetError),
@@ -137,6 +146,44 @@ impl PartFile {
     /// If it is not what was committed, or cannot be read.
     pub fn open_checked(&self) -> Result<File, BadFileError> {
         self.checked().map_err(|problem| self.bad(problem))
+    }
+
+    /// As [`PartFile::open_checked`], once the footer and each column were held against their own
+    /// checksums as well: readers go by these, and they may be wrong where that of the file is right.
+    ///
+    /// # Errors
+    /// If the file is not what was committed or written, or cannot be read.
+    pub fn open_whole(&self) -> Result<File, BadFileError> {
+        let opened = caught(|| {
+            let file = self.checked()?;
+            self.check_parts()?;
+            Ok(file)
+        });
+        let opened = opened.unwrap_or_else(|error| Err(FileProblem::Panicked(error)));
+        opened.map_err(|problem| self.bad(problem))
+    }
+
+    /// Holds the footer and every column chunk against their checksums, where there are any.
+    fn check_parts(&self) -> Result<(), FileProblem> {
+        let Some(footer) = self.footer else {
+            return Ok(());
+        };
+        if footer.bytes > self.num_bytes {
+            return Err(FileProblem::NoFooter {
+                committed: footer.bytes,
+            });
+        }
+        let mut parts = self.by_column(footer)?;
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&parts);
+        let metadata = metadata.map_err(FileProblem::NotParquet)?;
+        let Some(checksums) = column_checksums::of_chunks(&metadata) else {
+            // Another writer's, who left them out: readers check the file as a whole.
+            return Ok(());
+        };
+        let num_columns = metadata.file_metadata().schema_descr().num_columns();
+        let columns: Vec<usize> = (0..num_columns).collect();
+        let stretches = stretches(&metadata, &columns, &checksums, self.num_bytes);
+        parts.read(stretches.map_err(FileProblem::NotParquet)?)
     }
 
     pub(crate) fn checked(&self) -> Result<File, FileProblem> {

@@ -2,9 +2,10 @@
 //!
 //! A run has thousands of small files, so what every file costs before its first value is what a
 //! query costs. A part file of this format version has the columns of its table: its schema is not
-//! decoded again, nor are the statistics that the commits already stand for.
+//! decoded again, nor are the statistics that the commits already stand for. One of an earlier minor
+//! version is read in the same way if its schema says the same columns.
 
-use std::ops::Range;
+use std::fs::File;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -16,19 +17,17 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 use parquet::arrow::{ArrowSchemaConverter, ProjectionMask};
-use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{
-    ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader,
-    ParquetStatisticsPolicy,
+    FileMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetStatisticsPolicy,
 };
 use parquet::file::reader::ChunkReader;
-use parquet::schema::types::ColumnDescPtr;
+use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use crate::caught::caught;
-use crate::checksum::Crc32c;
 use crate::column_checksums;
 use crate::columns::read_row_group;
-use crate::part_file::{BadFileError, CheckedParts, Content, FileProblem, PartFile, Stretch};
+use crate::part_file::{BadFileError, CheckedParts, Content, FileProblem, PartFile, stretches};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 use crate::table::Table;
 
@@ -45,6 +44,17 @@ pub struct PartReader {
     checks_all: bool,
     /// For files whose columns are known from their format version.
     known: ArrowReaderOptions,
+    /// For all others.
+    other: ArrowReaderOptions,
+    /// The columns of the table, as Parquet has them.
+    leaves: Arc<SchemaDescriptor>,
+}
+
+/// What a file's footer says.
+struct Described {
+    metadata: Arc<ParquetMetaData>,
+    /// Whether the file has the table's columns, and no others.
+    has_table_columns: bool,
 }
 
 impl PartReader {
@@ -66,12 +76,11 @@ impl PartReader {
             mask: ProjectionMask::roots(&leaves, indices.iter().copied()),
             batch_rows,
             checks_all: false,
-            known: ArrowReaderOptions::new()
+            known: without_statistics()
                 .with_schema(Arc::clone(stored))
-                .with_parquet_schema(leaves)
-                .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
-                .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
-                .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll),
+                .with_parquet_schema(Arc::clone(&leaves)),
+            other: without_statistics(),
+            leaves,
         })
     }
 
@@ -113,10 +122,19 @@ impl PartReader {
 
     fn rows_of(&self, file: &PartFile, content: Content) -> Result<Rows, FileProblem> {
         match content {
-            Content::Whole(bytes) => self.rows_in_memory(bytes),
-            Content::Checked(input) => self.rows(input).map_err(FileProblem::NotParquet),
+            Content::Whole(bytes) => {
+                let described = self.describe(&bytes).map_err(FileProblem::NotParquet)?;
+                self.rows_in_memory(bytes, described)
+            }
+            Content::Checked(input) => self.rows_in_file(input),
             Content::ByColumn(parts) => self.rows_by_column(file, parts),
         }
+    }
+
+    fn rows_in_file(&self, input: File) -> Result<Rows, FileProblem> {
+        let described = self.describe(&input);
+        let rows = described.and_then(|described| self.rows(input, described));
+        rows.map_err(FileProblem::NotParquet)
     }
 
     /// The rows of a file of which nothing but the footer was read: that of the columns that are asked
@@ -126,72 +144,90 @@ impl PartReader {
         file: &PartFile,
         mut parts: CheckedParts,
     ) -> Result<Rows, FileProblem> {
-        let (metadata, columns) = match self.known_metadata(&parts) {
-            Some(metadata) => (metadata, self.indices.to_vec()),
-            None => self
-                .other_metadata(&parts)
-                .map_err(FileProblem::NotParquet)?,
-        };
-        let Some(checksums) = column_checksums::of_chunks(&metadata) else {
+        let described = self.describe(&parts).map_err(FileProblem::NotParquet)?;
+        let metadata = &described.metadata;
+        let Some(checksums) = column_checksums::of_chunks(metadata) else {
             // Another writer's, who left them out.
-            let checked = file.checked()?;
-            return self.rows(checked).map_err(FileProblem::NotParquet);
+            return self.rows_in_file(file.checked()?);
         };
-        let stretches = stretches(&metadata, &columns, &checksums, file.num_bytes);
+        let columns = self.columns_in(&described);
+        let stretches = stretches(metadata, &columns, &checksums, file.num_bytes);
         parts.read(stretches.map_err(FileProblem::NotParquet)?)?;
         match parts.is_in_memory() {
-            true => self.rows_in_memory(parts),
-            false => self.rows(parts).map_err(FileProblem::NotParquet),
+            true => self.rows_in_memory(parts, described),
+            false => self.rows(parts, described).map_err(FileProblem::NotParquet),
         }
     }
 
-    /// What the footer says of a file that has the table's columns, as those of this format version;
-    /// none of another.
-    fn known_metadata(&self, input: &impl ChunkReader) -> Option<ParquetMetaData> {
-        let metadata = ParquetMetaDataReader::new()
-            .with_metadata_options(Some(self.known.metadata_options().clone()))
-            .parse_and_finish(input)
-            .ok()?;
-        is_of_this_version(metadata.file_metadata()).then_some(metadata)
+    /// What the footer says. That of a file of this format version is read with the table's columns, any
+    /// other with its own.
+    fn describe(&self, input: &impl ChunkReader) -> ParquetResult<Described> {
+        let parse = |options: &ArrowReaderOptions| {
+            let reader = ParquetMetaDataReader::new();
+            let options = options.metadata_options().clone();
+            reader
+                .with_metadata_options(Some(options))
+                .parse_and_finish(input)
+        };
+        if let Ok(metadata) = parse(&self.known)
+            && minor_version(metadata.file_metadata()) == Some(FORMAT_VERSION.minor)
+        {
+            return Ok(Described {
+                metadata: Arc::new(metadata),
+                has_table_columns: true,
+            });
+        }
+        let metadata = parse(&self.other)?;
+        let file = metadata.file_metadata();
+        let is_earlier = minor_version(file).is_some_and(|minor| minor < FORMAT_VERSION.minor);
+        let has_table_columns = is_earlier && has_columns(file.schema_descr(), &self.leaves);
+        Ok(Described {
+            metadata: Arc::new(metadata),
+            has_table_columns,
+        })
     }
 
-    /// What the footer says of any file, and where it has the columns that are read.
-    fn other_metadata(
-        &self,
-        input: &impl ChunkReader,
-    ) -> ParquetResult<(ParquetMetaData, Vec<usize>)> {
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(input)?;
-        let leaves = metadata.file_metadata().schema_descr().columns().iter();
+    /// Where a file has the columns that are read.
+    fn columns_in(&self, described: &Described) -> Vec<usize> {
+        if described.has_table_columns {
+            return self.indices.to_vec();
+        }
+        let file = described.metadata.file_metadata();
+        let leaves = file.schema_descr().columns().iter();
         let is_wanted = |leaf: &ColumnDescPtr| {
             let name = leaf.path().parts().first();
             name.is_some_and(|name| self.columns.index_of(name).is_ok())
         };
         let wanted = leaves.enumerate().filter(|(_, leaf)| is_wanted(leaf));
-        let wanted = wanted.map(|(index, _)| index).collect();
-        Ok((metadata, wanted))
+        wanted.map(|(index, _)| index).collect()
     }
 
-    fn rows_in_memory<T: ChunkReader + 'static>(&self, input: T) -> Result<Rows, FileProblem> {
+    fn rows_in_memory<T: ChunkReader + 'static>(
+        &self,
+        input: T,
+        described: Described,
+    ) -> Result<Rows, FileProblem> {
         let input = Arc::new(input);
-        let rows = match self.small_part(&input) {
+        let rows = match self.small_part(&input, &described) {
             Ok(Some(rows)) => return Ok(Rows::Decoded(Some(rows))),
-            Ok(None) => Arc::into_inner(input).map(|input| self.rows(input)),
+            Ok(None) => Arc::into_inner(input).map(|input| self.rows(input, described)),
             Err(error) => Some(Err(error)),
         };
         let rows = rows.expect("nobody else holds the file");
         rows.map_err(FileProblem::NotParquet)
     }
 
-    /// All rows of a file of this format version that has no more than go into one batch.
+    /// All rows of a file with the table's columns that has no more than go into one batch.
     fn small_part<T: ChunkReader + 'static>(
         &self,
         input: &Arc<T>,
+        described: &Described,
     ) -> ParquetResult<Option<RecordBatch>> {
-        // What cannot be read with the table's columns is read with its own.
-        let Some(metadata) = self.known_metadata(input.as_ref()) else {
+        // What does not have the table's columns is read with its own.
+        if !described.has_table_columns {
             return Ok(None);
-        };
-        let [row_group] = metadata.row_groups() else {
+        }
+        let [row_group] = described.metadata.row_groups() else {
             return Ok(None);
         };
         let is_small =
@@ -216,20 +252,25 @@ impl PartReader {
     }
 
     /// The rows of any file, batch by batch.
-    fn rows<T: ChunkReader + 'static>(&self, input: T) -> ParquetResult<Rows> {
-        let known = ArrowReaderMetadata::load(&input, self.known.clone());
-        let (metadata, mask, columns) = match known {
-            Ok(known) if is_of_this_version(known.metadata().file_metadata()) => {
-                (known, self.mask.clone(), None)
-            }
+    fn rows<T: ChunkReader + 'static>(
+        &self,
+        input: T,
+        described: Described,
+    ) -> ParquetResult<Rows> {
+        let Described {
+            metadata,
+            has_table_columns,
+        } = described;
+        let (metadata, mask, columns) = if has_table_columns {
+            let known = ArrowReaderMetadata::try_new(metadata, self.known.clone())?;
+            (known, self.mask.clone(), None)
+        } else {
             // Of another minor version, which may lack columns or have more.
-            _ => {
-                let found = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())?;
-                let names = self.columns.fields().iter();
-                let names = names.filter_map(|field| found.schema().index_of(field.name()).ok());
-                let mask = ProjectionMask::roots(found.parquet_schema(), names);
-                (found, mask, Some(Arc::clone(&self.columns)))
-            }
+            let found = ArrowReaderMetadata::try_new(metadata, self.other.clone())?;
+            let names = self.columns.fields().iter();
+            let names = names.filter_map(|field| found.schema().index_of(field.name()).ok());
+            let mask = ProjectionMask::roots(found.parquet_schema(), names);
+            (found, mask, Some(Arc::clone(&self.columns)))
         };
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata)
             .with_projection(mask)
@@ -239,50 +280,27 @@ impl PartReader {
     }
 }
 
-/// Where the columns are that are read, row group by row group, with their checksums.
-fn stretches(
-    metadata: &ParquetMetaData,
-    columns: &[usize],
-    checksums: &[Crc32c],
-    num_bytes: u64,
-) -> ParquetResult<Vec<Stretch>> {
-    let mut stretches = Vec::new();
-    let mut first = 0;
-    for row_group in metadata.row_groups() {
-        for &column in columns {
-            let chunk = row_group.columns().get(column);
-            let range = chunk.and_then(|chunk| range_of(chunk, num_bytes));
-            let (Some(chunk), Some(range)) = (chunk, range) else {
-                let message = format!("there is no column {column} where its footer says");
-                return Err(ParquetError::General(message));
-            };
-            stretches.push(Stretch {
-                range,
-                crc32c: checksums[first + column],
-                name: format!("column {}", chunk.column_path()),
-            });
-        }
-        first += row_group.num_columns();
-    }
-    stretches.sort_by_key(|stretch| stretch.range.start);
-    Ok(stretches)
+/// The commits stand for the statistics already.
+fn without_statistics() -> ArrowReaderOptions {
+    ArrowReaderOptions::new()
+        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
 }
 
-/// The bytes of a column chunk in a file of so many; none if the footer cannot mean that.
-fn range_of(chunk: &ColumnChunkMetaData, num_bytes: u64) -> Option<Range<u64>> {
-    let start = chunk
-        .dictionary_page_offset()
-        .unwrap_or_else(|| chunk.data_page_offset());
-    let start = u64::try_from(start).ok()?;
-    let end = start.checked_add(u64::try_from(chunk.compressed_size()).ok()?)?;
-    (end <= num_bytes).then_some(start..end)
+/// The minor version of the format that a file's footer says; none if it says none, or one that this
+/// library does not read.
+fn minor_version(file: &FileMetaData) -> Option<u32> {
+    let mut entries = file.key_value_metadata()?.iter();
+    let entry = entries.find(|entry| entry.key == FORMAT_KEY)?;
+    let (major, minor) = entry.value.as_deref()?.split_once('.')?;
+    let major: u32 = major.parse().ok()?;
+    (major == FORMAT_VERSION.major).then(|| minor.parse().ok())?
 }
 
-fn is_of_this_version(file: &FileMetaData) -> bool {
-    let entries = file.key_value_metadata().into_iter().flatten();
-    let mut versions = entries.filter(|entry| entry.key == FORMAT_KEY);
-    let version = versions.next().and_then(|entry| entry.value.as_deref());
-    version == Some(FORMAT_VERSION.to_string().as_str())
+/// Whether a file has these columns and no others, by their names and types.
+fn has_columns(found: &SchemaDescriptor, expected: &SchemaDescriptor) -> bool {
+    found.root_schema().get_fields() == expected.root_schema().get_fields()
 }
 
 /// The rows of a file, batch by batch; an error says what is wrong with the file.

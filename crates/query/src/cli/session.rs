@@ -1,5 +1,6 @@
 //! A run that is asked, and the threads that do.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,8 +11,8 @@ use words::printable;
 
 use super::answer::say;
 
-/// What is left out of a damaged run is listed one by one, up to so many.
-const LISTED_LEFT_OUT: usize = 20;
+/// What is wrong with a damaged run is listed one by one, up to so many.
+const LISTED_DAMAGE: usize = 20;
 
 pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
     let run = Run::open(path)?;
@@ -27,7 +28,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
 /// Whether a run is asked of which something is damaged.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct SalvageArgs {
-    /// Answer from what is whole of a damaged run, and say what is left out; the whole run is read first
+    /// Answer from what is whole of a damaged run, and say what is left out or in doubt; the whole run is read first
     #[arg(long)]
     salvage: bool,
 }
@@ -44,15 +45,29 @@ impl SalvageArgs {
                 _ => error,
             });
         }
-        let (run, left_out) = Run::salvage(path)?;
-        for line in left_out.iter().take(LISTED_LEFT_OUT) {
-            say!("left out: {}", printable(line));
-        }
-        if left_out.len() > LISTED_LEFT_OUT {
-            say!("left out: {} more", left_out.len() - LISTED_LEFT_OUT);
-        }
+        let run = Run::salvage(path)?;
+        say_damage(run.damage());
         Ok(run)
     }
+}
+
+/// Says what is wrong with a damaged run, and whether it is left out or used.
+fn say_damage(lines: &[String]) {
+    for line in lines.iter().take(LISTED_DAMAGE) {
+        say!("{}", printable(line));
+    }
+    if lines.len() > LISTED_DAMAGE {
+        say!("... and {} more", lines.len() - LISTED_DAMAGE);
+    }
+}
+
+/// The run as it is now; says what is found to be wrong with it that was not before.
+pub(super) fn reload(run: &Run) -> Result<Run, OpenError> {
+    let now = run.reload()?;
+    let known: HashSet<&String> = run.damage().iter().collect();
+    let new = now.damage().iter().filter(|line| !known.contains(line));
+    say_damage(&new.cloned().collect::<Vec<_>>());
+    Ok(now)
 }
 
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -24,7 +24,7 @@ use sql::{QueryError, QuerySession, Run, SessionOptions};
 use super::answer::say;
 use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::memory::MemoryArgs;
-use super::session::{SalvageArgs, runtime};
+use super::session::{SalvageArgs, reload, runtime};
 use super::statements::Statements;
 use output::Output;
 
@@ -186,7 +186,7 @@ impl Shell {
 
     /// Answers a question about the run as it is now: what was committed meanwhile is part of it.
     fn answer(&mut self, question: &Question<'_>) -> anyhow::Result<Next> {
-        match self.run.reload() {
+        match reload(&self.run) {
             Ok(run) => self.run = run,
             Err(error) => {
                 self.fail(error);

@@ -111,6 +111,10 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
 
 /// What is said of a run's leftovers: who is to blame for them.
 fn reason(report: &VerifyReport) -> String {
+    if report.lacks_commits {
+        return "what is missing may be in a commit that is missing or damaged: see above"
+            .to_owned();
+    }
     match report.activity {
         Some(Activity::Recording { since_last }) => format!(
             "by a recorder that goes on, or was interrupted after its last commit, {} ago",
@@ -172,11 +176,19 @@ fn print_uncommitted(report: &VerifyReport, out: &mut impl Write) -> Result<()> 
     } else {
         "files are"
     };
-    writeln!(
-        out,
-        "{num_files} {files} not committed and no part of the run ({}):",
-        reason(report)
-    )?;
+    if report.lacks_commits {
+        writeln!(
+            out,
+            "{num_files} {files} named by no commit that can be read, and may belong to one that is missing or \
+             damaged (see above): keep what is listed here"
+        )?;
+    } else {
+        writeln!(
+            out,
+            "{num_files} {files} not committed and no part of the run ({}):",
+            reason(report)
+        )?;
+    }
     for file in report.uncommitted.iter().take(LISTED_UNCOMMITTED) {
         writeln!(out, "  {} ({})", file.path, BinaryBytes(file.bytes))?;
     }

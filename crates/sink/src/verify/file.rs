@@ -40,13 +40,31 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
     let wrong = |(check, expected, found): Wrong| fail(check, &expected, &found);
     let in_bytes = |bytes: u64| format!("{bytes} bytes");
     let reader = PartFile::committed(run, file)
-        .open_checked()
+        .open_whole()
         .map_err(|error| match error.problem {
             FileProblem::Missing => fail(Check::Presence, &"a file", &"nothing"),
             FileProblem::Size { found, committed } => {
                 fail(Check::Size, &in_bytes(committed), &in_bytes(found))
             }
             FileProblem::Damaged { found, committed } => fail(Check::Checksum, &committed, &found),
+            FileProblem::DamagedStretch {
+                stretch,
+                found,
+                written,
+            } => fail(
+                Check::Checksum,
+                &format!("{written} of its {stretch}"),
+                &found,
+            ),
+            FileProblem::NoFooter { committed } => fail(
+                Check::Footer,
+                &format!("a footer of {}", in_bytes(committed)),
+                &in_bytes(file.bytes),
+            ),
+            FileProblem::NotParquet(error) => {
+                fail(Check::Footer, &"a Parquet footer", &with_causes(&error))
+            }
+            FileProblem::Panicked(error) => fail(Check::Footer, &"a Parquet footer", &error),
             FileProblem::Unreadable(error) => {
                 fail(Check::Presence, &"a file that can be read", &error)
             }

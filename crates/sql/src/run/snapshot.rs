@@ -1,9 +1,12 @@
 //! The files of a run at one moment, as a query sees them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use trace::{
     CaptureId, Catalog, Crc32c, Epoch, Footer, Links, PartPath, RunDir, Step, Table, Topology,
@@ -19,11 +22,23 @@ use crate::run::scope::{Captures, Scope};
 pub(crate) struct Snapshot {
     run: RunDir,
     files: Files,
-    /// Whether what is damaged was left out.
-    is_salvaged: bool,
+    /// What was found to be damaged; none where nothing may be.
+    salvaged: Option<Salvaged>,
     /// Step of the last committed capture of each epoch.
     last_steps: OnceLock<HashMap<i32, i64>>,
 }
+
+/// What is known of a run of which something is damaged.
+#[derive(Debug)]
+struct Salvaged {
+    /// What lay in `commits/` before it was read.
+    commits: CommitFiles,
+    /// A line about each thing that is wrong.
+    damage: Vec<String>,
+}
+
+/// The names in `commits/`, with sizes in bytes and times of change.
+type CommitFiles = BTreeMap<OsString, (u64, Option<SystemTime>)>;
 
 #[derive(Debug)]
 enum Files {
@@ -59,38 +74,53 @@ impl Snapshot {
         Ok(Self {
             run,
             files,
-            is_salvaged: false,
+            salvaged: None,
             last_steps: OnceLock::new(),
         })
     }
 
-    /// As [`Snapshot::load`], of whatever is whole, and a line about each thing that is not. Reads every
-    /// byte of the run.
-    pub(crate) fn salvage(run: RunDir) -> Result<(Self, Vec<String>), OpenError> {
+    /// As [`Snapshot::load`], of whatever is whole: see [`Snapshot::damage`]. Reads every byte of the run.
+    pub(crate) fn salvage(run: RunDir) -> Result<Self, OpenError> {
         if !run.commits_dir().is_dir() {
-            return Self::load(run).map(|snapshot| (snapshot, Vec::new()));
+            return Self::load(run);
         }
-        let (catalog, wrong) = Catalog::salvage(&run)?;
+        let commits = list_commits(&run)?;
+        let (catalog, faults) = Catalog::salvage(&run)?;
         let (catalog, bad) = catalog.without_partial().whole_files(&run);
-        let wrong = wrong.iter().map(with_causes);
-        let left_out = wrong.chain(bad.iter().map(with_causes));
-        let left_out = left_out.collect();
-        let snapshot = Self {
+        let left_out = faults.left_out.iter().map(with_causes);
+        let left_out = left_out.chain(bad.iter().map(with_causes));
+        let left_out = left_out.map(|line| format!("left out: {line}"));
+        let doubtful = faults.doubtful.iter().map(with_causes);
+        let doubtful = doubtful.map(|line| format!("in doubt, and used: {line}"));
+        let damage = left_out.chain(doubtful).collect();
+        Ok(Self {
             run,
             files: Files::Committed(Box::new(catalog)),
-            is_salvaged: true,
+            salvaged: Some(Salvaged { commits, damage }),
             last_steps: OnceLock::new(),
-        };
-        Ok((snapshot, left_out))
+        })
     }
 
-    /// The same run as it is now, opened in the same way.
-    pub(crate) fn reload(&self) -> Result<Self, OpenError> {
+    /// The same run as it is now, opened in the same way. What was salvaged is read again only if
+    /// `commits/` has changed.
+    pub(crate) fn reload(self: &Arc<Self>) -> Result<Arc<Self>, OpenError> {
         let run = self.run.clone();
-        match self.is_salvaged {
-            true => Self::salvage(run).map(|(snapshot, _)| snapshot),
-            false => Self::load(run),
-        }
+        let reloaded = match &self.salvaged {
+            Some(salvaged) if salvaged.commits == list_commits(&run)? => {
+                return Ok(Arc::clone(self));
+            }
+            Some(_) => Self::salvage(run),
+            None => Self::load(run),
+        };
+        reloaded.map(Arc::new)
+    }
+
+    /// A line about each thing that is wrong with a run that was salvaged: what it is, and whether it was
+    /// left out or is used.
+    pub(crate) fn damage(&self) -> &[String] {
+        self.salvaged
+            .as_ref()
+            .map_or(&[], |salvaged| &salvaged.damage)
     }
 
     pub(crate) fn run(&self) -> &RunDir {
@@ -293,6 +323,29 @@ impl Snapshot {
     pub(crate) fn is_empty(&self) -> bool {
         self.num_files() == 0
     }
+}
+
+fn list_commits(run: &RunDir) -> Result<CommitFiles, OpenError> {
+    let path = run.commits_dir();
+    let list = || {
+        let mut files = CommitFiles::new();
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(file) => {
+                    files.insert(entry.file_name(), (file.len(), file.modified().ok()));
+                }
+                // Rolled up meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
+    };
+    list().map_err(|source| OpenError::List {
+        path: path.clone(),
+        source,
+    })
 }
 
 /// An error and its causes on one line.

@@ -1,4 +1,5 @@
-use std::fs::{self, File};
+use std::fs;
+use std::ops::Range;
 
 use arrow::array::{Array, AsArray, Float32Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -8,10 +9,13 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::*;
+use crate::catalog::Catalog;
+use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::encode::encode_part;
 use crate::part::Part;
 use crate::part_file::{SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
+use crate::run::RunDir;
 use crate::testing::{HIDDEN, lists, noise, part_path, weights_rows};
 
 /// The columns of the table in these tests; `bias` may be null.
@@ -108,6 +112,88 @@ fn files_of_another_minor_version_have_the_table_s_columns() {
         );
         assert_eq!(batch.column(1).null_count(), 2);
     }
+}
+
+/// Whether a file is read without its own schema, and the rows that are read.
+fn as_table(reader: &PartReader, part: &PartFile) -> (bool, usize) {
+    let rows = reader.open(part.clone()).unwrap();
+    let is_decoded = matches!(rows.rows, Rows::Decoded(Some(_)));
+    let batches: Result<Vec<_>, _> = rows.collect();
+    let num_rows = batches.unwrap().iter().map(RecordBatch::num_rows).sum();
+    (is_decoded, num_rows)
+}
+
+#[test]
+fn a_file_of_an_earlier_minor_version_with_the_table_s_columns_is_read_as_one_of_this() {
+    let column = |name: &'static str, is_null: bool| -> (&'static str, ArrayRef, bool) {
+        (name, Arc::new(Float32Array::from(vec![0.5, 1.5])), is_null)
+    };
+    let step: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let rows = |other: (&'static str, ArrayRef, bool)| {
+        RecordBatch::try_from_iter_with_nullable([("step", Arc::clone(&step), false), other])
+            .unwrap()
+    };
+    let this = FORMAT_VERSION.to_string();
+    let reader = PartReader::try_new(&stored(), &[0, 1], 1024).unwrap();
+    let cases = [
+        (column("bias", true), Some(this.as_str()), true),
+        (column("bias", true), Some("1.4"), true),
+        (column("bias", true), Some("1.0"), true),
+        // Its columns may be others in ways that nobody knows yet.
+        (column("bias", true), Some("1.99"), false),
+        (column("bias", true), Some("2.4"), false),
+        (column("bias", true), Some("1"), false),
+        (column("bias", true), None, false),
+        // Others.
+        (column("bias", false), Some("1.4"), false),
+        (column("slope", true), Some("1.4"), false),
+    ];
+    for (other, version, expected) in cases {
+        let (_dir, part) = write(&rows(other), version);
+        assert_eq!(as_table(&reader, &part), (expected, 2), "{version:?}");
+    }
+    // In another order.
+    let bias: ArrayRef = Arc::new(Float32Array::from(vec![0.5, 1.5]));
+    let columns = [("bias", bias, true), ("step", step, false)];
+    let swapped = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let (_dir, part) = write(&swapped, Some("1.4"));
+    assert_eq!(as_table(&reader, &part), (false, 2));
+    let [batch] = &read(part, &[0, 1]).unwrap()[..] else {
+        panic!("one batch");
+    };
+    assert_eq!(
+        batch.column(0).as_primitive::<Int64Type>().values(),
+        &[1, 2]
+    );
+}
+
+#[test]
+fn the_files_of_a_run_of_format_1_4_are_read_as_those_of_this() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/1.4");
+    let run = RunDir::open(path.as_ref()).unwrap();
+    assert_ne!(run.info().format, FORMAT_VERSION);
+    let catalog = Catalog::load(&run).unwrap();
+    let mut num_files = 0;
+    for file in catalog.files() {
+        let stored = file.table.parse::<Table>().unwrap().schema();
+        let columns: Vec<usize> = (0..stored.fields().len()).collect();
+        let reader = PartReader::try_new(&stored, &columns, 1 << 20).unwrap();
+        let part = PartFile::committed(&run, &file);
+        let (is_decoded, num_rows) = as_table(&reader, &part);
+        assert_eq!(num_rows as u64, file.rows);
+        let bytes = bytes::Bytes::from(fs::read(&part.path).unwrap());
+        let found = reader.describe(&bytes).unwrap();
+        let found = found.metadata.file_metadata().schema_descr().num_columns();
+        // Tables that have got columns since are the exception.
+        assert_eq!(
+            is_decoded,
+            found == reader.leaves.num_columns(),
+            "{}",
+            file.path
+        );
+        num_files += usize::from(is_decoded);
+    }
+    assert!(num_files > 0);
 }
 
 #[test]
