@@ -233,6 +233,31 @@ async fn what_is_committed_later_is_seen_after_a_reload() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_was_salvaged_is_read_again_where_its_commits_have_changed() -> Result<()> {
+    let dir = TempDir::new()?;
+    let path = dir.path().join("run");
+    let written = tiny::write(&path)?;
+    let catalog = trace::Catalog::load(&written)?;
+    let file = path.join(catalog.file(catalog.num_files() - 1).path);
+    let run = Run::salvage(&path)?;
+    assert!(run.damage().is_empty());
+    fs::remove_file(file)?;
+    let same = run.reload()?;
+    assert!(same.damage().is_empty(), "{:?}", same.damage());
+    let mut commits: Vec<_> = fs::read_dir(path.join("commits"))?.collect::<Result<_, _>>()?;
+    commits.sort_by_key(fs::DirEntry::path);
+    let first = commits[0].path();
+    let mut bytes = fs::read(&first)?;
+    bytes.push(b'x');
+    fs::write(&first, bytes)?;
+    let changed = same.reload()?;
+    let damage = changed.damage();
+    assert_eq!(damage.len(), 2, "{damage:?}");
+    assert!(damage.iter().all(|line| line.starts_with("left out: ")));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_copy_without_commits_is_listed() -> Result<()> {
     let (dir, _) = session()?;

@@ -79,6 +79,46 @@ fn verify_names_what_is_damaged_and_ends_with_1() {
 }
 
 #[test]
+fn verify_says_to_keep_what_a_damaged_commit_may_have_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let mut commits: Vec<_> = fs::read_dir(run.commits_dir()).unwrap().collect();
+    commits.sort_by_key(|entry| entry.as_ref().unwrap().path());
+    for commit in commits {
+        let path = commit.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[30] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    let output = sink(&["verify", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.contains(
+            "6 files are named by no commit that can be read, and may belong to one that is missing or \
+             damaged (see above): keep what is listed here\n"
+        ),
+        "{stdout}"
+    );
+    assert!(!stdout.contains("no part of the run"), "{stdout}");
+    // A run.json that was changed takes no file away.
+    let run = recorded(&dir.path().join("other"));
+    let json = fs::read_to_string(run.path().join("run.json")).unwrap();
+    let changed = json.replacen("\"seed\": 42", "\"seed\": 43", 1);
+    assert_ne!(changed, json);
+    fs::write(run.path().join("run.json"), changed).unwrap();
+    let stray = "metrics/epoch=1/step-48-r0-g7.parquet";
+    fs::write(run.path().join(stray), "x").unwrap();
+    let output = sink(&["verify", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.contains("1 file is not committed and no part of the run"),
+        "{stdout}"
+    );
+}
+
+#[test]
 fn stats_is_a_table_by_table_and_layer() {
     let dir = tempfile::tempdir().unwrap();
     let run = recorded(&dir.path().join("run"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use super::{Bench, text};
+use super::{Bench, entries, text};
 
 fn shell(bench: &Bench, arguments: &[&str], input: &str) -> Output {
     let mut shell = bench
@@ -355,4 +355,24 @@ fn a_shell_holds_no_more_memory_than_it_may() {
         stderr.contains("needs more memory than it may use"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_shell_over_a_damaged_run_says_once_what_is_wrong() {
+    let bench = Bench::new();
+    let json = fs::read_to_string(bench.path("run/run.json")).unwrap();
+    fs::write(bench.path("run/run.json"), format!("{json}\n")).unwrap();
+    let commits = entries(&bench.path("run/commits"));
+    let mut bytes = fs::read(&commits[0]).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&commits[0], bytes).unwrap();
+    let sql = "SELECT count(*) FROM weights;\n";
+    let output = shell(&bench, &["shell", "run", "--salvage"], &sql.repeat(3));
+    assert!(output.status.success());
+    let told = text(&output.stderr);
+    let count = |word: &str| told.lines().filter(|line| line.starts_with(word)).count();
+    assert_eq!(count("left out: "), 1, "{told}");
+    assert_eq!(count("in doubt, and used: "), 1, "{told}");
+    let doubtful = told.lines().find(|line| line.starts_with("in doubt"));
+    assert!(doubtful.unwrap().contains("run.json was changed"), "{told}");
 }

@@ -3,6 +3,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use arrow::array::{Int32Array, RecordBatch};
+use trace::{CommitRecord, Crc32c, FileEntry};
 
 use super::*;
 use crate::testing::{HIDDEN, capture, capture_parts, create_run, layer_weights};
@@ -97,6 +98,7 @@ fn a_damaged_commit_is_listed_and_everything_else_is_checked() {
             3,
             "nobody can tell whose they are"
         );
+        assert!(report.lacks_commits);
         // What is wrong elsewhere is found as well.
         let other = (number + 1) % 3;
         let file = FILE.replace("epoch=1", &format!("epoch={other}"));
@@ -284,6 +286,100 @@ fn a_flipped_bit_anywhere_is_found() {
         flip(position);
     }
     assert_eq!(report(&run).problems, []);
+}
+
+/// Changes what the commit of a run says of one file, with a checksum that is right.
+fn commit_anew(run: &RunDir, path: &str, change: impl Fn(&mut FileEntry)) {
+    let mut records: Vec<_> = fs::read_dir(run.commits_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    records.sort();
+    for name in records {
+        let mut record = CommitRecord::decode(&fs::read(&name).unwrap()).unwrap();
+        for file in &mut record.files {
+            if file.path.as_str() == path {
+                change(file);
+            }
+        }
+        // That of the record before has changed.
+        record.previous_crc32c = None;
+        fs::write(&name, record.encode()).unwrap();
+    }
+}
+
+/// What readers go by, whatever the checksum of the whole file says.
+#[test]
+fn a_wrong_checksum_of_the_footer_or_of_a_column_is_found_and_its_file_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(dir.path());
+    let path = run.path().join(FILE);
+    let whole = fs::read(&path).unwrap();
+    let key = b"stratigraph.column_crc32c";
+    let at = whole.windows(key.len()).position(|bytes| bytes == key);
+    // Behind the key: the value's type and length, a byte or two each, and digits.
+    let at = at.unwrap() + key.len() + 8;
+    assert!(whole[at].is_ascii_hexdigit());
+    let mut wrong_column = whole.clone();
+    wrong_column[at] = if whole[at] == b'0' { b'1' } else { b'0' };
+    let footer = |bytes: &[u8], num_bytes: u64| {
+        Crc32c::of(&bytes[bytes.len() - usize::try_from(num_bytes).unwrap()..])
+    };
+    type Change<'a> = Box<dyn Fn(&mut FileEntry) + 'a>;
+    let cases: [(&[u8], Check, &str, Change<'_>); 5] = [
+        (
+            &whole,
+            Check::Checksum,
+            "of its footer",
+            Box::new(|file| file.footer_crc32c = Some(Crc32c(7))),
+        ),
+        (
+            &whole,
+            Check::Checksum,
+            "of its footer",
+            Box::new(|file| file.footer_bytes = Some(file.footer_bytes.unwrap() - 1)),
+        ),
+        (
+            &whole,
+            Check::Footer,
+            "a Parquet footer",
+            Box::new(|file| {
+                file.footer_bytes = Some(20);
+                file.footer_crc32c = Some(footer(&whole, 20));
+            }),
+        ),
+        (
+            &whole,
+            Check::Footer,
+            "a footer of ",
+            Box::new(|file| file.footer_bytes = Some(file.bytes + 1)),
+        ),
+        (
+            &wrong_column,
+            Check::Checksum,
+            "of its column ",
+            Box::new(|file| {
+                let num_bytes = file.footer_bytes.unwrap();
+                file.crc32c = Crc32c::of(&wrong_column);
+                file.footer_crc32c = Some(footer(&wrong_column, num_bytes));
+            }),
+        ),
+    ];
+    for (bytes, check, expected, change) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let run = recorded(dir.path());
+        assert_eq!(fs::read(run.path().join(FILE)).unwrap(), whole);
+        fs::write(run.path().join(FILE), bytes).unwrap();
+        commit_anew(&run, FILE, change);
+        let found = problem(&run);
+        assert_eq!((found.path.as_str(), found.check), (FILE, check));
+        assert!(found.expected.contains(expected), "{}", found.expected);
+        let (catalog, faults) = Catalog::salvage(&run).unwrap();
+        assert_eq!(faults.iter().count(), 0);
+        let (left, bad) = catalog.whole_files(&run);
+        assert_eq!((left.num_files(), bad.len()), (8, 1));
+        assert!(bad[0].path.ends_with(FILE));
+    }
 }
 
 #[test]

@@ -130,3 +130,37 @@ fn a_capture_outlives_what_training_resumes_from() {
     let (_dir, run) = run_of(&[first, second], 1);
     assert_eq!(ids(&Catalog::load(&run).unwrap()), [(0, 0), (1, 1)]);
 }
+
+#[test]
+fn what_is_in_doubt_and_used_is_told_apart_from_what_is_left_out() {
+    let first = by_rank(0, 0, 0);
+    let mut second = by_rank(1, 0, 1);
+    second.previous_crc32c = Some(Crc32c(7));
+    let mut third = by_rank(2, 0, 2);
+    third.previous_crc32c = None;
+    third.run_crc32c = Some(Crc32c(8));
+    let (_dir, run) = run_of(&[first, second, third, by_rank(4, 0, 4)], 1);
+    let (catalog, faults) = Catalog::salvage(&run).unwrap();
+    let commits: Vec<u64> = catalog.commits().iter().map(|c| c.number).collect();
+    assert_eq!(commits, [0, 1, 2, 4]);
+    assert!(
+        matches!(
+            faults.left_out[..],
+            [ReadCommitsError::Missing { number: 3, .. }]
+        ),
+        "{:?}",
+        faults.left_out
+    );
+    assert!(
+        matches!(
+            faults.doubtful[..],
+            [
+                ReadCommitsError::BrokenChain { number: 1, .. },
+                ReadCommitsError::OtherRunFile { number: 2, .. }
+            ]
+        ),
+        "{:?}",
+        faults.doubtful
+    );
+    assert_eq!(faults.iter().count(), 3);
+}
