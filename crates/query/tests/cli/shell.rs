@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use super::{Bench, text};
+use super::{Bench, entries, text};
 
 fn shell(bench: &Bench, arguments: &[&str], input: &str) -> Output {
     let mut shell = bench
