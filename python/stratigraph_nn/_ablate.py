@@ -60,18 +60,25 @@ class Ablation:
     """A row a figure: ``samples`` (``all``, ``class`` or ``others``), ``class``, ``num_samples``, ``metric``,
     ``before``, ``after``, and over the draws of random neurons ``random_mean``, ``random_std`` and ``p_value``."""
     _run: Run = field(repr=False, compare=False)
+    _notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be known of it: notes of the table, and whether held-out samples are those of the run."""
+        return [*self.table.notes, *self._notes]
 
     def plot(self, **parameters: Any) -> Plot:
         """Accuracy before and after, a row a class, as ``run.plot("ablation")``; ``metric="loss"`` draws the loss."""
         return self._run.plot("ablation", ablation=self.id, **parameters)
 
     def __repr__(self) -> str:
-        return "\n".join([self._told(), repr(self.table), *self.table.notes])
+        # The table has its notes below it.
+        return "\n".join([self._told(), repr(self.table), *self._notes])
 
     def _repr_html_(self) -> str:
         import html
 
-        lines = (f"<p>{html.escape(line)}</p>" for line in [self._told(), *self.table.notes])
+        lines = (f"<p>{html.escape(line)}</p>" for line in [self._told(), *self._notes])
         return self.table._repr_html_() + "".join(lines)
 
     def _told(self) -> str:
@@ -114,7 +121,9 @@ def ablate(
     - ``structure``: the name of one, or one itself. Or ``neurons``: each by its number in the tables, alone or after
       its layer, as ``[12, "fc1:17"]``.
     - ``held_out``, ``loss``, ``batch_size``: as in ``rec.epoch``. They are passed ``draws`` + 2 times: batches are kept
-      on the network's device. The samples come in the order in which they were recorded, or halves are others.
+      on the network's device. The samples come in the order in which they were recorded, or halves are others. Where
+      the run and the samples tell which they are, and those are others, that is a note, and an error where a half is
+      looked at.
     - ``mode``: what a silenced neuron says after its layer's non-linearity: ``zero``; ``mean``, its mean over the
       held-out samples; ``scale``, ``factor`` times what it said; ``set``, ``value``.
     - ``seed``: halves and random neurons follow from it; the structure's, or the run's, if not given. ``half``: on
@@ -122,14 +131,15 @@ def ablate(
       that the neurons are said to go with, by its number or name, which is set against the others; the structure's if
       not given. A p-value is at least 1 / (1 + ``draws``), so several that are corrected together take more.
     - ``epoch``: the captured epoch whose network the model is: a number, ``first`` or ``last``. The weights are
-      compared with those that were recorded; ``check_weights=False`` leaves that out, and measures whatever ``model``
-      is.
+      compared with those that were recorded, as far as they were, and a :class:`StratigraphWarning` says which were
+      not; ``check_weights=False`` leaves that out, and measures whatever ``model`` is.
     - ``paths``: by label, where a layer stands in ``model``, if not where it stood in the recorded network.
     - ``progress``: is called with the passes that are done, and all; a line on stderr says it if not given.
 
     Raises :class:`QueryError` if there is no such structure, neuron, class or capture, the model is not the network of
     that epoch, or the run cannot be written, :class:`TypeError` if neither or both of structure and neurons are given,
-    and :class:`ValueError` if the model lacks a layer, or held-out samples and network do not go together.
+    and :class:`ValueError` if ``mode`` is none or lacks its ``factor`` or ``value``, ``paths`` names a layer that the
+    run has not, the model lacks a layer, or held-out samples and network do not go together.
     """
     if (structure is None) == (neurons is None):
         raise TypeError("either a structure is silenced, or neurons: structure='class_3', or neurons=[12, 17]")
@@ -141,7 +151,9 @@ def ablate(
     if draws < 0:
         raise ValueError(f"draws is {draws}: 0 of them is the least")
     from ._torch.ablation import Chosen, measure
+    from ._torch.silence import change_of
 
+    change_of(mode, factor, value, ())
     if not isinstance(run, Run):
         run = Run(run)
     name = structure.label if isinstance(structure, Structure) else structure
@@ -161,6 +173,9 @@ def ablate(
     )
     captured, step = native.capture
     layers = {layer["layer"]: layer for layer in run.info["layers"]}
+    if unknown := [label for label in paths or () if label not in layers]:
+        raise ValueError(f"paths names {', '.join(unknown)}, and the layers are {', '.join(layers)}")
+    notes = _told_of_samples(held_out, run, native.half)
     places = {label: (paths or {}).get(label, layer["module_path"]) for label, layer in layers.items()}
     if check_weights:
         _require_weights(model, run, captured, step, places)
@@ -212,7 +227,36 @@ def ablate(
         num_samples=num_samples,
         table=Result(rows),
         _run=run,
+        _notes=notes,
     )
+
+
+def _told_of_samples(held_out: Any, run: Run, half: str) -> tuple[str, ...]:
+    """What is to be said of held-out samples that are not those of the run.
+
+    Raises:
+        QueryError: they are others, and a half of them would be another half.
+    """
+    from ._torch.held_out import HeldOutError, fingerprint
+
+    recorded = (run.info.get("config") or {}).get("held_out")
+    if not recorded:
+        return ()
+    try:
+        given = fingerprint(held_out)
+    except (HeldOutError, TypeError, ValueError, AttributeError):
+        # What is wrong with them is said where they are run through the network.
+        return ()
+    # Of runs of arrays inputs are not known, and targets by another checksum.
+    compared = ("samples", "targets", "inputs") if "inputs" in recorded else ("samples",)
+    if given is None or all(given[name] == recorded.get(name) for name in compared):
+        return ()
+    if half != "all":
+        raise QueryError(
+            f"the held-out samples are not those that were recorded, so that their {half} half is another: give those, "
+            'in the order in which they were recorded, or say half="all"'
+        )
+    return ("note: the held-out samples are not those that were recorded",)
 
 
 def _require_weights(model: torch.nn.Module, run: Run, epoch: int, step: int, places: Mapping[str, str]) -> None:
@@ -220,7 +264,7 @@ def _require_weights(model: torch.nn.Module, run: Run, epoch: int, step: int, pl
     from ._torch.state import unlike
 
     try:
-        recorded = run.state_dict(epoch=epoch, step=step)
+        recorded, others = run._recorded_weights(epoch, step)
     except QueryError as error:
         warnings.warn(
             f"nobody can tell whether the model is the network of epoch {epoch}, as which it is measured: {error}",
@@ -228,6 +272,13 @@ def _require_weights(model: torch.nn.Module, run: Run, epoch: int, step: int, pl
             stacklevel=3,
         )
         return
+    if others:
+        warnings.warn(
+            f"nobody can tell whether all of the model is the network of epoch {epoch}, as which it is measured: the "
+            f"weights of {', '.join(others)} were not recorded, or not whole",
+            StratigraphWarning,
+            stacklevel=3,
+        )
     moved = {
         f"{layer['module_path']}.": f"{places[layer['layer']]}."
         for layer in run.info["layers"]

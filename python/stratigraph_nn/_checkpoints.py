@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import _native
+from . import _options as options
 from ._run import Run
-
-#: Options of the command line, as errors name them, by what they are here.
-_OPTIONS = (
-    (re.compile(r'--strip-prefix "'), 'strip_prefix="'),
-    (re.compile(r"--strip-prefix (\S+)"), r"strip_prefix='\1'"),
-    (re.compile(r"--(pattern|transpose) '"), r"\1='"),
-    (re.compile(r"--(lossy|resume)\b"), r"\1=True"),
-    (re.compile(r"--(pattern|transpose)\b"), r"\1="),
-)
 
 
 @dataclass(frozen=True)
@@ -90,6 +81,7 @@ def import_checkpoints(
         The run, and which epoch and step each checkpoint became.
 
     Raises:
+        TypeError: ``steps_per_epoch`` is no whole number.
         ValueError: An option says what there is not.
         RecordingError: A checkpoint cannot be imported, with file, tensor, reason and what to do; or the directory is
             taken. Where the import had begun, the captures that the run has are whole.
@@ -97,28 +89,25 @@ def import_checkpoints(
     """
     if out is None and not dry_run:
         raise ValueError("out names the run's directory; dry_run=True needs none")
-    if steps_per_epoch is not None and (isinstance(steps_per_epoch, bool) or steps_per_epoch < 1):
-        raise ValueError(f"steps_per_epoch is a whole number from 1 on, not {steps_per_epoch!r}")
-    try:
-        told = _native.import_checkpoints(
-            _several(checkpoints),
-            None if dry_run or out is None else os.fspath(out),
-            pattern,
-            steps_per_epoch,
-            key,
-            _several(strip_prefix),
-            _several(transpose),
-            lossy,
-            resume,
-        )
-    except (ValueError, _native.RecordingError) as error:
-        raise type(error)(_said(str(error))) from error.__cause__
+    if steps_per_epoch is not None:
+        steps_per_epoch = options.whole("steps_per_epoch", steps_per_epoch, 1)
+    told = _native.import_checkpoints(
+        _several(checkpoints),
+        None if dry_run or out is None else os.fspath(out),
+        pattern,
+        steps_per_epoch,
+        key,
+        _several(strip_prefix),
+        _several(transpose),
+        lossy,
+        resume,
+    )
     found = json.loads(told)
     return Imported(
         run=None if dry_run or out is None else Run(out),
         captures=[(Path(file), epoch, step) for file, epoch, step in found["captures"]],
         numbers_by=found["numbers_by"],
-        notes=[_said(note) for note in found["notes"]],
+        notes=found["notes"],
     )
 
 
@@ -126,10 +115,3 @@ def _several(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
     if isinstance(values, (str, os.PathLike)):
         values = [values]
     return [os.fspath(value) for value in values]
-
-
-def _said(words: str) -> str:
-    """Words of the command line, whose options are arguments here."""
-    for option, argument in _OPTIONS:
-        words = option.sub(argument, words)
-    return words

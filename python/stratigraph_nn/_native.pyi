@@ -179,6 +179,8 @@ class Ablation:
     @property
     def capture(self) -> tuple[int, int]: ...
     @property
+    def half(self) -> str: ...
+    @property
     def layers(self) -> list[tuple[str, list[int], int]]: ...
     @property
     def neurons(self) -> list[int]: ...
@@ -189,6 +191,11 @@ class Ablation:
 def export_checkpoint(
     run: str | os.PathLike[str], out: str | os.PathLike[str], epoch: int | None = None, step: int | None = None
 ) -> tuple[int, int]: ...
+def export_recorded(
+    run: str | os.PathLike[str], out: str | os.PathLike[str], epoch: int | None = None, step: int | None = None
+) -> list[str]:
+    """The labels of the layers whose weights were not recorded whole."""
+
 def import_checkpoints(
     checkpoints: list[str],
     out: str | None,

@@ -110,7 +110,9 @@ def record(
             batch or the held-out samples show it.
         epochs: How many epochs there will be: intervals then capture the last one, too.
         steps_per_epoch: How many steps an epoch has. Gradients at the end of an epoch are kept from the step
-            that is known to be its last; without this, in the first epoch, from every step.
+            that is known to be its last; without this, in the first epoch, from every step, and so in an epoch in
+            whose midst a training goes on. An epoch that ends earlier than all before it, and than this, has no
+            gradients at its end, which is said once.
         seed, class_names, config: For whoever reads the run: they go into ``run.json``.
         resume: ``(epoch, step)``, after which a run that is there is gone on with, as the training loop's own
             checkpoint has them: the last epoch that has ended (-1 for none), and how many optimizer steps are done,
@@ -266,11 +268,16 @@ class Recorder:
         #: Figures for the next moment that is handed over, by phase and name: the last value counts.
         self._figures: dict[tuple[str | None, str], float] = {}
         self._steps_per_epoch = steps_per_epoch
+        #: Whether recording may have begun in the midst of this epoch: how many steps are left of it is not known.
+        self._is_begun_within = False
         self._keeps_gradients = settings.has("gradients") or settings.has("gradients_applied")
         self._is_step_scheduled = "step" in str(settings.every)
         self._watches_steps = self._is_step_scheduled or self._keeps_gradients
         #: Whether the gradients of the next step are kept.
         self._expects_gradients = self._keeps_gradients
+        #: From which step on that holds, and whether those of the step before were kept.
+        self._expects_from, self._expected_before = 0, self._keeps_gradients
+        self._has_told_missing = False
         #: The step before which there is nothing to do after a step.
         self._quiet_until = 0
         #: What was said, which is not said again.
@@ -280,6 +287,7 @@ class Recorder:
         if settings.resume is not None:
             epoch, step = settings.resume
             self._epoch, self._epoch_start = epoch + 1, step
+            self._is_begun_within = self._may_be_within(self._epoch, step)
         _taken[settings.path.absolute()] = self
         network.begin(
             self._before_step,
@@ -453,9 +461,14 @@ class Recorder:
     def _begin_at(self, epoch: int, step: int) -> None:
         """Counts on from where a training was resumed whose run begins here, before its first step."""
         self._epoch, self._epoch_start = epoch, step
+        self._is_begun_within = self._may_be_within(epoch, step)
         self._network.go_on_from(step)
         # The network is not untrained any more.
         self._is_initial_due = self._is_initial_due and step == 0
+
+    def _may_be_within(self, epoch: int, step: int) -> bool:
+        """Whether an epoch may have begun before this step."""
+        return step != epoch * self._steps_per_epoch if self._steps_per_epoch is not None else step > 0
 
     def __enter__(self) -> Recorder:
         return self
@@ -511,13 +524,15 @@ class Recorder:
         if self._is_step_scheduled and (scheduled := native.next_scheduled_step(step, busy)) is not None:
             # Gradients of a step are kept from the step before on.
             busy = scheduled - 1 if self._keeps_gradients and scheduled - 1 > step else scheduled
-        if self._keeps_gradients and self._steps_per_epoch is not None:
+        if self._keeps_gradients and self._steps_per_epoch is not None and not self._is_begun_within:
             before_end = self._epoch_start + self._steps_per_epoch - 1
             busy = min(busy, before_end) if before_end > step else busy
         return busy
 
     def _expect_gradients(self, native: _native.Recorder, step: int) -> None:
         if self._keeps_gradients:
+            if step > self._expects_from:
+                self._expects_from, self._expected_before = step, self._expects_gradients
             is_due = self._is_step_scheduled and native.is_step_due(step)
             self._expects_gradients = is_due or self._may_end(native, step)
             self._network.expect_gradients(self._expects_gradients, self._selected)
@@ -544,8 +559,22 @@ class Recorder:
         step = self._network.num_steps
         is_captured = native.decide(epoch, step, True) == "capture"
         if is_captured:
+            self._tell_missing_gradients(step)
             self._evaluate(native, held_out)
         return self._hand_over(native, epoch, step, True, is_captured, start)
+
+    def _tell_missing_gradients(self, step: int) -> None:
+        """Says once that an epoch ended where its end was not expected, so that its last gradients were not kept."""
+        if not self._keeps_gradients or self._has_told_missing or step == self._epoch_start:
+            return
+        was_expected = self._expects_gradients if self._expects_from <= step else self._expected_before
+        if not was_expected:
+            self._has_told_missing = True
+            self._say_once(
+                f"{self.path}: epoch {self._epoch} is captured at its end without gradients: it ended after "
+                f"{step - self._epoch_start} steps, and gradients are kept where an epoch is known to end; "
+                "steps_per_epoch= says how many steps each has at least"
+            )
 
     def _hand_over(
         self, native: _native.Recorder, epoch: int, step: int, is_end: bool, is_captured: bool, start: float
@@ -619,9 +648,11 @@ class Recorder:
                 held_out=told,
             )
             native = _native.Recorder(settings)
-            began = json.loads((self.path / "run.json").read_text())["config"].get("held_out")
-            if began is not None and began != told:
-                self._say_once(f"{self.path}: held-out samples are not those that the run was begun with")
+            with self._tolerant("what held-out samples the run was begun with cannot be read"):
+                about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+                began = about["config"].get("held_out")
+                if began is not None and told is not None and began != told:
+                    self._say_once(f"{self.path}: held-out samples are not those that the run was begun with")
             for message in self._network.remarks:
                 self._say_once(f"{self.path}: {message}")
             self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
@@ -660,10 +691,11 @@ class Recorder:
                 f"{self.path}: no step was counted in epoch {epoch}: give record the optimizer that makes them, or call "
                 "step() after each"
             )
-        if num_steps > 0:
+        if num_steps > 0 and not self._is_begun_within:
             # Of epochs of different lengths, the shortest: gradients are kept from where one may end.
             known = self._steps_per_epoch
             self._steps_per_epoch = num_steps if known is None else min(known, num_steps)
+        self._is_begun_within = self._is_begun_within and epoch < 0
         self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
         self._quiet_until = 0
         if self._keeps_gradients:
@@ -674,7 +706,8 @@ class Recorder:
     def _may_end(self, native: _native.Recorder, step: int) -> bool:
         """Whether a step may be the last of an epoch that is captured."""
         num_steps = step - self._epoch_start
-        may_be_last = self._steps_per_epoch is None or num_steps >= self._steps_per_epoch
+        is_length_known = self._steps_per_epoch is not None and not self._is_begun_within
+        may_be_last = not is_length_known or num_steps >= (self._steps_per_epoch or 0)
         return may_be_last and native.is_end_due(self._epoch, step)
 
     # Failures

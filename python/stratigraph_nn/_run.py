@@ -246,6 +246,15 @@ class Run(Queries):
             _native.export_checkpoint(self.path, file, None if number is None else int(number), step)
             return read(file)
 
+    def _recorded_weights(self, epoch: int, step: int) -> tuple[dict[str, torch.Tensor], list[str]]:
+        """As :meth:`state_dict`, of the layers whose weights were recorded whole; and the labels of the others."""
+        from ._torch.state import read
+
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "state.safetensors"
+            others = _native.export_recorded(self.path, file, epoch, step)
+            return read(file), others
+
     def load_state_dict(
         self, model: torch.nn.Module, *, epoch: int | str = "last", step: int | None = None, strict: bool = True
     ) -> None:

@@ -79,6 +79,8 @@ class Settings:
         self.layers = [] if self.layers is None else options.names("layers", self.layers, "encoder.*")
         if isinstance(self.class_names, str | Mapping) or not isinstance(self.class_names, Iterable):
             options.names("class_names", self.class_names, "cat", are_split=False)
+        # Settings are made to JSON several times, and what gives names may give them once.
+        self.class_names = list(self.class_names)
         options.truth("record_initial", self.record_initial)
         if self.max_disk is not None:
             self.max_disk = options.size("max_disk", self.max_disk)

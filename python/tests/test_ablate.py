@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -198,7 +199,8 @@ def test_the_result_shows_and_the_run_keeps_it(recorded_net, tmp_path: Path) -> 
     assert found.table.columns == columns
     for text in (repr(found), found._repr_html_()):
         assert "mine silenced (mode set), epoch 0, 60 held-out samples, 19 draws" in text
-        assert "accuracy_gap" in text and "at least as much harm" in text
+        assert "accuracy_gap" in text and text.count("at least as much harm") == 1
+    assert found.notes == found.table.notes and len(found.notes) > 0
     kept = run.sql("SELECT ablation, value FROM ablations WHERE metric = 'loss' AND samples = 'all'").rows()
     assert kept == [(found.id, 0.5)]
     [effect] = run.ablation_effects().to_dicts()
@@ -282,6 +284,78 @@ def test_weights_that_were_rounded_or_not_recorded(tmp_path: Path) -> None:
         rec.epoch(held_out=samples())
     with pytest.warns(sg.StratigraphWarning, match="nobody can tell whether the model is the network of epoch 0"):
         sg.ablate(model, tmp_path / "none", neurons=[1], held_out=samples(), draws=2)
+
+
+@pytest.mark.parametrize("which", ["tap", "layers", "units"])
+def test_weights_that_are_there_are_compared(which: str, tmp_path: Path) -> None:
+    class Tapped(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.relu(self.conv(x)).flatten(1)
+            h = torch.relu(self.fc1(self.norm(h)))
+            return self.out(rec.tap("t", h) if which == "tap" else h)
+
+    model = Tapped()
+    options = {"tap": {}, "layers": {"layers": ["*", "!out"]}, "units": {"units": 8}}[which]
+    with sg.record(model, tmp_path / "run", example=samples()[0], **options) as rec:
+        rec.step()
+        rec.epoch(held_out=samples())
+    run = sg.open(tmp_path / "run")
+    if which == "tap":
+        assert any(layer["kind"] == "tap" for layer in run.info["layers"])
+        assert torch.equal(run.state_dict()["fc1.weight"], model.fc1.weight)
+
+    def ask():
+        return sg.ablate(model, run, neurons=[neuron(run, "conv", 1)], held_out=samples(), draws=2)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ask()
+    expected = {"tap": "", "layers": "the weights of out were not recorded", "units": "norm.running_var, fc1 were not"}
+    said = [str(each.message) for each in told if issubclass(each.category, sg.StratigraphWarning)]
+    assert len(said) == (which != "tap") and all(expected[which] in each for each in said)
+    with torch.no_grad():
+        model.conv.weight[0, 0, 0, 0] += 0.25
+    with pytest.raises(sg.QueryError, match="conv.weight differs by up to 0.25"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ask()
+
+
+def test_what_is_no_number_is_not_nothing(recorded_net) -> None:
+    path, model = recorded_net
+    with torch.no_grad():
+        model.fc1.bias[:] = 0.0
+    from stratigraph_nn._torch.state import unlike
+
+    recorded = {"fc1.bias": torch.zeros(16)}
+    assert unlike(model, recorded, False) == []
+    recorded["fc1.bias"][3] = torch.nan
+    assert unlike(model, recorded, False)
+    with torch.no_grad():
+        model.fc1.bias[3] = torch.nan
+    assert unlike(model, recorded, False) == []
+
+
+def test_other_samples_than_the_runs_are_told(recorded_net) -> None:
+    path, model = recorded_net
+    x, y = samples()
+    assert not sg.ablate(model, path, neurons=[1], held_out=(x, y), draws=0)._notes
+    others = (x.flip(0), y.flip(0))
+    found = sg.ablate(model, path, neurons=[1], held_out=others, draws=2)
+    for text in (repr(found), found._repr_html_()):
+        assert text.count("the held-out samples are not those that were recorded") == 1
+    assert any("not those that were recorded" in note for note in found.notes)
+    with pytest.raises(sg.QueryError, match="so that their first half is another"):
+        sg.ablate(model, path, neurons=[1], held_out=others, draws=2, half="first")
+    # Whose are not known may be the same.
+    assert not sg.ablate(model, path, neurons=[1], held_out=[others], draws=2, half="first")._notes
+
+
+def test_an_empty_half_is_said_in_pythons_words(recorded_net) -> None:
+    path, model = recorded_net
+    x, y = samples()
+    with pytest.raises(sg.QueryError, match='half="all"'):
+        sg.ablate(model, path, neurons=[1], held_out=[(x[:1], y[:1])], draws=2, half="second")
 
 
 def test_layers_may_stand_elsewhere(recorded_net) -> None:
@@ -377,9 +451,10 @@ def test_what_cannot_be_asked_is_refused_with_what_to_do(recorded_net) -> None:
         ({"neurons": [0, 1, 2, 3, 4, 5]}, sg.QueryError, "all 6 neurons of layer conv would be silenced"),
         ({"neurons": [1], "class_": 3}, sg.QueryError, "there is no class 3: there are 0 to 2"),
         ({"neurons": [1], "epoch": 4}, sg.QueryError, "epoch 4 was not recorded"),
-        ({"neurons": [1], "mode": "off"}, sg.QueryError, 'no mode "off": there are zero, mean, scale, set'),
-        ({"neurons": [1], "mode": "set"}, sg.QueryError, "mode set needs a value"),
-        ({"neurons": [1], "factor": 2.0}, sg.QueryError, "a factor goes with mode scale"),
+        ({"neurons": [1], "mode": "off"}, ValueError, "mode is one of zero, mean, scale, set"),
+        ({"neurons": [1], "mode": "set"}, ValueError, "value goes with mode='set'"),
+        ({"neurons": [1], "factor": 2.0}, ValueError, "factor goes with mode='scale'"),
+        ({"neurons": [1], "paths": {"conf": "conv"}}, ValueError, "paths names conf, and the layers are conv, "),
         ({"neurons": [1], "half": "third"}, sg.QueryError, "half: "),
     ]
     for keywords, error, message in refused:

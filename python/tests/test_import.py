@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 import zipfile
@@ -199,11 +200,24 @@ def test_files_that_cannot_be_read_are_told_with_what_to_do(tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
+def test_paths_are_told_as_they_are(tmp_path: Path) -> None:
+    parent = tmp_path / "--lossy" / "a--pattern" / "--resume 3"
+    parent.mkdir(parents=True)
+    files = [saved(parent / f"m-{epoch}.pt", network(epoch)) for epoch in range(2)]
+    sg.import_checkpoints(files[0], parent / "run")
+    assert f"{parent / 'run'}" in refused(files[0], parent / "run")
+    odd = [saved(parent / "one.pt", network(0)), saved(parent / "two.pt", network(1))]
+    said = refused(odd, tmp_path / "new")
+    assert f"{parent}" in said and "pattern='" in said and "--pattern " not in said
+
+
 def test_options_that_are_none_are_errors_of_value(tmp_path: Path) -> None:
     file = saved(tmp_path / "m-0.pt", network(0))
     for options in ({"pattern": "m.pt"}, {"transpose": "["}, {"steps_per_epoch": 0}):
         with pytest.raises(ValueError):
             sg.import_checkpoints(file, tmp_path / "run", **options)
+    with pytest.raises(TypeError, match="steps_per_epoch is a whole number, not"):
+        sg.import_checkpoints(file, tmp_path / "run", steps_per_epoch="5")
     with pytest.raises(ValueError, match="dry_run"):
         sg.import_checkpoints(file)
     dry = sg.import_checkpoints(file, dry_run=True)
@@ -240,7 +254,7 @@ def test_a_series_of_both_kinds_with_prefixes_and_shards(tmp_path: Path) -> None
     (tmp_path / "m-2.bin.index.json").write_text(str({"weight_map": index}).replace("'", '"'))
     files = [tmp_path / "m-2.bin.index.json", tmp_path / "m-1.pt", tmp_path / "m-0.safetensors"]
     said = refused(files, tmp_path / "run")
-    assert "strip_prefix='_orig_mod.'" in said
+    assert 'strip_prefix="_orig_mod."' in said and "--" not in said
     assert 'strip_prefix="module.": no tensor has it' in refused(files[2], tmp_path / "run", strip_prefix="module.")
     run = sg.import_checkpoints(files, tmp_path / "run", strip_prefix="_orig_mod.").run
     assert run is not None
@@ -348,18 +362,26 @@ def test_ctrl_c_keeps_what_was_imported(tmp_path: Path, monkeypatch: pytest.Monk
     states = [network(epoch) for epoch in range(3)]
     for epoch, state in enumerate(states):
         saved(tmp_path / f"m-{epoch}.pt", state)
-    values, pressed = checkpoints.Checkpoint.values, []
+    values, pressed, handled = checkpoints.Checkpoint.values, [], threading.Event()
+
+    def handle(*_: Any) -> None:
+        handled.set()
+        raise KeyboardInterrupt
 
     def slow(self: checkpoints.Checkpoint, index: int) -> torch.Tensor:
         if self._path.endswith("m-1.pt") and not pressed and (tmp_path / "run").exists():
             pressed.append(True)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
+            assert handled.wait(30)
         return values(self, index)
 
     monkeypatch.setattr(checkpoints.Checkpoint, "values", slow)
-    with pytest.raises(KeyboardInterrupt):
-        sg.import_checkpoints(tmp_path / "m-*.pt", tmp_path / "run")
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sg.import_checkpoints(tmp_path / "m-*.pt", tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, before)
     # The checkpoint in hand is finished.
     assert sg.open(tmp_path / "run").epochs == [0, 1]
     run = sg.import_checkpoints(tmp_path / "m-*.pt", tmp_path / "run", resume=True).run

@@ -349,6 +349,78 @@ def test_a_run_that_went_on_with_other_samples_is_not_compared(tmp_path: Path) -
     assert "do not say which" in sg.open(tmp_path / "one").compare(tmp_path / "other").notes[0]
 
 
+def test_samples_that_nobody_knows_are_not_said_to_be_others(tmp_path: Path) -> None:
+    x, y = held_out()
+    model, optimizer = made()
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, held_out=(x, y)) as rec:
+        step(model, optimizer)
+        rec.epoch()
+    unknown = [(x, y)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with sg.record(model, tmp_path / "run", optimizer=optimizer, held_out=unknown, resume=(0, 1)) as rec:
+            step(model, optimizer)
+            rec.epoch()
+
+
+def test_only_samples_in_their_order_have_a_fingerprint() -> None:
+    from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
+
+    from stratigraph_nn._torch.held_out import fingerprint
+
+    x, y = torch.arange(20.0).reshape(10, 2), torch.arange(10)
+    samples = TensorDataset(x, y)
+
+    class Turned(TensorDataset):
+        def __getitem__(self, index):
+            return super().__getitem__(9 - index)
+
+    class Backwards(BatchSampler):
+        def __iter__(self):
+            return reversed(list(super().__iter__()))
+
+    class Odd(SequentialSampler):
+        def __iter__(self):
+            return iter(range(9, -1, -1))
+
+    in_order = SequentialSampler(samples)
+    for loader in (
+        DataLoader(samples, batch_size=4, shuffle=True),
+        DataLoader(samples, batch_size=4, drop_last=True),
+        DataLoader(Turned(x, y), batch_size=4),
+        DataLoader(samples, batch_size=4, sampler=Odd(samples)),
+        DataLoader(samples, batch_sampler=Backwards(in_order, 4, False)),
+        DataLoader(samples, batch_sampler=BatchSampler(torch.utils.data.RandomSampler(samples), 4, False)),
+    ):
+        assert fingerprint(loader) is None
+    assert fingerprint(DataLoader(samples, batch_size=4)) == fingerprint((x, y)) is not None
+
+
+def test_a_fingerprint_looks_at_samples_from_everywhere_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stratigraph_nn._torch import held_out as module
+
+    number = 1_000_000
+    x, y = torch.arange(float(number)), list(range(number))
+    slices, calls = module._slice, []
+    monkeypatch.setattr(module, "_slice", lambda *arguments: calls.append(arguments) or slices(*arguments))
+    told = module.fingerprint((x, y))
+    assert len(calls) == 4
+    assert told == module.fingerprint((x.numpy(), np.arange(number)))
+    last = x.clone()
+    every = -(-number // module._MOST_LOOKED_AT)
+    last[(number - 1) // every * every] += 1
+    assert module.fingerprint((last, y)) != told and module.fingerprint((x[:-1], y[:-1])) != told
+
+
+def test_names_of_classes_are_taken_from_an_iterator(tmp_path: Path) -> None:
+    model, optimizer = made()
+    names = (name for name in ("a", "b", "c"))
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, held_out=held_out(), class_names=names) as rec:
+        step(model, optimizer)
+        rec.epoch()
+    assert sg.open(tmp_path / "run").info["class_names"] == ["a", "b", "c"]
+
+
 def test_arrays_are_compared_by_their_targets(tmp_path: Path) -> None:
     logits, targets = np.eye(3, dtype=np.float32), np.arange(3)
     state = {"hidden.weight": np.ones((2, 4), np.float32)}

@@ -121,6 +121,65 @@ def test_epochs_of_different_lengths_have_the_gradients_of_their_last_steps(is_k
     assert [step for _, step in runs.captures(tmp_path / "run")] == [3, 8, 12, 15]
 
 
+@pytest.mark.parametrize("steps_per_epoch", [10, None])
+@pytest.mark.parametrize("how", ["resume", "begin_at"])
+def test_an_epoch_that_is_gone_on_with_in_its_midst_has_gradients_at_its_end(
+    how: str, steps_per_epoch: int | None, tmp_path: Path
+) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept = Kept(model)
+
+    def train(rec: sg.Recorder, end: int) -> None:
+        while rec.num_steps < end:
+            optimizer.zero_grad()
+            loss_of(model, rec.num_steps).backward()
+            kept.keep("gradients", rec.num_steps + 1)
+            optimizer.step()
+            if rec.num_steps % 10 == 0:
+                rec.epoch()
+
+    options: dict[str, Any] = {
+        "optimizer": optimizer,
+        "record": GRADIENTS,
+        "steps_per_epoch": steps_per_epoch,
+        "on_error": "stop",
+    }
+    if how == "resume":
+        with sg.record(model, tmp_path / "run", **options) as rec:
+            train(rec, 15)
+        options["resume"] = (0, 15)
+    with sg.record(model, tmp_path / "run", **options) as rec:
+        if how == "begin_at":
+            rec._begin_at(1, 15)
+        train(rec, 40)
+        # What was left of the first epoch is no length of an epoch.
+        assert rec._steps_per_epoch == 10
+    captured = runs.captures(tmp_path / "run")
+    assert captured[-3:] == [(1, 20), (2, 30), (3, 40)]
+    for epoch, step in captured:
+        kept.check(tmp_path / "run", "gradients", epoch, step)
+
+
+def test_gradients_that_a_shorter_epoch_lacks_are_said_once(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept = Kept(model)
+    with pytest.warns(sg.StratigraphWarning) as told:
+        with sg.record(model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS) as rec:
+            for length in (5, 3, 5, 2):
+                for _ in range(length):
+                    optimizer.zero_grad()
+                    loss_of(model, rec.num_steps).backward()
+                    kept.keep("gradients", rec.num_steps + 1)
+                    optimizer.step()
+                rec.epoch()
+    [message] = [str(each.message) for each in told]
+    assert "epoch 1 is captured at its end without gradients: it ended after 3 steps" in message
+    kept.check(tmp_path / "run", "gradients", 0, 5)
+    kept.check(tmp_path / "run", "gradients", 2, 13)
+
+
 def test_hooks_are_there_only_for_steps_that_are_captured(tmp_path: Path) -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -167,6 +167,12 @@ impl AblationPlan {
         &self.chosen.layers
     }
 
+    /// On which of the held-out samples it is judged: those that a structure was not found on, if it is not said.
+    pub fn half(&self) -> Half {
+        let not_found_on = self.chosen.found_on.map(Half::other);
+        self.options.half.or(not_found_on).unwrap_or_default()
+    }
+
     /// Draws the random neurons, and chooses the samples that are looked at.
     ///
     /// # Errors
@@ -175,8 +181,7 @@ impl AblationPlan {
         let (options, chosen) = (&self.options, &self.chosen);
         let seed = options.seed.or(chosen.seed).or(self.run.info().seed);
         let seed = seed.unwrap_or(DEFAULT_SEED);
-        let not_found_on = chosen.found_on.map(Half::other);
-        let half = options.half.or(not_found_on).unwrap_or_default();
+        let half = self.half();
         let of_class = options.class.or(chosen.class);
         let num_classes = judged.loss.num_classes(judged.num_outputs);
         if let Some(class) = of_class

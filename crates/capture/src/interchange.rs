@@ -19,7 +19,7 @@ mod values;
 pub use checkpoint::{
     CheckpointError, CheckpointLibrary, LibraryCheckpoint, LibraryError, LibraryTensor,
 };
-pub use export::{ExportError, ExportReport, conventional_name, export};
+pub use export::{ExportError, ExportReport, TAP, conventional_name, export, export_recorded};
 pub use import::{
     CopyError, ImportError, ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary,
     Odd, import,

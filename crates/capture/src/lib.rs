@@ -42,8 +42,8 @@ pub use interchange::{
     CheckpointError, CheckpointLibrary, CopyError, ExportError, ExportReport, ImportError,
     ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError,
     LibraryCheckpoint, LibraryError, LibraryTensor, NamePattern, NameProblem, NumberSource, Odd,
-    ParsePatternError, PatternSuggestions, TransposeError, TransposeGlobs, conventional_name,
-    export, import,
+    ParsePatternError, PatternSuggestions, TAP, TransposeError, TransposeGlobs, conventional_name,
+    export, export_recorded, import,
 };
 pub use layout::{Layout, UnitRows, transpose};
 pub use precision::Precision;

@@ -9,7 +9,7 @@ use capture::CaptureChoice;
 use pyo3::prelude::*;
 use trace::{Epoch, RunDir, Step};
 
-use crate::error::{QueryError, words};
+use crate::error::query;
 
 pub(crate) use library::TorchLibrary;
 
@@ -24,21 +24,41 @@ fn export_checkpoint(
     epoch: Option<i32>,
     step: Option<i64>,
 ) -> PyResult<(i32, i64)> {
-    let error = |error: &dyn std::error::Error| QueryError::new_err(words(error));
     py.detach(|| {
-        let run = RunDir::open(&run).map_err(|e| error(&e))?;
-        let choice = CaptureChoice {
-            step: step.map(Step),
-            ..epoch
-                .map(|epoch| CaptureChoice::epoch(Epoch(epoch)))
-                .unwrap_or_default()
-        };
-        let report = capture::export(&run, choice, &out, true).map_err(|e| error(&e))?;
+        let run = RunDir::open(&run).map_err(query)?;
+        let report = capture::export(&run, choice(epoch, step), &out, true).map_err(query)?;
         Ok((report.capture.epoch.0, report.capture.step.0))
     })
 }
 
+/// The same of the layers whose weights were recorded whole. Gives the labels of the others.
+#[pyfunction]
+#[pyo3(signature = (run, out, epoch = None, step = None))]
+fn export_recorded(
+    py: Python<'_>,
+    run: PathBuf,
+    out: PathBuf,
+    epoch: Option<i32>,
+    step: Option<i64>,
+) -> PyResult<Vec<String>> {
+    py.detach(|| {
+        let run = RunDir::open(&run).map_err(query)?;
+        let done = capture::export_recorded(&run, choice(epoch, step), &out);
+        Ok(done.map_err(query)?.1)
+    })
+}
+
+fn choice(epoch: Option<i32>, step: Option<i64>) -> CaptureChoice {
+    CaptureChoice {
+        step: step.map(Step),
+        ..epoch
+            .map(|epoch| CaptureChoice::epoch(Epoch(epoch)))
+            .unwrap_or_default()
+    }
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(export_checkpoint, module)?)?;
+    module.add_function(wrap_pyfunction!(export_recorded, module)?)?;
     import::register(module)
 }

@@ -7,7 +7,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
-use crate::spelling::as_python;
+use crate::spelling::{as_python, import_as_python};
 
 create_exception!(
     stratigraph_nn,
@@ -44,6 +44,15 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// The words of an error, with those of its causes that it does not repeat, as Python has them.
 pub(crate) fn words(error: &dyn Error) -> String {
+    as_python(&of_library(error)).into_owned()
+}
+
+/// The same of an error of an import, whose `--resume` is a switch.
+pub(crate) fn import_words(error: &dyn Error) -> String {
+    import_as_python(&of_library(error)).into_owned()
+}
+
+fn of_library(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -53,7 +62,7 @@ pub(crate) fn words(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    as_python(&words).into_owned()
+    words
 }
 
 /// As a [`RecordingError`].

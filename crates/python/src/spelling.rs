@@ -25,8 +25,48 @@ const CALLS: [(&str, &str); 16] = [
     ("sink verify", "run.verify"),
 ];
 
+/// Flags that are on or off, as texts of libraries name them: their keywords take `True`.
+const SWITCHES: [&str; 3] = ["force", "lossy", "salvage"];
+
+/// Flags with a value.
+const VALUES: [&str; 18] = [
+    "activations",
+    "draws",
+    "epoch",
+    "format",
+    "gradients",
+    "half",
+    "histograms",
+    "layers",
+    "max-disk",
+    "max-overhead",
+    "memory",
+    "pattern",
+    "precision",
+    "record",
+    "strip-prefix",
+    "transpose",
+    "units",
+    "weights",
+];
+
+/// Flags whose value is the word behind them. Behind others a word is one of the sentence.
+const WITH_WORD: [&str; 2] = ["half", "strip-prefix"];
+
+/// `--resume` is a switch of an import, and has a value where a recording is gone on with.
+const RESUME: &str = "resume";
+
 /// The text with commands as calls, and flags as keywords.
 pub(crate) fn as_python(text: &str) -> Cow<'_, str> {
+    spelt(text, false)
+}
+
+/// The same of what an import says.
+pub(crate) fn import_as_python(text: &str) -> Cow<'_, str> {
+    spelt(text, true)
+}
+
+fn spelt(text: &str, is_import: bool) -> Cow<'_, str> {
     let has_command = CALLS.iter().any(|(command, _)| text.contains(command));
     if !has_command && !text.contains("--") {
         return Cow::Borrowed(text);
@@ -38,7 +78,7 @@ pub(crate) fn as_python(text: &str) -> Cow<'_, str> {
         }
         match (nth % 2 == 1).then(|| call(part)).flatten() {
             Some(call) => spelt.push_str(&call),
-            None => spelt.push_str(&flags(part)),
+            None => spelt.push_str(&flags(part, is_import)),
         }
     }
     Cow::Owned(spelt)
@@ -86,8 +126,9 @@ fn keyword(flag: &str, value: Option<&str>) -> String {
     }
 }
 
-/// A text with flags by the names of keywords; with a number behind it a flag has that value.
-fn flags(text: &str) -> String {
+/// A text with flags as keywords, and their values where they stand behind. Flags are whole words: a path that has
+/// two dashes in it stays as it is.
+fn flags(text: &str, is_import: bool) -> String {
     let mut spelt = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(place) = rest.find("--") {
@@ -96,35 +137,44 @@ fn flags(text: &str) -> String {
         let name = &found[2..];
         let is_of_name = |c: char| c.is_ascii_lowercase() || c == '-';
         let end = name.find(|c| !is_of_name(c)).unwrap_or(name.len());
-        let starts_word = before
+        let (name, behind) = name.split_at(end);
+        let starts_word = spelt
             .chars()
             .next_back()
-            .is_none_or(|c| !c.is_alphanumeric());
-        if !starts_word || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-            spelt.push_str("--");
-            rest = name;
-            continue;
+            .is_none_or(|c| c.is_whitespace() || c == '(');
+        let ends_word = behind
+            .chars()
+            .next()
+            .is_none_or(|c| c.is_whitespace() || ",;:)".contains(c));
+        let is_switch = SWITCHES.contains(&name) || (name == RESUME && is_import);
+        let has_value = VALUES.contains(&name) || name == RESUME;
+        rest = behind;
+        if !starts_word || !ends_word || !(is_switch || has_value) {
+            spelt.push_str(&found[..2 + name.len()]);
+        } else if is_switch {
+            spelt.push_str(&keyword(name, None));
+        } else if let Some(value) = value_behind(name, behind) {
+            spelt.push_str(&keyword(name, Some(value)));
+            rest = &behind[1 + value.len()..];
+        } else {
+            spelt.push_str(&name.replace('-', "_"));
+            spelt.push('=');
+            // A value in quotes is one of Python's, too.
+            rest = match behind.strip_prefix(' ') {
+                Some(quoted) if quoted.starts_with(['"', '\'']) => quoted,
+                _ => behind,
+            };
         }
-        let (name, behind) = name.split_at(end);
-        let number = behind.strip_prefix(' ').map(|behind| {
-            let end = behind.find(|c: char| !c.is_ascii_digit());
-            &behind[..end.unwrap_or(behind.len())]
-        });
-        rest = match number.filter(|number| !number.is_empty()) {
-            Some(number) => {
-                spelt.push_str(&keyword(name, Some(number)));
-                &behind[1 + number.len()..]
-            }
-            None if name == "force" => {
-                spelt.push_str(&keyword(name, None));
-                behind
-            }
-            None => {
-                spelt.push_str(&name.replace('-', "_"));
-                behind
-            }
-        };
     }
     spelt.push_str(rest);
     spelt
+}
+
+/// The number behind a flag, or the word where that is its value.
+fn value_behind<'a>(name: &str, behind: &'a str) -> Option<&'a str> {
+    let behind = behind.strip_prefix(' ')?;
+    let is_end = |c: char| c.is_whitespace() || ",;:)'\"".contains(c);
+    let word = &behind[..behind.find(is_end).unwrap_or(behind.len())];
+    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
+    (is_number || (WITH_WORD.contains(&name) && !word.is_empty())).then_some(word)
 }

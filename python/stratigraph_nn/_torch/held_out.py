@@ -18,6 +18,8 @@ _TARGETS = ("labels", "label", "targets", "target", "y")
 #: Of arrays with more than so many bytes some samples are looked at, but so many at least.
 _LOOKED_AT_BYTES = 8 << 20
 _LEAST_LOOKED_AT = 16
+#: Of many samples, so many at most.
+_MOST_LOOKED_AT = 4096
 #: How networks call their outputs, where they return a mapping.
 _LOGITS = ("logits", "output", "outputs", "out")
 
@@ -122,18 +124,22 @@ def fingerprint(held_out: Any) -> dict[str, Any] | None:
 
 
 def _in_order(held_out: Any) -> Any:
-    """The samples of a ``DataLoader`` that gives those of a ``TensorDataset`` in their order."""
-    tensors = getattr(getattr(held_out, "dataset", None), "tensors", None)
-    sampler = getattr(held_out, "sampler", None)
-    is_whole = isinstance(sampler, torch.utils.data.SequentialSampler) and not getattr(
-        held_out, "drop_last", True
+    """The samples of a ``DataLoader`` that gives those of a ``TensorDataset`` in their order. Of classes of others it
+    is not known in what order they give them.
+    """
+    data = torch.utils.data
+    if not isinstance(held_out, data.DataLoader) or type(held_out.dataset) is not data.TensorDataset:
+        return None
+    sampler, of_batches = held_out.sampler, held_out.batch_sampler
+    is_in_order = (
+        type(sampler) is data.SequentialSampler
+        and sampler.data_source is held_out.dataset
+        and type(of_batches) is data.BatchSampler
+        and of_batches.sampler is sampler
+        and not of_batches.drop_last
     )
-    pair = (
-        tuple(tensors)
-        if isinstance(tensors, tuple | list) and len(tensors) == 2
-        else None
-    )
-    return pair if is_whole and pair is not None and is_arrays(pair) else None
+    pair = tuple(held_out.dataset.tensors)
+    return pair if is_in_order and is_arrays(pair) else None
 
 
 def _checksum(value: Any, num_samples: int, checksum: int = 0) -> int:
@@ -145,18 +151,12 @@ def _checksum(value: Any, num_samples: int, checksum: int = 0) -> int:
             checksum = _checksum(item, num_samples, checksum)
         return checksum
     num_bytes = 8 * max(_slice(value, 0, 1, None).numel(), 1)
-    count = min(max(_LOOKED_AT_BYTES // num_bytes, _LEAST_LOOKED_AT), num_samples)
-    for place in range(count) if count < num_samples else [None]:
-        at = None if place is None else place * num_samples // count
-        rows = _slice(value, at, None if at is None else at + 1, None).detach()
-        numbers = rows.to(
-            "cpu", torch.float32 if rows.is_floating_point() else torch.int64
-        ).contiguous()
-        content = ctypes.string_at(
-            numbers.data_ptr(), numbers.numel() * numbers.element_size()
-        )
-        checksum = zlib.crc32(content, checksum)
-    return checksum
+    count = min(max(_LOOKED_AT_BYTES // num_bytes, _LEAST_LOOKED_AT), _MOST_LOOKED_AT, num_samples)
+    every = -(-num_samples // count)
+    rows = _slice(value, None, None, None, every).detach()
+    numbers = rows.to("cpu", torch.float32 if rows.is_floating_point() else torch.int64).contiguous()
+    content = ctypes.string_at(numbers.data_ptr(), numbers.numel() * numbers.element_size())
+    return zlib.crc32(content, checksum)
 
 
 def generators_of(held_out: Any) -> list[torch.Generator]:
@@ -217,18 +217,21 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, tuple | list) and all(isinstance(item, int | float) for item in value)
 
 
-def _slice(value: Any, start: int | None, end: int | None, dtype: torch.dtype | None) -> Any:
+def _slice(
+    value: Any, start: int | None, end: int | None, dtype: torch.dtype | None, every: int | None = None
+) -> Any:
+    at = slice(start, end, every)
     if isinstance(value, Tensor):
-        return value[start:end] if value.dim() and (start is not None or end is not None) else value
+        return value[at] if value.dim() and at != slice(None) else value
     if isinstance(value, Mapping):
-        return {key: _slice(item, start, end, dtype) for key, item in value.items()}
+        return {key: _slice(item, start, end, dtype, every) for key, item in value.items()}
     if _is_numbers(value):
-        return torch.as_tensor(value[start:end])
+        return torch.as_tensor(value[at])
     if isinstance(value, tuple | list):
-        return tuple(_slice(item, start, end, dtype) for item in value)
+        return tuple(_slice(item, start, end, dtype, every) for item in value)
     if hasattr(value, "shape"):
         # Frames of pandas are sliced by their places, not by their index.
-        values = getattr(value, "iloc", value)[start:end] if len(value.shape) else value
+        values = getattr(value, "iloc", value)[at] if len(value.shape) else value
         if hasattr(values, "to_numpy"):
             values = values.to_numpy()
         if not getattr(getattr(values, "flags", None), "writeable", True):

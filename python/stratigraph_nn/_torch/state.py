@@ -91,4 +91,4 @@ def unlike(model: nn.Module, tensors: dict[str, torch.Tensor], is_half: bool) ->
 
 
 def _equal(left: torch.Tensor, right: torch.Tensor) -> bool:
-    return torch.equal(left.nan_to_num(), right.nan_to_num())
+    return torch.allclose(left, right, rtol=0.0, atol=0.0, equal_nan=True)

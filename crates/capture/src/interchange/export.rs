@@ -77,6 +77,9 @@ pub enum ExportError {
     },
 }
 
+/// The kind of layers that no module makes: they have activations, and no tensors.
+pub const TAP: &str = "tap";
+
 /// A tensor of the file, and the column of a layer's `weights` that holds it.
 struct Planned<'a> {
     name: String,
@@ -133,14 +136,52 @@ pub fn export(
     out: &Path,
     replace: bool,
 ) -> Result<ExportReport, ExportError> {
-    let exists = || ExportError::Exists {
-        path: out.to_owned(),
-    };
     if !replace && out.symlink_metadata().is_ok() {
-        return Err(exists());
+        return Err(exists(out));
     }
+    let layers: Vec<&Layer> = with_tensors(run).collect();
     let capture = CaptureFiles::find(run, choice)?;
-    let mut tensors = plan(run.info().layers.layers(), &capture)?;
+    require_all(&layers, &capture)?;
+    write(run, &capture, plan(&layers, &capture)?, out, replace)
+}
+
+/// As [`export`], of those layers alone whose weights were recorded whole, in place of a file that is there. Gives the
+/// labels of the others.
+///
+/// # Errors
+/// If there is no such capture, it has no weights, or the file cannot be written.
+pub fn export_recorded(
+    run: &RunDir,
+    choice: CaptureChoice,
+    out: &Path,
+) -> Result<(ExportReport, Vec<String>), ExportError> {
+    let capture = CaptureFiles::find(run, choice)?;
+    let (mut whole, mut others) = (Vec::new(), Vec::new());
+    for layer in with_tensors(run) {
+        let is_whole = layer.recorded_units.is_none()
+            && (layer.num_units == 0
+                || capture.has_layer(layer)
+                    && capture.visit_weights(layer, "weights", |_| Ok::<(), ExportError>(()))?);
+        match is_whole {
+            true => whole.push(layer),
+            false => others.push(layer.layer.to_string()),
+        }
+    }
+    if whole.iter().all(|layer| layer.num_units == 0) && !others.is_empty() {
+        return Err(capture.not_recorded(Table::Weights, None).into());
+    }
+    let report = write(run, &capture, plan(&whole, &capture)?, out, true)?;
+    Ok((report, others))
+}
+
+/// Writes a capture's tensors.
+fn write(
+    run: &RunDir,
+    capture: &CaptureFiles<'_>,
+    mut tensors: Vec<Planned<'_>>,
+    out: &Path,
+    replace: bool,
+) -> Result<ExportReport, ExportError> {
     // As the library sorts them: every tensor is aligned to its own values.
     tensors.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
     let header = header(&tensors)?;
@@ -193,7 +234,7 @@ pub fn export(
         false => file.persist_noclobber(out),
     };
     persisted.map_err(|e| match e.error.kind() {
-        io::ErrorKind::AlreadyExists => exists(),
+        io::ErrorKind::AlreadyExists => exists(out),
         _ => io_error(e.error),
     })?;
     File::open(directory)
@@ -205,6 +246,12 @@ pub fn export(
         num_tensors: tensors.len(),
         num_bytes,
     })
+}
+
+fn exists(out: &Path) -> ExportError {
+    ExportError::Exists {
+        path: out.to_owned(),
+    }
 }
 
 fn missing_column(capture: CaptureId, tensor: &Planned<'_>) -> ExportError {
@@ -228,12 +275,15 @@ fn create(directory: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(directory)
 }
 
-/// Every tensor, if all of them were recorded.
-fn plan<'a>(
-    layers: &'a [Layer],
-    capture: &CaptureFiles<'_>,
-) -> Result<Vec<Planned<'a>>, ExportError> {
-    let is_missing = |layer: &&Layer| layer.num_units > 0 && !capture.has_layer(layer);
+/// The layers that have tensors.
+fn with_tensors(run: &RunDir) -> impl Iterator<Item = &Layer> {
+    let layers = run.info().layers.layers().iter();
+    layers.filter(|layer| layer.kind != TAP)
+}
+
+/// Makes sure that a capture has weights of all layers.
+fn require_all(layers: &[&Layer], capture: &CaptureFiles<'_>) -> Result<(), ExportError> {
+    let is_missing = |layer: &&&Layer| layer.num_units > 0 && !capture.has_layer(layer);
     if let Some(missing) = layers.iter().find(is_missing) {
         let num_missing = layers.iter().filter(is_missing).count();
         if num_missing == layers.len() {
@@ -246,8 +296,16 @@ fn plan<'a>(
             missing: missing.layer.to_string(),
         });
     }
+    Ok(())
+}
+
+/// Every tensor of layers.
+fn plan<'a>(
+    layers: &[&'a Layer],
+    capture: &CaptureFiles<'_>,
+) -> Result<Vec<Planned<'a>>, ExportError> {
     let mut tensors = Vec::new();
-    for layer in layers {
+    for &layer in layers {
         let named = match layer.tensors.is_empty() {
             true => conventional(layer, capture)?,
             false => layer.tensors.clone(),

@@ -118,6 +118,12 @@ impl Ablation {
         })
     }
 
+    /// On which half of the held-out samples it is judged, or `all`.
+    #[getter]
+    fn half(&self) -> &'static str {
+        self.plan.half().name()
+    }
+
     /// Epoch and step of the capture.
     #[getter]
     fn capture(&self) -> (i32, i64) {

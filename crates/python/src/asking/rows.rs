@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::values;
-use super::work::{Threads, finish, signalled, wait};
+use super::work::{Threads, finish, finish_on, signalled, wait};
 use crate::error::{QueryError, query, words};
 
 /// The most bytes of rows that are kept for whoever reads them again.
@@ -159,10 +159,12 @@ impl Rows {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         drop(requested_schema);
         let reading = self.read();
-        let mut reading = finish(py, async move { reading.await.map_err(query) })?;
+        // Another call may retire them meanwhile, and what is read goes on where it was begun.
+        let threads = Threads::current()?;
+        let opening = async move { reading.await.map_err(query) };
+        let mut reading = finish_on(&threads, py, opening)?;
         let schema = reading.stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let threads = Threads::current()?;
         let working = threads.spawn(async move {
             while let Some(batch) = reading.next().await {
                 if sender.send(batch).await.is_err() {

@@ -90,7 +90,19 @@ where
     T: Send + 'static,
     E: Into<PyErr> + Send + 'static,
 {
-    let threads = Threads::current()?;
+    finish_on(&Threads::current()?, py, work)
+}
+
+/// As [`finish`], on threads that do more than this.
+pub(super) fn finish_on<T, E>(
+    threads: &Arc<Threads>,
+    py: Python<'_>,
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> PyResult<T>
+where
+    T: Send + 'static,
+    E: Into<PyErr> + Send + 'static,
+{
     let mut working = threads.spawn(work);
     let done = py.detach(|| wait(Pin::new(&mut working), signalled));
     match done {

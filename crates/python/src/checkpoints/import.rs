@@ -13,7 +13,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::library::TorchLibrary;
-use crate::error::{RecordingError, recording, words};
+use crate::error::{RecordingError, import_words, recording};
+use crate::spelling::import_as_python;
 
 /// How often whoever waits looks whether Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(50);
@@ -37,7 +38,7 @@ fn import_checkpoints(
     lossy: bool,
     resume: bool,
 ) -> PyResult<String> {
-    let wrong = |error: &dyn std::error::Error| PyValueError::new_err(words(error));
+    let wrong = |error: &dyn std::error::Error| PyValueError::new_err(import_words(error));
     let pattern = pattern.map(|pattern| pattern.parse::<NamePattern>());
     let is_dry = out.is_none();
     let options = ImportOptions {
@@ -88,7 +89,7 @@ fn import_checkpoints(
 }
 
 fn import(options: &ImportOptions, is_dry: bool, cancel: &CancelToken) -> PyResult<String> {
-    let failed = |error: ImportError| recording(error);
+    let failed = |error: ImportError| RecordingError::new_err(import_words(&error));
     let plan = ImportPlan::try_new(options, cancel).map_err(failed)?;
     if !is_dry {
         plan.run(cancel, &mut |_| {}).map_err(failed)?;
@@ -104,7 +105,8 @@ fn import(options: &ImportOptions, is_dry: bool, cancel: &CancelToken) -> PyResu
         NumberSource::OnlyNumber => "number",
         NumberSource::Inside => "inside",
     };
-    let notes = plan.notes().iter().map(ToString::to_string);
+    let notes = plan.notes().iter();
+    let notes = notes.map(|note| import_as_python(&note.to_string()).into_owned());
     let told = serde_json::json!({
         "captures": captures.collect::<Vec<_>>(),
         "numbers_by": numbers_by,

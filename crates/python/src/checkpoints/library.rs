@@ -75,6 +75,8 @@ impl CheckpointLibrary for TorchLibrary {
         {
             return Ok(Arc::clone(checkpoint) as Arc<dyn LibraryCheckpoint>);
         }
+        // Before another is opened the file is let go of: two would take the memory of both.
+        *last() = None;
         let opened = Python::attach(|py| match self.open_in_python(py, path) {
             Ok(checkpoint) => Ok(Arc::new(checkpoint)),
             Err(error) if error.is_instance_of::<PyModuleNotFoundError>(py) => {

@@ -23,9 +23,6 @@ const DATA_RULES: DataRules = DataRules {
     without_places: Clone::clone,
 };
 
-/// The kind of layers that no module makes.
-const TAP: &str = "tap";
-
 pub(super) fn parse(settings: &str) -> PyResult<Settings> {
     serde_json::from_str(settings).map_err(|error| PyValueError::new_err(error.to_string()))
 }
@@ -128,7 +125,7 @@ fn check_resumed(
         Some((layer.num_units, layer.fan_in))
     };
     // What is tapped is not known yet.
-    let is_of_modules = |layer: &&Layer| layer.kind != TAP;
+    let is_of_modules = |layer: &&Layer| layer.kind != capture::TAP;
     let those_before = then.layers().iter().filter(is_of_modules);
     for layer in those_before.chain(topology.layers()) {
         let label = layer.layer.as_str();

@@ -260,6 +260,46 @@ fn what_was_recorded_in_part_is_not_exported() {
 }
 
 #[test]
+fn layers_that_were_recorded_whole_are_exported_without_the_others() {
+    let dir = TempDir::new().unwrap();
+    let run = partial(dir.path(), &[(0, 2)], true);
+    let out = dir.path().join("out.safetensors");
+    let (report, others) = export_recorded(&run, CaptureChoice::default(), &out).unwrap();
+    assert_eq!((report.num_tensors, others), (1, vec!["b".to_owned()]));
+    assert_eq!(
+        read(&out),
+        [floats("a.weight", &[2, 1], &[1.0, 1.0])].to_vec()
+    );
+    let none = TempDir::new().unwrap();
+    let run = partial(none.path(), &[], true);
+    let error = export_recorded(&run, CaptureChoice::default(), &out).unwrap_err();
+    assert_eq!(error.to_string(), "epoch 4 has no weights");
+}
+
+#[test]
+fn a_tap_has_no_tensors_that_could_be_missing() {
+    let dir = TempDir::new().unwrap();
+    let mut run = partial(dir.path(), &[(0, 2)], true);
+    let mut layers = run.info().layers.layers().to_vec();
+    layers[1].kind = TAP.to_owned();
+    let info = RunInfo {
+        run_id: trace::Nonce::draw().unwrap(),
+        layers: trace::Topology::try_new(layers).unwrap(),
+        ..run.info().clone()
+    };
+    run = RunDir::create(&dir.path().join("tapped"), info).unwrap();
+    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
+    let mut capture = sink.begin(Some(ID));
+    let layer = &run.info().layers.layers()[0];
+    capture.send(weights_part(layer, ID, Rank(0), 1.0)).unwrap();
+    capture.end().unwrap();
+    sink.finish().unwrap();
+    let out = dir.path().join("out.safetensors");
+    let report = export(&run, CaptureChoice::default(), &out, false).unwrap();
+    assert_eq!(report.num_tensors, 1);
+}
+
+#[test]
 fn of_several_ranks_the_first_is_exported() {
     let dir = TempDir::new().unwrap();
     let run = empty(dir.path(), 2);
