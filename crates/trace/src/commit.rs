@@ -175,7 +175,7 @@ impl CommitRecord {
     }
 
     /// As [`CommitRecord::decode`], with the checksum.
-    pub(crate) fn decode_with_checksum(bytes: &[u8]) -> Result<(Self, Crc32c), DecodeCommitError> {
+    pub fn decode_with_checksum(bytes: &[u8]) -> Result<(Self, Crc32c), DecodeCommitError> {
         let text = std::str::from_utf8(bytes).map_err(|_| DecodeCommitError::NoChecksum)?;
         let key = text
             .rfind(CHECKSUM_KEY)
