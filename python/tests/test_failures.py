@@ -84,6 +84,8 @@ for line in sys.stdin:
 else:
     os._exit(0)
 signal.alarm(program["patience"])
+# Whoever started the tests in the background may have had interrupts ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.chdir(program["directory"])
 for descriptor, name in (1, "stdout"), (2, "stderr"):
     os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY), descriptor)
