@@ -13,6 +13,15 @@ const FILE: &str = "weights/epoch=1/layer=L_hidden_1/step-48-r0-g0.parquet";
 
 /// Three captures of three files.
 fn recorded(dir: &Path) -> RunDir {
+    recorded_with(dir, |_| ())
+}
+
+/// Three captures of three files, a commit each, and one that says that this is all.
+fn recorded_one_by_one(dir: &Path) -> RunDir {
+    recorded_with(dir, |sink| sink.flush().unwrap())
+}
+
+fn recorded_with(dir: &Path, after_each: impl Fn(&Sink)) -> RunDir {
     let run = create_run(&dir.join("run"));
     let sink = Sink::start(&run, SinkOptions::default()).unwrap();
     for epoch in 0..3 {
@@ -21,6 +30,7 @@ fn recorded(dir: &Path) -> RunDir {
             open.send(Part { path, rows }).unwrap();
         }
         open.end().unwrap();
+        after_each(&sink);
     }
     sink.finish().unwrap();
     run
@@ -54,22 +64,6 @@ fn a_run_that_is_whole_has_no_problems() {
     let last = steps.iter().max_by_key(|step| step.num_files_done).unwrap();
     assert_eq!((last.num_files_done, last.num_files), (9, 9));
     assert_eq!(last.bytes, report.num_bytes);
-}
-
-/// Three captures of three files, a commit each, and one that says that this is all.
-fn recorded_one_by_one(dir: &Path) -> RunDir {
-    let run = create_run(&dir.join("run"));
-    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
-    for epoch in 0..3 {
-        let mut open = sink.begin(Some(capture(epoch)));
-        for (path, rows) in capture_parts(epoch) {
-            open.send(Part { path, rows }).unwrap();
-        }
-        open.end().unwrap();
-        sink.flush().unwrap();
-    }
-    sink.finish().unwrap();
-    run
 }
 
 fn flip(path: &Path, at: usize) {
