@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fault;
+use crate::room::with_room;
 
 /// How long one flush of the file system may take before the rest of the run goes back to a sync
 /// a file: `syncfs` also writes what other programs left in the page cache.
@@ -249,8 +250,10 @@ pub(crate) fn link_new(from: &Path, to: &Path) -> io::Result<()> {
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
     fault::check("create file", path)?;
     let mut file = File::create_new(path)?;
-    fault::check("write file", path)?;
-    file.write_all(bytes)?;
+    let needed = bytes.len() as u64;
+    fault::check("write file", path)
+        .and_then(|()| file.write_all(bytes))
+        .map_err(|error| with_room(error, path, Some(needed)))?;
     Ok(file)
 }
 

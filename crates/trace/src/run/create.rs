@@ -10,6 +10,7 @@ use crate::checksum::Crc32c;
 use crate::durable;
 use crate::id::Nonce;
 use crate::number::{self, MAX_WORLD_SIZE};
+use crate::room::with_room;
 use crate::table::Table;
 use crate::walk::{Links, ListFilesError, visit_files};
 
@@ -62,7 +63,7 @@ impl RunDir {
     pub fn create(path: &Path, info: RunInfo) -> Result<Self, CreateRunError> {
         let io_error = |path: &Path, source| CreateRunError::Io {
             path: path.to_owned(),
-            source,
+            source: with_room(source, path, None),
         };
         let world_size = info.world_size;
         if !number::is_world_size(world_size) {
