@@ -87,7 +87,9 @@ impl Default for SinkOptions {
 /// What a worker calls before it writes the part file of a path ([`SinkOptions::before_write`]).
 #[doc(hidden)]
 #[derive(Clone)]
-pub struct BeforeWrite(pub Arc<dyn Fn(&PartPath) -> io::Result<()> + Send + Sync>);
+pub struct BeforeWrite(pub Arc<Hook>);
+
+type Hook = dyn Fn(&PartPath) -> io::Result<()> + Send + Sync;
 
 impl fmt::Debug for BeforeWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,10 +8,9 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use trace::CaptureId;
 
 use super::limits::{MAX_WAITING_METRICS, WhenFull};
-use super::outcome::RecordError;
 use super::source::Source;
 use super::thread::Ended;
-use super::{Capture, INITIAL, Recording, State, StateToSave, Task};
+use super::{Capture, INITIAL, RecordError, Recording, State, StateToSave, Task};
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
 

@@ -15,9 +15,8 @@ use sink::{Sink, SinkStats};
 use trace::{CaptureId, Catalog, PartPath, Rank, Room, RunDir, Table};
 
 use super::hand_over::HandOff;
-use super::outcome::RecordError;
 use super::thread::{CaptureThread, Line, Lost};
-use super::{LOST_SEQUENCE, Moment, Recording};
+use super::{LOST_SEQUENCE, Moment, RecordError, Recording};
 
 /// What a commit and a staging directory take beside the captures' files.
 const BESIDE_BYTES: u64 = 64 << 10;
