@@ -217,18 +217,11 @@ pub(crate) fn create_missing_dirs(path: &Path, touched: &mut Vec<PathBuf>) -> io
     }
 }
 
-/// Writes `bytes` to `staged`, makes them durable, and gives them the name `path`, durably,
-/// unless that name is taken.
+/// Writes `bytes` to `staged`, makes them durable, and gives them the name `path`, unless that is
+/// taken. Whether the name survives a crash is open until its directory is synced.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if `path` exists: its bytes are as they were.
-pub(crate) fn create_once(staged: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    link_once(staged, path, bytes)?;
-    sync_directory(path.parent().expect("a file's path has a parent"))
-}
-
-/// As [`create_once`], but whether the name survives a crash is open until its directory is
-/// synced; the bytes are durable.
 pub(crate) fn link_once(staged: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let result = write_new(staged, bytes)
         .and_then(|file| {

@@ -99,7 +99,7 @@ impl RunDir {
         json.push(b'\n');
         let file = path.join(RUN_FILE);
         let staged = path.join(format!(".{RUN_FILE}.{}", info.run_id));
-        match durable::create_once(&staged, &file, &json) {
+        match durable::link_once(&staged, &file, &json) {
             Ok(()) => {}
             // Somebody else was quicker, and may have removed what was staged here.
             Err(e)
@@ -109,6 +109,11 @@ impl RunDir {
                 return Err(not_empty());
             }
             Err(e) => return Err(io_error(&file, e)),
+        }
+        if let Err(e) = durable::sync_directory(path) {
+            // Nobody has been told of the run, and it can be created anew.
+            durable::remove_if_there(&file);
+            return Err(io_error(path, e));
         }
         remove_staged(path);
         Ok(Self {

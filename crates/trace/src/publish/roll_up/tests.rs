@@ -134,8 +134,10 @@ fn no_record_is_deleted_under_a_rollup_whose_name_may_be_lost() {
             });
         });
     });
+    assert!(!publisher.are_rollups_in_doubt());
     publish(&mut publisher, 31);
     assert!(fault::fail(None));
+    assert!(publisher.are_rollups_in_doubt());
     // A sync that succeeds later proves nothing.
     for epoch in 32..50 {
         publish(&mut publisher, epoch);
