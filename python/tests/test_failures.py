@@ -424,7 +424,8 @@ if sys.argv[2] == "files":
     for _ in range(3):
         files.pop().unlink()
 model = nn.Sequential(nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 3))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+# However long it trains, it does not diverge, which would be said.
+optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
 end = time.monotonic() + 60
 num_epochs = 0
 def train_until(ends):
