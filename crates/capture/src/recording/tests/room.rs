@@ -177,6 +177,8 @@ fn recording_is_taken_up_again_where_there_is_room() {
     let num_refused = training.disk.num_refused.load(Ordering::SeqCst);
     assert!((2..=24).contains(&num_refused), "{num_refused}");
     assert_eq!(kinds(&training.changes), ["waits"], "it is said once");
+    // Nothing is on the way that would find room after all.
+    training.end_epochs_until(|training| training.recording.waits_for_room());
     let lost_by_then = training.epoch - 3;
 
     training.disk.set(0);
