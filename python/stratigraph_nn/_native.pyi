@@ -1,7 +1,7 @@
 """The extension module. Users have it by the package's own names."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __version__: str
@@ -54,6 +54,15 @@ class Recorder:
     def failure(self) -> str | None: ...
     def is_disk_full(self) -> bool: ...
     def finish(self) -> str: ...
+
+class StepCounter:
+    """The hooks of one optimizer's steps, which count those before a number and call Python around others."""
+
+    def __new__(cls, before: Callable[..., None], after: Callable[..., None]) -> StepCounter: ...
+    num_made: int
+    quiet_until: int
+    def about_to(self, *arguments: Any) -> None: ...
+    def done(self, *arguments: Any) -> None: ...
 
 _Parameter = tuple[str, str, str, str, str]
 _Neuron = tuple[str, int, int | None, int, int, float | None, float | None]

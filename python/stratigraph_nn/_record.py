@@ -238,7 +238,7 @@ def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: boo
 
 
 #: After so many steps a recorder looks whether it has failed, whatever is due.
-_LOOK_EVERY = 64
+_LOOK_EVERY = 256
 
 
 class Recorder:
@@ -278,8 +278,6 @@ class Recorder:
         #: From which step on that holds, and whether those of the step before were kept.
         self._expects_from, self._expected_before = 0, self._keeps_gradients
         self._has_told_missing = False
-        #: The step before which there is nothing to do after a step.
-        self._quiet_until = 0
         #: What was said, which is not said again.
         self._said: set[str] = set()
         self._selected: list[int] = []
@@ -505,17 +503,22 @@ class Recorder:
             with self._guarded():
                 self._capture_initial()
 
-    def _after_step(self, step: int) -> None:
-        """After a step. It costs training time at every step, so most are told apart by their number alone."""
-        if step < self._quiet_until or not self._watches_steps or self._is_inert():
-            return
+    def _after_step(self, step: int) -> int:
+        """After a step; returns the next one that there may be something to do before or after."""
+        if not self._watches_steps:
+            return sys.maxsize
+        if self._is_inert():
+            return step + _LOOK_EVERY
         with self._guarded():
             native = self._started(self._held_out)
-            if self._is_step_scheduled and native.is_step_scheduled(step):
+            is_scheduled = self._is_step_scheduled and native.is_step_scheduled(step)
+            if is_scheduled:
                 # One that is left out, to keep within what recording may cost, is counted.
                 self._capture_step(native, step)
             self._expect_gradients(native, step + 1)
-            self._quiet_until = self._next_busy(native, step)
+            # What is captured may be read still when the next step begins.
+            return step + 1 if is_scheduled or self._expects_gradients else self._next_busy(native, step)
+        return step + 1
 
     def _next_busy(self, native: _native.Recorder, step: int) -> int:
         """The next step after which there may be something to do: a capture, gradients to be kept from then on, or
@@ -697,7 +700,7 @@ class Recorder:
             self._steps_per_epoch = num_steps if known is None else min(known, num_steps)
         self._is_begun_within = self._is_begun_within and epoch < 0
         self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
-        self._quiet_until = 0
+        self._network.wake()
         if self._keeps_gradients:
             self._network.forget_gradients()
             if self._native is not None:
