@@ -25,9 +25,9 @@ mod column_checksums;
 mod columns;
 mod commit;
 mod derived;
+mod disk;
 mod durable;
 mod encode;
-mod fault;
 mod history;
 mod id;
 mod number;
@@ -56,6 +56,10 @@ pub use column_checksums::{COLUMN_CRC32C_KEY, Footer};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
+};
+pub use disk::{
+    Choices, Disk, DiskFile, DiskTree, Fate, Fault, FileSystem, Listed, LocalDisk, Operation,
+    Point, Remains, SimDisk, Subject,
 };
 pub use encode::{
     EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
