@@ -265,7 +265,7 @@ impl GroupCommit {
                 self.is_broken = true;
                 self.pending.clear();
                 self.shared
-                    .fail(SinkError::publish(self.shared.run.path(), error));
+                    .fail(SinkError::publish(&self.shared.run, error));
             }
         }
     }

@@ -33,6 +33,8 @@ pub use error::{SinkError, StartSinkError};
 pub use files::RunFilesError;
 pub use make_part::MakePart;
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
+#[doc(hidden)]
+pub use sink::BeforeWrite;
 pub use sink::{
     CHANNEL_PARTS, Closing, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL,
     MAX_DEFAULT_WORKERS, MAX_PUBLISH_INTERVAL, OpenCapture, Resume, Sink, SinkMeter, SinkOptions,

@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     budget: Arc<ByteBudget>,
     failure: OnceLock<SinkError>,
+    /// The first that came after it and is worse: not for want of room, as the first one was.
+    worse: OnceLock<SinkError>,
     /// Whether a caller was told of the failure.
     is_returned: AtomicBool,
     /// Whether who closed the sink says that everything was sent.
@@ -29,6 +31,7 @@ impl Shared {
             counters: Counters::default(),
             budget: ByteBudget::new(channel_bytes),
             failure: OnceLock::new(),
+            worse: OnceLock::new(),
             is_returned: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),
         }
@@ -46,8 +49,23 @@ impl Shared {
 
     /// Notes a failure, unless there was one before, and sends home who waits for room.
     pub(crate) fn fail(&self, error: SinkError) {
-        if self.failure.set(error).is_ok() {
-            self.budget.close();
+        match self.failure.set(error) {
+            Ok(()) => self.budget.close(),
+            Err(later) if !later.is_for_want_of_room() => {
+                // What is worse than the first worse one makes no difference.
+                let _ = self.worse.set(later);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// What the sink came to, once its threads have ended: its first failure, or a later one if another sink
+    /// could take up after the first alone.
+    pub(crate) fn outcome(&self) -> Result<(), SinkError> {
+        let first = self.check();
+        match (&first, self.worse.get()) {
+            (Err(error), Some(worse)) if error.is_for_want_of_room() => Err(worse.clone()),
+            _ => first,
         }
     }
 

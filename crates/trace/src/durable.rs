@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, DiskFile, FileSystem, Subject, retried};
+use crate::room::with_room;
 
 /// How long one flush of the file system may take before the rest of the run goes back to a sync
 /// a file: `syncfs` also writes what other programs left in the page cache.
@@ -186,7 +187,9 @@ pub(crate) fn write_new(
     bytes: &[u8],
 ) -> io::Result<Box<dyn DiskFile>> {
     let mut file = retried(|| disk.create_file(subject, path))?;
-    file.write_all(bytes)?;
+    let needed = bytes.len() as u64;
+    file.write_all(bytes)
+        .map_err(|error| with_room(error, path, Some(needed)))?;
     Ok(file)
 }
 

@@ -37,6 +37,7 @@ mod part_reader;
 mod place;
 mod publish;
 mod rollup;
+mod room;
 mod run;
 mod staging;
 mod table;
@@ -80,6 +81,7 @@ pub use publish::{
     ROLLUP_FANOUT,
 };
 pub use rollup::{ReadRollupError, rollup_schema};
+pub use room::{Room, is_no_room, with_room};
 pub use run::{
     COMMITS_DIR, CreateRunError, Creation, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,

@@ -15,7 +15,7 @@ use trace::{
 
 use super::layers;
 use super::settings::Settings;
-use crate::error::{RecordingError, record_error, recording as recording_error};
+use crate::error::{RecordingError, create_error, record_error, recording as recording_error};
 
 /// Runs that Python records say nothing of the places of their data.
 const DATA_RULES: DataRules = DataRules {
@@ -201,7 +201,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let (run, origin, resume) = match settings.resume {
         None => {
             let run = match rank == Rank::default() {
-                true => RunDir::create(path, info).map_err(recording_error)?,
+                true => RunDir::create(path, info).map_err(create_error)?,
                 false => {
                     let cancel = capture::CancelToken::default();
                     capture::join(path, &info, rank, DATA_RULES, &cancel, JOIN_TIMEOUT)

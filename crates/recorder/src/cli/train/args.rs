@@ -225,8 +225,8 @@ enum OnErrorArg {
     /// Training stops with the error
     #[default]
     Stop,
-    /// The error is said once, training goes on, and later captures are lost and counted; a failure
-    /// of the device stops training all the same
+    /// The error is said once, training goes on, and later captures are lost and counted. Where there was no
+    /// room, recording goes on as soon as there is. A failure of the device stops training all the same
     Continue,
 }
 
