@@ -68,6 +68,7 @@ def record(
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
     on_error: str = "continue",
+    commits: str | os.PathLike[str] | None = None,
 ) -> Recorder:
     """Begins to record a network into a run.
 
@@ -124,6 +125,9 @@ def record(
         max_disk: What the run may take, as ``"20GB"``: recording stops before, training goes on.
         on_error: ``"continue"``: what goes wrong with recording is said once, as a :class:`StratigraphWarning`, and
             training goes on without it; ``"stop"``: it is raised. A failure of the device is always raised.
+        commits: A file, at whose end is told what is committed, as that happens: a line of JSON a commit, with
+            ``number``, ``time`` and its ``captures``. What a line says survives any crash. Whoever reads has to
+            keep up; one that goes away does no harm.
 
     Returns:
         The recorder, which is a context manager: leaving it publishes what there is, whatever happened.
@@ -150,6 +154,7 @@ def record(
         max_overhead=max_overhead,
         max_disk=max_disk,
         on_error=on_error,
+        commits=commits,
         record_initial=record_initial,
         resume=resume,
         epochs=epochs,

@@ -12,6 +12,7 @@ use crate::error::{SinkError, StartSinkError};
 use crate::group_commit;
 use crate::make_part::MakePart;
 use crate::messages::{CaptureNumber, End, Event, Job};
+use crate::on_commit::OnCommit;
 use crate::shared::Shared;
 use crate::stats::SinkStats;
 use crate::worker;
@@ -55,6 +56,8 @@ pub struct SinkOptions {
     /// From the start of one publish to the start of the next, at least; captures that arrive
     /// meanwhile are published together. At most [`MAX_PUBLISH_INTERVAL`].
     pub min_publish_interval: Duration,
+    /// Who is told of what was committed, if anybody.
+    pub on_commit: Option<OnCommit>,
 }
 
 impl Default for SinkOptions {
@@ -66,6 +69,7 @@ impl Default for SinkOptions {
             session: None,
             resume: None,
             min_publish_interval: DEFAULT_MIN_PUBLISH_INTERVAL,
+            on_commit: None,
         }
     }
 }
@@ -162,15 +166,17 @@ impl Sink {
             Some(Resume { lock, retired }) => (lock, Some(retired)),
         };
         let mut publisher = Publisher::try_new(run, options.rank, options.session)?;
+        let shared = Shared::new(run.clone(), options.channel_bytes, options.on_commit);
+        let shared = Arc::new(shared);
         if let Some(retired) = retired {
-            publisher.publish(Group {
+            let record = publisher.publish(Group {
                 retired,
                 ..Group::default()
             })?;
+            shared.committed(&record);
             publisher.clear_leftovers()?;
         }
         let staging = publisher.staging().clone();
-        let shared = Arc::new(Shared::new(run.clone(), options.channel_bytes));
         let (jobs, job_queue) = bounded(CHANNEL_PARTS);
         let (events, event_queue) = bounded(PUBLISHER_EVENTS);
         // From here on dropping the sink ends the threads that were started.
