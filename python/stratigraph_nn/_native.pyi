@@ -25,6 +25,9 @@ def check(settings: str) -> str | None:
     """Checks settings, JSON, before anything is captured; an exception says what is wrong. Gives what may turn out
     to be wrong of a network that is known."""
 
+def is_unborn(path: str | os.PathLike[str]) -> bool:
+    """Whether a directory is there that is empty, or has only what an interrupted creation of a run left."""
+
 def take_messages() -> list[str]:
     """Warnings of the recorder's threads since the last call."""
 

@@ -68,6 +68,7 @@ def record(
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
     on_error: str = "continue",
+    commits: str | os.PathLike[str] | None = None,
 ) -> Recorder:
     """Begins to record a network into a run.
 
@@ -126,6 +127,9 @@ def record(
             training goes on without it. Where the disk was full, recording goes on as soon as there is room, which is
             said as well; ``summary`` counts what was lost. ``"stop"``: it is raised. A failure of the device is always
             raised.
+        commits: A file, at whose end is told what is committed, as that happens: a line of JSON a commit, with
+            ``number``, ``time`` and its ``captures``. What a line says survives any crash. Whoever reads has to
+            keep up; one that goes away does no harm.
 
     Returns:
         The recorder, which is a context manager: leaving it publishes what there is, whatever happened.
@@ -152,6 +156,7 @@ def record(
         max_overhead=max_overhead,
         max_disk=max_disk,
         on_error=on_error,
+        commits=commits,
         record_initial=record_initial,
         resume=resume,
         epochs=epochs,

@@ -12,5 +12,6 @@ use pyo3::prelude::*;
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<recorder::Recorder>()?;
     module.add_class::<step_counter::StepCounter>()?;
-    module.add_function(wrap_pyfunction!(start::check, module)?)
+    module.add_function(wrap_pyfunction!(start::check, module)?)?;
+    module.add_function(wrap_pyfunction!(start::is_unborn, module)?)
 }

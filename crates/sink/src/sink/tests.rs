@@ -511,7 +511,7 @@ fn rows_that_are_made_leave_the_rest_of_their_bytes_to_others() {
         rows: rows.clone(),
     }
     .memory_bytes();
-    let shared = crate::shared::Shared::new(run, 100_000);
+    let shared = crate::shared::Shared::new(run, 100_000, None);
     let (jobs, job_queue) = bounded(1);
     let (events, _event_queue) = bounded(1);
     let (permit, _) = shared.budget().take(100_000).unwrap();
