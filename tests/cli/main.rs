@@ -18,6 +18,7 @@ mod memory;
 mod meta;
 mod plot;
 mod query;
+mod repair;
 mod replay;
 mod report;
 mod structures;

@@ -114,6 +114,7 @@ impl RunDir {
             path: path.to_owned(),
             info: std::sync::Arc::new(info),
             crc32c: Crc32c::of(&json),
+            text: super::kept_text(&json),
         })
     }
 
