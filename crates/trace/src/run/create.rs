@@ -131,6 +131,7 @@ impl RunDir {
             info: Arc::new(info),
             crc32c: Crc32c::of(&json),
             disk,
+            text: super::kept_text(&json),
         })
     }
 
