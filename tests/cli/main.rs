@@ -14,6 +14,7 @@ mod golden;
 mod hostile;
 mod interchange;
 mod interrupt;
+mod lock;
 mod memory;
 mod meta;
 mod plot;

@@ -25,9 +25,9 @@ mod column_checksums;
 mod columns;
 mod commit;
 mod derived;
+mod disk;
 mod durable;
 mod encode;
-mod fault;
 mod history;
 mod id;
 mod layers;
@@ -39,6 +39,7 @@ mod place;
 mod publish;
 mod repair;
 mod rollup;
+mod room;
 mod run;
 mod staging;
 mod table;
@@ -59,6 +60,10 @@ pub use column_checksums::{COLUMN_CRC32C_KEY, ColumnChecksums, Footer};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
+};
+pub use disk::{
+    Choices, Disk, DiskFile, DiskTree, Fate, Fault, FileSystem, Listed, LocalDisk, Operation,
+    Point, Remains, SimDisk, Subject,
 };
 pub use encode::{
     EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
@@ -81,6 +86,7 @@ pub use publish::{
 };
 pub use repair::{DAMAGED_DIR, MovedFile, RepairError, RepairOptions, RepairReport, repair};
 pub use rollup::{ReadRollupError, rollup_schema};
+pub use room::{Room, is_no_room, with_room};
 pub use run::{
     COMMITS_DIR, CreateRunError, Creation, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
     LockRunError, MAX_KEPT_RUN_BYTES, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR,

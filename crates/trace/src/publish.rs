@@ -14,11 +14,12 @@ mod roll_up;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::checksum::Crc32c;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
+use crate::disk::{Disk, Subject, retried};
 use crate::durable::{self, Durability};
-use crate::fault;
 use crate::history::{self, Listing, Log, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
 use crate::place::RunPath;
@@ -76,9 +77,8 @@ fn ensure_commits(run: &RunDir) -> Result<(), PublishStepError> {
         .map_err(|error| io_error("list", &error.path)(error.source))?;
     match creation {
         Creation::Complete => Ok(()),
-        Creation::Interrupted => {
-            durable::create_dir_all(&path).map_err(io_error("make the directory", &path))
-        }
+        Creation::Interrupted => durable::create_dir_all(&**run.disk(), Subject::Commits, &path)
+            .map_err(io_error("make the directory", &path)),
         Creation::CommitsLost { example } => Err(PublishStepError::NoCommits { path, example }),
     }
 }
@@ -89,6 +89,7 @@ struct Durable(Vec<StagedPart>);
 /// Files whose bytes and names are on the disk. Dropped before they are committed, they are
 /// removed: no record names them.
 struct Placed {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     entries: Vec<FileEntry>,
     committed: bool,
@@ -98,7 +99,8 @@ impl Drop for Placed {
     fn drop(&mut self) {
         if !self.committed {
             for entry in &self.entries {
-                durable::remove_if_there(&self.root.join(entry.path.as_str()));
+                let path = self.root.join(entry.path.as_str());
+                durable::remove_if_there(&*self.disk, Subject::Part, &path);
             }
         }
     }
@@ -107,6 +109,7 @@ impl Drop for Placed {
 /// Moves a staged part to `path` in `dir`, whose missing directories are made and noted in
 /// `touched`. A writer that retires the last file of a directory removes it, perhaps just now.
 fn move_into_place(
+    disk: &dyn Disk,
     staged: &Path,
     dir: &Path,
     path: &Path,
@@ -116,11 +119,11 @@ fn move_into_place(
     loop {
         let is_last = attempts.next().is_none();
         let is_gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound && !is_last;
-        match durable::create_missing_dirs(dir, touched) {
+        match durable::create_missing_dirs(disk, Subject::Part, dir, touched) {
             Err(e) if is_gone(&e) => continue,
             made => made.map_err(io_error("make the directory", dir))?,
         }
-        match durable::rename_new(staged, path) {
+        match disk.rename_new(Subject::Part, staged, path) {
             Err(e) if is_gone(&e) && !dir.exists() => {}
             moved => return moved.map_err(io_error("move into place", path)),
         }
@@ -173,7 +176,7 @@ impl Publisher {
     ) -> Result<Self, PublishStepError> {
         ensure_commits(run)?;
         // Opened before anything is written, so that it reports every error from here on.
-        let durability = Durability::for_directory(run.path());
+        let durability = Durability::for_directory(Arc::clone(run.disk()), run.path());
         let staging = Staging::create(run, durability.by_file())
             .map_err(io_error("make a staging directory in", &run.staging_dir()))?;
         let mut publisher = Self {
@@ -191,6 +194,12 @@ impl Publisher {
         };
         publisher.next_number = publisher.list()?.next_number();
         Ok(publisher)
+    }
+
+    /// From now on the directories above all that it places are made durable, whoever made them: where another
+    /// publisher has failed in the run, it may have made some of them and come no further.
+    pub fn trust_no_directory(&mut self) {
+        self.has_company = true;
     }
 
     /// The directory in which this publisher's files are staged.
@@ -283,8 +292,9 @@ impl Publisher {
     fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishStepError> {
         let path = self.staging.next_path();
         let (bytes, crc32c) = record.encode_with_checksum();
-        let written = durable::write_new(&path, &bytes)
-            .and_then(|file| self.durability.by_file().sync(&file, &path));
+        let (disk, subject) = (&**self.run.disk(), Subject::StagedRecord);
+        let written = durable::write_new(disk, subject, &path, &bytes)
+            .and_then(|mut file| self.durability.by_file().sync(&mut *file));
         match written {
             Ok(is_synced) => Ok(StagedRecord {
                 record,
@@ -293,7 +303,7 @@ impl Publisher {
                 is_synced,
             }),
             Err(e) => {
-                durable::remove_if_there(&path);
+                durable::remove_if_there(disk, subject, &path);
                 Err(io_error("write", &path)(e))
             }
         }
@@ -305,13 +315,15 @@ impl Publisher {
         record: &StagedRecord,
     ) -> Result<Durable, PublishStepError> {
         let are_synced = record.is_synced && parts.iter().all(StagedPart::is_synced);
-        self.barrier(are_synced, &[])?;
+        self.barrier(Subject::StagedPart, are_synced, &[])?;
         Ok(Durable(parts))
     }
 
     fn place(&mut self, Durable(parts): Durable) -> Result<Placed, PublishStepError> {
         let root = self.run.path().to_owned();
+        let disk = Arc::clone(self.run.disk());
         let mut placed = Placed {
+            disk: Arc::clone(&disk),
             root: root.clone(),
             entries: Vec::with_capacity(parts.len()),
             committed: false,
@@ -320,7 +332,7 @@ impl Publisher {
         for part in parts {
             let path = root.join(part.entry().path.as_str());
             let dir = path.parent().expect("a part lies in its table's directory");
-            move_into_place(part.staged_path(), dir, &path, &mut touched)?;
+            move_into_place(&*disk, part.staged_path(), dir, &path, &mut touched)?;
             placed.entries.push(part.entry().clone());
             touched.push(dir.to_owned());
             if self.has_company {
@@ -335,7 +347,7 @@ impl Publisher {
         }
         touched.sort_unstable();
         touched.dedup();
-        self.barrier(true, &touched)?;
+        self.barrier(Subject::Part, true, &touched)?;
         Ok(placed)
     }
 
@@ -346,12 +358,13 @@ impl Publisher {
         mut staged: StagedRecord,
     ) -> Result<(StagedRecord, Listing), PublishError> {
         let dir = self.run.commits_dir();
+        let disk = Arc::clone(self.run.disk());
         for _ in 0..MAX_CONFLICTS {
             let number = staged.record.number;
             let in_doubt = |source| PublishError::InDoubt { number, source };
             let path = dir.join(Segment::record(number).file_name());
-            let linked = durable::link_new(&staged.path, &path);
-            durable::remove_if_there(&staged.path);
+            let linked = disk.link_new(Subject::Record, &staged.path, &path);
+            durable::remove_if_there(&*disk, Subject::StagedRecord, &staged.path);
             let is_ours = match &linked {
                 Ok(()) => true,
                 // It may have failed because it had succeeded before, or in spite of having done so. As
@@ -376,11 +389,11 @@ impl Publisher {
             if is_ours {
                 let is_counted = self.is_counted(&staged.record, &mut listing);
                 if is_counted.map_err(in_doubt)? {
-                    self.barrier(true, std::slice::from_ref(&dir))
+                    self.barrier(Subject::Record, true, std::slice::from_ref(&dir))
                         .map_err(in_doubt)?;
                     return Ok((staged, listing));
                 }
-                durable::remove_if_there(&path);
+                durable::remove_if_there(&*disk, Subject::Record, &path);
                 placed.committed = false;
             }
             let number = listing.next_number().max(number + 1);
@@ -389,9 +402,9 @@ impl Publisher {
                 previous_crc32c: self.previous_crc32c(number)?,
                 ..staged.record
             })?;
-            self.barrier(staged.is_synced, &[])?;
+            self.barrier(Subject::StagedRecord, staged.is_synced, &[])?;
         }
-        durable::remove_if_there(&staged.path);
+        durable::remove_if_there(&*disk, Subject::StagedRecord, &staged.path);
         Err(PublishStepError::Contended { dir }.into())
     }
 
@@ -461,7 +474,7 @@ impl Publisher {
         let dir = self.run.commits_dir();
         let path = dir.join(Segment::record(record.number).file_name());
         for _ in 0..MAX_LISTINGS {
-            match fault::check("read", &path).and_then(|()| std::fs::read(&path)) {
+            match retried(|| self.run.disk().read(Subject::Record, &path)) {
                 Ok(bytes) => {
                     return match CommitRecord::decode(&bytes) {
                         Ok(there) => Ok(there.nonce == record.nonce),
@@ -505,11 +518,12 @@ impl Publisher {
     /// Returns once what was written before is durable, as [`Durability::barrier`] does.
     fn barrier(
         &mut self,
+        subject: Subject,
         are_synced: bool,
         directories: &[PathBuf],
     ) -> Result<(), PublishStepError> {
         self.durability
-            .barrier(are_synced, directories)
+            .barrier(subject, are_synced, directories)
             .map_err(io_error(
                 "make durable what was written to",
                 self.run.path(),
@@ -518,9 +532,7 @@ impl Publisher {
 
     fn list(&self) -> Result<Listing, PublishStepError> {
         let dir = self.run.commits_dir();
-        fault::check("list", &dir)
-            .and_then(|()| history::list(&dir))
-            .map_err(io_error("list", &dir))
+        history::list(&**self.run.disk(), &dir).map_err(io_error("list", &dir))
     }
 }
 

@@ -81,8 +81,8 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     if report.ending == Ending::NotFinished {
         writeln!(
             out,
-            "not finished: the last session goes on or was interrupted, or its last commits are gone; what is \
-             here was committed"
+            "not finished: the last session goes on, was interrupted or lost something, or its last commits are \
+             gone; what is here was committed"
         )?;
     }
     if !report.problems.is_empty() {
