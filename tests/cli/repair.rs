@@ -48,7 +48,7 @@ fn a_run_whose_history_was_damaged_is_repaired_asked_and_trained_on() {
     scratch.train(&TRAIN);
     let whole = weights(&scratch, "run");
     let records = commits(&scratch);
-    damage(&records[0]);
+    damage(&records[1]);
     damage(&scratch.path("run/run.json"));
     let stderr = run(&mut scratch.query(&["info", "run"])).expect_failure(1);
     assert!(stderr.contains("run.json"), "{stderr}");

@@ -84,7 +84,9 @@ pub use publish::{
     Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, PublishStepError, Publisher,
     ROLLUP_FANOUT,
 };
-pub use repair::{DAMAGED_DIR, MovedFile, RepairError, RepairOptions, RepairReport, repair};
+pub use repair::{
+    DAMAGED_DIR, MovedFile, RepairError, RepairOptions, RepairReport, repair, repair_on,
+};
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use room::{Room, is_no_room, with_room};
 pub use run::{
@@ -98,5 +100,5 @@ pub use table::{
 };
 pub use time::now;
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
-pub use upgrade::{UpgradeReport, upgrade};
+pub use upgrade::{UpgradeReport, upgrade, upgrade_on};
 pub use walk::{Links, ListFilesError, visit_files};

@@ -23,12 +23,14 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) use locks::lock_all;
 pub(crate) use parts::sums;
 pub(crate) use run_file::refuse_newer;
 pub(crate) use switch::{OLD_COMMITS, UPGRADE_DIR, rechain, switch, write_log};
 
+use crate::disk::{Disk, LocalDisk};
 use crate::history::ReadCommitsError;
 use crate::publish::MAX_ROLLUP_RECORD_BYTES;
 use crate::run::{FORMAT_VERSION, FormatVersion, OpenRunError};
@@ -148,15 +150,27 @@ impl RepairError {
 /// # Errors
 /// If somebody writes to the run, nothing says what it is, or the file system refuses.
 pub fn repair(path: &Path, options: RepairOptions) -> Result<RepairReport, RepairError> {
+    repair_on(&(Arc::new(LocalDisk) as Arc<dyn Disk>), path, options)
+}
+
+/// As [`repair`], on a disk of one's own.
+///
+/// # Errors
+/// As [`repair`].
+pub fn repair_on(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    options: RepairOptions,
+) -> Result<RepairReport, RepairError> {
     let locks = lock_all(path, options.dry_run)?;
-    let plan = plan::plan(path, options.unchecked)?;
+    let plan = plan::plan(disk, path, options.unchecked)?;
     let mut report = plan.report();
     if report.actions.is_empty() {
         return Ok(report);
     }
     let damaged = apply::next_damaged(path)?;
     if !options.dry_run {
-        apply::apply(path, &damaged, plan, locks)?;
+        apply::apply(&**disk, path, &damaged, plan, locks)?;
     }
     report.moved_to = Some(damaged);
     Ok(report)

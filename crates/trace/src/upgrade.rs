@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::catalog::is_derived;
 use crate::caught::caught;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
+use crate::disk::{Disk, LocalDisk, Subject};
 use crate::durable;
-use crate::fault;
 use crate::history::{self, Log};
 use crate::id::Rank;
 use crate::part::PartPath;
@@ -58,11 +59,23 @@ impl UpgradeReport {
 /// # Errors
 /// If somebody writes to the run, something in it is damaged, or the file system refuses.
 pub fn upgrade(path: &Path, dry_run: bool) -> Result<UpgradeReport, RepairError> {
+    upgrade_on(&(Arc::new(LocalDisk) as Arc<dyn Disk>), path, dry_run)
+}
+
+/// As [`upgrade`], on a disk of one's own.
+///
+/// # Errors
+/// As [`upgrade`].
+pub fn upgrade_on(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    dry_run: bool,
+) -> Result<UpgradeReport, RepairError> {
     let _locks = lock_all(path, dry_run)?;
     if !dry_run {
-        clear_interrupted(path)?;
+        clear_interrupted(&**disk, path)?;
     }
-    let run = RunDir::open(path)?;
+    let run = RunDir::open_on(Arc::clone(disk), path)?;
     let file = path.join(RUN_FILE);
     let json = fs::read(&file).map_err(io_error("read", &file))?;
     refuse_newer(path, &json)?;
@@ -94,39 +107,42 @@ pub fn upgrade(path: &Path, dry_run: bool) -> Result<UpgradeReport, RepairError>
     };
     if !dry_run && report.is_needed() {
         let dir = path.join(UPGRADE_DIR);
-        write_log(&dir.join(STAGED_COMMITS), &records)?;
+        let disk = &**disk;
+        let staged = dir.join(STAGED_COMMITS);
+        write_log(disk, &staged, &records)?;
         let commits = run.commits_dir();
-        switch(&dir.join(STAGED_COMMITS), &commits, &dir.join(OLD_COMMITS))?;
-        remove_all(&dir)?;
+        let old = dir.join(OLD_COMMITS);
+        switch(disk, Subject::History, &staged, &commits, &old)?;
+        remove_all(disk, &dir)?;
     }
     Ok(report)
 }
 
 /// Removes what an interrupted upgrade left: the history that is not in place is not needed. Where there is
 /// none in place, the old one is put back.
-fn clear_interrupted(root: &Path) -> Result<(), RepairError> {
+fn clear_interrupted(disk: &dyn Disk, root: &Path) -> Result<(), RepairError> {
     let dir = root.join(UPGRADE_DIR);
     if !dir.exists() {
         return Ok(());
     }
-    put_back(root)?;
-    remove_all(&dir)
+    put_back(disk, root)?;
+    remove_all(disk, &dir)
 }
 
 /// Puts the old history back where an upgrade was interrupted between two names.
-fn put_back(root: &Path) -> Result<(), RepairError> {
+fn put_back(disk: &dyn Disk, root: &Path) -> Result<(), RepairError> {
     let commits = root.join(crate::run::COMMITS_DIR);
     let old = root.join(UPGRADE_DIR).join(OLD_COMMITS);
     if commits.exists() || !old.is_dir() {
         return Ok(());
     }
-    durable::rename_new(&old, &commits).map_err(io_error("put back", &commits))?;
-    durable::sync_directory(root).map_err(io_error("sync", root))
+    disk.rename_new(Subject::History, &old, &commits)
+        .map_err(io_error("put back", &commits))?;
+    durable::sync_directory(disk, Subject::History, root).map_err(io_error("sync", root))
 }
 
-fn remove_all(dir: &Path) -> Result<(), RepairError> {
-    let removed = fault::check("remove directory", dir).and_then(|()| fs::remove_dir_all(dir));
-    removed.map_err(io_error("remove", dir))
+fn remove_all(disk: &dyn Disk, dir: &Path) -> Result<(), RepairError> {
+    durable::remove_dir_all(disk, Subject::History, dir).map_err(io_error("remove", dir))
 }
 
 /// Works out the checksums of the columns of files that have none; gives how many there are.

@@ -342,6 +342,18 @@ impl Disk for SimDisk {
         })
     }
 
+    fn exchange(&self, subject: Subject, one: &Path, other: &Path) -> io::Result<bool> {
+        self.run(Operation::Exchange, subject, other, |state| {
+            let there = state.log.find_both(one, other)?;
+            let is_done = LocalDisk.exchange(subject, one, other)?;
+            if is_done {
+                let time = state.time();
+                state.log.exchange(time, one, other, there)?;
+            }
+            Ok(is_done)
+        })
+    }
+
     fn link_new(&self, subject: Subject, from: &Path, to: &Path) -> io::Result<()> {
         self.run(Operation::Link, subject, to, |state| {
             LocalDisk.link_new(subject, from, to)?;

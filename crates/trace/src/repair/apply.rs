@@ -4,18 +4,18 @@
 //! moved: their captures could not be read before. Then the history is put in place, which has a copy of
 //! `run.json`, and last that.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::locks::Locks;
+use super::locks::{Locks, lock_existing};
 use super::plan::Plan;
 use super::switch::{OLD_COMMITS, UPGRADE_DIR, switch, write_log};
 use super::{DAMAGED_DIR, MovedFile, RepairError};
+use crate::disk::{Disk, Subject, retried};
 use crate::durable;
-use crate::fault;
 use crate::run::{COMMITS_DIR, RUN_FILE};
 
 /// What was done, in the directory of what was moved.
@@ -83,41 +83,40 @@ fn numbered(root: &Path) -> Result<Vec<u32>, RepairError> {
 
 /// Does what the plan says.
 pub(super) fn apply(
+    disk: &dyn Disk,
     root: &Path,
     damaged: &Path,
     plan: Plan,
     mut locks: Locks,
 ) -> Result<(), RepairError> {
-    durable::create_dir_all(damaged).map_err(RepairError::io("write", damaged))?;
-    write_report(damaged, &plan)?;
+    durable::create_dir_all(disk, Subject::Damaged, damaged)
+        .map_err(RepairError::io("write", damaged))?;
+    write_report(disk, damaged, &plan)?;
     let staged = damaged.join(STAGED_COMMITS);
     if let Some(records) = &plan.records {
-        write_log(&staged, records)?;
+        write_log(disk, &staged, records)?;
     }
-    move_aside(root, damaged, &plan.moved)?;
+    move_aside(disk, root, damaged, &plan.moved)?;
     if plan.records.is_some() {
         let commits = root.join(COMMITS_DIR);
-        switch(&staged, &commits, &damaged.join(COMMITS_DIR))?;
+        let old = damaged.join(COMMITS_DIR);
+        switch(disk, Subject::History, &staged, &commits, &old)?;
     }
     if let Some(json) = &plan.run_json {
         let staged = damaged.join(STAGED_RUN_FILE);
-        let file = durable::write_new(&staged, json).and_then(|file| {
-            fault::check("sync", &staged)?;
-            file.sync_all()?;
-            Ok(file)
-        });
-        let file = file.map_err(RepairError::io("write", &staged))?;
+        let written = durable::write_new(disk, Subject::RunFile, &staged, json)
+            .and_then(|mut file| retried(|| file.sync()));
+        written.map_err(RepairError::io("write", &staged))?;
         // Who begins to record meanwhile finds the new file locked as the old one was.
-        if file.try_lock().is_ok() {
-            locks.add(file);
-        }
+        lock_existing(&staged, &mut locks)?;
         let path = root.join(RUN_FILE);
-        switch(&staged, &path, &damaged.join(RUN_FILE))?;
+        let old = damaged.join(RUN_FILE);
+        switch(disk, Subject::RunFile, &staged, &path, &old)?;
     }
     Ok(())
 }
 
-fn write_report(damaged: &Path, plan: &Plan) -> Result<(), RepairError> {
+fn write_report(disk: &dyn Disk, damaged: &Path, plan: &Plan) -> Result<(), RepairError> {
     let report = Report {
         time: crate::time::now(),
         actions: &plan.actions,
@@ -127,30 +126,36 @@ fn write_report(damaged: &Path, plan: &Plan) -> Result<(), RepairError> {
     let mut json = serde_json::to_vec_pretty(&report).expect("all keys are text");
     json.push(b'\n');
     let path = damaged.join(REPORT_FILE);
-    let written = durable::write_new(&path, &json).and_then(|file: File| {
-        fault::check("sync", &path)?;
-        file.sync_all()
-    });
+    let subject = Subject::Damaged;
+    let written = durable::write_new(disk, subject, &path, &json)
+        .and_then(|mut file| retried(|| file.sync()));
     written.map_err(RepairError::io("write", &path))?;
-    durable::sync_directory(damaged).map_err(RepairError::io("sync", damaged))
+    durable::sync_directory(disk, subject, damaged).map_err(RepairError::io("sync", damaged))
 }
 
 /// Moves part files, each to its path below `damaged`.
-fn move_aside(root: &Path, damaged: &Path, files: &[MovedFile]) -> Result<(), RepairError> {
+fn move_aside(
+    disk: &dyn Disk,
+    root: &Path,
+    damaged: &Path,
+    files: &[MovedFile],
+) -> Result<(), RepairError> {
+    let subject = Subject::Damaged;
     let mut touched = Vec::new();
     for MovedFile { path, .. } in files {
         let (from, to) = (root.join(path), damaged.join(path));
         let above = durable::directory_above(&to);
-        durable::create_missing_dirs(&above, &mut touched)
+        durable::create_missing_dirs(disk, subject, &above, &mut touched)
             .map_err(RepairError::io("make", &above))?;
-        durable::rename_new(&from, &to).map_err(RepairError::io("move", &from))?;
+        disk.rename_new(subject, &from, &to)
+            .map_err(RepairError::io("move", &from))?;
         touched.push(above);
         touched.push(durable::directory_above(&from));
     }
     touched.sort_unstable();
     touched.dedup();
     for dir in touched {
-        durable::sync_directory(&dir).map_err(RepairError::io("sync", &dir))?;
+        durable::sync_directory(disk, subject, &dir).map_err(RepairError::io("sync", &dir))?;
     }
     Ok(())
 }

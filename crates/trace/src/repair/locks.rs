@@ -84,7 +84,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, RepairError> {
 }
 
 /// Locks a file or directory, if it is there.
-fn lock_existing(path: &Path, locks: &mut Locks) -> Result<(), RepairError> {
+pub(super) fn lock_existing(path: &Path, locks: &mut Locks) -> Result<(), RepairError> {
     // Some file systems lock for one alone only what is open for writing.
     let opened = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::orphans::{self, Key, Known, Restored, Sessions, is_whole_state, key_of, lacking_words};
 use super::parts::{self, Trust};
@@ -10,7 +11,8 @@ use super::survey::{self, Survey, Survivors};
 use super::switch::rechain;
 use super::{MovedFile, RepairError, RepairReport};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::history::{self, Log};
+use crate::disk::Disk;
+use crate::history::{self, Log, ReadCommitsError};
 use crate::id::{Generation, Nonce, Rank, Step};
 use crate::layers::{self, Held, Recorded};
 use crate::part::PartPath;
@@ -58,7 +60,11 @@ struct Named {
 }
 
 /// Looks at everything, and decides.
-pub(super) fn plan(root: &Path, unchecked: bool) -> Result<Plan, RepairError> {
+pub(super) fn plan(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    unchecked: bool,
+) -> Result<Plan, RepairError> {
     let commits = super::apply::commits_dir(root)?;
     let on_disk = parts::on_disk(root)?;
     let mut survey = survey::survey(&commits)?;
@@ -66,8 +72,9 @@ pub(super) fn plan(root: &Path, unchecked: bool) -> Result<Plan, RepairError> {
     let log = Log {
         dir: root.join(COMMITS_DIR),
         run_id: Some(run_file.info.run_id.clone()),
+        disk: Arc::clone(disk),
     };
-    let is_read = commits == log.dir && history::visit_commits(&log, || (), |(), _| ()).is_ok();
+    let is_read = commits == log.dir && is_read(&log, &survey)?;
     let has_lost = !survivors.lost.is_empty()
         || !is_read && !survey.bad.is_empty()
         || survivors.records.is_empty() && !on_disk.is_empty();
@@ -157,6 +164,25 @@ pub(super) fn plan(root: &Path, unchecked: bool) -> Result<Plan, RepairError> {
             false => leftover.count(),
         },
     })
+}
+
+/// Whether readers read the history as it is.
+///
+/// # Errors
+/// If something cannot be read that could be a moment ago.
+fn is_read(log: &Log, survey: &Survey) -> Result<bool, RepairError> {
+    match history::visit_commits(log, || (), |(), _| ()) {
+        Ok(()) => Ok(true),
+        Err(ReadCommitsError::Io { path, source }) => {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_bad = survey.bad.iter().any(|bad| Some(bad.name.as_str()) == name);
+            match is_bad {
+                true => Ok(false),
+                false => Err(ReadCommitsError::Io { path, source }.into()),
+            }
+        }
+        Err(_) => Ok(false),
+    }
 }
 
 fn retired(survivors: &Survivors) -> HashSet<String> {

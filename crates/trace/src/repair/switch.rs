@@ -5,8 +5,8 @@ use std::path::Path;
 use super::{MAX_LOG_BYTES, RepairError};
 use crate::checksum::Crc32c;
 use crate::commit::CommitRecord;
+use crate::disk::{Disk, Subject, retried};
 use crate::durable;
-use crate::fault;
 use crate::history::Segment;
 use crate::id::Nonce;
 use crate::publish::MAX_SEALED_SEGMENTS;
@@ -42,18 +42,21 @@ pub(crate) fn rechain(records: &mut [CommitRecord], run_id: &Nonce, json: &[u8])
 ///
 /// # Errors
 /// If there is such a directory, or the file system refuses.
-pub(crate) fn write_log(dir: &Path, records: &[CommitRecord]) -> Result<(), RepairError> {
-    durable::create_dir_all(dir).map_err(RepairError::io("make", dir))?;
+pub(crate) fn write_log(
+    disk: &dyn Disk,
+    dir: &Path,
+    records: &[CommitRecord],
+) -> Result<(), RepairError> {
+    let subject = Subject::History;
+    durable::create_dir_all(disk, subject, dir).map_err(RepairError::io("make", dir))?;
     let encoded: Vec<(Vec<u8>, Crc32c)> = records
         .iter()
         .map(CommitRecord::encode_with_checksum)
         .collect();
     let write = |segment: Segment, bytes: &[u8]| {
         let path = dir.join(segment.file_name());
-        let written = durable::write_new(&path, bytes).and_then(|file| {
-            fault::check("sync", &path)?;
-            file.sync_all()
-        });
+        let written = durable::write_new(disk, subject, &path, bytes)
+            .and_then(|mut file| retried(|| file.sync()));
         written.map_err(RepairError::io("write", &path))
     };
     let mut rest = 0..records.len();
@@ -84,7 +87,7 @@ pub(crate) fn write_log(dir: &Path, records: &[CommitRecord]) -> Result<(), Repa
         }
         write(segment, &rollup.finish().map_err(encode_error)?)?;
     }
-    durable::sync_directory(dir).map_err(RepairError::io("sync", dir))
+    durable::sync_directory(disk, subject, dir).map_err(RepairError::io("sync", dir))
 }
 
 /// Gives what is at `new` the name `path`, and what was there the name `old`, which nothing has. Both are on
@@ -93,40 +96,36 @@ pub(crate) fn write_log(dir: &Path, records: &[CommitRecord]) -> Result<(), Repa
 /// # Errors
 /// If the file system refuses: what is at `path` is then the old or the new one, or, where names cannot be
 /// exchanged, there is nothing and the old one is at `old`.
-pub(crate) fn switch(new: &Path, path: &Path, old: &Path) -> Result<(), RepairError> {
+pub(crate) fn switch(
+    disk: &dyn Disk,
+    subject: Subject,
+    new: &Path,
+    path: &Path,
+    old: &Path,
+) -> Result<(), RepairError> {
     let moved = RepairError::io("put in place", path);
-    switch_names(new, path, old).map_err(moved)?;
+    switch_names(disk, subject, new, path, old).map_err(moved)?;
     for changed in [new, path, old] {
         let dir = durable::directory_above(changed);
-        durable::sync_directory(&dir).map_err(RepairError::io("sync", &dir))?;
+        let synced = durable::sync_directory(disk, subject, &dir);
+        synced.map_err(RepairError::io("sync", &dir))?;
     }
     Ok(())
 }
 
-fn switch_names(new: &Path, path: &Path, old: &Path) -> std::io::Result<()> {
+fn switch_names(
+    disk: &dyn Disk,
+    subject: Subject,
+    new: &Path,
+    path: &Path,
+    old: &Path,
+) -> std::io::Result<()> {
     if !path.exists() {
-        return durable::rename_new(new, path);
+        return disk.rename_new(subject, new, path);
     }
-    if exchange(new, path)? {
-        return durable::rename_new(new, old);
+    if disk.exchange(subject, new, path)? {
+        return disk.rename_new(subject, new, old);
     }
-    durable::rename_new(path, old)?;
-    durable::rename_new(new, path)
-}
-
-/// Exchanges two names at once; `false` where that cannot be done.
-#[cfg(target_os = "linux")]
-fn exchange(one: &Path, other: &Path) -> std::io::Result<bool> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    fault::check("exchange", other)?;
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn exchange(_one: &Path, _other: &Path) -> std::io::Result<bool> {
-    Ok(false)
+    disk.rename_new(subject, path, old)?;
+    disk.rename_new(subject, new, path)
 }

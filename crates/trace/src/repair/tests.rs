@@ -6,8 +6,8 @@ use arrow::array::RecordBatch;
 use super::*;
 use crate::catalog::{Catalog, Ending};
 use crate::commit::{CaptureId, CommitRecord};
+use crate::disk::{Disk, Fate, Fault, Point, SimDisk};
 use crate::encode::encode_part;
-use crate::fault::{self, Failure};
 use crate::history::Segment;
 use crate::id::{Generation, Rank};
 use crate::part::{Part, PartPath};
@@ -532,43 +532,134 @@ fn a_run_that_is_written_to_is_not_repaired() {
     repaired(run.path());
 }
 
-#[test]
-fn a_repair_that_is_interrupted_anywhere_is_gone_on_with() {
-    let dir = tempfile::tempdir().unwrap();
-    let run = recorded(&dir.path().join("run"));
-    let whole = answer(run.path());
+/// A run with something of each kind to repair.
+fn damaged(path: &Path) -> RunDir {
+    let run = recorded(path);
     scramble(&record_path(&run, 1));
     scramble(&run.path().join(RUN_FILE));
     flip(&run.path().join(capture_parts(2)[0].0.to_string()), 40);
-    let before = tree(run.path());
-    let json = |path: &Path| fs::read(path.join(RUN_FILE)).unwrap();
-    let mut num_interrupted = 0;
-    for operation in 0.. {
-        let copy = tempfile::tempdir().unwrap();
-        copied(run.path(), copy.path());
-        fault::fail(Some(Failure::From(operation)));
-        let interrupted = repair(copy.path(), RepairOptions::default());
-        if !fault::fail(None) {
-            interrupted.unwrap();
-            break;
+    run
+}
+
+/// The points that an operation on a copy of a run goes through, in order.
+pub(crate) fn points(run: &Path, operation: impl Fn(&Arc<dyn Disk>, &Path)) -> Vec<Point> {
+    let copy = tempfile::tempdir().unwrap();
+    copied(run, &copy.path().join("run"));
+    let disk = SimDisk::over(copy.path()).unwrap();
+    operation(&disk.disk(), &copy.path().join("run"));
+    let operations = disk.operations().into_iter();
+    operations.map(|(point, _)| point).collect()
+}
+
+/// Lets each point of an operation fail in each way, and the power fail before each of its operations;
+/// `check` looks at what is left.
+pub(crate) fn fail_everywhere(
+    run: &Path,
+    operation: impl Fn(&Arc<dyn Disk>, &Path) -> Result<(), RepairError>,
+    check: impl Fn(&Path, &str),
+) {
+    let all = points(run, |disk, path| operation(disk, path).unwrap());
+    let mut distinct = all.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    for point in distinct {
+        for fault in Fault::ALL {
+            if !fault.can_happen_at(point.operation) {
+                continue;
+            }
+            let copy = tempfile::tempdir().unwrap();
+            copied(run, &copy.path().join("run"));
+            let disk = SimDisk::over(copy.path()).unwrap();
+            disk.fail_at(point, 0, fault);
+            let done = operation(&disk.disk(), &copy.path().join("run"));
+            assert!(disk.stop_failing(), "{point} {fault:?}");
+            let is_tried_again = matches!(fault, Fault::Interrupted | Fault::ShortWrite);
+            assert!(done.is_err() || is_tried_again, "{point} {fault:?}");
+            check(&copy.path().join("run"), &format!("{point} {fault:?}"));
         }
-        assert!(interrupted.is_err(), "operation {operation}");
-        num_interrupted += 1;
-        repaired(copy.path());
-        assert_eq!(
-            answer(copy.path()),
-            without_capture(whole.clone(), 2),
-            "operation {operation}"
+    }
+    // What was not synced when the power fails is there, or all of it is lost.
+    let copy = tempfile::tempdir().unwrap();
+    copied(run, &copy.path().join("run"));
+    let disk = SimDisk::over(copy.path()).unwrap();
+    operation(&disk.disk(), &copy.path().join("run")).unwrap();
+    for num_operations in 0..=disk.num_operations() {
+        let remains = disk.remains(num_operations);
+        let lost = vec![Fate::Lost; remains.num_open()];
+        for fates in [Vec::new(), lost] {
+            let left = tempfile::tempdir().unwrap();
+            remains.tree(&fates).write_to(left.path()).unwrap();
+            let what = format!("{num_operations} operations, {} lost", fates.len());
+            check(&left.path().join("run"), &what);
+        }
+    }
+}
+
+#[test]
+fn a_repair_that_fails_or_is_interrupted_anywhere_is_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = damaged(&dir.path().join("run"));
+    let whole = {
+        let other = recorded(&dir.path().join("other"));
+        without_capture(answer(other.path()), 2)
+    };
+    let operation = |disk: &Arc<dyn Disk>, path: &Path| {
+        repair_on(disk, path, RepairOptions::default()).map(|_| ())
+    };
+    fail_everywhere(run.path(), operation, |path, what| {
+        repair(path, RepairOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(answer(path), whole, "{what}");
+        assert_eq!(RunDir::open(path).unwrap().crc32c(), run.crc32c(), "{what}");
+    });
+}
+
+/// Whoever is killed leaves everything that there was, somewhere.
+#[test]
+fn a_repair_that_is_killed_deletes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = damaged(&dir.path().join("run"));
+    let before = tree(run.path());
+    for num_before in 0.. {
+        let copy = tempfile::tempdir().unwrap();
+        copied(run.path(), &copy.path().join("run"));
+        let disk = SimDisk::over(copy.path()).unwrap();
+        disk.fail_after(num_before, Fault::Crash);
+        let killed = repair_on(
+            &disk.disk(),
+            &copy.path().join("run"),
+            RepairOptions::default(),
         );
-        assert_eq!(crate::Crc32c::of(&json(copy.path())), run.crc32c());
-        // Whatever was there is there.
+        let was_killed = disk.stop_failing();
+        assert_eq!(killed.is_err(), was_killed);
+        repaired(&copy.path().join("run"));
         let after: Vec<Vec<u8>> = tree(copy.path()).into_values().collect();
         assert!(
             before.values().all(|bytes| after.contains(bytes)),
-            "operation {operation}"
+            "operation {num_before}"
         );
+        if !was_killed {
+            assert!(num_before > 20, "{num_before}");
+            break;
+        }
     }
-    assert!(num_interrupted > 20, "{num_interrupted}");
+}
+
+#[test]
+fn repairs_and_upgrades_go_through_the_points_that_are_listed_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = damaged(&dir.path().join("run"));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/1.4");
+    let mut found = points(run.path(), |disk, path| {
+        repair_on(disk, path, RepairOptions::default()).unwrap();
+    });
+    found.extend(points(&golden, |disk, path| {
+        crate::upgrade_on(disk, path, false).unwrap();
+    }));
+    found.sort_unstable();
+    found.dedup();
+    let mut listed = Point::OF_REPAIRS.to_vec();
+    listed.sort_unstable();
+    assert_eq!(found, listed);
 }
 
 #[test]

@@ -1,9 +1,8 @@
 use super::*;
 use crate::catalog::{Catalog, Ending};
-use crate::fault::Failure;
 use crate::part_file::PartFile;
 use crate::part_reader::PartReader;
-use crate::repair::tests::{answer, copied, ending, recorded, tree};
+use crate::repair::tests::{answer, copied, ending, fail_everywhere, recorded, tree};
 
 /// A copy of a run that a program of version 1.4 wrote.
 fn golden() -> tempfile::TempDir {
@@ -97,29 +96,18 @@ fn columns_of_files_whose_footers_have_no_checksums_are_checked_one_by_one() {
 }
 
 #[test]
-fn an_upgrade_that_is_interrupted_anywhere_loses_nothing() {
+fn an_upgrade_that_fails_or_is_interrupted_anywhere_loses_nothing() {
     let golden = golden();
-    let whole = answer(&golden.path().join("run"));
-    let mut num_interrupted = 0;
-    for operation in 0.. {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("run");
-        copied(&golden.path().join("run"), &path);
-        fault::fail(Some(Failure::From(operation)));
-        let interrupted = upgrade(&path, false);
-        if !fault::fail(None) {
-            interrupted.unwrap();
-            break;
-        }
-        num_interrupted += 1;
-        assert!(interrupted.is_err(), "operation {operation}");
-        assert_eq!(answer(&path), whole, "operation {operation}");
-        upgrade(&path, false).unwrap();
-        assert_eq!(answer(&path), whole, "operation {operation}");
-        assert_eq!(ending(&path), Ending::Finished);
-        assert!(!path.join(UPGRADE_DIR).exists());
-    }
-    assert!(num_interrupted > 8, "{num_interrupted}");
+    let run = golden.path().join("run");
+    let whole = answer(&run);
+    let operation = |disk: &Arc<dyn Disk>, path: &Path| upgrade_on(disk, path, false).map(|_| ());
+    fail_everywhere(&run, operation, |path, what| {
+        assert_eq!(answer(path), whole, "{what}");
+        upgrade(path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(answer(path), whole, "{what}");
+        assert_eq!(ending(path), Ending::Finished, "{what}");
+        assert!(!path.join(UPGRADE_DIR).exists(), "{what}");
+    });
 }
 
 #[test]
