@@ -10,8 +10,11 @@ use crate::oracle::{Figures, Oracle};
 use crate::recorders::{DIGITS, Ended, Session, program};
 use crate::strace::Strace;
 
-/// What is waited for at most, where a failure stops nobody.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// What is waited for at most, until the call comes that fails: in the long form some may not come at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is waited for after that, where a failure stops nobody.
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// Calls that fail, with the how many-th of a thread, in CI.
 const CASES: [(&str, u64, &str); 8] = [
@@ -51,7 +54,9 @@ fn a_call_of_the_kernel_that_fails_costs_nothing_that_was_acknowledged() {
     };
     let mut engines = Engines::start();
     let mut cases = CASES.to_vec();
-    if std::env::var_os(LONG).is_some_and(|long| !long.is_empty()) {
+    let is_long = std::env::var_os(LONG).is_some_and(|long| !long.is_empty());
+    let patience = if is_long { PATIENCE / 5 } else { PATIENCE };
+    if is_long {
         let all = CALLS.iter().flat_map(|call| {
             let of_call =
                 (1..=MAX_NTH).flat_map(move |nth| ERRORS.map(|error| (*call, nth, error)));
@@ -59,7 +64,7 @@ fn a_call_of_the_kernel_that_fails_costs_nothing_that_was_acknowledged() {
         });
         cases = all.collect();
     }
-    let (mut num_stopped, mut num_done_without) = (0, 0);
+    let (mut num_stopped, mut num_done_without, mut num_not_come) = (0, 0, 0);
     let mut figures = Figures::default();
     for (call, nth, error) in &cases {
         let what = format!("{call} {nth} {error}");
@@ -67,10 +72,20 @@ fn a_call_of_the_kernel_that_fails_costs_nothing_that_was_acknowledged() {
         let mut oracle = Oracle::new(&scratch.path("run"), DIGITS);
         let plain = program(&scratch, "run", &[]);
         let mut session = Session::start(&mut strace.fail(&scratch, call, *nth, error, &plain));
-        let start = Instant::now();
-        while session.is_running() && start.elapsed() < PATIENCE {
+        let (start, mut failed_at) = (Instant::now(), None);
+        while session.is_running()
+            && failed_at.map_or(start.elapsed() < patience, |at: Instant| {
+                at.elapsed() < AFTERMATH
+            })
+        {
             std::thread::sleep(Duration::from_millis(10));
+            if failed_at.is_none() && strace.has_injected(&scratch) {
+                failed_at = Some(Instant::now());
+            }
         }
+        let has_come = strace.has_injected(&scratch);
+        assert!(has_come || is_long, "{what}: the call did not come");
+        num_not_come += u32::from(!has_come);
         let Session::Program(mut running) = session else {
             unreachable!("it is the program");
         };
@@ -89,11 +104,12 @@ fn a_call_of_the_kernel_that_fails_costs_nothing_that_was_acknowledged() {
                 assert!(is_told || *call == "write", "{what}: {finished}");
                 let has_cause = finished.stderr.contains(words(error));
                 assert!(has_cause || !is_told, "{what}: {finished}");
-                assert!(finished.stderr.contains("run"), "{what}: {finished}");
                 num_stopped += 1;
             }
             false => {
-                assert_eq!(finished.code(), Some(130), "{what}: {finished}");
+                // Recording may have failed by a call that came after the interrupt.
+                let is_expected = matches!(finished.code(), Some(130 | 1));
+                assert!(is_expected, "{what}: {finished}");
                 num_done_without += 1;
             }
         }
@@ -109,7 +125,8 @@ fn a_call_of_the_kernel_that_fails_costs_nothing_that_was_acknowledged() {
         oracle.check(&scratch, None, &mut figures);
     }
     figures.announce(&format!(
-        "calls that fail: {num_stopped} stopped the recorder, {num_done_without} did not"
+        "calls that fail: {num_stopped} stopped the recorder, {num_done_without} did not ({num_not_come} of \
+         these did not come)"
     ));
     assert!(num_stopped >= cases.len() / 3, "{num_stopped}");
 }

@@ -91,6 +91,7 @@ fn killed_at_any_moment_the_program_has_what_it_acknowledged() {
     let mut engines = Engines::start();
     let mut dice = Dice::of(1);
     let mut figures = Figures::default();
+    let mut num_met = 0;
     for run in 0..num_kills.div_ceil(KILLS_PER_RUN) {
         let scratch = Scratch::new();
         let run_dir = scratch.path("run");
@@ -103,7 +104,7 @@ fn killed_at_any_moment_the_program_has_what_it_acknowledged() {
                 command = strace.kill_before(&scratch, call, nth, &command);
             }
             let mut session = Session::start(&mut command);
-            wait_for(moment, &mut session, &run_dir, &before);
+            num_met += u64::from(wait_for(moment, &mut session, &run_dir, &before));
             let ended = session.kill();
             let finished = ended.finished.as_ref().unwrap();
             let what = format!("run {run}, kill {kill}, {moment:?}");
@@ -115,6 +116,8 @@ fn killed_at_any_moment_the_program_has_what_it_acknowledged() {
     }
     figures.announce("kills of the program");
     assert_eq!(figures.sessions, num_kills);
+    // Some moments do not come before a session is killed all the same.
+    assert!(num_met > num_kills / 2, "{num_met} of {num_kills}");
 }
 
 /// The last session of a run is interrupted by Ctrl-C: what was killed before can be gone on with.
@@ -149,6 +152,7 @@ fn killed_at_any_moment_a_training_in_pytorch_has_what_it_acknowledged() {
     };
     let mut dice = Dice::of(2);
     let mut figures = Figures::default();
+    let mut num_met = 0;
     for run in 0..num_kills.div_ceil(KILLS_PER_RUN) {
         let scratch = Scratch::new();
         let run_dir = scratch.path("run");
@@ -166,7 +170,7 @@ fn killed_at_any_moment_a_training_in_pytorch_has_what_it_acknowledged() {
                 oracle = Oracle::new(&run_dir, TORCH);
             }
             let mut session = trainer.train(&run_dir, checkpoint);
-            wait_for(moment, &mut session, &run_dir, &before);
+            num_met += u64::from(wait_for(moment, &mut session, &run_dir, &before));
             let ended = session.kill();
             let what = format!("run {run}, kill {kill}, {moment:?}");
             hold(&mut oracle, &ended, &mut figures, &what);
@@ -175,6 +179,8 @@ fn killed_at_any_moment_a_training_in_pytorch_has_what_it_acknowledged() {
     }
     figures.announce("kills of a training in PyTorch");
     assert_eq!(figures.sessions, num_kills);
+    // Some moments do not come before a session is killed all the same.
+    assert!(num_met > num_kills / 2, "{num_met} of {num_kills}");
 }
 
 fn hold(oracle: &mut Oracle, ended: &Ended, figures: &mut Figures, what: &str) {
@@ -184,8 +190,13 @@ fn hold(oracle: &mut Oracle, ended: &Ended, figures: &mut Figures, what: &str) {
     figures.told_captures += oracle.hear(ended.taken_back, &ended.told);
 }
 
-/// Waits for a moment, or until it does not seem to come.
-fn wait_for(moment: Moment, session: &mut Session<'_>, run_dir: &Path, before: &BTreeSet<String>) {
+/// Waits for a moment, or until it does not seem to come: whether it came.
+fn wait_for(
+    moment: Moment,
+    session: &mut Session<'_>,
+    run_dir: &Path,
+    before: &BTreeSet<String>,
+) -> bool {
     let start = Instant::now();
     let is_late = || start.elapsed() > PATIENCE;
     let commits = || names(&run_dir.join("commits"));
@@ -238,6 +249,7 @@ fn wait_for(moment: Moment, session: &mut Session<'_>, run_dir: &Path, before: &
             }
         }
     }
+    !is_late()
 }
 
 /// The names in a directory; none where it is not there.

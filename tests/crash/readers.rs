@@ -97,8 +97,13 @@ fn while_a_run_is_recorded_and_rolled_up_every_answer_is_one_of_whole_captures()
     let mut shell = shell(&scratch);
     let (mut answers, mut shell_answers) = (BTreeSet::new(), BTreeSet::new());
     let start = Instant::now();
-    while answers.len() < NUM_ANSWERS || num_rollups(&run_dir) < NUM_ROLLUPS {
-        assert!(start.elapsed() < TIMEOUT, "it does not grow: {answers:?}");
+    while answers.len().min(shell_answers.len()) < NUM_ANSWERS
+        || num_rollups(&run_dir) < NUM_ROLLUPS
+    {
+        assert!(
+            start.elapsed() < TIMEOUT,
+            "it does not grow: {answers:?}, in the shell {shell_answers:?}"
+        );
         let before = committed(&run_dir);
         let rows = scratch.rows("run", PARTITIONS);
         let num_captures = rows.last().unwrap()["epoch"].as_u64().unwrap() + 1;
@@ -118,10 +123,6 @@ fn while_a_run_is_recorded_and_rolled_up_every_answer_is_one_of_whole_captures()
             assert_whole_files(&before, &engines.polars(&run_dir));
         }
     }
-    assert!(
-        shell_answers.len() >= NUM_ANSWERS,
-        "the shell stands still: {shell_answers:?}"
-    );
     let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
     assert!(verified.contains("run: whole; "), "{verified}");
     assert!(session.is_running());
@@ -166,7 +167,8 @@ fn while_a_run_is_gone_on_with_every_answer_is_one_of_whole_captures() {
         }
         session.kill();
     }
-    assert!(num_answers >= NUM_SESSIONS, "{num_answers}");
+    // Of the first session all commits may have come between two questions.
+    assert!(num_answers >= NUM_SESSIONS - 1, "{num_answers}");
 }
 
 fn ask(scratch: &Scratch) -> Command {

@@ -35,6 +35,12 @@ impl Strace {
         self.inject(scratch, call, &format!("error={error}:when={nth}"), command)
     }
 
+    /// Whether a call has failed that was to.
+    pub fn has_injected(&self, scratch: &Scratch) -> bool {
+        let log = std::fs::read_to_string(scratch.path("strace.log"));
+        log.is_ok_and(|log| log.contains("(INJECTED)"))
+    }
+
     /// The command, killed before a thread's `nth` call.
     pub fn kill_before(
         &self,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use trace::{
-    CaptureId, Crc32c, Group, PartPath, PublishStepError, Publisher, RUN_FILE, Rank, RunDir,
-    WriterLock,
+    CaptureId, Crc32c, Group, PartPath, PublishError, PublishStepError, Publisher, RUN_FILE, Rank,
+    RunDir, WriterLock,
 };
 
 use crate::error::{SinkError, StartSinkError, explain_publish};
@@ -209,7 +209,13 @@ impl Sink {
                 retired,
                 ..Group::default()
             });
-            shared.committed(&record.map_err(explain)?);
+            // What is committed is told, whatever comes after.
+            if let Ok(record) = &record {
+                shared.committed(record);
+            } else if let Err(PublishError::NotCleanedUp { record, .. }) = &record {
+                shared.committed(record);
+            }
+            record.map_err(explain)?;
             publisher.clear_leftovers().map_err(explain)?;
         }
         let staging = publisher.staging().clone();
