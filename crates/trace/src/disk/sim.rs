@@ -169,8 +169,12 @@ impl SimDisk {
     pub fn stop_failing(&self) -> bool {
         let mut state = self.lock();
         state.plan = None;
-        state.hooks.clear();
-        std::mem::take(&mut state.has_failed)
+        let has_failed = std::mem::take(&mut state.has_failed);
+        let hooks = std::mem::take(&mut state.hooks);
+        drop(state);
+        // What they own may use the disk as it is dropped.
+        drop(hooks);
+        has_failed
     }
 
     /// Lets the syncs at `point` succeed, and do nothing.
