@@ -11,6 +11,7 @@
 
 mod crashes;
 mod expected;
+mod faults;
 mod files;
 mod scratch;
 mod story;
