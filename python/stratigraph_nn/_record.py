@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -68,6 +68,7 @@ def record(
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
     on_error: str = "continue",
+    commits: str | os.PathLike[str] | None = None,
 ) -> Recorder:
     """Begins to record a network into a run.
 
@@ -123,7 +124,12 @@ def record(
         max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.
         max_disk: What the run may take, as ``"20GB"``: recording stops before, training goes on.
         on_error: ``"continue"``: what goes wrong with recording is said once, as a :class:`StratigraphWarning`, and
-            training goes on without it; ``"stop"``: it is raised. A failure of the device is always raised.
+            training goes on without it. Where the disk was full, recording goes on as soon as there is room, which is
+            said as well; ``summary`` counts what was lost. ``"stop"``: it is raised. A failure of the device is always
+            raised.
+        commits: A file, at whose end is told what is committed, as that happens: a line of JSON a commit, with
+            ``number``, ``time`` and its ``captures``. What a line says survives any crash. Whoever reads has to
+            keep up; one that goes away does no harm.
 
     Returns:
         The recorder, which is a context manager: leaving it publishes what there is, whatever happened.
@@ -150,6 +156,7 @@ def record(
         max_overhead=max_overhead,
         max_disk=max_disk,
         on_error=on_error,
+        commits=commits,
         record_initial=record_initial,
         resume=resume,
         epochs=epochs,
@@ -238,7 +245,7 @@ def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: boo
 
 
 #: After so many steps a recorder looks whether it has failed, whatever is due.
-_LOOK_EVERY = 64
+_LOOK_EVERY = 256
 
 
 class Recorder:
@@ -278,8 +285,10 @@ class Recorder:
         #: From which step on that holds, and whether those of the step before were kept.
         self._expects_from, self._expected_before = 0, self._keeps_gradients
         self._has_told_missing = False
-        #: The step before which there is nothing to do after a step.
-        self._quiet_until = 0
+        #: How often the run could not be begun for want of room.
+        self._num_unbegun = 0
+        #: Whether a capture is due that was not handed over yet.
+        self._is_capture_due = False
         #: What was said, which is not said again.
         self._said: set[str] = set()
         self._selected: list[int] = []
@@ -442,16 +451,18 @@ class Recorder:
         self._is_over = True
         if native is not None:
             try:
-                self._summary = json.loads(native.finish())
+                summary = json.loads(native.finish())
             except RecordingError as error:
                 if not had_failed:
                     self._failed(error)
             else:
-                if self._summary is not None and self._summary["failure"] is not None and not had_failed:
-                    self._stop(f"recording into {self.path} failed: {self._summary['failure']}")
+                changes = summary.pop("changes")
+                self._summary = summary
+                if not had_failed:
+                    self._say_changes(changes)
             self._say_messages()
         else:
-            if self._network.num_steps > 0 and not had_failed:
+            if self._network.num_steps > 0 and not had_failed and self._num_unbegun == 0:
                 self._warn(f"nothing was recorded into {self.path}: epoch() was never called, and no step was due")
             # The directory that was chosen, where nothing came.
             with suppress(OSError):
@@ -505,17 +516,23 @@ class Recorder:
             with self._guarded():
                 self._capture_initial()
 
-    def _after_step(self, step: int) -> None:
-        """After a step. It costs training time at every step, so most are told apart by their number alone."""
-        if step < self._quiet_until or not self._watches_steps or self._is_inert():
-            return
+    def _after_step(self, step: int) -> int:
+        """After a step; returns the next one that there may be something to do before or after."""
+        if not self._watches_steps:
+            return sys.maxsize
+        if self._is_inert():
+            return step + _LOOK_EVERY
         with self._guarded():
             native = self._started(self._held_out)
-            if self._is_step_scheduled and native.is_step_scheduled(step):
+            is_scheduled = self._is_step_scheduled and native.is_step_scheduled(step)
+            if is_scheduled:
                 # One that is left out, to keep within what recording may cost, is counted.
                 self._capture_step(native, step)
             self._expect_gradients(native, step + 1)
-            self._quiet_until = self._next_busy(native, step)
+            # What is captured may be read still when the next step begins.
+            return step + 1 if is_scheduled or self._expects_gradients else self._next_busy(native, step)
+        # Of a run that could not be begun, it is not tried at each step.
+        return step + 1 if self._native is not None else step + _LOOK_EVERY
 
     def _next_busy(self, native: _native.Recorder, step: int) -> int:
         """The next step after which there may be something to do: a capture, gradients to be kept from then on, or
@@ -540,13 +557,18 @@ class Recorder:
     # Captures
 
     def _capture_step(self, native: _native.Recorder, step: int) -> None:
-        decision = native.decide(self._epoch, step, False)
+        decision = self._decide(native, self._epoch, step, False)
         if decision == "left_out":
             native.leave_out(self._epoch, step)
         elif decision == "capture":
             start = time.perf_counter()
             self._evaluate(native, self._held_out)
             self._hand_over(native, self._epoch, step, False, True, start)
+
+    def _decide(self, native: _native.Recorder, epoch: int, step: int, is_end: bool) -> str:
+        decision = native.decide(epoch, step, is_end)
+        self._is_capture_due = decision == "capture"
+        return decision
 
     def _end_epoch(self, epoch: int, held_out: Any, start: float) -> bool:
         native = self._started(held_out)
@@ -557,7 +579,7 @@ class Recorder:
             # No step was made.
             self._capture_initial()
         step = self._network.num_steps
-        is_captured = native.decide(epoch, step, True) == "capture"
+        is_captured = self._decide(native, epoch, step, True) == "capture"
         if is_captured:
             self._tell_missing_gradients(step)
             self._evaluate(native, held_out)
@@ -584,7 +606,11 @@ class Recorder:
             with self._tolerant():
                 parts = self._parts()
                 self._say_figures(native)
-                return native.hand_over(epoch, step, is_end, parts, time.perf_counter() - start)
+                is_handed_over = native.hand_over(epoch, step, is_end, parts, time.perf_counter() - start)
+                self._is_capture_due = False
+                return is_handed_over
+            self._miss_if(True)
+            self._is_capture_due = False
         self._say_figures(native)
         return native.hand_over(epoch, step, is_end, None, time.perf_counter() - start)
 
@@ -606,6 +632,7 @@ class Recorder:
 
     def _capture_initial(self) -> None:
         self._is_initial_due = False
+        self._is_capture_due = True
         native = self._started(self._held_out)
         # What was noted is of what training has done.
         noted, self._figures = self._figures, {}
@@ -613,6 +640,7 @@ class Recorder:
             self._evaluate(native, self._held_out)
             self._say_figures(native)
             native.hand_over_initial(self._parts())
+        self._is_capture_due = False
         self._figures = noted
 
     def _parts(self) -> list[tuple[Any, ...]]:
@@ -648,6 +676,11 @@ class Recorder:
                 held_out=told,
             )
             native = _native.Recorder(settings)
+            if self._num_unbegun > 0:
+                for _ in range(self._num_unbegun):
+                    native.miss()
+                self._warn(f"there is room, recording into {self.path} begins")
+                self._num_unbegun = 0
             with self._tolerant("what held-out samples the run was begun with cannot be read"):
                 about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
                 began = about["config"].get("held_out")
@@ -697,7 +730,7 @@ class Recorder:
             self._steps_per_epoch = num_steps if known is None else min(known, num_steps)
         self._is_begun_within = self._is_begun_within and epoch < 0
         self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
-        self._quiet_until = 0
+        self._network.wake()
         if self._keeps_gradients:
             self._network.forget_gradients()
             if self._native is not None:
@@ -722,22 +755,43 @@ class Recorder:
             yield
             self._say_messages()
             if self._native is not None and not self._is_over:
-                if (failure := self._native.failure()) is not None:
-                    self._failed(failure)
-                elif self._native.is_disk_full():
+                self._say_changes(self._native.take_changes())
+                if not self._is_over and self._native.is_disk_full():
                     self._stop(f"{self.path} may take no more of the disk; recording has stopped, training goes on")
         except DeviceError:
             self._over()
             raise
         except Exception as error:
+            # By a moment that comes too late nothing else is lost, by anything else a capture is.
+            self._miss_if(self._is_capture_due or not isinstance(error, RecordingError))
             if self._settings.on_error == "stop" or self._network.is_device_error(error):
                 self._over()
                 raise
-            if self._native is None or self._native.failure() is not None:
+            if self._native is None and isinstance(error, _native.NoRoomError):
+                self._wait_to_begin(error)
+            elif self._native is None or self._native.failure() is not None:
                 self._failed(error)
             else:
-                # A mistake, as an epoch that was there before: nothing else is lost by it.
+                # A mistake, as an epoch that was there before.
                 self._say_once(f"recording into {self.path} goes on, without this: {error}", error)
+        except BaseException:
+            # An interrupt, in the midst of a capture perhaps.
+            self._miss_if(self._is_capture_due)
+            raise
+        finally:
+            self._is_capture_due = False
+
+    def _miss_if(self, is_missed: bool) -> None:
+        """Counts a capture that could not be made: the run does not say then that everything was recorded."""
+        if is_missed and self._native is not None:
+            with suppress(RecordingError):
+                self._native.miss()
+
+    def _wait_to_begin(self, error: RecordingError) -> None:
+        """There was no room for the run itself, which is begun where there is."""
+        if self._num_unbegun == 0:
+            self._warn(f"recording into {self.path} waits until there is room, training goes on: {error}", error)
+        self._num_unbegun += 1
 
     @contextmanager
     def _tolerant(self, what: str = "the network could not be captured, figures alone are recorded") -> Iterator[None]:
@@ -766,6 +820,16 @@ class Recorder:
             if self._settings.on_error == "stop":
                 raise
             logging.getLogger("stratigraph_nn").warning(message)
+
+    def _say_changes(self, changes: Iterable[Sequence[str]]) -> None:
+        """Says that recording has stopped while training goes on, and that it goes on itself."""
+        for kind, words in changes:
+            if kind == "waits":
+                self._warn(f"recording into {self.path} has stopped until there is room, training goes on: {words}")
+            elif kind == "taken_up":
+                self._warn(f"there is room again, recording into {self.path} goes on: {words}")
+            else:
+                self._failed(words)
 
     def _failed(self, error: object) -> None:
         if self._settings.on_error == "stop" and isinstance(error, BaseException):

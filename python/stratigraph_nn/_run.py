@@ -288,6 +288,9 @@ class Verified:
     """Files that are no part of the run, with their bytes."""
     partial: list[tuple[int, int]]
     """Captures that some rank has not committed, as epoch and step."""
+    is_finished: bool | None
+    """Whether the last session ended in order, with everything recorded. Not if it goes on, was interrupted, lost
+    something, or its last commits are gone. None where nothing says: nothing was recorded, or by an earlier version."""
     num_commits: int
     num_captures: int
     num_files: int

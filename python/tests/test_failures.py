@@ -351,6 +351,120 @@ def test_a_disk_that_fails_stops_training_where_that_is_asked_for(tmp_path: Path
     assert not optimizer._optimizer_step_post_hooks
 
 
+def test_a_capture_that_fails_on_the_side_of_python_is_lost_and_the_run_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("it cannot be had")
+
+    # In a hook, in what is read of the network, and in an argument; the last is no failure.
+    cases = {"hook": ("_end_epoch", 2), "network": ("_parts", 2), "argument": (None, 2), "none": (None, 3)}
+    for case, (method, captures) in cases.items():
+        model, optimizer = made()
+        run = tmp_path / case
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with sg.record(model, run, optimizer=optimizer) as rec:
+                for epoch in range(3):
+                    step(model, optimizer)
+                    if epoch == 1 and case == "argument":
+                        assert not rec.epoch("one")  # type: ignore[arg-type]
+                        continue
+                    with monkeypatch.context() as patched:
+                        if epoch == 1 and method is not None:
+                            patched.setattr(rec, method, fails)
+                        assert rec.epoch(train_loss=1.0) == (captures == 3 or epoch != 1)
+        is_lost = captures < 3
+        assert len(warned(caught)) == is_lost, (case, warned(caught))
+        assert len(runs.captures(run)) == captures, case
+        assert rec.summary is not None and rec.summary["lost_captures"] == 3 - captures, case
+        verified = sg.open(run).verify()
+        assert verified.is_finished is not is_lost, case
+
+
+def test_a_moment_that_comes_too_late_does_not_make_a_run_unfinished(tmp_path: Path) -> None:
+    model, optimizer = made()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
+            step(model, optimizer)
+            assert rec.epoch(epoch=2)
+            assert not rec.epoch(epoch=1)
+    assert len(warned(caught)) == 1
+    assert rec.summary is not None and rec.summary["lost_captures"] == 0
+
+
+#: Trains on a file system of a few MiB that is full at first or becomes so, until there is room again.
+FULL_DISK = """
+import os, pathlib, sys, time, warnings
+sys.path.insert(0, sys.argv[1])
+import torch
+from torch import nn
+import stratigraph_nn as sg
+ballast = pathlib.Path("disk/ballast")
+with ballast.open("wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(1 << 14))
+    except OSError:
+        pass
+is_full_at_first = sys.argv[2] == "begin"
+if not is_full_at_first:
+    os.truncate(ballast, ballast.stat().st_size - (1 << 19))
+model = nn.Sequential(nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 3))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+end = time.monotonic() + 60
+num_epochs = 0
+def train_until(ends):
+    global num_epochs
+    while not ends():
+        assert time.monotonic() < end, [str(each.message) for each in caught]
+        optimizer.zero_grad()
+        model(torch.randn(4, 40)).sum().backward()
+        optimizer.step()
+        rec.epoch(train_loss=1.0)
+        num_epochs += 1
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    with sg.record(model, "disk/run", optimizer=optimizer) as rec:
+        train_until(lambda: len(caught) == 1)
+        after = num_epochs + 5
+        train_until(lambda: num_epochs == after)
+        ballast.unlink()
+        train_until(lambda: len(caught) == 2)
+        after = num_epochs + 5
+        train_until(lambda: num_epochs == after)
+for warning in caught:
+    print(warning.message)
+summary = rec.summary
+print("failure", summary["failure"])
+print("counted", summary["captures"] + summary["lost_captures"] == num_epochs, summary["lost_captures"] > 0)
+verified = sg.open("disk/run").verify()
+print("verified", verified.is_whole, verified.is_finished, verified.num_captures == summary["captures"])
+"""
+
+
+@pytest.mark.parametrize("when", ["begin", "later"])
+def test_recording_goes_on_where_there_is_room_again(when: str, tmp_path: Path) -> None:
+    script = "mkdir -p disk && mount -t tmpfs -o size=8m stratigraph disk"
+    shell = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*shell, script], check=True, cwd=tmp_path, capture_output=True, timeout=PATIENCE)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be mounted here, so that no disk can be full: {error}")
+    (tmp_path / "program.py").write_text(FULL_DISK)
+    package = str(Path(sg.__file__).parents[1])
+    python = f'{script} && exec "$0" program.py "$@"'
+    done = subprocess.run(
+        [*shell, python, sys.executable, package, when], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, *told = done.stdout.splitlines()
+    assert "No space left on device" in first and "free on its file system" in first, first
+    assert "until there is room" in first and "there is room" in second, done.stdout
+    assert told == ["failure None", "counted True True", "verified True False True"], done.stdout
+
+
 def ruin(run: Path) -> None:
     commits = run / "commits"
     commits.rename(run / "was-commits")

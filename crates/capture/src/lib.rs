@@ -49,11 +49,12 @@ pub use layout::{Layout, UnitRows, transpose};
 pub use precision::Precision;
 pub use random::{HostRng, Purpose};
 pub use recording::{
-    ActivationDetail, BoxError, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, DEFAULT_MAX_OVERHEAD,
-    Decision, INITIAL, LayerSelection, Limits, MIN_CHANNEL_BYTES, MaxOverhead, NetworkLayers,
-    OnError, Origin, ParseMaxOverheadError, ParsePhasesError, PartOf, Phases, Plan, RecordError,
-    RecordSummary, Recorded, Recording, SelectLayersError, Source, State, TensorKind,
-    TooManyActivationsError, UnreadPart, Values, WeightDetail, WhenFull, choose_units,
+    ActivationDetail, BoxError, CHANNEL_CAPTURES, Change, DEFAULT_ACTIVATION_SAMPLES,
+    DEFAULT_MAX_OVERHEAD, Decision, INITIAL, LayerSelection, Limits, MIN_CHANNEL_BYTES,
+    MaxOverhead, NetworkLayers, OnError, Origin, ParseMaxOverheadError, ParsePhasesError, PartOf,
+    Phases, Plan, RecordError, RecordSummary, Recorded, Recording, SelectLayersError, Source,
+    State, TensorKind, TooManyActivationsError, UnreadPart, Values, WeightDetail, WhenFull,
+    choose_units,
 };
 pub use resume::{
     DataRules, JOIN_TIMEOUT, ResumeError, Resumption, check_resumable, join, resume, resume_after,

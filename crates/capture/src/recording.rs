@@ -34,6 +34,7 @@ mod recorded;
 mod same_weights;
 mod selection;
 mod source;
+mod take_up;
 mod thread;
 
 use std::path::Path;
@@ -41,8 +42,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
-use sink::{Sink, SinkOptions};
+use sink::{Sink, SinkOptions, SinkStats};
 use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
 
 use crate::evaluation::Classifications;
@@ -56,6 +56,7 @@ use governor::Governor;
 pub use governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead, ParseMaxOverheadError};
 use hand_over::{HandOff, Noted};
 pub use layers::NetworkLayers;
+use limits::MAX_WAITING_METRICS;
 pub use limits::{Limits, OnError, WhenFull};
 use outcome::Outcome;
 pub use outcome::{RecordError, RecordSummary};
@@ -66,6 +67,8 @@ pub use recorded::{
 };
 pub use selection::{LayerSelection, SelectLayersError, choose_units};
 pub use source::{BoxError, PartOf, Source, TensorKind, UnreadPart, Values};
+pub use take_up::Change;
+use take_up::Standing;
 
 /// What the untrained network is captured as.
 pub const INITIAL: CaptureId = CaptureId {
@@ -148,7 +151,8 @@ pub struct Recording {
     progress: Arc<Progress>,
     outcome: Outcome,
     rank: Rank,
-    generation: Generation,
+    /// For another sink, should the first one fail for want of room.
+    sink_options: SinkOptions,
 }
 
 /// When a capture is due.
@@ -194,12 +198,16 @@ struct Progress {
     thinned_captures: AtomicU64,
     /// Captures that might have taken more of the disk than is allowed.
     over_disk_captures: AtomicU64,
-    /// Whether there was one: nothing is captured any more.
+    /// Captures that whoever drives the recording could not make.
+    missed_captures: AtomicU64,
+    /// Whether there was one that might have taken more of the disk than is allowed: nothing is captured any more.
     is_disk_full: AtomicBool,
     /// Whether a read found that the device has failed: the thread ends.
     has_device_failed: AtomicBool,
     /// Whether the owner has said that nothing more comes, before the thread is told to end.
     is_finished: AtomicBool,
+    /// Whether something that was to be recorded is lost: no record says that the session is finished.
+    has_lost: AtomicBool,
 }
 
 impl Progress {
@@ -215,6 +223,15 @@ impl Progress {
 
     fn has_device_failed(&self) -> bool {
         self.has_device_failed.load(Ordering::Acquire)
+    }
+
+    /// Something is lost.
+    fn lose(&self) {
+        self.has_lost.store(true, Ordering::Release);
+    }
+
+    fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::Acquire)
     }
 
     /// Nothing more comes.
@@ -256,37 +273,38 @@ impl Recording {
     ) -> Result<Self, RecordError> {
         let rank = sink_options.rank;
         let max_disk = plan.limits.max_disk;
-        let sink = Sink::start(run, sink_options)?;
+        let sink = Sink::start(run, sink_options.clone())?;
+        // For another sink, should this one fail for want of room.
+        let sink_options = SinkOptions {
+            // Of a run that is gone on with, the first commit is there already.
+            session: sink_options
+                .session
+                .filter(|_| sink_options.resume.is_none()),
+            resume: None,
+            taken_up: (plan.limits.on_error == OnError::Continue).then(|| sink.lock()),
+            ..sink_options
+        };
         let meter = sink.meter();
         let disk = max_disk.map(|max| disk::DiskBudget::new(run.path(), max));
         let disk = disk.transpose()?;
-        // A token and a snapshot travel in a circle: neither channel is ever full, and there is
-        // never a second snapshot (ARCHITECTURE.md, invariant 9).
-        let (tasks, captures) = bounded(1);
-        let (give_back, room) = bounded(1);
-        give_back.send(()).expect("both ends are here");
         let progress = Arc::new(Progress::default());
         let compares_ranks = run.info().world_size > 1 && plan.recorded.metrics;
-        let worker = thread::CaptureThread {
+        let thread = thread::CaptureThread {
             layers: Arc::clone(&layers),
             recorded: plan.recorded,
             compares_ranks,
             rank,
             generation: plan.origin.generation,
             state_files: plan.origin.state_files,
+            saves_state: false,
             disk,
-            sink,
-            captures,
-            give_back,
+            past: SinkStats::default(),
             progress: Arc::clone(&progress),
             reported: cost::Reported::default(),
             metrics_files: thread::MetricsFiles::default(),
             diverged: diverged::Diverged::default(),
         };
-        let thread = std::thread::Builder::new()
-            .name("capture".to_owned())
-            .spawn(move || worker.run(first))
-            .map_err(RecordError::Spawn)?;
+        let hand_off = take_up::launch(Box::new(thread), sink, None, first)?;
         Ok(Self {
             run: run.clone(),
             recorded: plan.recorded,
@@ -308,15 +326,11 @@ impl Recording {
                 captured: plan.origin.after.filter(|_| plan.origin.is_captured),
             },
             clock: Clock::start(plan.limits.overhead().map(Governor::new), meter),
-            hand_off: HandOff {
-                tasks: Some(tasks),
-                room,
-                thread: Some(thread),
-            },
+            hand_off,
             progress,
             outcome: Outcome::new(plan.owner_reports),
             rank,
-            generation: plan.origin.generation,
+            sink_options,
         })
     }
 
@@ -402,10 +416,20 @@ impl Recording {
     /// that epoch's, however far training has come. They are recorded with the next capture, or when
     /// the recording is finished.
     pub fn late_metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) {
-        // Nothing takes them any more where recording is over.
-        let is_over = self.outcome.failure.is_some() || self.is_disk_full();
-        if self.recorded.metrics && !is_over {
-            self.noted.waiting_metrics.push((id, metrics));
+        self.keep_metrics(id, metrics);
+    }
+
+    /// Keeps metrics of a moment until there is a capture that takes them along, unless nothing does any more.
+    fn keep_metrics(&mut self, id: CaptureId, metrics: Vec<Metric>) {
+        let waiting = &mut self.noted.waiting_metrics;
+        let has_room = match &self.outcome.standing {
+            Standing::Recording | Standing::Trying(_) => true,
+            Standing::Waiting(_) => waiting.len() < MAX_WAITING_METRICS,
+            Standing::Over => false,
+        };
+        if self.recorded.metrics && has_room && !self.progress.is_disk_full.load(Ordering::Relaxed)
+        {
+            waiting.push((id, metrics));
         }
     }
 
@@ -436,8 +460,13 @@ impl Recording {
 
     /// Whether a capture that is due is taken. What was said once is said again.
     fn is_taken(&self, moment: Moment) -> bool {
-        if self.outcome.failure.is_some() || self.is_disk_full() {
+        if self.is_disk_full() {
             return false;
+        }
+        match &self.outcome.standing {
+            Standing::Recording | Standing::Trying(_) => {}
+            Standing::Waiting(waiting) => return self.may_take_up(waiting, moment),
+            Standing::Over => return false,
         }
         let Some(governor) = &self.clock.governor else {
             return true;
@@ -468,9 +497,7 @@ impl Recording {
     /// it takes nothing from training.
     fn work(&self) -> Duration {
         let capture_thread = self.progress.work_ns.load(Ordering::Relaxed);
-        let sink = self.clock.meter.stats();
-        let workers = Duration::from_secs_f64((sink.make_ms + sink.encode_ms) / 1e3);
-        Duration::from_nanos(capture_thread) + workers
+        Duration::from_nanos(capture_thread) + self.clock.workers()
     }
 
     fn is_scheduled(&self, epoch: i32) -> bool {

@@ -6,6 +6,7 @@ use capture::RecordError;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
+use trace::CreateRunError;
 
 use crate::spelling::{as_python, import_as_python};
 
@@ -29,6 +30,12 @@ create_exception!(
 );
 create_exception!(
     stratigraph_nn,
+    NoRoomError,
+    RecordingError,
+    "There is no room for what is recorded, and nothing is in doubt: it can be tried again where there is."
+);
+create_exception!(
+    stratigraph_nn,
     QueryError,
     StratigraphError,
     "A run cannot be opened, or a question not be answered."
@@ -39,6 +46,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StratigraphError", py.get_type::<StratigraphError>())?;
     module.add("RecordingError", py.get_type::<RecordingError>())?;
     module.add("DeviceError", py.get_type::<DeviceError>())?;
+    module.add("NoRoomError", py.get_type::<NoRoomError>())?;
     module.add("QueryError", py.get_type::<QueryError>())
 }
 
@@ -74,7 +82,18 @@ pub(crate) fn recording(error: impl Error) -> PyErr {
 pub(crate) fn record_error(error: RecordError) -> PyErr {
     match error {
         RecordError::Device(_) => DeviceError::new_err(words(&error)),
+        error if error.is_for_want_of_room() => NoRoomError::new_err(words(&error)),
         error => recording(error),
+    }
+}
+
+/// As Python's exception, of a run that could not be created.
+pub(crate) fn create_error(error: CreateRunError) -> PyErr {
+    match &error {
+        CreateRunError::Io { source, .. } if trace::is_no_room(source) => {
+            NoRoomError::new_err(words(&error))
+        }
+        _ => recording(error),
     }
 }
 

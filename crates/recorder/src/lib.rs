@@ -32,7 +32,7 @@ pub use capture::{
     Figure, LayerNeurons, NeuronsError, Predicted, SampleGroup, Silencing, SilencingError,
 };
 pub use capture::{
-    ActivationDetail, CHANNEL_CAPTURES, CancelToken, CaptureChoice, CheckpointError,
+    ActivationDetail, CHANNEL_CAPTURES, CancelToken, CaptureChoice, Change, CheckpointError,
     CheckpointLibrary, Classifications, CopyError, DEFAULT_ACTIVATION_SAMPLES,
     DEFAULT_MAX_OVERHEAD, DEFAULT_SAVE_INTERVAL, ExportError, ExportReport, ImportError,
     ImportNote, ImportOptions, ImportPlan, ImportProgress, ImportSummary, ImportedTopologyError,
@@ -71,6 +71,7 @@ pub use session::{
     DEFAULT_ROOT, EpochProgress, SessionError, SessionObserver, SessionOptions, SessionSummary,
     train,
 };
+pub use sink::OnCommit;
 pub use training::{
     EpochOutcome, EpochReport, MAX_BATCH_SIZE, TrainConfig, TrainConfigError, TrainError, Trainer,
 };

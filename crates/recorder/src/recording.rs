@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burn::tensor::backend::Backend;
-use capture::{Plan, RecordError, Recording};
+use capture::{Change, Plan, RecordError, Recording};
 use sink::SinkOptions;
 use trace::{CaptureId, Epoch, RunDir, Step, Topology};
 
@@ -159,10 +159,15 @@ impl<B: Backend> TraceRecorder<B> {
         self.recording.last_step()
     }
 
-    /// Why recording failed, where training goes on without it
-    /// ([`OnError::Continue`](crate::OnError::Continue)).
+    /// Why nothing is recorded now, where training goes on without it
+    /// ([`OnError::Continue`](crate::OnError::Continue)): for good, or until there is room again.
     pub fn failure(&self) -> Option<&RecordError> {
         self.recording.failure()
+    }
+
+    /// What has become of recording since this was asked last, where it is for the owner to say.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        self.recording.take_changes()
     }
 
     /// Checks that no read has found the device failed.

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use capture::{CancelToken, RecordSummary};
+use capture::{CancelToken, Change, RecordSummary};
 
 use crate::dataset::Dataset;
 use crate::device::{Resolution, on_device};
@@ -71,8 +71,6 @@ struct Session<'a, B: AutodiffBackend> {
     dataset: Arc<Dataset>,
     trainer: Trainer<B>,
     held_out: HeldOut<B::InnerBackend>,
-    /// Whether the observer knows that recording failed.
-    has_reported_failure: bool,
     /// Whether the observer knows that the run takes what it may.
     has_reported_disk_full: bool,
 }
@@ -102,7 +100,6 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             dataset,
             trainer,
             held_out,
-            has_reported_failure: false,
             has_reported_disk_full: false,
         })
     }
@@ -118,10 +115,12 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let trained = self.run_epochs(first, &mut kept, recording.as_mut(), observer);
         let (last_epoch, recorded) = finish_recording(trained, recording)?;
         if let Some((run, summary)) = &recorded {
-            let failure = summary.failure.as_deref();
-            self.report_failure(run, failure, summary.is_disk_full, observer);
+            self.report(run, &summary.changes, summary.is_disk_full, observer);
         }
-        let is_whole = |summary: &RecordSummary| summary.failure.is_none() && !summary.is_disk_full;
+        let is_whole = |summary: &RecordSummary| {
+            let has_stopped = summary.changes.iter().any(Change::is_stop);
+            summary.failure.is_none() && !summary.is_disk_full && !has_stopped
+        };
         let goes_on = recorded
             .as_ref()
             .is_some_and(|(_, summary)| is_whole(summary));

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trace::{EncodeError, LockRunError, PublishError};
+use trace::{EncodeError, LockRunError, PublishError, PublishStepError, RUN_FILE, RunDir};
 
 /// Why a sink could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +103,97 @@ impl SinkError {
         }
     }
 
-    pub(crate) fn publish(run: &Path, source: PublishError) -> Self {
+    /// The error for a publish that failed.
+    pub(crate) fn publish(run: &RunDir, source: PublishError) -> Self {
         SinkError::Publish {
-            run: run.to_owned(),
-            source: Arc::new(source),
+            run: run.path().to_owned(),
+            source: Arc::new(explain_publish(run, source)),
         }
     }
+
+    /// Whether it is for want of room alone (space, inodes, a quota), and nothing is in doubt: what was
+    /// committed stays, what was on the way is gone, and another sink can record on where there is room.
+    ///
+    /// Whatever else fails is no case for another try: a disk that could not write may not have written what it
+    /// said that it had, and a group that is in doubt must not have others after it.
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::CreatePart { source, .. } => trace::is_no_room(source),
+            Self::WritePart { source, .. } => match &**source {
+                EncodeError::Io(error) => trace::is_no_room(error),
+                _ => false,
+            },
+            Self::Publish { source, .. } => is_publish_for_want_of_room(source),
+            Self::MakePart { .. } | Self::Panicked { .. } => false,
+        }
+    }
+
+    /// Whether a record may be part of the run and not be durable, or what it retires be there still: nothing
+    /// is to be recorded after it before the run is opened anew.
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::Publish { source, .. } => !matches!(**source, PublishError::NotCommitted(_)),
+            _ => false,
+        }
+    }
+}
+
+impl StartSinkError {
+    /// As [`SinkError::is_for_want_of_room`].
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Publish(error) => is_publish_for_want_of_room(error),
+            Self::Lock(_) | Self::Spawn { .. } => false,
+        }
+    }
+}
+
+fn is_publish_for_want_of_room(error: &PublishError) -> bool {
+    match error {
+        PublishError::NotCommitted(PublishStepError::Io { source, .. }) => {
+            trace::is_no_room(source)
+        }
+        _ => false,
+    }
+}
+
+/// What a publisher's error means, in the words of [`explain`].
+pub(crate) fn explain_publish(run: &RunDir, error: PublishError) -> PublishError {
+    let explain_step = |step| match step {
+        PublishStepError::Io {
+            operation,
+            path,
+            source,
+        } => PublishStepError::Io {
+            operation,
+            path,
+            source: explain(run, source, None),
+        },
+        other => other,
+    };
+    match error {
+        PublishError::NotCommitted(step) => PublishError::NotCommitted(explain_step(step)),
+        PublishError::InDoubt { number, source } => PublishError::InDoubt {
+            number,
+            source: explain_step(source),
+        },
+        PublishError::NotCleanedUp { record, source } => PublishError::NotCleanedUp {
+            record,
+            source: explain_step(source),
+        },
+    }
+}
+
+/// Adds to what the file system said what it does not say: how much room was needed (as far as that is known)
+/// and is left, or that the whole run is gone.
+pub(crate) fn explain(run: &RunDir, error: io::Error, needed_bytes: Option<u64>) -> io::Error {
+    let is_gone = || !run.path().join(RUN_FILE).exists();
+    if error.kind() == io::ErrorKind::NotFound && is_gone() {
+        let run = run.path().display();
+        let told = format!(
+            "{error}: the run {run} is not there any more, it was moved or removed, or its disk unmounted"
+        );
+        return io::Error::new(io::ErrorKind::NotFound, told);
+    }
+    trace::with_room(error, run.path(), needed_bytes)
 }

@@ -12,16 +12,22 @@
 //! others.
 
 mod budget;
+// Not a module of it, since `tests/model/` has the file of the budget as well.
+#[cfg(test)]
+#[path = "budget/tests.rs"]
+mod budget_tests;
 pub mod cli;
 mod error;
 mod files;
 mod group_commit;
 mod make_part;
 mod messages;
+mod on_commit;
 mod run_stats;
 mod shared;
 mod sink;
 mod stats;
+mod sync;
 #[cfg(test)]
 #[path = "../../trace/src/testing.rs"]
 mod testing;
@@ -32,7 +38,10 @@ pub use budget::{ByteBudget, Closed, Permit};
 pub use error::{SinkError, StartSinkError};
 pub use files::RunFilesError;
 pub use make_part::MakePart;
+pub use on_commit::OnCommit;
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
+#[doc(hidden)]
+pub use sink::BeforeWrite;
 pub use sink::{
     CHANNEL_PARTS, Closing, DEFAULT_CHANNEL_BYTES, DEFAULT_MIN_PUBLISH_INTERVAL,
     MAX_DEFAULT_WORKERS, MAX_PUBLISH_INTERVAL, OpenCapture, Resume, Sink, SinkMeter, SinkOptions,

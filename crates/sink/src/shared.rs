@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use trace::RunDir;
+use trace::{CommitRecord, RunDir};
 
 use crate::budget::ByteBudget;
 use crate::error::SinkError;
+use crate::on_commit::OnCommit;
 use crate::stats::Counters;
 
 /// What the threads of a sink share.
@@ -14,8 +15,11 @@ use crate::stats::Counters;
 pub(crate) struct Shared {
     pub(crate) run: RunDir,
     pub(crate) counters: Counters,
+    on_commit: Option<OnCommit>,
     budget: Arc<ByteBudget>,
     failure: OnceLock<SinkError>,
+    /// The first that came after it and is worse: not for want of room, as the first one was.
+    worse: OnceLock<SinkError>,
     /// Whether a caller was told of the failure.
     is_returned: AtomicBool,
     /// Whether who closed the sink says that everything was sent.
@@ -23,12 +27,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(run: RunDir, channel_bytes: u64) -> Self {
+    pub(crate) fn new(run: RunDir, channel_bytes: u64, on_commit: Option<OnCommit>) -> Self {
         Self {
             run,
             counters: Counters::default(),
+            on_commit,
             budget: ByteBudget::new(channel_bytes),
             failure: OnceLock::new(),
+            worse: OnceLock::new(),
             is_returned: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),
         }
@@ -39,6 +45,13 @@ impl Shared {
         &self.budget
     }
 
+    /// Tells whoever wants to know of a commit that is durable.
+    pub(crate) fn committed(&self, record: &CommitRecord) {
+        if let Some(on_commit) = &self.on_commit {
+            on_commit.tell(record);
+        }
+    }
+
     /// The first failure of any thread.
     pub(crate) fn failure(&self) -> Option<&SinkError> {
         self.failure.get()
@@ -46,8 +59,23 @@ impl Shared {
 
     /// Notes a failure, unless there was one before, and sends home who waits for room.
     pub(crate) fn fail(&self, error: SinkError) {
-        if self.failure.set(error).is_ok() {
-            self.budget.close();
+        match self.failure.set(error) {
+            Ok(()) => self.budget.close(),
+            Err(later) if !later.is_for_want_of_room() => {
+                // What is worse than the first worse one makes no difference.
+                let _ = self.worse.set(later);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// What the sink came to, once its threads have ended: its first failure, or a later one if another sink
+    /// could take up after the first alone.
+    pub(crate) fn outcome(&self) -> Result<(), SinkError> {
+        let first = self.check();
+        match (&first, self.worse.get()) {
+            (Err(error), Some(worse)) if error.is_for_want_of_room() => Err(worse.clone()),
+            _ => first,
         }
     }
 

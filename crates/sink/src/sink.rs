@@ -1,17 +1,23 @@
 //! The sink: from rows in memory to committed captures.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use trace::{CaptureId, Group, Publisher, Rank, RunDir, WriterLock};
+use trace::{
+    CaptureId, Crc32c, Group, PartPath, PublishStepError, Publisher, RUN_FILE, Rank, RunDir,
+    WriterLock,
+};
 
-use crate::error::{SinkError, StartSinkError};
+use crate::error::{SinkError, StartSinkError, explain_publish};
 use crate::group_commit;
 use crate::make_part::MakePart;
 use crate::messages::{CaptureNumber, End, Event, Job};
+use crate::on_commit::OnCommit;
 use crate::shared::Shared;
 use crate::stats::SinkStats;
 use crate::worker;
@@ -52,9 +58,18 @@ pub struct SinkOptions {
     pub session: Option<serde_json::Value>,
     /// Set where a run is gone on with, see [`SinkOptions::resume`].
     pub resume: Option<Resume>,
+    /// The right to record of another sink of this process that has failed, where this one takes up its
+    /// session ([`Sink::lock`], [`SinkError::is_for_want_of_room`]).
+    pub taken_up: Option<Arc<WriterLock>>,
+    /// Called by a worker before it writes a part file, for tests: it may wait, and what it says is the disk's
+    /// answer.
+    #[doc(hidden)]
+    pub before_write: Option<BeforeWrite>,
     /// From the start of one publish to the start of the next, at least; captures that arrive
     /// meanwhile are published together. At most [`MAX_PUBLISH_INTERVAL`].
     pub min_publish_interval: Duration,
+    /// Who is told of what was committed, if anybody.
+    pub on_commit: Option<OnCommit>,
 }
 
 impl Default for SinkOptions {
@@ -65,8 +80,24 @@ impl Default for SinkOptions {
             rank: Rank::default(),
             session: None,
             resume: None,
+            taken_up: None,
+            before_write: None,
             min_publish_interval: DEFAULT_MIN_PUBLISH_INTERVAL,
+            on_commit: None,
         }
+    }
+}
+
+/// What a worker calls before it writes the part file of a path ([`SinkOptions::before_write`]).
+#[doc(hidden)]
+#[derive(Clone)]
+pub struct BeforeWrite(pub Arc<Hook>);
+
+type Hook = dyn Fn(&PartPath) -> io::Result<()> + Send + Sync;
+
+impl fmt::Debug for BeforeWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BeforeWrite")
     }
 }
 
@@ -114,7 +145,9 @@ pub fn default_num_workers() -> usize {
 /// # Failures
 /// The first failure of any thread is what every later call returns (`ARCHITECTURE.md`, invariant
 /// 7). What was committed stays, captures that began before the one that failed and are whole are still committed, everything
-/// else is dropped. Nobody is left waiting.
+/// else is dropped. Nobody is left waiting. Where it is for want of room
+/// ([`SinkError::is_for_want_of_room`]) another sink can take up the session ([`SinkOptions::taken_up`]): with
+/// files, a staging directory and a descriptor of its own, so that nothing is tried again.
 ///
 /// # Shutdown
 /// [`Sink::finish`] drains the channel, publishes, and joins the threads. If nothing failed and no capture
@@ -129,7 +162,7 @@ pub struct Sink {
     events: Option<Sender<Event>>,
     workers: Vec<JoinHandle<()>>,
     publisher: Option<JoinHandle<()>>,
-    _lock: Arc<WriterLock>,
+    lock: Arc<WriterLock>,
 }
 
 /// Tells what a sink has done so far, to another thread than the one that has it.
@@ -157,20 +190,29 @@ impl Sink {
     /// # Errors
     /// If another process records into the run, or it cannot be published into.
     pub fn start(run: &RunDir, options: SinkOptions) -> Result<Self, StartSinkError> {
-        let (lock, retired) = match options.resume {
-            None => (Arc::new(run.lock_writer(options.rank)?), None),
-            Some(Resume { lock, retired }) => (lock, Some(retired)),
+        let is_taken_up = options.taken_up.is_some();
+        let (lock, retired) = match (options.resume, options.taken_up) {
+            (Some(Resume { lock, retired }), _) => (lock, Some(retired)),
+            (None, Some(lock)) => (lock, None),
+            (None, None) => (Arc::new(run.lock_writer(options.rank)?), None),
         };
-        let mut publisher = Publisher::try_new(run, options.rank, options.session)?;
+        let explain = |error| explain_publish(run, error);
+        if is_taken_up {
+            check_same_run(run).map_err(|error| explain(error.into()))?;
+        }
+        let publisher = Publisher::try_new(run, options.rank, options.session);
+        let mut publisher = publisher.map_err(explain)?;
+        let shared = Shared::new(run.clone(), options.channel_bytes, options.on_commit);
+        let shared = Arc::new(shared);
         if let Some(retired) = retired {
-            publisher.publish(Group {
+            let record = publisher.publish(Group {
                 retired,
                 ..Group::default()
-            })?;
-            publisher.clear_leftovers()?;
+            });
+            shared.committed(&record.map_err(explain)?);
+            publisher.clear_leftovers().map_err(explain)?;
         }
         let staging = publisher.staging().clone();
-        let shared = Arc::new(Shared::new(run.clone(), options.channel_bytes));
         let (jobs, job_queue) = bounded(CHANNEL_PARTS);
         let (events, event_queue) = bounded(PUBLISHER_EVENTS);
         // From here on dropping the sink ends the threads that were started.
@@ -181,7 +223,7 @@ impl Sink {
             events: Some(events),
             workers: Vec::new(),
             publisher: None,
-            _lock: lock,
+            lock,
         };
         let min_interval = options.min_publish_interval.min(MAX_PUBLISH_INTERVAL);
         sink.publisher = Some(spawn("sink-publisher".to_owned(), {
@@ -193,9 +235,16 @@ impl Sink {
             let events = sink.events.clone().expect("taken by the shutdown alone");
             let job_queue = job_queue.clone();
             let (staging, shared) = (staging.clone(), Arc::clone(&shared));
+            let before_write = options.before_write.clone();
             sink.workers
                 .push(spawn(format!("sink-worker-{index}"), move || {
                     worker::run(&job_queue, &events, &shared, |part| {
+                        if let Some(BeforeWrite(hook)) = &before_write {
+                            hook(&part.path).map_err(|source| SinkError::CreatePart {
+                                path: shared.run.path().join(part.path.to_string()),
+                                source: Arc::new(source),
+                            })?;
+                        }
                         worker::write_part(&part, &staging, &shared.run)
                     });
                 })?);
@@ -213,6 +262,12 @@ impl Sink {
             retired: Vec::new(),
             has_ended: false,
         }
+    }
+
+    /// The right to record, which another sink of this process may take up once this one has failed
+    /// ([`SinkOptions::taken_up`]).
+    pub fn lock(&self) -> Arc<WriterLock> {
+        Arc::clone(&self.lock)
     }
 
     /// What was done so far.
@@ -250,13 +305,14 @@ impl Sink {
         result.map(|()| SinkSummary { stats })
     }
 
-    /// Ends as [`Sink::finish`] does, and says what was done also where not all of it could be.
+    /// Ends as [`Sink::finish`] does, and says what was done also where not all of it could be. If a sink failed
+    /// for want of room, and by something worse until it had ended, that is what this returns.
     pub fn close(mut self, closing: Closing) -> (SinkStats, Result<(), SinkError>) {
         if closing == Closing::Finished {
             self.shared.finish();
         }
         self.shut_down();
-        (self.stats(), self.shared.check())
+        (self.stats(), self.shared.outcome())
     }
 
     fn tell(&self, event: Event) {
@@ -401,6 +457,22 @@ impl Drop for OpenCapture<'_> {
         }
         self.tell_end(End::Abandoned);
     }
+}
+
+/// Checks that the run is still where it was: nothing is begun where it was moved away or unmounted.
+fn check_same_run(run: &RunDir) -> Result<(), PublishStepError> {
+    let path = run.path().join(RUN_FILE);
+    let is_same = |bytes: Vec<u8>| match Crc32c::of(&bytes) == run.crc32c() {
+        true => Ok(()),
+        false => Err(io::Error::other("another run is there now")),
+    };
+    std::fs::read(&path)
+        .and_then(is_same)
+        .map_err(|source| PublishStepError::Io {
+            operation: "read",
+            path,
+            source,
+        })
 }
 
 fn spawn(

@@ -33,6 +33,29 @@ pub struct SinkStats {
 }
 
 impl SinkStats {
+    /// These and those of a sink that came after it; of marks that are no sums, the higher.
+    pub fn and_then(self, later: Self) -> Self {
+        Self {
+            num_parts: self.num_parts + later.num_parts,
+            num_rows: self.num_rows + later.num_rows,
+            part_bytes: self.part_bytes + later.part_bytes,
+            by_table: std::array::from_fn(|table| {
+                let (rows, bytes) = self.by_table[table];
+                let (later_rows, later_bytes) = later.by_table[table];
+                (rows + later_rows, bytes + later_bytes)
+            }),
+            make_ms: self.make_ms + later.make_ms,
+            encode_ms: self.encode_ms + later.encode_ms,
+            num_captures: self.num_captures + later.num_captures,
+            num_publishes: self.num_publishes + later.num_publishes,
+            publish_ms: self.publish_ms + later.publish_ms,
+            stall_ms: self.stall_ms + later.stall_ms,
+            queue_high_water_bytes: self
+                .queue_high_water_bytes
+                .max(later.queue_high_water_bytes),
+        }
+    }
+
     /// The figures by name; as metrics their names begin with `sink.`. What rows took
     /// ([`SinkStats::make_ms`]) is for their maker to tell.
     pub fn rows(&self) -> impl Iterator<Item = (&'static str, f64)> + use<> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 use trace::{EncodeError, Part, RunDir, StagedPart, Staging, encode_part};
 
-use crate::error::SinkError;
+use crate::error::{SinkError, explain};
 use crate::make_part::MakePart;
 use crate::messages::{Event, Job};
 use crate::shared::Shared;
@@ -81,12 +81,14 @@ pub(crate) fn write_part(
     run: &RunDir,
 ) -> Result<StagedPart, SinkError> {
     let path = || run.path().join(part.path.to_string());
+    // What its rows hold is about the most that they take as a file.
+    let explain = |error| explain(run, error, Some(part.memory_bytes()));
     let writer =
         staging
             .create_part(part.path.clone())
             .map_err(|source| SinkError::CreatePart {
                 path: path(),
-                source: Arc::new(source),
+                source: Arc::new(explain(source)),
             })?;
     encode_part(part, writer)
         .and_then(|writer| {
@@ -95,7 +97,10 @@ pub(crate) fn write_part(
         })
         .map_err(|source| SinkError::WritePart {
             path: path(),
-            source: Arc::new(source),
+            source: Arc::new(match source {
+                EncodeError::Io(error) => EncodeError::Io(explain(error)),
+                other => other,
+            }),
         })
 }
 

@@ -41,6 +41,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// [`io::ErrorKind::AlreadyExists`] if that is taken: it is then as it was; or the disk refuses.
     fn rename_new(&self, subject: Subject, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Exchanges two names, of files or of directories, at once; `false` where that cannot be done.
+    ///
+    /// # Errors
+    /// If one of them is not there, or the disk refuses.
+    fn exchange(&self, subject: Subject, one: &Path, other: &Path) -> io::Result<bool>;
+
     /// Gives a file a second name.
     ///
     /// # Errors

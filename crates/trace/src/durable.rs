@@ -6,6 +6,7 @@
 //! and to descriptors that were open then, so that one that is opened for the sync may never hear of it.
 //! Directories are synced several at a time.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, DiskFile, FileSystem, Subject, retried};
+use crate::room::with_room;
 
 /// How long one flush of the file system may take before the rest of the run goes back to a sync
 /// a file: `syncfs` also writes what other programs left in the page cache.
@@ -137,7 +139,12 @@ pub(crate) fn create_missing_dirs(
             touched.push(parent);
             Ok(())
         }
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // What is there may not be a directory, or nobody may look: a file system that has failed says so then.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
+            Ok(there) if there.is_dir() => Ok(()),
+            Err(unseen) if unseen.kind() != io::ErrorKind::NotFound => Err(unseen),
+            _ => Err(e),
+        },
         Err(e) => Err(e),
     }
 }
@@ -186,7 +193,9 @@ pub(crate) fn write_new(
     bytes: &[u8],
 ) -> io::Result<Box<dyn DiskFile>> {
     let mut file = retried(|| disk.create_file(subject, path))?;
-    file.write_all(bytes)?;
+    let needed = bytes.len() as u64;
+    file.write_all(bytes)
+        .map_err(|error| with_room(error, path, Some(needed)))?;
     Ok(file)
 }
 

@@ -62,7 +62,7 @@ impl Segment {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         let segment = if let Some(number) = name.strip_suffix(".json") {
             Self::record(number.parse().ok()?)
         } else {

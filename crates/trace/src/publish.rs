@@ -258,6 +258,7 @@ impl Publisher {
             time: time::now(),
             rank: self.rank,
             session: self.session.clone(),
+            run_json: self.session.as_ref().and_then(|_| self.run.kept_text()),
             is_final,
             captures,
             files: parts.iter().map(|part| part.entry().clone()).collect(),

@@ -21,6 +21,8 @@ pub use create::{CreateRunError, Creation};
 
 /// Name of the file that holds a run's identity.
 pub const RUN_FILE: &str = "run.json";
+/// The longest `run.json` of which records keep a copy, in bytes: that of a network of about 2,000 layers.
+pub const MAX_KEPT_RUN_BYTES: usize = 1 << 20;
 /// Name of the directory that holds the commit records.
 pub const COMMITS_DIR: &str = "commits";
 /// Name of the directory that holds files being written.
@@ -126,6 +128,8 @@ pub struct RunDir {
     info: Arc<RunInfo>,
     crc32c: Crc32c,
     disk: Arc<dyn Disk>,
+    /// The text of `run.json`, if it is short enough for records to keep it.
+    text: Option<Arc<str>>,
 }
 
 /// Why a directory could not be opened as a run.
@@ -303,6 +307,7 @@ impl RunDir {
             info: Arc::new(info),
             crc32c: Crc32c::of(&json),
             disk,
+            text: kept_text(&json),
         })
     }
 
@@ -314,6 +319,11 @@ impl RunDir {
     /// The checksum of `run.json` as it was read: the run's commit records have it, too.
     pub fn crc32c(&self) -> Crc32c {
         self.crc32c
+    }
+
+    /// The text of `run.json`, if records keep it.
+    pub(crate) fn kept_text(&self) -> Option<String> {
+        self.text.as_deref().map(str::to_owned)
     }
 
     /// The directory.
@@ -382,6 +392,13 @@ impl RunDir {
             self.path.join(format!(".rank-{rank}.lock"))
         }
     }
+}
+
+/// The text of a `run.json` that records keep.
+pub(crate) fn kept_text(json: &[u8]) -> Option<std::sync::Arc<str>> {
+    let is_short = json.len() <= MAX_KEPT_RUN_BYTES;
+    let text = is_short.then(|| std::str::from_utf8(json).ok())?;
+    text.map(Into::into)
 }
 
 /// Whether a file may be read, and not written.

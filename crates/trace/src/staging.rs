@@ -231,6 +231,7 @@ impl PartWriter {
                 bytes,
                 footer_bytes: footer.map(|footer| footer.bytes),
                 footer_crc32c: footer.map(|footer| footer.crc32c),
+                column_crc32c: None,
                 crc32c,
             },
         })

@@ -21,6 +21,7 @@ pub(super) struct Reported {
     thinned: u64,
     dropped: u64,
     over_disk: u64,
+    missed: u64,
     read_back: Duration,
     rows: Duration,
     /// Time spent on copying values to the host so far.
@@ -72,8 +73,11 @@ impl Reported {
                 "over_disk_captures",
                 count(&progress.over_disk_captures, &mut reported.over_disk),
             ),
-            // After a failure nothing is reported here any more: see `Recording::finish`.
-            (LOST_CAPTURES, 0.0),
+            // What is lost by a failure is said where recording is taken up or finished.
+            (
+                LOST_CAPTURES,
+                count(&progress.missed_captures, &mut reported.missed),
+            ),
         ];
         let before = std::mem::replace(&mut reported.sink, sink);
         let sink = sink

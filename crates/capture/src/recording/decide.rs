@@ -43,6 +43,8 @@ pub(super) struct Clock {
     /// calls keeps nobody from training.
     pub(super) work_at_call: Duration,
     pub(super) meter: SinkMeter,
+    /// What the workers of earlier sinks had worked.
+    pub(super) past_work: Duration,
     /// What [`Recording::is_due`] said last, so that the capture that follows is of one mind.
     pub(super) answer: Cell<Option<(Moment, bool)>>,
 }
@@ -58,8 +60,23 @@ impl Clock {
             reported_work: Duration::ZERO,
             work_at_call: Duration::ZERO,
             meter,
+            past_work: Duration::ZERO,
             answer: Cell::new(None),
         }
+    }
+}
+
+impl Clock {
+    /// How long the sinks' workers have worked so far, all together.
+    pub(super) fn workers(&self) -> Duration {
+        let sink = self.meter.stats();
+        self.past_work + Duration::from_secs_f64((sink.make_ms + sink.encode_ms) / 1e3)
+    }
+
+    /// Another sink records from now on.
+    pub(super) fn next_meter(&mut self, meter: SinkMeter) {
+        self.past_work = self.workers();
+        self.meter = meter;
     }
 }
 
@@ -126,6 +143,9 @@ impl Recording {
             return Err(RecordError::Order { last, found: id });
         }
         self.last_epoch = Some(id.epoch);
+        if self.moments.captured != Some(id) {
+            self.take_up_for_last(id);
+        }
         Ok(match self.moments.captured == Some(id) {
             true if self.noted.metrics.is_empty() => Decision::Nothing,
             true => Decision::Metrics,
@@ -162,10 +182,15 @@ impl Recording {
         let Some(moment) = self.moment(id, is_end) else {
             return Ok(false);
         };
-        let is_taken = self.is_taken(moment);
+        let may_be_taken = self.is_taken(moment);
         self.clock.answer.set(None);
+        let waits = self.waits_for_room();
+        let is_taken = may_be_taken && (!waits || self.take_up(id));
         if self.outcome.failure.is_some() {
             self.outcome.num_missed += 1;
+            if !may_be_taken {
+                self.left_out_for_room();
+            }
         } else if !is_taken && self.is_disk_full() {
             let counter = &self.progress.over_disk_captures;
             counter.fetch_add(1, Ordering::Relaxed);

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sink::{Closing, Sink, SinkOptions};
+use sink::{Closing, Part, Sink, SinkOptions, StartSinkError};
 
 use super::limits::OnError;
 use super::outcome::{RecordError, RecordSummary};
-use super::place::Place;
+use super::take_up::Standing;
 use super::thread::Ended;
-use super::{Capture, LOST_SEQUENCE, Recording, Task, cost, thread};
-use crate::rows::{Metric, RowKey};
+use super::{Capture, Recording, Task};
 
 impl Recording {
-    /// Why recording failed, where training goes on without it ([`OnError::Continue`]).
+    /// Why nothing is recorded now, where training goes on without it ([`OnError::Continue`]): for good, or
+    /// until there is room ([`Recording::waits_for_room`]).
     pub fn failure(&self) -> Option<&RecordError> {
         self.outcome.failure.as_deref()
     }
@@ -77,18 +77,18 @@ impl Recording {
             self.go_on_or_stop(error)?;
         }
         self.tell_disk_full();
-        let is_over = self.outcome.failure.is_some() || self.is_disk_full();
-        let num_captures = match is_over {
+        if self.outcome.failure.is_none() {
+            // Everything is committed that was captured since.
+            self.tell_taken_up();
+        }
+        let num_captures = match self.outcome.has_stopped || self.is_disk_full() {
             false => self.outcome.num_captures,
-            // What else was handed over went down with the sink, or did not fit.
+            // What else was handed over went down with a sink, or did not fit.
             true => self.outcome.sink_stats.num_captures,
         };
-        let lost_captures = match self.outcome.failure {
-            None => 0,
-            Some(_) => self.outcome.num_captures - num_captures + self.outcome.num_missed,
-        };
+        let lost_captures = self.num_lost();
         if self.outcome.failure.is_some() && self.recorded.metrics {
-            self.report_lost(lost_captures);
+            self.record_rest();
         }
         let finish = start.elapsed();
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
@@ -100,6 +100,7 @@ impl Recording {
             dropped_captures: self.progress.dropped_captures.load(Ordering::Relaxed),
             lost_captures,
             failure: self.outcome.failure.take(),
+            changes: self.take_changes(),
             sink: self.outcome.sink_stats,
             hand_off: time(&self.progress.hand_off_ns),
             stall: time(&self.progress.stall_ns),
@@ -119,58 +120,65 @@ impl Recording {
     /// Where training goes on without recording, says the failure and forgets what was noted. Without
     /// a device it does not go on.
     pub(super) fn go_on_or_stop(&mut self, error: RecordError) -> Result<(), RecordError> {
+        self.progress.lose();
         if self.limits.on_error == OnError::Stop || self.progress.has_device_failed() {
             return Err(error);
         }
-        if !self.outcome.owner_reports {
-            tracing::error!(
-                run = %self.run.path().display(),
-                error = &error as &dyn std::error::Error,
-                "recording failed; training goes on, and what would be captured from now on is lost"
-            );
-        }
-        self.noted.waiting_metrics.clear();
-        self.outcome.failure = Some(Arc::new(error));
+        self.stop(error);
         Ok(())
     }
 
-    /// Tries to leave a row that says what was lost: what failed may work again. Where it does not,
-    /// there is nothing to add to the failure that was said.
-    fn report_lost(&self, lost_captures: u64) {
-        let report = || -> Result<(), RecordError> {
-            let Some(id) = self.moments.last else {
-                return Ok(());
-            };
-            let lost = Metric {
-                phase: None,
-                name: format!("recorder.{}", cost::LOST_CAPTURES),
-                value: lost_captures as f64,
-            };
-            let place = Place {
-                key: RowKey {
-                    id,
-                    rank: self.rank,
-                },
-                generation: self.generation,
+    /// Tries to leave rows that say what was lost, and the metrics that wait: what failed may work again.
+    /// Where it does not, there is nothing to add to the failure that was said.
+    fn record_rest(&mut self) {
+        let thread = match std::mem::take(&mut self.outcome.standing) {
+            Standing::Waiting(waiting) => Some(waiting.into_thread()),
+            _ => self.outcome.idle.take(),
+        };
+        let (Some(id), Some(mut thread)) = (self.moments.last, thread) else {
+            return;
+        };
+        // What is in doubt must not have anything after it.
+        if let Some(RecordError::Sink(error)) = self.outcome.failure.as_deref()
+            && error.leaves_doubt()
+        {
+            return;
+        }
+        let waiting_metrics = std::mem::take(&mut self.noted.waiting_metrics);
+        // No names that the failed sink may have used.
+        let lost = self.lost(id).map(|lost| lost.part(&thread));
+        let waiting = waiting_metrics.into_iter();
+        let waiting = waiting.map(|(id, metrics)| thread.metrics_file(id, &metrics));
+        let parts: Vec<Part> = lost.into_iter().chain(waiting).collect();
+        let record = || -> Result<(), RecordError> {
+            let sink_options = self.sink_options.clone();
+            let lock = match sink_options.taken_up {
+                Some(lock) => lock,
+                None => Arc::new(
+                    self.run
+                        .lock_writer(self.rank)
+                        .map_err(StartSinkError::from)?,
+                ),
             };
             let sink_options = SinkOptions {
-                rank: self.rank,
                 num_workers: 1,
-                ..SinkOptions::default()
+                taken_up: Some(lock),
+                ..sink_options
             };
             let sink = Sink::start(&self.run, sink_options)?;
-            let mut open = sink.begin(None);
-            // No name that the failed sink may have used.
-            open.send(thread::metrics_part(place, &[lost], LOST_SEQUENCE))?;
-            open.end()?;
+            for part in parts {
+                let mut open = sink.begin(None);
+                open.send(part)?;
+                open.end()?;
+            }
             // It tells of a session in which not everything was recorded.
             sink.close(Closing::BrokenOff).1?;
             Ok(())
         };
-        if let Err(error) = report() {
+        if let Err(error) = record() {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
-                "no row says what was lost"
+                "what was left could not be recorded"
             );
         }
     }
@@ -199,8 +207,13 @@ impl Recording {
         let Some(thread) = self.hand_off.thread.take() else {
             return Err(RecordError::Stopped);
         };
-        let Ended { stats, result } = thread.join().map_err(|_| RecordError::Panicked)?;
-        self.outcome.sink_stats = stats;
+        let ended = thread.join().map_err(|_| RecordError::Panicked)?;
+        let Ended {
+            stats,
+            result,
+            thread,
+        } = ended;
+        self.sink_ended(stats, thread);
         result
     }
 }

@@ -8,10 +8,9 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use trace::CaptureId;
 
 use super::limits::{MAX_WAITING_METRICS, WhenFull};
-use super::outcome::RecordError;
 use super::source::Source;
 use super::thread::Ended;
-use super::{Capture, INITIAL, Recording, State, StateToSave, Task};
+use super::{Capture, INITIAL, RecordError, Recording, State, StateToSave, Task};
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
 
@@ -60,9 +59,13 @@ impl Recording {
         let classifications = self.noted.classifications.take();
         let is_whole = network.is_some();
         self.moments.last = Some(id);
+        self.confirm();
         self.tell_disk_full();
         let is_over = self.outcome.failure.is_some() || self.is_disk_full();
         if is_over || (!is_whole && !self.recorded.metrics) {
+            if self.waits_for_room() {
+                self.keep_metrics(id, metrics);
+            }
             self.account(Some(id), start, false);
             return Ok(false);
         }
@@ -147,7 +150,7 @@ impl Recording {
     /// recorder.
     fn send(&mut self, mut task: Task, start: Instant) -> Result<bool, RecordError> {
         let wait = Instant::now();
-        let room = if self.waits_for_room(&task) {
+        let room = if self.waits_for(&task) {
             self.hand_off
                 .room
                 .recv()
@@ -164,7 +167,8 @@ impl Recording {
             }
         }
         let stall = wait.elapsed();
-        if let Task::Capture(capture) = &mut task {
+        // What waits is not risked with a capture that may find no room.
+        if let (Task::Capture(capture), false) = (&mut task, self.is_trying()) {
             capture.waiting_metrics = std::mem::take(&mut self.noted.waiting_metrics);
         }
         let handed_over = match &self.hand_off.tasks {
@@ -183,7 +187,7 @@ impl Recording {
     }
 
     /// The network that training ended with is worth a wait, and so is what would fill the memory.
-    fn waits_for_room(&self, task: &Task) -> bool {
+    fn waits_for(&self, task: &Task) -> bool {
         let Task::Capture(capture) = task else {
             return true;
         };

@@ -26,8 +26,9 @@ pub enum OnError {
     /// Training stops with the error.
     #[default]
     Stop,
-    /// The error is said once, training goes on, and later captures are lost and counted; a failure
-    /// of the device stops training all the same.
+    /// The error is said once, training goes on, and later captures are lost and counted. Where there was no
+    /// room, recording is taken up again as soon as there is. A failure of the device stops training all the
+    /// same.
     Continue,
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sink::{SinkError, SinkStats, StartSinkError};
-use trace::CaptureId;
+use trace::{CaptureId, ReadCommitsError};
 
 use super::recorded::TooManyActivationsError;
 use super::source::BoxError;
+use super::take_up::{Change, Standing};
+use super::thread::CaptureThread;
 
 /// What was recorded, and what it cost.
 #[derive(Debug, Clone)]
@@ -29,9 +31,12 @@ pub struct RecordSummary {
     /// Captures that were due and are not committed because recording failed
     /// ([`OnError::Continue`](super::OnError::Continue)).
     pub lost_captures: u64,
-    /// Why recording failed, where training went on without it
-    /// ([`OnError::Continue`](super::OnError::Continue)).
+    /// Why nothing was recorded any more at the end, where training went on without it
+    /// ([`OnError::Continue`](super::OnError::Continue)). None where recording was taken up again.
     pub failure: Option<Arc<RecordError>>,
+    /// What has become of recording since the last call of
+    /// [`Recording::take_changes`](super::Recording::take_changes).
+    pub changes: Vec<Change>,
     /// What the sink did.
     pub sink: SinkStats,
     /// Time that the training thread spent on handing captures over.
@@ -71,6 +76,9 @@ pub enum RecordError {
     /// An earlier call returned the reason.
     #[error("recording has stopped before")]
     Stopped,
+    /// What is committed cannot be told, where recording was to be taken up again.
+    #[error(transparent)]
+    Commits(ReadCommitsError),
     /// What the run takes of the disk cannot be told.
     #[error("cannot tell how much {} takes of the disk", run.display())]
     DiskSize {
@@ -140,7 +148,18 @@ impl RecordError {
             | Self::Spawn(_)
             | Self::Panicked
             | Self::Stopped
+            | Self::Commits(_)
             | Self::DiskSize { .. } => false,
+        }
+    }
+
+    /// Whether it is for want of room alone, and nothing is in doubt: recording can be taken up again where
+    /// there is room ([`SinkError::is_for_want_of_room`]).
+    pub fn is_for_want_of_room(&self) -> bool {
+        match self {
+            Self::Sink(error) => error.is_for_want_of_room(),
+            Self::Start(error) => error.is_for_want_of_room(),
+            _ => false,
         }
     }
 
@@ -160,12 +179,28 @@ pub(super) struct Outcome {
     pub(super) num_captures: u64,
     /// Captures that were due after recording had failed.
     pub(super) num_missed: u64,
-    /// Why recording failed, where training goes on without it.
+    /// Why nothing is recorded now, where training goes on without it.
     pub(super) failure: Option<Arc<RecordError>>,
+    pub(super) standing: Standing,
+    /// Whether recording has ever stopped.
+    pub(super) has_stopped: bool,
+    /// What the owner was not told yet.
+    pub(super) changes: Vec<Change>,
+    /// Captures that were on the way when recording stopped, all times together.
+    pub(super) lost_on_the_way: u64,
+    /// Captures that were lost when recording was taken up last.
+    pub(super) lost_before: u64,
+    /// Lost captures that rows of metrics say, and those that a sink in hand is to say first.
+    pub(super) lost_in_rows: u64,
+    pub(super) lost_in_hand: u64,
+    /// The moment of which that was said last.
+    pub(super) lost_told_of: Option<CaptureId>,
+    /// The last capture thread, once it has ended.
+    pub(super) idle: Option<Box<CaptureThread>>,
     /// Whether the owner says what goes wrong; else it is logged.
     pub(super) owner_reports: bool,
     pub(super) has_reported_disk_full: bool,
-    /// What the sink did, once it has ended.
+    /// What the sinks did that have ended.
     pub(super) sink_stats: SinkStats,
 }
 
@@ -176,6 +211,15 @@ impl Outcome {
             num_captures: 0,
             num_missed: 0,
             failure: None,
+            standing: Standing::default(),
+            has_stopped: false,
+            changes: Vec::new(),
+            lost_on_the_way: 0,
+            lost_before: 0,
+            lost_in_rows: 0,
+            lost_in_hand: 0,
+            lost_told_of: None,
+            idle: None,
             owner_reports,
             has_reported_disk_full: false,
             sink_stats: SinkStats::default(),

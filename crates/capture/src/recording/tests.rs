@@ -336,3 +336,6 @@ fn only_a_recording_that_was_finished_with_everything_recorded_says_so() {
         assert_eq!(catalog.ending(1), expected, "{how}");
     }
 }
+
+mod room;
+mod slow;

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use sink::{Closing, MakePart as _, OpenCapture, Part, Sink, SinkStats};
 use trace::{CaptureId, Generation, Rank, Table};
 
-use super::cost::Reported;
+use super::cost::{self, Reported};
 use super::disk::{self, DiskBudget};
 use super::diverged::Diverged;
 use super::layers::NetworkLayers;
@@ -23,6 +23,39 @@ use super::{Capture, Progress, RecordError, Recorded, State, StateToSave, Task};
 use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
 use crate::rows::{self, Metric, RowKey, SampleSet};
 
+/// The ends of a capture thread: what it is handed, and where that goes.
+pub(super) struct Line {
+    pub(super) sink: Sink,
+    pub(super) captures: Receiver<Task>,
+    pub(super) give_back: Sender<()>,
+    /// Captures that were lost before the sink was started, to be said before anything else.
+    pub(super) lost: Option<Lost>,
+}
+
+/// What is said of captures that were lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lost {
+    /// The moment of which it is said.
+    pub(super) id: CaptureId,
+    /// Which file of metrics of that moment says it.
+    pub(super) sequence: u32,
+    pub(super) num_captures: u64,
+}
+
+impl Lost {
+    /// The file that says it.
+    pub(super) fn part(self, thread: &CaptureThread) -> Part {
+        let lost = Metric {
+            phase: None,
+            name: format!("recorder.{}", cost::LOST_CAPTURES),
+            value: self.num_captures as f64,
+        };
+        metrics_part(thread.place(self.id), &[lost], self.sequence)
+    }
+}
+
+/// What a capture thread knows, and hands on to another that records on with another sink.
+#[derive(Debug)]
 pub(super) struct CaptureThread {
     pub(super) layers: Arc<NetworkLayers>,
     pub(super) recorded: Recorded,
@@ -32,11 +65,12 @@ pub(super) struct CaptureThread {
     pub(super) generation: Generation,
     /// The part files of the newest saved state.
     pub(super) state_files: Vec<String>,
+    /// Whether it has sent one: which is committed is then for the commits to say.
+    pub(super) saves_state: bool,
     /// None where the run may take what it takes.
     pub(super) disk: Option<DiskBudget>,
-    pub(super) sink: Sink,
-    pub(super) captures: Receiver<Task>,
-    pub(super) give_back: Sender<()>,
+    /// What earlier sinks did.
+    pub(super) past: SinkStats,
     pub(super) progress: Arc<Progress>,
     pub(super) reported: Reported,
     pub(super) metrics_files: MetricsFiles,
@@ -50,6 +84,8 @@ pub(super) struct Ended {
     pub(super) stats: SinkStats,
     /// The first failure.
     pub(super) result: Result<(), RecordError>,
+    /// What the next thread needs, if there is to be one; its past has this sink in it.
+    pub(super) thread: Box<CaptureThread>,
 }
 
 /// Which files of metrics of their moments say what was known late: no moment has as many others.
@@ -89,71 +125,85 @@ impl MetricsFiles {
 impl CaptureThread {
     /// Records until nothing more comes or something fails, and publishes; `first` is called
     /// before anything else.
-    pub(super) fn run(mut self, first: impl FnOnce()) -> Ended {
+    pub(super) fn run(mut self: Box<Self>, line: Line, first: impl FnOnce()) -> Ended {
         let recorded = catch_unwind(AssertUnwindSafe(|| {
             first();
-            self.record_all()
+            self.record_all(&line)
         }));
         let recorded = recorded.unwrap_or(Err(RecordError::Panicked));
         // A recorder that is dropped, as by a training thread that panics, has not said that it was finished.
-        let closing = match recorded.is_ok() && self.progress.is_finished() {
+        let is_whole = recorded.is_ok() && self.progress.is_finished() && !self.progress.has_lost();
+        let closing = match is_whole {
             true => Closing::Finished,
             false => Closing::BrokenOff,
         };
-        let (stats, published) = self.sink.close(closing);
+        let (stats, published) = line.sink.close(closing);
+        self.past = self.past.and_then(stats);
+        let result = match (recorded, published) {
+            // The same, or something worse that came of it.
+            (Err(RecordError::Sink(_)), Err(outcome)) => Err(outcome.into()),
+            (recorded, published) => recorded.and(published.map_err(RecordError::from)),
+        };
         Ended {
             stats,
-            result: recorded.and(published.map_err(RecordError::from)),
+            result,
+            thread: self,
         }
     }
 
-    fn record_all(&mut self) -> Result<(), RecordError> {
+    fn record_all(&mut self, line: &Line) -> Result<(), RecordError> {
+        if let Some(lost) = line.lost {
+            // It is in the first commit, if there is any.
+            let mut open = line.sink.begin(None);
+            open.send(lost.part(self))?;
+            open.end()?;
+        }
         let mut last = None;
-        while let Ok(task) = self.captures.recv() {
+        while let Ok(task) = line.captures.recv() {
             match task {
                 Task::Capture(capture) => {
                     let num_bins = self.recorded.histograms.map_or(0, |bins| bins.get().into());
                     let most = disk::most_bytes(&capture, self.layers.topology(), num_bins);
-                    if !self.fits(most)? {
+                    if !self.fits(line, most)? {
                         let over_disk = u64::from(capture.network.is_some());
                         let counter = &self.progress.over_disk_captures;
                         counter.fetch_add(over_disk, Ordering::Relaxed);
                         drop(capture);
-                        let _ = self.give_back.send(());
+                        let _ = line.give_back.send(());
                         continue;
                     }
                     // What was known late is of an earlier moment.
                     last = last.max(Some(capture.id));
-                    self.record(*capture)?;
+                    self.record(line, *capture)?;
                 }
                 Task::State(saved) => {
                     let most = disk::most_bytes_of_state(self.layers.topology());
                     // The last one only removes what was there.
-                    if saved.state.is_some() && !self.fits(most)? {
+                    if saved.state.is_some() && !self.fits(line, most)? {
                         drop(saved);
-                        let _ = self.give_back.send(());
+                        let _ = line.give_back.send(());
                         continue;
                     }
-                    self.record_state(saved)?;
+                    self.record_state(line, saved)?;
                 }
             }
-            let written = self.sink.stats().part_bytes;
+            let written = self.stats(line).part_bytes;
             self.progress.part_bytes.store(written, Ordering::Relaxed);
         }
         if let Some(id) = last.filter(|_| self.recorded.metrics) {
-            self.record_last_metrics(id)?;
+            self.record_last_metrics(line, id)?;
         }
         Ok(())
     }
 
     /// Whether so many bytes more may be written. If not, nothing is any more.
-    fn fits(&mut self, most_bytes: u64) -> Result<bool, RecordError> {
+    fn fits(&mut self, line: &Line, most_bytes: u64) -> Result<bool, RecordError> {
         let Some(disk) = &mut self.disk else {
             return Ok(true);
         };
         let is_full = &self.progress.is_disk_full;
         if !is_full.load(Ordering::Relaxed) {
-            let sink = &self.sink;
+            let sink = &line.sink;
             let fits = disk.takes(most_bytes, || Ok(sink.flush()?))?;
             is_full.store(!fits, Ordering::Relaxed);
         }
@@ -163,7 +213,7 @@ impl CaptureThread {
     /// Reads as much in one trip as the channel has room for with its rows, and sends it before the next
     /// trip: a capture that is large is never on the host as a whole (ARCHITECTURE.md, invariant 9), one
     /// that is small takes one trip.
-    fn record(&mut self, capture: Capture) -> Result<(), RecordError> {
+    fn record(&mut self, line: &Line, capture: Capture) -> Result<(), RecordError> {
         let start = Instant::now();
         let Capture {
             id,
@@ -174,13 +224,13 @@ impl CaptureThread {
         } = capture;
         for (id, metrics) in waiting_metrics {
             tell_diverged(&mut self.diverged, &self.layers, id, &metrics);
-            self.record_metrics(id, &metrics)?;
+            self.record_metrics(line, id, &metrics)?;
         }
         let is_whole = network.is_some();
         let place = self.place(id);
         let recorded = self.recorded;
-        let stall_before = self.sink.stats().stall_ms;
-        let mut open = self.sink.begin(is_whole.then_some(id));
+        let stall_before = line.sink.stats().stall_ms;
+        let mut open = line.sink.begin(is_whole.then_some(id));
         let mut histograms = Histograms::new();
         let mut parameters =
             (self.compares_ranks && is_whole).then(|| ParametersCrc::new(self.layers.topology()));
@@ -200,10 +250,10 @@ impl CaptureThread {
                 // owners any more, and the optimizer updates in place again. The training thread
                 // may have left already.
                 network = None;
-                let _ = self.give_back.send(());
+                let _ = line.give_back.send(());
                 self.reported.total_read_back += read_back;
                 if self.recorded.metrics {
-                    let sink = self.sink.stats();
+                    let sink = self.stats(line);
                     metrics.extend(self.reported.own_cost(sink, &self.progress));
                 }
             }
@@ -243,17 +293,18 @@ impl CaptureThread {
         open.end()?;
         // What the channel made this thread wait is the sink's to report.
         let stall =
-            Duration::from_secs_f64((self.sink.stats().stall_ms - stall_before).max(0.0) / 1e3);
+            Duration::from_secs_f64((line.sink.stats().stall_ms - stall_before).max(0.0) / 1e3);
         self.reported.total_rows += start.elapsed().saturating_sub(read_back + stall);
         Ok(())
     }
 
     /// Writes what training can go on from, and retires what it could go on from before. It is
     /// read as a capture is, and lets the next snapshot in likewise.
-    fn record_state(&mut self, saved: StateToSave) -> Result<(), RecordError> {
+    fn record_state(&mut self, line: &Line, saved: StateToSave) -> Result<(), RecordError> {
         let StateToSave { id, state } = saved;
         let place = self.place(id);
-        let mut open = self.sink.begin(None);
+        self.saves_state = true;
+        let mut open = line.sink.begin(None);
         let (tensors, updates) = match state {
             Some(State {
                 tensors,
@@ -291,7 +342,7 @@ impl CaptureThread {
             }
         }
         // The training thread may have left already.
-        let _ = self.give_back.send(());
+        let _ = line.give_back.send(());
         for path in std::mem::replace(&mut self.state_files, paths) {
             open.retire(path);
         }
@@ -300,19 +351,35 @@ impl CaptureThread {
     }
 
     /// What the last publish cost is known only after it: a second file of metrics says it.
-    fn record_last_metrics(&mut self, id: CaptureId) -> Result<(), RecordError> {
-        self.sink.flush()?;
-        let metrics = self.reported.own_cost(self.sink.stats(), &self.progress);
-        self.record_metrics(id, &metrics)
+    fn record_last_metrics(&mut self, line: &Line, id: CaptureId) -> Result<(), RecordError> {
+        line.sink.flush()?;
+        let metrics = self.reported.own_cost(self.stats(line), &self.progress);
+        self.record_metrics(line, id, &metrics)
     }
 
     /// Metrics of a moment at which the network is not captured.
-    fn record_metrics(&mut self, id: CaptureId, metrics: &[Metric]) -> Result<(), RecordError> {
-        let part = self.metrics_files.part(self.place(id), metrics);
-        let mut open = self.sink.begin(None);
+    fn record_metrics(
+        &mut self,
+        line: &Line,
+        id: CaptureId,
+        metrics: &[Metric],
+    ) -> Result<(), RecordError> {
+        let part = self.metrics_file(id, metrics);
+        let mut open = line.sink.begin(None);
         open.send(part)?;
         open.end()?;
         Ok(())
+    }
+
+    /// The next file of metrics of a moment.
+    pub(super) fn metrics_file(&mut self, id: CaptureId, metrics: &[Metric]) -> Part {
+        let place = self.place(id);
+        self.metrics_files.part(place, metrics)
+    }
+
+    /// What this sink and those before did so far.
+    fn stats(&self, line: &Line) -> SinkStats {
+        self.past.and_then(line.sink.stats())
     }
 
     fn place(&self, id: CaptureId) -> Place {
@@ -378,7 +445,7 @@ fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
 }
 
 /// A file of metrics, the one with the number `sequence` of its moment.
-pub(super) fn metrics_part(place: Place, metrics: &[Metric], sequence: u32) -> Part {
+fn metrics_part(place: Place, metrics: &[Metric], sequence: u32) -> Part {
     Part {
         path: place.path(Table::Metrics, None, sequence),
         rows: rows::metrics(place.key, metrics),

@@ -356,6 +356,11 @@ impl Run {
                 "problems": problems.collect::<Vec<_>>(),
                 "uncommitted": uncommitted.collect::<Vec<_>>(),
                 "partial": partial.collect::<Vec<_>>(),
+                "is_finished": match report.ending {
+                    trace::Ending::Finished => Some(true),
+                    trace::Ending::NotFinished => Some(false),
+                    trace::Ending::Unknown => None,
+                },
                 "num_commits": report.num_commits,
                 "num_captures": report.num_captures,
                 "num_files": report.num_files,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use capture::rows::{PHASE_EVAL, PHASE_TRAIN};
 use capture::{
-    Decision, INITIAL, Loss, NetworkLayers, RecordError, RecordSummary, Recorded, Recording,
-    Schedule, Source, TensorKind,
+    Change, Decision, INITIAL, Loss, NetworkLayers, RecordError, RecordSummary, Recorded,
+    Recording, Schedule, Source, TensorKind,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -218,10 +218,28 @@ impl Recorder {
         py.detach(|| self.classify(loss, &logits, &targets, losses.as_ref()))
     }
 
-    /// Why recording failed, where training goes on without it.
+    /// Why recording failed for good, where training goes on without it.
     fn failure(&self, py: Python<'_>) -> PyResult<Option<String>> {
         self.with(py, |recording| {
-            Ok(recording.failure().map(|error| crate::error::words(error)))
+            let is_for_good = !recording.waits_for_room();
+            let failure = recording.failure().filter(|_| is_for_good);
+            Ok(failure.map(|error| crate::error::words(error)))
+        })
+    }
+
+    /// What has become of recording since this was asked last: `failed` and `waits` with the reason,
+    /// `taken_up` with what was lost until then.
+    fn take_changes(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, String)>> {
+        self.with(py, |recording| {
+            Ok(recording.take_changes().iter().map(words_of).collect())
+        })
+    }
+
+    /// Counts a capture that was due and could not be made.
+    fn miss(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |recording| {
+            recording.miss();
+            Ok(())
         })
     }
 
@@ -376,6 +394,23 @@ fn id(epoch: i32, step: i64) -> CaptureId {
     }
 }
 
+/// What has become of recording, in words.
+fn words_of(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::Stopped {
+            error,
+            waits_for_room,
+        } => {
+            let kind = if *waits_for_room { "waits" } else { "failed" };
+            (kind, crate::error::words(&**error))
+        }
+        Change::TakenUp { lost_captures: 1 } => ("taken_up", "1 capture was lost".to_owned()),
+        Change::TakenUp { lost_captures } => {
+            ("taken_up", format!("{lost_captures} captures were lost"))
+        }
+    }
+}
+
 fn summary_json(summary: &RecordSummary) -> serde_json::Value {
     serde_json::json!({
         "captures": summary.num_captures,
@@ -384,6 +419,7 @@ fn summary_json(summary: &RecordSummary) -> serde_json::Value {
         "over_disk_captures": summary.over_disk_captures,
         "lost_captures": summary.lost_captures,
         "is_disk_full": summary.is_disk_full,
+        "changes": summary.changes.iter().map(words_of).collect::<Vec<_>>(),
         "failure": summary.failure.as_ref().map(|error| crate::error::words(&**error)),
         "part_bytes": summary.sink.part_bytes,
         "hand_off_seconds": summary.hand_off.as_secs_f64(),

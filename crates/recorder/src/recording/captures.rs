@@ -69,7 +69,7 @@ impl<B: Backend> TraceRecorder<B> {
                 return Ok(false);
             }
             Decision::Metrics => None,
-            Decision::Capture => Some(self.handles(model)?),
+            Decision::Capture => Some(self.handles_of_due(model)?),
         };
         let source = self.source(handles);
         self.recording.hand_over(id, is_end, source, start)
@@ -83,6 +83,18 @@ impl<B: Backend> TraceRecorder<B> {
         Ok(model.take_handles(&self.layers, self.recording.read())?)
     }
 
+    /// As [`TraceRecorder::handles`], of a capture that is due: it is lost if there are none to be had.
+    pub(super) fn handles_of_due<K>(
+        &mut self,
+        model: &impl Recordable<B, K>,
+    ) -> Result<Vec<LayerHandles<B>>, RecordError> {
+        let handles = self.handles(model);
+        if handles.is_err() {
+            self.recording.miss();
+        }
+        handles
+    }
+
     /// Captures the untrained network, as epoch -1 and step 0, with what was noted so far.
     ///
     /// # Errors
@@ -90,8 +102,8 @@ impl<B: Backend> TraceRecorder<B> {
     /// that was not used yet has nothing to capture.
     pub fn capture_initial<K>(&mut self, model: &impl Recordable<B, K>) -> Result<(), RecordError> {
         let start = self.recording.begin_call();
-        let handles = self.handles(model)?;
         self.recording.check_untrained()?;
+        let handles = self.handles_of_due(model)?;
         let source = self.source(Some(handles));
         self.recording.hand_over(INITIAL, true, source, start)?;
         Ok(())

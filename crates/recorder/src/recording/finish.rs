@@ -53,7 +53,7 @@ impl<B: Backend> TraceRecorder<B> {
         let handles = match self.recording.decide_last(id)? {
             Decision::Nothing | Decision::LeftOut => return Ok(()),
             Decision::Metrics => None,
-            Decision::Capture => Some(self.handles(model)?),
+            Decision::Capture => Some(self.handles_of_due(model)?),
         };
         let source = self.source(handles);
         self.recording.hand_over_last(id, source, start)?;

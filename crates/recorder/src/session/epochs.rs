@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::backend::AutodiffBackend;
-use capture::RecordError;
+use capture::Change;
 use trace::{Epoch, Rank};
 
 use super::Session;
@@ -29,10 +29,12 @@ impl<B: AutodiffBackend> Session<'_, B> {
         let is_untrained = self.options.record_initial && first == Epoch(0);
         if let (true, Some(recording)) = (is_untrained, recording.as_deref_mut()) {
             self.capture_initial(recording)?;
-            self.report_failure_of(recording, observer);
         }
         let mut last_epoch = None;
         let mut saved_states = SavedStates::new(self.options.save_every, kept);
+        if let Some(recording) = recording.as_deref_mut() {
+            self.report_changes(recording, &mut saved_states, observer);
+        }
         for epoch in first.0..=self.options.train.last_epoch().0 {
             let epoch = Epoch(epoch);
             if self.cancel.is_cancelled() {
@@ -52,7 +54,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
                     let progress = self.end_epoch(report, recording.as_deref_mut())?;
                     if let Some(recording) = recording.as_deref_mut() {
                         self.save_state(report, &mut saved_states, recording)?;
-                        self.report_failure_of(recording, observer);
+                        self.report_changes(recording, &mut saved_states, observer);
                     }
                     observer.epoch_done(&progress);
                     last_epoch = Some(progress);
@@ -65,27 +67,38 @@ impl<B: AutodiffBackend> Session<'_, B> {
         Ok(last_epoch)
     }
 
-    /// Says once what is wrong with a recording, where training goes on without it.
-    fn report_failure_of(
+    /// Says what has become of a recording while training went on.
+    fn report_changes(
         &mut self,
-        (run, recorder): &Recording<B::InnerBackend>,
+        (run, recorder): &mut Recording<B::InnerBackend>,
+        saved_states: &mut SavedStates<'_, B::InnerBackend>,
         observer: &mut dyn SessionObserver,
     ) {
-        let is_disk_full = recorder.is_disk_full();
-        self.report_failure(run.path(), recorder.failure(), is_disk_full, observer);
+        let changes = recorder.take_changes();
+        if changes.iter().any(Change::is_stop) {
+            // What was handed over last may be lost.
+            saved_states.forget();
+        }
+        self.report(run.path(), &changes, recorder.is_disk_full(), observer);
     }
 
-    /// Says once that recording failed, and once that the run takes what it may of the disk.
-    pub(super) fn report_failure(
+    /// Says that recording has stopped and goes on again, and once that the run takes what it may of the disk.
+    pub(super) fn report(
         &mut self,
         run: &Path,
-        failure: Option<&RecordError>,
+        changes: &[Change],
         is_disk_full: bool,
         observer: &mut dyn SessionObserver,
     ) {
-        if let (false, Some(error)) = (self.has_reported_failure, failure) {
-            observer.recording_failed(run, error);
-            self.has_reported_failure = true;
+        for change in changes {
+            match change {
+                Change::Stopped {
+                    error,
+                    waits_for_room: true,
+                } => observer.waits_for_room(run, error),
+                Change::Stopped { error, .. } => observer.recording_failed(run, error),
+                Change::TakenUp { lost_captures } => observer.taken_up(run, *lost_captures),
+            }
         }
         if !self.has_reported_disk_full && is_disk_full {
             observer.disk_full(run);

@@ -30,6 +30,21 @@ pub trait SessionObserver {
     fn disk_full(&mut self, run: &Path) {
         tracing::warn!(run = %run.display(), "the run takes what it may, recording has stopped");
     }
+    /// Recording into `run` has stopped for want of room, and training goes on
+    /// ([`OnError::Continue`](crate::OnError::Continue)): recording is taken up again where there is room. Said
+    /// each time; logged unless something else is done with it.
+    fn waits_for_room(&mut self, run: &Path, error: &RecordError) {
+        tracing::error!(
+            run = %run.display(),
+            error = error as &dyn std::error::Error,
+            "recording has stopped until there is room for it, and training goes on"
+        );
+    }
+    /// Recording into `run` was taken up again; so many captures were lost in this session so far. Said each
+    /// time; logged unless something else is done with it.
+    fn taken_up(&mut self, run: &Path, lost_captures: u64) {
+        tracing::warn!(run = %run.display(), lost_captures, "there is room again, and recording goes on");
+    }
     /// Recording into `run` has failed, and training goes on without it ([`OnError::Continue`]).
     /// Said once; logged unless something else is done with it.
     ///

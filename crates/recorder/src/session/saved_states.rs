@@ -29,6 +29,11 @@ impl<'a, B: Backend> SavedStates<'a, B> {
         }
     }
 
+    /// What was handed over may be lost.
+    pub(super) fn forget(&mut self) {
+        *self.kept = None;
+    }
+
     /// Writes the end of the last whole epoch, if it was not.
     pub(super) fn write_last(
         &mut self,

@@ -81,14 +81,15 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     if report.ending == Ending::NotFinished {
         writeln!(
             out,
-            "not finished: the last session goes on or was interrupted, or its last commits are gone; what is \
-             here was committed"
+            "not finished: the last session goes on, was interrupted or lost something, or its last commits are \
+             gone; what is here was committed"
         )?;
     }
     if !report.problems.is_empty() {
         writeln!(
             out,
-            "`query sql`, `run` and `shell` answer from what is whole with --salvage, and say what they leave out"
+            "`sink repair` makes it whole again, as far as that goes; `query sql`, `run` and `shell` answer from \
+             what is whole with --salvage, and say what they leave out"
         )?;
     }
     let verdict = match report.problems.len() {

@@ -511,7 +511,7 @@ fn rows_that_are_made_leave_the_rest_of_their_bytes_to_others() {
         rows: rows.clone(),
     }
     .memory_bytes();
-    let shared = crate::shared::Shared::new(run, 100_000);
+    let shared = crate::shared::Shared::new(run, 100_000, None);
     let (jobs, job_queue) = bounded(1);
     let (events, _event_queue) = bounded(1);
     let (permit, _) = shared.budget().take(100_000).unwrap();
@@ -845,4 +845,150 @@ fn only_a_sink_that_is_finished_with_everything_recorded_says_so() {
         assert_eq!(epochs(&run)[0], 0, "{how}");
         assert!(!run.staging_dir().exists(), "{how}");
     }
+}
+
+/// A sink that is told by the disk that there is no room as long as `is_full`.
+fn start_on_full_disk(
+    run: &RunDir,
+    is_full: &Arc<std::sync::atomic::AtomicBool>,
+    lock: Option<Arc<trace::WriterLock>>,
+) -> Result<Sink, StartSinkError> {
+    let is_full = Arc::clone(is_full);
+    let options = SinkOptions {
+        num_workers: 2,
+        min_publish_interval: EAGER,
+        taken_up: lock,
+        before_write: Some(BeforeWrite(Arc::new(move |_| {
+            match is_full.load(Ordering::SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        }))),
+        ..SinkOptions::default()
+    };
+    Sink::start(run, options)
+}
+
+#[test]
+fn a_sink_takes_up_the_session_of_one_that_found_no_room_and_nobody_comes_in_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let is_full = Arc::default();
+    let sink = start_on_full_disk(&run, &is_full, None).unwrap();
+    record(&sink, 0).unwrap();
+    sink.flush().unwrap();
+    is_full.store(true, Ordering::SeqCst);
+    let error = send_until_failure(&sink, 1);
+    assert!(error.is_for_want_of_room(), "{error}");
+    assert!(!error.leaves_doubt());
+    let lock = sink.lock();
+    assert!(sink.close(Closing::BrokenOff).1.is_err());
+    let refused = start_on_full_disk(&run, &is_full, None).unwrap_err();
+    assert!(matches!(refused, StartSinkError::Lock(_)), "{refused}");
+
+    is_full.store(false, Ordering::SeqCst);
+    let next = start_on_full_disk(&run, &is_full, Some(lock)).unwrap();
+    record(&next, 100_000).unwrap();
+    next.close(Closing::BrokenOff).1.unwrap();
+    assert_eq!(epochs(&run), [0, 100_000]);
+    assert_eq!(ending(&run), trace::Ending::NotFinished);
+    assert_clean(&run);
+    start_on_full_disk(&run, &is_full, None).expect("nobody has the lock any more");
+}
+
+#[test]
+fn other_failures_are_not_for_want_of_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    fs::remove_dir_all(run.staging_dir()).unwrap();
+    let error = send_until_failure(&sink, 0);
+    assert!(!error.is_for_want_of_room(), "{error}");
+    let record = |number| trace::PublishStepError::Io {
+        operation: "commit",
+        path: run.commits_dir().join(format!("{number}.json")),
+        source: io::ErrorKind::StorageFull.into(),
+    };
+    let not_committed = SinkError::publish(&run, record(1).into());
+    assert!(not_committed.is_for_want_of_room() && !not_committed.leaves_doubt());
+    // What is in doubt must have nothing after it.
+    let in_doubt = trace::PublishError::InDoubt {
+        number: 1,
+        source: record(1),
+    };
+    let in_doubt = SinkError::publish(&run, in_doubt);
+    assert!(!in_doubt.is_for_want_of_room() && in_doubt.leaves_doubt());
+}
+
+#[test]
+fn a_sink_that_failed_for_want_of_room_and_then_worse_came_to_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let error = |kind: io::ErrorKind| {
+        let source = trace::PublishStepError::Io {
+            operation: "commit",
+            path: run.commits_dir(),
+            source: kind.into(),
+        };
+        SinkError::publish(&run, source.into())
+    };
+    let (full, broken) = (io::ErrorKind::StorageFull, io::ErrorKind::Other);
+    for (failures, is_for_want_of_room) in [
+        (vec![full], true),
+        (vec![full, full], true),
+        (vec![full, full, broken, full], false),
+        (vec![broken, full], false),
+    ] {
+        let shared = Shared::new(run.clone(), 1, None);
+        shared.outcome().unwrap();
+        for kind in &failures {
+            shared.fail(error(*kind));
+        }
+        // Whoever calls hears the first one.
+        let first = error(failures[0]).is_for_want_of_room();
+        assert_eq!(shared.check().unwrap_err().is_for_want_of_room(), first);
+        let outcome = shared.outcome().unwrap_err();
+        assert_eq!(outcome.is_for_want_of_room(), is_for_want_of_room);
+    }
+}
+
+#[test]
+fn a_run_that_is_gone_is_said_and_not_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = start(&run, EAGER);
+    record(&sink, 0).unwrap();
+    sink.flush().unwrap();
+    let lock = sink.lock();
+    fs::remove_dir_all(run.path()).unwrap();
+    let error = send_until_failure(&sink, 1);
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    let gone = format!("the run {} is not there any more", run.path().display());
+    assert!(said.iter().any(|words| words.contains(&gone)), "{said:?}");
+    drop(sink);
+    let error = start_on_full_disk(&run, &Arc::default(), Some(lock)).unwrap_err();
+    assert!(matches!(error, StartSinkError::Publish(_)), "{error}");
+    assert!(!run.path().exists());
+}
+
+#[test]
+fn the_figures_of_sinks_add_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let stats = ["a", "b"].map(|name| {
+        let run = create_run(&dir.path().join(name));
+        let sink = start(&run, EAGER);
+        record(&sink, 0).unwrap();
+        sink.finish().unwrap().stats
+    });
+    let both = stats[0].and_then(stats[1]);
+    assert_eq!(both.num_captures, 2);
+    assert_eq!(both.num_parts, 2 * stats[0].num_parts);
+    assert_eq!(both.part_bytes, stats[0].part_bytes + stats[1].part_bytes);
+    let of_tables: u64 = both.by_table.iter().map(|(rows, _)| rows).sum();
+    assert_eq!(of_tables, both.num_rows);
+    let most = stats[0]
+        .queue_high_water_bytes
+        .max(stats[1].queue_high_water_bytes);
+    assert_eq!(both.queue_high_water_bytes, most);
 }

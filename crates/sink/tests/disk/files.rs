@@ -10,9 +10,12 @@ use trace::{Generation, LayerLabel, PartPath, Rank, Table};
 use crate::testing::{HIDDEN, layer_weights, metrics_rows, part_path};
 
 /// How many files a capture has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Size {
+    /// Metrics alone.
+    Least,
     /// The weights of a layer and metrics.
+    #[default]
     Small,
     /// The weights of many layers and metrics.
     Large,
@@ -32,6 +35,7 @@ pub struct File {
 pub fn capture_files(size: Size, epoch: i32, rank: i32, generation: u32) -> Vec<File> {
     let mut files = vec![metrics(epoch, rank, generation)];
     let layers: Vec<String> = match size {
+        Size::Least => Vec::new(),
         Size::Small => vec![HIDDEN.to_owned()],
         Size::Large => (0..NUM_LAYERS).map(|index| format!("L_{index}")).collect(),
     };

@@ -36,6 +36,8 @@ pub struct Story {
 #[derive(Debug, Default)]
 struct Shared {
     world_size: u32,
+    /// Of what its captures are.
+    size: Size,
     /// Committed before the story began, and captures.
     before: Vec<String>,
     captures_before: Vec<CaptureId>,
@@ -95,6 +97,7 @@ impl Story {
             let earlier = self.shared.lock().unwrap();
             let mut shared = story.shared.lock().unwrap();
             shared.world_size = earlier.world_size;
+            shared.size = earlier.size;
             shared.contents = earlier.contents.clone();
             shared.before = found.committed.clone();
             shared.captures_before = found.captures.clone();
@@ -126,6 +129,7 @@ impl Story {
         }
         let shared = Shared {
             world_size: earlier.world_size,
+            size: earlier.size,
             before: earlier.before.clone(),
             captures_before: earlier.captures_before.clone(),
             was_finished: earlier.was_finished,
@@ -262,9 +266,9 @@ impl Story {
     fn publish_capture(
         &self,
         publisher: &mut Publisher,
-        size: Size,
         (epoch, rank, generation): (i32, i32, u32),
     ) -> Told {
+        let size = self.shared.lock().unwrap().size;
         let files = capture_files(size, epoch, rank, generation);
         self.publish(publisher, &files, vec![capture(epoch)], &[], false)
     }
@@ -335,13 +339,14 @@ pub fn one_process_with_many_files(story: &Story) -> Told {
 }
 
 fn one_process_of(story: &Story, size: Size) -> Told {
+    story.shared.lock().unwrap().size = size;
     let run = story.create(1)?;
     let mut publisher = story.publisher(&run, 0)?;
-    story.publish_capture(&mut publisher, size, (0, 0, 0))?;
-    story.publish_capture(&mut publisher, size, (1, 0, 0))?;
+    story.publish_capture(&mut publisher, (0, 0, 0))?;
+    story.publish_capture(&mut publisher, (1, 0, 0))?;
     // Its record takes the number that the publisher is about to.
     story.derive(&run, 1, false)?;
-    story.publish_capture(&mut publisher, size, (2, 0, 0))?;
+    story.publish_capture(&mut publisher, (2, 0, 0))?;
     // Of a group one file of which has a name that is taken nothing is kept.
     let taken = [metrics(9, 0, 0), metrics(0, 0, 0)];
     let refused = story.publish(&mut publisher, &taken, vec![capture(9)], &[], false);
@@ -359,7 +364,7 @@ fn one_process_of(story: &Story, size: Size) -> Told {
     let retired = paths(&capture_files(size, 2, 0, 0));
     story.publish(&mut publisher, &[], Vec::new(), &retired, false)?;
     publisher.clear_leftovers().map_err(stopped)?;
-    story.publish_capture(&mut publisher, size, (2, 0, 1))?;
+    story.publish_capture(&mut publisher, (2, 0, 1))?;
     publisher.seal().map_err(stopped)?;
     story.derive(&run, 2, true)?;
     story.publish(&mut publisher, &[metrics(3, 0, 1)], vec![], &[], true)?;
@@ -381,10 +386,10 @@ pub fn two_processes(story: &Story) -> Told {
     let mut slow = story.publisher(&run, 1)?;
     let mut fast = story.publisher(&run, 0)?;
     for epoch in 0..5 {
-        story.publish_capture(&mut fast, Size::Small, (epoch, 0, 0))?;
+        story.publish_capture(&mut fast, (epoch, 0, 0))?;
     }
     fast.seal().map_err(stopped)?;
-    story.publish_capture(&mut slow, Size::Small, (0, 1, 0))?;
+    story.publish_capture(&mut slow, (0, 1, 0))?;
     // Directories that the slow one made are not durable yet when the fast one uses them.
     let fast = Arc::new(Mutex::new(fast));
     let between = [
@@ -397,9 +402,9 @@ pub fn two_processes(story: &Story) -> Told {
         let answer = Arc::clone(&told);
         story.sim.before(point, move || {
             let mut fast = fast.lock().unwrap();
-            *answer.lock().unwrap() = nested.publish_capture(&mut fast, Size::Small, (epoch, 0, 0));
+            *answer.lock().unwrap() = nested.publish_capture(&mut fast, (epoch, 0, 0));
         });
-        let published = story.publish_capture(&mut slow, Size::Small, (epoch, 1, 0));
+        let published = story.publish_capture(&mut slow, (epoch, 1, 0));
         std::mem::replace(&mut *told.lock().unwrap(), Ok(()))?;
         published?;
     }
@@ -411,16 +416,11 @@ pub fn two_processes(story: &Story) -> Told {
 
 /// A process records for so long that its records are rolled up while it does.
 pub fn many_commits(story: &Story) -> Told {
+    story.shared.lock().unwrap().size = Size::Least;
     let run = story.create(1)?;
     let mut publisher = story.publisher(&run, 0)?;
     for epoch in 0..17 {
-        story.publish(
-            &mut publisher,
-            &[metrics(epoch, 0, 0)],
-            vec![capture(epoch)],
-            &[],
-            false,
-        )?;
+        story.publish_capture(&mut publisher, (epoch, 0, 0))?;
     }
     Ok(())
 }
@@ -442,7 +442,7 @@ pub fn go_on(story: &Story) -> Told {
         let mut publisher = story.publisher(&run, rank)?;
         story.publish(&mut publisher, &[], vec![], &[], false)?;
         publisher.clear_leftovers().map_err(stopped)?;
-        story.publish_capture(&mut publisher, Size::Small, (epoch, rank, generation))?;
+        story.publish_capture(&mut publisher, (epoch, rank, generation))?;
         publisher.seal().map_err(stopped)?;
     }
     Ok(())

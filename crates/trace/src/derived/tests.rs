@@ -182,6 +182,7 @@ fn a_column_that_a_file_lacks_reads_as_null() {
         num_bytes: file.len() as u64,
         crc32c: Some(Crc32c::of(&file)),
         footer: None,
+        columns: None,
     };
     fs::write(&part.path, file).unwrap();
     let reader = PartReader::checked(Table::Structures, &[], BATCH_ROWS).unwrap();

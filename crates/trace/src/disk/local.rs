@@ -39,6 +39,21 @@ impl Disk for LocalDisk {
         fs::rename(from, to)
     }
 
+    #[cfg(target_os = "linux")]
+    fn exchange(&self, _subject: Subject, one: &Path, other: &Path) -> io::Result<bool> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn exchange(&self, _subject: Subject, _one: &Path, _other: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+
     fn link_new(&self, _subject: Subject, from: &Path, to: &Path) -> io::Result<()> {
         fs::hard_link(from, to)
     }

@@ -19,6 +19,8 @@ pub enum Operation {
     SyncFileSystem,
     /// A file gets another name.
     Rename,
+    /// Two files or directories exchange their names.
+    Exchange,
     /// A file gets a second name.
     Link,
     /// A directory is listed.
@@ -68,6 +70,10 @@ pub enum Subject {
     Covered,
     /// A part file that was retired or is left over, and the directories that are empty without it.
     Retired,
+    /// A history that is written anew, by a repair or an upgrade, and the one whose place it takes.
+    History,
+    /// What a repair moves aside, and the directory that it goes to.
+    Damaged,
 }
 
 /// An operation on a subject: a place in the protocol by which a run is written.
@@ -139,6 +145,40 @@ impl Point {
         Point::of(Operation::Read, Subject::Rollup),
         Point::of(Operation::SyncDirs, Subject::Rollup),
         Point::of(Operation::RemoveFile, Subject::Covered),
+    ];
+
+    /// Every point that a run is repaired or upgraded through.
+    pub const OF_REPAIRS: &[Point] = &[
+        Point::of(Operation::Read, Subject::RunFile),
+        Point::of(Operation::List, Subject::Commits),
+        Point::of(Operation::Read, Subject::Record),
+        // What is moved, and why, is written down.
+        Point::of(Operation::CreateDir, Subject::Damaged),
+        Point::of(Operation::CreateFile, Subject::Damaged),
+        Point::of(Operation::Write, Subject::Damaged),
+        Point::of(Operation::SyncFile, Subject::Damaged),
+        // The new history is written.
+        Point::of(Operation::CreateDir, Subject::History),
+        Point::of(Operation::CreateFile, Subject::History),
+        Point::of(Operation::Write, Subject::History),
+        Point::of(Operation::SyncFile, Subject::History),
+        Point::of(Operation::SyncDirs, Subject::History),
+        // Bad files are moved aside.
+        Point::of(Operation::Rename, Subject::Damaged),
+        Point::of(Operation::SyncDirs, Subject::Damaged),
+        // The new history takes the place of the old one, and so does run.json.
+        Point::of(Operation::Exchange, Subject::History),
+        Point::of(Operation::Rename, Subject::History),
+        Point::of(Operation::CreateFile, Subject::RunFile),
+        Point::of(Operation::Write, Subject::RunFile),
+        Point::of(Operation::SyncFile, Subject::RunFile),
+        Point::of(Operation::Exchange, Subject::RunFile),
+        Point::of(Operation::Rename, Subject::RunFile),
+        Point::of(Operation::SyncDirs, Subject::RunFile),
+        // Of an upgrade, the old one goes.
+        Point::of(Operation::List, Subject::History),
+        Point::of(Operation::RemoveFile, Subject::History),
+        Point::of(Operation::RemoveDir, Subject::History),
     ];
 
     /// The point of an operation on a subject.

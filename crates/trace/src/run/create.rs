@@ -11,6 +11,7 @@ use crate::disk::{Disk, LocalDisk, Subject, retried};
 use crate::durable;
 use crate::id::Nonce;
 use crate::number::{self, MAX_WORLD_SIZE};
+use crate::room::with_room;
 use crate::table::Table;
 use crate::walk::{Links, ListFilesError, visit_files};
 
@@ -75,7 +76,7 @@ impl RunDir {
     ) -> Result<Self, CreateRunError> {
         let io_error = |path: &Path, source| CreateRunError::Io {
             path: path.to_owned(),
-            source,
+            source: with_room(source, path, None),
         };
         let world_size = info.world_size;
         if !number::is_world_size(world_size) {
@@ -122,6 +123,7 @@ impl RunDir {
             info: Arc::new(info),
             crc32c: Crc32c::of(&json),
             disk,
+            text: super::kept_text(&json),
         })
     }
 

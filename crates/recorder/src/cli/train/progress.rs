@@ -117,6 +117,25 @@ impl SessionObserver for Progress {
         ));
     }
 
+    fn waits_for_room(&mut self, run: &Path, error: &RecordError) {
+        self.console.say(&format!(
+            "warning: recording into {} has stopped until there is room, training goes on: {}",
+            run.display(),
+            error.with_causes()
+        ));
+    }
+
+    fn taken_up(&mut self, run: &Path, lost_captures: u64) {
+        let lost = match lost_captures {
+            1 => "1 capture was lost".to_owned(),
+            n => format!("{} captures were lost", HumanCount(n)),
+        };
+        self.console.say(&format!(
+            "there is room again, recording into {} goes on: {lost}",
+            run.display()
+        ));
+    }
+
     fn epoch_done(&mut self, progress: &EpochProgress) {
         let message = format!(
             "loss {:.4} {} recorded {}",

@@ -162,6 +162,27 @@ impl Log {
         Ok(())
     }
 
+    /// What lies at two paths.
+    pub(super) fn find_both(&mut self, one: &Path, other: &Path) -> io::Result<[Inode; 2]> {
+        Ok([self.find(one)?, self.find(other)?])
+    }
+
+    /// Gives two paths each what was `there` at the other.
+    pub(super) fn exchange(
+        &mut self,
+        time: usize,
+        one: &Path,
+        other: &Path,
+        there: [Inode; 2],
+    ) -> io::Result<()> {
+        let [at_one, at_other] = there;
+        for (path, inode) in [(one, at_other), (other, at_one)] {
+            let (dir, name) = self.place(path)?;
+            self.enter(time, dir, name, Some(inode));
+        }
+        Ok(())
+    }
+
     pub(super) fn remove(&mut self, time: usize, path: &Path) -> io::Result<()> {
         let (dir, name) = self.place(path)?;
         self.enter(time, dir, name, None);
