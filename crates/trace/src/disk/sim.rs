@@ -5,14 +5,15 @@
 //! log every beginning is a moment at which the power may fail: [`SimDisk::remains`] tells what is certain
 //! to be there then and what may be lost, and [`Remains::tree`] makes one of the disks that may be left.
 //!
-//! What may be lost is more than any one file system loses, so that what survives here survives on all of
-//! them. Each name that was given or taken away stands by itself, a rename's two included, until its
+//! What may be lost is more than any one file system with a journal loses, so that what survives here survives
+//! on all of them. Each name that was given or taken away stands by itself, a rename's two included, until its
 //! directory or the file system was synced. What was written to a file may be there, or none of it, a part,
 //! or zeros in its place, until the file or the file system was synced, whatever became of its names. Bytes
 //! that a sync could not write stay in doubt for good, whichever sync succeeds later, as pages do that Linux
 //! then takes for clean; who had the file system open for syncs is told with the next. Names that could not
-//! be synced may be yet: a file system that cannot write its journal takes no more of either. What is below a
-//! directory whose own name is lost is lost with it.
+//! be synced may be yet: a file system that cannot write its journal takes no more of either. One without a
+//! journal, as ext2, may take a directory for clean that it could not write: that is not simulated. What is below
+//! a directory whose own name is lost is lost with it.
 
 mod log;
 mod remains;
@@ -36,11 +37,11 @@ pub use remains::{Choices, DiskTree, Fate, Remains};
 pub enum Fault {
     /// It does not happen, nor does anything after it: to the disk, the process or the machine has died.
     Crash,
-    /// It fails for good (EIO), and has not happened.
+    /// It fails for good (EIO), and has not happened; of a write, a part has.
     Io,
     /// It happens, and is told as a failure (EIO).
     IoAfterwards,
-    /// There is no room (ENOSPC).
+    /// There is no room (ENOSPC), or not enough for all of a write.
     NoSpace,
     /// It is interrupted by a signal (EINTR), and has not happened.
     Interrupted,
@@ -169,8 +170,12 @@ impl SimDisk {
     pub fn stop_failing(&self) -> bool {
         let mut state = self.lock();
         state.plan = None;
-        state.hooks.clear();
-        std::mem::take(&mut state.has_failed)
+        let has_failed = std::mem::take(&mut state.has_failed);
+        let hooks = std::mem::take(&mut state.hooks);
+        drop(state);
+        // What they own may use the disk as it is dropped.
+        drop(hooks);
+        has_failed
     }
 
     /// Lets the syncs at `point` succeed, and do nothing.
@@ -442,14 +447,17 @@ impl Write for SimFile {
         let (mut state, fault) = self.disk.begin(point, &self.path);
         let bytes = match fault {
             None | Some(Fault::IoAfterwards) => bytes,
-            Some(Fault::ShortWrite) => &bytes[..bytes.len().div_ceil(2)],
+            // A part may be there when there is no more room, or the rest cannot be written.
+            Some(Fault::ShortWrite | Fault::Io | Fault::NoSpace) => {
+                &bytes[..bytes.len().div_ceil(2)]
+            }
             Some(fault) => return Err(fault.error()),
         };
         self.file.write_all(bytes)?;
         let time = state.time();
         state.log.write(time, self.inode, bytes);
         match fault {
-            Some(fault @ Fault::IoAfterwards) => Err(fault.error()),
+            Some(fault) if fault != Fault::ShortWrite => Err(fault.error()),
             _ => Ok(bytes.len()),
         }
     }

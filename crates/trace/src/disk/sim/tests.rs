@@ -228,25 +228,26 @@ fn each_fault_is_what_it_is_called() {
     let sim = SimDisk::over(dir.path()).unwrap();
     let path = dir.path().join("a");
     let mut file = write(&sim, &path, &[]);
-    for (fault, errno) in [
-        (Fault::Io, 5),
-        (Fault::NoSpace, 28),
-        (Fault::Interrupted, 4),
+    // Of a write that fails for good a part is there.
+    for (fault, errno, there) in [
+        (Fault::Interrupted, 4, &[][..]),
+        (Fault::Io, 5, &[8]),
+        (Fault::NoSpace, 28, &[8, 8]),
     ] {
         sim.fail_after(0, fault);
-        let error = file.write(&[1, 2, 3]).unwrap_err();
+        let error = file.write(&[8, 9]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(errno));
         assert!(sim.stop_failing());
+        assert_eq!(fs::read(&path).unwrap(), there);
     }
-    assert!(fs::read(&path).unwrap().is_empty());
     sim.fail_after(0, Fault::ShortWrite);
     assert_eq!(file.write(&[1, 2, 3]).unwrap(), 2);
-    assert_eq!(fs::read(&path).unwrap(), [1, 2]);
+    assert_eq!(fs::read(&path).unwrap(), [8, 8, 1, 2]);
     let linked = dir.path().join("b");
     sim.fail_after(0, Fault::IoAfterwards);
     let error = sim.link_new(PART, &path, &linked).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(5));
-    assert_eq!(fs::read(&linked).unwrap(), [1, 2]);
+    assert_eq!(fs::read(&linked).unwrap(), [8, 8, 1, 2]);
     // What is not to fail does not.
     assert!(!{
         sim.stop_failing();
@@ -254,7 +255,7 @@ fn each_fault_is_what_it_is_called() {
         file.write_all(&[3]).unwrap();
         sim.stop_failing()
     });
-    assert_eq!(left(&sim, &[]), ["a [1, 2, 3]", "b [1, 2, 3]"]);
+    assert_eq!(left(&sim, &[]), ["a [8, 8, 1, 2, 3]", "b [8, 8, 1, 2, 3]"]);
 }
 
 #[test]
