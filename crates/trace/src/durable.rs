@@ -6,7 +6,6 @@
 //! and to descriptors that were open then, so that one that is opened for the sync may never hear of it.
 //! Directories are synced several at a time.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
