@@ -285,8 +285,12 @@ class Recorder:
         #: From which step on that holds, and whether those of the step before were kept.
         self._expects_from, self._expected_before = 0, self._keeps_gradients
         self._has_told_missing = False
-        #: How often the run could not be begun for want of room.
-        self._num_unbegun = 0
+        #: Whether the run could not be begun for want of room, and from which step and which end of an epoch on; how
+        #: often the untrained network was to be captured then.
+        self._is_unbegun = False
+        self._unbegun_step = 0
+        self._unbegun_epoch: int | None = None
+        self._num_unbegun_initial = 0
         #: Whether a capture is due that was not handed over yet.
         self._is_capture_due = False
         #: What was said, which is not said again.
@@ -353,9 +357,8 @@ class Recorder:
         with self._guarded():
             self._network.close_step()
             number = self._epoch if epoch is None else _number(epoch)
-            with self._noting(metrics):
+            with self._ending(number), self._noting(metrics):
                 is_captured = self._end_epoch(number, self._held_out if held_out is None else held_out, start)
-            self._end_of_epoch_known(number)
         return is_captured
 
     def log(self, **metrics: Any) -> None:
@@ -425,9 +428,8 @@ class Recorder:
             number = self._epoch if epoch is None else _number(epoch)
             step = 0 if number == -1 and step is None else step
             self._network.take(arrays, layout, step, held_out, loss, activations)
-            with self._noting(metrics):
+            with self._ending(number), self._noting(metrics):
                 is_captured = self._end_epoch(number, self._held_out, time.perf_counter())
-            self._end_of_epoch_known(number)
         return is_captured
 
     def finish(self) -> dict[str, Any] | None:
@@ -462,7 +464,7 @@ class Recorder:
                     self._say_changes(changes)
             self._say_messages()
         else:
-            if self._network.num_steps > 0 and not had_failed and self._num_unbegun == 0:
+            if self._network.num_steps > 0 and not had_failed and not self._is_unbegun:
                 self._warn(f"nothing was recorded into {self.path}: epoch() was never called, and no step was due")
             # The directory that was chosen, where nothing came.
             with suppress(OSError):
@@ -676,11 +678,13 @@ class Recorder:
                 held_out=told,
             )
             native = _native.Recorder(settings)
-            if self._num_unbegun > 0:
-                for _ in range(self._num_unbegun):
+            if self._is_unbegun:
+                for _ in range(self._num_unbegun_initial):
                     native.miss()
+                first = self._epoch if self._unbegun_epoch is None else self._unbegun_epoch
+                native.miss_scheduled((first, self._epoch), (self._unbegun_step, self._network.num_steps))
+                self._is_unbegun = False
                 self._warn(f"there is room, recording into {self.path} begins")
-                self._num_unbegun = 0
             with self._tolerant("what held-out samples the run was begun with cannot be read"):
                 about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
                 began = about["config"].get("held_out")
@@ -715,6 +719,26 @@ class Recorder:
         except Exception:
             self._figures = before
             raise
+
+    @contextmanager
+    def _ending(self, epoch: int) -> Iterator[None]:
+        """Ends an epoch, also where nothing of it could be recorded, but not where it is refused, as one that was
+        there before."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, _native.NoRoomError) and self._native is None and self._unbegun_epoch is None:
+                self._unbegun_epoch = max(epoch, 0)
+            if self._loses_moment(error):
+                self._end_of_epoch_known(epoch)
+            raise
+        self._end_of_epoch_known(epoch)
+
+    def _loses_moment(self, error: Exception) -> bool:
+        """Whether what goes wrong loses a moment of training, which is not refused."""
+        if isinstance(error, DeviceError):
+            return False
+        return self._is_capture_due or not isinstance(error, RecordingError) or isinstance(error, _native.NoRoomError)
 
     def _end_of_epoch_known(self, epoch: int) -> None:
         """Goes on to the next epoch."""
@@ -789,9 +813,11 @@ class Recorder:
 
     def _wait_to_begin(self, error: RecordingError) -> None:
         """There was no room for the run itself, which is begun where there is."""
-        if self._num_unbegun == 0:
+        if not self._is_unbegun:
+            self._is_unbegun, self._unbegun_step = True, self._network.num_steps
             self._warn(f"recording into {self.path} waits until there is room, training goes on: {error}", error)
-        self._num_unbegun += 1
+        # The recorder is not there that would say whether another one is due.
+        self._num_unbegun_initial += self._is_capture_due
 
     @contextmanager
     def _tolerant(self, what: str = "the network could not be captured, figures alone are recorded") -> Iterator[None]:

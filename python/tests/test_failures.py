@@ -408,9 +408,21 @@ with ballast.open("wb", buffering=0) as file:
             file.write(bytes(1 << 14))
     except OSError:
         pass
-is_full_at_first = sys.argv[2] == "begin"
-if not is_full_at_first:
+if sys.argv[2] == "later":
     os.truncate(ballast, ballast.stat().st_size - (1 << 19))
+files = []
+if sys.argv[2] == "files":
+    # There is room for the directory of the run, its commits and run.json, and no file more.
+    os.truncate(ballast, 0)
+    try:
+        while True:
+            file = pathlib.Path(f"disk/{len(files)}")
+            file.touch()
+            files.append(file)
+    except OSError:
+        pass
+    for _ in range(3):
+        files.pop().unlink()
 model = nn.Sequential(nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 3))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 end = time.monotonic() + 60
@@ -431,6 +443,8 @@ with warnings.catch_warnings(record=True) as caught:
         after = num_epochs + 5
         train_until(lambda: num_epochs == after)
         ballast.unlink()
+        for file in files:
+            file.unlink()
         train_until(lambda: len(caught) == 2)
         after = num_epochs + 5
         train_until(lambda: num_epochs == after)
@@ -439,14 +453,16 @@ for warning in caught:
 summary = rec.summary
 print("failure", summary["failure"])
 print("counted", summary["captures"] + summary["lost_captures"] == num_epochs, summary["lost_captures"] > 0)
-verified = sg.open("disk/run").verify()
+run = sg.open("disk/run")
+print("last", list(run.epochs)[-1] == num_epochs - 1)
+verified = run.verify()
 print("verified", verified.is_whole, verified.is_finished, verified.num_captures == summary["captures"])
 """
 
 
-@pytest.mark.parametrize("when", ["begin", "later"])
+@pytest.mark.parametrize("when", ["begin", "files", "later"])
 def test_recording_goes_on_where_there_is_room_again(when: str, tmp_path: Path) -> None:
-    script = "mkdir -p disk && mount -t tmpfs -o size=8m stratigraph disk"
+    script = "mkdir -p disk && mount -t tmpfs -o size=8m,nr_inodes=2000 stratigraph disk"
     shell = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
     try:
         subprocess.run([*shell, script], check=True, cwd=tmp_path, capture_output=True, timeout=PATIENCE)
@@ -462,7 +478,7 @@ def test_recording_goes_on_where_there_is_room_again(when: str, tmp_path: Path) 
     first, second, *told = done.stdout.splitlines()
     assert "No space left on device" in first and "free on its file system" in first, first
     assert "until there is room" in first and "there is room" in second, done.stdout
-    assert told == ["failure None", "counted True True", "verified True False True"], done.stdout
+    assert told == ["failure None", "counted True True", "last True", "verified True False True"], done.stdout
 
 
 def ruin(run: Path) -> None:

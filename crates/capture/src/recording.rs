@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sink::{Sink, SinkOptions, SinkStats};
-use trace::{CaptureId, Epoch, Generation, Rank, RunDir, Step, Topology};
+use trace::{CaptureId, Epoch, Generation, RunDir, Step, Topology};
 
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
@@ -150,7 +150,6 @@ pub struct Recording {
     hand_off: HandOff,
     progress: Arc<Progress>,
     outcome: Outcome,
-    rank: Rank,
     /// For another sink, should the first one fail for want of room.
     sink_options: SinkOptions,
 }
@@ -198,6 +197,8 @@ struct Progress {
     thinned_captures: AtomicU64,
     /// Captures that might have taken more of the disk than is allowed.
     over_disk_captures: AtomicU64,
+    /// Those of them that had been handed over.
+    refused_captures: AtomicU64,
     /// Captures that whoever drives the recording could not make.
     missed_captures: AtomicU64,
     /// Whether there was one that might have taken more of the disk than is allowed: nothing is captured any more.
@@ -290,12 +291,14 @@ impl Recording {
         let progress = Arc::new(Progress::default());
         let compares_ranks = run.info().world_size > 1 && plan.recorded.metrics;
         let thread = thread::CaptureThread {
+            run: run.clone(),
             layers: Arc::clone(&layers),
             recorded: plan.recorded,
             compares_ranks,
             rank,
             generation: plan.origin.generation,
             state_files: plan.origin.state_files,
+            is_state_known: true,
             saves_state: false,
             disk,
             past: SinkStats::default(),
@@ -329,7 +332,6 @@ impl Recording {
             hand_off,
             progress,
             outcome: Outcome::new(plan.owner_reports),
-            rank,
             sink_options,
         })
     }

@@ -62,6 +62,17 @@ pub enum SinkError {
         /// What went wrong.
         source: Arc<PublishError>,
     },
+    /// A roll-up of commits was written, and whether its name lasts cannot be told: other commits are not to
+    /// be deleted under it.
+    #[error(
+        "cannot tell whether a roll-up of commits in {} outlasts a crash, since the directory could not be synced: \
+         recording does not go on before the run is opened anew",
+        commits.display()
+    )]
+    RollUpInDoubt {
+        /// The directory of the commits.
+        commits: PathBuf,
+    },
     /// A thread of the sink panicked.
     #[error("the thread {thread} panicked, which is a bug: {message}")]
     Panicked {
@@ -124,16 +135,38 @@ impl SinkError {
                 _ => false,
             },
             Self::Publish { source, .. } => is_publish_for_want_of_room(source),
+            Self::MakePart { .. } | Self::RollUpInDoubt { .. } | Self::Panicked { .. } => false,
+        }
+    }
+
+    /// Whether the disk may have failed, or what is committed be in doubt: nothing is to be recorded after it
+    /// before the run is opened anew. Where there was no room, or no file may be so large, the disk has refused,
+    /// and not failed; a panic says nothing of it.
+    pub fn is_disk_in_doubt(&self) -> bool {
+        match self {
+            Self::CreatePart { source, .. } => !is_refusal(source),
+            Self::WritePart { source, .. } => match &**source {
+                EncodeError::Io(error) => !is_refusal(error),
+                _ => false,
+            },
+            Self::Publish { source, .. } => match &**source {
+                PublishError::NotCommitted(PublishStepError::Io { source, .. }) => {
+                    !is_refusal(source)
+                }
+                _ => true,
+            },
+            Self::RollUpInDoubt { .. } => true,
             Self::MakePart { .. } | Self::Panicked { .. } => false,
         }
     }
 
-    /// Whether a record may be part of the run and not be durable, or what it retires be there still: nothing
-    /// is to be recorded after it before the run is opened anew.
-    pub fn leaves_doubt(&self) -> bool {
+    /// How much of what could be done after the error is not to be done after it: nothing where there was no room,
+    /// all where the disk is in doubt.
+    pub(crate) fn severity(&self) -> u8 {
         match self {
-            Self::Publish { source, .. } => !matches!(**source, PublishError::NotCommitted(_)),
-            _ => false,
+            error if error.is_for_want_of_room() => 0,
+            error if !error.is_disk_in_doubt() => 1,
+            _ => 2,
         }
     }
 }
@@ -143,9 +176,15 @@ impl StartSinkError {
     pub fn is_for_want_of_room(&self) -> bool {
         match self {
             Self::Publish(error) => is_publish_for_want_of_room(error),
+            Self::Lock(LockRunError::Io { source, .. }) => trace::is_no_room(source),
             Self::Lock(_) | Self::Spawn { .. } => false,
         }
     }
+}
+
+/// Whether a file system that is sound has refused to write more.
+fn is_refusal(error: &io::Error) -> bool {
+    trace::is_no_room(error) || error.kind() == io::ErrorKind::FileTooLarge
 }
 
 fn is_publish_for_want_of_room(error: &PublishError) -> bool {

@@ -103,16 +103,19 @@ impl GroupCommit {
         }
         self.publish_last();
         self.answer_flushes();
-        if !self.is_broken
+        if self.shared.failure().is_some() {
+            // A disk on which something failed is not asked for more. Another sink may record on, and would delete
+            // records without knowing what this publisher knows of roll-ups.
+            if self.publisher.are_rollups_in_doubt() {
+                let commits = self.shared.run.commits_dir();
+                self.shared.fail(SinkError::RollUpInDoubt { commits });
+            }
+        } else if !self.is_broken
             && let Err(error) = self.publisher.seal()
         {
-            // Everything is committed; opening the run takes a few files more. Why the sink has failed, as
-            // for a full disk, is said by who closes it, and is why this failed as well.
+            // Everything is committed; opening the run takes a few files more.
             let error = &error as &dyn std::error::Error;
-            match self.shared.failure() {
-                None => tracing::warn!(error, "could not roll up commits"),
-                Some(_) => tracing::debug!(error, "could not roll up commits"),
-            }
+            tracing::warn!(error, "could not roll up commits");
         }
     }
 

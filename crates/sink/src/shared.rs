@@ -1,7 +1,7 @@
 //! What the threads of a sink share: the run, the figures, the channel's budget, and the first failure.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use trace::{CommitRecord, RunDir};
 
@@ -18,8 +18,8 @@ pub(crate) struct Shared {
     on_commit: Option<OnCommit>,
     budget: Arc<ByteBudget>,
     failure: OnceLock<SinkError>,
-    /// The first that came after it and is worse: not for want of room, as the first one was.
-    worse: OnceLock<SinkError>,
+    /// The worst that came after it ([`SinkError::severity`]).
+    worse: Mutex<Option<SinkError>>,
     /// Whether a caller was told of the failure.
     is_returned: AtomicBool,
     /// Whether who closed the sink says that everything was sent.
@@ -34,7 +34,7 @@ impl Shared {
             on_commit,
             budget: ByteBudget::new(channel_bytes),
             failure: OnceLock::new(),
-            worse: OnceLock::new(),
+            worse: Mutex::default(),
             is_returned: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),
         }
@@ -61,20 +61,25 @@ impl Shared {
     pub(crate) fn fail(&self, error: SinkError) {
         match self.failure.set(error) {
             Ok(()) => self.budget.close(),
-            Err(later) if !later.is_for_want_of_room() => {
-                // What is worse than the first worse one makes no difference.
-                let _ = self.worse.set(later);
+            Err(later) => {
+                let mut worse = self.worse.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_worst = worse
+                    .as_ref()
+                    .is_none_or(|worse| later.severity() > worse.severity());
+                if is_worst {
+                    *worse = Some(later);
+                }
             }
-            Err(_) => {}
         }
     }
 
-    /// What the sink came to, once its threads have ended: its first failure, or a later one if another sink
-    /// could take up after the first alone.
+    /// What the sink came to, once its threads have ended: its first failure, or a later one after which less may
+    /// be done.
     pub(crate) fn outcome(&self) -> Result<(), SinkError> {
         let first = self.check();
-        match (&first, self.worse.get()) {
-            (Err(error), Some(worse)) if error.is_for_want_of_room() => Err(worse.clone()),
+        let worse = self.worse.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&first, &*worse) {
+            (Err(error), Some(worse)) if worse.severity() > error.severity() => Err(worse.clone()),
             _ => first,
         }
     }

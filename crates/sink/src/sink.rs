@@ -312,7 +312,8 @@ impl Sink {
     }
 
     /// Ends as [`Sink::finish`] does, and says what was done also where not all of it could be. If a sink failed
-    /// for want of room, and by something worse until it had ended, that is what this returns.
+    /// for want of room, or of no fault of the disk, and by something worse until it had ended, that is what this
+    /// returns.
     pub fn close(mut self, closing: Closing) -> (SinkStats, Result<(), SinkError>) {
         if closing == Closing::Finished {
             self.shared.finish();

@@ -148,28 +148,11 @@ pub(crate) fn create_missing_dirs(
     }
 }
 
-/// Writes `bytes` to `staged`, makes them durable, and gives them the name `path`, durably,
-/// unless that name is taken.
+/// Writes `bytes` to `staged`, makes them durable, and gives them the name `path`, unless that is
+/// taken. Whether the name survives a crash is open until its directory is synced.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if `path` exists: its bytes are as they were.
-pub(crate) fn create_once(
-    disk: &dyn Disk,
-    subject: Subject,
-    staged: &Path,
-    path: &Path,
-    bytes: &[u8],
-) -> io::Result<()> {
-    link_once(disk, subject, staged, path, bytes)?;
-    sync_directory(
-        disk,
-        subject,
-        path.parent().expect("a file's path has a parent"),
-    )
-}
-
-/// As [`create_once`], but whether the name survives a crash is open until its directory is
-/// synced; the bytes are durable.
 pub(crate) fn link_once(
     disk: &dyn Disk,
     subject: Subject,

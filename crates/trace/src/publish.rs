@@ -226,6 +226,12 @@ impl Publisher {
         self.last.is_some()
     }
 
+    /// Whether a roll-up may be there whose name is not durable, as the directory could not be synced. This publisher
+    /// deletes no record any more; another one for the run would not know of it.
+    pub fn are_rollups_in_doubt(&self) -> bool {
+        self.rollups_in_doubt
+    }
+
     fn publish_as(&mut self, group: Group, is_final: bool) -> Result<CommitRecord, PublishError> {
         let Group {
             captures,

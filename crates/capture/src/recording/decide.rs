@@ -154,10 +154,35 @@ impl Recording {
     }
 
     /// Counts the network that training ended with where it is not captured any more.
-    pub(super) fn count_last(&mut self) {
+    pub(super) fn count_last(&mut self, id: CaptureId) {
         if self.outcome.failure.is_some() {
-            self.outcome.num_missed += 1;
+            self.count_missed(id);
         } else if self.is_disk_full() {
+            self.count_over_disk(id);
+        }
+    }
+
+    /// Counts a capture that recording had failed before; that of one moment once, which may be a step's and its
+    /// epoch's.
+    pub(super) fn count_missed(&mut self, id: CaptureId) {
+        if self.outcome.missed_last.replace(id) != Some(id) {
+            self.outcome.num_missed += 1;
+        }
+    }
+
+    /// Takes back that the capture of a moment was counted, where it is made after all. Says whether it was.
+    pub(super) fn take_back_missed(&mut self, id: CaptureId) -> bool {
+        let is_counted = self.outcome.missed_last == Some(id);
+        if is_counted {
+            self.outcome.missed_last = None;
+            self.outcome.num_missed -= 1;
+        }
+        is_counted
+    }
+
+    /// Counts a capture that the run has no room for, likewise.
+    fn count_over_disk(&mut self, id: CaptureId) {
+        if self.outcome.over_disk_last.replace(id) != Some(id) {
             let counter = &self.progress.over_disk_captures;
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -187,13 +212,12 @@ impl Recording {
         let waits = self.waits_for_room();
         let is_taken = may_be_taken && (!waits || self.take_up(id));
         if self.outcome.failure.is_some() {
-            self.outcome.num_missed += 1;
+            self.count_missed(id);
             if !may_be_taken {
                 self.left_out_for_room();
             }
         } else if !is_taken && self.is_disk_full() {
-            let counter = &self.progress.over_disk_captures;
-            counter.fetch_add(1, Ordering::Relaxed);
+            self.count_over_disk(id);
         } else if !is_taken {
             let counter = &self.progress.thinned_captures;
             counter.fetch_add(1, Ordering::Relaxed);

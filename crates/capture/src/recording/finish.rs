@@ -1,10 +1,10 @@
 //! The end of a recording, and its failures.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sink::{Closing, Part, Sink, SinkOptions, StartSinkError};
+use crossbeam_channel::SendError;
+use sink::{Closing, Part, Sink, SinkOptions};
 
 use super::limits::OnError;
 use super::outcome::{RecordError, RecordSummary};
@@ -87,9 +87,7 @@ impl Recording {
             true => self.outcome.sink_stats.num_captures,
         };
         let lost_captures = self.num_lost();
-        if self.outcome.failure.is_some() && self.recorded.metrics {
-            self.record_rest();
-        }
+        self.record_rest();
         let finish = start.elapsed();
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         Ok(RecordSummary {
@@ -128,22 +126,28 @@ impl Recording {
         Ok(())
     }
 
-    /// Tries to leave rows that say what was lost, and the metrics that wait: what failed may work again.
-    /// Where it does not, there is nothing to add to the failure that was said.
+    /// Tries to leave rows that say what was lost, and the metrics that wait, by a sink that has the lock of
+    /// those before: what failed may work again. Where it does not, there is nothing to add to the failure that
+    /// was said. Of a disk that failed nothing is tried (ARCHITECTURE.md, invariant 7).
     fn record_rest(&mut self) {
+        let is_left = match self.outcome.failure.as_deref() {
+            None => !self.noted.waiting_metrics.is_empty(),
+            Some(error) => !error.is_disk_in_doubt(),
+        };
         let thread = match std::mem::take(&mut self.outcome.standing) {
             Standing::Waiting(waiting) => Some(waiting.into_thread()),
             _ => self.outcome.idle.take(),
         };
-        let (Some(id), Some(mut thread)) = (self.moments.last, thread) else {
+        // Who gave the lock up has nothing to add to what others may have recorded since.
+        let lock = self.sink_options.taken_up.take();
+        let (true, Some(id), Some(mut thread), Some(lock)) = (
+            is_left && self.recorded.metrics,
+            self.moments.last,
+            thread,
+            lock,
+        ) else {
             return;
         };
-        // What is in doubt must not have anything after it.
-        if let Some(RecordError::Sink(error)) = self.outcome.failure.as_deref()
-            && error.leaves_doubt()
-        {
-            return;
-        }
         let waiting_metrics = std::mem::take(&mut self.noted.waiting_metrics);
         // No names that the failed sink may have used.
         let lost = self.lost(id).map(|lost| lost.part(&thread));
@@ -151,19 +155,10 @@ impl Recording {
         let waiting = waiting.map(|(id, metrics)| thread.metrics_file(id, &metrics));
         let parts: Vec<Part> = lost.into_iter().chain(waiting).collect();
         let record = || -> Result<(), RecordError> {
-            let sink_options = self.sink_options.clone();
-            let lock = match sink_options.taken_up {
-                Some(lock) => lock,
-                None => Arc::new(
-                    self.run
-                        .lock_writer(self.rank)
-                        .map_err(StartSinkError::from)?,
-                ),
-            };
             let sink_options = SinkOptions {
                 num_workers: 1,
                 taken_up: Some(lock),
-                ..sink_options
+                ..self.sink_options.clone()
             };
             let sink = Sink::start(&self.run, sink_options)?;
             for part in parts {
@@ -183,9 +178,12 @@ impl Recording {
         }
     }
 
-    /// Hands over the metrics that wait, and ends the capture thread.
+    /// Hands over the metrics that wait, and ends the capture thread. Where it is not known whether there is room
+    /// they are not risked, and wait for [`Recording::record_rest`].
     pub(super) fn join(&mut self) -> Result<(), RecordError> {
-        if let Some((id, metrics)) = self.noted.waiting_metrics.pop()
+        self.confirm();
+        if !self.is_trying()
+            && let Some((id, metrics)) = self.noted.waiting_metrics.pop()
             && self.hand_off.room.recv().is_ok()
             && let Some(tasks) = &self.hand_off.tasks
         {
@@ -197,7 +195,17 @@ impl Recording {
                 metrics,
             };
             // Where nobody takes it any more, the thread says why.
-            let _ = tasks.send(Task::Capture(Box::new(waiting)));
+            let sent = tasks.send(Task::Capture(Box::new(waiting)));
+            if let Err(SendError(Task::Capture(waiting))) = sent {
+                let Capture {
+                    id,
+                    waiting_metrics,
+                    metrics,
+                    ..
+                } = *waiting;
+                self.noted.waiting_metrics = waiting_metrics;
+                self.noted.waiting_metrics.push((id, metrics));
+            }
         }
         self.join_thread()
     }
@@ -224,7 +232,8 @@ impl Drop for Recording {
             return;
         }
         match self.join() {
-            Ok(_) => {
+            Ok(()) => {
+                self.record_rest();
                 tracing::warn!("a recorder was dropped before it was finished; all is published")
             }
             Err(error) => tracing::warn!(

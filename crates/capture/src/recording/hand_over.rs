@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, SendError, Sender, TryRecvError};
 use trace::CaptureId;
 
 use super::limits::{MAX_WAITING_METRICS, WhenFull};
@@ -79,7 +79,9 @@ impl Recording {
         let handed_over = self.send(Task::Capture(Box::new(capture)), start);
         if let (Err(_), Some(_)) = (&handed_over, &self.outcome.failure) {
             // It was said, and training goes on.
-            self.outcome.num_missed += u64::from(is_whole);
+            if is_whole {
+                self.count_missed(id);
+            }
             return Ok(false);
         }
         let is_captured = handed_over? && is_whole;
@@ -104,7 +106,7 @@ impl Recording {
         start: Instant,
     ) -> Result<bool, RecordError> {
         if network.is_some() {
-            self.count_last();
+            self.count_last(id);
         }
         self.hand_over(id, true, network, start)
     }
@@ -160,7 +162,7 @@ impl Recording {
         };
         match room {
             Ok(()) => {}
-            Err(TryRecvError::Disconnected) => return Err(self.why_ended()),
+            Err(TryRecvError::Disconnected) => return Err(self.not_taken(task)),
             Err(TryRecvError::Empty) => {
                 self.drop_capture(task);
                 return Ok(false);
@@ -171,12 +173,12 @@ impl Recording {
         if let (Task::Capture(capture), false) = (&mut task, self.is_trying()) {
             capture.waiting_metrics = std::mem::take(&mut self.noted.waiting_metrics);
         }
-        let handed_over = match &self.hand_off.tasks {
-            Some(tasks) => tasks.send(task).is_ok(),
-            None => false,
+        let not_taken = match &self.hand_off.tasks {
+            Some(tasks) => tasks.send(task).err().map(|SendError(task)| task),
+            None => Some(task),
         };
-        if !handed_over {
-            return Err(self.why_ended());
+        if let Some(task) = not_taken {
+            return Err(self.not_taken(task));
         }
         let add = |counter: &AtomicU64, time: Duration| {
             counter.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
@@ -184,6 +186,25 @@ impl Recording {
         add(&self.progress.stall_ns, stall);
         add(&self.progress.hand_off_ns, start.elapsed());
         Ok(true)
+    }
+
+    /// The capture thread has ended before it took a task: says why. Figures wait for another thread, if there is
+    /// to be one.
+    fn not_taken(&mut self, task: Task) -> RecordError {
+        let error = self.why_ended();
+        if let (Task::Capture(capture), true) = (task, self.waits_for_room()) {
+            let Capture {
+                id,
+                waiting_metrics,
+                metrics,
+                ..
+            } = *capture;
+            for (id, metrics) in waiting_metrics {
+                self.keep_metrics(id, metrics);
+            }
+            self.keep_metrics(id, metrics);
+        }
+        error
     }
 
     /// The network that training ended with is worth a wait, and so is what would fill the memory.

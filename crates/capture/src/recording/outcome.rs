@@ -163,6 +163,16 @@ impl RecordError {
         }
     }
 
+    /// Whether the disk may have failed, or what is committed be in doubt: nothing is recorded after it before the
+    /// run is opened anew.
+    pub(super) fn is_disk_in_doubt(&self) -> bool {
+        match self {
+            Self::Sink(error) => error.is_disk_in_doubt(),
+            Self::Panicked | Self::Spawn(_) => false,
+            _ => !self.is_for_want_of_room(),
+        }
+    }
+
     /// What went wrong and why, in one line.
     pub fn with_causes(&self) -> String {
         let first: &dyn std::error::Error = self;
@@ -179,6 +189,10 @@ pub(super) struct Outcome {
     pub(super) num_captures: u64,
     /// Captures that were due after recording had failed.
     pub(super) num_missed: u64,
+    /// The moment of the last of them.
+    pub(super) missed_last: Option<CaptureId>,
+    /// The moment of the last capture that was left out because the run may take no more of the disk.
+    pub(super) over_disk_last: Option<CaptureId>,
     /// Why nothing is recorded now, where training goes on without it.
     pub(super) failure: Option<Arc<RecordError>>,
     pub(super) standing: Standing,
@@ -210,6 +224,8 @@ impl Outcome {
         Self {
             num_captures: 0,
             num_missed: 0,
+            missed_last: None,
+            over_disk_last: None,
             failure: None,
             standing: Standing::default(),
             has_stopped: false,

@@ -7,12 +7,13 @@
 //!
 //! Nobody waits and no clock runs meanwhile: a capture that is due asks the file system how much is left.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::bounded;
 use sink::{Sink, SinkStats};
-use trace::{CaptureId, Catalog, PartPath, Rank, Room, RunDir, Table};
+use trace::{CaptureId, Room, Step};
 
 use super::hand_over::HandOff;
 use super::thread::{CaptureThread, Line, Lost};
@@ -171,6 +172,19 @@ impl Recording {
         }
     }
 
+    /// Counts the captures that the schedule names at the ends of epochs and after steps that nothing was recorded
+    /// of, as before there was room for the run.
+    pub fn miss_scheduled(&mut self, epochs: Range<i32>, steps: Range<i64>) {
+        let is_step_due = |step: &i64| self.schedule.is_step_due(Step(*step));
+        let num_ends = epochs.filter(|epoch| self.is_scheduled(*epoch)).count();
+        let num_missed = num_ends + steps.filter(is_step_due).count();
+        // Figures were not recorded either.
+        self.progress.lose();
+        for _ in 0..num_missed {
+            self.miss();
+        }
+    }
+
     /// Captures that were due and are in no commit, where no sink has any left.
     pub(super) fn num_lost(&self) -> u64 {
         let missed = self.progress.missed_captures.load(Ordering::Relaxed);
@@ -179,18 +193,24 @@ impl Recording {
 
     /// Those of them that no other row of metrics says.
     fn num_lost_by_stops(&self) -> u64 {
-        let outcome = &self.outcome;
-        match outcome.has_stopped {
-            true => outcome.num_captures - outcome.sink_stats.num_captures + outcome.num_missed,
+        match self.outcome.has_stopped {
+            true => self.num_lost_on_the_way() + self.outcome.num_missed,
             false => 0,
         }
+    }
+
+    /// Captures that were handed over and are in no commit, where no sink has any left. Those that did not fit
+    /// into what the run may take are not lost, but left out.
+    fn num_lost_on_the_way(&self) -> u64 {
+        let refused = self.progress.refused_captures.load(Ordering::Relaxed);
+        self.outcome.num_captures - refused - self.outcome.sink_stats.num_captures
     }
 
     /// Recording has stopped for this reason, while training goes on.
     pub(super) fn stop(&mut self, error: RecordError) {
         self.confirm();
         self.outcome.has_stopped = true;
-        let lost = self.outcome.num_captures - self.outcome.sink_stats.num_captures;
+        let lost = self.num_lost_on_the_way();
         let num_on_the_way = lost - std::mem::replace(&mut self.outcome.lost_on_the_way, lost);
         let attempts = match std::mem::take(&mut self.outcome.standing) {
             Standing::Trying(attempts) => Some(attempts.failed()),
@@ -213,8 +233,10 @@ impl Recording {
             thread => {
                 self.outcome.idle = thread;
                 self.noted.waiting_metrics.clear();
-                // Others may record.
-                self.sink_options.taken_up = None;
+                if error.is_disk_in_doubt() {
+                    // Nothing is added at the end, and others may record.
+                    self.sink_options.taken_up = None;
+                }
                 Standing::Over
             }
         };
@@ -328,16 +350,12 @@ impl Recording {
             needed,
             mut thread,
         } = waiting;
+        let is_taken_back = self.take_back_missed(id);
         let sink = Sink::start(&self.run, self.sink_options.clone()).map_err(RecordError::from);
-        let sink = sink.and_then(|sink| {
-            // Which saved state is there is what the commits say, whatever was on the way.
-            if thread.saves_state {
-                thread.state_files = state_files(&self.run, self.rank)?;
-            }
-            Ok(sink)
-        });
         match sink {
             Ok(sink) => {
+                // Which saved state is there is what the commits say, whatever was on the way.
+                thread.is_state_known &= !thread.saves_state;
                 self.clock.next_meter(sink.meter());
                 self.outcome.lost_before = self.num_lost();
                 let lost = self.lost(id);
@@ -362,6 +380,9 @@ impl Recording {
                 self.outcome.idle = Some(thread);
                 self.stop(error);
             }
+        }
+        if is_taken_back {
+            self.count_missed(id);
         }
         false
     }
@@ -422,20 +443,6 @@ pub(super) fn launch(
         room,
         thread: Some(thread),
     })
-}
-
-/// The part files of the saved state that a rank has committed.
-fn state_files(run: &RunDir, rank: Rank) -> Result<Vec<String>, RecordError> {
-    let catalog = Catalog::load_with_partial(run).map_err(RecordError::Commits)?;
-    let is_state = |path: &str| {
-        let part = path.parse::<PartPath>();
-        part.is_ok_and(|part| part.table == Table::Resume && part.rank == rank)
-    };
-    let paths = catalog.files().map(|file| file.path);
-    Ok(paths
-        .filter(|path| is_state(path))
-        .map(str::to_owned)
-        .collect())
 }
 
 #[cfg(test)]

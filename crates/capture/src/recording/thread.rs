@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use sink::{Closing, MakePart as _, OpenCapture, Part, Sink, SinkStats};
-use trace::{CaptureId, Generation, Rank, Table};
+use trace::{CaptureId, Catalog, Generation, PartPath, Rank, RunDir, Table};
 
 use super::cost::{self, Reported};
 use super::disk::{self, DiskBudget};
@@ -57,6 +57,7 @@ impl Lost {
 /// What a capture thread knows, and hands on to another that records on with another sink.
 #[derive(Debug)]
 pub(super) struct CaptureThread {
+    pub(super) run: RunDir,
     pub(super) layers: Arc<NetworkLayers>,
     pub(super) recorded: Recorded,
     /// Whether a checksum says which weights this rank holds.
@@ -65,6 +66,8 @@ pub(super) struct CaptureThread {
     pub(super) generation: Generation,
     /// The part files of the newest saved state.
     pub(super) state_files: Vec<String>,
+    /// Whether these are what is committed; if not, the run's commits are asked before another is written.
+    pub(super) is_state_known: bool,
     /// Whether it has sent one: which is committed is then for the commits to say.
     pub(super) saves_state: bool,
     /// None where the run may take what it takes.
@@ -142,6 +145,10 @@ impl CaptureThread {
         let result = match (recorded, published) {
             // The same, or something worse that came of it.
             (Err(RecordError::Sink(_)), Err(outcome)) => Err(outcome.into()),
+            // Nothing may be recorded after it, whatever a panic leaves to be said.
+            (Err(RecordError::Panicked), Err(outcome)) if outcome.is_disk_in_doubt() => {
+                Err(outcome.into())
+            }
             (recorded, published) => recorded.and(published.map_err(RecordError::from)),
         };
         Ended {
@@ -166,8 +173,12 @@ impl CaptureThread {
                     let most = disk::most_bytes(&capture, self.layers.topology(), num_bins);
                     if !self.fits(line, most)? {
                         let over_disk = u64::from(capture.network.is_some());
-                        let counter = &self.progress.over_disk_captures;
-                        counter.fetch_add(over_disk, Ordering::Relaxed);
+                        for counter in [
+                            &self.progress.over_disk_captures,
+                            &self.progress.refused_captures,
+                        ] {
+                            counter.fetch_add(over_disk, Ordering::Relaxed);
+                        }
                         drop(capture);
                         let _ = line.give_back.send(());
                         continue;
@@ -304,6 +315,10 @@ impl CaptureThread {
         let StateToSave { id, state } = saved;
         let place = self.place(id);
         self.saves_state = true;
+        if !self.is_state_known {
+            self.state_files = state_files(&self.run, self.rank)?;
+            self.is_state_known = true;
+        }
         let mut open = line.sink.begin(None);
         let (tensors, updates) = match state {
             Some(State {
@@ -391,6 +406,20 @@ impl CaptureThread {
             generation: self.generation,
         }
     }
+}
+
+/// The part files of the saved state that a rank has committed.
+fn state_files(run: &RunDir, rank: Rank) -> Result<Vec<String>, RecordError> {
+    let catalog = Catalog::load_with_partial(run).map_err(RecordError::Commits)?;
+    let is_state = |path: &str| {
+        let part = path.parse::<PartPath>();
+        part.is_ok_and(|part| part.table == Table::Resume && part.rank == rank)
+    };
+    let paths = catalog.files().map(|file| file.path);
+    Ok(paths
+        .filter(|path| is_state(path))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Reads as much as the channel has room for. Rows are made of it while the values are there, and may take

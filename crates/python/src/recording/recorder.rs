@@ -235,6 +235,20 @@ impl Recorder {
         })
     }
 
+    /// Counts the captures that the schedule names at the ends of epochs, and after steps, from a first up to
+    /// another one: before there was room for the run.
+    fn miss_scheduled(
+        &self,
+        py: Python<'_>,
+        epochs: (i32, i32),
+        steps: (i64, i64),
+    ) -> PyResult<()> {
+        self.with(py, |recording| {
+            recording.miss_scheduled(epochs.0..epochs.1, steps.0..steps.1);
+            Ok(())
+        })
+    }
+
     /// Counts a capture that was due and could not be made.
     fn miss(&self, py: Python<'_>) -> PyResult<()> {
         self.with(py, |recording| {

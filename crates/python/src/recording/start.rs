@@ -1,7 +1,7 @@
 //! How a recording begins: a run is created, joined, or gone on with.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use capture::{
     DEFAULT_ACTIVATION_SAMPLES, DataRules, JOIN_TIMEOUT, LayerSelection, Limits, NetworkLayers,
@@ -168,6 +168,23 @@ pub(super) struct Started {
     pub(super) run: RunDir,
 }
 
+/// Runs that this process has created, where there was no room to begin recording: another try goes on with them.
+static CREATED: Mutex<Vec<RunDir>> = Mutex::new(Vec::new());
+
+fn lock_created() -> MutexGuard<'static, Vec<RunDir>> {
+    CREATED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The run of the same network that was created at `path` and could not be begun, if it is there still.
+fn take_created(path: &Path, info: &RunInfo) -> Option<RunDir> {
+    let mut created = lock_created();
+    let at = created.iter().position(|run| run.path() == path)?;
+    let run = created.swap_remove(at);
+    let found = RunDir::open(path).ok()?;
+    let is_same = found.info().run_id == run.info().run_id && found.info().layers == info.layers;
+    is_same.then_some(run)
+}
+
 /// Creates the run, or goes on with it, and starts the recorder's threads.
 ///
 /// # Errors
@@ -210,7 +227,10 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let (run, origin, resume) = match settings.resume {
         None => {
             let run = match rank == Rank::default() {
-                true => RunDir::create(path, info).map_err(create_error)?,
+                true => match take_created(path, &info) {
+                    Some(run) => run,
+                    None => RunDir::create(path, info).map_err(create_error)?,
+                },
                 false => {
                     let cancel = capture::CancelToken::default();
                     capture::join(path, &info, rank, DATA_RULES, &cancel, JOIN_TIMEOUT)
@@ -255,6 +275,12 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         ..SinkOptions::default()
     };
     let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);
+    let is_own = settings.resume.is_none() && rank == Rank::default();
+    let recording = recording.inspect_err(|error| {
+        if is_own && error.is_for_want_of_room() {
+            lock_created().push(run.clone());
+        }
+    });
     Ok(Started {
         recording: recording.map_err(record_error)?,
         layers,

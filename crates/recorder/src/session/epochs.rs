@@ -75,8 +75,9 @@ impl<B: AutodiffBackend> Session<'_, B> {
         observer: &mut dyn SessionObserver,
     ) {
         let changes = recorder.take_changes();
-        if changes.iter().any(Change::is_stop) {
-            // What was handed over last may be lost.
+        if !changes.is_empty() || recorder.failure().is_some() {
+            // What was handed over last may be lost, also where recording was taken up in vain, of which no
+            // change tells.
             saved_states.forget();
         }
         self.report(run.path(), &changes, recorder.is_disk_full(), observer);

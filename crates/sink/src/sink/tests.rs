@@ -880,7 +880,7 @@ fn a_sink_takes_up_the_session_of_one_that_found_no_room_and_nobody_comes_in_bet
     is_full.store(true, Ordering::SeqCst);
     let error = send_until_failure(&sink, 1);
     assert!(error.is_for_want_of_room(), "{error}");
-    assert!(!error.leaves_doubt());
+    assert!(!error.is_disk_in_doubt());
     let lock = sink.lock();
     assert!(sink.close(Closing::BrokenOff).1.is_err());
     let refused = start_on_full_disk(&run, &is_full, None).unwrap_err();
@@ -910,14 +910,25 @@ fn other_failures_are_not_for_want_of_room() {
         source: io::ErrorKind::StorageFull.into(),
     };
     let not_committed = SinkError::publish(&run, record(1).into());
-    assert!(not_committed.is_for_want_of_room() && !not_committed.leaves_doubt());
+    assert!(not_committed.is_for_want_of_room() && !not_committed.is_disk_in_doubt());
     // What is in doubt must have nothing after it.
     let in_doubt = trace::PublishError::InDoubt {
         number: 1,
         source: record(1),
     };
     let in_doubt = SinkError::publish(&run, in_doubt);
-    assert!(!in_doubt.is_for_want_of_room() && in_doubt.leaves_doubt());
+    assert!(!in_doubt.is_for_want_of_room() && in_doubt.is_disk_in_doubt());
+    // Nor must a roll-up that may be lost have records deleted under it.
+    let rollup = SinkError::RollUpInDoubt {
+        commits: run.commits_dir(),
+    };
+    assert!(!rollup.is_for_want_of_room() && rollup.is_disk_in_doubt());
+    let write = |source: io::Error| SinkError::CreatePart {
+        path: run.path().to_owned(),
+        source: Arc::new(source),
+    };
+    assert!(write(io::Error::from_raw_os_error(5)).is_disk_in_doubt());
+    assert!(!write(io::ErrorKind::FileTooLarge.into()).is_disk_in_doubt());
 }
 
 #[test]

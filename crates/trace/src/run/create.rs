@@ -106,7 +106,7 @@ impl RunDir {
         json.push(b'\n');
         let file = path.join(RUN_FILE);
         let staged = path.join(format!(".{RUN_FILE}.{}", info.run_id));
-        match durable::create_once(&*disk, Subject::RunFile, &staged, &file, &json) {
+        match durable::link_once(&*disk, Subject::RunFile, &staged, &file, &json) {
             Ok(()) => {}
             // Somebody else was quicker, and may have removed what was staged here.
             Err(e)
@@ -116,6 +116,11 @@ impl RunDir {
                 return Err(not_empty());
             }
             Err(e) => return Err(io_error(&file, e)),
+        }
+        if let Err(e) = durable::sync_directory(&*disk, Subject::RunFile, path) {
+            // Nobody has been told of the run, and it can be created anew.
+            durable::remove_if_there(&*disk, Subject::RunFile, &file);
+            return Err(io_error(path, e));
         }
         remove_staged(&*disk, path);
         Ok(Self {

@@ -248,6 +248,79 @@ fn a_disk_that_fails_is_not_tried_again() {
     assert_eq!(summary.num_captures, 1);
     assert_counted(&summary, &catalog, num_epochs);
     assert_eq!(catalog.ending(1), Ending::NotFinished);
+    let is_later = |file: trace::CommittedFile<'_>| file.path.ends_with("-9.parquet");
+    assert!(!catalog.files().any(is_later), "nothing is committed after");
+}
+
+#[test]
+fn the_last_network_is_counted_once_although_it_was_due_and_lost_before() {
+    for errno in [0, NO_SPACE, IO_ERROR] {
+        let mut training = Training::start();
+        assert!(training.end_epoch());
+        training.wait_for_captures(1);
+        training.disk.set(NO_SPACE);
+        training.end_epochs_until(|training| training.recording.waits_for_room());
+        training.disk.set(errno);
+        let id = training.recording.moments.last.unwrap();
+        // There is room by what the file system of the test says.
+        let decision = training.recording.decide_last(id).unwrap();
+        assert_eq!(decision, Decision::Capture);
+        let network = training.network();
+        let start = training.recording.begin_call();
+        let recording = &mut training.recording;
+        assert!(recording.hand_over_last(id, Some(network), start).unwrap());
+        let (summary, catalog, _, num_epochs, _dir) = training.finish();
+        assert_eq!(summary.failure.is_some(), errno != 0);
+        let last = catalog.captures().last().unwrap().id;
+        assert_eq!(last == id, errno == 0);
+        assert_counted(&summary, &catalog, num_epochs);
+    }
+}
+
+#[test]
+fn the_last_network_is_lost_once_where_recording_is_over() {
+    let mut training = Training::start();
+    training.disk.set(IO_ERROR);
+    training.end_epochs_until(|training| !training.changes.is_empty());
+    let id = training.recording.moments.last.unwrap();
+    let decision = training.recording.decide_last(id).unwrap();
+    assert_eq!(decision, Decision::Capture);
+    let network = training.network();
+    let start = training.recording.begin_call();
+    let recording = &mut training.recording;
+    assert!(!recording.hand_over_last(id, Some(network), start).unwrap());
+    let (summary, catalog, _, num_epochs, _dir) = training.finish();
+    assert_counted(&summary, &catalog, num_epochs);
+}
+
+#[test]
+fn figures_wait_from_the_moment_on_at_which_it_is_known_that_there_is_no_room() {
+    let mut training = Training::start();
+    assert!(training.end_epoch());
+    training.wait_for_captures(1);
+    training.disk.set(NO_SPACE);
+    training.end_epochs_until(|training| training.recording.waits_for_room());
+    let known_at = training.epoch - 1;
+    let waiting = &training.recording.noted.waiting_metrics;
+    assert_eq!(waiting.last().unwrap().0.epoch.0, known_at);
+    training.disk.set(0);
+    // It ends with the capture that takes recording up, of which it is not known then whether there is room.
+    assert!(training.end_epoch());
+    let (summary, catalog, changes, num_epochs, _dir) = training.finish();
+    assert_eq!(kinds(&changes), ["waits", "taken up"]);
+    assert_counted(&summary, &catalog, num_epochs);
+    let is_of = |file: trace::CommittedFile<'_>| file.table == "metrics" && file.epoch == known_at;
+    assert!(catalog.files().any(is_of));
+}
+
+#[test]
+fn captures_are_missed_where_the_schedule_names_them() {
+    let mut training = Training::start();
+    training.recording.schedule = "3epochs,10steps".parse().unwrap();
+    training.recording.miss_scheduled(1..7, 5..21);
+    assert_eq!(training.recording.num_lost(), 2 + 2);
+    let (summary, ..) = training.finish();
+    assert_eq!(summary.lost_captures, 4);
 }
 
 #[test]

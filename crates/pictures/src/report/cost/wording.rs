@@ -134,7 +134,10 @@ fn summary(found: &Found) -> Vec<Vec<String>> {
             "recorder.over_disk_captures",
             "left out to keep within the disk allowed",
         ),
-        ("recorder.lost_captures", "lost, since recording failed"),
+        (
+            "recorder.lost_captures",
+            "lost, since recording failed or they could not be made",
+        ),
     ] {
         if let Some(count @ 1.0..) = total(name) {
             add(what, counted(count as u64, "capture"));

@@ -72,9 +72,14 @@ fn describe_run(
 ) -> fmt::Result {
     // Counted while it was written: reading the commits of a long run back takes memory.
     let sink = &recorded.sink;
+    let written = match recorded.lost_captures {
+        0 => "",
+        // Those that were written when recording stopped are counted as well.
+        _ => "with what was lost, ",
+    };
     writeln!(
         text,
-        "kept {} captures in {}: {} rows, {}, {} files",
+        "kept {} captures in {}: {written}{} rows, {}, {} files",
         HumanCount(recorded.num_captures),
         run.display(),
         HumanCount(sink.num_rows),
@@ -99,7 +104,10 @@ fn write_left_out(text: &mut String, recorded: &RecordSummary) -> fmt::Result {
             "were left out, the run had reached --max-disk",
         ),
         (recorded.dropped_captures, "were dropped, there was no room"),
-        (recorded.lost_captures, "were lost, recording had failed"),
+        (
+            recorded.lost_captures,
+            "were lost, recording had failed or they could not be made",
+        ),
     ];
     for (num_captures, why) in left_out {
         if num_captures > 0 {

@@ -129,8 +129,10 @@ fn no_record_is_deleted_under_a_rollup_whose_name_may_be_lost() {
     // The one before the records are deleted.
     let sync = Point::of(Operation::SyncDirs, Subject::Rollup);
     sim.fail_at(sync, 0, Fault::Io);
+    assert!(!publisher.are_rollups_in_doubt());
     publish(&mut publisher, 31);
     assert!(sim.stop_failing());
+    assert!(publisher.are_rollups_in_doubt());
     // A sync that succeeds later proves nothing.
     for epoch in 32..50 {
         publish(&mut publisher, epoch);

@@ -81,6 +81,25 @@ fn a_crash_at_every_step_of_creation_leaves_what_can_be_recorded_into() {
     assert!(num_runs >= 2 && num_unborn >= 6, "{num_runs} {num_unborn}");
 }
 
+/// One that lives on may try again, as where there was no room.
+#[test]
+fn a_failure_at_any_step_of_creation_leaves_a_directory_in_which_a_run_can_be_created() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0.. {
+        assert!(n < 1000, "the loop must end");
+        let path = dir.path().join(format!("{n}/run"));
+        let sim = SimDisk::over(dir.path()).unwrap();
+        sim.fail_after(n, Fault::NoSpace);
+        let created = RunDir::create_on(sim.disk(), &path, info());
+        let failed = sim.stop_failing();
+        let run = created.or_else(|_| RunDir::create(&path, info()));
+        assert_recorded_into(&run.unwrap());
+        if !failed {
+            break;
+        }
+    }
+}
+
 /// Versions before 1.4 of the format's writer made `commits/` after `run.json`, and removed what they
 /// had staged last.
 #[test]
