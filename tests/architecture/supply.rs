@@ -33,7 +33,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 /// How many packages are compiled in more versions than one, at most. Where an update or a new dependency makes
 /// them more, one of the others may spare it; where they are fewer, this number goes down.
-const IN_SEVERAL_VERSIONS: usize = 38;
+const IN_SEVERAL_VERSIONS: usize = 39;
 
 fn is_allowed(package: &str, requirement: &LicenseReq) -> bool {
     let name = requirement.license.id().map(|id| id.name);

@@ -84,7 +84,11 @@ fn a_call_of_the_kernel_that_fails_costs_nothing_that_was_acknowledged() {
         match has_stopped {
             true => {
                 assert_eq!(finished.code(), Some(1), "{what}: {finished}");
-                assert!(finished.stderr.contains(words(error)), "{what}: {finished}");
+                // Where it was that very line which could not be written, nobody is told.
+                let is_told = finished.stderr.contains("error: ");
+                assert!(is_told || *call == "write", "{what}: {finished}");
+                let has_cause = finished.stderr.contains(words(error));
+                assert!(has_cause || !is_told, "{what}: {finished}");
                 assert!(finished.stderr.contains("run"), "{what}: {finished}");
                 num_stopped += 1;
             }

@@ -14,6 +14,7 @@ mod dice;
 mod engines;
 mod failures;
 mod kills;
+mod noticed;
 mod oracle;
 mod power;
 mod readers;

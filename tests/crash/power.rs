@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use stratigraph::{Scratch, announce, run};
+use stratigraph::{Scratch, announce, run, wait_until};
 
 use crate::dice::{Dice, number_of};
 use crate::engines::Engines;
@@ -21,7 +21,7 @@ use crate::tools::{is_there, skip};
 const DEFAULT_NUM_CUTS: u64 = 4;
 
 /// So many cuts a run.
-const CUTS_PER_RUN: u64 = 5;
+const CUTS_PER_RUN: u64 = 10;
 
 /// Cuts come at most so long after the first commits of a session, or after its start.
 const MAX_DELAY: Duration = Duration::from_millis(800);
@@ -99,6 +99,12 @@ impl Volume {
         let unmounted = run(Command::new("umount").arg(&self.mounted_at));
         assert_eq!(unmounted.code(), Some(0), "umount: {unmounted}");
         self.is_mounted = false;
+        // Whoever made a namespace of mounts meanwhile, as another test does, has a copy of this one, and with it
+        // the file system that was shut down.
+        wait_until("the loop device", || {
+            let devices = run(Command::new("losetup").arg("-j").arg(&self.image));
+            devices.expect_success().is_empty().then_some(())
+        });
     }
 }
 
@@ -114,7 +120,14 @@ impl Drop for Volume {
 
 /// Why no power can be cut here, and whether what is missing could be installed.
 fn obstacle() -> Option<(String, bool)> {
-    for program in ["xfs_io", "mkfs.xfs", "mkfs.ext4", "mount", "umount"] {
+    for program in [
+        "xfs_io",
+        "mkfs.xfs",
+        "mkfs.ext4",
+        "mount",
+        "umount",
+        "losetup",
+    ] {
         if !is_there(program) {
             return Some((format!("{program} is not there"), true));
         }

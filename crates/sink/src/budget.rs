@@ -3,15 +3,16 @@
 //! Taking and giving back are one compare-and-swap and one subtraction on an atomic while there is
 //! enough for everybody; only a thread that has to wait, and those that wake it, take a mutex.
 //!
-//! Invariants, tested under load in `budget/tests.rs`:
+//! Invariants, tested under load in `budget/tests.rs` and in many interleavings in `tests/model/`:
 //! 1. What is taken never exceeds the capacity, save by one request that is larger than the whole
 //!    capacity and then holds the budget alone.
 //! 2. Waiters are served in the order in which they came, so a large request is not starved.
 //! 3. A waiter sleeps only while what it asks for cannot be had.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A budget of bytes that several threads take from and give back to: what bounds the channel from
 /// the capture thread to the sink's workers.
@@ -20,11 +21,11 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct ByteBudget {
     capacity: u64,
-    used: AtomicU64,
+    pub(crate) used: AtomicU64,
     high_water: AtomicU64,
     is_closed: AtomicBool,
     /// Threads that wait, or are about to: whoever gives back looks here first.
-    num_waiting: AtomicUsize,
+    pub(crate) num_waiting: AtomicUsize,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -40,7 +41,7 @@ struct Queue {
 #[derive(Debug)]
 pub struct Permit {
     budget: Arc<ByteBudget>,
-    bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The budget was closed: nothing can be taken any more.
@@ -173,6 +174,3 @@ impl Drop for Permit {
         self.budget.give_back(self.bytes);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,6 +12,10 @@
 //! others.
 
 mod budget;
+// Not a module of it, since `tests/model/` has the file of the budget as well.
+#[cfg(test)]
+#[path = "budget/tests.rs"]
+mod budget_tests;
 pub mod cli;
 mod error;
 mod files;
@@ -23,6 +27,7 @@ mod run_stats;
 mod shared;
 mod sink;
 mod stats;
+mod sync;
 #[cfg(test)]
 #[path = "../../trace/src/testing.rs"]
 mod testing;

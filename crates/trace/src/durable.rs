@@ -138,7 +138,12 @@ pub(crate) fn create_missing_dirs(
             touched.push(parent);
             Ok(())
         }
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // What is there may not be a directory, or nobody may look: a file system that has failed says so then.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
+            Ok(there) if there.is_dir() => Ok(()),
+            Err(unseen) if unseen.kind() != io::ErrorKind::NotFound => Err(unseen),
+            _ => Err(e),
+        },
         Err(e) => Err(e),
     }
 }

@@ -46,8 +46,6 @@ pub struct Publisher {
     next_number: u64,
     /// The record that this publisher wrote last: its number and checksum.
     last: Option<(u64, Crc32c)>,
-    /// Others make the same directories: ranks, or writers of a derived table.
-    has_company: bool,
     /// The one commit has the nonce that its files are named by, which is that of the staging
     /// directory: as long as that is there, they are not left over from anybody.
     is_derived: bool,
@@ -177,6 +175,11 @@ impl Publisher {
         ensure_commits(run)?;
         // Opened before anything is written, so that it reports every error from here on.
         let durability = Durability::for_directory(Arc::clone(run.disk()), run.path());
+        if durability.by_file().is_on() {
+            // Who created the run may have been killed before the names in it were durable.
+            durable::sync_directory(&**run.disk(), Subject::RunFile, run.path())
+                .map_err(io_error("make durable what was written to", run.path()))?;
+        }
         let staging = Staging::create(run, durability.by_file())
             .map_err(io_error("make a staging directory in", &run.staging_dir()))?;
         let mut publisher = Self {
@@ -187,7 +190,6 @@ impl Publisher {
             session,
             next_number: 0,
             last: None,
-            has_company: is_derived || run.info().world_size > 1,
             is_derived,
             max_rollup_bytes: MAX_ROLLUP_RECORD_BYTES,
             rollups_in_doubt: false,
@@ -335,15 +337,14 @@ impl Publisher {
             move_into_place(&*disk, part.staged_path(), dir, &path, &mut touched)?;
             placed.entries.push(part.entry().clone());
             touched.push(dir.to_owned());
-            if self.has_company {
-                // Another may have made a directory above, and not made it durable yet.
-                let above = dir.ancestors().skip(1);
-                touched.extend(
-                    above
-                        .take_while(|dir| dir.starts_with(&root))
-                        .map(Path::to_owned),
-                );
-            }
+            // Another may have made a directory above and not made it durable: a rank, a writer of a derived
+            // table, or a process that was killed.
+            let above = dir.ancestors().skip(1);
+            touched.extend(
+                above
+                    .take_while(|dir| dir.starts_with(&root))
+                    .map(Path::to_owned),
+            );
         }
         touched.sort_unstable();
         touched.dedup();

@@ -1,7 +1,9 @@
-use std::sync::mpsc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use super::*;
+use crate::budget::*;
 
 /// Fails the test instead of hanging it.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -939,7 +939,7 @@ fn a_sink_that_failed_for_want_of_room_and_then_worse_came_to_that() {
         (vec![full, full, broken, full], false),
         (vec![broken, full], false),
     ] {
-        let shared = Shared::new(run.clone(), 1);
+        let shared = Shared::new(run.clone(), 1, None);
         shared.outcome().unwrap();
         for kind in &failures {
             shared.fail(error(*kind));

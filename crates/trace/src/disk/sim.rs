@@ -8,9 +8,11 @@
 //! What may be lost is more than any one file system loses, so that what survives here survives on all of
 //! them. Each name that was given or taken away stands by itself, a rename's two included, until its
 //! directory or the file system was synced. What was written to a file may be there, or none of it, a part,
-//! or zeros in its place, until the file or the file system was synced, whatever became of its names. What
-//! a sync that failed was to make durable stays in doubt for good, whichever sync succeeds later. What
-//! is below a directory whose own name is lost is lost with it.
+//! or zeros in its place, until the file or the file system was synced, whatever became of its names. Bytes
+//! that a sync could not write stay in doubt for good, whichever sync succeeds later, as pages do that Linux
+//! then takes for clean; who had the file system open for syncs is told with the next. Names that could not
+//! be synced may be yet: a file system that cannot write its journal takes no more of either. What is below a
+//! directory whose own name is lost is lost with it.
 
 mod log;
 mod remains;
@@ -19,6 +21,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::local::LocalDisk;
@@ -92,6 +95,8 @@ struct State {
     plan: Option<(Target, usize, Fault)>,
     has_failed: bool,
     has_crashed: bool,
+    /// How many syncs could not write bytes.
+    num_failed_syncs: usize,
     ignored: HashSet<Point>,
     hooks: Vec<(Point, Action)>,
 }
@@ -129,6 +134,7 @@ impl SimDisk {
             plan: None,
             has_failed: false,
             has_crashed: false,
+            num_failed_syncs: 0,
             ignored: HashSet::new(),
             hooks: Vec::new(),
         }))))
@@ -158,11 +164,12 @@ impl SimDisk {
         self.lock().plan = Some((Target::At(point), num_before, fault));
     }
 
-    /// Lets everything succeed from now on; whether anything went wrong since the last call. A crash stays
-    /// one.
+    /// Lets everything succeed from now on, with nothing done before it; whether anything went wrong since the
+    /// last call. A crash stays one.
     pub fn stop_failing(&self) -> bool {
         let mut state = self.lock();
         state.plan = None;
+        state.hooks.clear();
         std::mem::take(&mut state.has_failed)
     }
 
@@ -210,6 +217,7 @@ impl SimDisk {
             plan: None,
             has_failed: false,
             has_crashed: false,
+            num_failed_syncs: 0,
             ignored: state.ignored.clone(),
             hooks: Vec::new(),
         }))))
@@ -272,6 +280,8 @@ impl SimDisk {
             Some(fault) => {
                 if matches!(fault, Fault::Io | Fault::NoSpace) {
                     state.log.sync(time, synced, false)?;
+                    let is_of_names = matches!(synced, Synced::Directory(_));
+                    state.num_failed_syncs += usize::from(!is_of_names);
                 }
                 Err(fault.error())
             }
@@ -405,11 +415,13 @@ impl Disk for SimDisk {
     }
 
     fn file_system(&self, directory: &Path) -> Option<Box<dyn FileSystem>> {
-        let has_syncfs = self.lock().has_syncfs;
+        let state = self.lock();
+        let (has_syncfs, num_failed) = (state.has_syncfs, state.num_failed_syncs);
         has_syncfs.then(|| -> Box<dyn FileSystem> {
             Box::new(SimFileSystem {
                 disk: self.clone(),
                 path: directory.to_owned(),
+                num_told: AtomicUsize::new(num_failed),
             })
         })
     }
@@ -458,12 +470,20 @@ impl DiskFile for SimFile {
 struct SimFileSystem {
     disk: SimDisk,
     path: PathBuf,
+    /// Of so many failed syncs it was told, or they came before it was opened.
+    num_told: AtomicUsize,
 }
 
 impl FileSystem for SimFileSystem {
     fn sync(&self, subject: Subject) -> io::Result<()> {
         let point = Point::of(Operation::SyncFileSystem, subject);
-        self.disk.sync(point, &self.path, Synced::Everything)
+        let synced = self.disk.sync(point, &self.path, Synced::Everything);
+        let num_failed = self.disk.lock().num_failed_syncs;
+        let num_told = self.num_told.swap(num_failed, Ordering::Relaxed);
+        match num_failed > num_told {
+            true => synced.and(Err(Fault::Io.error())),
+            false => synced,
+        }
     }
 }
 

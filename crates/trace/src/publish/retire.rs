@@ -18,8 +18,10 @@ impl Publisher {
     /// returns once their names are gone for good: whoever reads the tables' directories must not
     /// see them beside what is published next.
     ///
-    /// A file that cannot be removed stays, is no part of the run, and is removed by the next
-    /// [`Publisher::clear_leftovers`].
+    /// A file that cannot be removed is no part of the run all the same, and the others are removed.
+    ///
+    /// # Errors
+    /// If a file cannot be removed, or that it was is not certain to last.
     pub(super) fn remove_retired(
         &mut self,
         retired: &[impl AsRef<str>],
@@ -29,13 +31,13 @@ impl Publisher {
         }
         let root = self.run.path().to_owned();
         let disk = Arc::clone(self.run.disk());
-        let mut touched = Vec::new();
+        let (mut touched, mut removed) = (Vec::new(), Ok(()));
         for path in retired {
             let path = root.join(path.as_ref());
             if let Err(error) = disk.remove_file(Subject::Retired, &path)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::warn!(path = %path.display(), %error, "could not remove a retired file");
+                removed = removed.and(Err(io_error("remove", &path)(error)));
             }
             touched.extend(remove_empty_dirs(&*disk, &root, &path));
         }
@@ -43,14 +45,15 @@ impl Publisher {
         touched.dedup();
         // Another rank may have removed one of them meanwhile, and then makes that durable.
         touched.retain(|dir| dir.exists());
-        match self.barrier(Subject::Retired, true, &touched) {
+        let is_durable = match self.barrier(Subject::Retired, true, &touched) {
             Err(PublishStepError::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 Ok(())
             }
             result => result,
-        }
+        };
+        removed.and(is_durable)
     }
 
     /// Removes what dead writers left: part files of this publisher's rank that no commit names or
@@ -58,7 +61,7 @@ impl Publisher {
     /// the rank's writer lock may call this, before its first part is published.
     ///
     /// # Errors
-    /// If the commits or a directory cannot be read.
+    /// If the commits or a directory cannot be read, or a file cannot be removed.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
         run::remove_staged(&**self.run.disk(), self.run.path());
         staging::remove_abandoned(&self.run);

@@ -85,8 +85,8 @@ impl RunDir {
         let not_empty = || CreateRunError::NotEmpty {
             path: path.to_owned(),
         };
-        let was_there = path.is_dir();
-        durable::create_dir_all(&*disk, Subject::Run, path).map_err(|e| {
+        let mut made = Vec::new();
+        durable::create_missing_dirs(&*disk, Subject::Run, path, &mut made).map_err(|e| {
             if path.exists() && !path.is_dir() {
                 not_empty()
             } else {
@@ -97,15 +97,7 @@ impl RunDir {
         if left.is_none() {
             return Err(not_empty());
         }
-        // Who made the directory may have died before its name was durable.
-        if was_there {
-            let parent = durable::directory_above(path);
-            match durable::sync_directory(&*disk, Subject::Run, &parent) {
-                // Who may not read the directory above, as of a home, did not make this one in it.
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result.map_err(|e| io_error(&parent, e))?,
-            }
-        }
+        sync_names_above(&*disk, path, &made).map_err(|(above, e)| io_error(&above, e))?;
         let commits = path.join(COMMITS_DIR);
         durable::create_dir_all(&*disk, Subject::Commits, &commits)
             .map_err(|e| io_error(&commits, e))?;
@@ -160,6 +152,35 @@ impl RunDir {
             None => Creation::Interrupted,
             Some(example) => Creation::CommitsLost { example },
         })
+    }
+}
+
+/// Makes the names of a directory and of those above it durable: who made one of them may have died, or
+/// failed, before that. In the directories of `made` are names of this creation's.
+fn sync_names_above(
+    disk: &dyn Disk,
+    path: &Path,
+    made: &[PathBuf],
+) -> Result<(), (PathBuf, io::Error)> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    let mut above = durable::directory_above(path);
+    loop {
+        match durable::sync_directory(disk, Subject::Run, &above) {
+            // Who may not read a directory, as that of all homes, has made nothing in it, and some cannot be
+            // synced.
+            Err(e)
+                if !made.contains(&above)
+                    && matches!(
+                        e.kind(),
+                        PermissionDenied | InvalidInput | Unsupported | ReadOnlyFilesystem
+                    ) => {}
+            result => result.map_err(|e| (above.clone(), e))?,
+        }
+        let next = durable::directory_above(&above);
+        if above.parent().is_none() || next == above {
+            return Ok(());
+        }
+        above = next;
     }
 }
 

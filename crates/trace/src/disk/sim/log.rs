@@ -36,9 +36,9 @@ pub(super) enum Event {
     Write { inode: Inode, bytes: Vec<u8> },
     /// Everything that was written to a file is durable; or, where the sync failed, in doubt for good.
     SyncFile { inode: Inode, succeeded: bool },
-    /// As [`Event::SyncFile`], the names of a directory.
-    SyncDirectory { dir: Inode, succeeded: bool },
-    /// As [`Event::SyncFile`], everything.
+    /// The names of a directory are durable.
+    SyncDirectory { dir: Inode },
+    /// Everything is durable; or, where the sync failed, the bytes of all files are in doubt for good.
     SyncAll { succeeded: bool },
 }
 
@@ -203,9 +203,10 @@ impl Log {
     ) -> io::Result<()> {
         let event = match synced {
             Synced::File(inode) => Event::SyncFile { inode, succeeded },
+            // What is above the disk was there before it. Names that could not be synced may be yet.
+            Synced::Directory(path) if !path.starts_with(&self.root) || !succeeded => return Ok(()),
             Synced::Directory(path) => Event::SyncDirectory {
                 dir: self.find(path)?,
-                succeeded,
             },
             Synced::Everything => Event::SyncAll { succeeded },
         };

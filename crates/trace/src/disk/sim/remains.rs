@@ -39,7 +39,7 @@ pub struct Remains {
 struct Entry {
     name: Name,
     inode: Option<Inode>,
-    certainty: Certainty,
+    is_durable: bool,
     /// What it is among what may be lost.
     open: Option<usize>,
 }
@@ -52,14 +52,6 @@ struct Data {
     /// A sync of it failed.
     is_doubtful: bool,
     open: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Certainty {
-    Open,
-    Durable,
-    /// A sync of it failed: no later one makes it durable.
-    Doubtful,
 }
 
 /// Something that may be lost.
@@ -87,15 +79,6 @@ impl Remains {
     pub(super) fn of<'a>(events: impl Iterator<Item = &'a Event>, is_dir: &[bool]) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let mut files: BTreeMap<Inode, Data> = BTreeMap::new();
-        // The first that is not known to be durable.
-        let settle = |certainty: &mut Certainty, succeeded: bool| {
-            if *certainty == Certainty::Open {
-                *certainty = match succeeded {
-                    true => Certainty::Durable,
-                    false => Certainty::Doubtful,
-                };
-            }
-        };
         let settle_file = |file: &mut Data, succeeded: bool| {
             let is_written = file.num_durable == file.bytes.len();
             file.is_doubtful |= !succeeded && !is_written;
@@ -114,7 +97,7 @@ impl Remains {
                     entries.push(Entry {
                         name: name.clone(),
                         inode: *inode,
-                        certainty: Certainty::Open,
+                        is_durable: false,
                         open: None,
                     });
                 }
@@ -124,14 +107,14 @@ impl Remains {
                 Event::SyncFile { inode, succeeded } => {
                     settle_file(files.entry(*inode).or_default(), *succeeded);
                 }
-                Event::SyncDirectory { dir, succeeded } => {
+                Event::SyncDirectory { dir } => {
                     for entry in entries.iter_mut().filter(|entry| entry.name.dir == *dir) {
-                        settle(&mut entry.certainty, *succeeded);
+                        entry.is_durable = true;
                     }
                 }
                 Event::SyncAll { succeeded } => {
                     for entry in &mut entries {
-                        settle(&mut entry.certainty, *succeeded);
+                        entry.is_durable |= *succeeded;
                     }
                     for file in files.values_mut() {
                         settle_file(file, *succeeded);
@@ -157,7 +140,7 @@ impl Remains {
             Some(open.len() - 1)
         };
         for entry in &mut self.entries {
-            if entry.certainty != Certainty::Durable {
+            if !entry.is_durable {
                 entry.open = next(Open::Name);
             }
             if let Some(file) = entry.inode.and_then(|inode| self.files.get_mut(&inode))

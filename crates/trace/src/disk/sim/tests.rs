@@ -156,6 +156,21 @@ fn after_a_sync_that_failed_none_that_succeeds_proves_anything() {
 }
 
 #[test]
+fn whoever_syncs_the_file_system_is_told_once_of_a_sync_that_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let sim = SimDisk::over(dir.path()).unwrap();
+    let mut file = write(&sim, &dir.path().join("a"), &[1]);
+    let before = sim.file_system(dir.path()).unwrap();
+    sim.fail_at(Point::of(Operation::SyncFile, PART), 0, Fault::Io);
+    file.sync().unwrap_err();
+    let after = sim.file_system(dir.path()).unwrap();
+    after.sync(PART).unwrap();
+    assert_eq!(before.sync(PART).unwrap_err().raw_os_error(), Some(5));
+    before.sync(PART).unwrap();
+    assert_eq!(left(&sim, &[Fate::Lost]), ["a []"]);
+}
+
+#[test]
 fn a_sync_that_is_ignored_does_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let sim = SimDisk::over(dir.path()).unwrap();

@@ -173,10 +173,13 @@ fn the_name_of_a_directory_that_was_there_is_made_durable() {
         }
         let sim = SimDisk::over(dir.path()).unwrap();
         RunDir::create_on(sim.disk(), &path, info()).unwrap();
-        let mut changes = sim.operations().into_iter();
-        let first = changes.find(|(point, _)| !point.operation.is_look());
+        let changes = sim.operations().into_iter();
+        let mut changes = changes.filter(|(point, _)| !point.operation.is_look());
         let sync = Point::of(Operation::SyncDirs, Subject::Run);
-        assert_eq!(first, Some((sync, path.parent().unwrap().to_owned())));
+        // Of those above it as well.
+        for above in path.ancestors().skip(1) {
+            assert_eq!(changes.next(), Some((sync, above.to_owned())));
+        }
     }
     // A relative path of one component lies in the working directory.
     let above = [("run", "."), ("a/run", "a"), ("/run", "/")];
