@@ -202,9 +202,6 @@ impl Sink {
         }
         let publisher = Publisher::try_new(run, options.rank, options.session);
         let mut publisher = publisher.map_err(explain)?;
-        if is_taken_up || retired.is_some() {
-            publisher.trust_no_directory();
-        }
         let shared = Shared::new(run.clone(), options.channel_bytes, options.on_commit);
         let shared = Arc::new(shared);
         if let Some(retired) = retired {

@@ -139,7 +139,7 @@ pub(crate) fn create_missing_dirs(
             Ok(())
         }
         // What is there may not be a directory, or nobody may look: a file system that has failed says so then.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match std::fs::metadata(path) {
             Ok(there) if there.is_dir() => Ok(()),
             Err(unseen) if unseen.kind() != io::ErrorKind::NotFound => Err(unseen),
             _ => Err(e),

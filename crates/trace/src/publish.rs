@@ -198,12 +198,6 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// From now on the directories above all that it places are made durable, whoever made them: where another
-    /// publisher has failed in the run, it may have made some of them and come no further.
-    pub fn trust_no_directory(&mut self) {
-        self.has_company = true;
-    }
-
     /// The directory in which this publisher's files are staged.
     pub fn staging(&self) -> &Staging {
         &self.staging
