@@ -199,7 +199,8 @@ pub enum ReadCommitsError {
     },
     /// A record was written for another run.
     #[error(
-        "commit {number} in {} is one of run {found}, not of this one, {expected}: move it away",
+        "commit {number} in {} is one of run {found}, and {RUN_FILE} of run {expected}: one of the two was \
+         changed, or is another run's; `sink repair` tells which",
         path.display()
     )]
     Foreign {

@@ -8,8 +8,8 @@ use anyhow::Result;
 use trace::{RepairOptions, RepairReport, repair};
 use words::printable;
 
-/// Files that are listed one by one; the report beside them has all.
-const LISTED_FILES: usize = 20;
+/// What is listed one by one; the report in `damaged/` has all.
+const LISTED: usize = 20;
 
 pub(super) fn run(run: &Path, options: RepairOptions) -> Result<ExitCode> {
     let report = repair(run, options)?;
@@ -45,14 +45,10 @@ fn say(
         ),
     };
     writeln!(text, "{done}:")?;
-    for action in &report.actions {
-        writeln!(text, "  {}", printable(action))?;
-    }
+    list(&report.actions, text)?;
     if !report.lost.is_empty() {
         writeln!(text, "lost:")?;
-        for lost in &report.lost {
-            writeln!(text, "  {}", printable(lost))?;
-        }
+        list(&report.lost, text)?;
     }
     if let Some(damaged) = &report.moved_to {
         let below = damaged.strip_prefix(run).unwrap_or(damaged);
@@ -62,11 +58,16 @@ fn say(
         };
         writeln!(text, "{moved} {}{what}:", below.display())?;
     }
-    for file in report.moved.iter().take(LISTED_FILES) {
-        writeln!(text, "  {}", printable(&file.to_string()))?;
-    }
-    if report.moved.len() > LISTED_FILES {
-        writeln!(text, "  ... and {} more", report.moved.len() - LISTED_FILES)?;
-    }
+    list(&report.moved, text)?;
     writeln!(text, "{}: {end}", run.display())
+}
+
+fn list(lines: &[impl ToString], text: &mut String) -> std::fmt::Result {
+    for line in lines.iter().take(LISTED) {
+        writeln!(text, "  {}", printable(&line.to_string()))?;
+    }
+    match lines.len().checked_sub(LISTED) {
+        None | Some(0) => Ok(()),
+        Some(more) => writeln!(text, "  ... and {more} more"),
+    }
 }

@@ -50,6 +50,8 @@ pub(super) struct Restored {
     pub(super) derived: Vec<FileEntry>,
     /// Files that are not named again.
     pub(super) rejected: Vec<MovedFile>,
+    /// Captures of which that is all that is left, and what they lack.
+    pub(super) lost: Vec<String>,
 }
 
 /// The first step of each session that is told by its files.
@@ -191,6 +193,13 @@ impl Restored {
                     self.captures.insert(key);
                 }
                 false => {
+                    self.lost.push(format!(
+                        "the capture of epoch {}, step {} of rank {}, if it was committed: it lacks {}",
+                        key.1.epoch,
+                        key.1.step,
+                        key.0,
+                        lacking_words(&lacking)
+                    ));
                     let reason = format!(
                         "no record names it, and its capture is not whole: it lacks {}",
                         lacking_words(&lacking)

@@ -88,7 +88,7 @@ fn described(root: &Path, part: &PartPath, trust: Trust<'_>) -> Result<FileEntry
         columns: None,
     };
     file.open_whole()
-        .map_err(|error| error.problem.to_string())?;
+        .map_err(|error| format!("it {}", error.problem))?;
     let rows = check_rows(&file, part, trust.topology)?;
     Ok(FileEntry {
         table: part.table.into(),
@@ -168,9 +168,9 @@ fn check_rows(
     let mut rows = 0;
     for batch in reader
         .open(file.clone())
-        .map_err(|e| e.problem.to_string())?
+        .map_err(|error| format!("it {}", error.problem))?
     {
-        let batch = batch.map_err(|error| error.problem.to_string())?;
+        let batch = batch.map_err(|error| format!("it {}", error.problem))?;
         let steps = batch["step"].as_primitive::<Int64Type>().values();
         let ranks = batch["rank"].as_primitive::<Int32Type>().values();
         if steps.iter().any(|step| *step != part.step.0) || ranks.iter().any(|r| *r != part.rank.0)

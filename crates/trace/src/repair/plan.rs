@@ -594,8 +594,8 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
             ));
         }
         actions.push(format!(
-            "write {COMMITS_DIR}/ anew, with {} records",
-            records.len()
+            "write {COMMITS_DIR}/ anew, with {}",
+            counted(records.len(), "record")
         ));
         let num_lost = planned.survivors.num_lost();
         if num_lost > 0 {
@@ -612,10 +612,10 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
             false => "files of",
         };
         actions.push(format!(
-            "name again {what} epoch {}, step {} of rank {rank}: {} files",
+            "name again {what} epoch {}, step {} of rank {rank}: {}",
             id.epoch,
             id.step,
-            files.len()
+            counted(files.len(), "file")
         ));
     }
     for file in &planned.restored.derived {
@@ -638,7 +638,10 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
         }
     }
     if !told.moved.is_empty() {
-        actions.push(format!("move {} part files aside", told.moved.len()));
+        actions.push(format!(
+            "move {} aside",
+            counted(told.moved.len(), "part file")
+        ));
     }
     for ((rank, id, _), reason) in planned.captures.lost() {
         lost.push(format!(
@@ -646,6 +649,7 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
             id.epoch, id.step
         ));
     }
+    lost.extend(planned.restored.lost.iter().cloned());
     let others = planned.named.iter().filter(|named| {
         !named.is_replaced
             && named
@@ -659,4 +663,12 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
         }
     }
     (actions, lost)
+}
+
+/// So many of something, in words.
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
 }
