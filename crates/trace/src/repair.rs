@@ -4,7 +4,7 @@
 //! Nothing is deleted. The old `commits/` and `run.json`, and part files that are no part of the run any
 //! more, go to `damaged/<n>/`, with a report that says why. The new history is written there first, and
 //! takes the place of the old one at once. So a repair may be interrupted at any moment: the next one
-//! finds a run that is damaged as it was, or repaired.
+//! finds a run that is damaged as it was, or repaired. Until then nothing is gone from its place.
 //!
 //! What is believed: a record by its checksum, a file by that of its record or by those of its own columns,
 //! a byte that changed by the checksum that tells which it was. A capture is whole or it is taken out.
@@ -26,9 +26,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use locks::lock_all;
-pub(crate) use parts::sums;
+pub(crate) use parts::{Refusal, sums};
 pub(crate) use run_file::refuse_newer;
-pub(crate) use switch::{OLD_COMMITS, UPGRADE_DIR, rechain, switch, write_log};
+pub(crate) use switch::{UPGRADE_DIR, rechain, switch, write_log};
 
 use crate::disk::{Disk, LocalDisk};
 use crate::history::ReadCommitsError;
@@ -135,6 +135,21 @@ pub enum RepairError {
 }
 
 impl RepairError {
+    /// The error for something that cannot be read just now; none where that is damage: a sector that is gone.
+    fn if_no_damage(path: &Path, error: &io::Error) -> Option<Self> {
+        let code = error.raw_os_error();
+        let is_damage = code == Some(rustix::io::Errno::IO.raw_os_error());
+        (!is_damage).then(|| Self::Io {
+            operation: "read",
+            path: path.to_owned(),
+            // What was asked goes on with this error in words.
+            source: code.map_or_else(
+                || io::Error::other(error.to_string()),
+                io::Error::from_raw_os_error,
+            ),
+        })
+    }
+
     fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             operation,

@@ -21,9 +21,9 @@ use crate::history::{self, Log};
 use crate::id::Rank;
 use crate::part::PartPath;
 use crate::repair::{
-    OLD_COMMITS, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer, sums, switch, write_log,
+    Refusal, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer, sums, switch, write_log,
 };
-use crate::run::{RUN_FILE, RunDir};
+use crate::run::{COMMITS_DIR, RUN_FILE, RunDir};
 use crate::table::Table;
 
 /// Where the new history is written.
@@ -111,34 +111,24 @@ pub fn upgrade_on(
         let staged = dir.join(STAGED_COMMITS);
         write_log(disk, &staged, &records)?;
         let commits = run.commits_dir();
-        let old = dir.join(OLD_COMMITS);
-        switch(disk, Subject::History, &staged, &commits, &old)?;
+        switch(disk, Subject::History, &staged, &commits)?;
         remove_all(disk, &dir)?;
     }
     Ok(report)
 }
 
-/// Removes what an interrupted upgrade left: the history that is not in place is not needed. Where there is
-/// none in place, the old one is put back.
+/// Removes what an interrupted upgrade left: the history that is not in place is not needed, once it is
+/// certain which of the two that is.
 fn clear_interrupted(disk: &dyn Disk, root: &Path) -> Result<(), RepairError> {
     let dir = root.join(UPGRADE_DIR);
-    if !dir.exists() {
+    if !dir.exists() || !root.join(COMMITS_DIR).exists() {
         return Ok(());
     }
-    put_back(disk, root)?;
+    for dir in [root, &dir] {
+        let synced = durable::sync_directory(disk, Subject::History, dir);
+        synced.map_err(io_error("sync", dir))?;
+    }
     remove_all(disk, &dir)
-}
-
-/// Puts the old history back where an upgrade was interrupted between two names.
-fn put_back(disk: &dyn Disk, root: &Path) -> Result<(), RepairError> {
-    let commits = root.join(crate::run::COMMITS_DIR);
-    let old = root.join(UPGRADE_DIR).join(OLD_COMMITS);
-    if commits.exists() || !old.is_dir() {
-        return Ok(());
-    }
-    disk.rename_new(Subject::History, &old, &commits)
-        .map_err(io_error("put back", &commits))?;
-    durable::sync_directory(disk, Subject::History, root).map_err(io_error("sync", root))
 }
 
 fn remove_all(disk: &dyn Disk, dir: &Path) -> Result<(), RepairError> {
@@ -167,8 +157,12 @@ fn add_to(root: &Path, entry: &mut FileEntry) -> Result<bool, RepairError> {
     };
     let path = root.join(entry.path.as_str());
     // A file that makes its decoder panic is one that cannot be read.
-    let sums = caught(|| sums(&path)).unwrap_or_else(|panicked| Err(panicked.to_string()));
-    let sums = sums.map_err(|problem| damaged(format!("is not what was committed: {problem}")))?;
+    let sums = caught(|| sums(&path));
+    let sums = sums.unwrap_or_else(|panicked| Err(panicked.to_string().into()));
+    let sums = sums.map_err(|refusal| match refusal {
+        Refusal::Unreadable(error) => io_error("read", &path)(error),
+        Refusal::Bad(problem) => damaged(format!("is not what was committed: {problem}")),
+    })?;
     if sums.bytes != entry.bytes || sums.crc32c != entry.crc32c {
         return Err(damaged(format!(
             "is not what was committed: it has {} bytes with checksum {}, {} with {} were committed",

@@ -163,19 +163,19 @@ impl Point {
         Point::of(Operation::Write, Subject::History),
         Point::of(Operation::SyncFile, Subject::History),
         Point::of(Operation::SyncDirs, Subject::History),
-        // Bad files are moved aside.
-        Point::of(Operation::Rename, Subject::Damaged),
+        // What goes gets a second name, and loses the first when everything is in place.
+        Point::of(Operation::Link, Subject::Damaged),
+        Point::of(Operation::RemoveFile, Subject::Damaged),
         Point::of(Operation::SyncDirs, Subject::Damaged),
         // The new history takes the place of the old one, and so does run.json.
         Point::of(Operation::Exchange, Subject::History),
-        Point::of(Operation::Rename, Subject::History),
         Point::of(Operation::CreateFile, Subject::RunFile),
         Point::of(Operation::Write, Subject::RunFile),
         Point::of(Operation::SyncFile, Subject::RunFile),
         Point::of(Operation::Exchange, Subject::RunFile),
-        Point::of(Operation::Rename, Subject::RunFile),
+        Point::of(Operation::RemoveFile, Subject::RunFile),
         Point::of(Operation::SyncDirs, Subject::RunFile),
-        // Of an upgrade, the old one goes.
+        // The old one goes.
         Point::of(Operation::List, Subject::History),
         Point::of(Operation::RemoveFile, Subject::History),
         Point::of(Operation::RemoveDir, Subject::History),

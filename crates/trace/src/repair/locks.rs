@@ -103,6 +103,8 @@ fn lock(file: File, path: &Path, locks: &mut Locks) -> Result<(), RepairError> {
         Err(TryLockError::WouldBlock) => Err(RepairError::Held {
             path: path.to_owned(),
         }),
+        // Some file systems lock no directories: staging does without as well.
+        Err(TryLockError::Error(_)) if path.is_dir() => Ok(()),
         Err(TryLockError::Error(error)) => Err(RepairError::io("lock", path)(error)),
     }
 }

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use super::MovedFile;
-use super::parts::{self, Trust};
+use super::RepairError;
+use super::parts::{self, Refusal, Trust};
 use super::survey::Survivors;
 use crate::commit::{CaptureId, FileEntry};
 use crate::id::{Generation, LayerLabel, Rank, Step};
@@ -16,6 +16,9 @@ use crate::layers::{self, Held, Recorded};
 use crate::part::PartPath;
 use crate::run::{RunInfo, STAGING_DIR};
 use crate::table::Table;
+
+/// A run that was resumed so often is none.
+pub(super) const MAX_SESSIONS: u32 = 1 << 16;
 
 /// A part of a capture, by who recorded it and when.
 pub(super) type Key = (Rank, CaptureId, Generation);
@@ -36,8 +39,6 @@ pub(super) struct Known<'a> {
     pub(super) survivors: &'a Survivors,
     /// The files that records name and none retires, whether they are whole or not.
     pub(super) named: &'a [PartPath],
-    /// Those that records retire.
-    pub(super) retired: &'a HashSet<String>,
 }
 
 /// Files that are named again, by the capture that they are of or the moment that they tell of.
@@ -49,9 +50,67 @@ pub(super) struct Restored {
     /// Files of derived tables, each the only one of its commit.
     pub(super) derived: Vec<FileEntry>,
     /// Files that are not named again.
-    pub(super) rejected: Vec<MovedFile>,
-    /// Captures of which that is all that is left, and what they lack.
-    pub(super) lost: Vec<String>,
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// A file that is not named again.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    pub(super) part: PartPath,
+    pub(super) reason: String,
+    /// Whether it may have been the run's: something is lost with it.
+    pub(super) is_lost: bool,
+}
+
+/// Files that no record names, and what was found of each: what a commit would say, or what is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Examined {
+    whole: Vec<(PartPath, FileEntry)>,
+    bad: Vec<(PartPath, String)>,
+}
+
+impl Examined {
+    /// The files that are whole: they alone say anything of the run.
+    pub(super) fn whole(&self) -> impl Iterator<Item = &PartPath> {
+        self.whole.iter().map(|(part, _)| part)
+    }
+}
+
+/// Opens every file that no record names and none retires, and holds it against its own checksums.
+///
+/// # Errors
+/// If one cannot be read just now.
+pub(super) fn examine(
+    root: &Path,
+    info: &RunInfo,
+    on_disk: &[PartPath],
+    known: &HashSet<String>,
+    unchecked: bool,
+) -> Result<Examined, RepairError> {
+    let mut examined = Examined::default();
+    let trust = Trust {
+        topology: Some(&info.layers),
+        unchecked,
+    };
+    for part in on_disk {
+        if known.contains(&part.to_string()) {
+            continue;
+        }
+        if part.generation.0 >= MAX_SESSIONS {
+            let reason = format!("a run has fewer than {MAX_SESSIONS} sessions");
+            examined.bad.push((part.clone(), reason));
+            continue;
+        }
+        match parts::entry_of(root, part, trust) {
+            Ok(entry) => examined.whole.push((part.clone(), entry)),
+            Err(Refusal::Bad(reason)) => examined.bad.push((part.clone(), reason)),
+            Err(Refusal::Unreadable(source)) => {
+                let path = root.join(part.to_string());
+                return Err(RepairError::io("read", &path)(source));
+            }
+        }
+    }
+    Ok(examined)
 }
 
 /// The first step of each session that is told by its files.
@@ -78,40 +137,35 @@ impl Sessions {
         !part.table.is_derived() && of_rank.into_iter().any(|(_, first)| *first <= part.step)
     }
 
-    /// How many sessions of a rank there were at least.
-    pub(super) fn count(&self) -> BTreeMap<Rank, usize> {
+    /// How many sessions of a rank of the run there were at least.
+    pub(super) fn count(&self, world_size: u32) -> BTreeMap<Rank, usize> {
         let mut counts = BTreeMap::new();
-        for (rank, generation) in self.0.keys() {
+        let of_run = |rank: &Rank| rank.0.cast_unsigned() < world_size;
+        for (rank, generation) in self.0.keys().filter(|(rank, _)| of_run(rank)) {
             let count: &mut usize = counts.entry(*rank).or_default();
-            *count = (*count).max(generation.0 as usize + 1);
+            *count = (*count).max(generation.0.min(MAX_SESSIONS) as usize + 1);
         }
         counts
     }
 }
 
 /// Decides about every file that no record names.
-pub(super) fn decide(known: &Known<'_>, on_disk: &[PartPath], trust: Trust<'_>) -> Restored {
-    let named: HashSet<String> = known.named.iter().map(PartPath::to_string).collect();
+pub(super) fn decide(known: &Known<'_>, sessions: &Sessions, examined: Examined) -> Restored {
     let mut restored = Restored::default();
-    let mut whole: Vec<(PartPath, FileEntry)> = Vec::new();
-    let orphans = on_disk.iter().filter(|part| {
-        let path = part.to_string();
-        !named.contains(&path) && !known.retired.contains(&path)
-    });
-    let orphans: Vec<&PartPath> = orphans.collect();
-    let sessions = Sessions::of(known.named.iter().chain(orphans.iter().copied()));
-    for part in orphans {
-        let reason = match refusal(known, &sessions, part) {
-            Some(reason) => reason,
-            None => match parts::entry_of(known.root, part, trust) {
-                Ok(entry) => {
-                    whole.push((part.clone(), entry));
-                    continue;
-                }
-                Err(reason) => format!("no record names it, and {reason}"),
-            },
-        };
-        restored.reject(part, &reason);
+    let Examined { whole, bad } = examined;
+    let mut refused = |part: &PartPath| {
+        let reason = refusal(known, sessions, part);
+        reason
+            .map(|reason| restored.reject(part, reason, false))
+            .is_some()
+    };
+    let bad: Vec<_> = bad.into_iter().filter(|(part, _)| !refused(part)).collect();
+    let whole: Vec<_> = whole
+        .into_iter()
+        .filter(|(part, _)| !refused(part))
+        .collect();
+    for (part, reason) in bad {
+        restored.reject(&part, format!("no record names it, and {reason}"), true);
     }
     let recorded = known.named.iter().chain(whole.iter().map(|(part, _)| part));
     let recorded = Recorded::of(recorded, known.info);
@@ -167,10 +221,11 @@ fn refusal(known: &Known<'_>, sessions: &Sessions, part: &PartPath) -> Option<St
 }
 
 impl Restored {
-    fn reject(&mut self, part: &PartPath, reason: &str) {
-        self.rejected.push(MovedFile {
-            path: part.to_string(),
-            reason: reason.to_owned(),
+    fn reject(&mut self, part: &PartPath, reason: String, is_lost: bool) {
+        self.rejected.push(Rejected {
+            part: part.clone(),
+            reason,
+            is_lost,
         });
     }
 
@@ -193,19 +248,12 @@ impl Restored {
                     self.captures.insert(key);
                 }
                 false => {
-                    self.lost.push(format!(
-                        "the capture of epoch {}, step {} of rank {}, if it was committed: it lacks {}",
-                        key.1.epoch,
-                        key.1.step,
-                        key.0,
-                        lacking_words(&lacking)
-                    ));
                     let reason = format!(
                         "no record names it, and its capture is not whole: it lacks {}",
                         lacking_words(&lacking)
                     );
                     for (part, _) in of_capture {
-                        self.reject(&part, &reason);
+                        self.reject(&part, reason.clone(), true);
                     }
                 }
             }
@@ -233,10 +281,10 @@ impl Restored {
         }
         for ((rank, step), files) in states.into_iter().rev() {
             let is_newer = newest.get(&rank).is_none_or(|newest| step > *newest);
-            let reason = match () {
-                () if !is_newer => "no record names it, and there is a newer checkpoint",
+            let (reason, is_lost) = match () {
+                () if !is_newer => ("no record names it, and there is a newer checkpoint", false),
                 () if !is_whole_state(&files, known.info) => {
-                    "no record names it, and its checkpoint is not whole"
+                    ("no record names it, and its checkpoint is not whole", true)
                 }
                 () => {
                     newest.insert(rank, step);
@@ -247,7 +295,7 @@ impl Restored {
                 }
             };
             for (part, _) in files {
-                self.reject(&part, reason);
+                self.reject(&part, reason.to_owned(), is_lost);
             }
         }
     }

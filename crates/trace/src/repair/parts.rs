@@ -1,6 +1,7 @@
 //! Part files as they lie there, whatever the commits say: what they say of themselves.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -15,7 +16,7 @@ use crate::commit::FileEntry;
 use crate::encode::check_sorted;
 use crate::id::LayerLabel;
 use crate::part::PartPath;
-use crate::part_file::{PartFile, checksum, chunk_ranges};
+use crate::part_file::{BadFileError, FileProblem, PartFile, checksum, chunk_ranges};
 use crate::part_reader::{PartReader, minor_version};
 use crate::place::RunPath;
 use crate::table::Table;
@@ -35,6 +36,40 @@ pub(super) struct Trust<'a> {
     pub(super) topology: Option<&'a Topology>,
     /// Whether files are believed that have no checksums of their own.
     pub(super) unchecked: bool,
+}
+
+/// Why nothing is made of a file.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It cannot be read just now: nothing is known of it.
+    Unreadable(io::Error),
+    /// It is not what it should be.
+    Bad(String),
+}
+
+impl Refusal {
+    /// A file that is gone, or in a sector that is, is damaged; one that may not be read is not.
+    fn of(error: io::Error) -> Self {
+        let is_gone = error.kind() == io::ErrorKind::NotFound;
+        let is_damaged = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+        match is_gone || is_damaged {
+            true => Self::Bad(format!("it cannot be read: {error}")),
+            false => Self::Unreadable(error),
+        }
+    }
+
+    pub(super) fn of_file(error: BadFileError) -> Self {
+        match error.problem {
+            FileProblem::Unreadable(error) => Self::of(error),
+            problem => Self::Bad(format!("it {problem}")),
+        }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(problem: String) -> Self {
+        Self::Bad(problem)
+    }
 }
 
 /// Every part file below the tables' directories, in order.
@@ -61,23 +96,24 @@ pub(super) fn entry_of(
     root: &Path,
     part: &PartPath,
     trust: Trust<'_>,
-) -> Result<FileEntry, String> {
-    caught(|| described(root, part, trust)).unwrap_or_else(|panicked| Err(panicked.to_string()))
+) -> Result<FileEntry, Refusal> {
+    let described = caught(|| described(root, part, trust));
+    described.unwrap_or_else(|panicked| Err(panicked.to_string().into()))
 }
 
-fn described(root: &Path, part: &PartPath, trust: Trust<'_>) -> Result<FileEntry, String> {
+fn described(root: &Path, part: &PartPath, trust: Trust<'_>) -> Result<FileEntry, Refusal> {
     let path = root.join(part.to_string());
-    let is_file =
-        fs::symlink_metadata(&path).map_err(|error| format!("it cannot be read: {error}"))?;
+    let is_file = fs::symlink_metadata(&path).map_err(Refusal::of)?;
     if !is_file.is_file() {
-        return Err("it is no file".to_owned());
+        return Err("it is no file".to_owned().into());
     }
     let sums = sums(&path)?;
     if !sums.has_checksums && !trust.unchecked {
         return Err(
             "it has no checksums of its own, so that nobody can tell whether it is whole; --unchecked \
              believes such files"
-                .to_owned(),
+                .to_owned()
+                .into(),
         );
     }
     let file = PartFile {
@@ -87,8 +123,7 @@ fn described(root: &Path, part: &PartPath, trust: Trust<'_>) -> Result<FileEntry
         footer: sums.footer,
         columns: None,
     };
-    file.open_whole()
-        .map_err(|error| format!("it {}", error.problem))?;
+    file.open_whole().map_err(Refusal::of_file)?;
     let rows = check_rows(&file, part, trust.topology)?;
     Ok(FileEntry {
         table: part.table.into(),
@@ -120,25 +155,26 @@ pub(crate) struct Sums {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(crate) fn sums(path: &Path) -> Result<Sums, String> {
-    let unreadable = |error: std::io::Error| format!("it cannot be read: {error}");
-    let mut file = File::open(path).map_err(unreadable)?;
-    let bytes = file.metadata().map_err(unreadable)?.len();
+pub(crate) fn sums(path: &Path) -> Result<Sums, Refusal> {
+    let mut file = File::open(path).map_err(Refusal::of)?;
+    let bytes = file.metadata().map_err(Refusal::of)?.len();
+    // All of it is read first: what cannot be read is told as that.
+    let crc32c = checksum(&mut file, 0..bytes).map_err(Refusal::of)?;
     let metadata = ParquetMetaDataReader::new()
         .parse_and_finish(&file)
         .map_err(|error| format!("it is no whole Parquet file: {}", with_causes(&error)))?;
     if minor_version(metadata.file_metadata()).is_none() {
-        return Err("its footer says no version of the format that is read here".to_owned());
+        let problem = "its footer says no version of the format that is read here";
+        return Err(problem.to_owned().into());
     }
     let ranges = chunk_ranges(&metadata, bytes).map_err(|error| with_causes(&error))?;
     let end = ranges.iter().map(|range| range.end).max();
     let columns = ranges.into_iter().map(|range| checksum(&mut file, range));
-    let columns: Vec<Crc32c> = columns.collect::<Result<_, _>>().map_err(unreadable)?;
-    let crc32c = checksum(&mut file, 0..bytes).map_err(unreadable)?;
+    let columns: Vec<Crc32c> = columns.collect::<Result<_, _>>().map_err(Refusal::of)?;
     let start = end.unwrap_or(MAGIC_BYTES).min(bytes);
     let footer = Footer {
         bytes: bytes - start,
-        crc32c: checksum(&mut file, start..bytes).map_err(unreadable)?,
+        crc32c: checksum(&mut file, start..bytes).map_err(Refusal::of)?,
     };
     Ok(Sums {
         bytes,
@@ -158,7 +194,7 @@ fn check_rows(
     file: &PartFile,
     part: &PartPath,
     topology: Option<&Topology>,
-) -> Result<u64, String> {
+) -> Result<u64, Refusal> {
     let reader = PartReader::checked(part.table, &[], BATCH_ROWS).map_err(|e| e.to_string())?;
     let layer = part.layer.as_ref();
     let neurons = match (topology, layer) {
@@ -166,16 +202,15 @@ fn check_rows(
         _ => None,
     };
     let mut rows = 0;
-    for batch in reader
-        .open(file.clone())
-        .map_err(|error| format!("it {}", error.problem))?
-    {
-        let batch = batch.map_err(|error| format!("it {}", error.problem))?;
+    for batch in reader.open(file.clone()).map_err(Refusal::of_file)? {
+        let batch = batch.map_err(Refusal::of_file)?;
         let steps = batch["step"].as_primitive::<Int64Type>().values();
         let ranks = batch["rank"].as_primitive::<Int32Type>().values();
         if steps.iter().any(|step| *step != part.step.0) || ranks.iter().any(|r| *r != part.rank.0)
         {
-            return Err("it has rows of another step or rank than its name says".to_owned());
+            return Err("it has rows of another step or rank than its name says"
+                .to_owned()
+                .into());
         }
         if let (Some(neurons), Some(column)) = (&neurons, batch.column_by_name("neuron")) {
             let column = column.as_primitive::<Int32Type>().values();
@@ -183,7 +218,9 @@ fn check_rows(
                 .iter()
                 .any(|neuron| !neurons.contains(&i64::from(*neuron)))
             {
-                return Err("it has neurons that its layer does not have in run.json".to_owned());
+                return Err("it has neurons that its layer does not have in run.json"
+                    .to_owned()
+                    .into());
             }
         }
         check_sorted(part.table, &batch).map_err(|error| error.to_string())?;
@@ -216,7 +253,7 @@ pub(super) fn weights_of(
     root: &Path,
     part: &PartPath,
     entry: &FileEntry,
-) -> Result<RecordBatch, String> {
+) -> Result<RecordBatch, Refusal> {
     let file = PartFile {
         path: root.join(part.to_string()),
         num_bytes: entry.bytes,
@@ -226,9 +263,7 @@ pub(super) fn weights_of(
     };
     let reader = PartReader::checked(Table::Weights, &["neuron", "unit", "weights"], BATCH_ROWS);
     let reader = reader.map_err(|error| error.to_string())?;
-    reader
-        .read_whole(&file)
-        .map_err(|error| error.problem.to_string())
+    reader.read_whole(&file).map_err(Refusal::of_file)
 }
 
 /// How many weights a row has; none where there are no values.

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::orphans::{self, Key, Known, Restored, Sessions, is_whole_state, key_of, lacking_words};
-use super::parts::{self, Trust};
+use super::orphans::{
+    self, Examined, Key, Known, Restored, Sessions, is_whole_state, key_of, lacking_words,
+};
+use super::parts;
 use super::run_file::{self, Origin, RunFile};
 use super::survey::{self, Survey, Survivors};
 use super::switch::rechain;
@@ -65,51 +67,51 @@ pub(super) fn plan(
     root: &Path,
     unchecked: bool,
 ) -> Result<Plan, RepairError> {
-    let commits = super::apply::commits_dir(root)?;
+    let log_dir = root.join(COMMITS_DIR);
     let on_disk = parts::on_disk(root)?;
-    let mut survey = survey::survey(&commits)?;
+    let mut survey = survey::survey(&log_dir)?;
     let (run_file, survivors) = run_file::find(root, &mut survey, &on_disk, unchecked)?;
     let log = Log {
-        dir: root.join(COMMITS_DIR),
+        dir: log_dir,
         run_id: Some(run_file.info.run_id.clone()),
         disk: Arc::clone(disk),
     };
-    let is_read = commits == log.dir && is_read(&log, &survey)?;
-    let has_lost = !survivors.lost.is_empty()
-        || !is_read && !survey.bad.is_empty()
-        || survivors.records.is_empty() && !on_disk.is_empty();
+    let is_read = is_read(&log, &survey)?;
+    // What lies beside an empty history is of a recorder that was killed before it committed anything.
+    let is_gone = !log.dir.exists() && !on_disk.is_empty();
+    let has_lost = !survivors.lost.is_empty() || !is_read && !survey.bad.is_empty() || is_gone;
     let retired = retired(&survivors);
-    let mut named = named(root, &survivors, &retired);
+    let mut named = named(root, &survivors, &retired)?;
     let parts_of = |named: &[Named]| -> Vec<PartPath> {
         named
             .iter()
             .filter_map(|named| named.part.clone())
             .collect()
     };
+    let mut known: HashSet<String> = retired.clone();
+    known.extend(
+        named
+            .iter()
+            .map(|named| named.entry.path.as_str().to_owned()),
+    );
+    let examined = match has_lost {
+        true => orphans::examine(root, &run_file.info, &on_disk, &known, unchecked)?,
+        false => Examined::default(),
+    };
+    let sessions = Sessions::of(parts_of(&named).iter().chain(examined.whole()));
     if has_lost {
-        let known = parts_of(&named);
-        drop_replaced(&mut named, &known, &on_disk);
+        drop_replaced(&mut named, &sessions);
     }
     let mut captures = Captures::new(&survivors, &named, &run_file);
     captures.drop_bad(&mut named, &retired_keys(&retired));
     drop_bad_states(&mut named, &run_file);
-    let restored = match has_lost {
-        true => orphans::decide(
-            &Known {
-                root,
-                info: &run_file.info,
-                survivors: &survivors,
-                named: &parts_of(&named),
-                retired: &retired,
-            },
-            &on_disk,
-            Trust {
-                topology: Some(&run_file.info.layers),
-                unchecked,
-            },
-        ),
-        false => Restored::default(),
+    let known = Known {
+        root,
+        info: &run_file.info,
+        survivors: &survivors,
+        named: &parts_of(&named),
     };
+    let restored = orphans::decide(&known, &sessions, examined);
     let is_new = !is_read
         || has_lost
         || run_file.origin == Origin::Rebuilt
@@ -122,7 +124,7 @@ pub(super) fn plan(
         captures: &captures,
         restored: &restored,
         retired: &retired,
-        on_disk: &on_disk,
+        sessions: &sessions,
     };
     let records = is_new.then(|| planned.records()).transpose()?;
     let records =
@@ -137,7 +139,10 @@ pub(super) fn plan(
             })
         })
         .collect();
-    moved.extend(restored.rejected.iter().cloned());
+    moved.extend(restored.rejected.iter().map(|rejected| MovedFile {
+        path: rejected.part.to_string(),
+        reason: rejected.reason.clone(),
+    }));
     moved.sort_by(|a, b| a.path.cmp(&b.path));
     moved.dedup_by(|a, b| a.path == b.path);
     let (actions, lost) = told(&Told {
@@ -192,7 +197,11 @@ fn retired(survivors: &Survivors) -> HashSet<String> {
 }
 
 /// The files that records name and none retires, each once and held against its checksums.
-fn named(root: &Path, survivors: &Survivors, retired: &HashSet<String>) -> Vec<Named> {
+fn named(
+    root: &Path,
+    survivors: &Survivors,
+    retired: &HashSet<String>,
+) -> Result<Vec<Named>, RepairError> {
     let mut seen = HashSet::new();
     let records = survivors.records.values();
     let entries = records.flat_map(|found| &found.record.files);
@@ -201,20 +210,24 @@ fn named(root: &Path, survivors: &Survivors, retired: &HashSet<String>) -> Vec<N
     let named = entries.map(|entry| {
         let problem = PartFile::of_entry(root, entry).open_whole().err();
         let problem = problem.map(|error| error.problem);
-        Named {
+        if let Some(FileProblem::Unreadable(error)) = &problem
+            && let Some(error) = RepairError::if_no_damage(&root.join(entry.path.as_str()), error)
+        {
+            return Err(error);
+        }
+        Ok(Named {
             part: entry.path.parse().ok(),
             entry: entry.clone(),
             is_there: !matches!(problem, Some(FileProblem::Missing)),
             bad: problem.map(|problem| format!("it {problem}")),
             is_replaced: false,
-        }
+        })
     });
     named.collect()
 }
 
 /// Drops files that a later session recorded anew: the record that retired them is lost.
-fn drop_replaced(named: &mut [Named], known: &[PartPath], on_disk: &[PartPath]) {
-    let sessions = Sessions::of(known.iter().chain(on_disk));
+fn drop_replaced(named: &mut [Named], sessions: &Sessions) {
     for named in named.iter_mut() {
         if named
             .part
@@ -226,7 +239,8 @@ fn drop_replaced(named: &mut [Named], known: &[PartPath], on_disk: &[PartPath]) 
         }
     }
     // Of a rank's checkpoints the newest alone stays.
-    let states = known.iter().filter(|part| part.table == Table::Resume);
+    let states = named.iter().filter_map(|named| named.part.as_ref());
+    let states = states.filter(|part| part.table == Table::Resume);
     let mut newest: HashMap<Rank, Step> = HashMap::new();
     for part in states {
         let step = newest.entry(part.rank).or_insert(part.step);
@@ -391,7 +405,7 @@ struct Planned<'a> {
     captures: &'a Captures,
     restored: &'a Restored,
     retired: &'a HashSet<String>,
-    on_disk: &'a [PartPath],
+    sessions: &'a Sessions,
 }
 
 impl Planned<'_> {
@@ -522,8 +536,7 @@ impl Planned<'_> {
     /// Makes sure that there are as many sessions as there were, so that the next one does not call its
     /// files as one before called its own.
     fn insert_sessions(&self, records: &mut Vec<CommitRecord>) -> Result<(), RepairError> {
-        let named = self.named.iter().filter_map(|named| named.part.as_ref());
-        let counts = Sessions::of(named.chain(self.on_disk)).count();
+        let counts = self.sessions.count(self.run_file.info.world_size);
         for (rank, count) in counts {
             let has_session =
                 |record: &&CommitRecord| record.rank == rank && record.session.is_some();
@@ -549,14 +562,16 @@ impl Planned<'_> {
     /// A session of which something is lost has not recorded everything.
     fn take_back_endings(&self, records: &mut [CommitRecord]) {
         let dropped = self.captures.lost().map(|((rank, ..), _)| *rank);
-        let others = self
-            .named
-            .iter()
-            .filter(|named| named.bad.is_some() && !named.is_replaced);
-        let others = others
-            .filter_map(|named| named.part.as_ref())
-            .map(|part| part.rank);
-        let ranks: BTreeSet<Rank> = dropped.chain(others).collect();
+        // What is derived is no part of what a session recorded.
+        let is_recorded = |part: &&PartPath| !part.table.is_derived();
+        let named = self.named.iter();
+        let named = named.filter(|named| named.bad.is_some() && !named.is_replaced);
+        let named = named.filter_map(|named| named.part.as_ref());
+        let rejected = self.restored.rejected.iter();
+        let rejected = rejected.filter(|rejected| rejected.is_lost);
+        let rejected = rejected.map(|rejected| &rejected.part);
+        let others = named.chain(rejected).filter(is_recorded);
+        let ranks: BTreeSet<Rank> = dropped.chain(others.map(|part| part.rank)).collect();
         for rank in ranks {
             let newest = records
                 .iter_mut()
@@ -649,7 +664,18 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
             id.epoch, id.step
         ));
     }
-    lost.extend(planned.restored.lost.iter().cloned());
+    let mut told_keys = HashSet::new();
+    for rejected in planned.restored.rejected.iter().filter(|r| r.is_lost) {
+        let (rank, id, _) = key_of(&rejected.part);
+        match rejected.part.table.is_of_captures() {
+            true if told_keys.insert((rank, id)) => lost.push(format!(
+                "the capture of epoch {}, step {} of rank {rank}, if it was committed: {}: {}",
+                id.epoch, id.step, rejected.part, rejected.reason
+            )),
+            true => {}
+            false => lost.push(format!("{}: {}", rejected.part, rejected.reason)),
+        }
+    }
     let others = planned.named.iter().filter(|named| {
         !named.is_replaced
             && named

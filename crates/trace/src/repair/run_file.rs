@@ -1,6 +1,6 @@
 //! What a run's `run.json` was, where it is missing or was changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -8,13 +8,14 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::RepairError;
 use super::one_byte;
-use super::parts::{self, Trust};
+use super::parts::{self, Refusal, Trust};
 use super::survey::{MAX_CORRECTED_BYTES, Survey, Survivors};
-use super::{RepairError, with_causes};
 use crate::checksum::Crc32c;
 use crate::commit::FileEntry;
-use crate::id::{LayerLabel, Nonce};
+use crate::id::{LayerLabel, Nonce, Rank};
+use crate::number;
 use crate::part::PartPath;
 use crate::part_file::PartFile;
 use crate::run::{FORMAT_VERSION, FormatVersion, OpenRunError, RUN_FILE, RunDir, RunInfo};
@@ -185,7 +186,12 @@ fn rebuilt(
             Ok(layer) => {
                 layers.insert(label, layer);
             }
-            Err(problem) => why = format!("{part}: {problem}"),
+            Err(Refusal::Bad(problem)) => why = format!("{part}: {problem}"),
+            Err(Refusal::Unreadable(source)) => {
+                return Err(RepairError::io("read", &root.join(part.to_string()))(
+                    source,
+                ));
+            }
         }
     }
     let cannot = |why: String| RepairError::NoRunFile {
@@ -197,8 +203,18 @@ fn rebuilt(
     }
     let layers = Topology::try_new(in_order(layers.into_values().collect()));
     let layers = layers.map_err(|error| cannot(error.to_string()))?;
-    let ranks = records().map(|record| record.rank.0);
-    let ranks = ranks.chain(on_disk.iter().map(|part| part.rank.0));
+    let mut ranks: BTreeSet<Rank> = records().map(|record| record.rank).collect();
+    for part in on_disk {
+        // A rank is one if a file of it is whole.
+        if !ranks.contains(&part.rank) && parts::entry_of(root, part, trust).is_ok() {
+            ranks.insert(part.rank);
+        }
+    }
+    let last = ranks.last().map_or(0, |rank| rank.0.cast_unsigned());
+    let world_size = last.saturating_add(1);
+    if !number::is_world_size(world_size) {
+        return Err(cannot(format!("nobody records a run as rank {last}")));
+    }
     let config = records().rev().find_map(|record| record.session.clone());
     let config = config.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     Ok(RunInfo {
@@ -213,7 +229,7 @@ fn rebuilt(
         created_by: CREATED_BY.to_owned(),
         seed: config.pointer("/train/seed").and_then(Value::as_u64),
         device: UNKNOWN.to_owned(),
-        world_size: ranks.max().map_or(1, |rank| rank.cast_unsigned() + 1),
+        world_size,
         model: Value::Null,
         dataset: None,
         evaluation_batch_size: None,
@@ -230,11 +246,11 @@ fn layer_of(
     label: &LayerLabel,
     committed: &BTreeMap<&str, &FileEntry>,
     trust: Trust<'_>,
-) -> Result<Layer, String> {
+) -> Result<Layer, Refusal> {
     let entry = match committed.get(part.to_string().as_str()) {
         Some(entry) => {
             let file = PartFile::of_entry(root, entry);
-            file.open_whole().map_err(|error| with_causes(&error))?;
+            file.open_whole().map_err(Refusal::of_file)?;
             (*entry).clone()
         }
         None => parts::entry_of(root, part, trust)?,
@@ -249,10 +265,10 @@ fn layer_of(
     let (Some(neuron), Some(unit), Some(last)) =
         (neurons.first(), units.first(), units.iter().max())
     else {
-        return Err("it has no rows".to_owned());
+        return Err("it has no rows".to_owned().into());
     };
     let units: Option<Vec<u32>> = units.iter().map(|&unit| u32::try_from(unit).ok()).collect();
-    let units = units.ok_or("it has units below 0")?;
+    let units = units.ok_or_else(|| "it has units below 0".to_owned())?;
     let num_units = u32::try_from(*last)
         .map_err(|e| e.to_string())?
         .saturating_add(1);
@@ -266,7 +282,9 @@ fn layer_of(
         shape: vec![num_units.into(), fan_in.into()],
         fan_in,
         num_units,
-        first_neuron: neuron.checked_sub(*unit).ok_or("it has no neurons")?,
+        first_neuron: neuron
+            .checked_sub(*unit)
+            .ok_or_else(|| "it has no neurons".to_owned())?,
         activation: None,
         trainable: true,
         source: None,

@@ -110,7 +110,13 @@ impl Survey {
         let bad = match metadata.len() {
             _ if !metadata.is_file() => Err("it is no file".to_owned()),
             bytes if bytes > MAX_COMMITS_BYTES => Err(format!("it has {bytes} bytes")),
-            _ => fs::read(&path).map_err(|error| format!("it cannot be read: {error}")),
+            _ => match fs::read(&path) {
+                Ok(bytes) => Ok(bytes),
+                Err(error) => match RepairError::if_no_damage(&path, &error) {
+                    Some(error) => return Err(error),
+                    None => Err(format!("it cannot be read: {error}")),
+                },
+            },
         };
         let read = bad.and_then(|bytes| {
             // What a file is it says itself, unless its first byte is the one that changed.

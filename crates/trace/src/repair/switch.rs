@@ -1,5 +1,6 @@
 //! A history written anew: its records linked, written beside the old one, and put in its place at once.
 
+use std::io;
 use std::path::Path;
 
 use super::{MAX_LOG_BYTES, RepairError};
@@ -16,8 +17,9 @@ use crate::run::kept_text;
 /// Where an upgrade writes the new history, in the run's directory.
 pub(crate) const UPGRADE_DIR: &str = ".upgrade";
 
-/// Where in it the old one is until it is removed.
-pub(crate) const OLD_COMMITS: &str = "commits.old";
+/// What is said where names cannot be exchanged: there would be a moment without a history.
+const CANNOT_EXCHANGE: &str = "this file system cannot exchange two names at once: copy the run to one that can, as \
+                               ext4, XFS or Btrfs, and do it there";
 
 /// Numbers records from 0 on, and links each to the one before and to `run.json`. What an earlier version
 /// wrote is linked, too, and says of its run what it said.
@@ -78,7 +80,7 @@ pub(crate) fn write_log(
         let segment = Segment::rollup(stretch.start as u64, stretch.end as u64 - 1);
         let encode_error = |error| {
             let path = dir.join(segment.file_name());
-            RepairError::io("encode", &path)(std::io::Error::other(error))
+            RepairError::io("encode", &path)(io::Error::other(error))
         };
         let mut rollup = rollup::Encoder::try_new().map_err(encode_error)?;
         for index in stretch {
@@ -90,42 +92,32 @@ pub(crate) fn write_log(
     durable::sync_directory(disk, subject, dir).map_err(RepairError::io("sync", dir))
 }
 
-/// Gives what is at `new` the name `path`, and what was there the name `old`, which nothing has. Both are on
-/// one file system. There is something at `path` all the time, where the file system can exchange names.
+/// Puts what is at `new` at `path`, durably. What was there is at `new` then: there is something at `path` all
+/// the time, the old one or the new one.
 ///
 /// # Errors
-/// If the file system refuses: what is at `path` is then the old or the new one, or, where names cannot be
-/// exchanged, there is nothing and the old one is at `old`.
+/// If the file system cannot exchange two names, and nothing was changed; or it refuses.
 pub(crate) fn switch(
     disk: &dyn Disk,
     subject: Subject,
     new: &Path,
     path: &Path,
-    old: &Path,
 ) -> Result<(), RepairError> {
     let moved = RepairError::io("put in place", path);
-    switch_names(disk, subject, new, path, old).map_err(moved)?;
-    for changed in [new, path, old] {
+    let switched = match path.exists() {
+        false => disk.rename_new(subject, new, path),
+        true => disk
+            .exchange(subject, new, path)
+            .and_then(|is_done| match is_done {
+                true => Ok(()),
+                false => Err(io::Error::new(io::ErrorKind::Unsupported, CANNOT_EXCHANGE)),
+            }),
+    };
+    switched.map_err(moved)?;
+    for changed in [path, new] {
         let dir = durable::directory_above(changed);
         let synced = durable::sync_directory(disk, subject, &dir);
         synced.map_err(RepairError::io("sync", &dir))?;
     }
     Ok(())
-}
-
-fn switch_names(
-    disk: &dyn Disk,
-    subject: Subject,
-    new: &Path,
-    path: &Path,
-    old: &Path,
-) -> std::io::Result<()> {
-    if !path.exists() {
-        return disk.rename_new(subject, new, path);
-    }
-    if disk.exchange(subject, new, path)? {
-        return disk.rename_new(subject, new, old);
-    }
-    disk.rename_new(subject, path, old)?;
-    disk.rename_new(subject, new, path)
 }

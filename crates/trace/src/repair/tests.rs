@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use super::*;
 use crate::catalog::{Catalog, Ending};
 use crate::commit::{CaptureId, CommitRecord};
-use crate::disk::{Disk, Fate, Fault, Point, SimDisk};
+use crate::disk::{Choices, Disk, Fault, Point, SimDisk};
 use crate::encode::encode_part;
 use crate::history::Segment;
 use crate::id::{Generation, Rank};
@@ -458,6 +458,63 @@ fn what_a_lost_record_retired_does_not_come_back() {
     assert_eq!(Catalog::load(&run).unwrap().sessions().len(), 2);
 }
 
+/// Whatever is called like a part file, without being one, says nothing of the run.
+#[test]
+fn names_of_files_that_are_none_decide_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let whole = answer(run.path());
+    for name in [
+        "step-1-r0-g7",
+        "step-1-r0-g4294967295",
+        "step-1-r5-g0",
+        "step-1-r2000000000-g0",
+    ] {
+        let stray = run.path().join(format!("metrics/epoch=0/{name}.parquet"));
+        fs::write(stray, "").unwrap();
+    }
+    scramble(&record_path(&run, 1));
+    repaired(run.path());
+    assert_eq!(answer(run.path()), whole);
+    let run = RunDir::open(run.path()).unwrap();
+    assert_eq!(run.info().world_size, 1);
+    assert_eq!(Catalog::load(&run).unwrap().sessions().len(), 1);
+}
+
+/// Nothing of the run is taken for lost that was never committed.
+#[test]
+fn what_lies_beside_an_empty_history_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    for number in 0..4 {
+        fs::remove_file(record_path(&run, number)).unwrap();
+    }
+    let before = tree(run.path());
+    let report = repaired(run.path());
+    assert_eq!((report.actions.len(), report.num_leftovers), (0, 9));
+    assert_eq!(tree(run.path()), before);
+}
+
+#[test]
+fn a_capture_that_is_lost_with_its_record_is_told_and_takes_the_ending_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let whole = answer(run.path());
+    scramble(&record_path(&run, 1));
+    let damaged = capture_parts(1)[0].0.to_string();
+    flip(&run.path().join(&damaged), 40);
+    let report = repaired(run.path());
+    assert_eq!(answer(run.path()), without_capture(whole, 1));
+    assert_eq!(ending(run.path()), Ending::NotFinished);
+    let told =
+        format!("the capture of epoch 1, step 48 of rank 0, if it was committed: {damaged}: ");
+    assert!(
+        report.lost.iter().any(|lost| lost.starts_with(&told)),
+        "{:?}",
+        report.lost
+    );
+}
+
 #[test]
 fn of_a_checkpoint_all_files_stay_or_none() {
     let dir = tempfile::tempdir().unwrap();
@@ -583,13 +640,24 @@ pub(crate) fn fail_everywhere(
     copied(run, &copy.path().join("run"));
     let disk = SimDisk::over(copy.path()).unwrap();
     operation(&disk.disk(), &copy.path().join("run")).unwrap();
-    for num_operations in 0..=disk.num_operations() {
+    let choices = Choices {
+        num_alone: 2,
+        num_newest: 1,
+        num_drawn: 1,
+        seed: 7,
+    };
+    // Each moment in the long form, some in the short.
+    let stride = if std::env::var_os("STRATIGRAPH_SWEEP").is_some() {
+        1
+    } else {
+        3
+    };
+    for num_operations in (0..=disk.num_operations()).step_by(stride) {
         let remains = disk.remains(num_operations);
-        let lost = vec![Fate::Lost; remains.num_open()];
-        for fates in [Vec::new(), lost] {
+        for fates in remains.fates(choices) {
             let left = tempfile::tempdir().unwrap();
             remains.tree(&fates).write_to(left.path()).unwrap();
-            let what = format!("{num_operations} operations, {} lost", fates.len());
+            let what = format!("{num_operations} operations, then {fates:?}");
             check(&left.path().join("run"), &what);
         }
     }
@@ -606,7 +674,10 @@ fn a_repair_that_fails_or_is_interrupted_anywhere_is_gone_on_with() {
     let operation = |disk: &Arc<dyn Disk>, path: &Path| {
         repair_on(disk, path, RepairOptions::default()).map(|_| ())
     };
+    let before = tree(run.path());
     fail_everywhere(run.path(), operation, |path, what| {
+        let left: Vec<Vec<u8>> = tree(path).into_values().collect();
+        assert!(before.values().all(|bytes| left.contains(bytes)), "{what}");
         repair(path, RepairOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(answer(path), whole, "{what}");
         assert_eq!(RunDir::open(path).unwrap().crc32c(), run.crc32c(), "{what}");

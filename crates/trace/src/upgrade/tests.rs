@@ -1,5 +1,6 @@
 use super::*;
 use crate::catalog::{Catalog, Ending};
+use crate::disk::{Fate, SimDisk};
 use crate::part_file::PartFile;
 use crate::part_reader::PartReader;
 use crate::repair::tests::{answer, copied, ending, fail_everywhere, recorded, tree};
@@ -108,6 +109,29 @@ fn an_upgrade_that_fails_or_is_interrupted_anywhere_loses_nothing() {
         assert_eq!(ending(path), Ending::Finished, "{what}");
         assert!(!path.join(UPGRADE_DIR).exists(), "{what}");
     });
+}
+
+/// An upgrade that was killed is done again, and then the power fails.
+#[test]
+fn an_upgrade_after_a_killed_one_loses_nothing_when_the_power_fails() {
+    let golden = golden();
+    let whole = answer(&golden.path().join("run"));
+    let disk = SimDisk::over(golden.path()).unwrap();
+    upgrade_on(&disk.disk(), &golden.path().join("run"), false).unwrap();
+    for num_before in (0..=disk.num_operations()).step_by(2) {
+        let dir = tempfile::tempdir().unwrap();
+        let again = disk.after_kill(num_before, dir.path()).unwrap();
+        let path = dir.path().join("run");
+        upgrade_on(&again.disk(), &path, false).unwrap();
+        for num_operations in (num_before..=again.num_operations()).rev().step_by(2) {
+            let remains = again.remains(num_operations);
+            let left = tempfile::tempdir().unwrap();
+            let lost = vec![Fate::Lost; remains.num_open()];
+            remains.tree(&lost).write_to(left.path()).unwrap();
+            let what = format!("killed after {num_before}, cut after {num_operations}");
+            assert_eq!(answer(&left.path().join("run")), whole, "{what}");
+        }
+    }
 }
 
 #[test]
