@@ -8,12 +8,12 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
 use stratigraph::{
-    PYTHON_LIMIT, Scratch, announce, binaries, extension, python_with_torch, spawn, workspace_root,
+    PYTHON_LIMIT, Scratch, announce, binaries, python_package, python_with_torch, spawn,
+    workspace_root,
 };
 
 #[test]
@@ -21,25 +21,15 @@ fn the_python_package_passes_its_own_tests() {
     let Some(python) = python_with_torch(Path::new(env!("CARGO_TARGET_TMPDIR"))) else {
         return;
     };
-    // The package as it is installed: its Python files with the extension beside them.
     let scratch = Scratch::new();
-    let package = scratch.path("package/stratigraph_nn");
-    std::fs::create_dir_all(&package).unwrap();
-    let files = workspace_root().join("python/stratigraph_nn");
-    for entry in std::fs::read_dir(files).unwrap() {
-        let entry = entry.unwrap();
-        symlink(entry.path(), package.join(entry.file_name())).unwrap();
-    }
-    let module = package.join("_native.abi3.so");
-    let _ = std::fs::remove_file(&module);
-    symlink(extension(), module).unwrap();
+    let package = python_package(&scratch);
 
     let mut pytest = Command::new(&python);
     pytest
         .args(["-m", "pytest", "python/tests", "-q", "-rs"])
         .args(["-p", "no:cacheprovider"])
         .current_dir(workspace_root())
-        .env("PYTHONPATH", scratch.path("package"))
+        .env("PYTHONPATH", package)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("OMP_NUM_THREADS", "1")
         .env("STRATIGRAPH_BIN", binaries().query.parent().unwrap());

@@ -1,11 +1,15 @@
 """What recording costs a PyTorch training, beside what others keep of it.
 
-    python benches/python/overhead.py [--pairs N] [--threads 1] [--epochs N] [--only ours,torch_save]
+    python benches/python/overhead.py [--pairs N] [--threads 1] [--epochs N] [--only ours,torch_save] [--keep-memory]
 
 One program trains a network of 784-512-256-10 with Adam and evaluates it each epoch. It is run in turns, each
 time in a process of its own and in an order that is drawn: alone, and with each of the ways to keep what
 happens, everything once an epoch. Printed are the ratios of the whole time to that of the run alone beside
 it, what it takes to finish included: the median of the pairs, with a 95 % interval by bootstrap.
+
+The C library's allocator gives memory back to the system that a step frees, and asks for it anew at the next,
+until the program has freed something large: what keeps large buffers makes training itself quicker. With
+--keep-memory memory is kept in every process from the start.
 
 It needs torch, safetensors, tensorboard, wandb, and stratigraph_nn, built in release.
 """
@@ -34,6 +38,7 @@ VARIANTS = {
 }
 BATCH = 100
 NUM_TRAIN, NUM_HELD_OUT = 4_000, 1_000
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 DRAWS = 2_000
 
 
@@ -199,6 +204,7 @@ def measured(variant, options):
         command = [sys.executable, __file__, "--run", variant, "--threads", str(options.threads)]
         command += ["--epochs", str(options.epochs), "--scratch", directory]
         environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
+        environment |= KEEP_MEMORY if options.keep_memory else {}
         output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
         return json.loads(output.splitlines()[-1])
 
@@ -217,6 +223,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--only", help="variants with commas between them")
     parser.add_argument("--scratch", help="where runs are written, while they are measured")
+    parser.add_argument("--keep-memory", action="store_true", help="memory that is freed stays with the process")
     parser.add_argument("--run", choices=CLASSES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:

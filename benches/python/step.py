@@ -72,8 +72,8 @@ def measured(options, settings, directory):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=50)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("| what is recorded | µs more a step |\n|---|---|")

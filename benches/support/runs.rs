@@ -73,6 +73,7 @@ pub fn train_digits_on(
         rank: Rank::default(),
         world_size: 1,
         limits: Limits::default(),
+        on_commit: None,
     };
     Ok(recorder::train(
         &options,

@@ -53,13 +53,16 @@ class ArrayNetwork:
         """The one process chooses."""
         return choose()
 
-    def begin(self, _: Callable[[], None], __: Callable[[int], None], step: int, *___: bool) -> None:
+    def begin(self, _: Callable[[], None], __: Callable[[int], int], step: int, *___: bool) -> None:
         """Counts steps from ``step`` on."""
         self._num_steps = step
 
     def go_on_from(self, step: int) -> None:
         """Counts on from a step."""
         self._num_steps = step
+
+    def wake(self) -> None:
+        """Nobody is told of steps."""
 
     def untrained(self) -> AbstractContextManager[None]:
         """Arrays are what they are."""

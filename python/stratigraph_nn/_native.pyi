@@ -1,7 +1,7 @@
 """The extension module. Users have it by the package's own names."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __version__: str
@@ -24,6 +24,9 @@ def main(argv: Sequence[str]) -> int: ...
 def check(settings: str) -> str | None:
     """Checks settings, JSON, before anything is captured; an exception says what is wrong. Gives what may turn out
     to be wrong of a network that is known."""
+
+def is_unborn(path: str | os.PathLike[str]) -> bool:
+    """Whether a directory is there that is empty, or has only what an interrupted creation of a run left."""
 
 def take_messages() -> list[str]:
     """Warnings of the recorder's threads since the last call."""
@@ -59,6 +62,15 @@ class Recorder:
     def miss(self) -> None: ...
     def is_disk_full(self) -> bool: ...
     def finish(self) -> str: ...
+
+class StepCounter:
+    """The hooks of one optimizer's steps, which count those before a number and call Python around others."""
+
+    def __new__(cls, before: Callable[..., None], after: Callable[..., None]) -> StepCounter: ...
+    num_made: int
+    quiet_until: int
+    def about_to(self, *arguments: Any) -> None: ...
+    def done(self, *arguments: Any) -> None: ...
 
 _Parameter = tuple[str, str, str, str, str]
 _Neuron = tuple[str, int, int | None, int, int, float | None, float | None]

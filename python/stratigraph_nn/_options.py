@@ -165,6 +165,15 @@ def path(value: Any) -> str | os.PathLike[str] | None:
     return value
 
 
+def file(option: str, value: Any) -> str:
+    """A file's path as a text, or a TypeError."""
+    if isinstance(value, str | os.PathLike):
+        path = os.fspath(value)
+        if isinstance(path, str):
+            return path
+    raise TypeError(f"{option} is the path of a file, not {given(value)}")
+
+
 def given(value: Any) -> str:
     """What was given, in a few words."""
     if value is None or isinstance(value, bool | int | float | str):

@@ -68,6 +68,7 @@ def record(
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
     on_error: str = "continue",
+    commits: str | os.PathLike[str] | None = None,
 ) -> Recorder:
     """Begins to record a network into a run.
 
@@ -126,6 +127,9 @@ def record(
             training goes on without it. Where the disk was full, recording goes on as soon as there is room, which is
             said as well; ``summary`` counts what was lost. ``"stop"``: it is raised. A failure of the device is always
             raised.
+        commits: A file, at whose end is told what is committed, as that happens: a line of JSON a commit, with
+            ``number``, ``time`` and its ``captures``. What a line says survives any crash. Whoever reads has to
+            keep up; one that goes away does no harm.
 
     Returns:
         The recorder, which is a context manager: leaving it publishes what there is, whatever happened.
@@ -152,6 +156,7 @@ def record(
         max_overhead=max_overhead,
         max_disk=max_disk,
         on_error=on_error,
+        commits=commits,
         record_initial=record_initial,
         resume=resume,
         epochs=epochs,
@@ -240,7 +245,7 @@ def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: boo
 
 
 #: After so many steps a recorder looks whether it has failed, whatever is due.
-_LOOK_EVERY = 64
+_LOOK_EVERY = 256
 
 
 class Recorder:
@@ -288,8 +293,6 @@ class Recorder:
         self._num_unbegun_initial = 0
         #: Whether a capture is due that was not handed over yet.
         self._is_capture_due = False
-        #: The step before which there is nothing to do after a step.
-        self._quiet_until = 0
         #: What was said, which is not said again.
         self._said: set[str] = set()
         self._selected: list[int] = []
@@ -515,17 +518,23 @@ class Recorder:
             with self._guarded():
                 self._capture_initial()
 
-    def _after_step(self, step: int) -> None:
-        """After a step. It costs training time at every step, so most are told apart by their number alone."""
-        if step < self._quiet_until or not self._watches_steps or self._is_inert():
-            return
+    def _after_step(self, step: int) -> int:
+        """After a step; returns the next one that there may be something to do before or after."""
+        if not self._watches_steps:
+            return sys.maxsize
+        if self._is_inert():
+            return step + _LOOK_EVERY
         with self._guarded():
             native = self._started(self._held_out)
-            if self._is_step_scheduled and native.is_step_scheduled(step):
+            is_scheduled = self._is_step_scheduled and native.is_step_scheduled(step)
+            if is_scheduled:
                 # One that is left out, to keep within what recording may cost, is counted.
                 self._capture_step(native, step)
             self._expect_gradients(native, step + 1)
-            self._quiet_until = self._next_busy(native, step)
+            # What is captured may be read still when the next step begins.
+            return step + 1 if is_scheduled or self._expects_gradients else self._next_busy(native, step)
+        # Of a run that could not be begun, it is not tried at each step.
+        return step + 1 if self._native is not None else step + _LOOK_EVERY
 
     def _next_busy(self, native: _native.Recorder, step: int) -> int:
         """The next step after which there may be something to do: a capture, gradients to be kept from then on, or
@@ -745,7 +754,7 @@ class Recorder:
             self._steps_per_epoch = num_steps if known is None else min(known, num_steps)
         self._is_begun_within = self._is_begun_within and epoch < 0
         self._epoch, self._epoch_start = epoch + 1, self._network.num_steps
-        self._quiet_until = 0
+        self._network.wake()
         if self._keeps_gradients:
             self._network.forget_gradients()
             if self._native is not None:
@@ -809,7 +818,6 @@ class Recorder:
             self._warn(f"recording into {self.path} waits until there is room, training goes on: {error}", error)
         # The recorder is not there that would say whether another one is due.
         self._num_unbegun_initial += self._is_capture_due
-        self._quiet_until = self._network.num_steps + _LOOK_EVERY
 
     @contextmanager
     def _tolerant(self, what: str = "the network could not be captured, figures alone are recorded") -> Iterator[None]:

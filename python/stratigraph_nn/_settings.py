@@ -53,6 +53,7 @@ class Settings:
     max_overhead: float | str | None = None
     max_disk: int | str | None = None
     on_error: str = "continue"
+    commits: str | os.PathLike[str] | None = None
     record_initial: bool = False
     resume: tuple[int, int] | None = None
     epochs: int | None = None
@@ -86,6 +87,8 @@ class Settings:
             self.max_disk = options.size("max_disk", self.max_disk)
         if self.channel_bytes is not None:
             self.channel_bytes = options.size("channel_bytes", self.channel_bytes)
+        if self.commits is not None:
+            self.commits = options.file("commits", self.commits)
         if self.max_overhead is not None:
             self.max_overhead = options.share("max_overhead", self.max_overhead)
         if self.resume is not None:
@@ -152,6 +155,7 @@ class Settings:
                 "max_overhead": self.max_overhead,
                 "max_disk": self.max_disk,
                 "on_error": self.on_error,
+                "commits": self.commits,
             }
         )
 
@@ -165,11 +169,11 @@ def directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> 
     taken.
 
     Raises:
-        RecordingError: The named directory exists and is not empty.
+        RecordingError: The named directory exists and is not empty, save for what an interrupted creation left.
     """
     if path is not None:
         path = Path(path)
-        if not resumes and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not resumes and path.exists() and not _native.is_unborn(path):
             raise _native.RecordingError(
                 f"{path} exists and is not empty: nothing is ever overwritten, name another directory"
             )

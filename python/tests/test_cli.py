@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +20,8 @@ def call(*arguments: object, command: list[str] = COMMAND) -> subprocess.Complet
     return subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
 
 
-VERBS = """sql run list describe shell plot report info structures embed phases meta compare verify stats
-import export""".split()
+VERBS = """sql run list describe shell plot report info structures embed phases meta compare verify
+repair upgrade stats import export""".split()
 
 
 def test_all_verbs_are_there_under_this_name():
@@ -72,6 +73,22 @@ def test_a_run_is_looked_after_exported_and_imported(recorded, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "\n  stratigraph sql " in done.stdout and "cargo" not in done.stdout
     assert call("info", tmp_path / "again").returncode == 0
+
+
+def test_a_damaged_run_is_repaired(recorded, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    json = run / "run.json"
+    whole = json.read_bytes()
+    json.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    assert call("verify", run).returncode == 1
+    planned = call("repair", run, "--dry-run")
+    assert planned.returncode == 0 and planned.stdout.startswith("would be done:"), planned.stderr
+    done = call("repair", run)
+    assert done.returncode == 0 and "put right one byte of run.json" in done.stdout, done.stderr
+    assert json.read_bytes() == whole
+    assert call("verify", run).returncode == 0
+    assert "nothing to upgrade" in call("upgrade", run).stdout
 
 
 def test_what_is_not_understood_ends_with_2(recorded):

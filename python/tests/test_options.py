@@ -87,6 +87,7 @@ def said(caught: list[warnings.WarningMessage]) -> list[str]:
         ({"max_overhead": 2}, ValueError, 'at most 1, not 2; did you mean "2%"?'),
         ({"max_overhead": [1]}, TypeError, 'max_overhead is a share as 0.02 or a text as "2%", not [1]'),
         ({"every": 2.5}, TypeError, "is a whole number, not 2.5"),
+        ({"commits": 3}, TypeError, "commits is the path of a file, not 3"),
         ({"phases": "train"}, ValueError, "phases is \"eval\", not 'train': activations of training batches"),
         ({"class_names": "abc"}, TypeError, "class_names is a list of names"),
         ({"config": 5}, TypeError, 'config is values by their names, as {"dropout": 0.1}, not 5'),

@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import json
 import random
 import shutil
 import warnings
@@ -246,6 +247,57 @@ def test_recording_does_not_have_a_model_compiled_once_more(tmp_path: Path) -> N
             rec.epoch(held_out=(torch.randn(20, 12), torch.randint(0, 4, (20,))))
     assert len(graphs) == 1
     assert len(runs.captures(tmp_path / "run")) == 4
+
+
+def test_what_is_committed_is_told_as_it_is(tmp_path: Path) -> None:
+    told = tmp_path / "told.jsonl"
+
+    def train(first: int, resume: tuple[int, int] | None) -> list[dict[str, Any]]:
+        seeded()
+        model = Perceptron()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with sg.record(model, tmp_path / "run", optimizer=optimizer, commits=told, resume=resume) as rec:
+            for _ in range(first, first + 3):
+                plain(model, optimizer, torch.randn(8, 12), torch.randint(0, 4, (8,)))  # type: ignore[arg-type]
+                rec.epoch()
+        return [json.loads(line) for line in told.read_text().splitlines()]
+
+    def captures(lines: list[dict[str, Any]]) -> list[tuple[int, int]]:
+        return [(capture["epoch"], capture["step"]) for line in lines for capture in line["captures"]]
+
+    first = train(0, None)
+    assert captures(first) == [(0, 1), (1, 2), (2, 3)]
+    assert [line["final"] for line in first] == [False] * (len(first) - 1) + [True]
+    both = train(1, (0, 1))
+    assert both[: len(first)] == first
+    again = both[len(first) :]
+    assert again[0]["retired"] > 0 and not again[0]["captures"]
+    assert captures(again) == [(1, 2), (2, 3), (3, 4)]
+    assert [line["number"] for line in both] == list(range(len(both)))
+
+
+def test_a_run_whose_creation_was_interrupted_is_begun_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "commits").mkdir(parents=True)
+    (run / ".run.json.0123456789abcdef").write_text('{"form')
+    model = Perceptron()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sg.record(model, run, optimizer=optimizer) as rec:
+        plain(model, optimizer, torch.randn(8, 12), torch.randint(0, 4, (8,)))  # type: ignore[arg-type]
+        rec.epoch()
+    assert runs.captures(run) == [(0, 1)]
+    assert not (run / ".run.json.0123456789abcdef").exists()
+
+
+def test_what_cannot_be_told_is_said_before_anything_is_recorded(tmp_path: Path) -> None:
+    model = Perceptron()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    told = tmp_path / "none" / "told.jsonl"
+    rec = sg.record(model, tmp_path / "run", optimizer=optimizer, commits=told, on_error="stop")
+    plain(model, optimizer, torch.randn(8, 12), torch.randint(0, 4, (8,)))  # type: ignore[arg-type]
+    with pytest.raises(sg.RecordingError, match="cannot write to .*told.jsonl, where commits= is to tell"):
+        rec.epoch()
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 @pytest.mark.parametrize("make", MODELS)

@@ -70,3 +70,39 @@ fn a_run_of_version_1_4_is_whole_and_what_it_lacks_is_null() {
     assert_eq!(rows, expected);
     run(&mut scratch.sink(&["verify", "run"])).expect_success();
 }
+
+/// Its commits then say what today's say, and every answer is the same.
+#[test]
+fn a_run_of_version_1_4_is_upgraded_and_answers_as_before() {
+    let scratch = golden("1.4");
+    let asked = "SELECT w.epoch, w.neuron, w.weights, a.activation_mean FROM weights w \
+                 JOIN activations a USING (epoch, neuron) ORDER BY 1, 2";
+    let before = scratch.rows("run", asked);
+    let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    let would = run(&mut scratch.sink(&["upgrade", "run", "--dry-run"])).expect_success();
+    assert!(would.ends_with("; nothing was changed\n"), "{would}");
+    let stdout = run(&mut scratch.sink(&["upgrade", "run"])).expect_success();
+    let says = "run: 6 of 6 commits say now which run they are of and which comes before, that it is finished, \
+                and of the columns of 42 files what their checksums are\n";
+    assert_eq!(stdout, says);
+    let stdout = run(&mut scratch.sink(&["upgrade", "run"])).expect_success();
+    assert_eq!(stdout, "run: nothing to upgrade\n");
+    assert_eq!(scratch.rows("run", asked), before);
+    assert_eq!(
+        run(&mut scratch.sink(&["verify", "run"])).expect_success(),
+        verified
+    );
+    // Today's programs go on with it.
+    let arguments = [
+        "ablate",
+        "run",
+        "--epoch",
+        "0",
+        "--neurons",
+        "1",
+        "--draws",
+        "3",
+    ];
+    run(&mut scratch.recorder(&arguments)).expect_success();
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}

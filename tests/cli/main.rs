@@ -19,6 +19,7 @@ mod memory;
 mod meta;
 mod plot;
 mod query;
+mod repair;
 mod replay;
 mod report;
 mod structures;

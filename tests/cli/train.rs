@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use stratigraph::{Finished, Scratch, announce, run};
+use serde_json::json;
+use stratigraph::{Finished, Scratch, announce, binaries, run};
 
 use crate::{files, number_between};
 
@@ -345,6 +346,66 @@ fn record_none_trains_and_writes_nothing() {
 }
 
 #[test]
+fn what_is_committed_is_told_in_a_file_and_on_stdout() {
+    let scratch = Scratch::new();
+    let train = |out: &str, to: &str| {
+        let mut command = scratch.recorder(&["train", "--device", "cpu", "--hidden", "8"]);
+        command.args(["--epochs", "3", "--out", out, "--commits", to]);
+        command
+    };
+    let summary = run(&mut train("filed", "told.jsonl")).expect_success();
+    assert!(summary.starts_with("trained 3 epochs "), "{summary}");
+    let told = fs::read_to_string(scratch.path("told.jsonl")).unwrap();
+    let piped = run(&mut train("piped", "-")).expect_success();
+    let (on_stdout, summary) = piped.split_at(piped.find("trained 3 epochs ").unwrap());
+    assert!(summary.contains("kept 3 captures in piped: "), "{piped}");
+    for (run_dir, told) in [("filed", told.as_str()), ("piped", on_stdout)] {
+        let lines: Vec<serde_json::Value> = told
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let captures = lines.iter().flat_map(|line| {
+            let captures = line["captures"].as_array().unwrap().iter();
+            captures.map(|capture| json!({"number": line["number"], "epoch": capture["epoch"]}))
+        });
+        let sql = "SELECT DISTINCT number, epoch FROM commits WHERE \"table\" = 'weights' \
+                   ORDER BY epoch";
+        assert_eq!(scratch.rows(run_dir, sql), captures.collect::<Vec<_>>());
+        assert!(told.contains("\"epoch\":2,\"step\":72}"), "{told}");
+        let numbers = lines.iter().map(|line| line["number"].as_u64().unwrap());
+        assert!(numbers.eq(0..lines.len() as u64), "{told}");
+        let finals = lines.iter().map(|line| line["final"].as_bool().unwrap());
+        assert!(
+            finals.eq((1..=lines.len()).map(|nth| nth == lines.len())),
+            "{told}"
+        );
+    }
+
+    let stderr = run(&mut train("refused", "no/such/told.jsonl")).expect_failure(1);
+    assert!(
+        stderr.contains("cannot write to no/such/told.jsonl"),
+        "{stderr}"
+    );
+    assert!(!scratch.path("refused").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_is_told_of_commits_may_go_away() {
+    let scratch = Scratch::new();
+    let script = r#""$0" train --device cpu --hidden 8 --epochs 30 --out run --commits /dev/fd/3 3> >(head -n 1 > told) > said 2>&1"#;
+    let mut shell = scratch.command("bash".as_ref(), &["-c", script]);
+    let ended = run(shell.arg(&binaries().recorder));
+    let said = fs::read_to_string(scratch.path("said")).unwrap();
+    assert_eq!(ended.code(), Some(0), "{ended}: {said}");
+    assert!(said.contains("kept 30 captures in run: "), "{said}");
+    assert!(
+        said.matches("commits are no longer told").count() <= 1,
+        "{said}"
+    );
+}
+
+#[test]
 fn only_what_was_asked_for_is_recorded() {
     let scratch = Scratch::new();
     scratch.train(&[
@@ -572,6 +633,10 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (
             &["train", "--resume", "--out", "run", "--record", "none"],
             "--record none writes none",
+        ),
+        (
+            &["train", "--commits", "-", "--record", "none"],
+            "--record none records nothing",
         ),
         (&["train", "--checkpoint-every", "30"], "as 30s"),
         (&["train", "--rank", "1"], "ranks are 0 to 0"),

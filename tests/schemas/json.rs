@@ -70,6 +70,8 @@ fn commit_records_have_the_keys_of_their_schema() -> Result<()> {
     }
     let (first, others) = commits.split_first().context("a run has commits")?;
     assert!(first.get("session").is_some());
+    let copy = first["run_json"].as_str().context("a copy")?;
+    assert_eq!(copy, std::fs::read_to_string(run.path().join("run.json"))?);
     assert!(!others.is_empty() && others.iter().all(|commit| commit.get("session").is_none()));
 
     // The first has none before it, and the last alone is final.
@@ -101,7 +103,10 @@ fn commit_records_have_the_keys_of_their_schema() -> Result<()> {
         .into_iter()
         .filter(|key| !required.contains(key))
         .collect();
-    assert_eq!(optional, ["final", "previous_crc32c", "retired", "session"]);
+    assert_eq!(
+        optional,
+        ["final", "previous_crc32c", "retired", "run_json", "session"]
+    );
     Ok(())
 }
 
@@ -146,9 +151,14 @@ fn the_schemas_refuse_what_is_something_else() -> Result<()> {
                 .and_then(Value::as_object)
                 .context("an object")?;
             for key in keys.keys() {
-                let is_optional = ["session", "layer", "footer_bytes", "footer_crc32c"]
-                    .contains(&key.as_str())
-                    && name.starts_with("commit");
+                let optional = [
+                    "session",
+                    "run_json",
+                    "layer",
+                    "footer_bytes",
+                    "footer_crc32c",
+                ];
+                let is_optional = optional.contains(&key.as_str()) && name.starts_with("commit");
                 let without = change(document, object, key, None)?;
                 assert_eq!(
                     schema.check(&without).is_ok(),

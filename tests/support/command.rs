@@ -171,6 +171,16 @@ impl Running {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// What it has said so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What it has complained about so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Sends SIGINT, as Ctrl-C does.
     pub fn interrupt(&self) {
         let id = rustix::process::Pid::from_raw(self.child.id().cast_signed())

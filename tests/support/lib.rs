@@ -6,12 +6,14 @@ mod browser;
 mod command;
 mod python;
 mod scratch;
+mod worker;
 
 pub use binaries::{Binaries, binaries, extension};
 pub use browser::Browser;
 pub use command::{Finished, Running, TIMEOUT, peak_memory_kib, run, spawn, wait_until};
-pub use python::{PYTHON_LIMIT, duckdb_1_5, python, python_with_torch};
+pub use python::{PYTHON_LIMIT, duckdb_1_5, python, python_package, python_with_torch};
 pub use scratch::Scratch;
+pub use worker::Worker;
 
 use std::io::Write as _;
 use std::path::PathBuf;

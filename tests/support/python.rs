@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{Finished, announce, spawn, workspace_root};
+use crate::{Finished, Scratch, announce, extension, spawn, workspace_root};
 
 /// More than pip and pytest take on a slow, busy machine.
 pub const PYTHON_LIMIT: Duration = Duration::from_secs(900);
@@ -36,6 +37,28 @@ pub fn python(root: &Path) -> Option<PathBuf> {
 pub fn python_with_torch(root: &Path) -> Option<PathBuf> {
     let requirements = workspace_root().join("python/tests/requirements.txt");
     or_skip(environment(root, &requirements, None))
+}
+
+/// A directory that has the Python package as it is installed: its Python files with the extension module that
+/// was built here beside them. For `PYTHONPATH`.
+///
+/// # Panics
+/// If the file system refuses.
+pub fn python_package(scratch: &Scratch) -> PathBuf {
+    let root = scratch.path("package");
+    let package = root.join("stratigraph_nn");
+    fs::create_dir_all(&package).expect("a directory can be made");
+    let module = package.join("_native.abi3.so");
+    symlink(extension(), &module).expect("a link can be made");
+    let files = workspace_root().join("python/stratigraph_nn");
+    for entry in fs::read_dir(files).expect("the package is there") {
+        let entry = entry.expect("the package can be listed");
+        let link = package.join(entry.file_name());
+        if link != module {
+            symlink(entry.path(), link).expect("a link can be made");
+        }
+    }
+    root
 }
 
 fn or_skip(environment: Result<PathBuf>) -> Option<PathBuf> {

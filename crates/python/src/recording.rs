@@ -5,10 +5,13 @@ mod recorder;
 mod settings;
 mod source;
 mod start;
+mod step_counter;
 
 use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<recorder::Recorder>()?;
-    module.add_function(wrap_pyfunction!(start::check, module)?)
+    module.add_class::<step_counter::StepCounter>()?;
+    module.add_function(wrap_pyfunction!(start::check, module)?)?;
+    module.add_function(wrap_pyfunction!(start::is_unborn, module)?)
 }

@@ -1,6 +1,8 @@
 //! The command line: arguments, printing, exit status.
 
+mod repair;
 mod stats;
+mod upgrade;
 mod verify;
 
 use std::ffi::OsString;
@@ -10,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgAction, Parser, Subcommand};
 use console::{Console, start_logging};
-use trace::RunDir;
+use trace::{RepairOptions, RunDir};
 
 /// Looks after recorded runs.
 #[derive(Debug, Parser)]
@@ -30,6 +32,32 @@ pub enum Verb {
     Verify {
         /// The run's directory
         run: PathBuf,
+    },
+    /// Put what is whole of a damaged run under a history that can be trusted, and move the rest aside
+    ///
+    /// Nothing is deleted: what is damaged goes to the directory damaged/ of the run, with a report. It may be
+    /// interrupted, and begins again when it is called again. Nobody may write to the run meanwhile.
+    Repair {
+        /// The run's directory
+        run: PathBuf,
+        /// Say what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Of files that no commit names any more, believe also those without checksums of their own, as
+        /// programs of format 1.4 and before wrote them
+        #[arg(long)]
+        unchecked: bool,
+    },
+    /// Have the commits of a run of an earlier format say what they would say today, as checksums of columns
+    ///
+    /// Part files and run.json stay as they are. It may be interrupted at any moment. Nobody may write to the
+    /// run meanwhile.
+    Upgrade {
+        /// The run's directory
+        run: PathBuf,
+        /// Say what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show rows, bytes, bytes a weight and files, by table and layer
     Stats {
@@ -58,6 +86,18 @@ where
 pub fn run(verb: &Verb, console: &Console) -> Result<ExitCode> {
     match verb {
         Verb::Verify { run } => open(run).and_then(|run| verify::run(&run, console)),
+        Verb::Repair {
+            run,
+            dry_run,
+            unchecked,
+        } => {
+            let options = RepairOptions {
+                dry_run: *dry_run,
+                unchecked: *unchecked,
+            };
+            repair::run(run, options)
+        }
+        Verb::Upgrade { run, dry_run } => upgrade::run(run, *dry_run),
         Verb::Stats { run } => open(run).and_then(|run| stats::run(&run)),
     }
 }

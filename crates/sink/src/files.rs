@@ -13,7 +13,7 @@ pub enum RunFilesError {
     /// There are files, but nothing that says which of them belong to the run.
     #[error(
         "{} is missing, and there are files, as {example}: nobody can tell what belongs to the \
-         run and whether it is whole",
+         run and whether it is whole; `sink repair` makes commits of what is whole",
         path.display()
     )]
     NoCommits {

@@ -205,13 +205,16 @@ impl GroupCommit {
             group.captures.is_empty() && group.parts.is_empty() && group.retired.is_empty();
         if !is_empty {
             self.publish_group(group, Publisher::publish_last);
-        } else if self.publisher.has_published()
-            && let Err(error) = self.publisher.publish_last(group)
-        {
-            // Everything is committed; readers will take the session for one that was interrupted.
-            self.is_broken = true;
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "could not commit that the session has ended");
+        } else if self.publisher.has_published() {
+            match self.publisher.publish_last(group) {
+                Ok(record) => self.shared.committed(&record),
+                Err(error) => {
+                    // Everything is committed; readers will take the session for one that was interrupted.
+                    self.is_broken = true;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "could not commit that the session has ended");
+                }
+            }
         }
     }
 
@@ -252,6 +255,7 @@ impl GroupCommit {
             Ok(record) => {
                 let time = start.elapsed();
                 self.shared.counters.add_publish(num_captures as u64, time);
+                self.shared.committed(&record);
                 tracing::debug!(
                     number = record.number,
                     num_captures,
@@ -261,9 +265,10 @@ impl GroupCommit {
                 );
             }
             Err(error) => {
-                if let PublishError::NotCleanedUp { .. } = error {
+                if let PublishError::NotCleanedUp { record, .. } = &error {
                     let time = start.elapsed();
                     self.shared.counters.add_publish(num_captures as u64, time);
+                    self.shared.committed(record);
                 }
                 self.is_broken = true;
                 self.pending.clear();

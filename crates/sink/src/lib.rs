@@ -22,6 +22,7 @@ mod files;
 mod group_commit;
 mod make_part;
 mod messages;
+mod on_commit;
 mod run_stats;
 mod shared;
 mod sink;
@@ -37,6 +38,7 @@ pub use budget::{ByteBudget, Closed, Permit};
 pub use error::{SinkError, StartSinkError};
 pub use files::RunFilesError;
 pub use make_part::MakePart;
+pub use on_commit::OnCommit;
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
 #[doc(hidden)]
 pub use sink::BeforeWrite;

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use trace::RunDir;
+use trace::{CommitRecord, RunDir};
 
 use crate::budget::ByteBudget;
 use crate::error::SinkError;
+use crate::on_commit::OnCommit;
 use crate::stats::Counters;
 
 /// What the threads of a sink share.
@@ -14,6 +15,7 @@ use crate::stats::Counters;
 pub(crate) struct Shared {
     pub(crate) run: RunDir,
     pub(crate) counters: Counters,
+    on_commit: Option<OnCommit>,
     budget: Arc<ByteBudget>,
     failure: OnceLock<SinkError>,
     /// The worst that came after it ([`SinkError::severity`]).
@@ -25,10 +27,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(run: RunDir, channel_bytes: u64) -> Self {
+    pub(crate) fn new(run: RunDir, channel_bytes: u64, on_commit: Option<OnCommit>) -> Self {
         Self {
             run,
             counters: Counters::default(),
+            on_commit,
             budget: ByteBudget::new(channel_bytes),
             failure: OnceLock::new(),
             worse: Mutex::default(),
@@ -40,6 +43,13 @@ impl Shared {
     /// The channel's budget.
     pub(crate) fn budget(&self) -> &Arc<ByteBudget> {
         &self.budget
+    }
+
+    /// Tells whoever wants to know of a commit that is durable.
+    pub(crate) fn committed(&self, record: &CommitRecord) {
+        if let Some(on_commit) = &self.on_commit {
+            on_commit.tell(record);
+        }
     }
 
     /// The first failure of any thread.

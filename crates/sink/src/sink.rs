@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use trace::{
-    CaptureId, Crc32c, Group, PartPath, PublishStepError, Publisher, RUN_FILE, Rank, RunDir,
-    WriterLock,
+    CaptureId, Crc32c, Group, PartPath, PublishError, PublishStepError, Publisher, RUN_FILE, Rank,
+    RunDir, WriterLock,
 };
 
 use crate::error::{SinkError, StartSinkError, explain_publish};
 use crate::group_commit;
 use crate::make_part::MakePart;
 use crate::messages::{CaptureNumber, End, Event, Job};
+use crate::on_commit::OnCommit;
 use crate::shared::Shared;
 use crate::stats::SinkStats;
 use crate::worker;
@@ -67,6 +68,8 @@ pub struct SinkOptions {
     /// From the start of one publish to the start of the next, at least; captures that arrive
     /// meanwhile are published together. At most [`MAX_PUBLISH_INTERVAL`].
     pub min_publish_interval: Duration,
+    /// Who is told of what was committed, if anybody.
+    pub on_commit: Option<OnCommit>,
 }
 
 impl Default for SinkOptions {
@@ -80,6 +83,7 @@ impl Default for SinkOptions {
             taken_up: None,
             before_write: None,
             min_publish_interval: DEFAULT_MIN_PUBLISH_INTERVAL,
+            on_commit: None,
         }
     }
 }
@@ -198,19 +202,23 @@ impl Sink {
         }
         let publisher = Publisher::try_new(run, options.rank, options.session);
         let mut publisher = publisher.map_err(explain)?;
-        if is_taken_up || retired.is_some() {
-            publisher.trust_no_directory();
-        }
+        let shared = Shared::new(run.clone(), options.channel_bytes, options.on_commit);
+        let shared = Arc::new(shared);
         if let Some(retired) = retired {
-            let group = Group {
+            let record = publisher.publish(Group {
                 retired,
                 ..Group::default()
-            };
-            publisher.publish(group).map_err(explain)?;
+            });
+            // What is committed is told, whatever comes after.
+            if let Ok(record) = &record {
+                shared.committed(record);
+            } else if let Err(PublishError::NotCleanedUp { record, .. }) = &record {
+                shared.committed(record);
+            }
+            record.map_err(explain)?;
             publisher.clear_leftovers().map_err(explain)?;
         }
         let staging = publisher.staging().clone();
-        let shared = Arc::new(Shared::new(run.clone(), options.channel_bytes));
         let (jobs, job_queue) = bounded(CHANNEL_PARTS);
         let (events, event_queue) = bounded(PUBLISHER_EVENTS);
         // From here on dropping the sink ends the threads that were started.

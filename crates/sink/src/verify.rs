@@ -12,8 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use trace::{
-    Activity, COMMITS_DIR, Catalog, Ending, HistoryFaults, PartialCapture, ReadCommitsError,
-    RunDir, STAGING_DIR, Table,
+    Activity, COMMITS_DIR, Catalog, Ending, HistoryFaults, LayerLabel, PartialCapture,
+    ReadCommitsError, RunDir, STAGING_DIR, Table,
 };
 
 use crate::files::{RunFilesError, require_commits, walk};
@@ -99,6 +99,8 @@ pub enum Check {
     Name,
     /// Its rows come in the order of its table.
     Order,
+    /// A capture has files of every layer that the run records.
+    Layers,
     /// Where several ranks record a run, each held the weights that rank 0 did.
     Parameters,
 }
@@ -117,6 +119,7 @@ impl fmt::Display for Check {
             Check::Rows => "rows",
             Check::Name => "name",
             Check::Order => "order",
+            Check::Layers => "layers",
             Check::Parameters => "parameters",
         })
     }
@@ -178,6 +181,7 @@ pub fn verify(
         let damaged: HashSet<String> = problems.iter().map(|p| p.path.clone()).collect();
         problems.extend(ranks::check(run, &catalog, &damaged));
     }
+    problems.extend(lacking(run, &catalog));
     problems.splice(0..0, faults.iter().map(|error| of_commits(run, error)));
     let (doubled, committed) = committed_paths(&catalog);
     problems.extend(doubled);
@@ -200,6 +204,27 @@ pub fn verify(
         lacks_commits: !faults.left_out.is_empty(),
         ending: catalog.ending(run.info().world_size),
         activity,
+    })
+}
+
+/// A problem for each table of which a capture lacks files.
+fn lacking(run: &RunDir, catalog: &Catalog) -> impl Iterator<Item = Problem> {
+    let lacking = catalog.lacking_captures(run.info()).into_iter();
+    lacking.map(|lacking| {
+        let layers: Vec<&str> = lacking.layers.iter().map(LayerLabel::as_str).collect();
+        let of_layers = match layers.is_empty() {
+            true => String::new(),
+            false => format!(" of {}", layers.join(", ")),
+        };
+        Problem {
+            path: format!("{}/epoch={}", lacking.table, lacking.id.epoch),
+            check: Check::Layers,
+            expected: format!("a file{of_layers}, as other captures have"),
+            found: format!(
+                "none of the capture at step {} of rank {}",
+                lacking.id.step, lacking.rank
+            ),
+        }
     })
 }
 

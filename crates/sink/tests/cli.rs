@@ -146,7 +146,7 @@ fn stats_is_a_table_by_table_and_layer() {
 fn what_is_no_run_is_said_and_ends_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
-    for verb in ["verify", "stats"] {
+    for verb in ["verify", "stats", "repair", "upgrade"] {
         let output = sink(&[verb, missing.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1));
         let stderr = text(&output.stderr);
@@ -176,13 +176,13 @@ fn a_run_that_lost_its_commits_is_an_error_and_not_empty() {
 #[test]
 fn wrong_usage_ends_with_2_and_verbs_that_do_not_work_yet_are_absent() {
     assert_eq!(sink(&["verify"]).status.code(), Some(2));
-    assert_eq!(sink(&["repair", "run"]).status.code(), Some(2));
+    assert_eq!(sink(&["repair", "run", "--force"]).status.code(), Some(2));
+    assert_eq!(sink(&["compact", "run"]).status.code(), Some(2));
     let help = sink(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let help = text(&help.stdout);
-    assert!(help.contains("verify") && help.contains("stats"), "{help}");
-    assert!(
-        !help.contains("repair") && !help.contains("compact"),
-        "{help}"
-    );
+    for verb in ["verify", "repair", "upgrade", "stats"] {
+        assert!(help.contains(&format!("\n  {verb} ")), "{help}");
+    }
+    assert!(!help.contains("compact"), "{help}");
 }

@@ -1,6 +1,8 @@
 //! The files of a run, as its commits name them: columns, because a long run has many.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checksum::Crc32c;
@@ -39,6 +41,8 @@ pub struct Catalog {
     /// 0 where a file has no checksum of its footer.
     footer_bytes: Vec<u64>,
     footer_crc32c: Vec<u32>,
+    /// The column chunks' checksums of files whose footers have none, by the file's index.
+    columns: BTreeMap<usize, Arc<[Crc32c]>>,
     paths: String,
     path_ends: Vec<usize>,
 }
@@ -128,6 +132,8 @@ pub struct CommittedFile<'a> {
     pub crc32c: Crc32c,
     /// Its end, by which columns are checked without the rest; none where the commit does not say.
     pub footer: Option<Footer>,
+    /// The checksums of its column chunks, where the commit has them, since the footer has none.
+    pub columns: Option<&'a Arc<[Crc32c]>>,
 }
 
 impl PartFile {
@@ -138,6 +144,19 @@ impl PartFile {
             num_bytes: file.bytes,
             crc32c: Some(file.crc32c),
             footer: file.footer,
+            columns: file.columns.cloned(),
+        }
+    }
+
+    /// A file as a record names it, in the run at `root`.
+    pub(crate) fn of_entry(root: &Path, entry: &FileEntry) -> Self {
+        let columns = entry.column_crc32c.as_ref();
+        Self {
+            path: root.join(entry.path.as_str()),
+            num_bytes: entry.bytes,
+            crc32c: Some(entry.crc32c),
+            footer: entry.footer(),
+            columns: columns.map(|columns| columns.chunks().into()),
         }
     }
 }
@@ -340,6 +359,7 @@ impl Catalog {
             bytes: self.bytes[index],
             crc32c: Crc32c(self.crc32c[index]),
             footer: self.footer(index),
+            columns: self.columns.get(&index),
         }
     }
 
@@ -453,6 +473,10 @@ impl Catalog {
         self.bytes.push(file.bytes);
         self.crc32c.push(file.crc32c.0);
         self.push_footer(file.footer());
+        if let Some(columns) = &file.column_crc32c {
+            self.columns
+                .insert(self.path_ends.len(), columns.chunks().into());
+        }
         self.paths.push_str(&file.path);
         self.path_ends.push(self.paths.len());
     }
@@ -511,6 +535,10 @@ impl Catalog {
             kept.bytes.push(file.bytes);
             kept.crc32c.push(file.crc32c.0);
             kept.push_footer(file.footer);
+            if let Some(columns) = file.columns {
+                kept.columns
+                    .insert(kept.path_ends.len(), Arc::clone(columns));
+            }
             kept.paths.push_str(file.path);
             kept.path_ends.push(kept.paths.len());
         }
@@ -519,7 +547,7 @@ impl Catalog {
 }
 
 /// Whether a record is that of a derived table's writer, and not a recorder's.
-fn is_derived(record: &CommitRecord) -> bool {
+pub(crate) fn is_derived(record: &CommitRecord) -> bool {
     let is_derived = |table: &str| table.parse::<Table>().is_ok_and(Table::is_derived);
     let of_retired = |path: &str| {
         path.split_once('/')

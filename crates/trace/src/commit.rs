@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
-use crate::column_checksums::Footer;
+use crate::column_checksums::{ColumnChecksums, Footer};
 use crate::id::{Epoch, LayerLabel, Nonce, Rank, Step};
 use crate::number;
 use crate::place::{RunPath, TableName};
@@ -33,6 +33,10 @@ pub struct CommitRecord {
     /// The configuration, in a session's first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<serde_json::Value>,
+    /// The text of `run.json`, in a session's first record, if it is no longer than
+    /// [`MAX_KEPT_RUN_BYTES`](crate::MAX_KEPT_RUN_BYTES): what repairs go by where that was damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_json: Option<String>,
     /// Whether the session of its rank has ended with it, and everything was recorded.
     #[serde(rename = "final", default, skip_serializing_if = "is_false")]
     pub is_final: bool,
@@ -86,6 +90,10 @@ pub struct FileEntry {
     /// CRC-32C of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footer_crc32c: Option<Crc32c>,
+    /// The checksums of its column chunks, where they were worked out after the file was written: its
+    /// footer has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column_crc32c: Option<ColumnChecksums>,
     /// CRC-32C of the whole file.
     pub crc32c: Crc32c,
 }
@@ -147,7 +155,7 @@ impl FileEntry {
 }
 
 /// What stands between the checksummed bytes and the checksum's digits.
-const CHECKSUM_KEY: &str = ",\"crc32c\":\"";
+pub(crate) const CHECKSUM_KEY: &str = ",\"crc32c\":\"";
 
 impl CommitRecord {
     /// The record as one line of JSON whose last key is the checksum of the bytes before it.

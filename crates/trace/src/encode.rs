@@ -284,7 +284,7 @@ fn check_columns(table: Table, rows: &RecordBatch) -> Result<(), EncodeError> {
 }
 
 /// Readers skip sorting what the footer calls sorted, so a false promise would be a wrong result.
-fn check_sorted(table: Table, rows: &RecordBatch) -> Result<(), EncodeError> {
+pub(crate) fn check_sorted(table: Table, rows: &RecordBatch) -> Result<(), EncodeError> {
     let mut comparators = Vec::new();
     for name in table.sort_columns() {
         let column = rows.column_by_name(name).expect("the columns were checked");

@@ -2,12 +2,13 @@
 //! while writers go on.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::checksum::Crc32c;
 use crate::commit::{CommitRecord, DecodeCommitError};
+use crate::disk::{Disk, Subject, retried};
 use crate::id::Nonce;
 use crate::number::MAX_COUNT;
 use crate::rollup::{self, ReadRollupError};
@@ -61,7 +62,7 @@ impl Segment {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         let segment = if let Some(number) = name.strip_suffix(".json") {
             Self::record(number.parse().ok()?)
         } else {
@@ -80,6 +81,7 @@ pub(crate) struct Log {
     pub(crate) dir: PathBuf,
     /// None in tests of records alone.
     pub(crate) run_id: Option<Nonce>,
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 impl Log {
@@ -87,6 +89,7 @@ impl Log {
         Self {
             dir: run.commits_dir(),
             run_id: Some(run.info().run_id.clone()),
+            disk: Arc::clone(run.disk()),
         }
     }
 }
@@ -121,14 +124,14 @@ impl Listing {
 }
 
 /// Lists a directory of commits; one that does not exist is empty.
-pub(crate) fn list(dir: &Path) -> io::Result<Listing> {
-    let entries = match fs::read_dir(dir) {
+pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Listing> {
+    let entries = match retried(|| disk.list(Subject::Commits, dir)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
         entries => entries?,
     };
     let mut segments = BTreeSet::new();
     for entry in entries {
-        if let Some(segment) = entry?.file_name().to_str().and_then(Segment::parse) {
+        if let Some(segment) = entry.name.to_str().and_then(Segment::parse) {
             segments.insert(segment);
         }
     }
@@ -196,7 +199,8 @@ pub enum ReadCommitsError {
     },
     /// A record was written for another run.
     #[error(
-        "commit {number} in {} is one of run {found}, not of this one, {expected}: move it away",
+        "commit {number} in {} is one of run {found}, and {RUN_FILE} of run {expected}: one of the two was \
+         changed, or is another run's; `sink repair` tells which",
         path.display()
     )]
     Foreign {
@@ -309,7 +313,7 @@ pub(crate) fn visit_commits<V>(
     let dir = log.dir.as_path();
     let mut with_hole = None;
     for _ in 0..MAX_LISTINGS {
-        let listing = list(dir).map_err(|source| ReadCommitsError::Io {
+        let listing = list(&*log.disk, dir).map_err(|source| ReadCommitsError::Io {
             path: dir.to_owned(),
             source,
         })?;
@@ -375,7 +379,7 @@ pub(crate) fn salvage<V>(
     mut visit: impl FnMut(&mut V, CommitRecord),
 ) -> Result<(V, HistoryFaults), ReadCommitsError> {
     for _ in 0..MAX_LISTINGS {
-        let listing = list(&log.dir).map_err(|source| ReadCommitsError::Io {
+        let listing = list(&*log.disk, &log.dir).map_err(|source| ReadCommitsError::Io {
             path: log.dir.clone(),
             source,
         })?;
@@ -511,7 +515,11 @@ impl Reading {
         path: &Path,
         visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
     ) -> Result<bool, ReadCommitsError> {
-        let bytes = match fs::read(path) {
+        let subject = match segment.is_rollup {
+            true => Subject::Rollup,
+            false => Subject::Record,
+        };
+        let bytes = match retried(|| log.disk.read(subject, path)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(source) => {
                 let path = path.to_owned();

@@ -25,17 +25,19 @@ mod column_checksums;
 mod columns;
 mod commit;
 mod derived;
+mod disk;
 mod durable;
 mod encode;
-mod fault;
 mod history;
 mod id;
+mod layers;
 mod number;
 mod part;
 mod part_file;
 mod part_reader;
 mod place;
 mod publish;
+mod repair;
 mod rollup;
 mod room;
 mod run;
@@ -45,6 +47,7 @@ mod table;
 mod testing;
 mod time;
 mod topology;
+mod upgrade;
 mod walk;
 
 pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
@@ -53,10 +56,14 @@ pub use catalog::{
 };
 pub use caught::{PanickedError, caught};
 pub use checksum::Crc32c;
-pub use column_checksums::{COLUMN_CRC32C_KEY, Footer};
+pub use column_checksums::{COLUMN_CRC32C_KEY, ColumnChecksums, Footer};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,
+};
+pub use disk::{
+    Choices, Disk, DiskFile, DiskTree, Fate, Fault, FileSystem, Listed, LocalDisk, Operation,
+    Point, Remains, SimDisk, Subject,
 };
 pub use encode::{
     EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
@@ -67,6 +74,7 @@ pub use id::{
     Epoch, Generation, IdError, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank,
     Step,
 };
+pub use layers::LackingCapture;
 pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
 pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{BadFileError, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
@@ -76,12 +84,15 @@ pub use publish::{
     Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, PublishStepError, Publisher,
     ROLLUP_FANOUT,
 };
+pub use repair::{
+    DAMAGED_DIR, MovedFile, RepairError, RepairOptions, RepairReport, repair, repair_on,
+};
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use room::{Room, is_no_room, with_room};
 pub use run::{
     COMMITS_DIR, CreateRunError, Creation, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
-    LockRunError, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR, WriterLock,
-    partition_warning,
+    LockRunError, MAX_KEPT_RUN_BYTES, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR,
+    WriterLock, partition_warning,
 };
 pub use staging::{PartWriter, StagedPart, Staging};
 pub use table::{
@@ -89,4 +100,5 @@ pub use table::{
 };
 pub use time::now;
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
+pub use upgrade::{UpgradeReport, upgrade, upgrade_on};
 pub use walk::{Links, ListFilesError, visit_files};

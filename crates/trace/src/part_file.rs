@@ -6,6 +6,7 @@ mod stretches;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 
 pub(crate) use self::parts::{CheckedParts, Stretch};
-pub(crate) use self::stretches::stretches;
+pub(crate) use self::stretches::{chunk_ranges, stretches};
 use crate::caught::{PanickedError, caught};
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, Footer};
@@ -39,6 +40,8 @@ pub struct PartFile {
     pub crc32c: Option<Crc32c>,
     /// Its end, by which columns are checked without the rest; none where the commit does not say.
     pub footer: Option<Footer>,
+    /// The checksums of its column chunks, where the commit has them, since the footer has none.
+    pub columns: Option<Arc<[Crc32c]>>,
 }
 
 /// A file of the run that cannot be what was committed.
@@ -176,7 +179,8 @@ impl PartFile {
         let mut parts = self.by_column(footer)?;
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&parts);
         let metadata = metadata.map_err(FileProblem::NotParquet)?;
-        let Some(checksums) = column_checksums::of_chunks(&metadata) else {
+        let Some(checksums) = column_checksums::of_chunks(&metadata, self.columns.as_deref())
+        else {
             // Another writer's, who left them out: readers check the file as a whole.
             return Ok(());
         };
@@ -193,7 +197,10 @@ impl PartFile {
             return Err(self.size(found));
         }
         if let Some(committed) = self.crc32c {
-            compare(checksum(&mut file).map_err(FileProblem::of)?, committed)?;
+            compare(
+                checksum_of_rest(&mut file).map_err(FileProblem::of)?,
+                committed,
+            )?;
             file.rewind().map_err(FileProblem::of)?;
         }
         Ok(file)
@@ -265,8 +272,14 @@ fn compare(found: Crc32c, committed: Crc32c) -> Result<(), FileProblem> {
     }
 }
 
+/// The checksum of some bytes of a file, a megabyte at a time.
+pub(crate) fn checksum(file: &mut File, range: std::ops::Range<u64>) -> io::Result<Crc32c> {
+    file.seek(io::SeekFrom::Start(range.start))?;
+    checksum_of_rest(&mut file.take(range.end.saturating_sub(range.start)))
+}
+
 /// The checksum of what is left to be read, a megabyte at a time.
-fn checksum(input: &mut impl Read) -> io::Result<Crc32c> {
+fn checksum_of_rest(input: &mut impl Read) -> io::Result<Crc32c> {
     let mut buffer = vec![0; READ_BYTES];
     let mut crc32c = Crc32c::of(&[]);
     loop {

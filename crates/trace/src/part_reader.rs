@@ -146,7 +146,7 @@ impl PartReader {
     ) -> Result<Rows, FileProblem> {
         let described = self.describe(&parts).map_err(FileProblem::NotParquet)?;
         let metadata = &described.metadata;
-        let Some(checksums) = column_checksums::of_chunks(metadata) else {
+        let Some(checksums) = column_checksums::of_chunks(metadata, file.columns.as_deref()) else {
             // Another writer's, who left them out.
             return self.rows_in_file(file.checked()?);
         };
@@ -290,7 +290,7 @@ fn without_statistics() -> ArrowReaderOptions {
 
 /// The minor version of the format that a file's footer says; none if it says none, or one that this
 /// library does not read.
-fn minor_version(file: &FileMetaData) -> Option<u32> {
+pub(crate) fn minor_version(file: &FileMetaData) -> Option<u32> {
     let mut entries = file.key_value_metadata()?.iter();
     let entry = entries.find(|entry| entry.key == FORMAT_KEY)?;
     let (major, minor) = entry.value.as_deref()?.split_once('.')?;

@@ -14,11 +14,12 @@ mod roll_up;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::checksum::Crc32c;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
+use crate::disk::{Disk, Subject, retried};
 use crate::durable::{self, Durability};
-use crate::fault;
 use crate::history::{self, Listing, Log, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
 use crate::place::RunPath;
@@ -45,8 +46,6 @@ pub struct Publisher {
     next_number: u64,
     /// The record that this publisher wrote last: its number and checksum.
     last: Option<(u64, Crc32c)>,
-    /// Others make the same directories: ranks, or writers of a derived table.
-    has_company: bool,
     /// The one commit has the nonce that its files are named by, which is that of the staging
     /// directory: as long as that is there, they are not left over from anybody.
     is_derived: bool,
@@ -76,9 +75,8 @@ fn ensure_commits(run: &RunDir) -> Result<(), PublishStepError> {
         .map_err(|error| io_error("list", &error.path)(error.source))?;
     match creation {
         Creation::Complete => Ok(()),
-        Creation::Interrupted => {
-            durable::create_dir_all(&path).map_err(io_error("make the directory", &path))
-        }
+        Creation::Interrupted => durable::create_dir_all(&**run.disk(), Subject::Commits, &path)
+            .map_err(io_error("make the directory", &path)),
         Creation::CommitsLost { example } => Err(PublishStepError::NoCommits { path, example }),
     }
 }
@@ -89,6 +87,7 @@ struct Durable(Vec<StagedPart>);
 /// Files whose bytes and names are on the disk. Dropped before they are committed, they are
 /// removed: no record names them.
 struct Placed {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     entries: Vec<FileEntry>,
     committed: bool,
@@ -98,7 +97,8 @@ impl Drop for Placed {
     fn drop(&mut self) {
         if !self.committed {
             for entry in &self.entries {
-                durable::remove_if_there(&self.root.join(entry.path.as_str()));
+                let path = self.root.join(entry.path.as_str());
+                durable::remove_if_there(&*self.disk, Subject::Part, &path);
             }
         }
     }
@@ -107,6 +107,7 @@ impl Drop for Placed {
 /// Moves a staged part to `path` in `dir`, whose missing directories are made and noted in
 /// `touched`. A writer that retires the last file of a directory removes it, perhaps just now.
 fn move_into_place(
+    disk: &dyn Disk,
     staged: &Path,
     dir: &Path,
     path: &Path,
@@ -116,11 +117,11 @@ fn move_into_place(
     loop {
         let is_last = attempts.next().is_none();
         let is_gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound && !is_last;
-        match durable::create_missing_dirs(dir, touched) {
+        match durable::create_missing_dirs(disk, Subject::Part, dir, touched) {
             Err(e) if is_gone(&e) => continue,
             made => made.map_err(io_error("make the directory", dir))?,
         }
-        match durable::rename_new(staged, path) {
+        match disk.rename_new(Subject::Part, staged, path) {
             Err(e) if is_gone(&e) && !dir.exists() => {}
             moved => return moved.map_err(io_error("move into place", path)),
         }
@@ -173,7 +174,12 @@ impl Publisher {
     ) -> Result<Self, PublishStepError> {
         ensure_commits(run)?;
         // Opened before anything is written, so that it reports every error from here on.
-        let durability = Durability::for_directory(run.path());
+        let durability = Durability::for_directory(Arc::clone(run.disk()), run.path());
+        if durability.by_file().is_on() {
+            // Who created the run may have been killed before the names in it were durable.
+            durable::sync_directory(&**run.disk(), Subject::RunFile, run.path())
+                .map_err(io_error("make durable what was written to", run.path()))?;
+        }
         let staging = Staging::create(run, durability.by_file())
             .map_err(io_error("make a staging directory in", &run.staging_dir()))?;
         let mut publisher = Self {
@@ -184,19 +190,12 @@ impl Publisher {
             session,
             next_number: 0,
             last: None,
-            has_company: is_derived || run.info().world_size > 1,
             is_derived,
             max_rollup_bytes: MAX_ROLLUP_RECORD_BYTES,
             rollups_in_doubt: false,
         };
         publisher.next_number = publisher.list()?.next_number();
         Ok(publisher)
-    }
-
-    /// From now on the directories above all that it places are made durable, whoever made them: where another
-    /// publisher has failed in the run, it may have made some of them and come no further.
-    pub fn trust_no_directory(&mut self) {
-        self.has_company = true;
     }
 
     /// The directory in which this publisher's files are staged.
@@ -265,6 +264,7 @@ impl Publisher {
             time: time::now(),
             rank: self.rank,
             session: self.session.clone(),
+            run_json: self.session.as_ref().and_then(|_| self.run.kept_text()),
             is_final,
             captures,
             files: parts.iter().map(|part| part.entry().clone()).collect(),
@@ -294,8 +294,9 @@ impl Publisher {
     fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishStepError> {
         let path = self.staging.next_path();
         let (bytes, crc32c) = record.encode_with_checksum();
-        let written = durable::write_new(&path, &bytes)
-            .and_then(|file| self.durability.by_file().sync(&file, &path));
+        let (disk, subject) = (&**self.run.disk(), Subject::StagedRecord);
+        let written = durable::write_new(disk, subject, &path, &bytes)
+            .and_then(|mut file| self.durability.by_file().sync(&mut *file));
         match written {
             Ok(is_synced) => Ok(StagedRecord {
                 record,
@@ -304,7 +305,7 @@ impl Publisher {
                 is_synced,
             }),
             Err(e) => {
-                durable::remove_if_there(&path);
+                durable::remove_if_there(disk, subject, &path);
                 Err(io_error("write", &path)(e))
             }
         }
@@ -316,13 +317,15 @@ impl Publisher {
         record: &StagedRecord,
     ) -> Result<Durable, PublishStepError> {
         let are_synced = record.is_synced && parts.iter().all(StagedPart::is_synced);
-        self.barrier(are_synced, &[])?;
+        self.barrier(Subject::StagedPart, are_synced, &[])?;
         Ok(Durable(parts))
     }
 
     fn place(&mut self, Durable(parts): Durable) -> Result<Placed, PublishStepError> {
         let root = self.run.path().to_owned();
+        let disk = Arc::clone(self.run.disk());
         let mut placed = Placed {
+            disk: Arc::clone(&disk),
             root: root.clone(),
             entries: Vec::with_capacity(parts.len()),
             committed: false,
@@ -331,22 +334,21 @@ impl Publisher {
         for part in parts {
             let path = root.join(part.entry().path.as_str());
             let dir = path.parent().expect("a part lies in its table's directory");
-            move_into_place(part.staged_path(), dir, &path, &mut touched)?;
+            move_into_place(&*disk, part.staged_path(), dir, &path, &mut touched)?;
             placed.entries.push(part.entry().clone());
             touched.push(dir.to_owned());
-            if self.has_company {
-                // Another may have made a directory above, and not made it durable yet.
-                let above = dir.ancestors().skip(1);
-                touched.extend(
-                    above
-                        .take_while(|dir| dir.starts_with(&root))
-                        .map(Path::to_owned),
-                );
-            }
+            // Another may have made a directory above and not made it durable: a rank, a writer of a derived
+            // table, or a process that was killed.
+            let above = dir.ancestors().skip(1);
+            touched.extend(
+                above
+                    .take_while(|dir| dir.starts_with(&root))
+                    .map(Path::to_owned),
+            );
         }
         touched.sort_unstable();
         touched.dedup();
-        self.barrier(true, &touched)?;
+        self.barrier(Subject::Part, true, &touched)?;
         Ok(placed)
     }
 
@@ -357,12 +359,13 @@ impl Publisher {
         mut staged: StagedRecord,
     ) -> Result<(StagedRecord, Listing), PublishError> {
         let dir = self.run.commits_dir();
+        let disk = Arc::clone(self.run.disk());
         for _ in 0..MAX_CONFLICTS {
             let number = staged.record.number;
             let in_doubt = |source| PublishError::InDoubt { number, source };
             let path = dir.join(Segment::record(number).file_name());
-            let linked = durable::link_new(&staged.path, &path);
-            durable::remove_if_there(&staged.path);
+            let linked = disk.link_new(Subject::Record, &staged.path, &path);
+            durable::remove_if_there(&*disk, Subject::StagedRecord, &staged.path);
             let is_ours = match &linked {
                 Ok(()) => true,
                 // It may have failed because it had succeeded before, or in spite of having done so. As
@@ -387,11 +390,11 @@ impl Publisher {
             if is_ours {
                 let is_counted = self.is_counted(&staged.record, &mut listing);
                 if is_counted.map_err(in_doubt)? {
-                    self.barrier(true, std::slice::from_ref(&dir))
+                    self.barrier(Subject::Record, true, std::slice::from_ref(&dir))
                         .map_err(in_doubt)?;
                     return Ok((staged, listing));
                 }
-                durable::remove_if_there(&path);
+                durable::remove_if_there(&*disk, Subject::Record, &path);
                 placed.committed = false;
             }
             let number = listing.next_number().max(number + 1);
@@ -400,9 +403,9 @@ impl Publisher {
                 previous_crc32c: self.previous_crc32c(number)?,
                 ..staged.record
             })?;
-            self.barrier(staged.is_synced, &[])?;
+            self.barrier(Subject::StagedRecord, staged.is_synced, &[])?;
         }
-        durable::remove_if_there(&staged.path);
+        durable::remove_if_there(&*disk, Subject::StagedRecord, &staged.path);
         Err(PublishStepError::Contended { dir }.into())
     }
 
@@ -472,7 +475,7 @@ impl Publisher {
         let dir = self.run.commits_dir();
         let path = dir.join(Segment::record(record.number).file_name());
         for _ in 0..MAX_LISTINGS {
-            match fault::check("read", &path).and_then(|()| std::fs::read(&path)) {
+            match retried(|| self.run.disk().read(Subject::Record, &path)) {
                 Ok(bytes) => {
                     return match CommitRecord::decode(&bytes) {
                         Ok(there) => Ok(there.nonce == record.nonce),
@@ -516,11 +519,12 @@ impl Publisher {
     /// Returns once what was written before is durable, as [`Durability::barrier`] does.
     fn barrier(
         &mut self,
+        subject: Subject,
         are_synced: bool,
         directories: &[PathBuf],
     ) -> Result<(), PublishStepError> {
         self.durability
-            .barrier(are_synced, directories)
+            .barrier(subject, are_synced, directories)
             .map_err(io_error(
                 "make durable what was written to",
                 self.run.path(),
@@ -529,9 +533,7 @@ impl Publisher {
 
     fn list(&self) -> Result<Listing, PublishStepError> {
         let dir = self.run.commits_dir();
-        fault::check("list", &dir)
-            .and_then(|()| history::list(&dir))
-            .map_err(io_error("list", &dir))
+        history::list(&**self.run.disk(), &dir).map_err(io_error("list", &dir))
     }
 }
 

@@ -43,7 +43,7 @@ const KIND_FILE: &str = "file";
 const KIND_RETIRED: &str = "retired";
 
 /// The columns whose values are all different, or nearly all null: a dictionary would be larger.
-const WITHOUT_DICTIONARY: [&str; 8] = [
+const WITHOUT_DICTIONARY: [&str; 10] = [
     "nonce",
     "time",
     "session",
@@ -52,10 +52,18 @@ const WITHOUT_DICTIONARY: [&str; 8] = [
     "footer_crc32c",
     "previous_crc32c",
     "record_crc32c",
+    "run_json",
+    "column_crc32c",
 ];
 
 /// The columns that are compressed. The others are short by their dictionaries.
-const COMPRESSED: [&str; 3] = ["path", "crc32c", "footer_crc32c"];
+const COMPRESSED: [&str; 5] = [
+    "path",
+    "crc32c",
+    "footer_crc32c",
+    "run_json",
+    "column_crc32c",
+];
 
 /// The columns of format 1.4 and before: later ones may be missing.
 const NUM_FIRST_COLUMNS: usize = 14;
@@ -88,6 +96,8 @@ pub fn rollup_schema() -> SchemaRef {
             text("previous_crc32c", true),
             text("record_crc32c", true),
             Field::new("final", DataType::Boolean, true),
+            text("run_json", true),
+            text("column_crc32c", true),
         ]))
     });
     Arc::clone(&SCHEMA)
@@ -145,6 +155,8 @@ struct Columns {
     previous_crc32c: StringBuilder,
     record_crc32c: StringBuilder,
     is_final: BooleanBuilder,
+    run_json: StringBuilder,
+    column_crc32c: StringBuilder,
 }
 
 /// One row; what a kind does not have is null.
@@ -233,6 +245,10 @@ impl Columns {
             .append_option(digits(commit.and_then(|c| c.previous_crc32c)));
         self.record_crc32c.append_option(digits(row.crc32c));
         self.is_final.append_option(commit.map(|c| c.is_final));
+        self.run_json
+            .append_option(commit.and_then(|c| c.run_json.as_deref()));
+        let columns = file.and_then(|f| f.column_crc32c.clone());
+        self.column_crc32c.append_option(columns.map(String::from));
     }
 
     /// The rows since the last call.
@@ -259,6 +275,8 @@ impl Columns {
             Arc::new(self.previous_crc32c.finish()),
             Arc::new(self.record_crc32c.finish()),
             Arc::new(self.is_final.finish()),
+            Arc::new(self.run_json.finish()),
+            Arc::new(self.column_crc32c.finish()),
         ]
     }
 }
@@ -361,6 +379,18 @@ fn check_digits(mut file: Vec<u8>) -> Result<Vec<u8>, ReadRollupError> {
     } else {
         Err(ReadRollupError::Damaged { written, computed })
     }
+}
+
+/// Where a file's checksum stands, what is written there, if it is a checksum, and what the file's bytes
+/// give; none where there is no place for it.
+pub(crate) fn checksums(file: &[u8]) -> Option<(std::ops::Range<usize>, Option<Crc32c>, Crc32c)> {
+    let digits = find_digits(file)?;
+    let (before, rest) = file.split_at(digits.start);
+    let (written, behind) = rest.split_at(digits.len());
+    let found = Crc32c::of(before)
+        .append(NO_DIGITS.as_bytes())
+        .append(behind);
+    Some((digits, Crc32c::from_digits(written), found))
 }
 
 /// Reads a roll-up, checks its checksum, and only then gives each record to `visit`, in order, with the
@@ -473,6 +503,10 @@ fn visit_records(
                 time: text(3, row)?,
                 rank: checked(int(4, row)?)?,
                 session: session.transpose().map_err(|e| e.to_string())?,
+                run_json: match is_there(21, row) {
+                    true => Some(text(21, row)?),
+                    false => None,
+                },
                 is_final: is_there(20, row) && batch.column(20).as_boolean().value(row),
                 captures: Vec::new(),
                 files: Vec::new(),
@@ -506,6 +540,10 @@ fn visit_records(
                         false => None,
                     },
                     footer_crc32c: checksum(15, row)?,
+                    column_crc32c: match is_there(22, row) {
+                        true => Some(checked(text(22, row)?)?),
+                        false => None,
+                    },
                     crc32c: checked(text(13, row)?)?,
                 };
                 file.check_place().map_err(|error| error.to_string())?;

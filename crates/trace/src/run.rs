@@ -3,10 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
+use crate::disk::{Disk, LocalDisk, Subject, retried};
 use crate::id::{Nonce, Rank};
 use crate::number;
 use crate::topology::Topology;
@@ -19,6 +21,8 @@ pub use create::{CreateRunError, Creation};
 
 /// Name of the file that holds a run's identity.
 pub const RUN_FILE: &str = "run.json";
+/// The longest `run.json` of which records keep a copy, in bytes: that of a network of about 2,000 layers.
+pub const MAX_KEPT_RUN_BYTES: usize = 1 << 20;
 /// Name of the directory that holds the commit records.
 pub const COMMITS_DIR: &str = "commits";
 /// Name of the directory that holds files being written.
@@ -121,8 +125,11 @@ pub struct DatasetInfo {
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
-    info: std::sync::Arc<RunInfo>,
+    info: Arc<RunInfo>,
     crc32c: Crc32c,
+    disk: Arc<dyn Disk>,
+    /// The text of `run.json`, if it is short enough for records to keep it.
+    text: Option<Arc<str>>,
 }
 
 /// Why a directory could not be opened as a run.
@@ -252,12 +259,22 @@ impl RunDir {
     /// # Errors
     /// If there is none, or a newer major format version wrote it.
     pub fn open(path: &Path) -> Result<Self, OpenRunError> {
+        Self::open_on(Arc::new(LocalDisk), path)
+    }
+
+    /// As [`RunDir::open`], on a disk of one's own. Part files and locks are the file system's all the same.
+    ///
+    /// # Errors
+    /// As [`RunDir::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OpenRunError> {
         let file = path.join(RUN_FILE);
-        let json = fs::read(&file).map_err(|source| match source.kind() {
+        let json = retried(|| disk.read(Subject::RunFile, &file)).map_err(|source| match source
+            .kind()
+        {
             io::ErrorKind::NotFound if !path.exists() => OpenRunError::NotFound {
                 path: path.to_owned(),
             },
-            io::ErrorKind::NotFound if has_leftovers(path) => OpenRunError::Unborn {
+            io::ErrorKind::NotFound if has_leftovers(&*disk, path) => OpenRunError::Unborn {
                 path: path.to_owned(),
             },
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OpenRunError::NotARun {
@@ -287,14 +304,26 @@ impl RunDir {
         let info: RunInfo = serde_json::from_slice(&json).map_err(malformed)?;
         Ok(Self {
             path: path.to_owned(),
-            info: std::sync::Arc::new(info),
+            info: Arc::new(info),
             crc32c: Crc32c::of(&json),
+            disk,
+            text: kept_text(&json),
         })
+    }
+
+    /// The disk that it lies on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     /// The checksum of `run.json` as it was read: the run's commit records have it, too.
     pub fn crc32c(&self) -> Crc32c {
         self.crc32c
+    }
+
+    /// The text of `run.json`, if records keep it.
+    pub(crate) fn kept_text(&self) -> Option<String> {
+        self.text.as_deref().map(str::to_owned)
     }
 
     /// The directory.
@@ -363,6 +392,13 @@ impl RunDir {
             self.path.join(format!(".rank-{rank}.lock"))
         }
     }
+}
+
+/// The text of a `run.json` that records keep.
+pub(crate) fn kept_text(json: &[u8]) -> Option<std::sync::Arc<str>> {
+    let is_short = json.len() <= MAX_KEPT_RUN_BYTES;
+    let text = is_short.then(|| std::str::from_utf8(json).ok())?;
+    text.map(Into::into)
 }
 
 /// Whether a file may be read, and not written.

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::commit::FileEntry;
+use crate::disk::{Disk, DiskFile, Subject, retried};
 use crate::durable::{self, SyncByFile};
 use crate::encode::Encoded;
-use crate::fault;
 use crate::id::Nonce;
 use crate::part::PartPath;
 use crate::place::RunPath;
@@ -26,6 +26,7 @@ pub struct Staging(Arc<StagingDir>);
 
 #[derive(Debug)]
 struct StagingDir {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     nonce: Nonce,
     next: AtomicU64,
@@ -47,7 +48,7 @@ impl Staging {
         for _ in 0..MAX_ATTEMPTS {
             let nonce = Nonce::draw()?;
             let dir = run.staging_dir().join(nonce.as_str());
-            match make_dir(&dir) {
+            match make_dir(&**run.disk(), &dir) {
                 // Another writer ended between the two, and removed the directory above.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && run.path().is_dir() => {
                     taken = error;
@@ -61,6 +62,7 @@ impl Staging {
                 Ok(_) if !dir.exists() => {}
                 Ok(lock) => {
                     return Ok(Self(Arc::new(StagingDir {
+                        disk: Arc::clone(run.disk()),
                         dir,
                         nonce,
                         next: AtomicU64::new(0),
@@ -84,11 +86,14 @@ impl Staging {
     /// If the file system refuses.
     pub fn create_part(&self, path: PartPath) -> io::Result<PartWriter> {
         let staged = self.next_path();
-        fault::check("create file", &staged)?;
-        let file = File::create_new(&staged)?;
+        let disk = &self.0.disk;
+        let file = retried(|| disk.create_file(Subject::StagedPart, &staged))?;
         Ok(PartWriter {
             file,
-            staged: StagedPath(staged),
+            staged: StagedPath {
+                disk: Arc::clone(disk),
+                path: staged,
+            },
             by_file: self.0.by_file.clone(),
             path,
         })
@@ -112,13 +117,17 @@ impl Staging {
 }
 
 /// Makes a staging directory, and the one above it where it is the first.
-fn make_dir(dir: &Path) -> io::Result<()> {
+fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let above = dir
         .parent()
         .expect("it lies in the run's staging directory");
-    fs::create_dir_all(above)?;
-    fault::check("create directory", dir)?;
-    fs::create_dir(dir)
+    if !above.is_dir() {
+        match disk.create_dir(Subject::Staging, above) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    disk.create_dir(Subject::Staging, dir)
 }
 
 /// Locks a staging directory; `None` where the file system cannot.
@@ -140,49 +149,49 @@ fn lock_dir(dir: &Path) -> io::Result<Option<File>> {
 
 /// Removes the staging directories whose writers are no more.
 pub(crate) fn remove_abandoned(run: &RunDir) {
-    let staging = run.staging_dir();
-    let Ok(entries) = fs::read_dir(&staging) else {
+    let (disk, staging) = (&**run.disk(), run.staging_dir());
+    let Ok(entries) = retried(|| disk.list(Subject::Staging, &staging)) else {
         return;
     };
-    for entry in entries.flatten() {
-        let dir = entry.path();
+    for entry in entries {
+        let dir = staging.join(entry.name);
         if let Ok(Some(_lock)) = lock_dir(&dir)
-            && let Err(error) = fs::remove_dir_all(&dir)
+            && let Err(error) = durable::remove_dir_all(disk, Subject::Staging, &dir)
         {
             tracing::debug!(path = %dir.display(), %error, "could not remove what a dead writer left");
         }
     }
     // Others may stage beside them: it goes only if it is empty.
-    let _ = fs::remove_dir(&staging);
+    let _ = disk.remove_dir(Subject::Staging, &staging);
 }
 
 impl Drop for StagingDir {
     fn drop(&mut self) {
-        if fault::has_crashed() {
-            return;
-        }
         // Others may stage beside us: the directory above goes only if it is empty.
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = durable::remove_dir_all(&*self.disk, Subject::Staging, &self.dir);
         if let Some(parent) = self.dir.parent() {
-            let _ = fs::remove_dir(parent);
+            let _ = self.disk.remove_dir(Subject::Staging, parent);
         }
     }
 }
 
 /// A staged file; it is removed with this value unless it was moved into place.
 #[derive(Debug)]
-struct StagedPath(PathBuf);
+struct StagedPath {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
 
 impl Drop for StagedPath {
     fn drop(&mut self) {
-        durable::remove_if_there(&self.0);
+        durable::remove_if_there(&*self.disk, Subject::StagedPart, &self.path);
     }
 }
 
 /// Writes one part file. Dropped before it was encoded and finished, it removes the file.
 #[derive(Debug)]
 pub struct PartWriter {
-    file: File,
+    file: Box<dyn DiskFile>,
     staged: StagedPath,
     by_file: SyncByFile,
     path: PartPath,
@@ -203,13 +212,13 @@ impl PartWriter {
     /// Ends the file. Where each is synced by itself, it is synced here, by the descriptor and the
     /// thread that wrote it.
     fn end(
-        self,
+        mut self,
         rows: u64,
         bytes: u64,
         crc32c: Crc32c,
         footer: Option<Footer>,
     ) -> io::Result<StagedPart> {
-        let is_synced = self.by_file.sync(&self.file, &self.staged.0)?;
+        let is_synced = self.by_file.sync(&mut *self.file)?;
         Ok(StagedPart {
             staged: self.staged,
             is_synced,
@@ -222,6 +231,7 @@ impl PartWriter {
                 bytes,
                 footer_bytes: footer.map(|footer| footer.bytes),
                 footer_crc32c: footer.map(|footer| footer.crc32c),
+                column_crc32c: None,
                 crc32c,
             },
         })
@@ -230,7 +240,6 @@ impl PartWriter {
 
 impl Write for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        fault::check("write file", &self.staged.0)?;
         self.file.write(bytes)
     }
 
@@ -261,6 +270,6 @@ impl StagedPart {
 
     /// Where it lies now.
     pub(crate) fn staged_path(&self) -> &Path {
-        &self.staged.0
+        &self.staged.path
     }
 }

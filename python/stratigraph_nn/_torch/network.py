@@ -123,7 +123,7 @@ class TorchNetwork:
     def begin(
         self,
         before: Callable[[], None],
-        after: Callable[[int], None],
+        after: Callable[[int], int],
         step: int,
         keeps_made: bool,
         keeps_applied: bool,
@@ -152,6 +152,11 @@ class TorchNetwork:
         """Counts on from a step."""
         if self._steps is not None:
             self._steps.go_on_from(step)
+
+    def wake(self) -> None:
+        """Tells of the next step again, whatever was said before."""
+        if self._steps is not None:
+            self._steps.wake()
 
     @contextmanager
     def untrained(self) -> Iterator[None]:
@@ -438,7 +443,7 @@ class _Watcher:
         transfer: Transfer,
         gradients: Gradients | None,
         before: Callable[[], None],
-        after: Callable[[int], None],
+        after: Callable[[int], int],
     ) -> None:
         self._transfer = transfer
         self._gradients = gradients

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from .._native import StepCounter
 from .layers import Network
 
 
@@ -28,8 +29,8 @@ class Watcher(Protocol):
     def changed(self, optimizer: Any, step: int, has_closure: bool) -> None:
         """It has changed them. No optimizer did where ``optimizer`` is None."""
 
-    def after(self, step: int) -> None:
-        """The step is done."""
+    def after(self, step: int) -> int:
+        """The step is done; returns the next one that is to be told of, unless it wakes before."""
 
 
 class Steps:
@@ -39,36 +40,56 @@ class Steps:
     most steps counts, and what follows a step waits until the others have caught up or the next begins.
     A step that a ``GradScaler`` leaves out is none, except on CUDA of an optimizer that leaves it out
     itself (``fused=True``): to find out, training would wait for the device.
+
+    The steps of one optimizer that nobody needs to be told of are counted and no more.
     """
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], watcher: Watcher) -> None:
-        self.num_steps = 0
         self.optimizers = list(optimizers)
-        self._counts = [0] * len(self.optimizers)
         self._watcher = watcher
+        self._num_steps = 0
         self._is_open = False
+        #: The first step that the watcher is told of again.
+        self._quiet_until = 0
         self._handles: list[Any] = []
-        # Of a step that is compiled as a whole, what is done here stays uncompiled.
+        self._counters: list[StepCounter] = []
         for index, optimizer in enumerate(self.optimizers):
-            self._handles.append(optimizer.register_step_pre_hook(torch.compiler.disable(self._pre(index))))
-            self._handles.append(optimizer.register_step_post_hook(torch.compiler.disable(self._post(index))))
+            # Of a step that is compiled as a whole, what is done here stays uncompiled.
+            pre, post = torch.compiler.disable(self._pre(index)), torch.compiler.disable(self._post(index))
+            counter = StepCounter(pre, post)
+            self._counters.append(counter)
+            self._handles.append(optimizer.register_step_pre_hook(counter.about_to))
+            self._handles.append(optimizer.register_step_post_hook(counter.done))
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps are done."""
+        return self._num_steps if len(self._counters) != 1 else max(self._num_steps, self._counters[0].num_made)
 
     def go_on_from(self, step: int) -> None:
         """Counts on from a step, as where a run is gone on with."""
-        self.num_steps = step
-        self._counts[:] = [step] * len(self._counts)
+        self._num_steps = step
+        for counter in self._counters:
+            counter.num_made = step
+        self.wake()
+
+    def wake(self) -> None:
+        """Tells of the next step again, whatever was said before."""
+        self._be_quiet_until(0)
 
     def count(self) -> None:
         """Counts a step that no optimizer makes."""
-        self.num_steps += 1
-        self._watcher.changed(None, self.num_steps, True)
-        self._watcher.after(self.num_steps)
+        # What an optimizer makes as well is not counted twice: it is told of.
+        self.wake()
+        self._num_steps = self.num_steps + 1
+        self._watcher.changed(None, self._num_steps, True)
+        self._tell(self._num_steps)
 
     def close(self) -> None:
         """Ends a step that still waited for other optimizers."""
         if self._is_open:
             self._is_open = False
-            self._watcher.after(self.num_steps)
+            self._tell(self.num_steps)
 
     def remove(self) -> None:
         """Takes the hooks away."""
@@ -76,9 +97,19 @@ class Steps:
             handle.remove()
         self._handles.clear()
 
+    def _tell(self, step: int) -> None:
+        if step >= self._quiet_until:
+            self._be_quiet_until(self._watcher.after(step))
+
+    def _be_quiet_until(self, step: int) -> None:
+        self._quiet_until = step
+        if len(self._counters) == 1:
+            counter = self._counters[0]
+            counter.quiet_until = step if counter.num_made == self.num_steps else 0
+
     def _pre(self, index: int) -> Callable[..., None]:
         def pre(optimizer: Any, args: Any, kwargs: Any) -> None:
-            done = self._counts[index]
+            done = self._counters[index].num_made
             if self._is_open and done == self.num_steps:
                 self.close()
             self._watcher.before(optimizer, max(self.num_steps, done + 1), _has_closure(args, kwargs))
@@ -86,21 +117,22 @@ class Steps:
         return pre
 
     def _post(self, index: int) -> Callable[..., None]:
-        counts = self._counts
+        counters = self._counters
 
         def post(optimizer: Any, args: Any, kwargs: Any) -> None:
             if _was_left_out(optimizer):
                 return
-            done = counts[index] + 1
-            self._watcher.changed(optimizer, max(self.num_steps, done), _has_closure(args, kwargs))
-            counts[index] = done
-            if done > self.num_steps:
-                self.num_steps = done
-                if len(counts) > 1 and min(counts) < done:
+            before, done = self.num_steps, counters[index].num_made + 1
+            self._watcher.changed(optimizer, max(before, done), _has_closure(args, kwargs))
+            counters[index].num_made = done
+            are_behind = any(counter.num_made < max(before, done) for counter in counters)
+            if done > before:
+                self._num_steps = done
+                if are_behind:
                     self._is_open = True
                 else:
-                    self._watcher.after(done)
-            elif self._is_open and min(counts) == self.num_steps:
+                    self._tell(done)
+            elif self._is_open and not are_behind:
                 self.close()
 
         return post

@@ -46,6 +46,8 @@ pub(super) struct Settings {
     pub(super) config: serde_json::Value,
     /// What tells one set of held-out samples from another; null where that is not known.
     pub(super) held_out: serde_json::Value,
+    /// The file at whose end is told what was committed.
+    pub(super) commits: Option<PathBuf>,
     /// The epoch and step after which a run that is there is gone on with.
     pub(super) resume: Option<(i32, i64)>,
     pub(super) record_initial: bool,

@@ -1,6 +1,6 @@
 //! How a recording begins: a run is created, joined, or gone on with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use capture::{
@@ -9,7 +9,7 @@ use capture::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use sink::SinkOptions;
+use sink::{OnCommit, SinkOptions};
 use trace::{
     CaptureId, Epoch, FORMAT_VERSION, Layer, Nonce, Rank, RunDir, RunInfo, Step, Topology,
 };
@@ -110,6 +110,13 @@ pub(super) fn check(settings: &str) -> PyResult<Option<String>> {
     }
     let selected = understood.selection.select(topology);
     Ok(selected.err().map(|error| crate::error::words(&error)))
+}
+
+/// Whether a directory is there that is empty, or has only what an interrupted creation of a run left: a run is
+/// begun in it.
+#[pyfunction]
+pub(super) fn is_unborn(path: PathBuf) -> bool {
+    RunDir::is_unborn(&path)
 }
 
 /// Whether a run can be gone on with, as far as that is known before its network was run: in which order
@@ -215,6 +222,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let channel_bytes = understood.channel_bytes.unwrap_or_else(by_default);
     let config = understood.config(&settings, channel_bytes);
     let info = info(&settings, topology.clone(), config.clone())?;
+    let on_commit = settings.commits.as_deref().map(tell_commits).transpose()?;
     let path = &settings.path;
     let (run, origin, resume) = match settings.resume {
         None => {
@@ -263,6 +271,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         rank,
         session: Some(config),
         resume,
+        on_commit,
         ..SinkOptions::default()
     };
     let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);
@@ -278,5 +287,15 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         recorded,
         schedule: understood.schedule,
         run,
+    })
+}
+
+/// Who is told of commits: the end of a file.
+fn tell_commits(to: &Path) -> PyResult<OnCommit> {
+    OnCommit::append_to(to).map_err(|error| {
+        let to = to.display();
+        RecordingError::new_err(format!(
+            "cannot write to {to}, where commits= is to tell what is committed: {error}"
+        ))
     })
 }

@@ -8,7 +8,7 @@ use sql::QueryError;
 
 use super::memory::MemoryArgs;
 use super::output::OutputArgs;
-use super::session::{SalvageArgs, finish};
+use super::session::{SalvageArgs, finish, rows_of};
 
 #[derive(Args)]
 pub struct SqlArgs {
@@ -29,14 +29,15 @@ pub struct SqlArgs {
 pub(super) fn run(asked: SqlArgs) -> anyhow::Result<ExitCode> {
     let destination = asked.output.destination()?.open()?;
     let run = asked.salvage.open(&asked.run)?;
-    let session = run.session(asked.memory.session_options())?;
+    let options = asked.memory.session_options();
     finish(async {
-        let rows = session.sql(&asked.sql).await?;
-        if session.is_empty() && session.reads_captures(&rows) {
-            return Err(QueryError::NothingCaptured.into());
-        }
-        destination
-            .write(rows.execute_stream().await.map_err(QueryError::from)?)
-            .await
+        let rows = rows_of(&run, &options, async |session| {
+            let rows = session.sql(&asked.sql).await?;
+            if session.is_empty() && session.reads_captures(&rows) {
+                return Err(QueryError::NothingCaptured.into());
+            }
+            Ok(rows.execute_stream().await.map_err(QueryError::from)?)
+        });
+        destination.write(rows.await?).await
     })
 }

@@ -9,7 +9,7 @@ use sql::output::widened;
 
 use super::memory::MemoryArgs;
 use super::output::OutputArgs;
-use super::session::{SalvageArgs, finish};
+use super::session::{SalvageArgs, finish, rows_of};
 use super::usage::key_and_value;
 
 #[derive(Args)]
@@ -35,16 +35,18 @@ pub struct RunArgs {
 pub(super) fn run(asked: RunArgs) -> anyhow::Result<ExitCode> {
     let destination = asked.output.destination()?.open()?;
     let run = asked.salvage.open(&asked.run)?;
-    let session = run.session(asked.memory.session_options())?;
-    if session.is_empty() {
+    if run.is_empty() {
         return Err(QueryError::NothingCaptured.into());
     }
+    let options = asked.memory.session_options();
     finish(async {
-        let rows = session.named(&asked.name, &asked.params).await?;
-        let rows = match asked.wide {
-            true => widened(rows).await?,
-            false => rows.execute_stream().await.map_err(QueryError::from)?,
-        };
-        destination.write(rows).await
+        let rows = rows_of(&run, &options, async |session| {
+            let rows = session.named(&asked.name, &asked.params).await?;
+            Ok(match asked.wide {
+                true => widened(rows).await?,
+                false => rows.execute_stream().await.map_err(QueryError::from)?,
+            })
+        });
+        destination.write(rows.await?).await
     })
 }

@@ -6,13 +6,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use sql::{OpenError, Run};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt as _, stream};
+use sql::{OpenError, QueryError, QuerySession, Run, SessionOptions};
 use words::printable;
 
 use super::answer::say;
 
 /// What is wrong with a damaged run is listed one by one, up to so many.
 const LISTED_DAMAGE: usize = 20;
+
+/// How often a question is put anew whose files went while they were read.
+const MAX_ATTEMPTS: usize = 3;
 
 pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
     let run = Run::open(path)?;
@@ -70,6 +76,47 @@ pub(super) fn reload(run: &Run) -> Result<Run, OpenError> {
     Ok(now)
 }
 
+/// The rows of a question, of which the first were read: `ask` puts it.
+///
+/// A recorder that goes on with the run, and whoever replaces a derived table, removes files that were
+/// committed before. Where one is gone that is asked for, the question is put to the run as it is by then, unless
+/// nothing was committed meanwhile, or rows were handed on already.
+///
+/// # Errors
+/// Those of the question.
+pub(super) async fn rows_of(
+    run: &Run,
+    options: &SessionOptions,
+    ask: impl AsyncFn(&QuerySession) -> anyhow::Result<SendableRecordBatchStream>,
+) -> anyhow::Result<SendableRecordBatchStream> {
+    let mut run = run.clone();
+    let mut attempts = 1..MAX_ATTEMPTS;
+    loop {
+        let session = run.session(options.clone())?;
+        let error = match ask(&session).await {
+            Err(error) => error,
+            Ok(mut rows) => match rows.next().await {
+                Some(Err(error)) => QueryError::from(error).into(),
+                first => {
+                    let schema = rows.schema();
+                    let rows = stream::iter(first).chain(rows);
+                    return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
+                }
+            },
+        };
+        let is_bad_file = matches!(error.downcast_ref(), Some(QueryError::BadFile(_)));
+        if !is_bad_file || attempts.next().is_none() {
+            return Err(error);
+        }
+        let now = reload(&run)?;
+        if now.num_commits() == run.num_commits() {
+            return Err(error);
+        }
+        tracing::info!(error = %error, "the run is read again");
+        run = now;
+    }
+}
+
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .thread_name("query")
@@ -89,3 +136,6 @@ pub(super) fn finish(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::
         done => done.map(|()| ExitCode::SUCCESS),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use sql::{QueryError, QuerySession, Run, SessionOptions};
 use super::answer::say;
 use super::interrupt::{Stop, exit_on_ctrl_c};
 use super::memory::MemoryArgs;
-use super::session::{SalvageArgs, reload, runtime};
+use super::session::{SalvageArgs, reload, rows_of, runtime};
 use super::statements::Statements;
 use output::Output;
 
@@ -197,16 +197,17 @@ impl Shell {
             eprintln!("note: {}", QueryError::NothingCaptured);
         }
         let began = Instant::now();
-        let session = self.session();
+        let (run, options) = (&self.run, &self.options);
         let (format, output) = (self.format, &mut self.output);
         let work = async {
-            let session = session?;
-            let rows = match question {
-                Question::Sql(sql) => session.sql(sql).await?,
-                Question::Named { name, arguments } => session.named(name, arguments).await?,
-            };
-            let rows = rows.execute_stream().await.map_err(QueryError::from)?;
-            output.write(rows, format).await
+            let rows = rows_of(run, options, async |session| {
+                let rows = match question {
+                    Question::Sql(sql) => session.sql(sql).await?,
+                    Question::Named { name, arguments } => session.named(name, arguments).await?,
+                };
+                Ok(rows.execute_stream().await.map_err(QueryError::from)?)
+            });
+            output.write(rows.await?, format).await
         };
         let stopped = async {
             match &self.stop {

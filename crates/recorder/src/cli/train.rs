@@ -8,12 +8,14 @@ mod progress;
 mod summary;
 mod tables;
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use capture::cli::stop_on_ctrl_c;
 use console::{Console, INTERRUPTED, print};
-use recorder::{CancelToken, train};
+use recorder::{CancelToken, OnCommit, train};
 
 use progress::Progress;
 use summary::{describe, what_is_safe};
@@ -22,7 +24,8 @@ pub(super) use args::TrainArgs;
 pub(super) use config::expand;
 
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
-    let options = args.session()?;
+    let mut options = args.session()?;
+    options.on_commit = args.commits.as_deref().map(tell_commits).transpose()?;
     let cancel = CancelToken::default();
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
     if let Some(file) = &args.config {
@@ -48,5 +51,18 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
         ExitCode::from(INTERRUPTED)
     } else {
         ExitCode::SUCCESS
+    })
+}
+
+/// Who is told of commits: a file, or stdout by `-`.
+fn tell_commits(to: &Path) -> Result<OnCommit> {
+    if to == Path::new("-") {
+        return Ok(OnCommit::lines(io::stdout()));
+    }
+    OnCommit::append_to(to).with_context(|| {
+        format!(
+            "cannot write to {}, where --commits is to tell what is committed",
+            to.display()
+        )
     })
 }

@@ -11,7 +11,7 @@ use capture::{
     RecordError, Recorded, ResumeError, Schedule, SelectLayersError, WhenFull, choose_units,
     resume_after,
 };
-use sink::SinkOptions;
+use sink::{OnCommit, SinkOptions};
 use trace::{
     CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Topology,
 };
@@ -36,6 +36,7 @@ pub struct TraceRecorderBuilder<B: Backend> {
     config: serde_json::Value,
     /// From which moment a run that is there is gone on with.
     after: Option<CaptureId>,
+    on_commit: Option<OnCommit>,
     /// The backend of the network that `start` is given.
     backend: PhantomData<B>,
 }
@@ -79,6 +80,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             limits: Limits::default(),
             config: serde_json::Value::Null,
             after: None,
+            on_commit: None,
             backend: PhantomData,
         }
     }
@@ -167,6 +169,12 @@ impl<B: Backend> TraceRecorderBuilder<B> {
     /// said.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.limits.on_error = on_error;
+        self
+    }
+
+    /// Who is told of what was committed, as that happens; nobody unless it is said.
+    pub fn on_commit(mut self, on_commit: OnCommit) -> Self {
+        self.on_commit = Some(on_commit);
         self
     }
 
@@ -303,6 +311,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             channel_bytes,
             session: Some(config),
             resume,
+            on_commit: self.on_commit,
             ..SinkOptions::default()
         };
         Ok(TraceRecorder::start(&run, layers, plan, sink_options)?)

@@ -117,6 +117,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             channel_bytes: self.options.channel_bytes.unwrap_or_else(by_default),
             rank,
             session: Some(info.config.clone()),
+            on_commit: self.options.on_commit.clone(),
             ..SinkOptions::default()
         };
         let plan = Plan {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use capture::{LayerSelection, Limits, Recorded, SaveEvery, Schedule};
+use sink::OnCommit;
 use trace::Rank;
 
 use crate::dataset::DatasetSpec;
@@ -44,4 +45,6 @@ pub struct SessionOptions {
     pub world_size: u32,
     /// What recording may take, and what happens where it cannot keep up or fails.
     pub limits: Limits,
+    /// Who is told of what was committed, if anybody.
+    pub on_commit: Option<OnCommit>,
 }

@@ -57,6 +57,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         rank: Rank::default(),
         world_size: 1,
         limits: Limits::default(),
+        on_commit: None,
     }
 }
 

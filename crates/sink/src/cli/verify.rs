@@ -88,7 +88,8 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     if !report.problems.is_empty() {
         writeln!(
             out,
-            "`query sql`, `run` and `shell` answer from what is whole with --salvage, and say what they leave out"
+            "`sink repair` makes it whole again, as far as that goes; `query sql`, `run` and `shell` answer from \
+             what is whole with --salvage, and say what they leave out"
         )?;
     }
     let verdict = match report.problems.len() {

@@ -511,7 +511,7 @@ fn rows_that_are_made_leave_the_rest_of_their_bytes_to_others() {
         rows: rows.clone(),
     }
     .memory_bytes();
-    let shared = crate::shared::Shared::new(run, 100_000);
+    let shared = crate::shared::Shared::new(run, 100_000, None);
     let (jobs, job_queue) = bounded(1);
     let (events, _event_queue) = bounded(1);
     let (permit, _) = shared.budget().take(100_000).unwrap();
@@ -950,7 +950,7 @@ fn a_sink_that_failed_for_want_of_room_and_then_worse_came_to_that() {
         (vec![full, full, broken, full], false),
         (vec![broken, full], false),
     ] {
-        let shared = Shared::new(run.clone(), 1);
+        let shared = Shared::new(run.clone(), 1, None);
         shared.outcome().unwrap();
         for kind in &failures {
             shared.fail(error(*kind));

@@ -7,7 +7,7 @@ use crate::testing::{capture_parts, create_run};
 fn a_panic_is_the_error_that_everybody_gets_and_the_worker_goes_on_taking_jobs_away() {
     let dir = tempfile::tempdir().unwrap();
     let run = create_run(&dir.path().join("run"));
-    let shared = Shared::new(run, 1 << 20);
+    let shared = Shared::new(run, 1 << 20, None);
     let (jobs, job_queue) = bounded(8);
     let (events, event_queue) = bounded(8);
     for (path, rows) in capture_parts(0) {

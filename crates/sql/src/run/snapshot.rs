@@ -59,6 +59,7 @@ pub(crate) struct TraceFile<'a> {
     pub(crate) rows: Option<u64>,
     pub(crate) crc32c: Option<Crc32c>,
     pub(crate) footer: Option<Footer>,
+    pub(crate) columns: Option<&'a Arc<[Crc32c]>>,
 }
 
 impl Snapshot {
@@ -166,6 +167,7 @@ impl Snapshot {
                     rows: Some(file.rows),
                     crc32c: Some(file.crc32c),
                     footer: file.footer,
+                    columns: file.columns,
                 }
             }
             Files::Listed(files) => {
@@ -179,6 +181,7 @@ impl Snapshot {
                     rows: None,
                     crc32c: None,
                     footer: None,
+                    columns: None,
                 }
             }
         }

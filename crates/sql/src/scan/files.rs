@@ -46,6 +46,7 @@ impl TableFiles {
             num_bytes: file.bytes,
             crc32c: file.crc32c,
             footer: file.footer,
+            columns: file.columns.cloned(),
         })
     }
 }

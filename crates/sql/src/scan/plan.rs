@@ -234,8 +234,11 @@ impl<'a> Files<'a> {
                 .push(ScalarValue::Utf8(Some(layer)));
         }
         if let Some(crc32c) = file.crc32c {
-            let footer = file.footer;
-            partitioned = partitioned.with_extension(Committed { crc32c, footer });
+            partitioned = partitioned.with_extension(Committed {
+                crc32c,
+                footer: file.footer,
+                columns: file.columns.cloned(),
+            });
         }
         // Bounds of partition columns are taken from the partition's values.
         partitioned.statistics = Some(Arc::new(self.statistics(file)));

@@ -228,10 +228,11 @@ impl FileOpener for PlainOpener {
 }
 
 /// What the commit says of a file, carried along in its [`PartitionedFile`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Committed {
     pub(super) crc32c: Crc32c,
     pub(super) footer: Option<Footer>,
+    pub(super) columns: Option<Arc<[Crc32c]>>,
 }
 
 /// Opens files one after the other.
@@ -274,6 +275,7 @@ impl FileOpener for PartOpener {
             num_bytes: file.object_meta.size,
             crc32c: committed.map(|committed| committed.crc32c),
             footer: committed.and_then(|committed| committed.footer),
+            columns: committed.and_then(|committed| committed.columns.clone()),
         };
         // Rows that do not fit into one batch are not kept for others.
         let num_rows = file.statistics.as_ref().map(|known| known.num_rows);

@@ -21,6 +21,7 @@ fn record(number: u64, minute: u64) -> CommitRecord {
         ),
         rank: Rank(0),
         session: None,
+        run_json: None,
         is_final: false,
         captures: vec![CaptureId {
             epoch: Epoch(number as i32),
@@ -107,6 +108,7 @@ fn what_is_derived_says_nothing_of_a_recorder() {
         bytes: 1,
         footer_bytes: None,
         footer_crc32c: None,
+        column_crc32c: None,
         crc32c: crate::Crc32c(0),
     };
     let derived = CommitRecord {

@@ -18,6 +18,7 @@ fn retired_files_are_no_longer_part_of_the_run() {
     let log = Log {
         dir: dir.path().to_owned(),
         run_id: None,
+        disk: std::sync::Arc::new(crate::disk::LocalDisk),
     };
     let catalog = Catalog::load_log(&log).unwrap();
     assert_eq!(catalog.num_files(), 8);

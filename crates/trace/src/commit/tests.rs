@@ -19,6 +19,7 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
         rank: Rank(0),
         session: (number == 0)
             .then(|| serde_json::json!({"epochs": 3, "name": "a \"quoted\" one"})),
+        run_json: (number == 0).then(|| "{\n  \"run_id\": \"é\"\n}\n".to_owned()),
         is_final: number % 3 == 2,
         captures: vec![CaptureId {
             epoch: Epoch((number % 1_000_000) as i32),
@@ -45,6 +46,9 @@ pub(crate) fn record(number: u64, num_files: usize) -> CommitRecord {
                 // What an earlier version wrote has none.
                 footer_bytes: (number != 1).then_some(90),
                 footer_crc32c: (number != 1).then(|| Crc32c::of(b"footer")),
+                // Worked out later, of a file whose footer has none.
+                column_crc32c: (number == 2)
+                    .then(|| ColumnChecksums::new(vec![Crc32c(i as u32), Crc32c::of(b"column")])),
                 crc32c: Crc32c::of(&[i as u8]),
             })
             .collect(),

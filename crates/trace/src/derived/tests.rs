@@ -7,7 +7,7 @@ use arrow::datatypes::Int32Type;
 
 use super::*;
 use crate::checksum::Crc32c;
-use crate::fault::{self, Failure};
+use crate::disk::{Fault, SimDisk};
 use crate::publish::Group;
 use crate::testing::{ablations_rows, capture, create_run, part_path, structures_rows};
 
@@ -182,6 +182,7 @@ fn a_column_that_a_file_lacks_reads_as_null() {
         num_bytes: file.len() as u64,
         crc32c: Some(Crc32c::of(&file)),
         footer: None,
+        columns: None,
     };
     fs::write(&part.path, file).unwrap();
     let reader = PartReader::checked(Table::Structures, &[], BATCH_ROWS).unwrap();
@@ -211,9 +212,10 @@ fn a_crash_at_every_step_leaves_the_old_rows_or_the_new() {
         assert!(n < 1000, "the loop must end");
         let run = create_run(&dir.path().join(n.to_string()));
         publish(&run, "old").unwrap();
-        fault::fail(Some(Failure::From(n)));
-        let replaced = replace(&run);
-        let failed = fault::fail(None);
+        let sim = SimDisk::over(run.path()).unwrap();
+        sim.fail_after(n, Fault::Crash);
+        let replaced = RunDir::open_on(sim.disk(), run.path()).map(|run| replace(&run));
+        let failed = sim.stop_failing();
         let parts = read_derived(&run, Table::Structures).unwrap();
         let names = names(&parts);
         assert!(names == ["old"] || names == ["new"], "{n}: {names:?}");
@@ -223,7 +225,7 @@ fn a_crash_at_every_step_leaves_the_old_rows_or_the_new() {
         assert_eq!(globbed(&run, Table::Structures), 1, "{n}");
         assert!(!run.staging_dir().exists(), "{n}");
         if !failed {
-            replaced.unwrap();
+            replaced.unwrap().unwrap();
             assert_eq!(names, ["new"]);
             break;
         }

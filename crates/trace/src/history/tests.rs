@@ -1,5 +1,8 @@
+use std::fs;
+
 use super::*;
 use crate::commit::tests::record;
+use crate::disk::LocalDisk;
 
 fn write(dir: &Path, segment: Segment) {
     let records: Vec<_> = (segment.first..=segment.last)
@@ -17,6 +20,7 @@ fn log(dir: &Path) -> Log {
     Log {
         dir: dir.to_owned(),
         run_id: Some("0123456789abcdef".parse().unwrap()),
+        disk: Arc::new(LocalDisk),
     }
 }
 
@@ -57,7 +61,7 @@ fn the_widest_cover_wins_and_every_record_is_read_once() {
         write(dir.path(), segment);
     }
     assert_eq!(numbers(dir.path()).unwrap(), (0..=10).collect::<Vec<_>>());
-    let listing = list(dir.path()).unwrap();
+    let listing = list(&LocalDisk, dir.path()).unwrap();
     assert_eq!(
         listing.covered,
         [

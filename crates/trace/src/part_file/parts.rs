@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::{FileProblem, WHOLE_FILE_BYTES, checksum};
+use super::{FileProblem, WHOLE_FILE_BYTES, checksum_of_rest};
 use crate::checksum::Crc32c;
 
 /// A stretch of a file that is to be read.
@@ -110,7 +110,7 @@ impl CheckedParts {
 
     fn check_in_file(&mut self, stretch: &Stretch) -> Result<(), FileProblem> {
         let input = FileRange::new(&self.file, stretch.range.clone());
-        let found = checksum(&mut { input });
+        let found = checksum_of_rest(&mut { input });
         stretch.compare(found.map_err(|error| self.problem(error))?)?;
         self.in_file.push(stretch.range.clone());
         Ok(())

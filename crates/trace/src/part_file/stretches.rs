@@ -37,6 +37,22 @@ pub(crate) fn stretches(
     Ok(stretches)
 }
 
+/// Where all column chunks are, in the order of their checksums.
+pub(crate) fn chunk_ranges(
+    metadata: &ParquetMetaData,
+    num_bytes: u64,
+) -> ParquetResult<Vec<Range<u64>>> {
+    let chunks = metadata.row_groups().iter();
+    let chunks = chunks.flat_map(|row_group| row_group.columns());
+    let ranges = chunks.map(|chunk| {
+        range_of(chunk, num_bytes).ok_or_else(|| {
+            let column = chunk.column_path();
+            ParquetError::General(format!("there is no column {column} where its footer says"))
+        })
+    });
+    ranges.collect()
+}
+
 /// The bytes of a column chunk in a file of so many; none if the footer cannot mean that.
 fn range_of(chunk: &ColumnChunkMetaData, num_bytes: u64) -> Option<Range<u64>> {
     let start = chunk

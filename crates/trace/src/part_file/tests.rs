@@ -15,6 +15,7 @@ fn committed(num_bytes: usize) -> (TempDir, PartFile) {
         num_bytes: num_bytes as u64,
         crc32c: Some(Crc32c::of(&bytes)),
         footer: None,
+        columns: None,
     };
     (dir, file)
 }

@@ -45,6 +45,7 @@ fn write(rows: &RecordBatch, version: Option<&str>) -> (TempDir, PartFile) {
         num_bytes: bytes.len() as u64,
         crc32c: Some(Crc32c::of(&bytes)),
         footer: None,
+        columns: None,
     };
     (dir, part)
 }
@@ -248,6 +249,7 @@ fn weights(num_neurons: u32) -> (TempDir, PartFile, Vec<Range<usize>>) {
         num_bytes: encoded.bytes,
         crc32c: Some(encoded.crc32c),
         footer: Some(encoded.footer),
+        columns: None,
     };
     let metadata = ParquetMetaDataReader::new();
     let metadata = metadata.parse_and_finish(&bytes::Bytes::from(encoded.output));

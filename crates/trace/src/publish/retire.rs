@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{PublishError, PublishStepError, Publisher};
+use super::{PublishError, PublishStepError, Publisher, io_error};
 use crate::catalog::Catalog;
-use crate::durable;
+use crate::disk::{Disk, Subject, retried};
 use crate::id::{Nonce, Rank};
 use crate::part::PartPath;
-use crate::run;
+use crate::run::{self, RunDir};
 use crate::staging;
 use crate::table::Table;
 
@@ -17,8 +18,10 @@ impl Publisher {
     /// returns once their names are gone for good: whoever reads the tables' directories must not
     /// see them beside what is published next.
     ///
-    /// A file that cannot be removed stays, is no part of the run, and is removed by the next
-    /// [`Publisher::clear_leftovers`].
+    /// A file that cannot be removed is no part of the run all the same, and the others are removed.
+    ///
+    /// # Errors
+    /// If a file cannot be removed, or that it was is not certain to last.
     pub(super) fn remove_retired(
         &mut self,
         retired: &[impl AsRef<str>],
@@ -27,28 +30,30 @@ impl Publisher {
             return Ok(());
         }
         let root = self.run.path().to_owned();
-        let mut touched = Vec::new();
+        let disk = Arc::clone(self.run.disk());
+        let (mut touched, mut removed) = (Vec::new(), Ok(()));
         for path in retired {
             let path = root.join(path.as_ref());
-            if let Err(error) = durable::remove(&path)
+            if let Err(error) = disk.remove_file(Subject::Retired, &path)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::warn!(path = %path.display(), %error, "could not remove a retired file");
+                removed = removed.and(Err(io_error("remove", &path)(error)));
             }
-            touched.extend(remove_empty_dirs(&root, &path));
+            touched.extend(remove_empty_dirs(&*disk, &root, &path));
         }
         touched.sort_unstable();
         touched.dedup();
         // Another rank may have removed one of them meanwhile, and then makes that durable.
         touched.retain(|dir| dir.exists());
-        match self.barrier(true, &touched) {
+        let is_durable = match self.barrier(Subject::Retired, true, &touched) {
             Err(PublishStepError::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 Ok(())
             }
             result => result,
-        }
+        };
+        removed.and(is_durable)
     }
 
     /// Removes what dead writers left: part files of this publisher's rank that no commit names or
@@ -56,17 +61,17 @@ impl Publisher {
     /// the rank's writer lock may call this, before its first part is published.
     ///
     /// # Errors
-    /// If the commits or a directory cannot be read.
+    /// If the commits or a directory cannot be read, or a file cannot be removed.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
-        run::remove_staged(self.run.path());
+        run::remove_staged(&**self.run.disk(), self.run.path());
         staging::remove_abandoned(&self.run);
         let mut leftover = Vec::new();
         for table in Table::ALL {
             let dir = self.run.path().join(table.name());
-            list_parts(self.run.path(), &dir, self.rank, &mut |path, part| {
+            list_parts(&self.run, &dir, self.rank, &mut |path, part| {
                 leftover.push((path, part.nonce));
             })
-            .map_err(super::io_error("list", &dir))?;
+            .map_err(io_error("list", &dir))?;
         }
         // A derived table may be published meanwhile. Its writer stages under the nonce of its files
         // until they are committed, so that is looked for before the commits are.
@@ -86,23 +91,23 @@ impl Publisher {
 
 /// Gives every part file of `rank` below `dir`, by its path below the run's directory.
 fn list_parts(
-    run: &Path,
+    run: &RunDir,
     dir: &Path,
     rank: Rank,
     visit: &mut dyn FnMut(String, PartPath),
 ) -> io::Result<()> {
     let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let entries = match std::fs::read_dir(dir) {
+    let entries = match retried(|| run.disk().list(Subject::Retired, dir)) {
         Err(error) if is_gone(&error) => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
-        let path = entry?.path();
+        let path = dir.join(entry.name);
         if path.is_dir() {
             list_parts(run, &path, rank, visit)?;
             continue;
         }
-        let below = path.strip_prefix(run).expect("listed below the run");
+        let below = path.strip_prefix(run.path()).expect("listed below the run");
         let segments: Option<Vec<&str>> = below.iter().map(|s| s.to_str()).collect();
         let Some(below) = segments.map(|s| s.join("/")) else {
             continue;
@@ -118,11 +123,11 @@ fn list_parts(
 
 /// Removes the directories above a file that was removed, as far as they are empty, up to the
 /// run's; gives the first that stays.
-fn remove_empty_dirs(root: &Path, file: &Path) -> Option<PathBuf> {
+fn remove_empty_dirs(disk: &dyn Disk, root: &Path, file: &Path) -> Option<PathBuf> {
     file.ancestors()
         .skip(1)
         .take_while(|dir| dir.starts_with(root))
-        .find(|dir| *dir == root || durable::remove_empty_dir(dir).is_err())
+        .find(|dir| *dir == root || disk.remove_dir(Subject::Retired, dir).is_err())
         .map(Path::to_owned)
 }
 

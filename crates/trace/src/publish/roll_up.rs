@@ -4,6 +4,7 @@
 use std::io;
 
 use super::{PublishError, PublishStepError, Publisher, io_error};
+use crate::disk::Subject;
 use crate::durable;
 use crate::history::{self, Log, Segment};
 use crate::rollup;
@@ -108,7 +109,8 @@ impl Publisher {
             return Ok(());
         }
         let bytes = rollup.finish().map_err(encode_error)?;
-        match durable::link_once(&self.staging.next_path(), &path, &bytes) {
+        let (disk, staged) = (&**self.run.disk(), self.staging.next_path());
+        match durable::link_once(disk, Subject::Rollup, &staged, &path, &bytes) {
             // Another writer's of the same cover says the same.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result.map_err(io_error("write", &path)),
@@ -125,12 +127,13 @@ impl Publisher {
             return Ok(());
         }
         // The roll-ups may be another writer's, who has not come so far.
-        if let Err(e) = durable::sync_directory(&dir) {
+        let disk = &**self.run.disk();
+        if let Err(e) = durable::sync_directory(disk, Subject::Rollup, &dir) {
             self.rollups_in_doubt = true;
             return Err(io_error("make durable the checkpoints in", &dir)(e));
         }
         for segment in covered {
-            durable::remove_if_there(&dir.join(segment.file_name()));
+            durable::remove_if_there(disk, Subject::Covered, &dir.join(segment.file_name()));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::catalog::{Catalog, Ending, Session};
-use crate::fault::Failure;
+use crate::disk::{Fault, Operation, Point, SimDisk};
 use crate::id::{Epoch, Generation, LayerLabel, Step};
 use crate::part::PartPath;
 use crate::run::tests::info;
@@ -114,18 +114,28 @@ pub(super) fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Every way to make files durable that there is here: by the file system that is synced, or none.
-pub(super) fn durabilities(run: &RunDir) -> Vec<Option<fs::File>> {
-    vec![
-        #[cfg(target_os = "linux")]
-        Some(fs::File::open(run.path()).unwrap()),
-        None,
-    ]
+/// A disk of which the file system can be synced at once, or each file by itself.
+pub(super) fn sim(root: &Path, has_syncfs: bool) -> SimDisk {
+    let sim = SimDisk::over(root).unwrap();
+    match has_syncfs {
+        true => sim,
+        false => sim.without_syncfs(),
+    }
 }
+
+/// A run on such a disk.
+pub(super) fn create_on_sim(root: &Path, has_syncfs: bool) -> (SimDisk, RunDir) {
+    let sim = sim(root, has_syncfs);
+    let run = RunDir::create_on(sim.disk(), &root.join("run"), info()).unwrap();
+    (sim, run)
+}
+
+pub(super) const LINK: Point = Point::of(Operation::Link, Subject::Record);
+pub(super) const LIST: Point = Point::of(Operation::List, Subject::Commits);
 
 /// Copies a run in which the next publish rolls up, lets one operation of two publishes fail, the
 /// first to the last in turn, and looks at what is left.
-fn assert_whole_after_every_failure(durability: usize, failure: fn(u32) -> Failure) {
+fn assert_whole_after_every_failure(has_syncfs: bool, fault: Fault) {
     let dir = tempfile::tempdir().unwrap();
     let before = RunDir::create(&dir.path().join("before"), info()).unwrap();
     let mut publisher = Publisher::try_new(&before, Rank(0), None).unwrap();
@@ -141,12 +151,10 @@ fn assert_whole_after_every_failure(durability: usize, failure: fn(u32) -> Failu
         assert!(n < 1000, "the loop must end");
         let path = dir.path().join(n.to_string());
         copy_dir(before.path(), &path);
-        let run = RunDir::open(&path).unwrap();
+        let sim = sim(&path, has_syncfs);
+        let run = RunDir::open_on(sim.disk(), &path).unwrap();
         let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
-        publisher
-            .durability
-            .set(durabilities(&run).swap_remove(durability));
-        fault::fail(Some(failure(n)));
+        sim.fail_after(n, fault);
         let (mut published, mut may_be_more) = (first as usize, false);
         for epoch in first..first + 2 {
             match group(&publisher, epoch).map(|group| publisher.publish(group)) {
@@ -159,9 +167,10 @@ fn assert_whole_after_every_failure(durability: usize, failure: fn(u32) -> Failu
                 Err(_) => break,
             }
         }
-        // Of one that died no destructor runs.
+        // Of one that died no destructor does anything.
         drop(publisher);
-        let failed = fault::fail(None);
+        let failed = sim.stop_failing();
+        let run = RunDir::open(&path).unwrap();
         let seen = epochs(&assert_whole(&run));
         assert_eq!(
             seen,
@@ -196,39 +205,39 @@ fn assert_whole_after_every_failure(durability: usize, failure: fn(u32) -> Failu
 /// To the disk, a process that dies is one whose next operation never happens.
 #[test]
 fn a_crash_at_every_step_leaves_whole_captures_or_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
-    for durability in 0..durabilities(&run).len() {
-        assert_whole_after_every_failure(durability, Failure::From);
+    for has_syncfs in [true, false] {
+        assert_whole_after_every_failure(has_syncfs, Fault::Crash);
     }
 }
 
 #[test]
 fn one_operation_that_fails_leaves_whole_captures_or_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
-    for durability in 0..durabilities(&run).len() {
-        assert_whole_after_every_failure(durability, Failure::Once);
+    for has_syncfs in [true, false] {
+        assert_whole_after_every_failure(has_syncfs, Fault::Io);
     }
 }
 
 /// The operations of a publish of the capture of epoch 0 of [`group`], in which `.staging/<nonce>`
-/// is `S`; and with what follows from a barrier as one word.
-fn operations_of_a_publish(durability: usize) -> (Vec<String>, Vec<String>) {
+/// is `S`, but what is removed from there; and with what follows from a barrier as one word.
+fn operations_of_a_publish(has_syncfs: bool) -> (Vec<String>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), has_syncfs);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
-    publisher
-        .durability
-        .set(durabilities(&run).swap_remove(durability));
-    fault::watch();
+    let num_before = sim.num_operations();
     let group = group(&publisher, 0).unwrap();
     publisher.publish(group).unwrap();
     let staging = publisher.staging().next_path();
     let staging = staging.parent().unwrap();
-    let operations: Vec<String> = fault::operations()
+    let operations: Vec<String> = sim
+        .operations()
         .into_iter()
-        .map(|(operation, path)| {
+        .skip(num_before)
+        .filter(|(point, _)| point.operation != Operation::RemoveFile)
+        .map(|(Point { operation, .. }, path)| {
+            let operation = match operation.is_sync() {
+                true => "sync".to_owned(),
+                false => format!("{operation:?}"),
+            };
             let path = match path.strip_prefix(staging) {
                 Ok(staged) => Path::new("S").join(staged),
                 Err(_) => path.strip_prefix(run.path()).unwrap_or(&path).to_owned(),
@@ -253,15 +262,13 @@ const WEIGHTS: &str = "weights/epoch=0/layer=L_output";
 
 #[test]
 fn barriers_stand_between_writing_renaming_and_linking() {
-    let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
-    for (durability, way) in durabilities(&run).into_iter().enumerate() {
-        let (_, order) = operations_of_a_publish(durability);
-        let by_file = way.is_none().then_some("barrier");
+    for has_syncfs in [true, false] {
+        let (_, order) = operations_of_a_publish(has_syncfs);
+        let by_file = (!has_syncfs).then_some("barrier");
         let mut expected = Vec::new();
         for staged in ["0", "1", "2"] {
-            expected.push(format!("create file S/{staged}"));
-            expected.push(format!("write file S/{staged}"));
+            expected.push(format!("CreateFile S/{staged}"));
+            expected.push(format!("Write S/{staged}"));
             expected.extend(by_file.map(str::to_owned));
         }
         if by_file.is_none() {
@@ -269,16 +276,16 @@ fn barriers_stand_between_writing_renaming_and_linking() {
         }
         expected.extend(
             [
-                "create directory weights",
-                "create directory weights/epoch=0",
-                &format!("create directory {WEIGHTS}"),
-                &format!("rename {WEIGHTS}/step-24-r0-g0.parquet"),
-                "create directory metrics",
-                "create directory metrics/epoch=0",
-                "rename metrics/epoch=0/step-24-r0-g0.parquet",
+                "CreateDir weights",
+                "CreateDir weights/epoch=0",
+                &format!("CreateDir {WEIGHTS}"),
+                &format!("Rename {WEIGHTS}/step-24-r0-g0.parquet"),
+                "CreateDir metrics",
+                "CreateDir metrics/epoch=0",
+                "Rename metrics/epoch=0/step-24-r0-g0.parquet",
                 "barrier",
-                "link commits/00000000000000000000.json",
-                "list commits",
+                "Link commits/00000000000000000000.json",
+                "List commits",
                 "barrier",
             ]
             .map(str::to_owned),
@@ -314,10 +321,7 @@ const NEW_ENTRIES: [&str; 6] = [
 /// opened later may not be told what failed in between.
 #[test]
 fn where_each_file_is_synced_none_is_left_out() {
-    let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
-    let per_file = durabilities(&run).len() - 1;
-    let (operations, _) = operations_of_a_publish(per_file);
+    let (operations, _) = operations_of_a_publish(false);
     assert_eq!(
         synced(&operations),
         [
@@ -333,40 +337,36 @@ fn where_each_file_is_synced_none_is_left_out() {
 #[test]
 fn a_part_that_cannot_be_synced_is_none() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
-    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
-    publisher.durability.set(None);
-    // The first file is created, written, and then synced.
-    fault::fail(Some(Failure::Once(2)));
-    let error = group(&publisher, 0).unwrap_err().to_string();
-    assert!(fault::fail(None));
-    assert!(error.ends_with("failure: sync"), "{error}");
+    let (sim, run) = create_on_sim(dir.path(), false);
+    let publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let sync = Point::of(Operation::SyncFile, Subject::StagedPart);
+    sim.fail_at(sync, 0, Fault::Io);
+    let error = group(&publisher, 0).unwrap_err();
+    assert!(sim.stop_failing());
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
     let staged = publisher.staging().next_path();
     let left = fs::read_dir(staged.parent().unwrap()).unwrap().count();
     assert_eq!(left, 0);
 }
 
 /// Files that were written before each is synced by itself have no other way than the file system's.
-#[cfg(target_os = "linux")]
 #[test]
 fn what_was_staged_before_barriers_became_slow_is_synced_as_it_was_to_be() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
-    let file_system = durabilities(&run).swap_remove(0);
-    publisher.durability.set(file_system);
     let before = group(&publisher, 0).unwrap();
     publisher.durability.sync_by_file();
-    fault::watch();
+    let num_before = sim.num_operations();
     publisher.publish(before).unwrap();
     let after = group(&publisher, 1).unwrap();
     publisher.publish(after).unwrap();
-    let operations = fault::operations();
-    let order: Vec<&str> = operations.iter().map(|(operation, _)| *operation).collect();
-    let of_file_system = order.iter().filter(|o| **o == "sync file system").count();
-    assert_eq!(of_file_system, 1);
-    let first = order.iter().position(|o| *o == "sync file system").unwrap();
-    let renamed = order.iter().position(|o| *o == "rename").unwrap();
+    let operations = sim.operations().into_iter().skip(num_before);
+    let order: Vec<Operation> = operations.map(|(point, _)| point.operation).collect();
+    let all = Operation::SyncFileSystem;
+    assert_eq!(order.iter().filter(|o| **o == all).count(), 1);
+    let first = order.iter().position(|o| *o == all).unwrap();
+    let renamed = order.iter().position(|o| *o == Operation::Rename).unwrap();
     assert!(first < renamed, "{order:?}");
     assert_eq!(epochs(&assert_whole(&run)), [0, 1]);
 }
@@ -444,14 +444,14 @@ fn a_record_below_a_rollup_is_withdrawn_and_numbered_anew() {
 fn a_record_that_was_rolled_up_at_once_is_committed_once() {
     for is_removed in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+        let (sim, run) = create_on_sim(dir.path(), true);
         let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
         for epoch in 0..5 {
             let group = group(&publisher, epoch).unwrap();
             publisher.publish(group).unwrap();
         }
         let mut other = Publisher::try_new(&run, Rank(1), None).unwrap();
-        fault::before("list", move || {
+        sim.before(LIST, move || {
             if is_removed {
                 other.seal().unwrap();
             } else {
@@ -483,7 +483,7 @@ fn what_a_dead_writer_left_is_neither_seen_nor_touched() {
 }
 
 /// The link of the first record happens, and is then told as a failure: the name is taken, by itself.
-fn link_first(publisher: &Publisher, number: u64) {
+fn link_first(sim: &SimDisk, publisher: &Publisher, number: u64) {
     // The record is staged under the name after this one.
     let unused = publisher.staging().next_path();
     let name = unused.file_name().unwrap().to_str().unwrap();
@@ -492,16 +492,16 @@ fn link_first(publisher: &Publisher, number: u64) {
         .run
         .commits_dir()
         .join(Segment::record(number).file_name());
-    fault::before("link", move || fs::hard_link(staged, path).unwrap());
+    sim.before(LINK, move || fs::hard_link(staged, path).unwrap());
 }
 
 #[test]
 fn a_record_that_was_linked_before_its_link_failed_is_committed_once() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let staged = group(&publisher, 0).unwrap();
-    link_first(&publisher, 0);
+    link_first(&sim, &publisher, 0);
     assert_eq!(publisher.publish(staged).unwrap().number, 0);
     assert_eq!(commit_files(&run), ["00000000000000000000.json"]);
     assert_eq!(epochs(&assert_whole(&run)), [0]);
@@ -512,11 +512,11 @@ fn a_record_that_was_linked_before_its_link_failed_is_committed_once() {
 #[test]
 fn a_record_that_cannot_be_read_back_is_in_doubt_and_never_committed_again() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let staged = group(&publisher, 0).unwrap();
-    link_first(&publisher, 0);
-    fault::fail_at("read");
+    link_first(&sim, &publisher, 0);
+    sim.fail_at(Point::of(Operation::Read, Subject::Record), 0, Fault::Io);
     let error = publisher.publish(staged).unwrap_err();
     assert!(
         matches!(error, PublishError::InDoubt { number: 0, .. }),
@@ -530,16 +530,16 @@ fn a_record_that_cannot_be_read_back_is_in_doubt_and_never_committed_again() {
 #[test]
 fn a_link_that_failed_and_is_there_is_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let staged = group(&publisher, 0).unwrap();
-    link_first(&publisher, 0);
-    fault::fail_at("link");
+    link_first(&sim, &publisher, 0);
+    sim.fail_at(LINK, 0, Fault::Io);
     publisher.publish(staged).unwrap();
     assert_eq!(epochs(&assert_whole(&run)), [0]);
 
     let not_linked = group(&publisher, 1).unwrap();
-    fault::fail_at("link");
+    sim.fail_at(LINK, 0, Fault::Io);
     let error = publisher.publish(not_linked).unwrap_err();
     assert!(matches!(error, PublishError::NotCommitted(_)), "{error}");
     assert_eq!(epochs(&assert_whole(&run)), [0]);
@@ -553,30 +553,25 @@ fn a_link_that_failed_and_is_there_is_committed() {
 #[test]
 fn a_failure_after_the_commit_says_that_it_is_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let first = group(&publisher, 0).unwrap();
     publisher.publish(first).unwrap();
     let mut second = group(&publisher, 1).unwrap();
     second.retired = vec!["metrics/epoch=0/step-24-r0-g0.parquet".to_owned()];
-    fault::watch();
     let record = publisher.publish(second).unwrap();
-    let operations = fault::operations();
+    let operations = sim.operations();
     assert_eq!(record.number, 1);
-    let removed = operations
-        .iter()
-        .position(|o| o.0 == "remove file")
-        .unwrap();
+    let removed = Point::of(Operation::RemoveFile, Subject::Retired);
+    let removed = operations.iter().position(|o| o.0 == removed).unwrap();
     // The names of retired files are gone for good before it returns.
-    assert!(
-        operations[removed..]
-            .iter()
-            .any(|o| o.0.starts_with("sync"))
-    );
+    let mut later = operations[removed..].iter();
+    assert!(later.any(|(point, _)| point.operation.is_sync()));
 
     let mut third = group(&publisher, 2).unwrap();
     third.retired = vec!["metrics/epoch=1/step-48-r0-g0.parquet".to_owned()];
-    fault::before("remove file", || fault::fail_at("sync"));
+    let sync = Point::of(Operation::SyncFileSystem, Subject::Retired);
+    sim.fail_at(sync, 0, Fault::Io);
     let error = publisher.publish(third).unwrap_err();
     let PublishError::NotCleanedUp { record, .. } = &error else {
         panic!("{error}");
@@ -591,9 +586,11 @@ fn a_failure_after_the_commit_says_that_it_is_committed() {
 #[test]
 fn a_staging_directory_is_made_while_the_one_above_it_is_removed() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let above = run.staging_dir();
-    fault::before("create directory", move || fs::remove_dir(above).unwrap());
+    fs::create_dir(&above).unwrap();
+    let create = Point::of(Operation::CreateDir, Subject::Staging);
+    sim.before(create, move || fs::remove_dir(above).unwrap());
     let publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let staged = publisher.staging().next_path();
     assert!(staged.parent().unwrap().is_dir());

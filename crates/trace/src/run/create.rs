@@ -1,12 +1,13 @@
 //! How a run comes to be: `commits/` first, `run.json` last and at once, so that whatever has a
 //! `run.json` can be recorded into, and whatever a crash left before it can be begun again.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{COMMITS_DIR, RUN_FILE, RunDir, RunInfo};
 use crate::checksum::Crc32c;
+use crate::disk::{Disk, LocalDisk, Subject, retried};
 use crate::durable;
 use crate::id::Nonce;
 use crate::number::{self, MAX_WORLD_SIZE};
@@ -61,6 +62,18 @@ impl RunDir {
     /// # Errors
     /// If there is anything else in the directory, or the file system refuses.
     pub fn create(path: &Path, info: RunInfo) -> Result<Self, CreateRunError> {
+        Self::create_on(Arc::new(LocalDisk), path, info)
+    }
+
+    /// As [`RunDir::create`], on a disk of one's own, as [`RunDir::open_on`].
+    ///
+    /// # Errors
+    /// As [`RunDir::create`].
+    pub fn create_on(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        info: RunInfo,
+    ) -> Result<Self, CreateRunError> {
         let io_error = |path: &Path, source| CreateRunError::Io {
             path: path.to_owned(),
             source: with_room(source, path, None),
@@ -72,34 +85,28 @@ impl RunDir {
         let not_empty = || CreateRunError::NotEmpty {
             path: path.to_owned(),
         };
-        let was_there = path.is_dir();
-        durable::create_dir_all(path).map_err(|e| {
+        let mut made = Vec::new();
+        durable::create_missing_dirs(&*disk, Subject::Run, path, &mut made).map_err(|e| {
             if path.exists() && !path.is_dir() {
                 not_empty()
             } else {
                 io_error(path, e)
             }
         })?;
-        if leftovers(path).map_err(|e| io_error(path, e))?.is_none() {
+        let left = leftovers(&*disk, path).map_err(|e| io_error(path, e))?;
+        if left.is_none() {
             return Err(not_empty());
         }
-        // Who made the directory may have died before its name was durable.
-        if was_there {
-            let parent = durable::directory_above(path);
-            match durable::sync_directory(&parent) {
-                // Who may not read the directory above, as of a home, did not make this one in it.
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result.map_err(|e| io_error(&parent, e))?,
-            }
-        }
+        sync_names_above(&*disk, path, &made).map_err(|(above, e)| io_error(&above, e))?;
         let commits = path.join(COMMITS_DIR);
-        durable::create_dir_all(&commits).map_err(|e| io_error(&commits, e))?;
+        durable::create_dir_all(&*disk, Subject::Commits, &commits)
+            .map_err(|e| io_error(&commits, e))?;
 
         let mut json = serde_json::to_vec_pretty(&info).expect("all keys are text");
         json.push(b'\n');
         let file = path.join(RUN_FILE);
         let staged = path.join(format!(".{RUN_FILE}.{}", info.run_id));
-        match durable::link_once(&staged, &file, &json) {
+        match durable::link_once(&*disk, Subject::RunFile, &staged, &file, &json) {
             Ok(()) => {}
             // Somebody else was quicker, and may have removed what was staged here.
             Err(e)
@@ -110,23 +117,25 @@ impl RunDir {
             }
             Err(e) => return Err(io_error(&file, e)),
         }
-        if let Err(e) = durable::sync_directory(path) {
+        if let Err(e) = durable::sync_directory(&*disk, Subject::RunFile, path) {
             // Nobody has been told of the run, and it can be created anew.
-            durable::remove_if_there(&file);
+            durable::remove_if_there(&*disk, Subject::RunFile, &file);
             return Err(io_error(path, e));
         }
-        remove_staged(path);
+        remove_staged(&*disk, path);
         Ok(Self {
             path: path.to_owned(),
-            info: std::sync::Arc::new(info),
+            info: Arc::new(info),
             crc32c: Crc32c::of(&json),
+            disk,
+            text: super::kept_text(&json),
         })
     }
 
     /// Whether there is a directory at `path` in which nothing was recorded and no run begun: it is
     /// empty, or has only what an interrupted creation left. [`RunDir::create`] takes it over.
     pub fn is_unborn(path: &Path) -> bool {
-        matches!(leftovers(path), Ok(Some(_)))
+        is_unborn_on(&LocalDisk, path)
     }
 
     /// How far the run's creation has come.
@@ -151,14 +160,44 @@ impl RunDir {
     }
 }
 
+/// Makes the names of a directory and of those above it durable: who made one of them may have died, or
+/// failed, before that. In the directories of `made` are names of this creation's.
+fn sync_names_above(
+    disk: &dyn Disk,
+    path: &Path,
+    made: &[PathBuf],
+) -> Result<(), (PathBuf, io::Error)> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    let mut above = durable::directory_above(path);
+    loop {
+        match durable::sync_directory(disk, Subject::Run, &above) {
+            // Who may not read a directory, as that of all homes, has made nothing in it, and some cannot be
+            // synced.
+            Err(e)
+                if !made.contains(&above)
+                    && matches!(
+                        e.kind(),
+                        PermissionDenied | InvalidInput | Unsupported | ReadOnlyFilesystem
+                    ) => {}
+            result => result.map_err(|e| (above.clone(), e))?,
+        }
+        let next = durable::directory_above(&above);
+        if above.parent().is_none() || next == above {
+            return Ok(());
+        }
+        above = next;
+    }
+}
+
 /// What an interrupted creation left in a directory: files `.run.json.<nonce>`, and an empty
 /// `commits/`, which is not among them. None if there is anything else.
-fn leftovers(path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+fn leftovers(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+    let list = |path: &Path| retried(|| disk.list(Subject::Run, path));
     let mut staged = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let path = entry?.path();
-        let is_commits = path.file_name().is_some_and(|name| name == COMMITS_DIR);
-        if is_commits && path.is_dir() && fs::read_dir(&path)?.next().is_none() {
+    for entry in list(path)? {
+        let is_commits = entry.name == COMMITS_DIR;
+        let path = path.join(entry.name);
+        if is_commits && path.is_dir() && list(&path)?.is_empty() {
             continue;
         }
         if !is_staged(&path) {
@@ -170,16 +209,22 @@ fn leftovers(path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
 }
 
 /// Whether an interrupted creation left something in a directory, and there is nothing else.
-pub(super) fn has_leftovers(path: &Path) -> bool {
-    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-    RunDir::is_unborn(path) && !is_empty()
+pub(super) fn has_leftovers(disk: &dyn Disk, path: &Path) -> bool {
+    let entries = retried(|| disk.list(Subject::Run, path));
+    is_unborn_on(disk, path) && !entries.is_ok_and(|entries| entries.is_empty())
+}
+
+fn is_unborn_on(disk: &dyn Disk, path: &Path) -> bool {
+    matches!(leftovers(disk, path), Ok(Some(_)))
 }
 
 /// Removes what interrupted creations staged beside the `run.json` that is there.
-pub(crate) fn remove_staged(path: &Path) {
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if is_staged(&entry.path()) {
-            durable::remove_if_there(&entry.path());
+pub(crate) fn remove_staged(disk: &dyn Disk, path: &Path) {
+    let entries = retried(|| disk.list(Subject::Run, path));
+    for entry in entries.into_iter().flatten() {
+        let path = path.join(entry.name);
+        if is_staged(&path) {
+            durable::remove_if_there(disk, Subject::RunFile, &path);
         }
     }
 }

@@ -152,6 +152,11 @@ pub(in crate::cli) struct TrainArgs {
     /// not fit, training goes on [default: what it takes]
     #[arg(long, value_name = "SIZE")]
     max_disk: Option<ByteSize>,
+    /// Where to tell what is committed, as that happens: a line of JSON a commit (number, time, captures)
+    /// at the end of this file, or on stdout by -; what a line says survives any crash. Whoever
+    /// reads has to keep up, one that goes away does no harm
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) commits: Option<PathBuf>,
     /// What happens to training when recording fails; in either case what was committed stays.
     /// With continue, a training that gets to its end exits with 0 and its summary says what was
     /// lost
@@ -260,6 +265,7 @@ impl TrainArgs {
             rank: Rank(self.rank.cast_signed()),
             world_size: self.world_size,
             limits: self.limits(),
+            on_commit: None,
         })
     }
 

@@ -20,6 +20,11 @@ impl TrainArgs {
         reached.map_err(|error| in_words(&error))?;
         self.check_model()?;
         self.check_ranks()?;
+        if self.commits.is_some() && self.record == RecordedTables::default() {
+            return Err(
+                "--commits tells what is committed, and --record none records nothing".to_owned(),
+            );
+        }
         self.check_values()
     }
 

@@ -42,6 +42,7 @@ fn options(out: &Path) -> SessionOptions {
         rank: Rank::default(),
         world_size: 1,
         limits: Default::default(),
+        on_commit: None,
     }
 }
 

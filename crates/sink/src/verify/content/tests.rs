@@ -23,6 +23,7 @@ fn content(path: &str, epoch: i32, layer: Option<&str>) -> Result<Content, Wrong
         bytes: 1,
         crc32c: Crc32c(0),
         footer: None,
+        columns: None,
     };
     Content::try_new(&file, &topology())
 }

@@ -1,10 +1,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::tests::{assert_whole, copy_dir, durabilities, epochs, group, part};
+use super::super::tests::{assert_whole, copy_dir, create_on_sim, epochs, group, part, sim};
 use super::super::{Group, PublishError, Publisher};
 use super::*;
-use crate::fault::{self, Failure};
+use crate::disk::{Fault, Operation, Point};
 use crate::id::Generation;
 use crate::run::RunDir;
 use crate::run::tests::info;
@@ -56,7 +56,7 @@ fn globbed(run: &RunDir) -> Vec<String> {
     let mut paths = Vec::new();
     for table in Table::ALL {
         let dir = run.path().join(table.name());
-        list_parts(run.path(), &dir, Rank(0), &mut |path, _| paths.push(path)).unwrap();
+        list_parts(run, &dir, Rank(0), &mut |path, _| paths.push(path)).unwrap();
     }
     paths.sort();
     paths
@@ -101,25 +101,24 @@ fn go_on(run: &RunDir) -> Result<(), PublishError> {
 fn a_crash_at_every_step_of_resuming_leaves_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let before = recorded(&dir.path().join("before"));
-    for durability in 0..durabilities(&before).len() {
+    for has_syncfs in [true, false] {
         let mut num_failures = 0;
         for n in 0.. {
             assert!(n < 1000, "the loop must end");
-            let path = dir.path().join(format!("{durability}-{n}"));
+            let path = dir.path().join(format!("{has_syncfs}-{n}"));
             copy_dir(before.path(), &path);
-            let run = RunDir::open(&path).unwrap();
-            fault::fail(Some(Failure::From(n)));
+            let sim = sim(&path, has_syncfs);
+            let run = RunDir::open_on(sim.disk(), &path).unwrap();
+            sim.fail_after(n, Fault::Crash);
             let gone_on = Publisher::try_new(&run, Rank(0), None).and_then(|mut publisher| {
-                publisher
-                    .durability
-                    .set(durabilities(&run).swap_remove(durability));
                 retire_epoch_2(&mut publisher)?;
                 publisher.clear_leftovers()?;
                 let again =
                     again(&publisher).map_err(super::super::io_error("write", run.path()))?;
                 publisher.publish(again).map(|_| ())
             });
-            let failed = fault::fail(None);
+            let failed = sim.stop_failing();
+            let run = RunDir::open(&path).unwrap();
             let catalog = assert_whole(&run);
             let seen = epochs(&catalog);
             assert!([vec![0, 1], vec![0, 1, 2]].contains(&seen), "{n}: {seen:?}");
@@ -194,10 +193,11 @@ fn what_dead_writers_left_is_cleared_and_what_living_ones_write_stays() {
 #[test]
 fn a_directory_that_is_removed_meanwhile_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let weights = run.path().join("weights");
-    fault::before("rename", move || fs::remove_dir_all(weights).unwrap());
+    let rename = Point::of(Operation::Rename, Subject::Part);
+    sim.before(rename, move || fs::remove_dir_all(weights).unwrap());
     let group = group(&publisher, 0).unwrap();
     publisher.publish(group).unwrap();
     assert_eq!(epochs(&assert_whole(&run)), [0]);

@@ -1,10 +1,10 @@
 use super::*;
 use crate::catalog::Catalog;
-use crate::fault::{self, Failure};
+use crate::disk::{Fault, Operation, Point};
 use crate::id::{LayerLabel, Rank};
 use crate::part::PartPath;
 use crate::publish::Group;
-use crate::publish::tests::{assert_whole, commit_files, epochs, group, part};
+use crate::publish::tests::{assert_whole, commit_files, create_on_sim, epochs, group, part};
 use crate::run::RunDir;
 use crate::run::tests::info;
 use crate::table::Table;
@@ -107,7 +107,7 @@ fn the_number_of_commit_files_is_bounded_by_what_rollups_hold() {
 #[test]
 fn no_record_is_deleted_under_a_rollup_whose_name_may_be_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let (sim, run) = create_on_sim(dir.path(), true);
     let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
     let publish = |publisher: &mut Publisher, epoch| {
         let group = group(publisher, epoch).unwrap();
@@ -126,17 +126,12 @@ fn no_record_is_deleted_under_a_rollup_whose_name_may_be_lost() {
     for epoch in 16..31 {
         publish(&mut publisher, epoch);
     }
-    // The last sync of the publish that rolls up is the one before the records are deleted.
-    fault::before("link", || {
-        fault::before("link", || {
-            fault::before("list", || {
-                fault::fail(Some(Failure::Once(1)));
-            });
-        });
-    });
+    // The one before the records are deleted.
+    let sync = Point::of(Operation::SyncDirs, Subject::Rollup);
+    sim.fail_at(sync, 0, Fault::Io);
     assert!(!publisher.are_rollups_in_doubt());
     publish(&mut publisher, 31);
-    assert!(fault::fail(None));
+    assert!(sim.stop_failing());
     assert!(publisher.are_rollups_in_doubt());
     // A sync that succeeds later proves nothing.
     for epoch in 32..50 {

@@ -1,7 +1,9 @@
+use std::fs;
+
 use super::super::tests::info;
 use super::*;
 use crate::catalog::Catalog;
-use crate::fault::{self, Failure};
+use crate::disk::{Fault, Operation, Point, SimDisk};
 use crate::id::Rank;
 use crate::part::PartPath;
 use crate::publish::{Group, PublishError, Publisher};
@@ -46,10 +48,11 @@ fn a_crash_at_every_step_of_creation_leaves_what_can_be_recorded_into() {
     for n in 0.. {
         assert!(n < 1000, "the loop must end");
         let path = dir.path().join(format!("{n}/run"));
-        fault::fail(Some(Failure::From(n)));
-        let created = RunDir::create(&path, info());
+        let sim = SimDisk::over(dir.path()).unwrap();
+        sim.fail_after(n, Fault::Crash);
+        let created = RunDir::create_on(sim.disk(), &path, info());
         drop(created);
-        let failed = fault::fail(None);
+        let failed = sim.stop_failing();
         match RunDir::open(&path) {
             Ok(run) => {
                 num_runs += 1;
@@ -85,9 +88,10 @@ fn a_failure_at_any_step_of_creation_leaves_a_directory_in_which_a_run_can_be_cr
     for n in 0.. {
         assert!(n < 1000, "the loop must end");
         let path = dir.path().join(format!("{n}/run"));
-        fault::fail(Some(Failure::Once(n)));
-        let created = RunDir::create(&path, info());
-        let failed = fault::fail(None);
+        let sim = SimDisk::over(dir.path()).unwrap();
+        sim.fail_after(n, Fault::NoSpace);
+        let created = RunDir::create_on(sim.disk(), &path, info());
+        let failed = sim.stop_failing();
         let run = created.or_else(|_| RunDir::create(&path, info()));
         assert_recorded_into(&run.unwrap());
         if !failed {
@@ -186,10 +190,15 @@ fn the_name_of_a_directory_that_was_there_is_made_durable() {
         if let Some(leftover) = leftover {
             fs::write(path.join(leftover), "{").unwrap();
         }
-        fault::watch();
-        RunDir::create(&path, info()).unwrap();
-        let first = fault::operations().into_iter().next().unwrap();
-        assert_eq!(first, ("sync", path.parent().unwrap().to_owned()));
+        let sim = SimDisk::over(dir.path()).unwrap();
+        RunDir::create_on(sim.disk(), &path, info()).unwrap();
+        let changes = sim.operations().into_iter();
+        let mut changes = changes.filter(|(point, _)| !point.operation.is_look());
+        let sync = Point::of(Operation::SyncDirs, Subject::Run);
+        // Of those above it as well.
+        for above in path.ancestors().skip(1) {
+            assert_eq!(changes.next(), Some((sync, above.to_owned())));
+        }
     }
     // A relative path of one component lies in the working directory.
     let above = [("run", "."), ("a/run", "a"), ("/run", "/")];

@@ -1,0 +1,73 @@
+//! `sink repair RUN`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use trace::{RepairOptions, RepairReport, repair};
+use words::printable;
+
+/// What is listed one by one; the report in `damaged/` has all.
+const LISTED: usize = 20;
+
+pub(super) fn run(run: &Path, options: RepairOptions) -> Result<ExitCode> {
+    let report = repair(run, options)?;
+    let mut text = String::new();
+    say(run, options, &report, &mut text)?;
+    console::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(
+    run: &Path,
+    options: RepairOptions,
+    report: &RepairReport,
+    text: &mut String,
+) -> std::fmt::Result {
+    if report.num_leftovers > 0 {
+        writeln!(
+            text,
+            "{} files are named by no commit: a recorder was killed before it committed them; whoever resumes \
+             the run removes them",
+            report.num_leftovers
+        )?;
+    }
+    if report.actions.is_empty() {
+        return writeln!(text, "{}: nothing to repair", run.display());
+    }
+    let (done, moved, end) = match options.dry_run {
+        true => ("would be done", "would be moved to", "nothing was changed"),
+        false => (
+            "done",
+            "moved to",
+            "repaired; `sink verify` says what the run is now",
+        ),
+    };
+    writeln!(text, "{done}:")?;
+    list(&report.actions, text)?;
+    if !report.lost.is_empty() {
+        writeln!(text, "lost:")?;
+        list(&report.lost, text)?;
+    }
+    if let Some(damaged) = &report.moved_to {
+        let below = damaged.strip_prefix(run).unwrap_or(damaged);
+        let what = match report.moved.is_empty() {
+            true => ", what was replaced",
+            false => "",
+        };
+        writeln!(text, "{moved} {}{what}:", below.display())?;
+    }
+    list(&report.moved, text)?;
+    writeln!(text, "{}: {end}", run.display())
+}
+
+fn list(lines: &[impl ToString], text: &mut String) -> std::fmt::Result {
+    for line in lines.iter().take(LISTED) {
+        writeln!(text, "  {}", printable(&line.to_string()))?;
+    }
+    match lines.len().checked_sub(LISTED) {
+        None | Some(0) => Ok(()),
+        Some(more) => writeln!(text, "  ... and {more} more"),
+    }
+}

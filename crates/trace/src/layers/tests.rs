@@ -1,0 +1,63 @@
+use super::*;
+use crate::testing::{HIDDEN, OUTPUT, create_run, part_path};
+
+fn held(parts: &[PartPath]) -> Held {
+    let mut held = Held::new();
+    parts.iter().for_each(|part| add(&mut held, part));
+    held
+}
+
+fn words(lacking: &[(Table, Vec<LayerLabel>)]) -> Vec<(Table, Vec<&str>)> {
+    lacking
+        .iter()
+        .map(|(table, layers)| (*table, layers.iter().map(LayerLabel::as_str).collect()))
+        .collect()
+}
+
+#[test]
+fn a_capture_is_to_have_the_weights_of_every_layer_that_another_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let info = create_run(&dir.path().join("run")).info().clone();
+    let weights = |epoch, layer| part_path(Table::Weights, epoch, Some(layer));
+    let all = [weights(0, HIDDEN), weights(0, OUTPUT), weights(1, HIDDEN)];
+    let recorded = Recorded::of(all.iter(), &info);
+    assert_eq!(recorded.lacking(Rank(0), &held(&all[..2])), []);
+    let lacking = recorded.lacking(Rank(0), &held(&all[2..]));
+    assert_eq!(words(&lacking), [(Table::Weights, vec![OUTPUT])]);
+    let lacking = recorded.lacking(Rank(0), &Held::new());
+    assert_eq!(words(&lacking), [(Table::Weights, vec![HIDDEN, OUTPUT])]);
+    // Of a rank that recorded nothing nothing is due.
+    assert_eq!(recorded.lacking(Rank(1), &Held::new()), []);
+}
+
+#[test]
+fn what_a_network_of_somebodys_own_leaves_out_once_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let rebuildable = create_run(&dir.path().join("run")).info().clone();
+    let own = RunInfo {
+        model: serde_json::Value::Null,
+        ..rebuildable.clone()
+    };
+    let part = |table, layer| part_path(table, 0, layer);
+    let all = [
+        part(Table::Activations, Some(HIDDEN)),
+        part(Table::Activations, Some(OUTPUT)),
+        part(Table::Classifications, None),
+        part(Table::Gradients, Some(HIDDEN)),
+        part(Table::Gradients, Some(OUTPUT)),
+        part(Table::Histograms, Some(HIDDEN)),
+        part(Table::Metrics, None),
+    ];
+    let some = held(&[all[0].clone(), all[3].clone()]);
+    assert_eq!(Recorded::of(all.iter(), &own).lacking(Rank(0), &some), []);
+    let recorded = Recorded::of(all.iter(), &rebuildable);
+    let expected = [
+        (Table::Activations, vec![OUTPUT]),
+        (Table::Classifications, vec![]),
+        (Table::Gradients, vec![OUTPUT]),
+    ];
+    assert_eq!(words(&recorded.lacking(Rank(0), &some)), expected);
+    // The untrained network has no gradients.
+    let untrained = held(&all[..3]);
+    assert_eq!(recorded.lacking(Rank(0), &untrained), []);
+}

@@ -1,0 +1,200 @@
+//! Doing what a plan says, so that whoever is interrupted in it can begin again.
+//!
+//! First what is done, and why, is written down, and the new history beside the old one. Then whatever goes
+//! has a second name in `damaged/`: until then nothing is gone from its place. Then the history is put in
+//! place, which has a copy of `run.json`, and then that. Last the first names go.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::locks::{Locks, lock_existing};
+use super::plan::Plan;
+use super::switch::{switch, write_log};
+use super::{DAMAGED_DIR, MovedFile, RepairError};
+use crate::disk::{Disk, Subject, retried};
+use crate::durable;
+use crate::run::{COMMITS_DIR, RUN_FILE};
+use crate::walk::{Links, visit_files};
+
+/// What was done, in the directory of what was moved.
+const REPORT_FILE: &str = "report.json";
+
+/// Where the new history is written; the old one has this name for a moment as well.
+const STAGED_COMMITS: &str = "commits.new";
+
+/// As of the history, of `run.json`.
+const STAGED_RUN_FILE: &str = "run.json.new";
+
+#[derive(Serialize)]
+struct Report<'a> {
+    time: String,
+    actions: &'a [String],
+    lost: &'a [String],
+    moved: &'a [MovedFile],
+}
+
+/// Where the next repair moves what is damaged.
+pub(super) fn next_damaged(root: &Path) -> Result<PathBuf, RepairError> {
+    let last = numbered(root)?.last().copied().unwrap_or(0);
+    Ok(root.join(DAMAGED_DIR).join((last + 1).to_string()))
+}
+
+/// The numbers of the repairs so far, in order.
+fn numbered(root: &Path) -> Result<Vec<u32>, RepairError> {
+    let dir = root.join(DAMAGED_DIR);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(RepairError::io("list", &dir))?,
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(RepairError::io("list", &dir))?;
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        // One less than the last: there is always a next.
+        numbers.extend(number.filter(|number: &u32| *number < u32::MAX));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Does what the plan says.
+pub(super) fn apply(
+    disk: &dyn Disk,
+    root: &Path,
+    damaged: &Path,
+    plan: Plan,
+    mut locks: Locks,
+) -> Result<(), RepairError> {
+    durable::create_dir_all(disk, Subject::Damaged, damaged)
+        .map_err(RepairError::io("write", damaged))?;
+    write_report(disk, damaged, &plan)?;
+    let commits = root.join(COMMITS_DIR);
+    let staged = damaged.join(STAGED_COMMITS);
+    if let Some(records) = &plan.records {
+        write_log(disk, &staged, records)?;
+    }
+    let paths = plan.moved.iter().map(|moved| moved.path.clone());
+    let mut kept: Vec<String> = paths.collect();
+    if plan.records.is_some() {
+        kept.extend(files_below(root, COMMITS_DIR)?);
+    }
+    let run_file = root.join(RUN_FILE);
+    if plan.run_json.is_some() && run_file.exists() {
+        kept.push(RUN_FILE.to_owned());
+    }
+    link_aside(disk, root, damaged, &kept)?;
+    if plan.records.is_some() {
+        let had_commits = commits.exists();
+        switch(disk, Subject::History, &staged, &commits)?;
+        if had_commits {
+            remove_kept(disk, &staged, &damaged.join(COMMITS_DIR))?;
+        }
+    }
+    if let Some(json) = &plan.run_json {
+        let staged = damaged.join(STAGED_RUN_FILE);
+        let written = durable::write_new(disk, Subject::RunFile, &staged, json)
+            .and_then(|mut file| retried(|| file.sync()));
+        written.map_err(RepairError::io("write", &staged))?;
+        // Who begins to record meanwhile finds the new file locked as the old one was.
+        lock_existing(&staged, &mut locks)?;
+        switch(disk, Subject::RunFile, &staged, &run_file)?;
+        if staged.exists() {
+            let removed = disk.remove_file(Subject::RunFile, &staged);
+            removed.map_err(RepairError::io("remove", &staged))?;
+        }
+    }
+    remove_moved(disk, root, &plan.moved)
+}
+
+/// The files below a directory of the run, as paths below the run's.
+fn files_below(root: &Path, dir: &str) -> Result<Vec<String>, RepairError> {
+    let mut files = Vec::new();
+    visit_files(root, Path::new(dir), Links::Keep, &mut |path, _| {
+        files.extend(path.to_str().map(str::to_owned));
+    })?;
+    Ok(files)
+}
+
+/// Gives files a second name, each its path below `damaged`. All of them are durable when this returns.
+fn link_aside(
+    disk: &dyn Disk,
+    root: &Path,
+    damaged: &Path,
+    paths: &[String],
+) -> Result<(), RepairError> {
+    let subject = Subject::Damaged;
+    let mut touched = Vec::new();
+    for path in paths {
+        let (from, to) = (root.join(path), damaged.join(path));
+        let above = durable::directory_above(&to);
+        durable::create_missing_dirs(disk, subject, &above, &mut touched)
+            .map_err(RepairError::io("make", &above))?;
+        disk.link_new(subject, &from, &to)
+            .map_err(RepairError::io("give a second name to", &from))?;
+        touched.push(above);
+    }
+    sync_all(disk, touched)
+}
+
+/// Removes what was replaced, as far as it is kept; a directory in which there is more stays.
+fn remove_kept(disk: &dyn Disk, replaced: &Path, kept: &Path) -> Result<(), RepairError> {
+    let listed = retried(|| disk.list(Subject::History, replaced));
+    for entry in listed.map_err(RepairError::io("list", replaced))? {
+        let path = replaced.join(&entry.name);
+        if !entry.is_dir && kept.join(&entry.name).exists() {
+            let removed = disk.remove_file(Subject::History, &path);
+            removed.map_err(RepairError::io("remove", &path))?;
+        }
+    }
+    match disk.remove_dir(Subject::History, replaced) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+            Err(RepairError::io("remove", replaced)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes the first names of files that were moved.
+fn remove_moved(disk: &dyn Disk, root: &Path, files: &[MovedFile]) -> Result<(), RepairError> {
+    let mut touched = Vec::new();
+    for MovedFile { path, .. } in files {
+        let path = root.join(path);
+        let removed = disk.remove_file(Subject::Damaged, &path);
+        removed.map_err(RepairError::io("remove", &path))?;
+        touched.push(durable::directory_above(&path));
+    }
+    sync_all(disk, touched)
+}
+
+fn sync_all(disk: &dyn Disk, mut directories: Vec<PathBuf>) -> Result<(), RepairError> {
+    directories.sort_unstable();
+    directories.dedup();
+    for dir in directories {
+        durable::sync_directory(disk, Subject::Damaged, &dir)
+            .map_err(RepairError::io("sync", &dir))?;
+    }
+    Ok(())
+}
+
+fn write_report(disk: &dyn Disk, damaged: &Path, plan: &Plan) -> Result<(), RepairError> {
+    let report = Report {
+        time: crate::time::now(),
+        actions: &plan.actions,
+        lost: &plan.lost,
+        moved: &plan.moved,
+    };
+    let mut json = serde_json::to_vec_pretty(&report).expect("all keys are text");
+    json.push(b'\n');
+    let path = damaged.join(REPORT_FILE);
+    let subject = Subject::Damaged;
+    let written = durable::write_new(disk, subject, &path, &json)
+        .and_then(|mut file| retried(|| file.sync()));
+    written.map_err(RepairError::io("write", &path))?;
+    durable::sync_directory(disk, subject, damaged).map_err(RepairError::io("sync", damaged))
+}

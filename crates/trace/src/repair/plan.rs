@@ -1,0 +1,700 @@
+//! What a repair does: decided before anything is changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::orphans::{
+    self, Examined, Key, Known, Restored, Sessions, is_whole_state, key_of, lacking_words,
+};
+use super::parts;
+use super::run_file::{self, Origin, RunFile};
+use super::survey::{self, Survey, Survivors};
+use super::switch::rechain;
+use super::{MovedFile, RepairError, RepairReport};
+use crate::commit::{CaptureId, CommitRecord, FileEntry};
+use crate::disk::Disk;
+use crate::history::{self, Log, ReadCommitsError};
+use crate::id::{Generation, Nonce, Rank, Step};
+use crate::layers::{self, Held, Recorded};
+use crate::part::PartPath;
+use crate::part_file::{FileProblem, PartFile};
+use crate::run::{COMMITS_DIR, RUN_FILE};
+use crate::table::Table;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What `run.json` is to be; none where it stays as it is.
+    pub(super) run_json: Option<Vec<u8>>,
+    /// The history that takes the place of the old one; none where that stays.
+    pub(super) records: Option<Vec<CommitRecord>>,
+    /// Part files that are moved aside.
+    pub(super) moved: Vec<MovedFile>,
+    pub(super) actions: Vec<String>,
+    pub(super) lost: Vec<String>,
+    num_leftovers: usize,
+}
+
+impl Plan {
+    pub(super) fn report(&self) -> RepairReport {
+        RepairReport {
+            actions: self.actions.clone(),
+            moved: self.moved.clone(),
+            lost: self.lost.clone(),
+            moved_to: None,
+            num_leftovers: self.num_leftovers,
+        }
+    }
+}
+
+/// A file that a surviving record names and none retires.
+#[derive(Debug, Clone)]
+struct Named {
+    /// None of a table that this version does not know.
+    part: Option<PartPath>,
+    entry: FileEntry,
+    /// Why it does not stay.
+    bad: Option<String>,
+    is_there: bool,
+    /// Whether it does not stay since a record that is lost retired it.
+    is_replaced: bool,
+}
+
+/// Looks at everything, and decides.
+pub(super) fn plan(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    unchecked: bool,
+) -> Result<Plan, RepairError> {
+    let log_dir = root.join(COMMITS_DIR);
+    let on_disk = parts::on_disk(root)?;
+    let mut survey = survey::survey(&log_dir)?;
+    let (run_file, survivors) = run_file::find(root, &mut survey, &on_disk, unchecked)?;
+    let log = Log {
+        dir: log_dir,
+        run_id: Some(run_file.info.run_id.clone()),
+        disk: Arc::clone(disk),
+    };
+    let is_read = is_read(&log, &survey)?;
+    // What lies beside an empty history is of a recorder that was killed before it committed anything.
+    let is_gone = !log.dir.exists() && !on_disk.is_empty();
+    let has_lost = !survivors.lost.is_empty() || !is_read && !survey.bad.is_empty() || is_gone;
+    let retired = retired(&survivors);
+    let mut named = named(root, &survivors, &retired)?;
+    let parts_of = |named: &[Named]| -> Vec<PartPath> {
+        named
+            .iter()
+            .filter_map(|named| named.part.clone())
+            .collect()
+    };
+    let mut known: HashSet<String> = retired.clone();
+    known.extend(
+        named
+            .iter()
+            .map(|named| named.entry.path.as_str().to_owned()),
+    );
+    let examined = match has_lost {
+        true => orphans::examine(root, &run_file.info, &on_disk, &known, unchecked)?,
+        false => Examined::default(),
+    };
+    let sessions = Sessions::of(parts_of(&named).iter().chain(examined.whole()));
+    if has_lost {
+        drop_replaced(&mut named, &sessions);
+    }
+    let mut captures = Captures::new(&survivors, &named, &run_file);
+    captures.drop_bad(&mut named, &retired_keys(&retired));
+    drop_bad_states(&mut named, &run_file);
+    let known = Known {
+        root,
+        info: &run_file.info,
+        survivors: &survivors,
+        named: &parts_of(&named),
+    };
+    let restored = orphans::decide(&known, &sessions, examined);
+    let is_new = !is_read
+        || has_lost
+        || run_file.origin == Origin::Rebuilt
+        || named.iter().any(|named| named.bad.is_some())
+        || !captures.dropped.is_empty();
+    let planned = Planned {
+        survivors: &survivors,
+        run_file: &run_file,
+        named: &named,
+        captures: &captures,
+        restored: &restored,
+        retired: &retired,
+        sessions: &sessions,
+    };
+    let records = is_new.then(|| planned.records()).transpose()?;
+    let records =
+        records.filter(|records| !records.is_empty() || !survivors.records.is_empty() || !is_read);
+    let mut moved: Vec<MovedFile> = named
+        .iter()
+        .filter(|named| named.is_there)
+        .filter_map(|named| {
+            Some(MovedFile {
+                path: named.entry.path.as_str().to_owned(),
+                reason: named.bad.clone()?,
+            })
+        })
+        .collect();
+    moved.extend(restored.rejected.iter().map(|rejected| MovedFile {
+        path: rejected.part.to_string(),
+        reason: rejected.reason.clone(),
+    }));
+    moved.sort_by(|a, b| a.path.cmp(&b.path));
+    moved.dedup_by(|a, b| a.path == b.path);
+    let (actions, lost) = told(&Told {
+        survey: &survey,
+        planned: &planned,
+        records: records.as_deref(),
+        moved: &moved,
+    });
+    let is_named: HashSet<&str> = named
+        .iter()
+        .map(|named| named.entry.path.as_str())
+        .collect();
+    let leftover = on_disk
+        .iter()
+        .filter(|part| !is_named.contains(part.to_string().as_str()));
+    Ok(Plan {
+        run_json: (run_file.origin != Origin::AsItIs).then(|| run_file.json.clone()),
+        records,
+        moved,
+        actions,
+        lost,
+        num_leftovers: match has_lost {
+            true => 0,
+            false => leftover.count(),
+        },
+    })
+}
+
+/// Whether readers read the history as it is.
+///
+/// # Errors
+/// If something cannot be read that could be a moment ago.
+fn is_read(log: &Log, survey: &Survey) -> Result<bool, RepairError> {
+    match history::visit_commits(log, || (), |(), _| ()) {
+        Ok(()) => Ok(true),
+        Err(ReadCommitsError::Io { path, source }) => {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_bad = survey.bad.iter().any(|bad| Some(bad.name.as_str()) == name);
+            match is_bad {
+                true => Ok(false),
+                false => Err(ReadCommitsError::Io { path, source }.into()),
+            }
+        }
+        Err(_) => Ok(false),
+    }
+}
+
+fn retired(survivors: &Survivors) -> HashSet<String> {
+    let records = survivors.records.values();
+    let retired = records.flat_map(|found| &found.record.retired);
+    retired.map(|path| path.as_str().to_owned()).collect()
+}
+
+/// The files that records name and none retires, each once and held against its checksums.
+fn named(
+    root: &Path,
+    survivors: &Survivors,
+    retired: &HashSet<String>,
+) -> Result<Vec<Named>, RepairError> {
+    let mut seen = HashSet::new();
+    let records = survivors.records.values();
+    let entries = records.flat_map(|found| &found.record.files);
+    let entries = entries.filter(|entry| !retired.contains(entry.path.as_str()));
+    let entries = entries.filter(|entry| seen.insert(entry.path.as_str()));
+    let named = entries.map(|entry| {
+        let problem = PartFile::of_entry(root, entry).open_whole().err();
+        let problem = problem.map(|error| error.problem);
+        if let Some(FileProblem::Unreadable(error)) = &problem
+            && let Some(error) = RepairError::if_no_damage(&root.join(entry.path.as_str()), error)
+        {
+            return Err(error);
+        }
+        Ok(Named {
+            part: entry.path.parse().ok(),
+            entry: entry.clone(),
+            is_there: !matches!(problem, Some(FileProblem::Missing)),
+            bad: problem.map(|problem| format!("it {problem}")),
+            is_replaced: false,
+        })
+    });
+    named.collect()
+}
+
+/// Drops files that a later session recorded anew: the record that retired them is lost.
+fn drop_replaced(named: &mut [Named], sessions: &Sessions) {
+    for named in named.iter_mut() {
+        if named
+            .part
+            .as_ref()
+            .is_some_and(|part| sessions.has_replaced(part))
+        {
+            named.bad = Some("a later session recorded it anew".to_owned());
+            named.is_replaced = true;
+        }
+    }
+    // Of a rank's checkpoints the newest alone stays.
+    let states = named.iter().filter_map(|named| named.part.as_ref());
+    let states = states.filter(|part| part.table == Table::Resume);
+    let mut newest: HashMap<Rank, Step> = HashMap::new();
+    for part in states {
+        let step = newest.entry(part.rank).or_insert(part.step);
+        *step = part.step.max(*step);
+    }
+    for named in named.iter_mut().filter(|named| !named.is_there) {
+        let part = named.part.as_ref();
+        named.is_replaced |= part.is_some_and(|part| {
+            part.table == Table::Resume
+                && newest.get(&part.rank).is_some_and(|new| part.step < *new)
+        });
+    }
+}
+
+/// Drops saved states of which a file is bad: training cannot go on from what is left.
+fn drop_bad_states(named: &mut [Named], run_file: &RunFile) {
+    let mut states: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
+    for (index, named) in named.iter().enumerate() {
+        if let Some(part) = named
+            .part
+            .as_ref()
+            .filter(|part| part.table == Table::Resume)
+        {
+            states.entry(key_of(part)).or_default().push(index);
+        }
+    }
+    for indices in states.into_values() {
+        let good = indices.iter().filter(|index| named[**index].bad.is_none());
+        let good: Vec<(PartPath, ())> = good
+            .filter_map(|index| Some((named[*index].part.clone()?, ())))
+            .collect();
+        let is_whole = good.len() == indices.len() && is_whole_state(&good, &run_file.info);
+        if is_whole || good.is_empty() || good.len() == indices.len() {
+            continue;
+        }
+        for index in indices {
+            let bad = &mut named[index].bad;
+            bad.get_or_insert_with(|| "its checkpoint is not whole without the others".to_owned());
+        }
+    }
+}
+
+/// The captures that surviving records name.
+#[derive(Debug)]
+struct Captures {
+    dropped: BTreeMap<Key, Dropped>,
+    /// By the record that names it, a capture, and its files there.
+    listed: BTreeMap<(u64, CaptureId), Key>,
+    recorded: Recorded,
+}
+
+/// A capture that is taken out.
+#[derive(Debug)]
+struct Dropped {
+    reason: String,
+    /// Whether that is as it should be: a later session recorded it anew.
+    is_replaced: bool,
+}
+
+impl Captures {
+    fn new(survivors: &Survivors, named: &[Named], run_file: &RunFile) -> Self {
+        let mut listed = BTreeMap::new();
+        for record in survivors.records.values().map(|found| &found.record) {
+            let parts = record
+                .files
+                .iter()
+                .flat_map(|file| file.path.parse::<PartPath>());
+            let keys: Vec<Key> = parts
+                .filter(|part| part.table != Table::Resume)
+                .map(|part| key_of(&part))
+                .collect();
+            for id in &record.captures {
+                let of_capture = keys
+                    .iter()
+                    .find(|(rank, of, _)| (rank, of) == (&record.rank, id));
+                let nothing = (record.rank, *id, Generation::default());
+                let key = of_capture.copied().unwrap_or(nothing);
+                listed.insert((record.number, *id), key);
+            }
+        }
+        let parts = named.iter().filter_map(|named| named.part.as_ref());
+        Self {
+            dropped: BTreeMap::new(),
+            listed,
+            recorded: Recorded::of(parts, &run_file.info),
+        }
+    }
+
+    /// Takes out captures that are not whole, with all their files.
+    fn drop_bad(&mut self, named: &mut [Named], retired: &HashSet<Key>) {
+        let mut held: HashMap<Key, Held> = HashMap::new();
+        let of_captures = |part: &&PartPath| part.table.is_of_captures();
+        for named in named.iter() {
+            let Some(part) = named.part.as_ref().filter(of_captures) else {
+                continue;
+            };
+            match &named.bad {
+                None => layers::add(held.entry(key_of(part)).or_default(), part),
+                Some(bad) => {
+                    self.dropped.entry(key_of(part)).or_insert_with(|| Dropped {
+                        reason: format!("{}: {bad}", named.entry.path),
+                        is_replaced: named.is_replaced,
+                    });
+                }
+            }
+        }
+        let nothing = Held::new();
+        for key in self.listed.values() {
+            // A capture of which every file was retired does not exist any more.
+            if !held.contains_key(key) && retired.contains(key) {
+                continue;
+            }
+            let held = held.get(key).unwrap_or(&nothing);
+            let lacking = self.recorded.lacking(key.0, held);
+            if !lacking.is_empty() {
+                self.dropped.entry(*key).or_insert_with(|| Dropped {
+                    reason: format!("it lacks {}", lacking_words(&lacking)),
+                    is_replaced: false,
+                });
+            }
+        }
+        for named in named.iter_mut() {
+            let Some(part) = named.part.as_ref().filter(of_captures) else {
+                continue;
+            };
+            if let Some(dropped) = self.dropped.get(&key_of(part)) {
+                let reason = format!("its capture is not whole ({})", dropped.reason);
+                named.bad.get_or_insert(reason);
+                named.is_replaced |= dropped.is_replaced;
+            }
+        }
+    }
+
+    /// Whether a capture that a record names is taken out.
+    fn is_dropped(&self, number: u64, id: CaptureId) -> bool {
+        let key = self.listed.get(&(number, id));
+        key.is_some_and(|key| self.dropped.contains_key(key))
+    }
+
+    /// What is lost of captures.
+    fn lost(&self) -> impl Iterator<Item = (&Key, &str)> {
+        let lost = self
+            .dropped
+            .iter()
+            .filter(|(_, dropped)| !dropped.is_replaced);
+        lost.map(|(key, dropped)| (key, dropped.reason.as_str()))
+    }
+}
+
+/// The captures of which records retire files.
+fn retired_keys(retired: &HashSet<String>) -> HashSet<Key> {
+    let parts = retired.iter().flat_map(|path| path.parse::<PartPath>());
+    let parts = parts.filter(|part| part.table.is_of_captures());
+    parts.map(|part| key_of(&part)).collect()
+}
+
+/// What a new history is made of.
+struct Planned<'a> {
+    survivors: &'a Survivors,
+    run_file: &'a RunFile,
+    named: &'a [Named],
+    captures: &'a Captures,
+    restored: &'a Restored,
+    retired: &'a HashSet<String>,
+    sessions: &'a Sessions,
+}
+
+impl Planned<'_> {
+    /// The records of the new history, in order and linked.
+    fn records(&self) -> Result<Vec<CommitRecord>, RepairError> {
+        let good: HashSet<&str> = self
+            .named
+            .iter()
+            .filter(|named| named.bad.is_none())
+            .map(|named| named.entry.path.as_str())
+            .collect();
+        let mut seen = HashSet::new();
+        let survivors = self.survivors.records.values().map(|found| {
+            let mut record = found.record.clone();
+            let number = record.number;
+            record
+                .captures
+                .retain(|id| !self.captures.is_dropped(number, *id));
+            // What a record retires stays named, and readers leave it out.
+            record.files.retain(|file| {
+                let path = file.path.as_str();
+                seen.insert(path.to_owned()) && (good.contains(path) || self.retired.contains(path))
+            });
+            record
+        });
+        let mut records: Vec<CommitRecord> = survivors.collect();
+        self.insert_restored(&mut records)?;
+        self.insert_sessions(&mut records)?;
+        self.take_back_endings(&mut records);
+        rechain(
+            &mut records,
+            &self.run_file.info.run_id,
+            &self.run_file.json,
+        );
+        Ok(records)
+    }
+
+    fn blank(&self, rank: Rank, time: String) -> Result<CommitRecord, RepairError> {
+        Ok(CommitRecord {
+            number: 0,
+            nonce: Nonce::draw()
+                .map_err(RepairError::io("draw a nonce for", Path::new(COMMITS_DIR)))?,
+            run_id: Some(self.run_file.info.run_id.clone()),
+            run_crc32c: None,
+            previous_crc32c: None,
+            time,
+            rank,
+            session: None,
+            run_json: None,
+            is_final: false,
+            captures: Vec::new(),
+            files: Vec::new(),
+            retired: Vec::new(),
+        })
+    }
+
+    /// When a record was written, as near as the one before it says.
+    fn time_at(&self, records: &[CommitRecord], at: usize) -> String {
+        let before = at.checked_sub(1).and_then(|before| records.get(before));
+        before.map_or_else(
+            || self.run_file.info.created.clone(),
+            |record| record.time.clone(),
+        )
+    }
+
+    /// Where the first record is missing behind the last one of a capture of a rank, and its number.
+    fn gap(&self, records: &[CommitRecord], rank: Rank) -> (usize, u64) {
+        let mut survivors = self
+            .survivors
+            .records
+            .values()
+            .map(|found| &found.record)
+            .rev();
+        let last = survivors.find(|record| record.rank == rank && !record.captures.is_empty());
+        let last = last.map(|record| record.number);
+        let mut lost = self.survivors.lost.iter();
+        let gap = lost.find(|(_, end)| last.is_none_or(|last| *end > last));
+        let number = gap.map_or(u64::MAX, |(first, _)| *first);
+        let at = records.iter().position(|record| record.number > number);
+        (at.unwrap_or(records.len()), number)
+    }
+
+    /// Puts what is named again before the first record of its rank that is later.
+    fn insert_restored(&self, records: &mut Vec<CommitRecord>) -> Result<(), RepairError> {
+        let mut groups: Vec<(&Key, &Vec<FileEntry>)> = self.restored.files.iter().collect();
+        groups.sort_by_key(|((rank, id, generation), _)| (*generation, id.step, id.epoch, *rank));
+        let mut last: Option<(Rank, Generation, usize)> = None;
+        for ((rank, id, generation), files) in groups {
+            let later = |record: &CommitRecord| {
+                record.rank == *rank && record.captures.iter().any(|other| other.step > id.step)
+            };
+            let later = records.iter().position(later);
+            let (at, number) = later.map_or_else(|| self.gap(records, *rank), |at| (at, 0));
+            // What belongs together goes into one record.
+            let index = match last {
+                Some((of_rank, of_generation, index))
+                    if (of_rank, of_generation) == (*rank, *generation) && index + 1 == at =>
+                {
+                    index
+                }
+                _ => {
+                    let blank = self.blank(*rank, self.time_at(records, at))?;
+                    records.insert(at, CommitRecord { number, ..blank });
+                    at
+                }
+            };
+            let record = &mut records[index];
+            record.files.extend(files.iter().cloned());
+            if self.restored.captures.contains(&(*rank, *id, *generation)) {
+                record.captures.push(*id);
+            }
+            last = Some((*rank, *generation, index));
+        }
+        for file in &self.restored.derived {
+            let time = self.time_at(records, records.len());
+            let part: Option<PartPath> = file.path.parse().ok();
+            let nonce = part.and_then(|part| part.nonce);
+            let blank = self.blank(Rank::default(), time)?;
+            records.push(CommitRecord {
+                nonce: nonce.unwrap_or(blank.nonce),
+                files: vec![file.clone()],
+                ..blank
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there are as many sessions as there were, so that the next one does not call its
+    /// files as one before called its own.
+    fn insert_sessions(&self, records: &mut Vec<CommitRecord>) -> Result<(), RepairError> {
+        let counts = self.sessions.count(self.run_file.info.world_size);
+        for (rank, count) in counts {
+            let has_session =
+                |record: &&CommitRecord| record.rank == rank && record.session.is_some();
+            let missing = count.saturating_sub(records.iter().filter(has_session).count());
+            for _ in 0..missing {
+                let config = self.run_file.info.config.clone();
+                let without = records.iter_mut().find(|record| {
+                    record.rank == rank && record.session.is_none() && !record.captures.is_empty()
+                });
+                match without {
+                    Some(record) => record.session = Some(config),
+                    None => {
+                        let mut blank = self.blank(rank, self.time_at(records, 0))?;
+                        blank.session = Some(config);
+                        records.insert(0, blank);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A session of which something is lost has not recorded everything.
+    fn take_back_endings(&self, records: &mut [CommitRecord]) {
+        let dropped = self.captures.lost().map(|((rank, ..), _)| *rank);
+        // What is derived is no part of what a session recorded.
+        let is_recorded = |part: &&PartPath| !part.table.is_derived();
+        let named = self.named.iter();
+        let named = named.filter(|named| named.bad.is_some() && !named.is_replaced);
+        let named = named.filter_map(|named| named.part.as_ref());
+        let rejected = self.restored.rejected.iter();
+        let rejected = rejected.filter(|rejected| rejected.is_lost);
+        let rejected = rejected.map(|rejected| &rejected.part);
+        let others = named.chain(rejected).filter(is_recorded);
+        let ranks: BTreeSet<Rank> = dropped.chain(others.map(|part| part.rank)).collect();
+        for rank in ranks {
+            let newest = records
+                .iter_mut()
+                .rev()
+                .find(|record| record.rank == rank && record.is_final);
+            if let Some(record) = newest {
+                record.is_final = false;
+            }
+        }
+    }
+}
+
+/// What is told of a plan.
+struct Told<'a> {
+    survey: &'a Survey,
+    planned: &'a Planned<'a>,
+    records: Option<&'a [CommitRecord]>,
+    moved: &'a [MovedFile],
+}
+
+/// What is done, and what is lost.
+fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
+    let (mut actions, mut lost) = (Vec::new(), Vec::new());
+    let planned = told.planned;
+    if let Some(records) = told.records {
+        for name in &told.survey.corrected {
+            actions.push(format!(
+                "put right one byte of {COMMITS_DIR}/{name}, by its checksum"
+            ));
+        }
+        for bad in &told.survey.bad {
+            actions.push(format!(
+                "leave out {COMMITS_DIR}/{}: {}",
+                bad.name, bad.reason
+            ));
+        }
+        actions.push(format!(
+            "write {COMMITS_DIR}/ anew, with {}",
+            counted(records.len(), "record")
+        ));
+        let num_lost = planned.survivors.num_lost();
+        if num_lost > 0 {
+            let records = if num_lost == 1 { "record" } else { "records" };
+            lost.push(format!(
+                "{num_lost} commit {records}: what they say that is not in the files that they named"
+            ));
+        }
+    }
+    for ((rank, id, _), files) in &planned.restored.files {
+        let key = |key: &Key| (key.0, key.1) == (*rank, *id);
+        let what = match planned.restored.captures.iter().any(key) {
+            true => "the capture of",
+            false => "files of",
+        };
+        actions.push(format!(
+            "name again {what} epoch {}, step {} of rank {rank}: {}",
+            id.epoch,
+            id.step,
+            counted(files.len(), "file")
+        ));
+    }
+    for file in &planned.restored.derived {
+        actions.push(format!("name again {}", file.path));
+    }
+    match planned.run_file.origin {
+        Origin::AsItIs => {}
+        Origin::Corrected => {
+            actions.push(format!("put right one byte of {RUN_FILE}, by its checksum"))
+        }
+        Origin::Copied => actions.push(format!("write {RUN_FILE} anew, as the records keep it")),
+        Origin::Rebuilt => {
+            actions.push(format!(
+                "write {RUN_FILE} anew, by the records and the part files"
+            ));
+            lost.push(format!(
+                "what {RUN_FILE} said of the model, the data, the classes, and how layers are joined: the run \
+                 can be asked, and not be resumed or replayed"
+            ));
+        }
+    }
+    if !told.moved.is_empty() {
+        actions.push(format!(
+            "move {} aside",
+            counted(told.moved.len(), "part file")
+        ));
+    }
+    for ((rank, id, _), reason) in planned.captures.lost() {
+        lost.push(format!(
+            "the capture of epoch {}, step {} of rank {rank}: {reason}",
+            id.epoch, id.step
+        ));
+    }
+    let mut told_keys = HashSet::new();
+    for rejected in planned.restored.rejected.iter().filter(|r| r.is_lost) {
+        let (rank, id, _) = key_of(&rejected.part);
+        match rejected.part.table.is_of_captures() {
+            true if told_keys.insert((rank, id)) => lost.push(format!(
+                "the capture of epoch {}, step {} of rank {rank}, if it was committed: {}: {}",
+                id.epoch, id.step, rejected.part, rejected.reason
+            )),
+            true => {}
+            false => lost.push(format!("{}: {}", rejected.part, rejected.reason)),
+        }
+    }
+    let others = planned.named.iter().filter(|named| {
+        !named.is_replaced
+            && named
+                .part
+                .as_ref()
+                .is_none_or(|part| !part.table.is_of_captures())
+    });
+    for named in others {
+        if let Some(bad) = &named.bad {
+            lost.push(format!("{}: {bad}", named.entry.path));
+        }
+    }
+    (actions, lost)
+}
+
+/// So many of something, in words.
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}

@@ -1,0 +1,176 @@
+use super::*;
+use crate::catalog::{Catalog, Ending};
+use crate::disk::{Fate, SimDisk};
+use crate::part_file::PartFile;
+use crate::part_reader::PartReader;
+use crate::repair::tests::{answer, copied, ending, fail_everywhere, recorded, tree};
+
+/// A copy of a run that a program of version 1.4 wrote.
+fn golden() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/1.4");
+    copied(&golden, &dir.path().join("run"));
+    dir
+}
+
+#[test]
+fn a_run_of_version_1_4_says_what_one_of_today_says() {
+    let dir = golden();
+    let path = dir.path().join("run");
+    let (before, whole) = (tree(&path), answer(&path));
+    assert_eq!(ending(&path), Ending::Unknown);
+    let would = upgrade(&path, true).unwrap();
+    assert_eq!(tree(&path), before);
+    let done = upgrade(&path, false).unwrap();
+    assert_eq!(done, would);
+    // Its 42 files, by six records; the third is the recorder's last.
+    assert_eq!(
+        (done.num_records, done.num_changed, done.num_files),
+        (6, 6, 42)
+    );
+    assert_eq!(done.finished, [Rank(0)]);
+    assert_eq!(answer(&path), whole);
+    assert_eq!(ending(&path), Ending::Finished);
+    // Part files and run.json are as they were, and nothing else is there.
+    let after = tree(&path);
+    let is_commit = |path: &&PathBuf| path.starts_with("commits");
+    let others = |tree: &BTreeMap<PathBuf, Vec<u8>>| -> BTreeMap<PathBuf, Vec<u8>> {
+        let others = tree.iter().filter(|(path, _)| !is_commit(path));
+        others
+            .map(|(path, bytes)| (path.clone(), bytes.clone()))
+            .collect()
+    };
+    assert_eq!(others(&after), others(&before));
+    let again = upgrade(&path, false).unwrap();
+    assert!(!again.is_needed(), "{again:?}");
+    assert_eq!(tree(&path), after);
+    // Each record names the one before, and run.json is kept in the first.
+    let run = RunDir::open(&path).unwrap();
+    let records = history::visit_commits(&Log::of(&run), Vec::new, Vec::push).unwrap();
+    let mut previous = None;
+    for record in &records {
+        assert_eq!(record.previous_crc32c, previous);
+        assert_eq!(record.run_crc32c, Some(run.crc32c()));
+        previous = Some(record.encode_with_checksum().1);
+    }
+    let kept = records[0].run_json.as_ref().unwrap();
+    assert_eq!(kept.as_bytes(), fs::read(path.join(RUN_FILE)).unwrap());
+}
+
+/// The classifications of the golden run are its largest files: still small, so that they are made to be read
+/// by column.
+#[test]
+fn columns_of_files_whose_footers_have_no_checksums_are_checked_one_by_one() {
+    let dir = golden();
+    let path = dir.path().join("run");
+    upgrade(&path, false).unwrap();
+    let run = RunDir::open(&path).unwrap();
+    let catalog = Catalog::load(&run).unwrap();
+    for file in catalog.files() {
+        let part = PartFile::committed(&run, &file);
+        let sums = sums(&part.path).unwrap();
+        assert_eq!(part.columns.as_deref(), Some(sums.columns.chunks()));
+        assert_eq!(part.footer, sums.footer);
+        part.open_whole().unwrap();
+        // The first column's chunk comes first, behind the magic bytes: it is `step`.
+        let mut bytes = fs::read(&part.path).unwrap();
+        bytes[8] ^= 1;
+        fs::write(&part.path, &bytes).unwrap();
+        let damaged = PartFile {
+            crc32c: None,
+            ..part.clone()
+        };
+        let error = damaged.open_whole().unwrap_err().to_string();
+        assert!(
+            error.contains("the checksum of its column \"step\" is "),
+            "{error}"
+        );
+        bytes[8] ^= 1;
+        fs::write(&part.path, &bytes).unwrap();
+        let table: Table = file.table.parse().unwrap();
+        let reader = PartReader::checked(table, &[], 8192).unwrap();
+        assert_eq!(
+            reader.read_whole(&part).unwrap().num_rows() as u64,
+            file.rows
+        );
+    }
+}
+
+#[test]
+fn an_upgrade_that_fails_or_is_interrupted_anywhere_loses_nothing() {
+    let golden = golden();
+    let run = golden.path().join("run");
+    let whole = answer(&run);
+    let operation = |disk: &Arc<dyn Disk>, path: &Path| upgrade_on(disk, path, false).map(|_| ());
+    fail_everywhere(&run, operation, |path, what| {
+        assert_eq!(answer(path), whole, "{what}");
+        upgrade(path, false).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(answer(path), whole, "{what}");
+        assert_eq!(ending(path), Ending::Finished, "{what}");
+        assert!(!path.join(UPGRADE_DIR).exists(), "{what}");
+    });
+}
+
+/// An upgrade that was killed is done again, and then the power fails.
+#[test]
+fn an_upgrade_after_a_killed_one_loses_nothing_when_the_power_fails() {
+    let golden = golden();
+    let whole = answer(&golden.path().join("run"));
+    let disk = SimDisk::over(golden.path()).unwrap();
+    upgrade_on(&disk.disk(), &golden.path().join("run"), false).unwrap();
+    for num_before in (0..=disk.num_operations()).step_by(2) {
+        let dir = tempfile::tempdir().unwrap();
+        let again = disk.after_kill(num_before, dir.path()).unwrap();
+        let path = dir.path().join("run");
+        upgrade_on(&again.disk(), &path, false).unwrap();
+        for num_operations in (num_before..=again.num_operations()).rev().step_by(2) {
+            let remains = again.remains(num_operations);
+            let left = tempfile::tempdir().unwrap();
+            let lost = vec![Fate::Lost; remains.num_open()];
+            remains.tree(&lost).write_to(left.path()).unwrap();
+            let what = format!("killed after {num_before}, cut after {num_operations}");
+            assert_eq!(answer(&left.path().join("run")), whole, "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_is_not_upgraded() {
+    let dir = golden();
+    let path = dir.path().join("run");
+    let part = "weights/epoch=0/layer=L_input/step-1-r0-g0.parquet";
+    let mut bytes = fs::read(path.join(part)).unwrap();
+    bytes[600] ^= 1;
+    fs::write(path.join(part), bytes).unwrap();
+    let before = tree(&path);
+    let error = upgrade(&path, false).unwrap_err().to_string();
+    assert!(
+        error.starts_with(part) && error.contains("`sink repair` the run first"),
+        "{error}"
+    );
+    assert_eq!(tree(&path), before);
+}
+
+#[test]
+fn what_is_of_today_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let before = tree(run.path());
+    let report = upgrade(run.path(), false).unwrap();
+    assert!(!report.is_needed(), "{report:?}");
+    assert_eq!(tree(run.path()), before);
+}
+
+/// Its last record says no metrics of the last epoch: nobody can tell whether there were more.
+#[test]
+fn an_end_that_nothing_proves_stays_unknown() {
+    let dir = golden();
+    let path = dir.path().join("run");
+    for number in 2..6 {
+        fs::remove_file(path.join(format!("commits/{number:020}.json"))).unwrap();
+    }
+    let report = upgrade(&path, false).unwrap();
+    assert_eq!(report.finished, []);
+    assert_eq!(ending(&path), Ending::Unknown);
+    assert!(!upgrade(&path, false).unwrap().is_needed());
+}
