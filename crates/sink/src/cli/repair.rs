@@ -53,10 +53,10 @@ fn say(
     if let Some(damaged) = &report.moved_to {
         let below = damaged.strip_prefix(run).unwrap_or(damaged);
         let what = match report.moved.is_empty() {
-            true => ", what was replaced",
+            true => " what was replaced",
             false => "",
         };
-        writeln!(text, "{moved} {}{what}:", below.display())?;
+        writeln!(text, "{moved} {}:{what}", below.display())?;
     }
     list(&report.moved, text)?;
     writeln!(text, "{}: {end}", run.display())
