@@ -5,7 +5,6 @@ mod file;
 mod ranks;
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use trace::{
     Activity, COMMITS_DIR, Catalog, Ending, HistoryFaults, LayerLabel, PartialCapture,
-    ReadCommitsError, RunDir, STAGING_DIR, Table,
+    ReadCommitsError, RunDir, STAGING_DIR, Table, with_causes,
 };
 
 use crate::files::{RunFilesError, require_commits, walk};
@@ -237,17 +236,11 @@ fn total(numbers: impl Iterator<Item = u64>) -> u64 {
 fn of_commits(run: &RunDir, error: &ReadCommitsError) -> Problem {
     let path = error.path();
     let below = path.strip_prefix(run.path()).unwrap_or(path);
-    let mut found = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        found = format!("{found}: {error}");
-        cause = error.source();
-    }
     Problem {
         path: below.to_string_lossy().into_owned(),
         check: Check::History,
         expected: "what was written when it was committed".to_owned(),
-        found,
+        found: with_causes(error),
     }
 }
 

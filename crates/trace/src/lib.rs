@@ -20,6 +20,7 @@ extern crate self as trace;
 mod activity;
 mod catalog;
 mod caught;
+mod causes;
 mod checksum;
 mod column_checksums;
 mod columns;
@@ -55,6 +56,7 @@ pub use catalog::{
     Catalog, CommitInfo, CommittedCapture, CommittedFile, Ending, PartialCapture, Session,
 };
 pub use caught::{PanickedError, caught};
+pub use causes::with_causes;
 pub use checksum::Crc32c;
 pub use column_checksums::{COLUMN_CRC32C_KEY, ColumnChecksums, Footer};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};

@@ -19,7 +19,6 @@ mod run_file;
 mod survey;
 mod switch;
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -189,18 +188,6 @@ pub fn repair_on(
     }
     report.moved_to = Some(damaged);
     Ok(report)
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl fmt::Display for MovedFile {

@@ -175,10 +175,7 @@ impl RecordError {
 
     /// What went wrong and why, in one line.
     pub fn with_causes(&self) -> String {
-        let first: &dyn std::error::Error = self;
-        let causes = std::iter::successors(Some(first), |error| error.source());
-        let causes: Vec<String> = causes.map(ToString::to_string).collect();
-        causes.join(": ")
+        trace::with_causes(self)
     }
 }
 

@@ -7,6 +7,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::file::metadata::ParquetMetaData;
 use trace::{
     CommittedFile, FORMAT_KEY, FORMAT_VERSION, FileProblem, PartFile, RunDir, Table, caught,
+    with_causes,
 };
 
 use super::content::{Content, Wrong};
@@ -189,16 +190,4 @@ fn batch_size(metadata: &ParquetMetaData) -> usize {
         .sum();
     let row_bytes = (bytes / rows).max(1);
     (BATCH_BYTES / row_bytes).clamp(1, BATCH_ROWS) as usize
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use trace::{
     CaptureId, Catalog, Crc32c, Epoch, Footer, Links, PartPath, RunDir, Step, Table, Topology,
-    visit_files,
+    visit_files, with_causes,
 };
 use words::{closest, did_you_mean};
 
@@ -88,10 +88,10 @@ impl Snapshot {
         let commits = list_commits(&run)?;
         let (catalog, faults) = Catalog::salvage(&run)?;
         let (catalog, bad) = catalog.without_partial().whole_files(&run);
-        let left_out = faults.left_out.iter().map(with_causes);
-        let left_out = left_out.chain(bad.iter().map(with_causes));
+        let left_out = faults.left_out.iter().map(|error| with_causes(error));
+        let left_out = left_out.chain(bad.iter().map(|error| with_causes(error)));
         let left_out = left_out.map(|line| format!("left out: {line}"));
-        let doubtful = faults.doubtful.iter().map(with_causes);
+        let doubtful = faults.doubtful.iter().map(|error| with_causes(error));
         let doubtful = doubtful.map(|line| format!("in doubt, and used: {line}"));
         let damage = left_out.chain(doubtful).collect();
         Ok(Self {
@@ -349,17 +349,6 @@ fn list_commits(run: &RunDir) -> Result<CommitFiles, OpenError> {
         path: path.clone(),
         source,
     })
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &(impl std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {

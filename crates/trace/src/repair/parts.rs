@@ -8,8 +8,9 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::{RepairError, with_causes};
+use super::RepairError;
 use crate::caught::caught;
+use crate::causes::with_causes;
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, ColumnChecksums, Footer};
 use crate::commit::FileEntry;

@@ -6,8 +6,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::RepairError;
 use super::one_byte::{self, Change};
-use super::{RepairError, with_causes};
+use crate::causes::with_causes;
 use crate::checksum::Crc32c;
 use crate::commit::{CHECKSUM_KEY, CommitRecord};
 use crate::history::Segment;

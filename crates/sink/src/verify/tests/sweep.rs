@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use trace::{
     CaptureId, Catalog, PartFile, PartReader, RepairOptions, RunDir, Table, Topology, repair,
+    with_causes,
 };
 
 use super::{recorded_one_by_one, verify};
@@ -43,23 +44,17 @@ struct Answer {
 
 /// What is told of a run, or an error, with its causes.
 fn asked(path: &Path) -> Result<Answer, String> {
-    let told = |error: &dyn std::error::Error| {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    };
-    let run = RunDir::open(path).map_err(|error| told(&error))?;
-    let catalog = Catalog::load(&run).map_err(|error| told(&error))?;
+    let run = RunDir::open(path).map_err(|error| with_causes(&error))?;
+    let catalog = Catalog::load(&run).map_err(|error| with_causes(&error))?;
     let mut files = BTreeMap::new();
     for file in catalog.files() {
-        let table: Table = file.table.parse().map_err(|error| told(&error))?;
+        let table: Table = file.table.parse().map_err(|error| with_causes(&error))?;
         let reader = PartReader::try_new(&table.schema(), &all_columns(table), 8192).unwrap();
         let rows = reader.read_whole(&PartFile::committed(&run, &file));
-        files.insert(file.path.to_owned(), rows.map_err(|error| told(&error))?);
+        files.insert(
+            file.path.to_owned(),
+            rows.map_err(|error| with_causes(&error))?,
+        );
     }
     let captures = catalog.captures().iter().map(|capture| capture.id);
     Ok(Answer {
