@@ -14,7 +14,7 @@ use crate::histogram::Histogram;
 use crate::layout::transpose;
 use crate::precision::Precision;
 use crate::saved_state::StateTensor;
-use crate::statistics::{Statistics, median};
+use crate::statistics::Statistics;
 
 /// The word in the column `phase` for what was measured on held-out samples.
 pub const PHASE_EVAL: &str = "eval";
@@ -80,14 +80,7 @@ pub(crate) fn parameters(
     let fan_in = layer.fan_in as usize;
     let weights = of_recorded_units(layer, weights, fan_in);
     let bias = bias.map(|bias| of_recorded_units(layer, bias, 1));
-    let row = |unit: usize| &weights[unit * fan_in..][..fan_in];
-    let statistics: Vec<Statistics> = (0..num_units)
-        .map(|unit| Statistics::of(row(unit)))
-        .collect();
-    let mut scratch = Vec::with_capacity(fan_in);
-    let medians: Float32Array = (0..num_units)
-        .map(|unit| median(row(unit), &mut scratch))
-        .collect();
+    let statistics = Statistics::of_rows(&weights, num_units, fan_in);
     let zeros = Int32Array::from_iter_values(statistics.iter().map(|s| s.zeros as i32));
     let bias_nonfinite = |unit: usize| bias.as_ref().is_some_and(|bias| !bias[unit].is_finite());
     let nonfinite =
@@ -115,7 +108,7 @@ pub(crate) fn parameters(
         column(|s| s.min),
         column(|s| s.max),
         column(|s| s.l2),
-        Arc::new(medians),
+        column(|s| s.median),
         column(|s| s.l1),
         Arc::new(zeros),
         Arc::new(nonfinite),
@@ -194,18 +187,15 @@ pub(crate) fn activations(
     let num_units = layer.num_recorded_units() as usize;
     let row = |unit: usize| &by_unit[unit * num_samples..][..num_samples];
 
-    let statistics: Vec<Statistics> = (0..num_units)
-        .map(|unit| Statistics::of(row(unit)))
-        .collect();
-    let mut scratch = Vec::with_capacity(num_samples);
-    let medians: Float32Array = (0..num_units)
-        .map(|unit| median(row(unit), &mut scratch))
-        .collect();
+    let statistics = Statistics::of_rows(&by_unit, num_units, num_samples);
     let lists = match kept_samples {
         None => null_lists(num_units),
         Some(kept) if kept < num_samples => {
-            let kept = (0..num_units).flat_map(|unit| &row(unit)[..kept]).copied();
-            equal_lists(precision.round(kept.collect()), num_units)
+            let mut values = Vec::with_capacity(num_units * kept);
+            for unit in 0..num_units {
+                values.extend_from_slice(&row(unit)[..kept]);
+            }
+            equal_lists(precision.round(values), num_units)
         }
         Some(_) => equal_lists(precision.round(by_unit), num_units),
     };
@@ -226,7 +216,7 @@ pub(crate) fn activations(
         Arc::new(Int64Array::from_value(num_samples as i64, num_units)),
         Arc::new(lists),
         column(|s| s.mean),
-        Arc::new(medians),
+        column(|s| s.median),
         column(|s| s.std),
         column(|s| s.min),
         column(|s| s.max),

@@ -1,6 +1,10 @@
 //! Statistics of a neuron's values: of the finite ones, in f64, stored as f32, population form
 //! (ARCHITECTURE.md, invariant 11).
 
+mod median;
+
+use median::Median;
+
 /// Statistics of a row of weights or activations; the `Option`s are none where no value is finite.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Statistics {
@@ -8,6 +12,8 @@ pub(crate) struct Statistics {
     pub(crate) std: Option<f32>,
     pub(crate) min: Option<f32>,
     pub(crate) max: Option<f32>,
+    /// Of an even number of values, the mean of the middle two.
+    pub(crate) median: Option<f32>,
     /// Euclidean norm.
     pub(crate) l2: Option<f32>,
     /// Sum of the absolute values.
@@ -19,69 +25,147 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    pub(crate) fn of(values: &[f32]) -> Self {
-        let mut statistics = Self::default();
-        let finite = || values.iter().copied().filter(|v| v.is_finite());
-        let (mut num, mut sum, mut absolute, mut squares) = (0u64, 0.0, 0.0, 0.0);
-        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-        for value in finite() {
-            num += 1;
-            let wide = f64::from(value);
-            sum += wide;
-            absolute += wide.abs();
-            squares += wide * wide;
-            min = min.min(value);
-            max = max.max(value);
-            statistics.zeros += i64::from(value == 0.0);
+    /// Of each of `num_rows` rows of `width` values, one row behind the other.
+    ///
+    /// The same bits on every processor: those that have vectors of 256 bits do the same in fewer instructions.
+    pub(crate) fn of_rows(values: &[f32], num_rows: usize, width: usize) -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            #[expect(unsafe_code, reason = "a processor without AVX2 could not run it")]
+            // SAFETY: this processor has AVX2.
+            return unsafe { of_rows_by_avx2(values, num_rows, width) };
         }
-        statistics.nonfinite = values.len() as i64 - num as i64;
-        if num == 0 {
-            return statistics;
-        }
-        let mean = sum / num as f64;
-        // A second pass: the difference of two large sums would lose a small deviation.
-        let deviations: f64 = finite().map(|v| (f64::from(v) - mean).powi(2)).sum();
-        statistics.mean = Some(mean as f32);
-        statistics.std = Some((deviations / num as f64).sqrt() as f32);
-        statistics.min = Some(min);
-        statistics.max = Some(max);
-        statistics.l2 = Some(squares.sqrt() as f32);
-        statistics.l1 = Some(absolute as f32);
-        statistics
+        of_rows(values, num_rows, width)
     }
 }
 
-/// The median of the finite values: of an even number, the mean of the middle two. `scratch` is
-/// overwritten, so that a layer's rows share one allocation.
-pub(crate) fn median(values: &[f32], scratch: &mut Vec<f32>) -> Option<f32> {
-    scratch.clear();
-    scratch.extend(values.iter().copied().filter(|v| v.is_finite()));
-    let middle = scratch.len() / 2;
-    let is_even = scratch.len().is_multiple_of(2);
-    if scratch.is_empty() {
-        return None;
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn of_rows_by_avx2(values: &[f32], num_rows: usize, width: usize) -> Vec<Statistics> {
+    of_rows(values, num_rows, width)
+}
+
+/// Written in loops, as is all that is called for every row: what an iterator's adapters call is not compiled for
+/// the processor that the caller is compiled for.
+#[inline(always)]
+fn of_rows(values: &[f32], num_rows: usize, width: usize) -> Vec<Statistics> {
+    let mut median = Median::default();
+    let mut picked = Vec::new();
+    let mut all = Vec::with_capacity(num_rows);
+    for nth in 0..num_rows {
+        let row = &values[nth * width..][..width];
+        let mut num_finite = 0;
+        for value in row {
+            num_finite += usize::from(value.is_finite());
+        }
+        // Almost always all are, and then none need be picked.
+        let finite = match num_finite == width {
+            true => row,
+            false => {
+                picked.clear();
+                picked.extend(row.iter().filter(|value| value.is_finite()));
+                &picked
+            }
+        };
+        let mut statistics = Statistics {
+            nonfinite: (width - num_finite) as i64,
+            ..Statistics::default()
+        };
+        if !finite.is_empty() {
+            statistics.add_finite(finite);
+            statistics.median = Some(median.of(finite));
+        }
+        all.push(statistics);
     }
-    let (below, upper, _) = scratch.select_nth_unstable_by(middle, f32::total_cmp);
-    let upper = f64::from(*upper);
-    if !is_even {
-        return Some(upper as f32);
+    all
+}
+
+/// So many sums are kept side by side, as processors add them. Which value goes into which does not depend on
+/// the processor, so neither do the bits that come out.
+const LANES: usize = 8;
+
+impl Statistics {
+    /// All but the median, of values that are finite; there are some.
+    #[inline(always)]
+    fn add_finite(&mut self, values: &[f32]) {
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        let mut zeros = [0u32; LANES];
+        let (mut min, mut max) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        let (mut sums, mut absolute, mut squares) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let wide = f64::from(chunk[lane]);
+                sums[lane] += wide;
+                absolute[lane] += wide.abs();
+                squares[lane] += wide * wide;
+                min[lane] = lesser(min[lane], chunk[lane]);
+                max[lane] = greater(max[lane], chunk[lane]);
+                zeros[lane] += u32::from(chunk[lane] == 0.0);
+            }
+        }
+        for (lane, &value) in rest.iter().enumerate() {
+            let wide = f64::from(value);
+            sums[lane] += wide;
+            absolute[lane] += wide.abs();
+            squares[lane] += wide * wide;
+            min[lane] = lesser(min[lane], value);
+            max[lane] = greater(max[lane], value);
+            zeros[lane] += u32::from(value == 0.0);
+        }
+        let num = values.len() as f64;
+        let mean = total(&sums) / num;
+
+        // A second pass: the difference of two large sums would lose a small deviation.
+        let mut deviations = [0f64; LANES];
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let deviation = f64::from(chunk[lane]) - mean;
+                deviations[lane] += deviation * deviation;
+            }
+        }
+        for (lane, &value) in rest.iter().enumerate() {
+            let deviation = f64::from(value) - mean;
+            deviations[lane] += deviation * deviation;
+        }
+
+        self.mean = Some(mean as f32);
+        self.std = Some((total(&deviations) / num).sqrt() as f32);
+        self.min = min.into_iter().reduce(lesser);
+        self.max = max.into_iter().reduce(greater);
+        self.l2 = Some(total(&squares).sqrt() as f32);
+        self.l1 = Some(total(&absolute) as f32);
+        self.zeros = zeros.into_iter().map(i64::from).sum();
     }
-    let lower = below
-        .iter()
-        .copied()
-        .max_by(f32::total_cmp)
-        .expect("an even number above zero has a lower half");
-    Some(((f64::from(lower) + upper) / 2.0) as f32)
+}
+
+/// [`f32::min`] of numbers, as processors have it.
+#[inline(always)]
+fn lesser(one: f32, other: f32) -> f32 {
+    if other < one { other } else { one }
+}
+
+/// [`f32::max`] of numbers, as processors have it.
+#[inline(always)]
+fn greater(one: f32, other: f32) -> f32 {
+    if other > one { other } else { one }
+}
+
+fn total(lanes: &[f64; LANES]) -> f64 {
+    lanes.iter().sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(values: &[f32]) -> Statistics {
+        Statistics::of_rows(values, 1, values.len())[0]
+    }
+
     #[test]
     fn statistics_are_of_the_finite_values_in_population_form() {
         // Mean 0, squares 16 + 0 + 16 over 4.
-        let statistics = Statistics::of(&[-4.0, 0.0, f32::NAN, 4.0, -0.0, f32::INFINITY]);
+        let statistics = of(&[-4.0, 0.0, f32::NAN, 4.0, -0.0, f32::INFINITY]);
         assert_eq!(
             statistics,
             Statistics {
@@ -89,6 +173,7 @@ mod tests {
                 std: Some(8f64.sqrt() as f32),
                 min: Some(-4.0),
                 max: Some(4.0),
+                median: Some(0.0),
                 l2: Some(32f64.sqrt() as f32),
                 l1: Some(8.0),
                 zeros: 2,
@@ -99,7 +184,7 @@ mod tests {
 
     #[test]
     fn without_a_finite_value_there_are_no_statistics() {
-        let statistics = Statistics::of(&[f32::NAN, f32::NEG_INFINITY]);
+        let statistics = of(&[f32::NAN, f32::NEG_INFINITY]);
         assert_eq!(
             statistics,
             Statistics {
@@ -107,26 +192,61 @@ mod tests {
                 ..Statistics::default()
             }
         );
-        assert_eq!(median(&[f32::NAN], &mut Vec::new()), None);
-        assert_eq!(Statistics::of(&[]), Statistics::default());
+        assert_eq!(of(&[]), Statistics::default());
+    }
+
+    #[test]
+    fn a_median_is_of_the_finite_values() {
+        assert_eq!(
+            of(&[4.0, f32::NAN, 1.0, 3.0, f32::INFINITY, 2.0]).median,
+            Some(2.5)
+        );
     }
 
     #[test]
     fn a_small_deviation_far_from_zero_is_kept() {
         // 16777216 = 2^24: neighbours are 2 apart.
-        let statistics = Statistics::of(&[16_777_216.0, 16_777_218.0]);
+        let statistics = of(&[16_777_216.0, 16_777_218.0]);
         assert_eq!(statistics.std, Some(1.0));
     }
 
     #[test]
-    fn medians() {
-        let mut scratch = Vec::new();
-        assert_eq!(median(&[3.0, 1.0, 2.0], &mut scratch), Some(2.0));
+    fn values_of_any_number_are_those_of_one_after_the_other() {
+        // Multiples of 1/64: sums are exact in any order.
+        let values: Vec<f32> = (0..2 * LANES as i32 + 3)
+            .map(|n| (n * 37 % 23 - 11) as f32 / 64.0)
+            .collect();
+        for len in 1..values.len() {
+            let values = &values[..len];
+            let wide = || values.iter().map(|&value| f64::from(value));
+            let mean = wide().sum::<f64>() / len as f64;
+            let variance = wide().map(|v| (v - mean).powi(2)).sum::<f64>() / len as f64;
+            let statistics = of(values);
+            assert_eq!(statistics.mean, Some(mean as f32));
+            let std = f64::from(statistics.std.unwrap());
+            assert!((std - variance.sqrt()).abs() <= 1e-7, "{len}: {std}");
+            assert_eq!(
+                statistics.l1,
+                Some(wide().map(f64::abs).sum::<f64>() as f32)
+            );
+            let squares: f64 = wide().map(|v| v * v).sum();
+            assert_eq!(statistics.l2, Some(squares.sqrt() as f32));
+            assert_eq!(statistics.min, values.iter().copied().reduce(f32::min));
+            assert_eq!(statistics.max, values.iter().copied().reduce(f32::max));
+            let zeros = values.iter().filter(|v| **v == 0.0).count();
+            assert_eq!((statistics.zeros, statistics.nonfinite), (zeros as i64, 0));
+        }
+    }
+
+    #[test]
+    fn every_processor_says_the_same() {
+        let values: Vec<f32> = (0..4_000u32)
+            .map(|n| f32::from_bits(n.wrapping_mul(2_654_435_761)))
+            .collect();
+        let bits = |all: Vec<Statistics>| format!("{all:?}");
         assert_eq!(
-            median(&[4.0, 1.0, 3.0, f32::NAN, 2.0], &mut scratch),
-            Some(2.5)
+            bits(Statistics::of_rows(&values, 5, 800)),
+            bits(of_rows(&values, 5, 800))
         );
-        assert_eq!(median(&[-1.0], &mut scratch), Some(-1.0));
-        assert_eq!(median(&[f32::MAX, f32::MAX], &mut scratch), Some(f32::MAX));
     }
 }

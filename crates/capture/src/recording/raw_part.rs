@@ -204,7 +204,7 @@ impl RawPart {
             !self.layers.rows(tensor.layer).is_by_unit() || layer.recorded_units.is_some();
         let copies = if is_copied { 2 } else { 1 };
         let biases = tensor.bias.as_ref().map_or(0, bytes_of);
-        // The median of a row is found in a copy of it.
+        // The median of a row is found in copies of it.
         copies * bytes_of(&tensor.weight)
             + 2 * biases
             + rows_bytes(layer.num_units.into(), layer.fan_in.into())
@@ -327,7 +327,7 @@ fn bytes_of(values: &Vec<f32>) -> u64 {
 
 /// More than rows hold beside the values of their lists, which have so many each.
 fn rows_bytes(num_rows: u64, list_length: u64) -> u64 {
-    PART_BYTES + num_rows * ROW_BYTES + list_length * size_of::<f32>() as u64
+    PART_BYTES + num_rows * ROW_BYTES + 3 * list_length * size_of::<f32>() as u64
 }
 
 #[cfg(test)]

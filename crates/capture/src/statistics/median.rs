@@ -1,0 +1,197 @@
+//! Medians, of many rows one after the other.
+
+/// From so many values on, a sample says near which the middle is: with fewer, looking is dearer than sorting.
+const MIN_VALUES: usize = 8 * SAMPLE;
+
+/// How many values a sample has.
+const SAMPLE: usize = 32;
+
+/// How many places of the sample on each side of its middle are taken for near. What lies further off is
+/// rarely the middle of all values: 8 places are almost three standard deviations of where it falls.
+const NEAR: usize = 8;
+
+/// Finds medians. Keeps its buffers, so that the rows of a layer share them.
+#[derive(Debug, Default)]
+pub(super) struct Median {
+    keys: Vec<i32>,
+    near: Vec<i32>,
+}
+
+impl Median {
+    /// The median of values that are finite; there are some. Of an even number, the mean of the middle two.
+    #[inline(always)]
+    pub(super) fn of(&mut self, values: &[f32]) -> f32 {
+        self.keys.resize(values.len(), 0);
+        for (to, &value) in self.keys.iter_mut().zip(values) {
+            *to = key(value);
+        }
+        let ranks = ((self.keys.len() - 1) / 2, self.keys.len() / 2);
+        let near = near_middle(&self.keys, &mut self.near, ranks);
+        let (lower, upper) = near.unwrap_or_else(|| at_ranks(&mut self.keys, ranks));
+        if lower == upper {
+            return value(upper);
+        }
+        let sum = f64::from(value(lower)) + f64::from(value(upper));
+        (sum / 2.0) as f32
+    }
+}
+
+/// A whole number that stands among others as the value does among values; -0 is below 0.
+#[inline(always)]
+fn key(value: f32) -> i32 {
+    flip_if_negative(value.to_bits().cast_signed())
+}
+
+/// The value of a key.
+#[inline(always)]
+fn value(key: i32) -> f32 {
+    f32::from_bits(flip_if_negative(key).cast_unsigned())
+}
+
+/// Flips all bits but the sign's where that is set. Twice is once undone.
+#[inline(always)]
+fn flip_if_negative(bits: i32) -> i32 {
+    bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()
+}
+
+/// The keys at two ranks, the same or neighbours, of keys in any order; they come out in another.
+fn at_ranks(keys: &mut [i32], (lower, upper): (usize, usize)) -> (i32, i32) {
+    let (below, &mut key, _) = keys.select_nth_unstable(upper);
+    let lower_key = match lower == upper {
+        true => key,
+        false => below.iter().copied().max().unwrap_or(key),
+    };
+    (lower_key, key)
+}
+
+/// The keys at two ranks around the middle, looked for among those alone that are near the middle of a sample;
+/// none where there are few, or they are elsewhere. `near` is overwritten.
+#[inline(always)]
+fn near_middle(
+    keys: &[i32],
+    near: &mut Vec<i32>,
+    (lower, upper): (usize, usize),
+) -> Option<(i32, i32)> {
+    if keys.len() < MIN_VALUES {
+        return None;
+    }
+    let stride = keys.len() / SAMPLE;
+    let mut sample: [i32; SAMPLE] = std::array::from_fn(|n| keys[n * stride]);
+    sample.sort_unstable();
+    let (first, last) = (sample[SAMPLE / 2 - NEAR], sample[SAMPLE / 2 + NEAR - 1]);
+    near.resize(keys.len(), 0);
+    let (mut num_below, mut num_near) = (0, 0);
+    for &key in keys {
+        // Written in any case, and over what is not near: a branch would be guessed wrong half of the time.
+        near[num_near] = key;
+        num_near += usize::from(first <= key && key <= last);
+        num_below += usize::from(key < first);
+    }
+    let near = &mut near[..num_near];
+    let is_there = num_below <= lower && upper < num_below + num_near;
+    // Many values may be the same, as the zeros behind a ReLU.
+    let is_one = first == last;
+    match (is_there, is_one) {
+        (false, _) => None,
+        (true, true) => Some((first, first)),
+        (true, false) => Some(at_ranks(near, (lower - num_below, upper - num_below))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use analysis::KeyedRng;
+
+    use super::*;
+
+    /// By sorting.
+    fn expected(values: &[f32]) -> f32 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let (lower, upper) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+        ((f64::from(lower) + f64::from(upper)) / 2.0) as f32
+    }
+
+    #[test]
+    fn by_hand() {
+        let mut median = Median::default();
+        assert_eq!(median.of(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median.of(&[4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert_eq!(median.of(&[-1.0]), -1.0);
+        assert_eq!(median.of(&[f32::MAX, f32::MAX]), f32::MAX);
+    }
+
+    #[test]
+    fn values_of_any_kind_and_number() {
+        let mut rng = KeyedRng::new([7, 0, 0, 0]);
+        let mut median = Median::default();
+        let kinds: [fn(f64) -> f32; 5] = [
+            |x| x as f32,
+            // As a ReLU makes them.
+            |x| (x.max(0.5) - 0.5) as f32,
+            |x| (x * 3.0).floor() as f32,
+            |x| if x < 0.5 { -1e30 } else { 1e30 },
+            |x| if x < 0.5 { -0.0 } else { 0.0 },
+        ];
+        for (nth, kind) in kinds.into_iter().enumerate() {
+            for len in (1..40)
+                .chain(MIN_VALUES - 2..MIN_VALUES + 3)
+                .chain([784, 1_001])
+            {
+                let mut values: Vec<f32> = (0..len)
+                    .map(|_| kind(rng.below(1 << 24) as f64 / (1 << 24) as f64))
+                    .collect();
+                assert_eq!(
+                    median.of(&values),
+                    expected(&values),
+                    "kind {nth}, {len} values"
+                );
+                // In order, as the kernels of a layer may be.
+                values.sort_by(f32::total_cmp);
+                assert_eq!(
+                    median.of(&values),
+                    expected(&values),
+                    "kind {nth}, {len} in order"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_that_is_unlike_the_rest_is_no_guide() {
+        let mut values = vec![1.0; 1_024];
+        for value in values.iter_mut().step_by(1_024 / SAMPLE) {
+            *value = -5.0;
+        }
+        assert_eq!(
+            near_middle(&keys(&values), &mut Vec::new(), (511, 512)),
+            None
+        );
+        assert_eq!(Median::default().of(&values), 1.0);
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_values() {
+        let values = [
+            -f32::MAX,
+            -1.0,
+            -f32::MIN_POSITIVE,
+            -0.0,
+            0.0,
+            1e-40,
+            2.0,
+            f32::MAX,
+        ];
+        let keys = keys(&values);
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        assert!(
+            keys.iter()
+                .zip(values)
+                .all(|(&k, v)| value(k).to_bits() == v.to_bits())
+        );
+    }
+
+    fn keys(values: &[f32]) -> Vec<i32> {
+        values.iter().map(|&value| key(value)).collect()
+    }
+}
