@@ -5,7 +5,9 @@
 )]
 
 mod describe;
+mod limits;
 mod shell;
+mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
