@@ -198,6 +198,17 @@ impl Run {
         catalog.map_or(0, |catalog| catalog.commits().len())
     }
 
+    /// How many captures were due and are in no commit, as its recorders say; see [`trace::lost_captures`].
+    ///
+    /// # Errors
+    /// If a file of metrics is not what was committed.
+    pub fn lost_captures(&self) -> Result<u64, trace::BadFileError> {
+        let catalog = self.snapshot.catalog();
+        catalog.map_or(Ok(0), |catalog| {
+            trace::lost_captures(self.snapshot.run(), catalog)
+        })
+    }
+
     /// Whether a process records the run just now, as far as a reader can tell.
     pub fn is_being_recorded(&self) -> bool {
         self.activity().is_some_and(Activity::is_being_recorded)
