@@ -210,6 +210,27 @@ def test_another_run_in_the_place_of_one_is_told_apart(own_recorded, other_recor
         run.refresh()
 
 
+def _refused(directory: Path) -> Iterator[str]:
+    """What SQL over a run refuses: the statements of a table that the tests in Rust have, too."""
+    table = Path(__file__).parents[2] / "tests" / "slt" / "read_only.slt"
+    for record in table.read_text().replace("$__TEST_DIR__", str(directory)).split("\n\n"):
+        if record.strip().startswith("query error "):
+            yield record.strip().split("\n", 1)[1]
+
+
+def test_sql_is_refused_that_is_no_question(run, tmp_path):
+    (tmp_path / "notes.csv").write_text("a\n7351\n")
+    refused = list(_refused(tmp_path))
+    assert len(refused) > 200
+    for statement in refused:
+        with pytest.raises(sg.QueryError) as error:
+            run.sql(statement).rows()
+        assert "7351" not in str(error.value), statement
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.csv"]
+    with pytest.raises(sg.QueryError, match="there is no table"):
+        run.table(str(tmp_path / "notes.csv")).rows()
+
+
 def _endless(num_tables: int, names: str = "abcdef") -> str:
     """A query that takes much longer than anybody waits for it here."""
     tables = ", ".join(f"weights {name}" for name in names[:num_tables])

@@ -5,6 +5,7 @@
 )]
 
 mod describe;
+mod doors;
 mod limits;
 mod shell;
 mod terminal;

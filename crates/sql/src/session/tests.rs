@@ -1,3 +1,5 @@
+mod doors;
+
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use datafusion::execution::object_store::ObjectStoreUrl;
