@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._checkpoints import import_checkpoints as import_checkpoints
     from ._native import DeviceError as DeviceError
     from ._native import QueryError as QueryError
+    from ._native import QueryTimeoutError as QueryTimeoutError
     from ._native import RecordingError as RecordingError
     from ._native import StratigraphError as StratigraphError
     from ._native import __version__ as __version__
@@ -46,6 +47,7 @@ _PLACES = {
     "Neuron": "_structures",
     "Plot": "_plot",
     "QueryError": "_native",
+    "QueryTimeoutError": "_native",
     "Recorder": "_record",
     "RecordingError": "_native",
     "Result": "_result",

@@ -20,6 +20,9 @@ class DeviceError(RecordingError):
 class QueryError(StratigraphError):
     """A run cannot be opened, or a question not be answered."""
 
+class QueryTimeoutError(QueryError):
+    """A question had no answer in the time that it may take."""
+
 def main(argv: Sequence[str]) -> int: ...
 def check(settings: str) -> str | None:
     """Checks settings, JSON, before anything is captured; an exception says what is wrong. Gives what may turn out
@@ -98,7 +101,9 @@ class Chart:
     def draw(self, format: str, theme: str, scale: int) -> bytes: ...
 
 class Run:
-    def __init__(self, path: str | os.PathLike[str], memory: int | None = None) -> None: ...
+    def __init__(
+        self, path: str | os.PathLike[str], memory: int | None = None, timeout: float | None = None
+    ) -> None: ...
     def reloaded(self) -> Run: ...
     @property
     def path(self) -> os.PathLike[str]: ...

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from ._plot import Theme
 
 
-def open(path: str | os.PathLike[str], *, memory: int | None = None) -> Run:
+def open(path: str | os.PathLike[str], *, memory: int | None = None, timeout: float | None = None) -> Run:
     """Opens a run, also while it is being recorded: what was committed by now can be asked.
 
     ``memory`` is how many bytes its queries may hold before they spill to disk; three quarters of what is
-    available if not given. Raises :class:`QueryError` if there is no run, a newer version wrote it, or its
-    commits cannot be read.
+    available if not given. ``timeout`` is how many seconds an answer may take: a question that takes longer is
+    given up, and raises :class:`QueryTimeoutError`. Raises :class:`QueryError` if there is no run, a newer version
+    wrote it, or its commits cannot be read.
     """
-    return Run(path, memory=memory)
+    return Run(path, memory=memory, timeout=timeout)
 
 
 def describe(name: str) -> str:
@@ -52,8 +53,10 @@ class Run(Queries):
 
     __slots__ = ("_native", "__weakref__")
 
-    def __init__(self, path: str | os.PathLike[str], *, memory: int | None = None) -> None:
-        self._native = _native.Run(os.fspath(path), memory)
+    def __init__(
+        self, path: str | os.PathLike[str], *, memory: int | None = None, timeout: float | None = None
+    ) -> None:
+        self._native = _native.Run(os.fspath(path), memory, timeout)
         if not self._native.has_commits:
             warnings.warn(
                 f"{self.path} has no commits/, so its directories were listed: captures may not be whole",
@@ -61,7 +64,10 @@ class Run(Queries):
             )
 
     def refresh(self) -> Run:
-        """Takes in what was committed since. Results that were made before stay as they are."""
+        """Takes in what was committed since. Results that were made before stay as they are.
+
+        Raises :class:`QueryError` if another run is in its place.
+        """
         self._native = self._native.reloaded()
         return self
 

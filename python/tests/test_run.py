@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,47 @@ def test_refresh_takes_in_what_was_committed_since(own_recorded):
     assert run.sql("SELECT count(*) AS n FROM structures").rows() == [(1,)]
 
 
+def test_what_was_taken_back_meanwhile_is_asked_of_the_run_as_it_is_then(own_recorded, tmp_path):
+    other = sg.open(own_recorded)
+    other.structures.label("mine", neurons=[1])
+    run = sg.open(own_recorded)
+    structures = run.sql("SELECT name, neuron FROM structures")
+    other.refresh().structures.label("mine", neurons=[2], force=True)
+    assert structures.rows() == [("mine", 2)]
+    assert structures.to_arrow().num_rows == 1
+    run.report(tmp_path / "report.html")
+    assert run.refresh().sql("SELECT neuron FROM structures").rows() == [(2,)]
+
+
+def test_another_run_in_the_place_of_one_is_told_apart(own_recorded, other_recorded):
+    run = sg.open(own_recorded)
+    shutil.rmtree(own_recorded)
+    shutil.copytree(other_recorded, own_recorded)
+    with pytest.raises(sg.QueryError, match="another run is in .* open it anew"):
+        run.refresh()
+
+
+def _refused(directory: Path) -> Iterator[str]:
+    """What SQL over a run refuses: the statements of a table that the tests in Rust have, too."""
+    table = Path(__file__).parents[2] / "tests" / "slt" / "read_only.slt"
+    for record in table.read_text().replace("$__TEST_DIR__", str(directory)).split("\n\n"):
+        if record.strip().startswith("query error "):
+            yield record.strip().split("\n", 1)[1]
+
+
+def test_sql_is_refused_that_is_no_question(run, tmp_path):
+    (tmp_path / "notes.csv").write_text("a\n7351\n")
+    refused = list(_refused(tmp_path))
+    assert len(refused) > 200
+    for statement in refused:
+        with pytest.raises(sg.QueryError) as error:
+            run.sql(statement).rows()
+        assert "7351" not in str(error.value), statement
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.csv"]
+    with pytest.raises(sg.QueryError, match="there is no table"):
+        run.table(str(tmp_path / "notes.csv")).rows()
+
+
 def _endless(num_tables: int, names: str = "abcdef") -> str:
     """A query that takes much longer than anybody waits for it here."""
     tables = ", ".join(f"weights {name}" for name in names[:num_tables])
@@ -239,6 +281,37 @@ _LONG = """
 SELECT sum(a.x * b.x) FROM (SELECT unnest(range(0, 60000)) AS x, 1 AS key) a
 JOIN (SELECT unnest(range(0, 60000)) AS x, 1 AS key) b ON a.key = b.key
 """
+
+
+@pytest.mark.parametrize("read", [sg.Result.rows, repr, len])
+def test_an_answer_that_takes_too_long_is_given_up(recorded, read):
+    run = sg.open(recorded, timeout=0.5)
+    began = time.monotonic()
+    with pytest.raises(sg.QueryTimeoutError, match=r"no answer within 500ms, and `timeout=` sets how long"):
+        read(run.sql(_LONG))
+    assert isinstance(sg.QueryTimeoutError("x"), sg.QueryError)
+    # It goes on answering, at once.
+    assert run.sql("SELECT count(*) FROM layers").rows()[0][0] > 0
+    assert time.monotonic() - began < 10
+    assert any(_busy() < 0.5 for _ in range(20))
+
+
+def test_who_reads_a_stream_is_told_that_it_takes_too_long(recorded):
+    pa = pytest.importorskip("pyarrow")
+    with pytest.raises(pa.ArrowException, match="no answer within 500ms"):
+        pa.table(sg.open(recorded, timeout=0.5).sql(_endless(4)))
+
+
+def test_a_report_that_takes_too_long_leaves_no_file(recorded, tmp_path):
+    run = sg.open(recorded, timeout=0.05)
+    with pytest.raises(sg.QueryTimeoutError):
+        run.report(tmp_path / "report.html")
+    with pytest.raises(sg.QueryTimeoutError):
+        run.plot("association", permutations=500_000)
+    assert not list(tmp_path.iterdir())
+    for timeout in (0, -1, float("nan")):
+        with pytest.raises(sg.QueryError, match="timeout: expected seconds"):
+            sg.open(recorded, timeout=timeout)
 
 
 def test_ctrl_c_reaches_whoever_reads_a_stream(run):

@@ -12,6 +12,7 @@ use crate::report::{Grid, Part, Section};
 pub fn info(run: &Run) -> String {
     let info = run.info();
     let mut text = format!("{}: {}\n", run.path().display(), captured(run));
+    text.extend(lost(run));
     let identity = [
         ("run", info.run_id.to_string()),
         ("trace format", info.format.to_string()),
@@ -53,6 +54,19 @@ fn captured(run: &Run) -> String {
             format!("{captured}; no commit for {age}: its recorder was interrupted, or is slow")
         }
         Some(Activity::Ended) | None => captured,
+    }
+}
+
+/// A line about captures that were due and are in no commit, if there are some.
+fn lost(run: &Run) -> Option<String> {
+    match run.lost_captures() {
+        Ok(0) => None,
+        Ok(1) => Some("lost: 1 capture that was due is in no commit\n".to_owned()),
+        Ok(lost) => Some(format!(
+            "lost: {lost} captures that were due are in no commit\n"
+        )),
+        // What the run is can be told all the same.
+        Err(error) => Some(format!("lost: not known, since {error}\n")),
     }
 }
 

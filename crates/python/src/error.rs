@@ -1,6 +1,7 @@
 //! Errors as Python's exceptions: one family, with the words of the command line.
 
 use std::error::Error;
+use std::time::Duration;
 
 use capture::RecordError;
 use pyo3::create_exception;
@@ -40,6 +41,12 @@ create_exception!(
     StratigraphError,
     "A run cannot be opened, or a question not be answered."
 );
+create_exception!(
+    stratigraph_nn,
+    QueryTimeoutError,
+    QueryError,
+    "A question had no answer in the time that it may take."
+);
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
@@ -47,7 +54,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("RecordingError", py.get_type::<RecordingError>())?;
     module.add("DeviceError", py.get_type::<DeviceError>())?;
     module.add("NoRoomError", py.get_type::<NoRoomError>())?;
-    module.add("QueryError", py.get_type::<QueryError>())
+    module.add("QueryError", py.get_type::<QueryError>())?;
+    module.add("QueryTimeoutError", py.get_type::<QueryTimeoutError>())
 }
 
 /// The words of an error, with those of its causes that it does not repeat, as Python has them.
@@ -100,4 +108,9 @@ pub(crate) fn create_error(error: CreateRunError) -> PyErr {
 /// As a [`QueryError`].
 pub(crate) fn query(error: impl Error) -> PyErr {
     QueryError::new_err(words(&error))
+}
+
+/// That a question had no answer in time.
+pub(crate) fn timed_out(timeout: Duration) -> PyErr {
+    QueryTimeoutError::new_err(words(&sql::QueryError::TimedOut(timeout)))
 }

@@ -29,7 +29,7 @@ const CALLS: [(&str, &str); 16] = [
 const SWITCHES: [&str; 3] = ["force", "lossy", "salvage"];
 
 /// Flags with a value.
-const VALUES: [&str; 18] = [
+const VALUES: [&str; 19] = [
     "activations",
     "draws",
     "epoch",
@@ -45,6 +45,7 @@ const VALUES: [&str; 18] = [
     "precision",
     "record",
     "strip-prefix",
+    "timeout",
     "transpose",
     "units",
     "weights",

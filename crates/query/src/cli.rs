@@ -11,8 +11,8 @@ mod describe;
 mod embed;
 mod info;
 mod interrupt;
+mod limits;
 mod list;
-mod memory;
 mod meta;
 mod named;
 mod output;
@@ -81,7 +81,8 @@ pub enum Verb {
 
 /// Does what a command line asks for, of which the first word is the program's name, as in
 /// [`std::env::args_os`], and says how it ended: 0, or 1 if it failed, or 2 if it was not understood.
-/// Answers go to stdout, errors and notes to stderr. On Ctrl-C the process ends with 130.
+/// Answers go to stdout, errors and notes to stderr. On Ctrl-C the process ends with 130, and with 124
+/// where an answer takes longer than `--timeout` allows.
 pub fn main<I, A>(arguments: I) -> ExitCode
 where
     I: IntoIterator<Item = A>,
@@ -129,6 +130,6 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Report(asked) => report::run(asked),
         Verb::Shell(asked) => shell::run(asked),
     };
-    memory::remove_spilled();
+    limits::remove_spilled();
     done
 }

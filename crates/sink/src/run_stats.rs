@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use trace::{Catalog, ReadCommitsError, RunDir, Table};
+use trace::{BadFileError, Catalog, ReadCommitsError, RunDir, Table, lost_captures};
 
 use crate::files::{RunFilesError, require_commits};
 
@@ -15,6 +15,9 @@ pub enum RunStatsError {
     /// The run's files cannot be told from others.
     #[error(transparent)]
     Files(#[from] RunFilesError),
+    /// A file of metrics, which say what was lost, is not what was committed.
+    #[error(transparent)]
+    BadFile(#[from] BadFileError),
 }
 
 /// What a run holds.
@@ -24,6 +27,8 @@ pub struct RunStats {
     pub num_commits: u64,
     /// Captures that they name.
     pub num_captures: u64,
+    /// Captures that were due and are in no commit, as the metrics say.
+    pub num_lost_captures: u64,
     /// First and last epoch of any file; none in an empty run.
     pub epochs: Option<(i32, i32)>,
     /// One entry a table and layer: tables as documents list them, layers as the network visits
@@ -75,10 +80,10 @@ impl Amount {
     }
 }
 
-/// Counts what is committed; opens no part file.
+/// Counts what is committed. It opens no part files but those of metrics, where something may have been lost.
 ///
 /// # Errors
-/// If the commits cannot be read, or there are files and no commits at all.
+/// If the commits cannot be read, there are files and no commits at all, or a file of metrics is damaged.
 pub fn run_stats(run: &RunDir) -> Result<RunStats, RunStatsError> {
     require_commits(run)?;
     let catalog = Catalog::load(run)?;
@@ -130,6 +135,7 @@ pub fn run_stats(run: &RunDir) -> Result<RunStats, RunStatsError> {
     Ok(RunStats {
         num_commits: catalog.commits().len() as u64,
         num_captures: catalog.captures().len() as u64,
+        num_lost_captures: lost_captures(run, &catalog)?,
         epochs,
         tables,
         total,

@@ -89,6 +89,8 @@ pub use run::captured::{describe_captured, describe_missing};
 pub use run::error::{OpenError, QueryError};
 pub use run::scope::{Captures, Scope};
 pub use scan::SHARED_BYTES;
-pub use session::{MAX_DEPTH, NotFinite, QuerySession, Run, SessionOptions, default_memory};
+pub use session::{
+    AskError, MAX_DEPTH, NotFinite, QuerySession, Run, SessionOptions, default_memory, first_rows,
+};
 pub use tables::linear_probe::{LINEAR_PROBE, MAX_NEURONS};
 pub use trace::{BadFileError, WHOLE_FILE_BYTES};

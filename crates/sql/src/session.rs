@@ -1,5 +1,6 @@
 //! A run opened for queries, and the SQL session over it.
 
+mod asking;
 mod memory;
 mod not_finite;
 mod planning;
@@ -35,6 +36,7 @@ use crate::run::snapshot::{SharedSnapshot, Snapshot};
 use crate::tables::functions::is_run_function;
 use crate::tables::{FACTS, recorded_table};
 
+pub use asking::{AskError, first_rows};
 pub use memory::default_memory;
 pub use not_finite::NotFinite;
 pub use planning::MAX_DEPTH;
@@ -95,8 +97,17 @@ impl Run {
     /// only if its commits have changed.
     ///
     /// # Errors
-    /// If its commits cannot be read.
+    /// If its commits cannot be read, or another run is in its place.
     pub fn reload(&self) -> Result<Self, OpenError> {
+        // Where run.json cannot be read any more, it is the commits' to say what is wrong.
+        if let Ok(there) = RunDir::open(self.path())
+            && there.info().run_id != self.info().run_id
+        {
+            return Err(OpenError::Another {
+                path: self.path().to_owned(),
+                created: there.info().created.clone(),
+            });
+        }
         Ok(Self {
             snapshot: self.snapshot.reload()?,
         })
@@ -187,6 +198,17 @@ impl Run {
         catalog.map_or(0, |catalog| catalog.commits().len())
     }
 
+    /// How many captures were due and are in no commit, as its recorders say; see [`trace::lost_captures`].
+    ///
+    /// # Errors
+    /// If a file of metrics is not what was committed.
+    pub fn lost_captures(&self) -> Result<u64, trace::BadFileError> {
+        let catalog = self.snapshot.catalog();
+        catalog.map_or(Ok(0), |catalog| {
+            trace::lost_captures(self.snapshot.run(), catalog)
+        })
+    }
+
     /// Whether a process records the run just now, as far as a reader can tell.
     pub fn is_being_recorded(&self) -> bool {
         self.activity().is_some_and(Activity::is_being_recorded)
@@ -233,6 +255,7 @@ impl Run {
 pub struct QuerySession {
     context: SessionContext,
     run: Run,
+    options: SessionOptions,
     not_finite: KnownNotFinite,
 }
 
@@ -262,8 +285,8 @@ impl QuerySession {
         if let Some(bytes) = options.memory_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
         }
-        if let Some(dir) = options.spill_dir {
-            let mode = DiskManagerMode::Directories(vec![dir]);
+        if let Some(dir) = &options.spill_dir {
+            let mode = DiskManagerMode::Directories(vec![dir.clone()]);
             let disk = DiskManagerBuilder::default().with_mode(mode);
             runtime = runtime.with_disk_manager_builder(disk);
         }
@@ -278,6 +301,7 @@ impl QuerySession {
         Ok(Self {
             context,
             run,
+            options,
             not_finite: KnownNotFinite::default(),
         })
     }

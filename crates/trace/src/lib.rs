@@ -32,6 +32,7 @@ mod encode;
 mod history;
 mod id;
 mod layers;
+mod lost;
 mod number;
 mod part;
 mod part_file;
@@ -77,6 +78,7 @@ pub use id::{
     Step,
 };
 pub use layers::LackingCapture;
+pub use lost::{LOST_CAPTURES, lost_captures};
 pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
 pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{BadFileError, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES};

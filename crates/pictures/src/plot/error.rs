@@ -1,6 +1,6 @@
 //! Why there is no picture.
 
-use sql::{NotFinite, QueryError};
+use sql::{AskError, NotFinite, QueryError};
 use trace::DerivedError;
 
 use crate::chart::DrawError;
@@ -59,5 +59,15 @@ impl PlotError {
             self,
             NotRecorded { .. } | NotOfEpoch { .. } | NotFinite { .. }
         )
+    }
+}
+
+impl AskError for PlotError {
+    fn is_of_bad_file(&self) -> bool {
+        match self {
+            PlotError::Query(error) => error.is_of_bad_file(),
+            PlotError::Derived(error) => matches!(error, DerivedError::BadFile(_)),
+            _ => false,
+        }
     }
 }

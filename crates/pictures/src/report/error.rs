@@ -1,6 +1,6 @@
 //! Why there is no report.
 
-use sql::QueryError;
+use sql::{AskError, QueryError};
 use studies::StructureError;
 
 use crate::plot::PlotError;
@@ -20,3 +20,13 @@ pub enum ReportError {
 }
 
 pub(super) type Result<T> = std::result::Result<T, ReportError>;
+
+impl AskError for ReportError {
+    fn is_of_bad_file(&self) -> bool {
+        match self {
+            ReportError::Query(error) => error.is_of_bad_file(),
+            ReportError::Plot(error) => error.is_of_bad_file(),
+            ReportError::Structures(error) => error.is_of_bad_file(),
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Words that Python says, as what they mean.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
@@ -29,5 +30,16 @@ pub(super) fn chosen<T: Copy, const N: usize>(
     found.ok_or_else(|| {
         let names = all.map(&name_of).join(", ");
         QueryError::new_err(format!("{name}: {text:?} is none of {names}"))
+    })
+}
+
+/// The time that so many seconds are.
+///
+/// # Errors
+/// If they are none that can be waited for.
+pub(super) fn seconds(number: f64) -> PyResult<Duration> {
+    let time = Duration::try_from_secs_f64(number).ok();
+    time.filter(|time| !time.is_zero()).ok_or_else(|| {
+        QueryError::new_err(format!("timeout: expected seconds, above 0, not {number}"))
     })
 }

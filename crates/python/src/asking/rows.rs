@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -11,15 +12,16 @@ use arrow::ffi_stream::FFI_ArrowArrayStream;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList};
+use sql::{QuerySession, first_rows};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::values;
-use super::work::{Threads, finish, finish_on, signalled, wait};
+use super::work::{Threads, finish, finish_on, is_in_time, signalled, wait};
 use crate::error::{QueryError, query, words};
 
 /// The most bytes of rows that are kept for whoever reads them again.
@@ -39,18 +41,22 @@ type Kept = Arc<Mutex<Option<Arc<Vec<RecordBatch>>>>>;
 /// The rows of an answer, which are worked out as they are read.
 ///
 /// They can be read several times. What was read to its end once, and is of 64 MiB at most, is kept; other
-/// rows are worked out anew each time, of the run as it was when it was opened.
+/// rows are worked out anew each time, of the run as it was when it was opened, or as it is by
+/// then if files that they are read from were taken back meanwhile.
 #[pyclass(module = "stratigraph_nn._native", frozen)]
 pub(super) struct Rows {
     schema: SchemaRef,
     open: Open,
     kept: Kept,
     notes: Vec<String>,
+    /// How long reading may take, beside what becomes of the rows.
+    timeout: Option<Duration>,
 }
 
 impl Rows {
-    pub(super) fn new(
+    fn new(
         schema: SchemaRef,
+        timeout: Option<Duration>,
         open: impl Fn() -> Opening + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -58,7 +64,27 @@ impl Rows {
             open: Arc::new(open),
             kept: Kept::default(),
             notes: Vec::new(),
+            timeout,
         }
+    }
+
+    /// The rows of a question, which is put whenever they are read.
+    pub(super) fn of(
+        session: QuerySession,
+        timeout: Option<Duration>,
+        schema: SchemaRef,
+        question: impl Fn(QuerySession) -> Opening + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(schema, timeout, move || {
+            let (session, question) = (session.clone(), question.clone());
+            Box::pin(async move {
+                let first = |session| {
+                    let rows = question(session);
+                    async move { first_rows(rows.await?).await }.boxed()
+                };
+                session.ask(first, |_, _| ()).await
+            })
+        })
     }
 
     /// Rows that are there already, with what is to be said of them.
@@ -73,6 +99,7 @@ impl Rows {
             }),
             kept: Arc::new(Mutex::new(Some(batches))),
             notes,
+            timeout: None,
         }
     }
 
@@ -101,7 +128,7 @@ impl Rows {
     /// All rows.
     fn batches(&self, py: Python<'_>) -> PyResult<(SchemaRef, Vec<RecordBatch>)> {
         let reading = self.read();
-        finish(py, async move {
+        finish(py, self.timeout, async move {
             let mut reading = reading.await.map_err(query)?;
             let schema = reading.stream.schema();
             let mut batches = Vec::new();
@@ -162,7 +189,9 @@ impl Rows {
         // Another call may retire them meanwhile, and what is read goes on where it was begun.
         let threads = Threads::current()?;
         let opening = async move { reading.await.map_err(query) };
-        let mut reading = finish_on(&threads, py, opening)?;
+        let began = Instant::now();
+        let mut reading = finish_on(&threads, py, self.timeout, opening)?;
+        let taken = began.elapsed();
         let schema = reading.stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let working = threads.spawn(async move {
@@ -178,6 +207,8 @@ impl Rows {
             working,
             threads,
             thread: thread::current().id(),
+            taken,
+            timeout: self.timeout,
         };
         capsule(py, Box::new(reader))
     }
@@ -195,7 +226,7 @@ impl Rows {
     /// How many rows there are. All of them are worked out.
     fn num_rows(&self, py: Python<'_>) -> PyResult<usize> {
         let reading = self.read();
-        finish(py, async move {
+        finish(py, self.timeout, async move {
             let mut reading = reading.await.map_err(query)?;
             let mut num_rows = 0;
             while let Some(batch) = reading.next().await {
@@ -228,7 +259,7 @@ impl Rows {
         at_most: usize,
     ) -> PyResult<(SchemaRef, Vec<RecordBatch>, bool)> {
         let reading = self.read();
-        finish(py, async move {
+        finish(py, self.timeout, async move {
             let mut reading = reading.await.map_err(query)?;
             let schema = reading.stream.schema();
             let mut batches = Vec::new();
@@ -303,6 +334,10 @@ struct Reader {
     /// The thread that asked for the stream. Others may wait for one that holds Python's lock, which is
     /// what looking for signals takes.
     thread: ThreadId,
+    /// For how long rows were waited for.
+    taken: Duration,
+    /// How long that may be.
+    timeout: Option<Duration>,
 }
 
 impl Iterator for Reader {
@@ -310,8 +345,15 @@ impl Iterator for Reader {
 
     fn next(&mut self) -> Option<Self::Item> {
         let is_ours = thread::current().id() == self.thread;
-        let look = || if is_ours { signalled() } else { Ok(()) };
+        let (began, taken, timeout) = (Instant::now(), self.taken, self.timeout);
+        let look = || {
+            if is_ours {
+                signalled()?;
+            }
+            is_in_time(taken + began.elapsed(), timeout)
+        };
         let next = wait(std::pin::pin!(self.batches.recv()), look);
+        self.taken += began.elapsed();
         match next {
             Ok(batch) => batch.map(|batch| batch.map_err(|error| told(words(&error)))),
             Err(signal) => {
@@ -343,9 +385,9 @@ fn told(text: String) -> ArrowError {
 }
 
 /// The rows of a plan, as often as they are asked for.
-pub(super) fn of_plan(frame: datafusion::prelude::DataFrame) -> Rows {
+pub(super) fn of_plan(frame: datafusion::prelude::DataFrame, timeout: Option<Duration>) -> Rows {
     let schema: &Schema = frame.schema().as_arrow();
-    Rows::new(Arc::new(schema.clone()), move || {
+    Rows::new(Arc::new(schema.clone()), timeout, move || {
         let frame = frame.clone();
         Box::pin(async move {
             let rows: Result<_, DataFusionError> = frame.execute_stream().await;

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use analysis::{Half, Linkage, Measure};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use pictures::chart::Theme;
 use pictures::{PlotKind, Report, ReportOptions};
 use pyo3::prelude::*;
@@ -16,7 +17,7 @@ use studies::{
     MetaOptions, ValuesOf,
 };
 
-use super::arguments::{chosen, parsed};
+use super::arguments::{chosen, parsed, seconds};
 use super::chart::Chart;
 use super::rows::{Rows, of_plan};
 use super::structures::{ToldPower, ToldStructure, neurons, told, unit};
@@ -28,12 +29,22 @@ use crate::error::query;
 pub(super) struct Run {
     session: QuerySession,
     options: SessionOptions,
+    /// How long an answer may take.
+    timeout: Option<Duration>,
 }
 
 impl Run {
-    fn of(run: &sql::Run, options: SessionOptions) -> Result<Self, sql::QueryError> {
+    fn of(
+        run: &sql::Run,
+        options: SessionOptions,
+        timeout: Option<Duration>,
+    ) -> Result<Self, sql::QueryError> {
         let session = run.session(options.clone())?;
-        Ok(Self { session, options })
+        Ok(Self {
+            session,
+            options,
+            timeout,
+        })
     }
 
     fn run(&self) -> &sql::Run {
@@ -65,26 +76,34 @@ impl Run {
 
 #[pymethods]
 impl Run {
-    /// Opens a run. `memory` is how many bytes its queries may hold before they spill to disk.
+    /// Opens a run. `memory` is how many bytes its queries may hold before they spill to disk, `timeout` how
+    /// many seconds an answer may take.
     #[new]
-    #[pyo3(signature = (path, memory=None))]
-    fn new(py: Python<'_>, path: PathBuf, memory: Option<usize>) -> PyResult<Self> {
+    #[pyo3(signature = (path, memory=None, timeout=None))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        memory: Option<usize>,
+        timeout: Option<f64>,
+    ) -> PyResult<Self> {
+        let timeout = timeout.map(seconds).transpose()?;
         finish_blocking(py, move || {
             let run = sql::Run::open(&path).map_err(query)?;
             let options = SessionOptions {
                 memory_bytes: memory.or_else(default_memory),
                 ..SessionOptions::default()
             };
-            Self::of(&run, options).map_err(query)
+            Self::of(&run, options, timeout).map_err(query)
         })
     }
 
     /// The run as it is now.
     fn reloaded(&self, py: Python<'_>) -> PyResult<Self> {
         let (run, options) = (self.run().clone(), self.options.clone());
+        let timeout = self.timeout;
         finish_blocking(py, move || {
             let run = run.reload().map_err(query)?;
-            Self::of(&run, options).map_err(query)
+            Self::of(&run, options, timeout).map_err(query)
         })
     }
 
@@ -130,13 +149,17 @@ impl Run {
 
     /// Plans a SQL query.
     fn sql(&self, py: Python<'_>, text: String) -> PyResult<Rows> {
-        let session = self.session.clone();
-        finish(py, async move {
+        let (session, timeout) = (self.session.clone(), self.timeout);
+        finish(py, timeout, async move {
             let rows = session.sql(&text).await.map_err(query)?;
             if session.is_empty() && session.reads_captures(&rows) {
                 return Err(query(sql::QueryError::NothingCaptured));
             }
-            Ok(of_plan(rows))
+            let schema = Arc::new(rows.schema().as_arrow().clone());
+            Ok(Rows::of(session, timeout, schema, move |session| {
+                let text = text.clone();
+                async move { Ok(session.sql(&text).await?.execute_stream().await?) }.boxed()
+            }))
         })
     }
 
@@ -149,16 +172,23 @@ impl Run {
         wide: bool,
     ) -> PyResult<Rows> {
         self.asked()?;
-        let session = self.session.clone();
-        finish(py, async move {
+        let (session, timeout) = (self.session.clone(), self.timeout);
+        finish(py, timeout, async move {
             let rows = session.named(&name, &parameters).await.map_err(query)?;
-            if !wide {
-                return Ok(of_plan(rows));
-            }
-            let schema = widened(rows.clone()).await.map_err(query)?.schema();
-            Ok::<_, PyErr>(Rows::new(schema, move || {
-                let rows = rows.clone();
-                Box::pin(async move { widened(rows).await })
+            let schema = match wide {
+                true => widened(rows).await.map_err(query)?.schema(),
+                false => Arc::new(rows.schema().as_arrow().clone()),
+            };
+            Ok::<_, PyErr>(Rows::of(session, timeout, schema, move |session| {
+                let (name, parameters) = (name.clone(), parameters.clone());
+                async move {
+                    let rows = session.named(&name, &parameters).await?;
+                    match wide {
+                        true => widened(rows).await,
+                        false => Ok(rows.execute_stream().await?),
+                    }
+                }
+                .boxed()
             }))
         })
     }
@@ -172,8 +202,12 @@ impl Run {
     ) -> PyResult<Chart> {
         let kind = chosen("kind", kind, PlotKind::ALL, PlotKind::name)?;
         let session = self.session.clone();
-        finish(py, async move {
-            let chart = kind.chart(&session, &parameters).await;
+        finish(py, self.timeout, async move {
+            let draw = |session| {
+                let parameters = parameters.clone();
+                async move { kind.chart(&session, &parameters).await }.boxed()
+            };
+            let chart = session.ask(draw, |_, _| ()).await;
             chart.map(Chart).map_err(query)
         })
     }
@@ -190,15 +224,21 @@ impl Run {
     ) -> PyResult<()> {
         let theme = chosen("theme", theme, Theme::ALL, Theme::name)?;
         let session = self.session.clone();
-        finish(py, async move {
-            let mut file = OutputFile::create(&path, force).map_err(query)?;
+        finish(py, self.timeout, async move {
+            // Whether the name is free is known before anybody waits; what is given up leaves no file.
+            drop(OutputFile::create(&path, force).map_err(query)?);
             let options = ReportOptions {
                 epochs,
                 permutations,
             };
-            let report = Report::of(&session, &options, |_| ()).await;
+            let report = |session| {
+                let options = options.clone();
+                async move { Report::of(&session, &options, |_| ()).await }.boxed()
+            };
+            let report = session.ask(report, |_, _| ()).await;
             let page = report.map_err(query)?;
             let page = page.page(session.run().path(), theme, None);
+            let mut file = OutputFile::create(&path, force).map_err(query)?;
             file.write_all(page.as_bytes()).map_err(query)?;
             file.publish().map_err(query)
         })
@@ -216,7 +256,7 @@ impl Run {
     ) -> PyResult<Rows> {
         let epoch: Epochs = parsed("epoch", epoch)?;
         let (run, other) = (self.session.clone(), other.session.clone());
-        finish(py, async move {
+        finish(py, self.timeout, async move {
             let compared = studies::compare(run, other, epoch, layer.as_deref(), same_samples);
             let mut compared = compared.map_err(query)?;
             let schema = compared.rows.schema();
@@ -267,7 +307,7 @@ impl Run {
             EmbeddingRows::Merges => "merges",
         })?;
         let session = self.session.clone();
-        finish(py, async move {
+        finish(py, self.timeout, async move {
             let embedder = Embedder::try_new(session, options).map_err(query)?;
             let notes = Arc::new(std::sync::Mutex::new(Vec::new()));
             let said = Arc::clone(&notes);
@@ -298,9 +338,12 @@ impl Run {
         phases: Option<usize>,
     ) -> PyResult<Rows> {
         let session = self.session.clone();
-        finish(py, async move {
-            let found = studies::phases(&session, layer.as_deref(), phases);
-            let found = found.await.map_err(query)?;
+        finish(py, self.timeout, async move {
+            let find = |session| {
+                let layer = layer.clone();
+                async move { studies::phases(&session, layer.as_deref(), phases).await }.boxed()
+            };
+            let found = session.ask(find, |_, _| ()).await.map_err(query)?;
             let mut notes: Vec<String> = found.iter().map(|layer| layer.summary()).collect();
             let not_finite = session.all_not_finite().await.map_err(query)?;
             notes.extend(not_finite.iter().map(ToString::to_string));
@@ -328,8 +371,12 @@ impl Run {
             seed,
         };
         let session = self.session.clone();
-        finish(py, async move {
-            let learned = studies::meta_model(&session, options).await;
+        finish(py, self.timeout, async move {
+            let learn = |session| {
+                let options = options.clone();
+                async move { studies::meta_model(&session, options).await }.boxed()
+            };
+            let learned = session.ask(learn, |_, _| ()).await;
             let learned = learned.map_err(query)?;
             Ok::<_, PyErr>(Rows::ready(learned.schema, learned.rows, learned.scores))
         })
@@ -407,7 +454,7 @@ impl Run {
             prefix,
         };
         let session = self.session.clone();
-        finish(py, async move {
+        finish(py, self.timeout, async move {
             let found = studies::find_structures(&session, &options).await;
             let found = found.map_err(query)?;
             if !dry_run && !found.is_empty() {
@@ -466,27 +513,27 @@ impl Run {
 
     /// A row a structure.
     fn list_structures(&self, py: Python<'_>) -> PyResult<Rows> {
-        let session = self.session.clone();
-        finish(py, async move {
+        let (session, timeout) = (self.session.clone(), self.timeout);
+        finish(py, timeout, async move {
             let rows = studies::list_structures(&session).await.map_err(query)?;
-            Ok::<_, PyErr>(of_plan(rows))
+            Ok::<_, PyErr>(of_plan(rows, timeout))
         })
     }
 
     /// A row a neuron of a structure, the strongest first.
     fn structure_rows(&self, py: Python<'_>, name: String) -> PyResult<Rows> {
-        let session = self.session.clone();
-        finish(py, async move {
+        let (session, timeout) = (self.session.clone(), self.timeout);
+        finish(py, timeout, async move {
             studies::require_structure(session.run(), &name).map_err(query)?;
             let rows = studies::structure_rows(&session, &name).await;
-            Ok::<_, PyErr>(of_plan(rows.map_err(query)?))
+            Ok::<_, PyErr>(of_plan(rows.map_err(query)?, timeout))
         })
     }
 
     /// How well a structure's neurons tell its class together; none where it has no class.
     fn structure_power(&self, py: Python<'_>, name: String) -> PyResult<Option<ToldPower>> {
         let session = self.session.clone();
-        finish(py, async move {
+        finish(py, self.timeout, async move {
             let power = studies::structure_power(&session, &name).await;
             let power = power.map_err(query)?.map(|found| {
                 let power = &found.power;

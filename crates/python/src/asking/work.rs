@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::error::QueryError;
+use crate::error::{QueryError, timed_out};
 
 /// How often whoever waits looks whether Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(50);
@@ -81,22 +81,25 @@ impl Drop for Threads {
 }
 
 /// Does `work` on other threads and waits for it, without Python's lock. Ctrl-C, and whatever else Python's
-/// handlers of signals raise, ends the waiting and gives the work up.
+/// handlers of signals raise, ends the waiting and gives the work up, as does the end of the time that it may
+/// take.
 pub(super) fn finish<T, E>(
     py: Python<'_>,
+    timeout: Option<Duration>,
     work: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> PyResult<T>
 where
     T: Send + 'static,
     E: Into<PyErr> + Send + 'static,
 {
-    finish_on(&Threads::current()?, py, work)
+    finish_on(&Threads::current()?, py, timeout, work)
 }
 
 /// As [`finish`], on threads that do more than this.
 pub(super) fn finish_on<T, E>(
     threads: &Arc<Threads>,
     py: Python<'_>,
+    timeout: Option<Duration>,
     work: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> PyResult<T>
 where
@@ -104,7 +107,12 @@ where
     E: Into<PyErr> + Send + 'static,
 {
     let mut working = threads.spawn(work);
-    let done = py.detach(|| wait(Pin::new(&mut working), signalled));
+    let began = Instant::now();
+    let look = || {
+        signalled()?;
+        is_in_time(began.elapsed(), timeout)
+    };
+    let done = py.detach(|| wait(Pin::new(&mut working), look));
     match done {
         Ok(Ok(done)) => done.map_err(Into::into),
         Ok(Err(error)) => Err(panicked(error)),
@@ -136,6 +144,14 @@ where
 /// What Python's handlers of signals have to say.
 pub(super) fn signalled() -> PyResult<()> {
     Python::attach(|py| py.check_signals())
+}
+
+/// That so much time is no more than a question may take.
+pub(super) fn is_in_time(taken: Duration, timeout: Option<Duration>) -> PyResult<()> {
+    match timeout.filter(|timeout| taken >= *timeout) {
+        Some(timeout) => Err(timed_out(timeout)),
+        None => Ok(()),
+    }
 }
 
 fn panicked(error: JoinError) -> PyErr {

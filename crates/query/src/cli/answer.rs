@@ -3,7 +3,8 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
-use super::interrupt::exit_on_ctrl_c;
+use super::interrupt::{Ends, exit_early};
+use super::limits::LimitArgs;
 use console::Console;
 use datafusion::execution::SendableRecordBatchStream;
 use sql::output::{Format, OutputFile, TableStyle, Written, write_rows};
@@ -20,8 +21,14 @@ pub(super) enum Destination {
     },
 }
 
-/// A destination that takes rows.
-pub(super) enum Opened {
+/// A destination that takes rows, until something ends the process.
+pub(super) struct Opened {
+    place: Place,
+    /// Once everything is written, no time is over any more.
+    ends: Ends,
+}
+
+enum Place {
     Stdout {
         format: Format,
     },
@@ -33,35 +40,38 @@ pub(super) enum Opened {
 }
 
 impl Destination {
-    /// Makes it ready; Ctrl-C ends the process from now on, and leaves no unfinished file.
-    pub(super) fn open(self) -> anyhow::Result<Opened> {
-        let unfinished = exit_on_ctrl_c()?;
-        Ok(match self {
-            Destination::Stdout { format } => Opened::Stdout { format },
+    /// Makes it ready. From now on Ctrl-C ends the process, as does the end of the time that an answer may take;
+    /// neither leaves an unfinished file.
+    pub(super) fn open(self, limits: &LimitArgs) -> anyhow::Result<Opened> {
+        let ends = exit_early(limits)?;
+        let place = match self {
+            Destination::Stdout { format } => Place::Stdout { format },
             Destination::File {
                 path,
                 format,
                 replace,
             } => {
                 let file = OutputFile::create(&path, replace)?;
-                unfinished.get_or_init(|| file.staged_path().to_owned());
-                Opened::File { path, format, file }
+                ends.leave_no(file.staged_path());
+                Place::File { path, format, file }
             }
-        })
+        };
+        Ok(Opened { place, ends })
     }
 }
 
 impl Opened {
     pub(super) async fn write(self, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
-        match self {
-            Opened::Stdout { format } => to_stdout(rows, format).await,
-            Opened::File {
+        match self.place {
+            Place::Stdout { format } => to_stdout(rows, format).await,
+            Place::File {
                 path,
                 format,
                 mut file,
             } => {
                 let written = write_rows(rows, format, TableStyle::Full, &mut file).await?;
                 file.publish()?;
+                drop(self.ends);
                 let num_rows = written.num_rows;
                 let noun = if num_rows == 1 { "row" } else { "rows" };
                 say!("{num_rows} {noun} written to {}", path.display());

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use futures::FutureExt as _;
 use sql::QueryError;
 
-use super::memory::MemoryArgs;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
 use super::session::{SalvageArgs, finish, rows_of};
 
@@ -21,22 +22,26 @@ pub struct SqlArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
     #[command(flatten)]
     salvage: SalvageArgs,
 }
 
 pub(super) fn run(asked: SqlArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination()?.open()?;
+    let destination = asked.output.destination()?.open(&asked.limits)?;
     let run = asked.salvage.open(&asked.run)?;
-    let options = asked.memory.session_options();
+    let session = run.session(asked.limits.session_options())?;
     finish(async {
-        let rows = rows_of(&run, &options, async |session| {
-            let rows = session.sql(&asked.sql).await?;
-            if session.is_empty() && session.reads_captures(&rows) {
-                return Err(QueryError::NothingCaptured.into());
+        let rows = rows_of(&session, |session| {
+            let sql = asked.sql.clone();
+            async move {
+                let rows = session.sql(&sql).await?;
+                if session.is_empty() && session.reads_captures(&rows) {
+                    return Err(QueryError::NothingCaptured);
+                }
+                Ok(rows.execute_stream().await?)
             }
-            Ok(rows.execute_stream().await.map_err(QueryError::from)?)
+            .boxed()
         });
         destination.write(rows.await?).await
     })

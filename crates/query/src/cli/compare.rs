@@ -7,7 +7,7 @@ use clap::Args;
 use studies::Epochs;
 
 use super::answer::say;
-use super::memory::MemoryArgs;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
 use super::session::{finish, open};
 
@@ -29,12 +29,12 @@ pub struct CompareArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
 }
 
 pub(super) fn run(asked: CompareArgs) -> anyhow::Result<ExitCode> {
-    let options = asked.memory.session_options();
-    let destination = asked.output.destination()?.open()?;
+    let options = asked.limits.session_options();
+    let destination = asked.output.destination()?.open(&asked.limits)?;
     let run = open(&asked.run)?.session(options.clone())?;
     let other = open(&asked.other)?.session(options)?;
     finish(async {

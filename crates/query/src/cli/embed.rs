@@ -9,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use studies::{EmbedOptions, Embedder, EmbeddingMethod, EmbeddingRows, Epochs, ValuesOf};
 
 use super::answer::say;
-use super::memory::MemoryArgs;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
 use super::session::{finish, open};
 
@@ -51,7 +51,7 @@ pub struct EmbedArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
 }
 
 /// A choice of values by their names.
@@ -66,8 +66,8 @@ fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
 }
 
 pub(super) fn run(asked: EmbedArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination()?.open()?;
-    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    let destination = asked.output.destination()?.open(&asked.limits)?;
+    let session = open(&asked.run)?.session(asked.limits.session_options())?;
     let embedder = Embedder::try_new(
         session,
         EmbedOptions {

@@ -1,21 +1,58 @@
-//! Ctrl-C and SIGTERM. A query that computes does not look up, so nothing here waits for one to
-//! end.
+//! Ctrl-C, SIGTERM, and the end of the time that a question may take. A query that computes does not look
+//! up, so nothing here waits for one to end.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 use std::{fs, io, thread};
 
 use anyhow::Context;
 use console::on_ctrl_c;
+use sql::QueryError;
 use tokio::sync::Notify;
 
-use super::memory::remove_spilled;
+use super::answer::say;
+use super::limits::{LimitArgs, remove_spilled};
 
 /// What a shell makes of a process that Ctrl-C ended.
 pub(super) const INTERRUPTED: i32 = console::INTERRUPTED as i32;
 /// The same of SIGTERM.
 const TERMINATED: i32 = console::TERMINATED as i32;
+/// Exit status where a question had no answer in time, as `timeout` has it.
+const TIMED_OUT: i32 = 124;
+
+/// What ends a process before its work is done. Dropped, the time that it may take is over no more.
+pub(super) struct Ends {
+    unfinished: Arc<OnceLock<PathBuf>>,
+    /// Held for as long as the time counts.
+    _answered: Option<Sender<()>>,
+}
+
+impl Ends {
+    /// What ends the process removes this file, if it is there.
+    pub(super) fn leave_no(&self, unfinished: &Path) {
+        self.unfinished.get_or_init(|| unfinished.to_owned());
+    }
+}
+
+/// From now on Ctrl-C and SIGTERM end the process at once, and so does the end of the time that a question may
+/// take. Each removes what was spilled.
+pub(super) fn exit_early(limits: &LimitArgs) -> anyhow::Result<Ends> {
+    let unfinished = exit_on_ctrl_c()?;
+    let answered = limits.timeout().map(|timeout| {
+        let unfinished = Arc::clone(&unfinished);
+        after(timeout, move || {
+            let said = format!("error: {}", QueryError::TimedOut(timeout));
+            exit(unfinished.get().map(PathBuf::as_path), &said, TIMED_OUT);
+        })
+    });
+    Ok(Ends {
+        unfinished,
+        _answered: answered.transpose()?,
+    })
+}
 
 /// From now on Ctrl-C and SIGTERM end the process at once, and remove the file that is set in the
 /// result and what was spilled.
@@ -23,20 +60,42 @@ pub(super) fn exit_on_ctrl_c() -> anyhow::Result<Arc<OnceLock<PathBuf>>> {
     let staged: Arc<OnceLock<PathBuf>> = Arc::default();
     let end = |status| {
         let unfinished = Arc::clone(&staged);
-        move || exit(unfinished.get().map(PathBuf::as_path), status)
+        move || interrupt(unfinished.get().map(PathBuf::as_path), status)
     };
     on_ctrl_c(end(INTERRUPTED))?;
     on_termination(end(TERMINATED)).context("cannot listen to SIGTERM")?;
     Ok(staged)
 }
 
-fn exit(unfinished: Option<&Path>, status: i32) -> ! {
+/// Does `act` after a time, unless the result was dropped by then. It has a thread of its own: those that answer
+/// may all be busy, and the timers of a runtime are theirs.
+pub(super) fn after(
+    time: Duration,
+    act: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<Sender<()>> {
+    let (in_time, end) = mpsc::channel::<()>();
+    let watch = move || {
+        if let Err(RecvTimeoutError::Timeout) = end.recv_timeout(time) {
+            act();
+        }
+    };
+    // It ends with the result, or with the process.
+    let watching = thread::Builder::new().name("timeout".to_owned());
+    watching.spawn(watch).context("cannot start a thread")?;
+    Ok(in_time)
+}
+
+fn interrupt(unfinished: Option<&Path>, status: i32) -> ! {
+    exit(unfinished, "interrupted", status)
+}
+
+fn exit(unfinished: Option<&Path>, said: &str, status: i32) -> ! {
     if let Some(path) = unfinished {
         // It is gone if it was finished a moment ago.
         let _ = fs::remove_file(path);
     }
     remove_spilled();
-    eprintln!("interrupted");
+    say!("{said}");
     std::process::exit(status)
 }
 
@@ -94,7 +153,7 @@ impl Asked {
     fn exit(&self, status: i32) -> ! {
         let unfinished = self.unfinished.lock();
         let unfinished = unfinished.unwrap_or_else(PoisonError::into_inner);
-        exit(unfinished.as_deref(), status)
+        interrupt(unfinished.as_deref(), status)
     }
 }
 
@@ -118,11 +177,17 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Returns once somebody wants what begins now to stop: with what the process ends with, if it does.
+    /// What begins now was not asked to stop yet.
+    pub(super) fn begin(&self) {
+        self.0.status.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns once somebody wants to stop what began last: with what the process ends with, if it does.
     pub(super) async fn asked(&self) -> i32 {
         let notified = self.0.notify.notified();
-        self.0.status.store(0, Ordering::Relaxed);
-        notified.await;
+        if self.0.status.load(Ordering::Relaxed) == 0 {
+            notified.await;
+        }
         self.0.status.load(Ordering::Relaxed)
     }
 

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use datafusion::physical_plan::memory::MemoryStream;
+use futures::FutureExt as _;
 use sql::QueryError;
 use studies::{Epochs, MetaOptions, meta_model};
 
 use super::answer::say;
-use super::memory::MemoryArgs;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
-use super::session::{finish, open};
+use super::session::{finish, open, say_new_damage};
 
 #[derive(Args)]
 pub struct MetaArgs {
@@ -22,7 +23,7 @@ pub struct MetaArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
 }
 
 /// What is learned, and how.
@@ -47,8 +48,8 @@ struct ModelArgs {
 
 /// Says how well it is learned on stderr, and writes the neurons.
 pub(super) fn run(asked: MetaArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination()?.open()?;
-    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    let destination = asked.output.destination()?.open(&asked.limits)?;
+    let session = open(&asked.run)?.session(asked.limits.session_options())?;
     if session.is_empty() {
         return Err(QueryError::NothingCaptured.into());
     }
@@ -61,7 +62,11 @@ pub(super) fn run(asked: MetaArgs) -> anyhow::Result<ExitCode> {
         seed: model.seed,
     };
     finish(async {
-        let learned = meta_model(&session, options).await?;
+        let learn = |session| {
+            let options = options.clone();
+            async move { meta_model(&session, options).await }.boxed()
+        };
+        let learned = session.ask(learn, say_new_damage).await?;
         for scores in learned.scores {
             say!("{scores}");
         }

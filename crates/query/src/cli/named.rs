@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use futures::FutureExt as _;
 use sql::QueryError;
 use sql::output::widened;
 
-use super::memory::MemoryArgs;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
 use super::session::{SalvageArgs, finish, rows_of};
 use super::usage::key_and_value;
@@ -27,25 +28,30 @@ pub struct RunArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
     #[command(flatten)]
     salvage: SalvageArgs,
 }
 
 pub(super) fn run(asked: RunArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination()?.open()?;
+    let destination = asked.output.destination()?.open(&asked.limits)?;
     let run = asked.salvage.open(&asked.run)?;
     if run.is_empty() {
         return Err(QueryError::NothingCaptured.into());
     }
-    let options = asked.memory.session_options();
+    let session = run.session(asked.limits.session_options())?;
+    let is_wide = asked.wide;
     finish(async {
-        let rows = rows_of(&run, &options, async |session| {
-            let rows = session.named(&asked.name, &asked.params).await?;
-            Ok(match asked.wide {
-                true => widened(rows).await?,
-                false => rows.execute_stream().await.map_err(QueryError::from)?,
-            })
+        let rows = rows_of(&session, |session| {
+            let (name, params) = (asked.name.clone(), asked.params.clone());
+            async move {
+                let rows = session.named(&name, &params).await?;
+                match is_wide {
+                    true => widened(rows).await,
+                    false => Ok(rows.execute_stream().await?),
+                }
+            }
+            .boxed()
         });
         destination.write(rows.await?).await
     })

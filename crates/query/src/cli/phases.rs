@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::stream;
+use futures::{FutureExt as _, stream};
 use studies::{phase_rows, phases};
 
 use super::answer::say;
-use super::memory::MemoryArgs;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
-use super::session::{finish, open};
+use super::session::{finish, open, say_new_damage};
 
 #[derive(Args)]
 pub struct PhasesArgs {
@@ -27,14 +27,19 @@ pub struct PhasesArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
 }
 
 pub(super) fn run(asked: PhasesArgs) -> anyhow::Result<ExitCode> {
-    let destination = asked.output.destination()?.open()?;
-    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    let destination = asked.output.destination()?.open(&asked.limits)?;
+    let session = open(&asked.run)?.session(asked.limits.session_options())?;
     finish(async {
-        let found = phases(&session, asked.layer.as_deref(), asked.phases).await?;
+        let num_phases = asked.phases;
+        let find = |session| {
+            let layer = asked.layer.clone();
+            async move { phases(&session, layer.as_deref(), num_phases).await }.boxed()
+        };
+        let found = session.ask(find, say_new_damage).await?;
         for layer in &found {
             say!("{}", layer.summary());
         }

@@ -6,15 +6,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use futures::FutureExt as _;
 use pictures::chart::{DEFAULT_SCALE, MAX_SCALE, Theme};
 use pictures::{Picture, PlotKind};
 use sql::output::OutputFile;
 
 use super::answer::say;
 use super::describe;
-use super::interrupt::exit_on_ctrl_c;
-use super::memory::MemoryArgs;
-use super::session::{finish, open};
+use super::interrupt::exit_early;
+use super::limits::LimitArgs;
+use super::session::{finish, open, say_new_damage};
 use super::usage::{UsageError, key_and_value};
 
 #[derive(Args)]
@@ -41,7 +42,7 @@ pub struct PlotArgs {
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_and_value)]
     params: Vec<(String, String)>,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
 }
 
 fn kind_parser() -> impl TypedValueParser<Value = PlotKind> {
@@ -62,14 +63,20 @@ pub(super) fn run(asked: PlotArgs) -> anyhow::Result<ExitCode> {
             asked.output.display()
         ))
     })?;
-    let unfinished = exit_on_ctrl_c()?;
+    let ends = exit_early(&asked.limits)?;
     let mut file = OutputFile::create(&asked.output, asked.force)?;
-    unfinished.get_or_init(|| file.staged_path().to_owned());
-    let session = open(&asked.run)?.session(asked.memory.session_options())?;
+    ends.leave_no(file.staged_path());
+    let session = open(&asked.run)?.session(asked.limits.session_options())?;
+    let kind = asked.kind;
     finish(async {
-        let chart = asked.kind.chart(&session, &asked.params).await?;
+        let draw = |session| {
+            let params = asked.params.clone();
+            async move { kind.chart(&session, &params).await }.boxed()
+        };
+        let chart = session.ask(draw, say_new_damage).await?;
         file.write_all(&picture.draw(&chart, asked.theme, asked.scale)?)?;
         file.publish()?;
+        drop(ends);
         said(&asked.output);
         Ok(())
     })

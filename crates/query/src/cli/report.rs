@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use futures::FutureExt as _;
 use futures::future::{Either, select};
 use pictures::chart::Theme;
 use pictures::{Reload, Report, ReportOptions};
@@ -17,10 +18,10 @@ use tokio::task::JoinSet;
 use trace::Activity;
 
 use super::answer::say;
-use super::interrupt::{Stop, exit_on_ctrl_c};
-use super::memory::{MemoryArgs, remove_spilled};
+use super::interrupt::{Stop, exit_early};
+use super::limits::{LimitArgs, remove_spilled};
 use super::plot::theme_parser;
-use super::session::{finish, open, runtime};
+use super::session::{finish, open, runtime, say_new_damage};
 use super::usage::UsageError;
 
 #[derive(Args)]
@@ -44,13 +45,13 @@ pub struct ReportArgs {
     permutations: u32,
     /// Write FILE anew while the run goes on; the page follows by itself. Ends with the run, or on
     /// Ctrl-C
-    #[arg(long)]
+    #[arg(long, conflicts_with = "timeout")]
     live: bool,
     /// How often, at most, with --live
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "live", value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
 }
 
 pub(super) fn run(asked: ReportArgs) -> anyhow::Result<ExitCode> {
@@ -70,20 +71,25 @@ pub(super) fn run(asked: ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn once(asked: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let unfinished = exit_on_ctrl_c()?;
+    let ends = exit_early(&asked.limits)?;
     let file = OutputFile::create(&asked.output, asked.force)?;
-    unfinished.get_or_init(|| file.staged_path().to_owned());
+    ends.leave_no(file.staged_path());
     let run = open(&asked.run)?;
     finish(async {
         let said = io::stderr().is_terminal();
-        let at = |section| {
+        let at = move |section: &'static str| {
             if said {
                 say!("{section} ...");
             }
         };
-        let session = run.session(asked.memory.session_options())?;
-        let report = Report::of(&session, &options(asked), at).await?;
+        let session = run.session(asked.limits.session_options())?;
+        let report = |session| {
+            let options = options(asked);
+            async move { Report::of(&session, &options, at).await }.boxed()
+        };
+        let report = session.ask(report, say_new_damage).await?;
         write(file, &report, asked, None)?;
+        drop(ends);
         say!("report written to {}", asked.output.display());
         Ok(())
     })
@@ -222,7 +228,7 @@ impl Following<'_> {
             return Ok(None);
         }
         *num_commits = Some(run.num_commits());
-        let session = run.session(self.asked.memory.session_options())?;
+        let session = run.session(self.asked.limits.session_options())?;
         let options = options(self.asked);
         // It computes for long without looking up, and a signal is to be noticed meanwhile.
         let mut made = JoinSet::new();

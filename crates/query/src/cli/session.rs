@@ -7,18 +7,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{StreamExt as _, stream};
-use sql::{OpenError, QueryError, QuerySession, Run, SessionOptions};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use sql::{OpenError, QueryError, QuerySession, Run, first_rows};
 use words::printable;
 
 use super::answer::say;
 
 /// What is wrong with a damaged run is listed one by one, up to so many.
 const LISTED_DAMAGE: usize = 20;
-
-/// How often a question is put anew whose files went while they were read.
-const MAX_ATTEMPTS: usize = 3;
 
 pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
     let run = Run::open(path)?;
@@ -70,51 +67,31 @@ fn say_damage(lines: &[String]) {
 /// The run as it is now; says what is found to be wrong with it that was not before.
 pub(super) fn reload(run: &Run) -> Result<Run, OpenError> {
     let now = run.reload()?;
-    let known: HashSet<&String> = run.damage().iter().collect();
-    let new = now.damage().iter().filter(|line| !known.contains(line));
-    say_damage(&new.cloned().collect::<Vec<_>>());
+    say_new_damage(run, &now);
     Ok(now)
 }
 
-/// The rows of a question, of which the first were read: `ask` puts it.
-///
-/// A recorder that goes on with the run, and whoever replaces a derived table, removes files that were
-/// committed before. Where one is gone that is asked for, the question is put to the run as it is by then, unless
-/// nothing was committed meanwhile, or rows were handed on already.
+/// Says what is wrong with a run that was not before.
+pub(super) fn say_new_damage(before: &Run, now: &Run) {
+    let known: HashSet<&String> = before.damage().iter().collect();
+    let new = now.damage().iter().filter(|line| !known.contains(line));
+    say_damage(&new.cloned().collect::<Vec<_>>());
+}
+
+/// The rows of a question, of which the first were worked out. It is put once more where files went
+/// meanwhile, see [`QuerySession::ask`].
 ///
 /// # Errors
 /// Those of the question.
 pub(super) async fn rows_of(
-    run: &Run,
-    options: &SessionOptions,
-    ask: impl AsyncFn(&QuerySession) -> anyhow::Result<SendableRecordBatchStream>,
-) -> anyhow::Result<SendableRecordBatchStream> {
-    let mut run = run.clone();
-    let mut attempts = 1..MAX_ATTEMPTS;
-    loop {
-        let session = run.session(options.clone())?;
-        let error = match ask(&session).await {
-            Err(error) => error,
-            Ok(mut rows) => match rows.next().await {
-                Some(Err(error)) => QueryError::from(error).into(),
-                first => {
-                    let schema = rows.schema();
-                    let rows = stream::iter(first).chain(rows);
-                    return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
-                }
-            },
-        };
-        let is_bad_file = matches!(error.downcast_ref(), Some(QueryError::BadFile(_)));
-        if !is_bad_file || attempts.next().is_none() {
-            return Err(error);
-        }
-        let now = reload(&run)?;
-        if now.num_commits() == run.num_commits() {
-            return Err(error);
-        }
-        tracing::info!(error = %error, "the run is read again");
-        run = now;
-    }
+    session: &QuerySession,
+    question: impl Fn(QuerySession) -> BoxFuture<'static, Result<SendableRecordBatchStream, QueryError>>,
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let first = |session| {
+        let rows = question(session);
+        async move { first_rows(rows.await?).await }.boxed()
+    };
+    session.ask(first, say_new_damage).await
 }
 
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -127,15 +104,17 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Does `work` to its end.
 pub(super) fn finish(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
-    let runtime = runtime()?;
-    let done = runtime.block_on(work);
-    // After a failure other parts of the query may still compute: they are not waited for.
-    runtime.shutdown_background();
-    match done {
+    match finished(work) {
         Err(error) if console::is_closed_pipe(error.as_ref()) => Ok(ExitCode::SUCCESS),
         done => done.map(|()| ExitCode::SUCCESS),
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// What `work` comes to.
+pub(super) fn finished<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    // After a failure other parts of the query may still compute: they are not waited for.
+    runtime.shutdown_background();
+    done
+}

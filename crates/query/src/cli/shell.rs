@@ -8,25 +8,28 @@ mod formats;
 mod highlight;
 mod history;
 mod output;
+mod question;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use futures::future::{Either, select};
+use futures::future::{Either, pending, select};
 use rustyline::error::ReadlineError;
 use sql::output::Format;
 use sql::{QueryError, QuerySession, Run, SessionOptions};
 
 use super::answer::say;
-use super::interrupt::{Stop, exit_on_ctrl_c};
-use super::memory::MemoryArgs;
-use super::session::{SalvageArgs, reload, rows_of, runtime};
+use super::interrupt::{Stop, after, exit_on_ctrl_c};
+use super::limits::LimitArgs;
+use super::session::{SalvageArgs, reload, runtime};
 use super::statements::Statements;
 use output::Output;
+use question::{Question, elsewhere};
+use tokio::sync::oneshot;
 
 const PROMPT: &str = "query> ";
 const CONTINUED: &str = "   ..> ";
@@ -36,7 +39,7 @@ pub struct ShellArgs {
     /// The run's directory
     run: PathBuf,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
     #[command(flatten)]
     salvage: SalvageArgs,
 }
@@ -44,7 +47,8 @@ pub struct ShellArgs {
 pub(super) fn run(asked: ShellArgs) -> anyhow::Result<ExitCode> {
     let mut shell = Shell {
         run: asked.salvage.open(&asked.run)?,
-        options: asked.memory.session_options(),
+        options: asked.limits.session_options(),
+        timeout: asked.limits.timeout(),
         format: Format::Table,
         output: Output::Screen,
         is_timed: false,
@@ -75,6 +79,8 @@ pub(super) fn run(asked: ShellArgs) -> anyhow::Result<ExitCode> {
 struct Shell {
     run: Run,
     options: SessionOptions,
+    /// How long an answer may take.
+    timeout: Option<Duration>,
     format: Format,
     /// Where the rows of answers go.
     output: Output,
@@ -91,16 +97,15 @@ struct Shell {
 #[derive(PartialEq)]
 enum Next {
     Line,
+    /// What comes from a person again: what else was on the line, or in a file, was stopped with a statement.
+    Prompt,
     Quit,
 }
 
-/// What is asked of a run.
-enum Question<'a> {
-    Sql(&'a str),
-    Named {
-        name: &'a str,
-        arguments: &'a [(String, String)],
-    },
+/// Why an answer is waited for no longer.
+enum GivenUp {
+    Stopped,
+    TimedOut(Duration),
 }
 
 impl Shell {
@@ -135,8 +140,15 @@ impl Shell {
                     } else {
                         entry.push('\n');
                     }
-                    if self.line(&line, &mut statements)? == Next::Quit {
-                        return Ok(());
+                    // At the prompt Ctrl-C is a key, and no signal.
+                    self.stop.iter().for_each(Stop::begin);
+                    match self.line(&line, &mut statements)? {
+                        Next::Line => {}
+                        Next::Prompt => {
+                            statements.clear();
+                            entry.clear();
+                        }
+                        Next::Quit => return Ok(()),
                     }
                 }
                 Err(ReadlineError::Interrupted) => {
@@ -153,12 +165,13 @@ impl Shell {
     fn lines(&mut self, lines: impl Iterator<Item = io::Result<String>>) -> anyhow::Result<Next> {
         let mut statements = Statements::default();
         for line in lines {
-            if self.line(&line?, &mut statements)? == Next::Quit {
-                return Ok(Next::Quit);
+            let next = self.line(&line?, &mut statements)?;
+            if next != Next::Line {
+                return Ok(next);
             }
         }
         match statements.rest() {
-            Some(statement) => self.answer(&Question::Sql(&statement)),
+            Some(statement) => self.answer(Question::Sql(statement)),
             None => Ok(Next::Line),
         }
     }
@@ -168,8 +181,9 @@ impl Shell {
             return self.command(line.trim());
         }
         for statement in statements.push_line(line) {
-            if self.answer(&Question::Sql(&statement))? == Next::Quit {
-                return Ok(Next::Quit);
+            let next = self.answer(Question::Sql(statement))?;
+            if next != Next::Line {
+                return Ok(next);
             }
         }
         Ok(Next::Line)
@@ -185,7 +199,7 @@ impl Shell {
     }
 
     /// Answers a question about the run as it is now: what was committed meanwhile is part of it.
-    fn answer(&mut self, question: &Question<'_>) -> anyhow::Result<Next> {
+    fn answer(&mut self, question: Question) -> anyhow::Result<Next> {
         match reload(&self.run) {
             Ok(run) => self.run = run,
             Err(error) => {
@@ -197,38 +211,39 @@ impl Shell {
             eprintln!("note: {}", QueryError::NothingCaptured);
         }
         let began = Instant::now();
-        let (run, options) = (&self.run, &self.options);
+        let session = self.session();
         let (format, output) = (self.format, &mut self.output);
         let work = async {
-            let rows = rows_of(run, options, async |session| {
-                let rows = match question {
-                    Question::Sql(sql) => session.sql(sql).await?,
-                    Question::Named { name, arguments } => session.named(name, arguments).await?,
-                };
-                Ok(rows.execute_stream().await.map_err(QueryError::from)?)
-            });
-            output.write(rows.await?, format).await
+            let rows = elsewhere(session?, question).await?;
+            output.write(rows, format).await
         };
-        let stopped = async {
-            match &self.stop {
-                Some(stop) => stop.asked().await,
-                None => std::future::pending().await,
-            }
-        };
+        let given_up = given_up(self.stop.as_ref(), self.timeout);
         let done = self.runtime.block_on(async {
-            match select(pin!(stopped), pin!(work)).await {
-                Either::Left(_) => Err(anyhow::anyhow!("stopped")),
-                Either::Right((done, _)) => done,
+            match select(pin!(given_up), pin!(work)).await {
+                Either::Left((why, _)) => Err(why),
+                Either::Right((done, _)) => Ok(done),
             }
         });
-        let done = match done {
-            Ok(()) => Ok(()),
-            // What was stopped or failed on its way leaves no part of an answer in a file.
-            Err(error) => Err(match self.output.take_back() {
+        let is_stopped = matches!(done, Err(GivenUp::Stopped));
+        let mut done = match done {
+            Ok(done) => done,
+            Err(why) => {
+                // What was given up keeps its threads until it lets go of them, as a join does that is in the
+                // midst of a batch: the next question gets others.
+                std::mem::replace(&mut self.runtime, runtime()?).shutdown_background();
+                Err(match why {
+                    GivenUp::Stopped => anyhow::anyhow!("stopped"),
+                    GivenUp::TimedOut(timeout) => QueryError::TimedOut(timeout).into(),
+                })
+            }
+        };
+        if let Err(error) = done {
+            // What was given up or failed on its way leaves no part of an answer in a file.
+            done = Err(match self.output.take_back() {
                 Ok(()) => error,
                 Err(also) => error.context(also),
-            }),
-        };
+            });
+        }
         if self.is_timed {
             eprintln!("time: {:.3} s", began.elapsed().as_secs_f64());
         }
@@ -237,8 +252,34 @@ impl Shell {
             Err(error) if console::is_closed_pipe(error.as_ref()) => Ok(Next::Quit),
             Err(error) => {
                 self.fail(format!("{error:#}"));
-                Ok(Next::Line)
+                Ok(if is_stopped { Next::Prompt } else { Next::Line })
             }
         }
+    }
+}
+
+/// Returns once an answer is waited for no longer.
+async fn given_up(stop: Option<&Stop>, timeout: Option<Duration>) -> GivenUp {
+    let stopped = async {
+        match stop {
+            Some(stop) => stop.asked().await,
+            None => pending().await,
+        }
+    };
+    let timed_out = async {
+        if let Some(timeout) = timeout {
+            let (over, is_over) = oneshot::channel();
+            // Who has answered by then listens no more.
+            let watched = after(timeout, move || drop(over.send(())));
+            if let Ok(_in_time) = watched {
+                let _ = is_over.await;
+                return timeout;
+            }
+        }
+        pending().await
+    };
+    match select(pin!(stopped), pin!(timed_out)).await {
+        Either::Left(_) => GivenUp::Stopped,
+        Either::Right((timeout, _)) => GivenUp::TimedOut(timeout),
     }
 }

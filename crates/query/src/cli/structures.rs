@@ -18,9 +18,10 @@ use words::NeuronName;
 
 use super::answer;
 use super::answer::say;
-use super::memory::MemoryArgs;
+use super::interrupt::exit_early;
+use super::limits::LimitArgs;
 use super::output::OutputArgs;
-use super::session::{finish, open};
+use super::session::{finish, finished, open};
 
 #[derive(Subcommand)]
 pub enum StructuresCommand {
@@ -37,7 +38,7 @@ pub enum StructuresCommand {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        memory: MemoryArgs,
+        limits: LimitArgs,
     },
     /// Show a structure's neurons, and how well they tell its class together
     Show {
@@ -48,7 +49,7 @@ pub enum StructuresCommand {
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
-        memory: MemoryArgs,
+        limits: LimitArgs,
     },
 }
 
@@ -94,7 +95,7 @@ pub struct FindArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    memory: MemoryArgs,
+    limits: LimitArgs,
 }
 
 #[derive(Args)]
@@ -162,10 +163,10 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
         StructuresCommand::List {
             run,
             output,
-            memory,
+            limits,
         } => {
-            let destination = output.destination()?.open()?;
-            let session = open(&run)?.session(memory.session_options())?;
+            let destination = output.destination()?.open(&limits)?;
+            let session = open(&run)?.session(limits.session_options())?;
             finish(async {
                 let rows = list_structures(&session).await?;
                 destination
@@ -177,12 +178,12 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
             run,
             name,
             output,
-            memory,
+            limits,
         } => {
             let opened = open(&run)?;
             require_structure(&opened, &name)?;
-            let destination = output.destination()?.open()?;
-            let session = opened.session(memory.session_options())?;
+            let destination = output.destination()?.open(&limits)?;
+            let session = opened.session(limits.session_options())?;
             finish(async {
                 let rows = structure_rows(&session, &name).await?;
                 let power = structure_power(&session, &name).await;
@@ -227,8 +228,9 @@ fn label(args: LabelArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
+    let ends = exit_early(&args.limits)?;
     let run = open(&args.run)?;
-    let session = run.session(args.memory.session_options())?;
+    let session = run.session(args.limits.session_options())?;
     let options = FindOptions {
         epoch: args.epoch,
         class: args.class,
@@ -241,21 +243,21 @@ fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
         permutations: args.permutations,
         prefix: args.prefix,
     };
-    finish(async {
-        let found = find_structures(&session, &options).await?;
-        if found.is_empty() {
-            say!("no neuron goes with a class more than chance explains");
-            return Ok(());
-        }
-        if !args.dry_run {
-            keep_structures(&run, &found, args.force)?;
-        }
-        answer::print(&found.iter().map(line).collect::<String>())?;
-        if !args.dry_run {
-            say!("kept {} structures in the table structures", found.len());
-        }
-        Ok(())
-    })
+    let found = finished(async { Ok(find_structures(&session, &options).await?) })?;
+    // What is kept is kept as a whole.
+    drop(ends);
+    if found.is_empty() {
+        say!("no neuron goes with a class more than chance explains");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !args.dry_run {
+        keep_structures(&run, &found, args.force)?;
+    }
+    answer::print(&found.iter().map(line).collect::<String>())?;
+    if !args.dry_run {
+        say!("kept {} structures in the table structures", found.len());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `class_3: neurons 12, 140 (L_hidden_1, L_input), the first from epoch 2 on, auc 0.981 to 0.955`, or,

@@ -5,7 +5,10 @@
 )]
 
 mod describe;
+mod doors;
+mod limits;
 mod shell;
+mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -530,6 +533,27 @@ fn interrupted(signal: &str, status: i32) {
     assert!(interrupted.unwrap().success());
     assert_eq!(query.wait().unwrap().code(), Some(status));
     assert_eq!(entries(bench.dir.path()), before);
+}
+
+#[test]
+fn info_says_what_was_lost() {
+    let bench = Bench::new();
+    assert!(!bench.stdout(&["info", "run"]).contains("lost"));
+    let run = trace::RunDir::open(&bench.path("run")).unwrap();
+    let mut writer = fixtures::Writer::of(run).unwrap();
+    for (epoch, step, lost) in [(3, 8, 2.0), (4, 10, 0.0), (5, 12, 1.0)] {
+        let rows = [
+            (None, "recorder.lost_captures", lost),
+            (None, "recorder.dropped_captures", 7.0),
+        ];
+        let rows = fixtures::metrics(step, &rows);
+        writer.beside_captures(epoch, step, rows).unwrap();
+    }
+    let told = bench.stdout(&["info", "run"]);
+    assert_eq!(
+        told.lines().nth(1),
+        Some("lost: 3 captures that were due are in no commit")
+    );
 }
 
 /// Lets the run's records be of long ago, and something be staged as by its recorder.

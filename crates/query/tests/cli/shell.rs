@@ -1,12 +1,12 @@
 //! `query shell`, as a script uses it.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Output, Stdio};
 
 use super::{Bench, entries, text};
 
-fn shell(bench: &Bench, arguments: &[&str], input: &str) -> Output {
+pub(super) fn shell(bench: &Bench, arguments: &[&str], input: &str) -> Output {
     let mut shell = bench
         .command(arguments)
         .stdin(Stdio::piped())
@@ -375,4 +375,37 @@ fn a_shell_over_a_damaged_run_says_once_what_is_wrong() {
     assert_eq!(count("in doubt, and used: "), 1, "{told}");
     let doubtful = told.lines().find(|line| line.starts_with("in doubt"));
     assert!(doubtful.unwrap().contains("run.json was changed"), "{told}");
+}
+
+/// A run that was recorded anew while the shell was open is another one.
+#[test]
+fn a_shell_whose_run_is_another_one_says_so() {
+    let bench = Bench::new();
+    let mut shell = bench
+        .command(&["shell", "run"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = shell.stdin.take().unwrap();
+    let mut answers = BufReader::new(shell.stdout.take().unwrap());
+    let mut answer = String::new();
+    keys.write_all(b".format csv\nSELECT 1 AS a;\n").unwrap();
+    while !answer.ends_with("1\n") {
+        assert_ne!(answers.read_line(&mut answer).unwrap(), 0, "{answer}");
+    }
+    fs::remove_dir_all(bench.path("run")).unwrap();
+    fixtures::tiny::write(&bench.path("run")).unwrap();
+    keys.write_all(b"SELECT count(*) AS n FROM weights;\n")
+        .unwrap();
+    drop(keys);
+    let output = shell.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.starts_with("error: another run is in run now, created at ")
+            && stderr.contains("open it anew"),
+        "{stderr}"
+    );
 }

@@ -24,6 +24,11 @@ pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
         stats.num_captures,
         stats.num_commits
     )?;
+    match stats.num_lost_captures {
+        0 => {}
+        1 => write!(out, " (and 1 capture that was due is lost)")?,
+        lost => write!(out, " (and {lost} captures that were due are lost)")?,
+    }
     match stats.epochs {
         Some((first, last)) => writeln!(out, ", epochs {first} to {last}\n")?,
         None => writeln!(out, ", nothing recorded yet\n")?,

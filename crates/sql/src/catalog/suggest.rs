@@ -33,6 +33,11 @@ pub(crate) fn explain(error: DataFusionError, known: &Known) -> QueryError {
     {
         return QueryError::Mistake(unknown_column(field, valid_fields));
     }
+    if let DataFusionError::NotImplemented(message) = root
+        && let Some(statement) = not_known(message)
+    {
+        return QueryError::ReadOnly(format!("{statement} is not possible"));
+    }
     if let DataFusionError::Plan(message) = root {
         if let Some(explained) = unknown_name(message, known) {
             return QueryError::Mistake(explained);
@@ -210,6 +215,20 @@ fn refused(message: &str) -> Option<String> {
         .iter()
         .find_map(|refusal| message.split_once(refusal))?;
     Some(format!("{} is not possible", in_words(operation.trim())))
+}
+
+/// A statement that DataFusion can parse, and knows nothing of.
+fn not_known(message: &str) -> Option<String> {
+    /// As many characters of it are shown.
+    const SHOWN: usize = 60;
+    if message.starts_with("SET variant not implemented yet: ") {
+        return Some("SET".to_owned());
+    }
+    let statement = message.strip_prefix("Unsupported SQL statement: ")?.trim();
+    Some(match statement.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} ...", statement[..end].trim_end()),
+        None => statement.to_owned(),
+    })
 }
 
 /// `CreateView` as SQL spells it: `CREATE VIEW`.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -18,6 +19,18 @@ pub enum OpenError {
     /// Its commits cannot be read or trusted.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
+    /// Another run is where it was.
+    #[error(
+        "another run is in {} now, created at {created}: what was recorded there before is gone; open it anew, \
+         to ask the other one",
+        path.display()
+    )]
+    Another {
+        /// The directory.
+        path: PathBuf,
+        /// When that run was created, as it says.
+        created: String,
+    },
     /// A copy without commits could not be listed.
     #[error("cannot list {}", path.display())]
     List {
@@ -96,6 +109,12 @@ pub enum QueryError {
     /// There is not enough memory, or not enough disk to spill to.
     #[error("this query needs more memory than it may use (`--memory` sets how much): {0}")]
     Resources(String),
+    /// There was no answer in the time that the question may take.
+    #[error(
+        "no answer within {0:?}, and `--timeout` sets how long it may take: give it longer, or ask for less, as fewer \
+         epochs, layers or permutations"
+    )]
+    TimedOut(Duration),
     /// The operating system refused, as where there is no space left to spill to.
     #[error("cannot read or write a file: {0}")]
     Io(String),

@@ -1,3 +1,5 @@
+mod doors;
+
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -212,6 +214,28 @@ async fn no_file_but_those_of_the_run_can_be_named() {
             .is_ok()
     );
     assert!(object_store::path::Path::parse("../notes.csv").is_err());
+}
+
+/// Its answers are those of the run that was opened, or none.
+#[test]
+fn another_run_in_the_place_of_one_is_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    for commits in [true, false] {
+        tiny::write(&path).unwrap();
+        let run = Run::open(&path).unwrap();
+        assert!(run.reload().is_ok());
+        std::fs::remove_dir_all(&path).unwrap();
+        // Without commits, nothing but run.json says which run it is.
+        match commits {
+            true => tiny::write(&path).unwrap(),
+            false => tiny::write_empty(&path).unwrap(),
+        };
+        let error = run.reload().map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("another run is in"), "{error}");
+        assert!(error.contains("open it anew"), "{error}");
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }
 
 /// Whether the session is ours or somebody else's.

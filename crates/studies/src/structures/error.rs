@@ -1,7 +1,7 @@
 //! Why structures cannot be found or kept.
 
 use arrow::error::ArrowError;
-use sql::QueryError;
+use sql::{AskError, QueryError};
 use trace::DerivedError;
 use words::{UnknownNeuronError, did_you_mean};
 
@@ -63,6 +63,16 @@ pub enum StructureError {
     /// The run is a copy without commits: with the first one, all else would be no part of it.
     #[error("the run has no commits/, so that nothing can be kept in it: it is no whole copy")]
     NoCommits,
+}
+
+impl AskError for StructureError {
+    fn is_of_bad_file(&self) -> bool {
+        match self {
+            StructureError::Query(error) => error.is_of_bad_file(),
+            StructureError::Table(error) => matches!(error, DerivedError::BadFile(_)),
+            _ => false,
+        }
+    }
 }
 
 fn describe_classes(num_classes: usize) -> String {

@@ -187,7 +187,13 @@ fn recording_is_taken_up_again_where_there_is_room() {
         assert!(training.end_epoch());
     }
     let num_handed_over = training.num_handed_over;
+    let run = training.run.clone();
     let (summary, catalog, changes, num_epochs, _dir) = training.finish();
+    // Whoever looks at the run is told the same.
+    let lost = trace::lost_captures(&run, &catalog).unwrap();
+    assert_eq!(lost, summary.lost_captures);
+    let stats = sink::run_stats(&run).unwrap();
+    assert_eq!(stats.num_lost_captures, summary.lost_captures);
     assert_eq!(kinds(&changes), ["waits", "taken up"]);
     let Change::Stopped { error, .. } = &changes[0] else {
         panic!("{changes:?}");

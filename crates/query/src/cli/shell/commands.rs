@@ -117,9 +117,9 @@ impl Shell {
             .map(|text| key_and_value(text).map_err(|problem| format!("{text:?}: {problem}")))
             .collect();
         match parsed {
-            Ok(arguments) => self.answer(&Question::Named {
-                name,
-                arguments: &arguments,
+            Ok(arguments) => self.answer(Question::Named {
+                name: name.to_owned(),
+                arguments,
             }),
             Err(problem) => {
                 self.fail(problem);
