@@ -38,6 +38,7 @@ mod part_file;
 mod part_reader;
 mod place;
 mod publish;
+mod regular;
 mod repair;
 mod rollup;
 mod room;
