@@ -10,6 +10,7 @@ mod damaged;
 mod data;
 mod disk;
 mod diverged;
+mod foreign;
 mod golden;
 mod hostile;
 mod interchange;

@@ -10,6 +10,7 @@ mod idx;
 mod kind;
 mod missing;
 mod notebook;
+mod packed;
 mod parquet;
 mod place;
 mod raw;

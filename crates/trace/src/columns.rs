@@ -4,8 +4,10 @@
 //! own Arrow writer and reader: those hold the encoders of all columns at once, make an index and a
 //! copy of every list's values, and set up a tree of readers a file.
 
+mod pages;
 mod read;
 mod write;
 
+pub use pages::check_pages;
 pub(crate) use read::read_row_group;
 pub(crate) use write::{value_bytes, write_column};

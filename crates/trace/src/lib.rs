@@ -39,6 +39,7 @@ mod part_file;
 mod part_reader;
 mod place;
 mod publish;
+mod regular;
 mod repair;
 mod rollup;
 mod room;
@@ -60,6 +61,7 @@ pub use caught::{PanickedError, caught};
 pub use causes::with_causes;
 pub use checksum::Crc32c;
 pub use column_checksums::{COLUMN_CRC32C_KEY, ColumnChecksums, Footer};
+pub use columns::check_pages;
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,

@@ -18,6 +18,7 @@ pub(crate) use self::stretches::{chunk_ranges, stretches};
 use crate::caught::{PanickedError, caught};
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, Footer};
+use crate::regular;
 
 /// The most that is held in memory of a file while it is read; more is held against its checksums
 /// first, and then read as it is asked for.
@@ -191,7 +192,7 @@ impl PartFile {
     }
 
     pub(crate) fn checked(&self) -> Result<File, FileProblem> {
-        let mut file = File::open(&self.path).map_err(FileProblem::of)?;
+        let mut file = regular::open(&self.path).map_err(FileProblem::of)?;
         let found = file.metadata().map_err(FileProblem::of)?.len();
         if found != self.num_bytes {
             return Err(self.size(found));
@@ -229,7 +230,7 @@ impl PartFile {
     }
 
     fn by_column(&self, footer: Footer) -> Result<CheckedParts, FileProblem> {
-        let file = File::open(&self.path).map_err(FileProblem::of)?;
+        let file = regular::open(&self.path).map_err(FileProblem::of)?;
         let mut parts = CheckedParts::new(file, self.num_bytes);
         parts.read(vec![Stretch {
             range: self.num_bytes - footer.bytes..self.num_bytes,
@@ -240,7 +241,7 @@ impl PartFile {
     }
 
     fn small(&self, all: bool) -> Result<Bytes, FileProblem> {
-        let mut file = File::open(&self.path).map_err(FileProblem::of)?;
+        let mut file = regular::open(&self.path).map_err(FileProblem::of)?;
         let mut bytes = Vec::with_capacity(self.num_bytes as usize);
         let read = (&mut file).take(self.num_bytes).read_to_end(&mut bytes);
         read.map_err(FileProblem::of)?;

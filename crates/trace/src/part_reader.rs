@@ -26,7 +26,7 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use crate::caught::caught;
 use crate::column_checksums;
-use crate::columns::read_row_group;
+use crate::columns::{check_pages, read_row_group};
 use crate::part_file::{BadFileError, CheckedParts, Content, FileProblem, PartFile, stretches};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 use crate::table::Table;
@@ -123,8 +123,8 @@ impl PartReader {
     fn rows_of(&self, file: &PartFile, content: Content) -> Result<Rows, FileProblem> {
         match content {
             Content::Whole(bytes) => {
-                let described = self.describe(&bytes).map_err(FileProblem::NotParquet)?;
-                self.rows_in_memory(bytes, described)
+                let described = self.describe_checked(&bytes);
+                self.rows_in_memory(bytes, described.map_err(FileProblem::NotParquet)?)
             }
             Content::Checked(input) => self.rows_in_file(input),
             Content::ByColumn(parts) => self.rows_by_column(file, parts),
@@ -132,7 +132,7 @@ impl PartReader {
     }
 
     fn rows_in_file(&self, input: File) -> Result<Rows, FileProblem> {
-        let described = self.describe(&input);
+        let described = self.describe_checked(&input);
         let rows = described.and_then(|described| self.rows(input, described));
         rows.map_err(FileProblem::NotParquet)
     }
@@ -153,6 +153,7 @@ impl PartReader {
         let columns = self.columns_in(&described);
         let stretches = stretches(metadata, &columns, &checksums, file.num_bytes);
         parts.read(stretches.map_err(FileProblem::NotParquet)?)?;
+        check_pages(&parts, metadata, &columns).map_err(FileProblem::NotParquet)?;
         match parts.is_in_memory() {
             true => self.rows_in_memory(parts, described),
             false => self.rows(parts, described).map_err(FileProblem::NotParquet),
@@ -185,6 +186,14 @@ impl PartReader {
             metadata: Arc::new(metadata),
             has_table_columns,
         })
+    }
+
+    /// As [`PartReader::describe`], of a file of which every byte may be read; the pages that are read ask for no
+    /// more than they can have.
+    fn describe_checked(&self, input: &impl ChunkReader) -> ParquetResult<Described> {
+        let described = self.describe(input)?;
+        check_pages(input, &described.metadata, &self.columns_in(&described))?;
+        Ok(described)
     }
 
     /// Where a file has the columns that are read.

@@ -20,7 +20,7 @@ use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
 
 use crate::caught::caught;
 use crate::checksum::Crc32c;
-use crate::columns::{read_row_group, write_column};
+use crate::columns::{check_pages, read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::id::{Epoch, LayerLabel, Nonce, Step};
 use crate::number;
@@ -414,6 +414,7 @@ fn decode_checked(
     let num_columns = num_known_columns(metadata.file_metadata().schema_descr());
     let num_columns = num_columns.ok_or_else(|| malformed("it has other columns"))?;
     let columns: Vec<usize> = (0..num_columns).collect();
+    check_pages(bytes.as_ref(), &metadata, &columns)?;
     let schema = rollup_schema().project(&columns);
     let schema = Arc::new(schema.expect("no more columns than there are"));
     let mut begun = None;

@@ -147,13 +147,17 @@ fn lock_dir(dir: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Removes the staging directories whose writers are no more.
+/// Removes the staging directories whose writers are no more. Nothing is removed where a link leads to.
 pub(crate) fn remove_abandoned(run: &RunDir) {
     let (disk, staging) = (&**run.disk(), run.staging_dir());
+    if staging.is_symlink() {
+        tracing::warn!(path = %staging.display(), "left as it is: it is a link");
+        return;
+    }
     let Ok(entries) = retried(|| disk.list(Subject::Staging, &staging)) else {
         return;
     };
-    for entry in entries {
+    for entry in entries.into_iter().filter(|entry| entry.is_dir) {
         let dir = staging.join(entry.name);
         if let Ok(Some(_lock)) = lock_dir(&dir)
             && let Err(error) = durable::remove_dir_all(disk, Subject::Staging, &dir)

@@ -178,7 +178,9 @@ impl SourceRange {
     /// The unit of every position, in order.
     pub fn units(&self) -> impl Iterator<Item = u32> + use<> {
         let (start, stride, repeat) = (self.start, self.stride, self.repeat);
-        (0..self.count).flat_map(move |i| (0..repeat).map(move |_| start + i * stride))
+        // Of units that no position comes from nobody counts to the last.
+        let count = if repeat == 0 { 0 } else { self.count };
+        (0..count).flat_map(move |i| (0..repeat).map(move |_| start + i * stride))
     }
 }
 

@@ -5,7 +5,6 @@
 //! removed when that is durable.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::durable;
 use crate::history::{self, Log};
 use crate::id::Rank;
 use crate::part::PartPath;
+use crate::regular;
 use crate::repair::{
     Refusal, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer, sums, switch, write_log,
 };
@@ -77,7 +77,7 @@ pub fn upgrade_on(
     }
     let run = RunDir::open_on(Arc::clone(disk), path)?;
     let file = path.join(RUN_FILE);
-    let json = fs::read(&file).map_err(io_error("read", &file))?;
+    let json = regular::read(&file).map_err(io_error("read", &file))?;
     refuse_newer(path, &json)?;
     let log = Log::of(&run);
     let old = history::visit_commits(&log, Vec::new, Vec::push)?;

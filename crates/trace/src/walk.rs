@@ -1,5 +1,6 @@
 //! The files below a directory, whatever the commits say.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,14 +18,15 @@ pub struct ListFilesError {
 /// What becomes of symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
-    /// They are what they lead to.
+    /// They are what they lead to. A directory that several lead to is listed once, so that none of them makes
+    /// the list longer than there are files.
     Follow,
     /// They are small files.
     Keep,
 }
 
-/// Calls `visit` with the path below `base` and the size of every file below `base/dir`. A directory
-/// that is not there is empty. What vanishes meanwhile was moved by a recorder, and is not told, unless links
+/// Calls `visit` with the path below `base` and the size of every file below `base/dir`, or of that itself
+/// where it is a link that is kept. A directory that is not there is empty. What vanishes meanwhile was moved by a recorder, and is not told, unless links
 /// are followed: one that leads nowhere is an error.
 ///
 /// # Errors
@@ -33,6 +35,24 @@ pub fn visit_files(
     base: &Path,
     dir: &Path,
     links: Links,
+    visit: &mut dyn FnMut(&Path, u64),
+) -> Result<(), ListFilesError> {
+    if links == Links::Keep
+        && let Ok(metadata) = fs::symlink_metadata(base.join(dir))
+        && metadata.is_symlink()
+    {
+        visit(dir, metadata.len());
+        return Ok(());
+    }
+    visit_below(base, dir, links, &mut HashSet::new(), visit)
+}
+
+/// As [`visit_files`]; `seen` are the directories that were listed, where links are followed.
+fn visit_below(
+    base: &Path,
+    dir: &Path,
+    links: Links,
+    seen: &mut HashSet<PathBuf>,
     visit: &mut dyn FnMut(&Path, u64),
 ) -> Result<(), ListFilesError> {
     let path = base.join(dir);
@@ -45,6 +65,9 @@ pub fn visit_files(
         Err(error) if is_gone(&error) => return Ok(()),
         entries => entries.map_err(list_error)?,
     };
+    if links == Links::Follow && !seen.insert(fs::canonicalize(&path).map_err(list_error)?) {
+        return Ok(());
+    }
     for entry in entries {
         let entry = entry.map_err(list_error)?;
         let metadata = match links {
@@ -53,7 +76,7 @@ pub fn visit_files(
         };
         let below = dir.join(entry.file_name());
         match metadata {
-            Ok(metadata) if metadata.is_dir() => visit_files(base, &below, links, visit)?,
+            Ok(metadata) if metadata.is_dir() => visit_below(base, &below, links, seen, visit)?,
             Ok(metadata) => visit(&below, metadata.len()),
             // A link that leads nowhere is no file that was moved.
             Err(error) if is_gone(&error) && links == Links::Keep => {}
@@ -92,6 +115,41 @@ mod tests {
         expected.sort();
         assert_eq!(found(dir.path(), "weights", Links::Keep), expected);
         assert_eq!(found(dir.path(), "metrics", Links::Keep), []);
+    }
+
+    /// Were each followed by itself, 2 to the power of 30 paths would lead to the file.
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_everywhere_make_no_list_that_is_endless() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        for level in 0..30 {
+            let path = dir.path().join(format!("level-{level}"));
+            fs::create_dir(&path).unwrap();
+            for name in ["a", "b"] {
+                symlink(format!("../level-{}", level + 1), path.join(name)).unwrap();
+            }
+        }
+        let last = dir.path().join("level-30");
+        fs::create_dir(&last).unwrap();
+        fs::write(last.join("file"), "abc").unwrap();
+        symlink("..", last.join("up")).unwrap();
+        let found = found(dir.path(), "level-0", Links::Follow);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0.ends_with("/file"), "{found:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_directory_is_that_is_a_link_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("data")).unwrap();
+        fs::write(dir.path().join("data/a"), "abc").unwrap();
+        std::os::unix::fs::symlink("data", dir.path().join("weights")).unwrap();
+        let followed = found(dir.path(), "weights", Links::Follow);
+        assert_eq!(followed, [("weights/a".to_owned(), 3)]);
+        let kept = found(dir.path(), "weights", Links::Keep);
+        assert_eq!(kept, [("weights".to_owned(), 4)]);
     }
 
     #[cfg(unix)]

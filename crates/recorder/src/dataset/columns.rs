@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::raw::{InputKind, RawTable, as_argument, refuse};
+use super::raw::{InputKind, MAX_INPUTS, RawTable, as_argument, refuse};
 use super::{ALL_TEXTS, DatasetError, FileSpec};
 
 /// How many columns an error or a note lists.
@@ -49,6 +49,10 @@ impl Columns {
         spec: &FileSpec,
         index: &[String],
     ) -> Result<Self, DatasetError> {
+        if names.len() > MAX_INPUTS {
+            let problem = format!("it has {} columns, more than {MAX_INPUTS}", names.len());
+            return Err(refuse(file, problem));
+        }
         let mut seen = HashSet::with_capacity(names.len());
         for name in names.iter().filter(|name| !name.is_empty()) {
             if !seen.insert(name.as_str()) {

@@ -5,10 +5,10 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
-use super::raw::{Gaps, InputColumn, InputKind, Numbers, RawTable, TextColumn, not_finite, refuse};
-use super::{DatasetError, FileSpec, HeldOutRule, ImageShape, Place};
+use super::raw::{
+    Gaps, InputColumn, InputKind, MAX_INPUTS, Numbers, RawTable, TextColumn, not_finite, refuse,
+};
+use super::{DatasetError, FileSpec, HeldOutRule, ImageShape, Place, packed};
 
 /// What MNIST calls the file of images and that of labels; the separator before `idx` may be a dot.
 const IMAGES: [&str; 2] = ["images-idx3-ubyte", "images.idx3-ubyte"];
@@ -151,6 +151,10 @@ pub(super) fn read(pair: &Pair, images: &[u8], labels: &[u8]) -> Result<RawTable
         target.push(&labelled.values.get(label).to_string());
     }
     let num_numbers = decoded.sizes[1..].iter().product();
+    if num_numbers > MAX_INPUTS {
+        let problem = format!("an image of it has {num_numbers} values, more than {MAX_INPUTS}");
+        return Err(refuse(&pair.images, problem));
+    }
     let inputs = (0..num_numbers).map(|index| InputColumn {
         name: String::new(),
         kind: InputKind::Number(index),
@@ -175,9 +179,8 @@ struct Decoded {
 }
 
 fn decode(file: &Path, bytes: &[u8]) -> Result<Decoded, DatasetError> {
-    const GZIP: [u8; 2] = [0x1f, 0x8b];
-    if bytes.starts_with(&GZIP) {
-        decode_from(file, MultiGzDecoder::new(bytes))
+    if bytes.starts_with(packed::GZIP) {
+        decode_from(file, packed::reader(bytes))
     } else {
         decode_from(file, bytes)
     }
@@ -236,6 +239,7 @@ fn decode_from(file: &Path, mut reader: impl Read) -> Result<Decoded, DatasetErr
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             return Err(cut_off(bytes.len().min(num_bytes)));
         }
+        Err(error) if packed::is_too_much(&error) => return Err(refuse(file, error.to_string())),
         Err(error) => return Err(refuse(file, format!("it is damaged: {error}"))),
         Ok(num) if num < num_bytes => return Err(cut_off(num)),
         Ok(num) if num > num_bytes => {

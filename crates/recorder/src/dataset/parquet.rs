@@ -20,6 +20,11 @@ use super::raw::{
 use super::table::{empty_table, finish};
 use super::{DatasetError, FileSpec, Place};
 
+/// A file may have so many values in the columns that are read, or so many for every byte that it has: where all
+/// of a column are the same they take nearly none.
+const MAX_VALUES: u64 = 1 << 20;
+const MAX_VALUES_A_BYTE: u64 = 256;
+
 /// The key under which pandas says of a file which columns are what.
 const PANDAS: &str = "pandas";
 
@@ -28,11 +33,22 @@ const PANDAS: &str = "pandas";
 /// # Errors
 /// A column that has no numbers, the first value that is none, or the columns that lack values.
 pub(super) fn read(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<ReadFile, DatasetError> {
+    // What decodes them does not bear every file.
+    trace::caught(|| decode(file, bytes, spec)).unwrap_or_else(|error| {
+        Err(refuse(
+            file,
+            format!("it cannot be read as Parquet: {error}"),
+        ))
+    })
+}
+
+fn decode(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<ReadFile, DatasetError> {
     let unreadable = |error: &dyn std::fmt::Display| {
         refuse(file, format!("it cannot be read as Parquet: {error}"))
     };
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| unreadable(&error))?;
+    let num_bytes = bytes.len() as u64;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
+        .map_err(|error| unreadable(&error))?;
     let schema = builder.schema().clone();
     let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
     let index = pandas_index(builder.metadata().file_metadata().key_value_metadata());
@@ -49,13 +65,34 @@ pub(super) fn read(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<ReadFil
     let used = |index: &usize| columns.roles[*index] != Role::Ignored;
     let kept: Vec<usize> = (0..columns.names.len()).filter(used).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), kept.iter().copied());
+    let num_rows = u64::try_from(builder.metadata().file_metadata().num_rows());
+    let num_rows = num_rows.map_err(|error| unreadable(&error))?;
+    let num_values = num_rows.saturating_mul(kept.len() as u64);
+    let most = num_bytes.saturating_mul(MAX_VALUES_A_BYTE);
+    if num_values > most.max(MAX_VALUES) {
+        let problem = format!(
+            "its footer says that it has {num_values} values in {num_bytes} bytes: if they are what they \
+             should be, write it without compression and dictionaries"
+        );
+        return Err(refuse(file, problem));
+    }
+    let leaves: Vec<usize> = (0..builder.parquet_schema().num_columns())
+        .filter(|&leaf| mask.leaf_included(leaf))
+        .collect();
+    trace::check_pages(&bytes, builder.metadata(), &leaves).map_err(|error| unreadable(&error))?;
     let mut table = empty_table(file, &columns, spec);
     let width = table.num_numbers;
-    let mut numbers: Vec<f64> = Vec::new();
+    let mut numbers: Vec<f64> = Vec::with_capacity(num_rows as usize * width);
     let mut first = 0;
     let reader = builder.with_projection(mask).build();
     for batch in reader.map_err(|error| unreadable(&error))? {
         let batch = batch.map_err(|error| unreadable(&error))?;
+        if (first + batch.num_rows()) as u64 > num_rows {
+            return Err(refuse(
+                file,
+                format!("it has more than the {num_rows} rows of its footer"),
+            ));
+        }
         numbers.resize((first + batch.num_rows()) * width, f64::NAN);
         let RawTable {
             inputs, targets, ..

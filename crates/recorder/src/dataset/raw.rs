@@ -82,7 +82,8 @@ pub(super) struct InputColumn {
 pub(super) enum InputKind {
     /// The number of that index in a row's.
     Number(usize),
-    Category(TextColumn),
+    /// Set apart, since most inputs are numbers, and some files have very many.
+    Category(Box<TextColumn>),
 }
 
 /// Which rows of a column have no value.
@@ -111,6 +112,9 @@ pub(super) struct TextColumn {
     pub(super) gaps: Gaps,
     index: HashMap<String, u32>,
 }
+
+/// A sample has no more inputs: columns of a table, or values of an image.
+pub(super) const MAX_INPUTS: usize = 1 << 20;
 
 /// The code of a row without a value.
 pub(super) const NO_VALUE: u32 = u32::MAX;

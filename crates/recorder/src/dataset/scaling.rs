@@ -3,12 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::raw::{InputKind, NO_VALUE, RawTable};
+use super::raw::{InputKind, NO_VALUE, RawTable, as_argument};
 use super::targets::Classes;
 use super::{DatasetError, Missing, Scale};
 
 /// What pixels are divided by.
 const MAX_PIXEL: f64 = 255.0;
+
+/// Categories may become so many values, each an input of a sample, or so many for every byte of the files: where
+/// nearly every sample has a category of its own they grow with the square of the samples.
+const MAX_CATEGORY_VALUES: u64 = 4 << 20;
+const MAX_CATEGORY_VALUES_A_BYTE: u64 = 100;
 
 /// How the values of a file were taken before anything was done to them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +127,38 @@ impl Layout {
             width,
             // Pixels have none.
             has_names: table.target_file.is_none(),
+        }
+    }
+
+    /// Checks that categories do not become absurdly many values of a table, which comes from files of so many
+    /// bytes.
+    ///
+    /// # Errors
+    /// The column that has most of them.
+    pub(super) fn check(&self, table: &RawTable, num_bytes: u64) -> Result<(), DatasetError> {
+        let categories = |column: &LayoutColumn| match &column.categories {
+            Some(categories) => categories.names.len() as u64,
+            None => 0,
+        };
+        let num_categories: u64 = self.columns.iter().map(categories).sum();
+        let num_values = num_categories.saturating_mul(table.num_rows() as u64);
+        let most = num_bytes.saturating_mul(MAX_CATEGORY_VALUES_A_BYTE);
+        let widest = self.columns.iter().max_by_key(|column| categories(column));
+        match widest {
+            Some(column) if num_values > most.max(MAX_CATEGORY_VALUES) => {
+                Err(DatasetError::Refused {
+                    file: table.file.clone(),
+                    place: None,
+                    column: Some(column.name.clone()),
+                    problem: format!(
+                        "it has {} categories, each of which would become an input, and all of them \
+                         {num_values} values: --ignore {} leaves it out",
+                        categories(column),
+                        as_argument(&column.name)
+                    ),
+                })
+            }
+            _ => Ok(()),
         }
     }
 

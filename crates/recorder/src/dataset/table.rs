@@ -17,7 +17,7 @@ pub(super) fn empty_table(file: &Path, columns: &Columns, spec: &FileSpec) -> Ra
                 num_numbers += 1;
                 InputKind::Number(num_numbers - 1)
             }
-            Role::Category => InputKind::Category(TextColumn::new(name.clone())),
+            Role::Category => InputKind::Category(Box::new(TextColumn::new(name.clone()))),
             Role::Target(_) | Role::Ignored => continue,
         };
         inputs.push(InputColumn {

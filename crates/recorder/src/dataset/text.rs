@@ -3,12 +3,10 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
-
+use super::packed::{self, GZIP};
 use super::raw::refuse;
 use super::{DatasetError, Place};
 
-const GZIP: &[u8] = &[0x1f, 0x8b];
 const UTF_8_MARK: &str = "\u{feff}";
 
 /// What else may have the ending of a text, by its first bytes.
@@ -40,9 +38,12 @@ const NO_TEXTS: [(&[u8], &str); 8] = [
 pub(super) fn decode(file: &Path, bytes: Vec<u8>) -> Result<String, DatasetError> {
     let text = if bytes.starts_with(GZIP) {
         let mut unpacked = Vec::new();
-        MultiGzDecoder::new(bytes.as_slice())
-            .read_to_end(&mut unpacked)
-            .map_err(|error| refuse(file, format!("it is damaged or cut off: {error}")))?;
+        packed::reader(&bytes).read_to_end(&mut unpacked).map_err(
+            |error| match packed::is_too_much(&error) {
+                true => refuse(file, error.to_string()),
+                false => refuse(file, format!("it is damaged or cut off: {error}")),
+            },
+        )?;
         if unpacked.starts_with(GZIP) {
             return Err(refuse(file, "gzip packed it twice: unpack it once"));
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Disk, DiskFile, FileSystem, Listed, Subject};
+use crate::regular;
 
 /// Threads that sync directories at once.
 const SYNC_THREADS: usize = 8;
@@ -79,7 +80,7 @@ impl Disk for LocalDisk {
     }
 
     fn read(&self, _subject: Subject, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+        regular::read(path)
     }
 
     fn sync_dirs(&self, _subject: Subject, directories: &[PathBuf]) -> io::Result<()> {

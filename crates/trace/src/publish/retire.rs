@@ -18,7 +18,8 @@ impl Publisher {
     /// returns once their names are gone for good: whoever reads the tables' directories must not
     /// see them beside what is published next.
     ///
-    /// A file that cannot be removed is no part of the run all the same, and the others are removed.
+    /// A file that cannot be removed is no part of the run all the same, and the others are removed. Where a
+    /// link leads out of the run nothing is removed, since it is not the run's.
     ///
     /// # Errors
     /// If a file cannot be removed, or that it was is not certain to last.
@@ -34,6 +35,10 @@ impl Publisher {
         let (mut touched, mut removed) = (Vec::new(), Ok(()));
         for path in retired {
             let path = root.join(path.as_ref());
+            if let Err(error) = check_within(&root, &path) {
+                removed = removed.and(Err(io_error("remove", &path)(error)));
+                continue;
+            }
             if let Err(error) = disk.remove_file(Subject::Retired, &path)
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -68,6 +73,10 @@ impl Publisher {
         let mut leftover = Vec::new();
         for table in Table::ALL {
             let dir = self.run.path().join(table.name());
+            if dir.is_symlink() {
+                tracing::warn!(path = %dir.display(), "left as it is: it is a link");
+                continue;
+            }
             list_parts(&self.run, &dir, self.rank, &mut |path, part| {
                 leftover.push((path, part.nonce));
             })
@@ -89,7 +98,25 @@ impl Publisher {
     }
 }
 
-/// Gives every part file of `rank` below `dir`, by its path below the run's directory.
+/// Checks that a file of the run lies in it, whatever links lead to its directory.
+fn check_within(root: &Path, file: &Path) -> io::Result<()> {
+    let dir = file.parent().unwrap_or(root);
+    let dir = match dir.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        dir => dir?,
+    };
+    match dir.starts_with(root.canonicalize()?) {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "a link leads to {}, which is outside of the run: put the files into the run, or record into \
+             a new directory",
+            dir.display()
+        ))),
+    }
+}
+
+/// Gives every part file of `rank` below `dir`, by its path below the run's directory. Links are none of the
+/// run's directories.
 fn list_parts(
     run: &RunDir,
     dir: &Path,
@@ -103,7 +130,7 @@ fn list_parts(
     };
     for entry in entries {
         let path = dir.join(entry.name);
-        if path.is_dir() {
+        if entry.is_dir {
             list_parts(run, &path, rank, visit)?;
             continue;
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::RepairError;
+use crate::regular;
 use crate::run::{RUN_FILE, RunDir, STAGING_DIR};
 use crate::table::Table;
 
@@ -88,7 +89,7 @@ pub(super) fn lock_existing(path: &Path, locks: &mut Locks) -> Result<(), Repair
     // Some file systems lock for one alone only what is open for writing.
     let opened = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(_) => File::open(path),
+        Err(_) => regular::open(path),
         opened => opened,
     };
     lock(opened.map_err(RepairError::io("lock", path))?, path, locks)

@@ -1,6 +1,6 @@
 //! Part files as they lie there, whatever the commits say: what they say of themselves.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -20,6 +20,7 @@ use crate::part::PartPath;
 use crate::part_file::{BadFileError, FileProblem, PartFile, checksum, chunk_ranges};
 use crate::part_reader::{PartReader, minor_version};
 use crate::place::RunPath;
+use crate::regular;
 use crate::table::Table;
 use crate::topology::Topology;
 use crate::walk::{Links, visit_files};
@@ -157,7 +158,7 @@ pub(crate) struct Sums {
 /// # Errors
 /// What is wrong with the file.
 pub(crate) fn sums(path: &Path) -> Result<Sums, Refusal> {
-    let mut file = File::open(path).map_err(Refusal::of)?;
+    let mut file = regular::open(path).map_err(Refusal::of)?;
     let bytes = file.metadata().map_err(Refusal::of)?.len();
     // All of it is read first: what cannot be read is told as that.
     let crc32c = checksum(&mut file, 0..bytes).map_err(Refusal::of)?;

@@ -1,7 +1,6 @@
 //! What a run's `run.json` was, where it is missing or was changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use crate::id::{LayerLabel, Nonce, Rank};
 use crate::number;
 use crate::part::PartPath;
 use crate::part_file::PartFile;
+use crate::regular;
 use crate::run::{FORMAT_VERSION, FormatVersion, OpenRunError, RUN_FILE, RunDir, RunInfo};
 use crate::table::Table;
 use crate::time;
@@ -58,7 +58,7 @@ pub(super) fn find(
     unchecked: bool,
 ) -> Result<(RunFile, Survivors), RepairError> {
     let path = root.join(RUN_FILE);
-    let json = match fs::read(&path) {
+    let json = match regular::read(&path) {
         Ok(json) => Some(json),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(RepairError::io("read", &path)(error)),

@@ -14,6 +14,7 @@ use crate::commit::{CHECKSUM_KEY, CommitRecord};
 use crate::history::Segment;
 use crate::id::{Nonce, Rank};
 use crate::number::MAX_COUNT;
+use crate::regular;
 use crate::rollup;
 
 /// A larger file in `commits/` is not read: a record or roll-up of so many files there is none.
@@ -111,7 +112,7 @@ impl Survey {
         let bad = match metadata.len() {
             _ if !metadata.is_file() => Err("it is no file".to_owned()),
             bytes if bytes > MAX_COMMITS_BYTES => Err(format!("it has {bytes} bytes")),
-            _ => match fs::read(&path) {
+            _ => match regular::read(&path) {
                 Ok(bytes) => Ok(bytes),
                 Err(error) => match RepairError::if_no_damage(&path, &error) {
                     Some(error) => return Err(error),

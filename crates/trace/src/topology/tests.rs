@@ -181,3 +181,17 @@ fn dimensions_of_embeddings_are_numbered_after_the_last_neuron() {
     let (a, b, c) = (Some("fc1"), Some("fc2"), Some("fc3"));
     assert_eq!(asked, [a, a, b, c, a, a, c, c, None]);
 }
+
+/// Were each of them counted, this test would take minutes.
+#[test]
+fn units_that_no_position_comes_from_are_not_counted_to() {
+    let range = SourceRange {
+        from: Source::Input,
+        start: 0,
+        count: u32::MAX,
+        stride: 0,
+        repeat: 0,
+    };
+    assert_eq!(range.num_positions(), 0);
+    assert_eq!(range.units().next(), None);
+}

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 use crate::catalog::{Catalog, Ending};
 use crate::disk::{Fate, SimDisk};

@@ -15,6 +15,7 @@ pub(in crate::dataset) struct Opened {
     pub(super) resolved: FileSpec,
     /// Samples, their labels where those have a file, held-out ones, and theirs.
     files: Vec<(PathBuf, Vec<u8>)>,
+    num_bytes: u64,
     crc32c: Crc32c,
 }
 
@@ -30,9 +31,11 @@ impl Opened {
             *path = absolute(path)?;
         }
         let mut crc32c = Crc32c::of(&[]);
+        let mut num_bytes = 0;
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             let bytes = read(&path)?;
+            num_bytes += bytes.len() as u64;
             crc32c = crc32c.append(&bytes);
             files.push((path, bytes));
         }
@@ -40,8 +43,14 @@ impl Opened {
             spec: spec.clone(),
             resolved,
             files,
+            num_bytes,
             crc32c,
         })
+    }
+
+    /// How many bytes the files have.
+    pub(super) fn num_bytes(&self) -> u64 {
+        self.num_bytes
     }
 
     /// The checksum of all bytes, one file after the other.

@@ -17,6 +17,7 @@ use crate::dataset::{DatasetSpec, TargetRows, Targets, Task};
 mod csv;
 mod dialects;
 mod exact;
+mod hostile;
 mod idx;
 mod index;
 mod missing;

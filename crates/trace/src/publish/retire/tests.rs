@@ -202,3 +202,48 @@ fn a_directory_that_is_removed_meanwhile_is_made_anew() {
     publisher.publish(group).unwrap();
     assert_eq!(epochs(&assert_whole(&run)), [0]);
 }
+
+/// A run from elsewhere may have links: what is behind them is somebody's, and no part of the run.
+#[cfg(unix)]
+#[test]
+fn nothing_is_removed_where_a_link_leads_out_of_the_run() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    // Another run, whose files are no part of this one.
+    let other = recorded(&dir.path().join("other"));
+    let precious = dir.path().join("outside/precious");
+    fs::create_dir_all(&precious).unwrap();
+    fs::write(precious.join("letter"), "dear").unwrap();
+    let before = globbed(&other);
+
+    // Directories that look as if dead writers had staged there, files as if none had committed them.
+    symlink(dir.path().join("outside"), run.path().join(".staging")).unwrap();
+    let publisher = Publisher::try_new(&run, Rank(0), None);
+    if let Ok(mut publisher) = publisher {
+        _ = publisher.clear_leftovers();
+    }
+    assert!(precious.join("letter").exists());
+    fs::remove_file(run.path().join(".staging")).unwrap();
+    fs::create_dir(run.path().join(".staging")).unwrap();
+    symlink(&precious, run.path().join(".staging/0123456789abcdef")).unwrap();
+    symlink(other.path().join("weights"), run.path().join("activations")).unwrap();
+    symlink(
+        other.path().join("weights/epoch=0"),
+        run.path().join("weights/epoch=7"),
+    )
+    .unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    publisher.clear_leftovers().unwrap();
+    assert!(precious.join("letter").exists());
+    assert_eq!(globbed(&other), before);
+
+    // What is retired, too, once its directory is another run's.
+    let epoch = run.path().join("weights/epoch=2");
+    fs::remove_dir_all(&epoch).unwrap();
+    symlink(other.path().join("weights/epoch=2"), &epoch).unwrap();
+    let error = retire_epoch_2(&mut publisher).unwrap_err();
+    let told = crate::with_causes(&error);
+    assert!(told.contains("outside of the run"), "{told}");
+    assert_eq!(globbed(&other), before);
+}
