@@ -26,6 +26,7 @@ pub mod rows;
 mod saved_state;
 mod schedule;
 mod statistics;
+mod sync;
 
 pub use ablation::{
     Ablation, AblationError, AblationFindings, AblationMetric, AblationOptions, AblationPlan,

@@ -22,6 +22,7 @@ mod disk;
 mod diverged;
 mod finish;
 mod governor;
+mod hand_off;
 mod hand_over;
 mod interference;
 mod layers;
@@ -54,7 +55,8 @@ pub use decide::Decision;
 use decide::{Clock, Moments};
 use governor::Governor;
 pub use governor::{DEFAULT_MAX_OVERHEAD, MaxOverhead, ParseMaxOverheadError};
-use hand_over::{HandOff, Noted};
+use hand_off::HandOff;
+use hand_over::Noted;
 pub use layers::NetworkLayers;
 use limits::MAX_WAITING_METRICS;
 pub use limits::{Limits, OnError, WhenFull};
@@ -69,6 +71,7 @@ pub use selection::{LayerSelection, SelectLayersError, choose_units};
 pub use source::{BoxError, PartOf, Source, TensorKind, UnreadPart, Values};
 pub use take_up::Change;
 use take_up::Standing;
+use thread::Ended;
 
 /// What the untrained network is captured as.
 pub const INITIAL: CaptureId = CaptureId {
@@ -147,7 +150,7 @@ pub struct Recording {
     noted: Noted,
     moments: Moments,
     clock: Clock,
-    hand_off: HandOff,
+    hand_off: HandOff<Task, Ended>,
     progress: Arc<Progress>,
     outcome: Outcome,
     /// For another sink, should the first one fail for want of room.

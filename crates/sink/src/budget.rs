@@ -9,10 +9,10 @@
 //! 2. Waiters are served in the order in which they came, so a large request is not starved.
 //! 3. A waiter sleeps only while what it asks for cannot be had.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError};
 
 /// A budget of bytes that several threads take from and give back to: what bounds the channel from
 /// the capture thread to the sink's workers.

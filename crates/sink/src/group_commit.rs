@@ -8,15 +8,15 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use trace::{CommitRecord, Group, PublishError, Publisher, StagedPart};
 
 use crate::error::SinkError;
 use crate::messages::{CaptureNumber, End, Event};
 use crate::shared::Shared;
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender};
+use crate::sync::{Arc, Instant};
 
 /// What is known of a capture that was not published yet.
 #[derive(Default)]

@@ -12,10 +12,6 @@
 //! others.
 
 mod budget;
-// Not a module of it, since `tests/model/` has the file of the budget as well.
-#[cfg(test)]
-#[path = "budget/tests.rs"]
-mod budget_tests;
 pub mod cli;
 mod error;
 mod files;
@@ -33,6 +29,20 @@ mod sync;
 mod testing;
 mod verify;
 mod worker;
+
+// Not modules of what they test, since `tests/model/` has the files of these as well.
+#[cfg(test)]
+#[path = "budget/tests.rs"]
+mod budget_tests;
+#[cfg(test)]
+#[path = "on_commit/tests.rs"]
+mod on_commit_tests;
+#[cfg(test)]
+#[path = "sink/tests.rs"]
+mod sink_tests;
+#[cfg(test)]
+#[path = "worker/tests.rs"]
+mod worker_tests;
 
 pub use budget::{ByteBudget, Closed, Permit};
 pub use error::{SinkError, StartSinkError};

@@ -1,11 +1,11 @@
 //! What the threads of a sink say to each other: jobs on the way to the workers, events on the way to
 //! the group commit.
 
-use crossbeam_channel::Sender;
 use trace::{CaptureId, StagedPart};
 
 use crate::budget::Permit;
 use crate::make_part::MakePart;
+use crate::sync::channel::Sender;
 
 /// How captures count inside a sink: from 0, in the order in which they began.
 pub(crate) type CaptureNumber = u64;

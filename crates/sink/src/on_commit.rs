@@ -91,6 +91,3 @@ fn write_line(writer: &mut dyn Write, record: &CommitRecord) -> io::Result<()> {
     writer.write_all(&line)?;
     writer.flush()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,14 +1,13 @@
 //! What the threads of a sink share: the run, the figures, the channel's budget, and the first failure.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
 use trace::{CommitRecord, RunDir};
 
 use crate::budget::ByteBudget;
 use crate::error::SinkError;
 use crate::on_commit::OnCommit;
 use crate::stats::Counters;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What the threads of a sink share.
 #[derive(Debug)]

@@ -2,12 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
 use trace::{
     CaptureId, Crc32c, Group, PartPath, PublishError, PublishStepError, Publisher, RUN_FILE, Rank,
     RunDir, WriterLock,
@@ -20,6 +16,10 @@ use crate::messages::{CaptureNumber, End, Event, Job};
 use crate::on_commit::OnCommit;
 use crate::shared::Shared;
 use crate::stats::SinkStats;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::channel::{Sender, TrySendError, bounded};
+use crate::sync::thread::{Builder, JoinHandle};
+use crate::sync::{Arc, Instant};
 use crate::worker;
 
 /// Default of [`SinkOptions::channel_bytes`].
@@ -486,11 +486,8 @@ fn spawn(
     name: String,
     body: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, StartSinkError> {
-    std::thread::Builder::new()
+    Builder::new()
         .name(name.clone())
         .spawn(body)
         .map_err(|source| StartSinkError::Spawn { name, source })
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,16 +2,15 @@
 //! directory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
 use trace::{EncodeError, Part, RunDir, StagedPart, Staging, encode_part};
 
 use crate::error::{SinkError, explain};
 use crate::make_part::MakePart;
 use crate::messages::{Event, Job};
 use crate::shared::Shared;
+use crate::sync::channel::{Receiver, Sender};
+use crate::sync::{Arc, Instant};
 
 /// Makes each part and gives it to `write`, until the channel is closed and empty. After a failure the
 /// jobs are only taken away, so that nobody waits for room in vain.
@@ -103,6 +102,3 @@ pub(crate) fn write_part(
             }),
         })
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::SendError;
 use sink::{Closing, Part, Sink, SinkOptions};
 
+use super::hand_off::{NotTaken, Room};
 use super::limits::OnError;
 use super::outcome::{RecordError, RecordSummary};
 use super::take_up::Standing;
@@ -184,8 +184,7 @@ impl Recording {
         self.confirm();
         if !self.is_trying()
             && let Some((id, metrics)) = self.noted.waiting_metrics.pop()
-            && self.hand_off.room.recv().is_ok()
-            && let Some(tasks) = &self.hand_off.tasks
+            && self.hand_off.wait_for_room() == Room::Free
         {
             let waiting = Capture {
                 id,
@@ -195,8 +194,8 @@ impl Recording {
                 metrics,
             };
             // Where nobody takes it any more, the thread says why.
-            let sent = tasks.send(Task::Capture(Box::new(waiting)));
-            if let Err(SendError(Task::Capture(waiting))) = sent {
+            let handed_over = self.hand_off.hand_over(Task::Capture(Box::new(waiting)));
+            if let Err(NotTaken(Task::Capture(waiting))) = handed_over {
                 let Capture {
                     id,
                     waiting_metrics,
@@ -211,11 +210,10 @@ impl Recording {
     }
 
     fn join_thread(&mut self) -> Result<(), RecordError> {
-        self.hand_off.tasks = None;
-        let Some(thread) = self.hand_off.thread.take() else {
+        let Some(ended) = self.hand_off.join() else {
             return Err(RecordError::Stopped);
         };
-        let ended = thread.join().map_err(|_| RecordError::Panicked)?;
+        let ended = ended.map_err(|_| RecordError::Panicked)?;
         let Ended {
             stats,
             result,
@@ -228,7 +226,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if self.hand_off.thread.is_none() {
+        if self.hand_off.is_joined() {
             return;
         }
         match self.join() {

@@ -1,29 +1,16 @@
-//! The hand-off to the capture thread: of captures, and of what training can go on from.
+//! What is handed over to the capture thread: captures, and what training can go on from.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, SendError, Sender, TryRecvError};
 use trace::CaptureId;
 
+use super::hand_off::{NotTaken, Room};
 use super::limits::{MAX_WAITING_METRICS, WhenFull};
 use super::source::Source;
-use super::thread::Ended;
 use super::{Capture, INITIAL, RecordError, Recording, State, StateToSave, Task};
 use crate::evaluation::Classifications;
 use crate::rows::Metric;
-
-/// The way to the capture thread.
-#[derive(Debug)]
-pub(super) struct HandOff {
-    /// None once finished.
-    pub(super) tasks: Option<Sender<Task>>,
-    /// A token for every snapshot that may be held.
-    pub(super) room: Receiver<()>,
-    /// None once it was joined.
-    pub(super) thread: Option<JoinHandle<Ended>>,
-}
 
 /// What was noted, and waits to be handed over.
 #[derive(Debug, Default)]
@@ -152,18 +139,14 @@ impl Recording {
     /// recorder.
     fn send(&mut self, mut task: Task, start: Instant) -> Result<bool, RecordError> {
         let wait = Instant::now();
-        let room = if self.waits_for(&task) {
-            self.hand_off
-                .room
-                .recv()
-                .map_err(|_| TryRecvError::Disconnected)
-        } else {
-            self.hand_off.room.try_recv()
+        let room = match self.waits_for(&task) {
+            true => self.hand_off.wait_for_room(),
+            false => self.hand_off.try_room(),
         };
         match room {
-            Ok(()) => {}
-            Err(TryRecvError::Disconnected) => return Err(self.not_taken(task)),
-            Err(TryRecvError::Empty) => {
+            Room::Free => {}
+            Room::Ended => return Err(self.not_taken(task)),
+            Room::Taken => {
                 self.drop_capture(task);
                 return Ok(false);
             }
@@ -173,11 +156,7 @@ impl Recording {
         if let (Task::Capture(capture), false) = (&mut task, self.is_trying()) {
             capture.waiting_metrics = std::mem::take(&mut self.noted.waiting_metrics);
         }
-        let not_taken = match &self.hand_off.tasks {
-            Some(tasks) => tasks.send(task).err().map(|SendError(task)| task),
-            None => Some(task),
-        };
-        if let Some(task) = not_taken {
+        if let Err(NotTaken(task)) = self.hand_off.hand_over(task) {
             return Err(self.not_taken(task));
         }
         let add = |counter: &AtomicU64, time: Duration| {

@@ -11,13 +11,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::bounded;
 use sink::{Sink, SinkStats};
 use trace::{CaptureId, Room, Step};
 
-use super::hand_over::HandOff;
-use super::thread::{CaptureThread, Line, Lost};
-use super::{LOST_SEQUENCE, Moment, RecordError, Recording};
+use super::hand_off::HandOff;
+use super::thread::{CaptureThread, Ended, Line, Lost};
+use super::{LOST_SEQUENCE, Moment, RecordError, Recording, Task};
 
 /// What a commit and a staging directory take beside the captures' files.
 const BESIDE_BYTES: u64 = 64 << 10;
@@ -422,27 +421,9 @@ pub(super) fn launch(
     sink: Sink,
     lost: Option<Lost>,
     first: impl FnOnce() + Send + 'static,
-) -> Result<HandOff, RecordError> {
-    // A token and a snapshot travel in a circle: neither channel is ever full, and there is
-    // never a second snapshot (ARCHITECTURE.md, invariant 9).
-    let (tasks, captures) = bounded(1);
-    let (give_back, room) = bounded(1);
-    give_back.send(()).expect("both ends are here");
-    let line = Line {
-        sink,
-        captures,
-        give_back,
-        lost,
-    };
-    let thread = std::thread::Builder::new()
-        .name("capture".to_owned())
-        .spawn(move || thread.run(line, first))
-        .map_err(RecordError::Spawn)?;
-    Ok(HandOff {
-        tasks: Some(tasks),
-        room,
-        thread: Some(thread),
-    })
+) -> Result<HandOff<Task, Ended>, RecordError> {
+    let work = move |tasks| thread.run(Line { sink, tasks, lost }, first);
+    HandOff::start("capture", work).map_err(RecordError::Spawn)
 }
 
 #[cfg(test)]

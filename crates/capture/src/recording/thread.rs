@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use sink::{Closing, MakePart as _, OpenCapture, Part, Sink, SinkStats};
 use trace::{CaptureId, Catalog, Generation, PartPath, Rank, RunDir, Table};
 
 use super::cost::{self, Reported};
 use super::disk::{self, DiskBudget};
 use super::diverged::Diverged;
+use super::hand_off::Tasks;
 use super::layers::NetworkLayers;
 use super::place::Place;
 use super::raw_part::{LayerTensor, RawPart};
@@ -26,8 +26,7 @@ use crate::rows::{self, Metric, RowKey, SampleSet};
 /// The ends of a capture thread: what it is handed, and where that goes.
 pub(super) struct Line {
     pub(super) sink: Sink,
-    pub(super) captures: Receiver<Task>,
-    pub(super) give_back: Sender<()>,
+    pub(super) tasks: Tasks<Task>,
     /// Captures that were lost before the sink was started, to be said before anything else.
     pub(super) lost: Option<Lost>,
 }
@@ -166,7 +165,7 @@ impl CaptureThread {
             open.end()?;
         }
         let mut last = None;
-        while let Ok(task) = line.captures.recv() {
+        while let Some(task) = line.tasks.next() {
             match task {
                 Task::Capture(capture) => {
                     let num_bins = self.recorded.histograms.map_or(0, |bins| bins.get().into());
@@ -180,7 +179,7 @@ impl CaptureThread {
                             counter.fetch_add(over_disk, Ordering::Relaxed);
                         }
                         drop(capture);
-                        let _ = line.give_back.send(());
+                        line.tasks.give_back();
                         continue;
                     }
                     // What was known late is of an earlier moment.
@@ -192,7 +191,7 @@ impl CaptureThread {
                     // The last one only removes what was there.
                     if saved.state.is_some() && !self.fits(line, most)? {
                         drop(saved);
-                        let _ = line.give_back.send(());
+                        line.tasks.give_back();
                         continue;
                     }
                     self.record_state(line, saved)?;
@@ -261,7 +260,7 @@ impl CaptureThread {
                 // owners any more, and the optimizer updates in place again. The training thread
                 // may have left already.
                 network = None;
-                let _ = line.give_back.send(());
+                line.tasks.give_back();
                 self.reported.total_read_back += read_back;
                 if self.recorded.metrics {
                     let sink = self.stats(line);
@@ -357,7 +356,7 @@ impl CaptureThread {
             }
         }
         // The training thread may have left already.
-        let _ = line.give_back.send(());
+        line.tasks.give_back();
         for path in std::mem::replace(&mut self.state_files, paths) {
             open.retire(path);
         }

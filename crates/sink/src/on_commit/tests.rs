@@ -1,11 +1,11 @@
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use serde_json::{Value, json};
-use trace::{Catalog, Part, RunDir};
+use trace::{Catalog, Part, Rank, RunDir};
 
-use super::*;
+use crate::on_commit::OnCommit;
 use crate::testing::{capture, capture_parts, create_run, metrics_rows, part_path};
 use crate::{Resume, Sink, SinkOptions};
 

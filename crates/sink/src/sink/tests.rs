@@ -1,13 +1,20 @@
-use std::fs;
-use std::sync::mpsc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
-use trace::{Catalog, Part, PartPath, Table};
+use crossbeam_channel::bounded;
+use trace::{Catalog, Part, PartPath, Rank, RunDir, Table};
 
-use super::*;
+use crate::error::{SinkError, StartSinkError};
+use crate::make_part::MakePart;
+use crate::shared::Shared;
+use crate::sink::*;
 use crate::testing::{
     HIDDEN, OUTPUT, capture, capture_parts, create_run, layer_weights, metrics_rows, part_path,
     resume_rows,
 };
+use crate::worker;
 
 /// Publishes at once whatever is whole.
 const EAGER: Duration = Duration::ZERO;
@@ -511,7 +518,7 @@ fn rows_that_are_made_leave_the_rest_of_their_bytes_to_others() {
         rows: rows.clone(),
     }
     .memory_bytes();
-    let shared = crate::shared::Shared::new(run, 100_000, None);
+    let shared = Shared::new(run, 100_000, None);
     let (jobs, job_queue) = bounded(1);
     let (events, _event_queue) = bounded(1);
     let (permit, _) = shared.budget().take(100_000).unwrap();

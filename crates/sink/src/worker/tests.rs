@@ -1,7 +1,10 @@
 use crossbeam_channel::bounded;
+use trace::Part;
 
-use super::*;
+use crate::messages::{Event, Job};
+use crate::shared::Shared;
 use crate::testing::{capture_parts, create_run};
+use crate::worker;
 
 #[test]
 fn a_panic_is_the_error_that_everybody_gets_and_the_worker_goes_on_taking_jobs_away() {
@@ -26,7 +29,7 @@ fn a_panic_is_the_error_that_everybody_gets_and_the_worker_goes_on_taking_jobs_a
     std::thread::scope(|scope| {
         worker
             .spawn_scoped(scope, || {
-                super::run(&job_queue, &events, &shared, |_| panic!("out of luck"));
+                worker::run(&job_queue, &events, &shared, |_| panic!("out of luck"));
             })
             .unwrap();
     });

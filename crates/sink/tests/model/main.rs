@@ -1,135 +1,50 @@
-//! The channel's budget under many interleavings of its threads: nobody sleeps for ever, whatever comes when, and
-//! no more is taken than there is.
+//! The threads of a sink under many interleavings: nobody waits for ever, whatever comes when; no more is taken of the
+//! channel's budget than there is; captures are committed in the order in which they were handed over, each whole or
+//! not at all, and are told once they are.
 //!
 //! Shuttle runs the threads one at a time and chooses at each operation on what they share which is next. It says
-//! so where all of them wait. The budget is the very file of the crate, with shuttle's locks and atomics in place
-//! of the standard library's.
+//! so where all of them wait. The budget, the workers and the group commit are the very files of the crate, with
+//! shuttle's locks, atomics and threads in place of the standard library's, and a channel made of these in place of
+//! crossbeam's. They write into real runs, on a disk that lets other threads come in between.
+//! Most checks are done once more with something broken, to see that they notice.
 //!
-//! What this leaves out: orders of memory weaker than sequential consistency (the budget asks for none), the
-//! channels between the threads, which are crossbeam's, and the disk.
+//! What this leaves out: orders of memory weaker than sequential consistency (the budget asks for none; flags and
+//! figures of which nothing depends on another have them), crossbeam's channels themselves, threads of several
+//! processes, and time, which goes by at random. Channels of 1,024 messages hold 2 here, so that some are full.
+//!
+//! `STRATIGRAPH_LONG=1` goes through twenty times as many interleavings.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "test code, which has files of the crate for a part of what is in them"
+)]
 
 #[path = "../../src/budget.rs"]
 mod budget;
+#[path = "../../src/error.rs"]
+mod error;
+#[path = "../../src/group_commit.rs"]
+mod group_commit;
+#[path = "../../src/make_part.rs"]
+mod make_part;
+#[path = "../../src/messages.rs"]
+mod messages;
+#[path = "../../src/on_commit.rs"]
+mod on_commit;
+#[path = "../../src/shared.rs"]
+mod shared;
+#[path = "../../src/sink.rs"]
+mod sink;
+#[path = "../../src/stats.rs"]
+mod stats;
+#[path = "../../src/worker.rs"]
+mod worker;
 
-/// What the budget has its threads agree by.
-mod sync {
-    pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic};
-}
-
-use budget::{ByteBudget, Permit};
-use shuttle::thread;
-use sync::Arc;
-use sync::atomic::{AtomicU64, Ordering};
-
-/// Interleavings of each check: some at random, and some that change threads rarely and at any moment.
-const NUM_RANDOM: usize = 1_500;
-const NUM_RARE: usize = 1_000;
-const NUM_CHANGES: usize = 3;
-
-fn check(model: impl Fn() + Copy + Send + Sync + 'static) {
-    shuttle::check_random(model, NUM_RANDOM);
-    shuttle::check_pct(model, NUM_RARE, NUM_CHANGES);
-}
-
-/// A permit, and what all of them hold together.
-struct Held {
-    _permit: Permit,
-    bytes: u64,
-    all: Arc<AtomicU64>,
-}
-
-impl Held {
-    fn new(permit: Permit, bytes: u64, all: &Arc<AtomicU64>, capacity: u64) -> Self {
-        let before = all.fetch_add(bytes, Ordering::SeqCst);
-        assert!(
-            before == 0 || before + bytes <= capacity,
-            "{before} and {bytes} are more than {capacity}"
-        );
-        let all = Arc::clone(all);
-        Self {
-            _permit: permit,
-            bytes,
-            all,
-        }
-    }
-}
-
-impl Drop for Held {
-    /// Before the permit goes.
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::SeqCst);
-    }
-}
-
-#[test]
-fn everybody_who_waits_is_served_and_no_more_is_taken_than_there_is() {
-    check(|| {
-        const CAPACITY: u64 = 2;
-        let budget = ByteBudget::new(CAPACITY);
-        let all = Arc::new(AtomicU64::new(0));
-        // The last asks for more than there ever is, and goes alone.
-        let threads: Vec<_> = [[1, 2], [2, 1], [3, 1]]
-            .into_iter()
-            .map(|requests| {
-                let (budget, all) = (Arc::clone(&budget), Arc::clone(&all));
-                thread::spawn(move || {
-                    for bytes in requests {
-                        let (permit, _) = budget.take(bytes).expect("it is open");
-                        drop(Held::new(permit, bytes, &all, CAPACITY));
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("nothing panics");
-        }
-        assert_eq!(budget.free_bytes(), CAPACITY);
-        assert!((2..=3).contains(&budget.high_water()));
-    });
-}
-
-#[test]
-fn what_is_given_back_of_a_permit_wakes_all_who_can_be_served() {
-    check(|| {
-        let budget = ByteBudget::new(4);
-        let (mut first, _) = budget.take(4).expect("it is open");
-        let threads: Vec<_> = [1, 2]
-            .into_iter()
-            .map(|bytes| {
-                let budget = Arc::clone(&budget);
-                thread::spawn(move || budget.take(bytes))
-            })
-            .collect();
-        // All three hold what they have: whoever is served has to wake the next.
-        first.shrink_to(1);
-        let joined = threads.into_iter().map(|thread| thread.join());
-        let held: Vec<_> = joined.map(|held| held.expect("nothing panics")).collect();
-        assert!(held.iter().all(Result::is_ok), "it is open");
-        assert_eq!(budget.free_bytes(), 0);
-        drop(held);
-        assert_eq!(budget.free_bytes(), 3);
-    });
-}
-
-#[test]
-fn closing_sends_everybody_home() {
-    check(|| {
-        let budget = ByteBudget::new(1);
-        let (held, _) = budget.take(1).expect("it is open");
-        let threads: Vec<_> = (0..2)
-            .map(|_| {
-                let budget = Arc::clone(&budget);
-                thread::spawn(move || budget.take(1).is_err())
-            })
-            .collect();
-        budget.close();
-        for thread in threads {
-            assert!(
-                thread.join().expect("nothing panics"),
-                "nothing was to be had"
-            );
-        }
-        drop(held);
-        assert!(budget.take(1).is_err());
-    });
-}
+mod bytes;
+mod captures;
+mod disk;
+mod explore;
+mod story;
+mod sync;
+#[path = "../../../trace/src/testing.rs"]
+mod testing;
