@@ -1,6 +1,7 @@
 //! What tests read back.
 
 pub(crate) mod failing;
+pub(crate) mod streams;
 
 use std::path::Path;
 

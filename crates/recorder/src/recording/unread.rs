@@ -187,6 +187,7 @@ mod tests {
     use super::*;
     use crate::device::on_device;
     use crate::device::testing::resolved_devices;
+    use crate::testing::streams::{Device, Streams};
 
     fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<Flex, D> {
         Tensor::from_data(TensorData::new(values.to_vec(), shape), &Default::default())
@@ -360,6 +361,50 @@ mod tests {
             let name = device.to_string();
             on_device!(device, reads_while_tensors_change(&name));
         }
+    }
+
+    /// A layer is handed over again and again, and changed where it is after each read. Counts the reads of
+    /// another value than it had when it was handed over, on a device whose streams run as they like.
+    fn wrong_reads(device: &Device, takes_on_the_stream: bool) -> usize {
+        let (hand_over, handed_over) = bounded::<Unread<Streams>>(0);
+        let (answer, answers) = bounded(0);
+        let reader = std::thread::spawn(move || {
+            for mut unread in handed_over {
+                if !takes_on_the_stream {
+                    unread.stream = StreamId::current();
+                }
+                answer.send(unread.read(u64::MAX).unwrap()).unwrap();
+            }
+        });
+        let mut layer = Tensor::<Streams, 1>::from_data([0.0, 0.0], device);
+        let mut num_wrong = 0;
+        for value in (0..1500).step_by(3) {
+            let handles = vec![weights(0, layer.clone(), None)];
+            hand_over.send(Unread::here(handles)).unwrap();
+            let read = answers.recv().unwrap();
+            let [Values::Parameters { weight, .. }] = &read[..] else {
+                panic!("{read:?}")
+            };
+            num_wrong += usize::from(*weight != [value as f32; 2]);
+            for _ in 0..3 {
+                layer = layer.add_scalar(1);
+            }
+        }
+        drop(hand_over);
+        reader.join().unwrap();
+        num_wrong
+    }
+
+    #[test]
+    fn a_read_sees_what_was_written_on_streams_that_run_as_they_like() {
+        assert_eq!(wrong_reads(&Device(1), true), 0);
+    }
+
+    /// What the test above would notice.
+    #[test]
+    fn a_read_on_the_readers_own_stream_would_miss_writes() {
+        let num_wrong = wrong_reads(&Device(2), false);
+        assert!(num_wrong > 100, "{num_wrong} of 500");
     }
 
     #[test]
