@@ -80,6 +80,13 @@ pub struct Told {
     epochs: Vec<u64>,
 }
 
+impl Told {
+    /// The epochs whose captures it has.
+    pub fn epochs(&self) -> &[u64] {
+        &self.epochs
+    }
+}
+
 /// The commits that were told, a line each; what else a recorder says on stdout is passed over.
 pub fn told(stdout: &str) -> Vec<Told> {
     // A line that has no end was not told.
