@@ -43,7 +43,7 @@ impl Destination {
     /// Makes it ready. From now on Ctrl-C ends the process, as does the end of the time that an answer may take;
     /// neither leaves an unfinished file.
     pub(super) fn open(self, limits: &LimitArgs) -> anyhow::Result<Opened> {
-        let ends = exit_early(limits)?;
+        let mut ends = exit_early()?;
         let place = match self {
             Destination::Stdout { format } => Place::Stdout { format },
             Destination::File {
@@ -56,6 +56,7 @@ impl Destination {
                 Place::File { path, format, file }
             }
         };
+        ends.count(limits)?;
         Ok(Opened { place, ends })
     }
 }

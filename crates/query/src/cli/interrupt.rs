@@ -27,7 +27,7 @@ const TIMED_OUT: i32 = 124;
 pub(super) struct Ends {
     unfinished: Arc<OnceLock<PathBuf>>,
     /// Held for as long as the time counts.
-    _answered: Option<Sender<()>>,
+    in_time: Option<Sender<()>>,
 }
 
 impl Ends {
@@ -35,22 +35,26 @@ impl Ends {
     pub(super) fn leave_no(&self, unfinished: &Path) {
         self.unfinished.get_or_init(|| unfinished.to_owned());
     }
+
+    /// From now on the time counts that a question may take, and its end ends the process.
+    pub(super) fn count(&mut self, limits: &LimitArgs) -> anyhow::Result<()> {
+        if let Some(timeout) = limits.timeout() {
+            let unfinished = Arc::clone(&self.unfinished);
+            self.in_time = Some(after(timeout, move || {
+                let said = format!("error: {}", QueryError::TimedOut(timeout));
+                exit(unfinished.get().map(PathBuf::as_path), &said, TIMED_OUT);
+            })?);
+        }
+        Ok(())
+    }
 }
 
-/// From now on Ctrl-C and SIGTERM end the process at once, and so does the end of the time that a question may
-/// take. Each removes what was spilled.
-pub(super) fn exit_early(limits: &LimitArgs) -> anyhow::Result<Ends> {
-    let unfinished = exit_on_ctrl_c()?;
-    let answered = limits.timeout().map(|timeout| {
-        let unfinished = Arc::clone(&unfinished);
-        after(timeout, move || {
-            let said = format!("error: {}", QueryError::TimedOut(timeout));
-            exit(unfinished.get().map(PathBuf::as_path), &said, TIMED_OUT);
-        })
-    });
+/// From now on Ctrl-C and SIGTERM end the process at once. As the end of its time does, they remove what was
+/// spilled.
+pub(super) fn exit_early() -> anyhow::Result<Ends> {
     Ok(Ends {
-        unfinished,
-        _answered: answered.transpose()?,
+        unfinished: exit_on_ctrl_c()?,
+        in_time: None,
     })
 }
 

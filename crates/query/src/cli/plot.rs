@@ -63,9 +63,10 @@ pub(super) fn run(asked: PlotArgs) -> anyhow::Result<ExitCode> {
             asked.output.display()
         ))
     })?;
-    let ends = exit_early(&asked.limits)?;
+    let mut ends = exit_early()?;
     let mut file = OutputFile::create(&asked.output, asked.force)?;
     ends.leave_no(file.staged_path());
+    ends.count(&asked.limits)?;
     let session = open(&asked.run)?.session(asked.limits.session_options())?;
     let kind = asked.kind;
     finish(async {

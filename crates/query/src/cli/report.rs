@@ -71,9 +71,10 @@ pub(super) fn run(asked: ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn once(asked: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let ends = exit_early(&asked.limits)?;
+    let mut ends = exit_early()?;
     let file = OutputFile::create(&asked.output, asked.force)?;
     ends.leave_no(file.staged_path());
+    ends.count(&asked.limits)?;
     let run = open(&asked.run)?;
     finish(async {
         let said = io::stderr().is_terminal();

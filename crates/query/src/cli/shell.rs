@@ -267,16 +267,24 @@ async fn given_up(stop: Option<&Stop>, timeout: Option<Duration>) -> GivenUp {
         }
     };
     let timed_out = async {
-        if let Some(timeout) = timeout {
-            let (over, is_over) = oneshot::channel();
+        let Some(timeout) = timeout else {
+            return pending().await;
+        };
+        let (over, is_over) = oneshot::channel();
+        let watched = after(timeout, move || {
             // Who has answered by then listens no more.
-            let watched = after(timeout, move || drop(over.send(())));
-            if let Ok(_in_time) = watched {
+            let _ = over.send(());
+        });
+        match watched {
+            Ok(_in_time) => {
                 let _ = is_over.await;
-                return timeout;
+                timeout
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an answer may take any time");
+                pending().await
             }
         }
-        pending().await
     };
     match select(pin!(stopped), pin!(timed_out)).await {
         Either::Left(_) => GivenUp::Stopped,

@@ -228,7 +228,8 @@ fn label(args: LabelArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn find(args: FindArgs) -> anyhow::Result<ExitCode> {
-    let ends = exit_early(&args.limits)?;
+    let mut ends = exit_early()?;
+    ends.count(&args.limits)?;
     let run = open(&args.run)?;
     let session = run.session(args.limits.session_options())?;
     let options = FindOptions {
