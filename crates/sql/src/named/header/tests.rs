@@ -170,3 +170,18 @@ fn every_file_in_queries_is_a_named_query() {
     names.sort_unstable();
     assert_eq!(files, names);
 }
+
+#[test]
+fn a_header_that_was_cut_anywhere_is_read_or_refused_by_its_line() {
+    for (name, sql) in crate::named::FILES {
+        let header = sql.lines().take_while(|line| line.starts_with("--"));
+        let header = &sql[..header.map(|line| line.len() + 1).sum()];
+        for (at, _) in header.char_indices() {
+            for cut in [&header[..at], &header[at..]] {
+                if let Err(problem) = parse(name, cut) {
+                    assert!(problem.starts_with(name), "{problem}");
+                }
+            }
+        }
+    }
+}
