@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -108,27 +109,12 @@ class Structure:
 
         Raises :class:`ValueError` if the model has no such layer or units, a mode lacks what it needs, ``paths``
         names a layer that the run has not, or, once the model runs, a function gives another shape, and
-        :class:`QueryError` if ``mean`` is asked for and no activations were recorded. Warns at the end of a layer
-        that ran without its neurons being silenced, as where a norm stands between it and its non-linearity.
+        :class:`QueryError` if neurons are tokens of an embedding or of a tap, or ``mean`` is asked for and no
+        activations were recorded. Warns at the end of a layer that ran without its neurons being silenced, as where a
+        norm stands between it and its non-linearity.
         """
-        from ._torch.silence import Silenced, change_of, silenced
-
-        run = self._run
-        layers = {layer["layer"]: layer for layer in run.info["layers"]}
-        require_known(paths, layers)
         return silenced(
-            model,
-            [
-                Silenced(
-                    path=(paths or {}).get(label, layers[label]["module_path"]),
-                    units=sorted(units),
-                    is_followed=is_followed(layers[label]),
-                    change=change_of(
-                        mode, factor, value, _means(run, label, sorted(units), epoch) if mode == "mean" else None
-                    ),
-                )
-                for label, units in self.units.items()
-            ],
+            model, self._run, structure=self, mode=mode, factor=factor, value=value, epoch=epoch, paths=paths
         )
 
     def __repr__(self) -> str:
@@ -292,6 +278,16 @@ class Structures(Mapping[str, Structure]):
         self._run.refresh()
         return self[name]
 
+    def remove(self, *structures: str | Structure) -> None:
+        """Removes structures, by their names or themselves: all of them, or none where one is not there. Ablations
+        that silenced them stay in the run.
+
+        Raises :class:`QueryError` if there is no structure of a name.
+        """
+        names = [one.label if isinstance(one, Structure) else one for one in structures]
+        self._run._native.remove_structures(set(names))
+        self._run.refresh()
+
     def _told(self, told: tuple[Any, ...]) -> Structure:
         name, class_, _, neurons = told
         of = (
@@ -305,6 +301,54 @@ class Structures(Mapping[str, Structure]):
 
     def _repr_html_(self) -> str:
         return self.list()._repr_html_()
+
+
+def silenced(
+    model: torch.nn.Module,
+    run: Run | str | os.PathLike[str],
+    *,
+    structure: Structure | str | None = None,
+    neurons: Iterable[int | str] | None = None,
+    mode: Literal["zero", "mean", "scale", "set"] | Callable[[torch.Tensor], torch.Tensor] = "zero",
+    factor: float | None = None,
+    value: float | None = None,
+    epoch: int | str = "last",
+    paths: Mapping[str, str] | None = None,
+) -> AbstractContextManager[torch.nn.Module]:
+    """Silences neurons in a live network of PyTorch, within a ``with``; afterwards the network is as before.
+
+    ``structure`` is the name of one, or one itself. Or ``neurons``: each by its number in the tables, alone or after
+    its layer, as ``[12, "fc1:17"]``; outputs as well. All else is as :meth:`Structure.silenced` has it.
+
+    Raises :class:`TypeError` if neither or both are given, or neurons are a text, :class:`QueryError` if there is no
+    such structure or neuron, and what :meth:`Structure.silenced` raises.
+    """
+    from ._run import Run
+    from ._torch.silence import Silenced, change_of
+    from ._torch.silence import silenced as hooked
+
+    if (structure is None) == (neurons is None):
+        raise TypeError("either a structure is silenced, or neurons: structure='class_3', or neurons=[12, 17]")
+    if not isinstance(run, Run):
+        run = Run(run)
+    if isinstance(structure, str):
+        structure = run.structures[structure]
+    of_structure = () if structure is None else structure.neurons
+    names = [f"{neuron.layer}:{neuron.neuron}" for neuron in of_structure] or named_neurons(neurons or ())
+    layers = {layer["layer"]: layer for layer in run.info["layers"]}
+    require_known(paths, layers)
+    return hooked(
+        model,
+        [
+            Silenced(
+                path=(paths or {}).get(label, layers[label]["module_path"]),
+                units=units,
+                is_followed=is_followed(layers[label]),
+                change=change_of(mode, factor, value, _means(run, label, units, epoch) if mode == "mean" else None),
+            )
+            for label, units, _ in run._native.silenced_layers(names)
+        ],
+    )
 
 
 def named_neurons(neurons: Iterable[int | str]) -> list[str]:
