@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._run import open as open
     from ._structures import Neuron as Neuron
     from ._structures import Structure as Structure
+    from ._structures import silenced as silenced
 
 # Where each name is, which is loaded when it is first asked for.
 _PLACES = {
@@ -61,6 +62,7 @@ _PLACES = {
     "import_checkpoints": "_checkpoints",
     "open": "_run",
     "record": "_record",
+    "silenced": "_structures",
 }
 
 # Callbacks for libraries that own the training loop; a library is imported where its callback is first used.

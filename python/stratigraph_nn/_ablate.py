@@ -15,8 +15,8 @@ from ._progress import Line, Progress
 from ._record import StratigraphWarning
 from ._result import Result
 from ._run import Run
-from ._structures import Structure
-from ._words import optional_word, word
+from ._structures import Structure, is_followed, named_neurons, require_known
+from ._words import epoch_word, optional_word, word
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -143,9 +143,7 @@ def ablate(
     """
     if (structure is None) == (neurons is None):
         raise TypeError("either a structure is silenced, or neurons: structure='class_3', or neurons=[12, 17]")
-    if isinstance(neurons, str | bytes):
-        # Its characters would be taken for neurons.
-        raise TypeError(f"neurons are a list, as neurons=[{neurons!r}], not a text")
+    named = named_neurons(neurons or ())
     if callable(mode):
         raise TypeError("mode is a name, which is kept in the run; structure.silenced() takes a function")
     if draws < 0:
@@ -157,10 +155,9 @@ def ablate(
     if not isinstance(run, Run):
         run = Run(run)
     name = structure.label if isinstance(structure, Structure) else structure
-    named = [word(neuron) for neuron in neurons or ()]
     native = _native.Ablation(
         run.refresh()._native,
-        word(epoch),
+        word(epoch_word(epoch)),
         name,
         named,
         mode,
@@ -173,14 +170,13 @@ def ablate(
     )
     captured, step = native.capture
     layers = {layer["layer"]: layer for layer in run.info["layers"]}
-    if unknown := [label for label in paths or () if label not in layers]:
-        raise ValueError(f"paths names {', '.join(unknown)}, and the layers are {', '.join(layers)}")
+    require_known(paths, layers)
     notes = _told_of_samples(held_out, run, native.half)
     places = {label: (paths or {}).get(label, layer["module_path"]) for label, layer in layers.items()}
     if check_weights:
         _require_weights(model, run, captured, step, places)
     chosen = [
-        Chosen(places[label], units, num_units, layers[label]["activation"] is not None)
+        Chosen(places[label], units, num_units, is_followed(layers[label]))
         for label, units, num_units in native.layers
     ]
     line = Line(f"silencing {name or 'neurons'}") if progress is None else None

@@ -15,7 +15,7 @@ from ._plot import Plot
 from ._queries import Queries
 from ._result import Result
 from ._structures import Structures
-from ._words import optional_word, word, words
+from ._words import epoch_word, optional_word, word, words
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -246,10 +246,12 @@ class Run(Queries):
         """
         from ._torch.state import read
 
-        number = {"last": None, "first": min(self.epochs, default=None)}.get(str(epoch), epoch)
+        named: dict[int | str, int | None] = {"last": None, "first": min(self.epochs, default=None)}
+        asked = epoch_word(epoch)
+        number = named[asked] if isinstance(asked, str) else asked
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory) / "state.safetensors"
-            _native.export_checkpoint(self.path, file, None if number is None else int(number), step)
+            _native.export_checkpoint(self.path, file, number, step)
             return read(file)
 
     def _recorded_weights(self, epoch: int, step: int) -> tuple[dict[str, torch.Tensor], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._native import QueryError
 from ._result import Result
-from ._words import optional_word, word
+from ._words import epoch_word, optional_word, word
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -102,46 +103,24 @@ class Structure:
           gives as much.
         - ``paths``: by label, where the layer stands in ``model``, if not where it stood in the recorded network.
 
-        Raises :class:`ValueError` if the model has no such layer or units, or a mode lacks what it needs, and
-        :class:`QueryError` if ``mean`` is asked for and no activations were recorded. Warns at the end of a layer
-        that ran without its neurons being silenced, as where a norm stands between it and its non-linearity.
-        """
-        from ._torch.silence import Silenced, change_of, silenced
+        Where the run does not say that a non-linearity follows a layer, as of imported checkpoints, the first that
+        the model applies to the layer's output itself is taken for it. A function is asked twice then: for the
+        layer's own output, and for what came of it.
 
-        layers = {layer["layer"]: layer for layer in self._run.info["layers"]}
-        chosen = []
-        for label, units in self.units.items():
-            ordered = sorted(units)
-            means = self._means(label, ordered, epoch) if mode == "mean" else None
-            layer = layers[label]
-            chosen.append(
-                Silenced(
-                    path=(paths or {}).get(label, layer["module_path"]),
-                    units=ordered,
-                    is_followed=layer["activation"] is not None,
-                    change=change_of(mode, factor, value, means),
-                )
-            )
-        return silenced(model, chosen)
+        Raises :class:`ValueError` if the model has no such layer or units, a mode lacks what it needs, ``paths``
+        names a layer that the run has not, or, once the model runs, a function gives another shape, and
+        :class:`QueryError` if neurons are tokens of an embedding or of a tap, or ``mean`` is asked for and no
+        activations were recorded. Warns at the end of a layer that ran without its neurons being silenced, as where a
+        norm stands between it and its non-linearity.
+        """
+        return silenced(
+            model, self._run, structure=self, mode=mode, factor=factor, value=value, epoch=epoch, paths=paths
+        )
 
     def __repr__(self) -> str:
         units = "; ".join(f"{layer} {', '.join(map(str, of))}" for layer, of in self.units.items())
         of_class = "" if self.class_ is None else f" of class {self.class_}"
         return f"<Structure {self.label!r}{of_class}: {units}>"
-
-    def _means(self, layer: str, units: list[int], epoch: int | str) -> list[float]:
-        """The recorded means of units over the held-out samples."""
-        captured = self._run.epochs
-        number = {"last": captured[-1:], "first": captured[:1]}.get(str(epoch), [epoch])
-        quoted = layer.replace("'", "''")
-        rows = self._run.sql(
-            f"SELECT unit, activation_mean FROM activations WHERE phase = 'eval' AND layer = '{quoted}' "
-            f"AND epoch = {int(number[0]) if number else -1} ORDER BY step"
-        ).to_dicts()
-        means = {row["unit"]: row["activation_mean"] for row in rows}
-        if any(means.get(unit) is None for unit in units):
-            raise QueryError(f"no activations of layer {layer} were recorded at epoch {epoch}, so there is no mean")
-        return [means[unit] for unit in units]
 
 
 @dataclass(frozen=True)
@@ -284,15 +263,13 @@ class Structures(Mapping[str, Structure]):
             native.label_structure(name, label)
             self._run.refresh()
             return self[label]
-        if isinstance(neurons, str | bytes):
-            # Its characters would be taken for neurons.
-            raise TypeError(f"neurons are a list, as neurons=[{neurons!r}], not a text")
+        named = named_neurons(neurons)
         if isinstance(epochs, range) and epochs.step != 1:
             raise ValueError(f"epochs are all from the first to the last, and {epochs!r} leaves some out")
         first, until = (epochs.start, epochs.stop) if isinstance(epochs, range) else epochs or (None, None)
         native.name_structure(
             name,
-            [word(neuron) for neuron in neurons],
+            named,
             optional_word(class_),
             first,
             None if until is None else until - 1,
@@ -300,6 +277,16 @@ class Structures(Mapping[str, Structure]):
         )
         self._run.refresh()
         return self[name]
+
+    def remove(self, *structures: str | Structure) -> None:
+        """Removes structures, by their names or themselves: all of them, or none where one is not there. Ablations
+        that silenced them stay in the run.
+
+        Raises :class:`QueryError` if there is no structure of a name.
+        """
+        names = [one.label if isinstance(one, Structure) else one for one in structures]
+        self._run._native.remove_structures(set(names))
+        self._run.refresh()
 
     def _told(self, told: tuple[Any, ...]) -> Structure:
         name, class_, _, neurons = told
@@ -314,6 +301,99 @@ class Structures(Mapping[str, Structure]):
 
     def _repr_html_(self) -> str:
         return self.list()._repr_html_()
+
+
+def silenced(
+    model: torch.nn.Module,
+    run: Run | str | os.PathLike[str],
+    *,
+    structure: Structure | str | None = None,
+    neurons: Iterable[int | str] | None = None,
+    mode: Literal["zero", "mean", "scale", "set"] | Callable[[torch.Tensor], torch.Tensor] = "zero",
+    factor: float | None = None,
+    value: float | None = None,
+    epoch: int | str = "last",
+    paths: Mapping[str, str] | None = None,
+) -> AbstractContextManager[torch.nn.Module]:
+    """Silences neurons in a live network of PyTorch, within a ``with``; afterwards the network is as before.
+
+    ``structure`` is the name of one, or one itself. Or ``neurons``: each by its number in the tables, alone or after
+    its layer, as ``[12, "fc1:17"]``; outputs as well. All else is as :meth:`Structure.silenced` has it.
+
+    Raises :class:`TypeError` if neither or both are given, or neurons are a text, :class:`QueryError` if there is no
+    such structure or neuron, and what :meth:`Structure.silenced` raises.
+    """
+    from ._run import Run
+    from ._torch.silence import Silenced, change_of
+    from ._torch.silence import silenced as hooked
+
+    if (structure is None) == (neurons is None):
+        raise TypeError("either a structure is silenced, or neurons: structure='class_3', or neurons=[12, 17]")
+    if not isinstance(run, Run):
+        run = Run(run)
+    if isinstance(structure, str):
+        structure = run.structures[structure]
+    of_structure = () if structure is None else structure.neurons
+    names = [f"{neuron.layer}:{neuron.neuron}" for neuron in of_structure] or named_neurons(neurons or ())
+    layers = {layer["layer"]: layer for layer in run.info["layers"]}
+    require_known(paths, layers)
+    return hooked(
+        model,
+        [
+            Silenced(
+                path=(paths or {}).get(label, layers[label]["module_path"]),
+                units=units,
+                is_followed=is_followed(layers[label]),
+                change=change_of(mode, factor, value, _means(run, label, units, epoch) if mode == "mean" else None),
+            )
+            for label, units, _ in run._native.silenced_layers(names)
+        ],
+    )
+
+
+def named_neurons(neurons: Iterable[int | str]) -> list[str]:
+    """Neurons as the engine reads them.
+
+    Raises:
+        TypeError: they are a text, whose characters would be taken for neurons.
+    """
+    if isinstance(neurons, str | bytes):
+        raise TypeError(f"neurons are a list, as neurons=[{neurons!r}], not a text")
+    return [word(neuron) for neuron in neurons]
+
+
+def is_followed(layer: Mapping[str, Any]) -> bool | None:
+    """Whether a non-linearity follows a recorded layer; None where the run does not say so, and the network tells."""
+    return True if layer["activation"] is not None else None
+
+
+def require_known(paths: Mapping[str, str] | None, layers: Mapping[str, Any]) -> None:
+    """Makes sure that paths are of layers that a run has.
+
+    Raises:
+        ValueError: one is not.
+    """
+    if unknown := [label for label in paths or () if label not in layers]:
+        raise ValueError(f"paths names {', '.join(unknown)}, and the layers are {', '.join(layers)}")
+
+
+def _means(run: Run, layer: str, units: list[int], epoch: int | str) -> list[float]:
+    """The recorded means of units over the held-out samples."""
+    asked = epoch_word(epoch)
+    captured = run.epochs
+    if isinstance(asked, str):
+        if not captured:
+            raise QueryError(f"no activations of layer {layer} were recorded, so there is no mean")
+        asked = captured[-1] if asked == "last" else captured[0]
+    quoted = layer.replace("'", "''")
+    rows = run.sql(
+        f"SELECT unit, activation_mean FROM activations WHERE phase = 'eval' AND layer = '{quoted}' "
+        f"AND epoch = {asked} ORDER BY step"
+    ).to_dicts()
+    means = {row["unit"]: row["activation_mean"] for row in rows}
+    if any(means.get(unit) is None for unit in units):
+        raise QueryError(f"no activations of layer {layer} were recorded at epoch {asked}, so there is no mean")
+    return [means[unit] for unit in units]
 
 
 def _unit(unit: int | None) -> int:

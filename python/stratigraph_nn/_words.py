@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ._native import QueryError
 
 
 def word(value: Any) -> str:
@@ -29,3 +32,23 @@ def words(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
 def optional_word(value: Any) -> str | None:
     """A value as a word; none where there is none."""
     return None if value is None else word(value)
+
+
+def epoch_word(value: Any) -> int | str:
+    """Which epoch is meant: a number, ``first`` or ``last``.
+
+    Raises:
+        QueryError: it is another text.
+        TypeError: it is something else.
+    """
+    if isinstance(value, str):
+        if value in ("first", "last"):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            raise QueryError(f"epoch is a number, 'first' or 'last', not {value!r}") from None
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"epoch is a whole number, 'first' or 'last', not {value!r}") from None

@@ -27,7 +27,7 @@ class Functional(nn.Module):
         return self.last(hidden + self.second(hidden))
 
 
-def zero(path: str, units: list[int], is_followed: bool = True) -> Silenced:
+def zero(path: str, units: list[int], is_followed: bool | None = True) -> Silenced:
     return Silenced(path, units, is_followed, change_of("zero", None, None, None))
 
 
@@ -111,12 +111,14 @@ def test_hooks_are_gone_after_an_error() -> None:
 
 def test_what_is_not_there_is_named() -> None:
     model = Functional()
-    with pytest.raises(NetworkError, match="no layer 'third': it has first, second, last"), silenced(
-        model, [zero("third", [0])]
+    with (
+        pytest.raises(NetworkError, match="no layer 'third': it has first, second, last"),
+        silenced(model, [zero("third", [0])]),
     ):
         pass
-    with pytest.raises(NetworkError, match="first has 8 units, the structure has unit 8"), silenced(
-        model, [zero("first", [8])]
+    with (
+        pytest.raises(NetworkError, match="first has 8 units, the structure has unit 8"),
+        silenced(model, [zero("first", [8])]),
     ):
         pass
     with pytest.raises(ValueError, match="factor goes with mode='scale'"):
@@ -191,3 +193,98 @@ def test_a_layer_that_did_not_run_is_not_spoken_of() -> None:
         warnings.simplefilter("error")
         with silenced(model, [zero("first", [0])]):
             model.last(torch.zeros(2, 8))
+
+
+def _module(model: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    return model.gelu(h)
+
+
+def _sigmoid(_: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(input=h)
+
+
+def _functional_in_place(_: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    return nn.functional.relu(h, inplace=True) + 1.0
+
+
+def _dropped(_: nn.Module, h: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(nn.functional.dropout(h, 0.0) * 1.0)
+
+
+class GELUActivation(nn.Module):
+    """One of several functions, as transformers has them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.5 * x * (1.0 + torch.erf(x / 2.0**0.5))
+
+
+@pytest.mark.parametrize("with_gradients", [True, False])
+@pytest.mark.parametrize(
+    ("between", "after"),
+    [
+        (_sigmoid, lambda _, h, change: change(torch.sigmoid(h))),
+        (_module, lambda model, h, change: change(model.gelu(h))),
+        (_ignored, lambda _, h, change: change(torch.relu(h))),
+        (_in_place, lambda _, h, change: change(torch.relu(h))),
+        (_functional_in_place, lambda _, h, change: change(torch.relu(h)) + 1.0),
+        # No non-linearity of the layer's own: its own output is its activation.
+        (_normed, lambda model, h, change: torch.relu(model.norm(change(h)))),
+        (_dropped, lambda _, h, change: torch.sigmoid(change(h))),
+    ],
+)
+def test_the_live_network_tells_whether_a_non_linearity_follows(between, after, with_gradients: bool) -> None:
+    torch.manual_seed(0)
+    model, x = Between(between), torch.randn(5, 6)
+    model.gelu = GELUActivation()
+
+    def change(said: torch.Tensor) -> torch.Tensor:
+        return torch.cat([said[:, :3], torch.full_like(said[:, 3:5], 0.75), said[:, 5:]], 1)
+
+    expected = model.last(after(model, model.first(x), change))
+    weight = torch.autograd.grad(expected.sum(), model.first.weight)[0]
+    change_of_units = change_of("set", None, 0.75, None)
+    with (
+        silenced(model, [Silenced("first", [3, 4], None, change_of_units)]),
+        torch.set_grad_enabled(with_gradients),
+    ):
+        for _ in range(2):
+            said = model(x)
+            assert torch.equal(said, expected)
+            if with_gradients:
+                assert torch.equal(torch.autograd.grad(said.sum(), model.first.weight)[0], weight)
+
+
+@pytest.mark.parametrize("between", [_sigmoid, _ignored, _module])
+def test_layers_that_are_silenced_one_in_the_other_are_both(between) -> None:
+    torch.manual_seed(0)
+    model, x = Between(between), torch.randn(5, 6)
+    model.gelu = GELUActivation()
+    expected = between(model, model.first(x)).detach().clone()
+    expected[:, 1], expected[:, 6] = 3.0, 4.0
+    heard: list[torch.Tensor] = []
+    model.last.register_forward_pre_hook(lambda _, args: heard.append(args[0].detach().clone()))
+    outer, inner = (
+        Silenced("first", [unit], None, change_of("set", None, value, None)) for unit, value in ((1, 3.0), (6, 4.0))
+    )
+    with silenced(model, [outer]), silenced(model, [inner]):
+        model(x)
+    assert torch.equal(heard[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "given"),
+    [
+        (lambda said: said.sum(-1), r"\[5\]"),
+        (lambda said: said[..., :1], r"\[5, 1\]"),
+        (lambda said: 0.0, "a float"),
+    ],
+)
+def test_a_function_that_gives_another_shape_is_told_so(change, given: str) -> None:
+    model, x = Functional(), torch.randn(5, 6)
+    told = rf"the units of first cannot be silenced: the function <lambda> was given a tensor \[5, 2\].*gives {given}"
+    for is_followed in (True, None):
+        with (
+            silenced(model, [Silenced("first", [0, 1], is_followed, change)]),
+            pytest.raises(NetworkError, match=told),
+        ):
+            model(x)

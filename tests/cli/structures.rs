@@ -202,6 +202,24 @@ fn structures_are_found_named_and_shown() {
     let row = neurons.lines().nth(1).unwrap();
     assert!(row.starts_with("threes,3,L_"), "{neurons}");
 
+    // Several are removed at once, or none; their names are free again.
+    let others =
+        "SELECT * FROM structures WHERE name NOT IN ('threes', 'class_1') ORDER BY name, neuron";
+    let others_before = scratch.rows("run", others);
+    let remove = |names: &[&str]| query(&[&["structures", "remove", "run"], names].concat());
+    let unknown = remove(&["threes", "class_12"]).expect_failure(1);
+    assert!(
+        unknown.contains("there is no structure \"class_12\"; did you mean"),
+        "{unknown}"
+    );
+    query(&["structures", "show", "run", "threes"]).expect_success();
+    remove(&["threes", "class_1"]).expect_success();
+    assert_eq!(scratch.rows("run", all), others_before);
+    assert_eq!(scratch.rows("run", others), others_before);
+    let gone = query(&["structures", "show", "run", "threes"]).expect_failure(1);
+    assert!(gone.contains("there is no structure \"threes\""), "{gone}");
+    query(&["structures", "label", "run", "threes", "--neurons", "0"]).expect_success();
+
     let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
     assert!(verified.contains("run: whole; 6 captures"), "{verified}");
 }

@@ -27,7 +27,7 @@ use crate::random::{HostRng, Purpose};
 
 pub use figures::{AblationMetric, Figure, Predicted, SampleGroup};
 use neurons::Chosen;
-pub use neurons::{ChosenNeurons, LayerNeurons, NeuronsError};
+pub use neurons::{ChosenNeurons, LayerNeurons, NeuronsError, neurons_by_layer};
 pub use silencing::{Silencing, SilencingError};
 use tallies::{Question, Tallies};
 

@@ -31,7 +31,7 @@ mod sync;
 pub use ablation::{
     Ablation, AblationError, AblationFindings, AblationMetric, AblationOptions, AblationPlan,
     ChosenNeurons, DEFAULT_DRAWS, Figure, Judged, LayerNeurons, NeuronsError, Predicted,
-    SampleGroup, Silencing, SilencingError, UnitSet,
+    SampleGroup, Silencing, SilencingError, UnitSet, neurons_by_layer,
 };
 pub use cancel::CancelToken;
 pub use capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError, RecordedNumbers};

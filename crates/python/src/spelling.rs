@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// What a command of two words, or three, is called in Python.
-const CALLS: [(&str, &str); 16] = [
+const CALLS: [(&str, &str); 17] = [
     ("query compare", "run.compare"),
     ("query describe", "run.describe"),
     ("query embed", "run.embed"),
@@ -19,6 +19,7 @@ const CALLS: [(&str, &str); 16] = [
     ("query sql", "run.sql"),
     ("query structures find", "run.structures.find"),
     ("query structures label", "run.structures.label"),
+    ("query structures remove", "run.structures.remove"),
     ("recorder ablate", "sg.ablate"),
     ("recorder import", "sg.import_checkpoints"),
     ("recorder train", "sg.record"),

@@ -122,13 +122,23 @@ impl Embedder {
                 return self.place(epoch, points, not_finite).map(Some);
             }
         }
-        match self.before.is_empty() {
-            true => Err(QueryError::Mistake(format!(
-                "no {} of single neurons were recorded there",
-                of.name()
-            ))),
-            false => Ok(None),
+        if !self.before.is_empty() {
+            return Ok(None);
         }
+        let topology = &self.session.info().layers;
+        let output = topology.output_layer();
+        Err(QueryError::Mistake(match output {
+            Some(output)
+                if self.options.layer.is_none() && topology.hidden_layers().next().is_none() =>
+            {
+                format!(
+                    "the network has no hidden neurons, and its outputs are placed where their layer is \
+                     chosen ({})",
+                    output.layer
+                )
+            }
+            _ => format!("no {} of single neurons were recorded there", of.name()),
+        }))
     }
 
     /// The rows of all epochs, which are placed as they are asked for; `told` is given each.

@@ -26,5 +26,5 @@ pub use phases::{LayerPhases, MAX_AUTO_PHASES, phase_rows, phases};
 pub use structures::{
     FindOptions, FoundBy, LabelOptions, Structure, StructureError, StructureNeuron, StructurePower,
     find_structures, keep_structures, label_structure, list_structures, named_structure,
-    require_structure, structure_names, structure_power, structure_rows,
+    remove_structures, require_structure, structure_names, structure_power, structure_rows,
 };

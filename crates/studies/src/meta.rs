@@ -109,6 +109,17 @@ async fn why_nothing(
     layer: Option<&str>,
 ) -> Result<String, QueryError> {
     const RECORD: &str = "`recorder train --record activations,classifications` records both";
+    let topology = &session.info().layers;
+    let output = topology.output_layer().map(|layer| layer.layer.as_str());
+    if topology.hidden_layers().next().is_none() {
+        return Ok("the network has no hidden neurons to learn from, only its outputs".to_owned());
+    }
+    if layer.is_some() && layer == output {
+        return Ok(format!(
+            "{} is the output layer, and what is learned from are hidden neurons",
+            output.unwrap_or_default()
+        ));
+    }
     let last = epochs.iter().copied().max().unwrap_or(i32::MAX);
     let tables = [Table::Activations, Table::Weights];
     if let Some(reason) = session.not_finite_in(&tables, layer).await?

@@ -84,6 +84,11 @@ impl LayerPhases {
 
     /// The phases in a line: `L_input: 2 phases: epochs 0 to 4, 5 to 19; ...`.
     pub fn summary(&self) -> String {
+        self.told(|value| value.to_string())
+    }
+
+    /// The same, its figures written by `number`.
+    pub fn told(&self, number: impl Fn(f64) -> String) -> String {
         let num_phases = self.num_phases();
         let begins = self.begins();
         let firsts: Vec<usize> = (0..begins.len()).filter(|&at| begins[at]).collect();
@@ -109,7 +114,7 @@ impl LayerPhases {
                 true => "nothing that changes".to_owned(),
                 false => self.measures.join(", "),
             },
-            self.log_likelihood
+            number(self.log_likelihood)
         )
     }
 }

@@ -18,7 +18,7 @@ use trace::CaptureId;
 pub use by_hand::{LabelOptions, named_structure};
 pub use error::StructureError;
 pub use find::{FindOptions, find_structures};
-pub use keep::{keep_structures, label_structure};
+pub use keep::{keep_structures, label_structure, remove_structures};
 pub use power::{StructurePower, structure_power};
 pub use stored::{list_structures, require_structure, structure_names, structure_rows};
 

@@ -29,8 +29,8 @@ class Chosen:
     units: Sequence[int]
     #: How many units the layer has.
     num_units: int
-    #: Whether a non-linearity follows.
-    is_followed: bool
+    #: Whether a non-linearity follows; None where that is not known, and is seen as the network runs as it is.
+    is_followed: bool | None
 
 
 #: By layer, in the order of what is chosen: the units of every set.
@@ -71,7 +71,11 @@ def measure(
     with undisturbed(network.model, generators_of(held_out)) as again:
         samples = kept(network, held_out, batch_size)
         of_means = places if mode == "mean" else []
-        before = evaluate(network, samples, loss, activations=bool(of_means), selected=of_means)
+        for of_layer in silenced:
+            of_layer.units = []
+        with hooks.watching():
+            before = evaluate(network, samples, loss, activations=bool(of_means), selected=of_means)
+        hooks.settle()
         means = [_means(network, before, place) for place in of_means]
         sets = begin(before)
         indices = [

@@ -67,19 +67,27 @@ class Nonlinearities(TorchFunctionMode):
         self._applied: _Applied | None = None
         self._outputs = WeakTensorKeyDictionary()
 
-    def expect(self, output: Tensor, layer: int) -> None:
-        """``output`` is what a layer made, as it is now."""
-        self._outputs[output] = (layer, version(output))
+    def expect(self, output: Tensor, layer: int, said: Tensor | None = None) -> None:
+        """``output`` is what a layer made, as it is now. Or it stands for what the layer made, ``said``: then the
+        non-linearity is applied to that."""
+        self._outputs[output] = (layer, version(output), said)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = _NAMES.get(getattr(func, "__name__", ""))
         if name is None:
             return func(*args, **kwargs)
-        layer = self._taken(args[0] if args else kwargs.get("input"))
+        output = args[0] if args else kwargs.get("input")
+        layer, said = self._taken(output)
+        if said is not None:
+            args, kwargs = ((said, *args[1:]), kwargs) if args else (args, {**kwargs, "input": said})
         result = func(*args, **kwargs)
         if layer is not None and isinstance(result, Tensor) and self._applied is not None:
-            result = _instead(result, self._applied(layer, _bounded(name, args, kwargs), result))
+            other = self._applied(layer, _bounded(name, args, kwargs), result)
+            if said is not None and result is said:
+                # It works in place, so that the network may go on with what it gave it.
+                return output.copy_(result if other is None else other)
+            result = _instead(result, other)
         return result
 
     @contextmanager
@@ -91,8 +99,11 @@ class Nonlinearities(TorchFunctionMode):
         """
         taken: list[int | None] = []
 
-        def before(_: nn.Module, args: Any) -> None:
-            taken.append(self._taken(first_tensor(args)))
+        def before(_: nn.Module, args: Any) -> Any:
+            output = first_tensor(args)
+            layer, said = self._taken(output)
+            taken.append(layer)
+            return None if said is None else tuple(said if item is output else item for item in args)
 
         def after(module: nn.Module, _: Any, output: Any) -> Tensor | None:
             layer = taken.pop()
@@ -105,17 +116,19 @@ class Nonlinearities(TorchFunctionMode):
             stack.callback(setattr, self, "_applied", None)
             for module in model.modules():
                 if type(module).__name__ in _MODULES:
-                    stack.callback(module.register_forward_pre_hook(before).remove)
+                    # Who watches last stands nearest: what it puts in place is what others may await.
+                    stack.callback(module.register_forward_pre_hook(before, prepend=True).remove)
                     stack.callback(module.register_forward_hook(after).remove)
             stack.enter_context(self)
             yield
 
-    def _taken(self, tensor: Any) -> int | None:
-        """The layer whose output a tensor still is; a second non-linearity does not find it again."""
+    def _taken(self, tensor: Any) -> tuple[int | None, Tensor | None]:
+        """The layer whose output a tensor still is, and what it stands for; a second non-linearity does not find it
+        again."""
         if not isinstance(tensor, Tensor):
-            return None
-        layer, made_at = self._outputs.pop(tensor, (None, 0))
-        return layer if made_at == version(tensor) else None
+            return None, None
+        layer, made_at, said = self._outputs.pop(tensor, (None, 0, None))
+        return (layer, said) if made_at == version(tensor) else (None, None)
 
 
 def _instead(result: Tensor, other: Tensor | None) -> Tensor:

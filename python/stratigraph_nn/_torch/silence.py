@@ -33,8 +33,9 @@ class Silenced:
     path: str
     #: The units, ascending; a tensor is an index on the layer's device.
     units: Sequence[int] | Tensor
-    #: Whether a non-linearity follows: then its result is changed, and else the layer's own output.
-    is_followed: bool
+    #: Whether a non-linearity follows: then its result is changed, and else the layer's own output. Where that is not
+    #: known (None), the network tells as it runs.
+    is_followed: bool | None
     change: Change
 
 
@@ -141,13 +142,23 @@ class Hooks:
                 continue
             yield of_layer.path, why
 
+    def settle(self) -> None:
+        """Where it was not known whether a non-linearity follows: what was seen so far tells."""
+        for number, (of_layer, _) in self._changes.items():
+            if of_layer.is_followed is None:
+                of_layer.is_followed = number in self._reached
+        self._ran.clear()
+        self._reached.clear()
+
     def not_run(self) -> list[str]:
         """The paths of layers that did not run."""
         return [of_layer.path for number, (of_layer, _) in self._changes.items() if number not in self._ran]
 
-    def _applied(self, number: int, _: str, result: Tensor) -> Tensor:
+    def _applied(self, number: int, _: str, result: Tensor) -> Tensor | None:
         of_layer, layer = self._changes[number]
         self._reached.add(number)
+        if not len(of_layer.units):
+            return None
         with torch._C.DisableTorchFunction():
             if self._with_gradients:
                 self._uses.replace(result, number)
@@ -166,9 +177,16 @@ class Hooks:
                     self._uses.make(tensor, number)
                 self._nonlinearities.expect(tensor, number)
                 return None
+            if not len(of_layer.units):
+                if of_layer.is_followed is None:
+                    self._nonlinearities.expect(tensor, number)
+                return None
             self._reached.add(number)
             with torch._C.DisableTorchFunction():
                 changed = changed_units(tensor, layer, of_layer)
+            if of_layer.is_followed is None:
+                # A non-linearity may come, and its result is changed then, of what the layer did say.
+                self._nonlinearities.expect(changed, number, tensor)
             return changed if output is tensor else _replaced(output, tensor, changed)
 
         return hook
@@ -217,12 +235,24 @@ def _tensors(value: Any) -> Iterable[Tensor]:
 
 
 def changed_units(said: Tensor, layer: Layer, of_layer: Silenced) -> Tensor:
-    """``said`` with what the silenced units say instead."""
+    """``said`` with what the silenced units say instead.
+
+    Raises:
+        NetworkError: a function gives something of another shape.
+    """
     assert layer.unit_axis is not None
     units = of_layer.units
     index = units if isinstance(units, Tensor) else torch.tensor(list(units), device=said.device)
     moved = said.movedim(layer.unit_axis, -1)
-    changed = of_layer.change(moved.index_select(-1, index))
+    chosen = moved.index_select(-1, index)
+    changed = of_layer.change(chosen)
+    if not isinstance(changed, Tensor) or changed.shape != chosen.shape:
+        given = list(changed.shape) if isinstance(changed, Tensor) else f"a {type(changed).__name__}"
+        name = getattr(of_layer.change, "__name__", type(of_layer.change).__name__)
+        raise NetworkError(
+            f"the units of {of_layer.path} cannot be silenced: the function {name} was given a tensor "
+            f"{list(chosen.shape)}, units last, and gives {given} in place of as much"
+        )
     return moved.index_copy(-1, index, changed.to(said.dtype)).movedim(-1, layer.unit_axis)
 
 

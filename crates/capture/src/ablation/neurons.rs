@@ -9,6 +9,8 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use trace::{DerivedError, Epoch, Layer, RunDir, Table, Topology, read_derived};
 use words::{NeuronName, UnknownNeuronError, closest, describe_neurons, did_you_mean};
 
+use crate::interchange::TAP;
+
 /// What is to be silenced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChosenNeurons {
@@ -81,6 +83,17 @@ pub enum NeuronsError {
         layer: String,
         /// The ids of its dimensions.
         dimensions: Range<i32>,
+    },
+    /// No module makes the layer's values, so that none can be hooked.
+    #[error(
+        "neuron {neuron} is of {layer}, a tap: no module makes its values, so they cannot be \
+         silenced from outside; the network's own code can change the tensor that it taps"
+    )]
+    Tap {
+        /// The neuron.
+        neuron: i32,
+        /// The layer.
+        layer: String,
     },
     /// There is nothing to compare with.
     #[error(
@@ -167,6 +180,28 @@ pub(super) fn choose(
 
 fn by_layer(
     topology: &Topology,
+    names: Vec<NeuronName>,
+) -> Result<Vec<LayerNeurons>, NeuronsError> {
+    let chosen = neurons_by_layer(topology, names)?;
+    let output = topology.output_layer().map(|layer| layer.layer_index);
+    let mut layers = chosen.iter();
+    match layers.find(|layer| u32::try_from(layer.layer_index).ok() == output) {
+        None => Ok(chosen),
+        Some(layer) => Err(NeuronsError::Output {
+            neuron: layer.neurons().next().unwrap_or(layer.first_neuron),
+            layer: layer.layer.clone(),
+            valid: valid_range(topology),
+        }),
+    }
+}
+
+/// Neurons whose values a network's hooks can change, by layer, in the topology's order: of an embedding its
+/// dimensions, outputs as well.
+///
+/// # Errors
+/// If none is named, or one is none of the network's, a token, or of a tap.
+pub fn neurons_by_layer(
+    topology: &Topology,
     mut names: Vec<NeuronName>,
 ) -> Result<Vec<LayerNeurons>, NeuronsError> {
     if names.is_empty() {
@@ -174,7 +209,6 @@ fn by_layer(
     }
     names.sort_by_key(|name| name.neuron);
     let mut chosen: Vec<LayerNeurons> = Vec::new();
-    let output = topology.output_layer().map(|layer| &layer.layer);
     for name in names {
         let layer = name
             .find(topology)
@@ -194,11 +228,10 @@ fn by_layer(
                 dimensions: activated.neurons(),
             });
         }
-        if Some(&layer.layer) == output {
-            return Err(NeuronsError::Output {
+        if layer.kind == TAP {
+            return Err(NeuronsError::Tap {
                 neuron,
                 layer: layer.layer.to_string(),
-                valid: valid_range(topology),
             });
         }
         let unit = (neuron - activated.first_neuron) as usize;

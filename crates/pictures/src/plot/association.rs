@@ -166,12 +166,19 @@ pub(super) async fn profiles(
     let rows = asked.named("structure_scores", &arguments).await?;
     let (neurons, classes) = (integers(&rows, "neuron"), integers(&rows, "class"));
     if neurons.is_empty() {
+        let topology = &asked.info().layers;
+        if topology.hidden_layers().next().is_none() {
+            return Err(PlotError::NotRecorded {
+                kind: asked.kind.name(),
+                what: "hidden neurons".to_owned(),
+                remedy: "its network has no layer but its outputs".to_owned(),
+            });
+        }
         let has = |table| asked.session.run().has_files(table, |_, _| true);
         let has_classes = has(Table::Classifications) && !asked.info().class_names.is_empty();
         return Err(match has(Table::Activations) && !has_classes {
             true => {
-                let remedy =
-                    "they need classes, and `classifications` in `recorder train --record`";
+                let remedy = "`recorder train --record classifications` records them, where targets are classes";
                 asked.nothing_of(Table::Classifications, "classifications", remedy)
             }
             false => {

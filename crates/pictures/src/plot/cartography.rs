@@ -48,7 +48,8 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
         })
         .collect();
     if samples.is_empty() {
-        let remedy = "they need classes, and `classifications` in `recorder train --record`";
+        let remedy =
+            "`recorder train --record classifications` records them, where targets are classes";
         return Err(asked.nothing_of(Table::Classifications, "classifications", remedy));
     }
     let x = "variability (standard deviation over the epochs)";

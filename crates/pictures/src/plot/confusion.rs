@@ -24,7 +24,8 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     let (targets, predicted) = (integers(&rows, "target"), integers(&rows, "predicted"));
     let counts = integers(&rows, "count");
     if counts.is_empty() {
-        let remedy = "they need classes, and `classifications` in `recorder train --record`";
+        let remedy =
+            "`recorder train --record classifications` records them, where targets are classes";
         return Err(asked.nothing_of(Table::Classifications, "classifications", remedy));
     }
     let highest = targets.iter().chain(&predicted).copied().max().unwrap_or(0);

@@ -44,7 +44,10 @@ pub(super) async fn chart(asked: &Asked<'_>) -> Result<Chart, PlotError> {
     if connections.is_empty() {
         let remedy = match layers.iter().any(|layer| layer.source.is_some()) {
             true => "`recorder train` records them unless --record leaves out `weights`",
-            false => "what its layers are connected to is not known, as of imported checkpoints",
+            false => {
+                "what its layers are connected to is not known, as of imported checkpoints, and of \
+                 networks whose forward pass was not seen, or could not be followed"
+            }
         };
         return Err(asked.nothing_of(Table::Weights, "connections", remedy));
     }

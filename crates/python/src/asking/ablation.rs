@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use analysis::Half;
 use capture::{
     AblationFindings, AblationOptions, AblationPlan, CaptureChoice, CaptureFiles, ChosenNeurons,
-    Judged, Loss, Silencing, Targets,
+    Judged, LayerNeurons, Loss, Silencing, Targets,
 };
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -47,7 +47,12 @@ type Told = (
 );
 
 /// A layer's label, the units of it that are silenced, and how many it has.
-type ToldLayer = (String, Vec<usize>, usize);
+pub(super) type ToldLayer = (String, Vec<usize>, usize);
+
+/// A layer as Python gets it.
+pub(super) fn told_layer(layer: &LayerNeurons) -> ToldLayer {
+    (layer.layer.clone(), layer.units.clone(), layer.num_units)
+}
 
 /// An ablation that is made of what Python's network says.
 #[pyclass(module = "stratigraph_nn._native", frozen)]
@@ -134,9 +139,7 @@ impl Ablation {
     /// What is silenced, by layer.
     #[getter]
     fn layers(&self) -> Vec<ToldLayer> {
-        let layers = self.plan.layers().iter();
-        let told = layers.map(|layer| (layer.layer.clone(), layer.units.clone(), layer.num_units));
-        told.collect()
+        self.plan.layers().iter().map(told_layer).collect()
     }
 
     /// The ids of the silenced neurons, ascending.

@@ -1,5 +1,6 @@
 //! A run that was opened.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,12 +18,18 @@ use studies::{
     MetaOptions, ValuesOf,
 };
 
+use super::ablation::{ToldLayer, told_layer};
 use super::arguments::{chosen, parsed, seconds};
 use super::chart::Chart;
 use super::rows::{Rows, of_plan};
 use super::structures::{ToldPower, ToldStructure, neurons, told, unit};
 use super::work::{finish, finish_blocking};
 use crate::error::query;
+
+/// A figure of a note, as people read it.
+fn short(value: f64) -> String {
+    format!("{value:.3}")
+}
 
 /// A run, as it was when it was opened, and SQL over it.
 #[pyclass(module = "stratigraph_nn._native", frozen)]
@@ -315,7 +322,7 @@ impl Run {
                 let mut said = said
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner);
-                said.push(embedding.verdict());
+                said.push(embedding.told(short));
             });
             let schema = rows.schema();
             let mut batches = Vec::new();
@@ -344,7 +351,7 @@ impl Run {
                 async move { studies::phases(&session, layer.as_deref(), phases).await }.boxed()
             };
             let found = session.ask(find, |_, _| ()).await.map_err(query)?;
-            let mut notes: Vec<String> = found.iter().map(|layer| layer.summary()).collect();
+            let mut notes: Vec<String> = found.iter().map(|layer| layer.told(short)).collect();
             let not_finite = session.all_not_finite().await.map_err(query)?;
             notes.extend(not_finite.iter().map(ToString::to_string));
             let rows = studies::phase_rows(&found).map_err(query)?;
@@ -471,6 +478,21 @@ impl Run {
         finish_blocking(py, move || {
             studies::label_structure(&run, &name, &label).map_err(query)
         })
+    }
+
+    /// Removes structures.
+    fn remove_structures(&self, py: Python<'_>, names: BTreeSet<String>) -> PyResult<()> {
+        let run = self.run().clone();
+        finish_blocking(py, move || {
+            studies::remove_structures(&run, &names).map_err(query)
+        })
+    }
+
+    /// Neurons that can be silenced in a network, by layer.
+    fn silenced_layers(&self, names: Vec<String>) -> PyResult<Vec<ToldLayer>> {
+        let topology = &self.run().info().layers;
+        let layers = capture::neurons_by_layer(topology, neurons(&names)?).map_err(query)?;
+        Ok(layers.iter().map(told_layer).collect())
     }
 
     /// Makes a structure of neurons that somebody names.

@@ -1,4 +1,4 @@
-//! `query structures`: finding, naming and showing sets of neurons.
+//! `query structures`: finding, naming, showing and removing sets of neurons.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 use sql::QueryError;
 use studies::{
     FindOptions, LabelOptions, Structure, StructureNeuron, StructurePower, find_structures,
-    keep_structures, label_structure, list_structures, named_structure, require_structure,
-    structure_power, structure_rows,
+    keep_structures, label_structure, list_structures, named_structure, remove_structures,
+    require_structure, structure_power, structure_rows,
 };
 use words::NeuronName;
 
@@ -31,6 +31,14 @@ pub enum StructuresCommand {
     #[command(override_usage = "query structures label <RUN> <NAME> <LABEL>
        query structures label <RUN> <NAME> --neurons <[LAYER:]N,...> [OPTIONS]")]
     Label(LabelArgs),
+    /// Remove structures; the rows of ablations that silenced them stay
+    Remove {
+        /// The run's directory
+        run: PathBuf,
+        /// Their names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// List the run's structures
     List {
         /// The run's directory
@@ -160,6 +168,14 @@ pub(super) fn run(command: StructuresCommand) -> anyhow::Result<ExitCode> {
     match command {
         StructuresCommand::Find(args) => find(*args),
         StructuresCommand::Label(args) => label(args),
+        StructuresCommand::Remove { run, names } => {
+            let names: BTreeSet<String> = names.into_iter().collect();
+            remove_structures(&open(&run)?, &names)?;
+            for name in &names {
+                say!("{name} is no structure of the run any more");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         StructuresCommand::List {
             run,
             output,

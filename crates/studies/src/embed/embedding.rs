@@ -48,9 +48,14 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// What the picture is worth, in a line.
+    /// What the picture is worth, in a line, its figures as exact as they are.
     pub fn verdict(&self) -> String {
-        let mut findings = self.findings(|value| value.to_string());
+        self.told(|value| value.to_string())
+    }
+
+    /// The same, its figures written by `number`.
+    pub fn told(&self, number: impl Fn(f64) -> String) -> String {
+        let mut findings = self.findings(number);
         findings.extend(self.not_finite.as_ref().map(NotFinite::to_string));
         let findings = findings.join("; ");
         format!("epoch {}: {findings}", self.epoch)

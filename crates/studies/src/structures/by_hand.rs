@@ -23,11 +23,13 @@ pub struct LabelOptions {
 /// A structure of neurons that somebody names, to be kept with [`keep_structures`](super::keep_structures).
 ///
 /// # Errors
-/// If the network has no such neuron or class, or none of the epochs was captured.
+/// If no neurons are named, the network has no such neuron or class, or none of the epochs was captured.
 pub fn named_structure(run: &Run, options: &LabelOptions) -> Result<Structure, StructureError> {
+    if options.neurons.is_empty() {
+        return Err(StructureError::NoNeurons);
+    }
     let info = run.info();
-    // Of an imported run it is not known how many classes there are.
-    let num_classes = info.class_names.len();
+    let num_classes = num_classes(run);
     let is_class = |class: i32| {
         usize::try_from(class).is_ok_and(|class| num_classes == 0 || class < num_classes)
     };
@@ -87,4 +89,17 @@ pub fn named_structure(run: &Run, options: &LabelOptions) -> Result<Structure, S
         neurons,
         found: None,
     })
+}
+
+/// How many classes the network can tell apart; 0 where that is not known.
+fn num_classes(run: &Run) -> usize {
+    let info = run.info();
+    let of_names = info.class_names.len();
+    if of_names > 0 {
+        return of_names;
+    }
+    // Where a forward pass was seen, the last layer is the output. A single output tells two classes apart.
+    let output = info.layers.output_layer();
+    let output = output.filter(|layer| layer.source.is_some());
+    output.map_or(0, |layer| layer.num_units.max(2) as usize)
 }

@@ -18,8 +18,16 @@ pub enum StructureError {
     #[error("the table structures cannot be understood")]
     Rows(#[from] ArrowError),
     /// There is a structure of that name.
-    #[error("there is a structure {0:?} already: give another prefix, or --force to replace it")]
-    Taken(String),
+    #[error("there is a structure {name:?} already: {remedy}")]
+    Taken {
+        /// The name.
+        name: String,
+        /// What can be done.
+        remedy: &'static str,
+    },
+    /// A structure has neurons.
+    #[error("a structure has at least one neuron, and none is named")]
+    NoNeurons,
     /// There is no structure of that name.
     #[error("there is no structure {name:?}{} (structures: {names})", did_you_mean(closest.as_deref()))]
     Unknown {

@@ -1,4 +1,4 @@
-//! Changes of the table `structures`: structures are kept, and get other names.
+//! Changes of the table `structures`: structures are kept, get other names, and are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,7 +35,14 @@ pub fn keep_structures(
         let taken = of_row.iter().flatten().find(|name| names.contains(name));
         let Some(taken) = taken else { continue };
         if !replace {
-            return Err(StructureError::Taken(taken.to_owned()));
+            let are_found = structures.iter().any(|one| one.found.is_some());
+            return Err(StructureError::Taken {
+                name: taken.to_owned(),
+                remedy: match are_found {
+                    true => "give another prefix, or --force to replace it",
+                    false => "give another name, or --force to replace it",
+                },
+            });
         }
         let stay: BooleanArray = of_row
             .iter()
@@ -81,9 +88,43 @@ pub fn label_structure(run: &Run, name: &str, label: &str) -> Result<(), Structu
         return Err(unknown(name, &known));
     }
     if known.contains(label) {
-        return Err(StructureError::Taken(label.to_owned()));
+        return Err(StructureError::Taken {
+            name: label.to_owned(),
+            remedy: "give another name",
+        });
     }
     changed.publish(writer)
+}
+
+/// Takes structures out of the run's table `structures`, all of them or none.
+///
+/// # Errors
+/// If there is none of a name, or the table cannot be changed; it then is as it was.
+pub fn remove_structures(run: &Run, names: &BTreeSet<String>) -> Result<(), StructureError> {
+    let writer = structures_writer(run)?;
+    let parts = writer.parts()?;
+    let mut known = BTreeSet::new();
+    let mut changed = Changed::default();
+    for part in &parts {
+        let of_row = names_of(&part.rows)?;
+        known.extend(of_row.iter().flatten().map(str::to_owned));
+        let stay: BooleanArray = of_row
+            .iter()
+            .map(|name| name.map(|name| !names.contains(name)))
+            .collect();
+        if stay.true_count() == part.rows.num_rows() {
+            continue;
+        }
+        changed.retired.push(part.path.clone());
+        changed.add(part.capture, filter_record_batch(&part.rows, &stay)?);
+    }
+    if let Some(name) = names.iter().find(|name| !known.contains(*name)) {
+        return Err(unknown(name, &known));
+    }
+    match changed.retired.is_empty() {
+        true => Ok(()),
+        false => changed.publish(writer),
+    }
 }
 
 fn structures_writer(run: &Run) -> Result<DerivedWriter, StructureError> {

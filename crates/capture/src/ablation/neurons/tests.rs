@@ -122,3 +122,27 @@ fn of_an_embedding_dimensions_are_silenced() {
         "those that can be silenced are 9 to 11 (words), 5 to 6 (hidden)"
     );
 }
+
+#[test]
+fn values_that_no_module_makes_cannot_be_silenced() {
+    let topology = topology_of(&[
+        ("linear", "fc", 4, 3),
+        (TAP, "resid.3", 2, 0),
+        ("linear", "out", 2, 4),
+    ]);
+    let refused = neurons_by_layer(&topology, names(&["resid.3:5"])).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "neuron 5 is of resid.3, a tap: no module makes its values, so they cannot be silenced from \
+         outside; the network's own code can change the tensor that it taps"
+    );
+}
+
+#[test]
+fn outputs_are_silenced_where_nothing_is_measured_by_it() {
+    let chosen = neurons_by_layer(&topology(&[4]), names(&["L_output:5", "L_output:4"])).unwrap();
+    assert_eq!(
+        (&*chosen[0].layer, &chosen[0].units[..]),
+        ("L_output", &[0, 1][..])
+    );
+}
