@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,14 +102,17 @@ def record(
         histograms: In so many bins weights and activations are counted, by layer.
         record_initial: Whether the untrained network is captured, as epoch -1; what it makes of held-out samples, too,
             where ``held_out`` is given here.
-        held_out: Held-out samples for every capture, where :meth:`Recorder.epoch` is not given others.
+        held_out: Held-out samples for every capture, where :meth:`Recorder.epoch` is not given others. Captures of
+            steps take these, or those of the epoch before.
         loss: What the logits mean: ``"cross_entropy"``, ``"bce_with_logits"`` or ``"mse"``; told by the targets
             where it is not said.
         batch_size: Held-out samples in one forward pass.
-        scaler: The ``GradScaler``, whose scale is taken out of recorded gradients.
+        scaler: The ``GradScaler``, whose scale is taken out of recorded gradients; the one that Accelerate's or
+            Lightning's optimizers have where it is not said.
         example: Inputs for one forward pass that shows the order of the layers and what they are connected
-            to: a tensor, a tuple of arguments or a dictionary of them. Where it is not given, the first training
-            batch or the held-out samples show it.
+            to: a tensor, a tuple of arguments or a dictionary of them. Where it is not given, or cannot be passed,
+            the first training batch shows it, and else the held-out samples. A model that was compiled in place shows
+            no batch.
         epochs: How many epochs there will be: intervals then capture the last one, too.
         steps_per_epoch: How many steps an epoch has. Gradients at the end of an epoch are kept from the step
             that is known to be its last; without this, in the first epoch, from every step, and so in an epoch in
@@ -218,7 +222,37 @@ def record(
     meant = _misspelt(settings.layers or (), [layer["label"] for layer in described])
     if doubt is not None and meant:
         recorder._say_once(f"{settings.path}: {doubt}{meant}")
+    elif doubt is not None and not _fits_any(settings.layers or (), [layer["label"] for layer in described]):
+        there = ", ".join(layer["label"] for layer in described[:8]) + (", ..." if len(described) > 8 else "")
+        recorder._say_once(
+            f"{settings.path}: no layer of the network fits layers= (it has {there}): nothing is recorded unless a tap "
+            "or a hidden state is called so"
+        )
+    if settings.resume is not None and network.rank == 0 and (gap := _gap_before(settings.path, settings.resume[0])):
+        recorder._say_once(f"{settings.path}: {gap}")
     return recorder
+
+
+def _fits_any(globs: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether a glob that asks for layers fits one; also where none asks for any."""
+    asking = [glob.lower() for glob in globs if not glob.startswith("!")]
+    return not asking or any(fnmatchcase(label.lower(), glob) for glob in asking for label in labels)
+
+
+def _gap_before(path: Path, epoch: int) -> str | None:
+    """What is to be said of a run that is gone on with long after its last capture."""
+    with suppress(_native.QueryError):
+        captured = _native.Run(path).epochs
+        if not captured:
+            return None
+        # A schedule may have captures farther and farther apart, up to twice as far each time.
+        usual = max((later - before for before, later in pairwise(captured)), default=1)
+        if epoch - captured[-1] > 2 * usual:
+            return (
+                f"the run's last capture is of epoch {captured[-1]}, and it is gone on with after epoch {epoch}: what "
+                "was between is not in it"
+            )
+    return None
 
 
 def _misspelt(globs: Sequence[str], labels: Sequence[str]) -> str:
@@ -264,6 +298,10 @@ class Recorder:
         self._network = network
         self._settings = settings
         self._held_out = held_out
+        #: Those of the epoch before, for captures of steps.
+        self._held_out_before: Any = None
+        #: Whether a step was captured before any held-out samples were known.
+        self._lacks_held_out = False
         self._process = os.getpid()
         self._native: _native.Recorder | None = None
         #: Whether nothing is recorded any more: it was finished, or has failed.
@@ -291,6 +329,9 @@ class Recorder:
         self._unbegun_step = 0
         self._unbegun_epoch: int | None = None
         self._num_unbegun_initial = 0
+        #: Whether recording could not be begun for another reason, and what was missed before it was.
+        self._cannot_begin = False
+        self._num_missed = 0
         #: Whether a capture is due that was not handed over yet.
         self._is_capture_due = False
         #: What was said, which is not said again.
@@ -343,6 +384,7 @@ class Recorder:
                 model and gives ``(logits, targets)``. They are run through the network, without gradients and in
                 evaluation mode, where it is captured now, and was not at the epoch's last step already; so come
                 ``activations``, ``classifications``, and the figures ``loss`` and ``accuracy`` of the phase ``eval``.
+                Steps of the next epoch that are captured have them, too, where :func:`record` was given none.
             metrics: Figures of the epoch: ``train_loss=...`` is the loss of the phase ``train``, ``eval_...`` of
                 ``eval``, and so are ``val_...``, ``valid_...`` and ``validation_...``. Any other is of neither phase,
                 ``test_...`` as well, which is of other samples.
@@ -357,9 +399,23 @@ class Recorder:
         with self._guarded():
             self._network.close_step()
             number = self._epoch if epoch is None else _number(epoch)
+            self._keep_held_out(held_out)
             with self._ending(number), self._noting(metrics):
                 is_captured = self._end_epoch(number, self._held_out if held_out is None else held_out, start)
         return is_captured
+
+    def _keep_held_out(self, held_out: Any) -> None:
+        """Keeps what an epoch is given for the steps of the next that are captured; not what can be gone through but
+        once."""
+        if held_out is None or isinstance(held_out, Iterator):
+            return
+        self._held_out_before = held_out
+        if self._lacks_held_out and (self._settings.has("activations") or self._settings.has("classifications")):
+            self._lacks_held_out = False
+            self._say_once(
+                f"{self.path}: steps were captured without what held-out samples make, since none were known before "
+                "the first epoch ended: give them to record as held_out="
+            )
 
     def log(self, **metrics: Any) -> None:
         """Notes figures for the next end of an epoch or capture, named as for :meth:`epoch`."""
@@ -443,7 +499,7 @@ class Recorder:
         self._is_finished = True
         atexit.unregister(self._at_exit)
         _taken.pop(self.path.absolute(), None)
-        had_failed = self._is_over
+        had_failed, self._held_out_before = self._is_over, None
         with self._guarded():
             if not self._is_over:
                 self._network.close_step()
@@ -525,7 +581,7 @@ class Recorder:
         if self._is_inert():
             return step + _LOOK_EVERY
         with self._guarded():
-            native = self._started(self._held_out)
+            native = self._started(self._held_out_of_steps())
             is_scheduled = self._is_step_scheduled and native.is_step_scheduled(step)
             if is_scheduled:
                 # One that is left out, to keep within what recording may cost, is counted.
@@ -564,8 +620,13 @@ class Recorder:
             native.leave_out(self._epoch, step)
         elif decision == "capture":
             start = time.perf_counter()
-            self._evaluate(native, self._held_out)
+            held_out = self._held_out_of_steps()
+            self._lacks_held_out |= held_out is None
+            self._evaluate(native, held_out)
             self._hand_over(native, self._epoch, step, False, True, start)
+
+    def _held_out_of_steps(self) -> Any:
+        return self._held_out_before if self._held_out is None else self._held_out
 
     def _decide(self, native: _native.Recorder, epoch: int, step: int, is_end: bool) -> str:
         decision = native.decide(epoch, step, is_end)
@@ -655,10 +716,10 @@ class Recorder:
             return
         with self._tolerant("held-out samples could not be run through the network, captures go on without"):
             outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
-            if outputs is None:
-                return
             for message in self._network.left_out:
                 self._say_once(f"{self.path}: {message}")
+            if outputs is None:
+                return
             loss, logits, targets, losses = outputs
             mean_loss, figure, value = native.classified(loss, logits, targets, losses)
             for name, number in (("loss", mean_loss), (figure, value)):
@@ -667,35 +728,50 @@ class Recorder:
     def _started(self, held_out: Any) -> _native.Recorder:
         """The recorder, which is started where it is first needed: a forward pass has shown the network."""
         if self._native is None:
+            # Of arrays that are none, others may be given.
+            self._cannot_begin = not self._network.takes_arrays
             spec = self._network.describe(held_out)
-            told = self._network.held_out_told(held_out)
-            settings = self._settings.to_json(
-                network=spec,
-                device=self._network.device,
-                rank=self._network.rank,
-                world_size=self._network.world_size,
-                num_held_out=self._network.num_held_out(held_out),
-                held_out=told,
-            )
-            native = _native.Recorder(settings)
-            if self._is_unbegun:
-                for _ in range(self._num_unbegun_initial):
-                    native.miss()
-                first = self._epoch if self._unbegun_epoch is None else self._unbegun_epoch
-                native.miss_scheduled((first, self._epoch), (self._unbegun_step, self._network.num_steps))
-                self._is_unbegun = False
-                self._warn(f"there is room, recording into {self.path} begins")
-            with self._tolerant("what held-out samples the run was begun with cannot be read"):
-                about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-                began = about["config"].get("held_out")
-                if began is not None and told is not None and began != told:
-                    self._say_once(f"{self.path}: held-out samples are not those that the run was begun with")
-            for message in self._network.remarks:
-                self._say_once(f"{self.path}: {message}")
-            self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
-            self._parameters = native.parameters()
-            self._native = native
+            self._cannot_begin = True
+            try:
+                self._native = self._begun(spec, held_out)
+            except _native.NoRoomError:
+                self._cannot_begin = False
+                raise
+            self._cannot_begin = False
         return self._native
+
+    def _begun(self, spec: list[dict[str, Any]], held_out: Any) -> _native.Recorder:
+        """Creates the run, and the recorder."""
+        told = self._network.held_out_told(held_out)
+        settings = self._settings.to_json(
+            network=spec,
+            device=self._network.device,
+            rank=self._network.rank,
+            world_size=self._network.world_size,
+            num_held_out=self._network.num_held_out(held_out),
+            held_out=told,
+        )
+        native = _native.Recorder(settings)
+        for _ in range(self._num_missed):
+            native.miss()
+        self._num_missed = 0
+        if self._is_unbegun:
+            for _ in range(self._num_unbegun_initial):
+                native.miss()
+            first = self._epoch if self._unbegun_epoch is None else self._unbegun_epoch
+            native.miss_scheduled((first, self._epoch), (self._unbegun_step, self._network.num_steps))
+            self._is_unbegun = False
+            self._warn(f"there is room, recording into {self.path} begins")
+        with self._tolerant("what held-out samples the run was begun with cannot be read"):
+            about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            began = about["config"].get("held_out")
+            if began is not None and told is not None and began != told:
+                self._say_once(f"{self.path}: held-out samples are not those that the run was begun with")
+        for message in self._network.remarks:
+            self._say_once(f"{self.path}: {message}")
+        self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
+        self._parameters = native.parameters()
+        return native
 
     # Figures
 
@@ -793,10 +869,11 @@ class Recorder:
                 raise
             if self._native is None and isinstance(error, _native.NoRoomError):
                 self._wait_to_begin(error)
-            elif self._native is None or self._native.failure() is not None:
+            elif self._cannot_begin or (self._native is not None and self._native.failure() is not None):
                 self._failed(error)
             else:
                 # A mistake, as an epoch that was there before.
+                self._num_missed += self._native is None and not isinstance(error, RecordingError)
                 self._say_once(f"recording into {self.path} goes on, without this: {error}", error)
         except BaseException:
             # An interrupt, in the midst of a capture perhaps.

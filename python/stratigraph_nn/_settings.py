@@ -177,6 +177,7 @@ def directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> 
             raise _native.RecordingError(
                 f"{path} exists and is not empty: nothing is ever overwritten, name another directory"
             )
+        _check_creatable(path)
         return path
     first = Path("traces") / name
     if resumes:
@@ -191,6 +192,17 @@ def directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> 
             number += 1
         else:
             return candidate
+
+
+def _check_creatable(path: Path) -> None:
+    """Raises RecordingError: a directory cannot be created there, or not be written to."""
+    there = next((each for each in (path.absolute(), *path.absolute().parents) if each.exists()), None)
+    if there is None:
+        return
+    if not there.is_dir():
+        raise _native.RecordingError(f"{path} cannot be created, since {there} is no directory: name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _native.RecordingError(f"{path} cannot be created, since {there} may not be written to: name another")
 
 
 def _jsonable(value: Any) -> Any:

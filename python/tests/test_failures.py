@@ -213,13 +213,13 @@ class Data(torch.utils.data.Dataset):
         assert rec.epoch() is False and rec.finish() is None
         rec.step()
         return torch.randn(6), at % 3
-with sg.record(model, 'run', optimizer=optimizer, every='1steps,1epoch') as rec:
+with sg.record(model, 'run', optimizer=optimizer, every='1steps,1epoch', held_out=held_out) as rec:
     for epoch in range(2):
         for x, y in torch.utils.data.DataLoader(Data(), batch_size=4, num_workers=2, multiprocessing_context='fork'):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x), y).backward()
             optimizer.step()
-        rec.epoch(held_out=held_out)
+        rec.epoch()
     if os.fork() == 0:
         # Ends as Python does, with all that is called at its end.
         sys.exit(0)
@@ -490,10 +490,11 @@ def ruin(run: Path) -> None:
 
 def test_a_run_that_cannot_be_created(tmp_path: Path) -> None:
     model, optimizer = made()
-    (tmp_path / "file").write_text("mine")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with sg.record(model, tmp_path / "file" / "run", optimizer=optimizer) as rec:
+            # What can be seen before is an error of record itself.
+            (tmp_path / "file").write_text("mine")
             for _ in range(3):
                 step(model, optimizer)
                 assert not rec.epoch(held_out=held_out())

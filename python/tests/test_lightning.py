@@ -57,6 +57,7 @@ def fitted(directory: Path, *callbacks: Any, checkpoint: Path | None = None, **o
     held_out = DataLoader(TensorDataset(x[32:], y[32:]), batch_size=8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Out of a recorder that stops for what it cannot do.
         warnings.simplefilter("error", sg.StratigraphWarning)
         trainer = pl.Trainer(
             default_root_dir=directory,
@@ -74,7 +75,7 @@ def fitted(directory: Path, *callbacks: Any, checkpoint: Path | None = None, **o
 @pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.1}])
 def test_a_fit_is_recorded_and_stays_as_it_is(options: Any, tmp_path: Path) -> None:
     tables = ["weights", "classifications", "activations", "metrics", "gradients", "gradients_applied"]
-    callback = sg.lightning.Callback(tmp_path / "run", record=tables, record_initial=True)
+    callback = sg.lightning.Callback(tmp_path / "run", record=tables, record_initial=True, on_error="stop")
     model = fitted(tmp_path, callback, **options)
     random = torch.get_rng_state()
     alone = fitted(tmp_path, **options)
@@ -116,7 +117,7 @@ def test_an_exception_publishes_what_there_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("saved", [{}, {"every_n_train_steps": 10, "save_top_k": -1}])
 def test_a_resumed_fit_goes_on_with_its_epochs_and_steps(saved: Any, tmp_path: Path) -> None:
     keeper = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True, **saved)
-    options: Any = {"every": "1epoch,3steps", "record_initial": True}
+    options: Any = {"every": "1epoch,3steps", "record_initial": True, "on_error": "stop"}
     callback = sg.lightning.Callback(tmp_path / "first", **options)
     fitted(tmp_path, callback, keeper, enable_checkpointing=True)
     first = [(-1, 0), (0, 3), (0, 4), (1, 6), (1, 8), (2, 9), (2, 12)]
@@ -126,3 +127,72 @@ def test_a_resumed_fit_goes_on_with_its_epochs_and_steps(saved: Any, tmp_path: P
     later = [(2, 12), (3, 15), (3, 16), (4, 18), (4, 20)]
     assert runs.captures(tmp_path / "second") == (later if saved else later[1:])
     assert callback.recorder is not None and callback.recorder.num_steps == 20
+
+
+def test_gradients_of_a_fit_in_mixed_precision_are_unscaled(tmp_path: Path) -> None:
+    from lightning.pytorch.plugins.precision import MixedPrecision
+
+    recorded = []
+    for name in ("mixed", "full"):
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        options: Any = {"plugins": [MixedPrecision("16-mixed", "cpu", scaler=scaler)]} if name == "mixed" else {}
+        tables = ["weights", "metrics", "gradients", "gradients_applied"]
+        callback = sg.lightning.Callback(tmp_path / name, record=tables, every="1steps", on_error="stop")
+        fitted(tmp_path, callback, max_epochs=1, max_steps=2, **options)
+        recorded.append({kind: runs.Values(tmp_path / name, kind) for kind in tables[2:]})
+    mixed, full = recorded
+    for kind, values in mixed.items():
+        lengths = [float((each.weight(0, 1, "net.0") ** 2).sum() ** 0.5) for each in (values, full[kind])]
+        # Floats of 16 bits have 3 digits.
+        assert lengths[0] == pytest.approx(lengths[1], rel=0.05), kind
+
+
+class Alternating(pl.LightningModule):  # type: ignore[misc]
+    """With two optimizers, of which one makes every other step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+    def training_step(self, batch: Any, number: int) -> None:
+        for optimizer in self.optimizers()[: 1 + number % 2]:
+            optimizer.zero_grad()
+            self.manual_backward(F.cross_entropy(self(batch[0]), batch[1]))
+            optimizer.step()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [torch.optim.SGD(self.first.parameters(), lr=0.1), torch.optim.SGD(self.second.parameters(), lr=0.1)]
+
+
+@pytest.mark.parametrize("was_recorded", [True, False])
+def test_a_resumed_fit_with_several_optimizers_goes_on_with_their_steps(was_recorded: bool, tmp_path: Path) -> None:
+    data = DataLoader(TensorDataset(torch.randn(16, 6), torch.randint(0, 3, (16,))), batch_size=4)
+
+    def fit(run: str | None, max_epochs: int, checkpoint: Path | None = None) -> Any:
+        callbacks = [] if run is None else [sg.lightning.Callback(tmp_path / run, on_error="stop")]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = pl.Trainer(
+                default_root_dir=tmp_path,
+                accelerator="cpu",
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                max_epochs=max_epochs,
+                callbacks=callbacks,
+            )
+            trainer.fit(Alternating(), data, ckpt_path=checkpoint)
+        return trainer
+
+    trainer = fit("first" if was_recorded else None, 2)
+    assert trainer.global_step == 12, "of both optimizers together"
+    trainer.save_checkpoint(tmp_path / "kept.ckpt")
+    fit("second", 4, tmp_path / "kept.ckpt")
+    # Nobody has counted where nothing was recorded: each is taken to have made its share.
+    begin = 8 if was_recorded else 6
+    assert runs.captures(tmp_path / "second") == [(2, begin + 4), (3, begin + 8)]

@@ -96,6 +96,7 @@ def said(caught: list[warnings.WarningMessage]) -> list[str]:
         ({"scaler": 128.0}, TypeError, "scaler is a torch.amp.GradScaler, not 128.0"),
         ({"held_out": 5}, ValueError, "held_out is a int, not (inputs, targets), a DataLoader or a callable"),
         ({"held_out": (torch.ones(4, 6), torch.ones(3))}, ValueError, "inputs of 4 samples and targets of 3"),
+        ({"example": 3}, TypeError, "example is a tensor, a tuple of arguments or a dictionary of them, not 3"),
     ],
 )
 def test_a_mistake_is_named(options: dict[str, Any], kind: type[Exception], words: str, tmp_path: Path) -> None:
@@ -144,6 +145,43 @@ def test_a_layer_that_was_misspelled_is_said_at_once_and_a_tap_is_not(tmp_path: 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sg.record(model, tmp_path / "tap", layers=["*", "!resid.*"]).finish()
+
+
+def test_layers_that_fit_nothing_are_said_at_once(tmp_path: Path) -> None:
+    model, _ = made()
+    with pytest.warns(sg.StratigraphWarning, match=r"no layer of the network fits layers= \(it has first, second\)"):
+        sg.record(model, tmp_path / "none", layers=["fc*", "!first"]).finish()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sg.record(model, tmp_path / "some", layers=["fc*", "sec*"]).finish()
+
+
+@pytest.mark.parametrize("options", [{}, {"every": "2steps"}])
+def test_a_directory_that_cannot_be_created_is_an_error_at_once(options: Any, tmp_path: Path) -> None:
+    model, optimizer = made()
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / "file" / "deep" / "run"):
+        with pytest.raises(sg.RecordingError, match="name another"):
+            sg.record(model, path, optimizer=optimizer, **options)
+    assert not optimizer._optimizer_step_post_hooks
+    with sg.record(model, tmp_path / "new" / "run", optimizer=optimizer) as rec:
+        step(model, optimizer)
+        assert rec.epoch()
+
+
+def test_a_run_that_is_gone_on_with_long_after_its_last_capture_is_said(tmp_path: Path) -> None:
+    model, optimizer = made()
+    options: Any = {"optimizer": optimizer, "every": "2epochs"}
+    with sg.record(model, tmp_path / "run", **options) as rec:
+        for _ in range(5):
+            step(model, optimizer)
+            rec.epoch()
+    with pytest.warns(sg.StratigraphWarning, match="last capture is of epoch 4, and it is gone on with after epoch 19"):
+        sg.record(model, tmp_path / "run", resume=(19, 20), **options).finish()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # The next capture is due after epoch 6.
+        sg.record(model, tmp_path / "run", resume=(5, 6), **options).finish()
 
 
 def test_a_run_of_another_network_or_with_other_options_is_not_gone_on_with(tmp_path: Path) -> None:

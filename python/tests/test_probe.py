@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
+from stratigraph_nn._torch.evaluate import evaluate
 from stratigraph_nn._torch.layers import Layer, Network, describe
 from stratigraph_nn._torch.probe import probe
 
@@ -419,10 +420,42 @@ def test_non_linearities_by_name() -> None:
         (nn.Threshold(0.1, 0), "threshold"),
         (NewGELUActivation(), "gelu"),
         (nn.Softmax(-1), None),
-        (nn.PReLU(), None),
+        (nn.PReLU(), "prelu"),
+        # With a slope a unit it is a layer of its own.
+        (nn.PReLU(3), None),
     ]:
         network = probed(nn.Sequential(nn.Linear(2, 3), module, nn.Linear(3, 1)), torch.randn(2, 2))
         assert activations(network)["L_0"] == name, module
+
+
+def test_one_slope_for_all_units_is_a_non_linearity_and_several_are_a_layer() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2), nn.PReLU(2), nn.Linear(2, 1))
+    network = probed(model, torch.randn(2, 4))
+    assert {label: source for label, source in sources(network).items() if source} == {
+        "L_0": [of("input", 4)],
+        "L_2": [of("L_0", 3)],
+        "L_4": [of("L_3", 2)],
+    }
+    x = torch.randn(5, 4)
+    made = evaluate(network, (x, torch.randn(5, 1)))
+    found = {network.layers[index].label: values for index, values in made.activations.items()}
+    hidden = model[1](model[0](x))
+    assert made.left_out == {} and list(found) == ["L_0", "L_2", "L_3", "L_4"]
+    assert torch.allclose(found["L_0"], hidden) and torch.allclose(found["L_2"], model[2](hidden))
+
+
+def test_a_number_among_the_inputs_is_one_unit() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, scale: Tensor, x: Tensor, count: Tensor) -> Tensor:
+            return self.second(torch.relu(self.first(x))) * scale / count
+
+    network = probed(Scaled(), torch.tensor(2.0), torch.randn(2, 3), count=torch.tensor(5))
+    assert sources(network) == {"first": [of("input", 3, start=1)], "second": [of("first", 4)]}
+    assert activations(network) == {"first": "relu", "second": None}
 
 
 def test_the_output_is_the_networks_own_whatever_is_made_of_it_besides() -> None:

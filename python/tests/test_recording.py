@@ -120,6 +120,9 @@ def trained(
     x, y = torch.randn(32, 12), torch.randint(0, 4, (32,))
     held_out = torch.randn(20, 12), torch.randint(0, 4, (20,))
     losses = []
+    if path is not None:
+        # Also for captures of steps. Whatever recording cannot do fails the test.
+        options = {"held_out": held_out, "on_error": "stop"} | options
     rec = sg.record(outer, path, optimizer=optimizer, **options) if path is not None else None
     for _ in range(num_epochs):
         order = np.random.permutation(32)
@@ -128,7 +131,7 @@ def trained(
             noise = random.gauss(0, 0.1)
             losses.append(step(outer, optimizer, x[batch] + noise, y[batch]))
         if rec is not None:
-            rec.epoch(held_out=held_out, train_loss=losses[-1])
+            rec.epoch(train_loss=losses[-1])
     if rec is not None:
         rec.finish()
     return {
@@ -158,7 +161,15 @@ def check_same(make: Any, step: Step, path: Path, wrapped: Any = lambda model: m
     alone = trained(make, step, None, wrapped)
     for name, value in alone.items():
         assert same(value, recorded[name]), name
-    assert runs.captures(path)[:2] == [(-1, 0), *runs.captures(path)[1:2]]
+    check_evaluated(path)
+
+
+def check_evaluated(path: Path) -> None:
+    """Every capture has what held-out samples make: they have run through the network that was trained."""
+    captures = runs.captures(path)
+    assert captures[0] == (-1, 0) and len(captures) > 3
+    for table in ("activations", "classifications"):
+        assert {(row["epoch"], row["step"]) for row in runs.rows(path, table)} == set(captures), table
 
 
 @pytest.mark.parametrize("every", ["1epoch", "1steps"])
@@ -197,6 +208,7 @@ def test_training_with_a_scaler_that_leaves_steps_out_is_the_same(tmp_path: Path
     alone = trained(Perceptron, scaled()[0], None)
     assert all(same(alone[name], recorded[name]) for name in alone)
     assert runs.captures(tmp_path / "run")[-1] == (2, 10), "two of twelve steps were left out"
+    check_evaluated(tmp_path / "run")
 
 
 def compiled(backend: str) -> Callable[[nn.Module], nn.Module]:
@@ -220,16 +232,69 @@ def test_training_compiled_by_inductor_is_the_same(tmp_path: Path) -> None:
     check_same(Perceptron, plain, tmp_path / "run", compiled("inductor"), every="2steps")
 
 
-def test_a_model_compiled_in_place_is_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", ["1epoch", "2steps"])
+def test_a_model_compiled_in_place_is_the_same(every: str, tmp_path: Path) -> None:
     def in_place(model: nn.Module) -> nn.Module:
         torch.compiler.reset()
         model.compile(backend="aot_eager")
         return model
 
-    check_same(Perceptron, plain, tmp_path / "run", in_place)
+    check_same(Perceptron, plain, tmp_path / "run", in_place, every=every)
 
 
-def test_recording_does_not_have_a_model_compiled_once_more(tmp_path: Path) -> None:
+class Checked(Perceptron):
+    """Takes targets in training alone, so that its first batch cannot be passed in evaluation mode."""
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        assert self.training or y is None
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("shown_by", ["held_out", "example", "nothing"])
+@pytest.mark.parametrize("how", ["in place", "refuses"])
+def test_what_the_first_batch_does_not_show_is_shown_by_others_or_said(
+    how: str, shown_by: str, tmp_path: Path
+) -> None:
+    model = Perceptron() if how == "in place" else Checked()
+    if how == "in place":
+        model.compile(backend="eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(8, 12), torch.randint(0, 4, (8,))
+    options: dict[str, Any] = {"held_out": {"held_out": (x, y)}, "example": {"example": x}, "nothing": {}}[shown_by]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(model, tmp_path / "run", optimizer=optimizer, **options) as rec:
+            F.cross_entropy(model(x) if how == "in place" else model(x, y), y).backward()
+            optimizer.step()
+            assert rec.epoch()
+    said = [str(each.message) for each in caught if isinstance(each.message, sg.StratigraphWarning)]
+    described = runs.layers(tmp_path / "run")
+    if shown_by == "nothing":
+        words = "compiled in place, which hides its inputs; give record an example=" if how == "in place" else "failed"
+        assert len(said) == 1 and words in said[0], said
+        assert described["L_3"]["source"] is None
+    else:
+        assert said == [] and described["L_3"]["source"][0]["from"] == "L_0" and described["L_0"]["activation"] == "relu"
+
+
+def test_a_network_of_which_no_connection_is_known_is_said_to_be_one(tmp_path: Path) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Embedding(9, 4), nn.Linear(4, 3)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            return self.head(self.embed(tokens).mean(1))
+
+    model = Mixed()
+    with pytest.warns(sg.StratigraphWarning, match="of no layer it is known what it is connected to"):
+        with sg.record(model, tmp_path / "run", example=torch.zeros(2, 5, dtype=torch.int64)) as rec:
+            rec.step()
+            rec.epoch()
+
+
+@pytest.mark.parametrize("every", ["3steps", "1epoch"])
+def test_recording_does_not_have_a_model_compiled_once_more(every: str, tmp_path: Path) -> None:
     graphs = []
 
     def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
@@ -239,14 +304,15 @@ def test_recording_does_not_have_a_model_compiled_once_more(tmp_path: Path) -> N
     torch.compiler.reset()
     model = Perceptron()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=ALL, every="3steps") as rec:
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=ALL, every=every) as rec:
         network = torch.compile(model, backend=backend)
         for _ in range(3):
             for _ in range(4):
                 plain(network, optimizer, torch.randn(8, 12), torch.randint(0, 4, (8,)))  # type: ignore[arg-type]
             rec.epoch(held_out=(torch.randn(20, 12), torch.randint(0, 4, (20,))))
     assert len(graphs) == 1
-    assert len(runs.captures(tmp_path / "run")) == 4
+    assert len(runs.captures(tmp_path / "run")) == (4 if every == "3steps" else 3)
+    assert runs.rows(tmp_path / "run", "activations")
 
 
 def test_what_is_committed_is_told_as_it_is(tmp_path: Path) -> None:
@@ -324,6 +390,8 @@ def test_recorded_values_are_those_of_the_state_bit_by_bit(make: Any, every: str
     assert len(captures) == expected[every], captures
     for epoch, step in captures:
         for label, layer in described.items():
+            if layer["kind"] == "tap":
+                continue  # A hidden state has no weights.
             weight, bias = names_of(layer)
             key = (epoch, step, label)
             assert runs.same_bits(values.weight(*key), states[step][weight].numpy()), (key, weight)

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import runs
 import torch
@@ -278,6 +279,43 @@ class Pair(nn.Module):
         return self.critic(self.generator(z))
 
 
+@pytest.mark.parametrize("every", ["1steps", "1epoch"])
+def test_sparse_gradients_are_recorded_as_the_dense_ones_that_they_are(every: str, tmp_path: Path) -> None:
+    recorded = []
+    for is_sparse in (True, False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.EmbeddingBag(10, 4, sparse=is_sparse), nn.Linear(4, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        run = tmp_path / str(is_sparse)
+        with sg.record(model, run, optimizer=optimizer, every=every, record=GRADIENTS) as rec:
+            for _ in range(2):
+                optimizer.zero_grad()
+                # Tokens that come twice have two gradients.
+                F.cross_entropy(model(torch.tensor([[1, 1, 2], [2, 3, 3]])), torch.tensor([0, 2])).backward()
+                optimizer.step()
+                rec.epoch()
+        recorded.append([runs.Values(run, kind) for kind in ("gradients", "gradients_applied")])
+    for sparse, dense in zip(*recorded, strict=True):
+        assert len(dense.rows) == 4 and sparse.rows.keys() == dense.rows.keys()
+        for key in dense.rows:
+            np.testing.assert_allclose(sparse.weight(*key), dense.weight(*key), rtol=1e-5, atol=1e-6)
+
+
+def test_the_scaler_that_accelerate_keeps_in_its_optimizer_is_taken_out(tmp_path: Path) -> None:
+    accelerate = pytest.importorskip("accelerate", exc_type=ImportError)
+    accelerate.Accelerator(cpu=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    model = network()
+    optimizer = accelerate.optimizer.AcceleratedOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), scaler=scaler)
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS) as rec:
+        scaler.scale(loss_of(model, 0)).backward()
+        scaled = model[0].weight.grad.clone()
+        optimizer.step()
+        rec.epoch()
+    for kind in ("gradients", "gradients_applied"):
+        assert runs.same_bits(runs.Values(tmp_path / "run", kind).weight(0, 1, "L_0"), scaled / 1024)
+
+
 @pytest.mark.parametrize("num_critic_steps", [1, 3])
 def test_a_step_is_done_when_all_optimizers_have_made_theirs(num_critic_steps: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -287,9 +325,7 @@ def test_a_step_is_done_when_all_optimizers_have_made_theirs(num_critic_steps: i
     states: dict[int, dict[str, Tensor]] = {}
     gradients: dict[int, dict[str, Tensor]] = {}
     both, example = [critic, generator], torch.ones(2, 3)
-    with sg.record(
-        pair, tmp_path / "run", optimizer=both, every="1steps", record=GRADIENTS, example=example
-    ) as rec:
+    with sg.record(pair, tmp_path / "run", optimizer=both, every="1steps", record=GRADIENTS, example=example) as rec:
         for _ in range(3):
             for _ in range(num_critic_steps):
                 critic.zero_grad()

@@ -70,6 +70,7 @@ def trained(directory: Path, *callbacks: Any, checkpoint: Path | None = None, **
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Out of a recorder that stops for what it cannot do.
         warnings.simplefilter("error", sg.StratigraphWarning)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     return model
@@ -77,7 +78,7 @@ def trained(directory: Path, *callbacks: Any, checkpoint: Path | None = None, **
 
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_a_training_is_recorded_and_stays_as_it_is(accumulated: int, tmp_path: Path) -> None:
-    callback = sg.transformers.Callback(tmp_path / "run", record_initial=True)
+    callback = sg.transformers.Callback(tmp_path / "run", record_initial=True, on_error="stop")
     model = trained(tmp_path, callback, gradient_accumulation_steps=accumulated)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     alone = trained(tmp_path, gradient_accumulation_steps=accumulated)
@@ -91,6 +92,11 @@ def test_a_training_is_recorded_and_stays_as_it_is(accumulated: int, tmp_path: P
     described = runs.layers(run)
     assert "bert.encoder.layer.0.attention.self.query" in described and "classifier" in described
     assert runs.same_bits(values.weight(1, 2 * steps, "classifier"), model.classifier.weight.detach())
+    # What the trainer passes besides, as how many targets count, does not hide what is connected to what.
+    inner = described["bert.encoder.layer.0.intermediate.dense"]
+    assert inner["activation"] == "gelu"
+    assert [each["from"] for each in inner["source"]] == ["bert.encoder.layer.0.attention.output.LayerNorm"]
+    assert [each["from"] for each in described["classifier"]["source"]] == ["bert.pooler.dense"]
     figures = runs.metrics(run)
     for epoch in range(2):
         assert {(epoch, "train", "loss"), (epoch, "eval", "loss"), (epoch, None, "learning_rate")} <= set(figures)
@@ -105,7 +111,9 @@ def test_a_resumed_training_goes_on_with_its_epochs_and_steps(
     begin: tuple[int, int], saved: dict[str, Any], tmp_path: Path
 ) -> None:
     saved = {"save_strategy": "steps"} | saved
-    options: Any = {"every": "1epoch,5steps", "record_initial": True}
+    # The trainer evaluates for the first time when an epoch is over: steps before have no held-out samples.
+    options: Any = {"every": "1epoch,5steps", "record_initial": True, "on_error": "stop"}
+    options["held_out"] = torch.utils.data.DataLoader(Sentences(10, 1), batch_size=8)
     trained(tmp_path, sg.transformers.Callback(tmp_path / "first", **options), **saved)
     assert runs.captures(tmp_path / "first") == [(-1, 0), (0, 5), (0, 6), (1, 10), (1, 12)]
     callback = sg.transformers.Callback(tmp_path / "second", **options)

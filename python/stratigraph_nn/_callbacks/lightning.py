@@ -28,7 +28,8 @@ class Callback(pl.Callback):
     Each epoch ends with :meth:`stratigraph_nn.Recorder.epoch`: the first validation loader is what is held out,
     if its batches are ``(inputs, targets)`` and the module's ``forward`` gives logits, and what was logged are
     the epoch's figures (``val_loss`` is ``loss`` of the phase ``eval``). Steps are those of the trainer's
-    optimizers. Epochs and steps of a fit that was resumed go on from the trainer's.
+    optimizers, and the scale of mixed precision is taken out of gradients. Epochs and steps of a fit that was resumed
+    go on from the trainer's; of several optimizers, from those that the checkpoint says were recorded.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, **options: Any) -> None:
@@ -37,6 +38,8 @@ class Callback(pl.Callback):
         super().__init__()
         self._path = path
         self._options = options
+        #: How many steps a checkpoint says were done.
+        self._num_steps: int | None = None
         #: The recorder of the fit that is running, or was last.
         self.recorder: Recorder | None = None
 
@@ -47,9 +50,27 @@ class Callback(pl.Callback):
             options.setdefault("epochs", trainer.max_epochs)
         if options.get("held_out") is None:
             options["held_out"] = _validation(trainer)
+        if options.get("scaler") is None:
+            options["scaler"] = getattr(getattr(trainer, "precision_plugin", None), "scaler", None)
         self.recorder = record(pl_module, self._path, **options)
         if options.get("resume") is None:
-            self.recorder._begin_at(trainer.current_epoch, trainer.global_step)
+            self.recorder._begin_at(trainer.current_epoch, self._num_steps_done(trainer))
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps are done, for a checkpoint."""
+        return {} if self.recorder is None else {"num_steps": self.recorder.num_steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """How many steps were done where the fit is gone on with."""
+        self._num_steps = state_dict.get("num_steps")
+
+    def _num_steps_done(self, trainer: pl.Trainer) -> int:
+        """How many steps were done before this fit. The trainer counts those of all optimizers together; without a
+        recorder's own count each of them has made its share."""
+        count, self._num_steps = self._num_steps, None
+        if trainer.global_step == 0 or len(trainer.optimizers) < 2:
+            return trainer.global_step
+        return trainer.global_step // len(trainer.optimizers) if count is None else count
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ends an epoch, of which validation is done."""

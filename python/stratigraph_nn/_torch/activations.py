@@ -61,13 +61,21 @@ class Activations:
             stack.enter_context(self._nonlinearities.watching(model, self._applied))
             yield
 
-    def end_batch(self, logits: Tensor) -> None:
-        """A batch is done, of which the network made ``logits``, ``[samples, ...]``.
+    @property
+    def num_samples(self) -> int:
+        """How many samples the batches had that are done."""
+        return self._num_done
+
+    def end_batch(self, logits: Tensor | None) -> None:
+        """A batch is done, of which the network made ``logits``, ``[samples, ...]``, or none.
 
         The layer whose output they are is the output layer: its activation is its own output.
         """
         with torch._C.DisableTorchFunction():
-            self._end_with(logits)
+            if logits is None:
+                self._end(None)
+            else:
+                self._end_with(logits)
 
     def _end_with(self, logits: Tensor) -> None:
         layer, made_at = self._outputs.get(logits, (None, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,8 @@ __all__ = ["DEFAULT_BATCH_SIZE", "Evaluation", "evaluate", "kept", "not_held_out
 #: Samples in one forward pass, where nothing else is said.
 DEFAULT_BATCH_SIZE = 1024
 
-_Batch = tuple[Tensor, Tensor, Tensor | None]
+#: What the network returned, targets, and losses where they are given.
+_Batch = tuple[Any, Any, Any]
 
 
 @dataclass
@@ -45,6 +47,10 @@ class Evaluation:
     left_out: dict[int, str] = field(default_factory=dict)
     #: Which of these make one thing for all samples: nothing of a sample is missing there.
     of_all: set[int] = field(default_factory=set)
+    #: Why there are no logits, targets and losses, where activations alone were asked for all the same.
+    unclassified: str | None = None
+    #: How many samples there are.
+    num_samples: int = 0
 
 
 def evaluate(
@@ -55,6 +61,8 @@ def evaluate(
     activations: bool = True,
     selected: Iterable[int] | None = None,
     batch_ended: Callable[[int | None], None] | None = None,
+    *,
+    needs_logits: bool = True,
 ) -> Evaluation:
     """Runs the network over held-out samples, in evaluation mode, without gradients, on the module itself.
 
@@ -73,38 +81,96 @@ def evaluate(
     A layer's activation is the value after the non-linearity that is applied to its output; the output
     layer's is its logit. Of a layer that is called several times, the last output counts.
 
+    Without ``needs_logits`` there are activations where samples, logits, targets and loss do not go together, as of
+    a network that says something of each token, and the result says why there is nothing else.
+
     The network, random states and all else are left as they were (:func:`undisturbed`).
 
     Raises:
-        HeldOutError: if samples, logits, targets and loss do not go together.
+        HeldOutError: if there are no samples, or, with ``needs_logits``, these do not go together.
     """
     total = num_samples(held_out) if is_arrays(held_out) else None
     layers = range(len(network.layers)) if selected is None else sorted(set(selected))
     asked = [layer for layer in layers if activations and network.layers[layer].unit_axis is not None]
     gathered = Activations(network, asked, total, batch_ended)
-    logits, targets, losses = _Column(total), _Column(total), _Column(total)
+    outputs = _Outputs(total, loss, needs_logits)
     with undisturbed(network.model, generators_of(held_out)), gathered.watching():
-        for batch_logits, batch_targets, batch_losses in _batches(network, held_out, batch_size):
-            gathered.end_batch(batch_logits)
+        for batch in _batches(network, held_out, batch_size):
+            logits = outputs.logits_in(batch[0])
+            gathered.end_batch(logits)
             # Nothing of the network's, which need not be watched.
             with torch._C.DisableTorchFunction():
-                rows = _rows(batch_logits, batch_targets)
-                if len(rows) != len(batch_targets):
-                    raise HeldOutError(f"the network makes {len(rows)} rows of outputs of {len(batch_targets)} samples")
-                logits.add(rows, torch.float32)
-                targets.add(batch_targets, None)
-                if batch_losses is not None:
-                    losses.add(batch_losses, torch.float32)
-    if not logits:
-        raise HeldOutError("held_out has no samples")
-    all_logits = logits.taken()
-    name, all_targets = resolve(loss, all_logits, targets.taken())
-    all_losses = losses.taken() if losses else None
-    if all_losses is not None and all_losses.shape != all_logits.shape[:1]:
-        given = list(all_losses.shape)
-        raise HeldOutError(f"held_out gives losses of shape {given} for {len(all_logits)} samples: one a sample")
-    values = gathered.taken(len(all_logits))
-    return Evaluation(all_logits, all_targets, name, values, all_losses, gathered.left_out, gathered.of_all)
+                outputs.add(logits, *batch[1:])
+    made = outputs.taken()
+    if made is None:
+        num_samples_seen = gathered.num_samples if total is None else total
+        nothing = torch.empty(0, 0)
+        made = Evaluation(nothing, nothing, "", {}, unclassified=outputs.problem, num_samples=num_samples_seen)
+    made.activations = gathered.taken(made.num_samples)
+    made.left_out, made.of_all = gathered.left_out, gathered.of_all
+    return made
+
+
+class _Outputs:
+    """What a network says of held-out samples, and what it should have said."""
+
+    def __init__(self, num_samples: int | None, loss: str | None, is_needed: bool) -> None:
+        self._logits, self._targets, self._losses = (_Column(num_samples) for _ in range(3))
+        self._loss = loss
+        self._is_needed = is_needed
+        self._num_batches = 0
+        #: What does not go together.
+        self.problem: str | None = None
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except HeldOutError as error:
+            if self._is_needed:
+                raise
+            self.problem = self.problem or str(error)
+
+    def logits_in(self, output: Any) -> Tensor | None:
+        """The logits in what the network returned for a batch."""
+        self._num_batches += 1
+        with self._noting():
+            return logits_of(output)
+        return None
+
+    def add(self, logits: Tensor | None, targets: Any, losses: Any) -> None:
+        """A batch."""
+        if logits is None or self.problem is not None:
+            return
+        with self._noting():
+            targets = _as_tensor(targets)
+            rows = _rows(logits, targets)
+            if len(rows) != len(targets):
+                raise HeldOutError(f"the network makes {len(rows)} rows of outputs of {len(targets)} samples")
+            self._logits.add(rows, torch.float32)
+            self._targets.add(targets, None)
+            if losses is not None:
+                self._losses.add(_as_tensor(losses), torch.float32)
+
+    def taken(self) -> Evaluation | None:
+        """All of it, without activations; None where it does not go together.
+
+        Raises:
+            HeldOutError: if there are no samples, or it is needed and does not go together.
+        """
+        if self._num_batches == 0:
+            raise HeldOutError("held_out has no samples")
+        if self.problem is not None:
+            return None
+        with self._noting():
+            logits = self._logits.taken()
+            name, targets = resolve(self._loss, logits, self._targets.taken())
+            losses = self._losses.taken() if self._losses else None
+            if losses is not None and losses.shape != logits.shape[:1]:
+                given = list(losses.shape)
+                raise HeldOutError(f"held_out gives losses of shape {given} for {len(logits)} samples: one a sample")
+            return Evaluation(logits, targets, name, {}, losses, num_samples=len(logits))
+        return None
 
 
 class _Kept:
@@ -157,11 +223,11 @@ def said_again(network: Network, held_out: Any, num_samples: int) -> tuple[Tenso
         HeldOutError: if they are not ``num_samples``, as before.
     """
     logits, losses = _Column(num_samples), _Column(num_samples)
-    for batch_logits, batch_targets, batch_losses in _batches(network, held_out, None):
+    for output, batch_targets, batch_losses in _batches(network, held_out, None):
         with torch._C.DisableTorchFunction():
-            logits.add(_rows(batch_logits, batch_targets), torch.float32)
+            logits.add(_rows(logits_of(output), _as_tensor(batch_targets)), torch.float32)
             if batch_losses is not None:
-                losses.add(batch_losses, torch.float32)
+                losses.add(_as_tensor(batch_losses), torch.float32)
     all_logits = logits.taken() if logits else torch.empty(0, 1)
     if len(all_logits) != num_samples:
         raise HeldOutError(f"held_out gave {num_samples} samples before, and {len(all_logits)} now")
@@ -169,13 +235,13 @@ def said_again(network: Network, held_out: Any, num_samples: int) -> tuple[Tenso
 
 
 def _batches(network: Network, held_out: Any, batch_size: int | None) -> Iterator[_Batch]:
-    """Logits, targets and perhaps losses of batches, computed one after the other."""
+    """Outputs, targets and perhaps losses of batches, computed one after the other."""
     if callable(held_out) and not hasattr(held_out, "__iter__"):
         yield from _called(held_out, network)
         return
     given, device = _given(network, held_out, batch_size)
     for inputs, targets in given:
-        yield logits_of(called(network.model, inputs, device)), _as_tensor(targets), None
+        yield called(network.model, inputs, device), targets, None
 
 
 def _given(
@@ -209,8 +275,7 @@ def _called(held_out: Callable[[Any], Any], network: Network) -> Iterator[_Batch
     for batch in [result] if is_one else result:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3) or not isinstance(batch[0], Tensor):
             raise HeldOutError("held_out gives something else than (logits, targets) or (logits, targets, losses)")
-        losses = _as_tensor(batch[2]) if len(batch) == 3 and batch[2] is not None else None
-        yield batch[0], _as_tensor(batch[1]), losses
+        yield batch[0], batch[1], batch[2] if len(batch) == 3 else None
 
 
 def _as_tensor(value: Any) -> Tensor:
@@ -232,7 +297,8 @@ def _rows(logits: Tensor, targets: Tensor) -> Tensor:
         return logits.flatten(1)
     raise HeldOutError(
         f"the network's outputs are {list(logits.shape)}, targets {list(targets.shape)}, and a sample has one row of "
-        "outputs: give held_out as a callable that gives logits [rows, outputs] and targets [rows]"
+        "outputs: give held_out as a callable that gives logits [rows, outputs] and targets [rows], and has no "
+        "activations where these rows are no samples"
     )
 
 

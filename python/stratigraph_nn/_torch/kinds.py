@@ -69,6 +69,9 @@ def of_weight(module: nn.Module, weight: Tensor, bias: Tensor | None, in_attenti
         # Torchvision and timm have `LayerNorm2d`, which looks at channels first.
         is_channels_first = weight.dim() == 1 and type(module).__name__.endswith("2d")
         return Kind(torch_name(module), "rows", 1 if is_channels_first else -weight.dim())
+    if isinstance(module, nn.PReLU) and weight.numel() == 1:
+        # With one slope for all units, it is the non-linearity of the layer before.
+        return Kind(torch_name(module), "rows", None)
     if isinstance(module, _NormBase | nn.GroupNorm | nn.PReLU):
         return Kind(torch_name(module), "rows", 1)
     if _is_columns(module, weight, bias):

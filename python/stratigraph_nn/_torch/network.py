@@ -21,8 +21,10 @@ from .evaluate import DEFAULT_BATCH_SIZE, evaluate, not_held_out
 from .guard import undisturbed
 from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_samples
 from .kinds import BUFFER
+from .labels import INPUT
 from .layers import Network, describe, unwrapped
 from .probe import probe
+from .recurrent import Hidden, hidden_of, watched
 from .steps import Gradients, Steps, moments
 from .taps import Tap, Tapped, Taps
 from .transfer import Transfer
@@ -59,7 +61,7 @@ class TorchNetwork:
         self._labels = labels
         self._loss = loss
         self._batch_size = batch_size
-        self._scaler = scaler
+        self._scaler = _scaler_of(optimizer) if scaler is None else scaler
         self._left_out = [glob[1:] for glob in left_out if glob.startswith("!")]
         self._network: Network | None = None
         self._gradients: Gradients | None = None
@@ -70,11 +72,15 @@ class TorchNetwork:
         #: Inputs that show the network: its arguments, by place and by name.
         self._example = _arguments(example)
         self._first: Any = None
-        #: What is no module's: layers between those of the modules, from this place on.
-        self._taps: list[Tap] = []
-        self._first_tap = 0
+        #: Those of the first training batch, until a capture was made.
+        self._seen: Any = None
+        #: The layers of the run in their order: of modules, by their place among these, and what has no weights.
+        self._order: list[int | Tap] = []
+        #: Where those of modules come in it.
+        self._places: dict[int, int] = {}
+        self._states: list[Hidden] = []
         self._gathering = Taps()
-        #: By label, why a layer or a tap has no activations.
+        #: By label, why a layer or a tap has no activations; without one, why there are no classifications.
         self._left_out_of: dict[str, str] = {}
         #: What is to be said of the network.
         self.remarks: list[str] = []
@@ -185,6 +191,7 @@ class TorchNetwork:
             self._gradients.forget()
         if self._first is not None:
             self._first.remove()
+        self._seen = None
         self._untrained = []
 
     @property
@@ -239,28 +246,50 @@ class TorchNetwork:
             NetworkError: a tensor cannot be recorded.
         """
         network = describe(self._model, self._labels, leave_out=self._is_left_out)
-        shown = self._example or (self._first.take() if self._first is not None else None)
-        shown = shown or self._first_of(held_out)
-        tapped: dict[str, list[Tapped]] = {}
-        if shown is not None:
-            try:
-                with self._gathering.gathering() as tapped:
-                    probe(network, *shown)
-            except Exception as error:
-                self.remarks.append(
-                    f"a forward pass to see how layers are connected failed, their sources are unknown: {error}"
-                )
+        self._states = hidden_of(self._model, [layer.label for layer in network.layers])
+        tapped = self._probe(network, held_out)
         self._network = network
-        self._taps = [
-            Tap(name, values[-1].rows.shape[1]) for name, values in tapped.items()
-        ]
-        # The last layer with parameters is the output layer, whatever is tapped.
-        self._first_tap = max(
-            (index for index, layer in enumerate(network.layers) if layer.kind != BUFFER), default=0
-        )
-        spec = network.spec()
-        spec[self._first_tap : self._first_tap] = [tap.spec() for tap in self._taps]
-        return spec
+        self._order = _in_order(network, self._states, tapped)
+        self._places = {place: index for index, place in enumerate(self._order) if not isinstance(place, Tap)}
+        return _described(network, self._order)
+
+    def _probe(self, network: Network, held_out: Any) -> dict[str, list[Tapped]]:
+        """Makes a forward pass that shows the network, of the first inputs that can be passed: the example, those of
+        the first training batch, held-out samples. Gives what was tapped in it, and remarks what it did not show."""
+        self.remarks = []
+        if self._seen is None and self._first is not None:
+            self._seen = self._first.take()
+        is_heard = any(layer.hears is not None for layer in network.layers)
+        failed: Exception | None = None
+        for inputs in (lambda: self._example, lambda: self._seen, lambda: self._first_of(held_out)):
+            shown = inputs()
+            if shown is None:
+                continue
+            args, kwargs = shown
+            try:
+                with self._gathering.gathering() as tapped, watched(self._states, self._tap_state):
+                    probe(network, args, kwargs, self._states)
+            except Exception as error:
+                failed = failed or error
+                continue
+            if is_heard and not any(layer.source for layer in network.layers):
+                self.remarks.append(
+                    "of no layer it is known what it is connected to: what lies between them does not keep units apart, "
+                    "or in a way that is not known; pictures of the network show no connections"
+                )
+            return tapped
+        if failed is not None:
+            self.remarks.append(
+                f"a forward pass to see how layers are connected failed, their sources are unknown: {failed}"
+            )
+        elif is_heard:
+            is_compiled = self._given._compiled_call_impl is not None
+            why = "was compiled in place, which hides its inputs" if is_compiled else "was not called before"
+            self.remarks.append(
+                "the order of the layers, their non-linearities and what they are connected to are unknown: the model "
+                f"{why}; give record an example= of its inputs"
+            )
+        return {}
 
     def _first_of(self, held_out: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """A sample or two of held-out samples, whose random states stay as they are."""
@@ -280,7 +309,9 @@ class TorchNetwork:
 
     def num_held_out(self, held_out: Any) -> int | None:
         """How many held-out samples there are, where that is known beforehand."""
-        return num_samples(held_out) if held_out is not None and is_arrays(held_out) else None
+        with suppress(HeldOutError):  # What is wrong with them is said where they are run through the network.
+            return num_samples(held_out) if held_out is not None and is_arrays(held_out) else None
+        return None
 
     def held_out_told(self, held_out: Any) -> dict[str, Any] | None:
         """What held-out samples are known by, in ``run.json``; None where they are not."""
@@ -297,6 +328,9 @@ class TorchNetwork:
         """Gives the tensor back."""
         return self._gathering.tap(name, tensor, unit_axis)
 
+    def _tap_state(self, state: Hidden, values: torch.Tensor) -> None:
+        self._gathering.tap(state.path, values, -1)
+
     # What a capture takes
 
     def take(self, *_: Any) -> None:
@@ -307,6 +341,7 @@ class TorchNetwork:
     ) -> list[Part]:
         """Tensors of a capture, for the extension: on the CPU it copies them at once."""
         network = self._known()
+        self._seen = None
         self._find_again(network)
         found: list[tuple[str, int, torch.Tensor, torch.Tensor | None]] = []
         for index, kind in parameters:
@@ -335,14 +370,14 @@ class TorchNetwork:
         return parts
 
     def evaluate(self, held_out: Any, selected: Sequence[int]) -> tuple[str, Any, Any, Any] | None:
-        """What held-out samples make of the network: the loss's name, logits, targets, losses that were given;
-        activations wait for :meth:`parts`."""
+        """What held-out samples make of the network: the loss's name, logits, targets, losses that were given; None
+        where they make nothing that can be classified. Activations wait for :meth:`parts`."""
         if held_out is None:
             return None
         network = self._known()
         self._find_again(network)
         of_modules = self._of_modules(selected)
-        with self._gathering.gathering() as tapped:
+        with self._gathering.gathering() as tapped, watched(self._states, self._tap_state):
             made = evaluate(
                 network,
                 held_out,
@@ -351,6 +386,7 @@ class TorchNetwork:
                 activations=bool(of_modules),
                 selected=of_modules,
                 batch_ended=self._gathering.end_batch,
+                needs_logits=False,
             )
         self._activations = [
             ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
@@ -362,15 +398,18 @@ class TorchNetwork:
             self._left_out_of.setdefault(
                 label, f"activations of {label} are left out: {why}"
             )
-        for index, tap in enumerate(self._taps, self._first_tap):
-            if index in selected and tap.name in tapped:
-                values = tap.of_samples(tapped[tap.name], len(made.logits))
+        for index, tap in enumerate(self._order):
+            if isinstance(tap, Tap) and index in selected and tap.name in tapped:
+                values = tap.of_samples(tapped[tap.name], made.num_samples)
                 if isinstance(values, str):
                     # Once, however many samples there are the next time.
                     why = f"activations of {tap.name} are left out: {values}"
                     self._left_out_of.setdefault(tap.name, why)
                 else:
                     self._activations.append(("activations", index, values, None, _done))
+        if made.unclassified is not None:
+            self._left_out_of.setdefault("", f"classifications are left out: {made.unclassified}")
+            return None
         return made.loss, made.logits, made.targets, made.losses
 
     @property
@@ -399,17 +438,15 @@ class TorchNetwork:
 
     def _of_module(self, index: int) -> int | None:
         """The place among the layers of modules of a layer of the run; None of a tap."""
-        if index < self._first_tap:
-            return index
-        place = index - len(self._taps)
-        return place if place >= self._first_tap else None
+        layer = self._order[index]
+        return None if isinstance(layer, Tap) else layer
 
     def _of_modules(self, layers: Sequence[int]) -> list[int]:
         return [place for index in layers if (place := self._of_module(index)) is not None]
 
     def _in_run(self, place: int) -> int:
         """The layer of the run that a module's is."""
-        return place if place < self._first_tap else place + len(self._taps)
+        return self._places[place]
 
     def _find_again(self, network: Network) -> None:
         """Finds the layers of modules that were put in the place of others.
@@ -479,10 +516,10 @@ class _FirstInputs:
         self._handle = model.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_compiling():
+        # One that is over may be part of what is compiled, also where held-out samples run uncompiled.
+        if torch.compiler.is_compiling() or self._is_over:
             return
-        if not self._is_over:
-            self._inputs = _few(args, kwargs)
+        self._inputs = _few(args, kwargs)
         self.remove()
 
     def take(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
@@ -506,6 +543,44 @@ class _FirstInputs:
         return _nothing.__reduce__()
 
 
+def _in_order(network: Network, states: Sequence[Hidden], tapped: Mapping[str, Sequence[Tapped]]) -> list[int | Tap]:
+    """The layers of a run in their order: by their place among those of modules, and what was tapped.
+
+    Hidden states follow the layers of their modules. Other taps come before the last layer with parameters, which is
+    the output layer.
+    """
+    taps = {name: Tap(name, values[-1].rows.shape[1]) for name, values in tapped.items()}
+    behind: dict[int, list[Tap]] = {}
+    for state in states:
+        own = [place for place, layer in enumerate(network.layers) if layer.module is state.module]
+        if state.path in taps and own:
+            behind.setdefault(own[-1], []).append(taps.pop(state.path))
+    last = max((place for place, layer in enumerate(network.layers) if layer.kind != BUFFER), default=0)
+    order: list[int | Tap] = []
+    for place in range(len(network.layers)):
+        order += [*(taps.values() if place == last else ()), place, *behind.get(place, ())]
+    return order
+
+
+def _described(network: Network, order: Sequence[int | Tap]) -> list[dict[str, Any]]:
+    """The layers as the recorder is told of them."""
+    of_modules = network.spec()
+    spec = [layer.spec() if isinstance(layer, Tap) else of_modules[layer] for layer in order]
+    # A hidden state may be tapped by the same name, as something else.
+    num_units = {tap.label.lower(): tap.num_units for tap in order if isinstance(tap, Tap)}
+    num_units |= {layer.label.lower(): layer.num_units for layer in network.layers}
+    for layer in spec:
+        ranges = [each for each in layer["source"] or () if each["from"] != INPUT]
+        if any(_last_unit(each) >= num_units.get(each["from"].lower(), 0) for each in ranges):
+            layer["source"] = None
+    return spec
+
+
+def _last_unit(of_range: Mapping[str, Any]) -> int:
+    last: int = of_range["start"] + (of_range["count"] - 1) * of_range["stride"]
+    return last
+
+
 def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
     """Floats of a byte are handed over as floats of 32 bits, which hold the same values."""
     return tensor if tensor.element_size() > 1 else tensor.to(torch.float32)
@@ -520,6 +595,20 @@ def _itself(optimizer: Any) -> Any:
     while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
         optimizer = optimizer.optimizer
     return optimizer
+
+
+def _scaler_of(optimizer: Any) -> Any:
+    """The scaler of gradients that Accelerate or Lightning keep in what they wrap an optimizer in, if there is one."""
+    for each in optimizer if isinstance(optimizer, list | tuple) else [optimizer]:
+        while each is not None:
+            strategy = getattr(each, "_strategy", None)
+            precision = getattr(strategy, "precision_plugin", None) or getattr(strategy, "precision", None)
+            for scaler in (getattr(each, "scaler", None), getattr(precision, "scaler", None)):
+                if hasattr(scaler, "get_scale"):
+                    return scaler
+            inner = getattr(each, "optimizer", None)
+            each = inner if isinstance(inner, torch.optim.Optimizer) else None
+    return None
 
 
 def _optimizers(optimizer: Any) -> list[Any]:
@@ -553,14 +642,15 @@ def _check(model: Any, scaler: Any) -> None:
 def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The first samples of a batch, where all tensors have as many."""
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
-    lengths = {tensor.shape[:1] for tensor in tensors}
-    end = _FEW if len(lengths) == 1 and lengths != {torch.Size([])} else None
+    # One of no axes is of the whole batch, as how many of its targets count.
+    lengths = {len(tensor) for tensor in tensors if tensor.dim()}
+    end = _FEW if len(lengths) == 1 else None
 
     def first(value: Any) -> Any:
         # A copy: the batch is training's own, which may change it in place.
         if not isinstance(value, torch.Tensor):
             return value
-        return (value if end is None else value[:end]).detach().clone()
+        return (value[:end] if value.dim() else value).detach().clone()
 
     return tuple(map(first, args)), {name: first(value) for name, value in kwargs.items()}
 
@@ -570,9 +660,15 @@ def _is_distributed() -> bool:
 
 
 def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Arguments of a forward pass, of what a user gives as an example."""
+    """Arguments of a forward pass, of what a user gives as an example.
+
+    Raises:
+        TypeError: it is nothing that a network takes.
+    """
     if example is None:
         return None
+    if isinstance(example, bool | int | float | str | bytes):
+        raise TypeError(f"example is a tensor, a tuple of arguments or a dictionary of them, not {given(example)}")
     if isinstance(example, Mapping):
         return (), dict(example)
     if isinstance(example, tuple):

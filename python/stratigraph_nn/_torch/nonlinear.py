@@ -20,7 +20,7 @@ _NAMES = {
     name: name
     for name in (
         "relu relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh softplus softsign hardtanh hardswish "
-        "hardsigmoid tanhshrink softshrink hardshrink threshold rrelu sin"
+        "hardsigmoid tanhshrink softshrink hardshrink threshold rrelu prelu sin"
     ).split()
 } | {"_threshold": "threshold", "log_sigmoid": "logsigmoid", "logsigmoid": "logsigmoid", "expit": "sigmoid"}
 _NAMES |= {f"{function}_": name for function, name in _NAMES.items()}
@@ -74,7 +74,7 @@ class Nonlinearities(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = _NAMES.get(getattr(func, "__name__", ""))
+        name = _name(func, args, kwargs)
         if name is None:
             return func(*args, **kwargs)
         output = args[0] if args else kwargs.get("input")
@@ -139,6 +139,18 @@ def _instead(result: Tensor, other: Tensor | None) -> Tensor:
     if not torch.is_grad_enabled() and other.shape == result.shape:
         return result.copy_(other)
     return other
+
+
+def is_of_one_slope(args: Any, kwargs: Any) -> bool:
+    """Whether a ``prelu`` has one slope for all units. With a slope a unit it is a layer of its own."""
+    slope = args[1] if len(args) > 1 else kwargs.get("weight")
+    return isinstance(slope, Tensor) and slope.numel() == 1
+
+
+def _name(func: Any, args: Any, kwargs: Any) -> str | None:
+    """What a function is called as a non-linearity of a layer, if it is one."""
+    name = _NAMES.get(getattr(func, "__name__", ""))
+    return None if name == "prelu" and not is_of_one_slope(args, kwargs) else name
 
 
 def _bounded(name: str, args: Any, kwargs: Any) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .nonlinear import version
+from .nonlinear import is_of_one_slope, version
 
 #: In a map: of this value it is not known.
 _NO_UNIT = -1
@@ -151,6 +151,8 @@ def input_maps(shape: Sequence[int], first: int) -> tuple[Tensor, ...]:
 def units_along(origin: Origin, axis: int) -> list[int] | None:
     """The units along an axis, if they are the same at all places besides; None if that is not known."""
     for each in origin.maps:
+        if not -each.dim() <= axis < each.dim():
+            continue
         rows = each.movedim(axis, -1).reshape(-1, each.shape[axis])
         if rows.shape[0] and bool((rows == rows[0]).all()) and bool((rows[0] != _NO_UNIT).all()):
             return [int(unit) for unit in rows[0]]
@@ -187,7 +189,7 @@ def _origins(
         is_constant = name in _FRESH or not any(origin is PARAMETER for _, origin in given)
         return [CONSTANT if is_constant else PARAMETER] * len(made)
     first, others = made[0], [UNKNOWN] * (len(made) - 1)
-    if name in _CASTS:
+    if name in _CASTS or (name == "prelu" and is_of_one_slope(args, kwargs)):
         return [given[0][1], *others]
     if name in _POINTWISE or (name == "batch_norm" and _has_no_weight(args, kwargs)):
         return [_pointwise(name, [origin for _, origin in given], first.shape), *others]

@@ -21,21 +21,28 @@ from .layers import Layer, Network
 from .nonlinear import Nonlinearities, first_tensor, version
 from .origins import UNKNOWN, Origin, Origins, input_maps, unit_map, units_along
 from .ranges import ranges
+from .recurrent import Hidden
 
 __all__ = ["probe"]
 
 
-def probe(network: Network, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
+def probe(
+    network: Network,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    states: Sequence[Hidden] = (),
+) -> None:
     """Runs the network once on inputs, ``[samples, ...]``, and says of its layers what that shows.
 
     Layers come in the order in which their modules are called first. One that is not called stays behind the
     one that is before it in the network. ``activation`` becomes the non-linearity that is applied to what
-    the layer made, ``source`` where its rows' positions come from. Few samples are enough.
+    the layer made, ``source`` where its rows' positions come from: layers, and hidden ``states`` of recurrent
+    modules. Few samples are enough.
 
     The network is in evaluation mode meanwhile and otherwise left as it was (:func:`undisturbed`). If the
     forward pass raises, so does this, and the network's layers are as before.
     """
-    seen = _Seen(network)
+    seen = _Seen(network, states)
     with undisturbed(network.model), ExitStack() as stack:
         seen.hook(stack)
         args, kwargs = on_device((tuple(args), dict(kwargs or {})), torch.device(network.device))
@@ -56,7 +63,7 @@ def probe(network: Network, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
 class _Seen:
     """What a forward pass has shown."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, states: Sequence[Hidden]) -> None:
         self.origins = Origins(network.model)
         self.nonlinearities = Nonlinearities()
         #: By layer.
@@ -67,20 +74,25 @@ class _Seen:
         self.calls: dict[int, int] = {}
         self._layers = network.layers
         self._outputs = WeakTensorKeyDictionary()
-        # Units are numbered across the network while it runs, behind the layers' come those of the inputs.
+        self._states = states
+        # Units are numbered across the network while it runs, behind the layers' come those of the hidden states and
+        # of the inputs.
         self._firsts: list[int] = []
         num_units = 0
-        for layer in network.layers:
+        holders: list[Layer | Hidden] = [*network.layers, *states]
+        for holder in holders:
             self._firsts.append(num_units)
-            num_units += layer.num_units
+            num_units += holder.num_units
         self._first_input = num_units
+        self._labels = [holder.label for holder in holders]
 
     def note_inputs(self, values: Sequence[Any]) -> None:
         """Inputs are numbered one tensor after the other."""
         first = self._first_input
         for tensor in _all_tensors(values):
             self.origins.note(tensor, Origin("units", input_maps(tensor.shape, first)))
-            first += max(tensor[:1].numel(), 1)
+            # One of no axes, as a count of the batch's targets, is a single value.
+            first += max(tensor[:1].numel(), 1) if tensor.dim() else 1
 
     def hook(self, stack: ExitStack) -> None:
         """Follows the modules of all layers; takes the hooks away as ``stack`` is closed."""
@@ -96,6 +108,8 @@ class _Seen:
             before = module.register_forward_pre_hook(self._before(indices), with_kwargs=True)
             stack.callback(before.remove)
             stack.callback(module.register_forward_hook(self._after(indices)).remove)
+        for number, state in enumerate(self._states, len(self._layers)):
+            stack.callback(state.module.register_forward_hook(self._after_state(state, self._firsts[number])).remove)
 
     def end(self, output: Any) -> None:
         """What a layer makes is its activation where it is the network's output."""
@@ -114,8 +128,8 @@ class _Seen:
             if unit >= self._first_input:
                 named.append((INPUT, unit - self._first_input))
             else:
-                layer = bisect_right(self._firsts, unit) - 1
-                named.append((self._layers[layer].label, unit - self._firsts[layer]))
+                holder = bisect_right(self._firsts, unit) - 1
+                named.append((self._labels[holder], unit - self._firsts[holder]))
         return ranges(named)
 
     def _before(self, indices: list[int]) -> Any:
@@ -160,6 +174,14 @@ class _Seen:
                 self._outputs[tensor] = (own, version(tensor))
                 if is_expected:
                     self.nonlinearities.expect(tensor, own)
+
+        return hook
+
+    def _after_state(self, state: Hidden, first: int) -> Any:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            with self.origins.paused():
+                for tensor, units in state.maps(output, first):
+                    self.origins.note(tensor, Origin("units", (units,)))
 
         return hook
 

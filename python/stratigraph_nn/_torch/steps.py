@@ -244,7 +244,7 @@ class Gradients:
 
     def _keep(self, parameter: torch.Tensor) -> None:
         gradient = parameter.grad
-        if gradient is None or gradient.is_sparse:
+        if gradient is None:
             return
         place = id(parameter)
         waiting = self._waiting.get(place)
@@ -265,7 +265,7 @@ class Gradients:
         used = self._parameters.values() if optimizer is None else _of_optimizer(optimizer)
         for parameter in used:
             gradient, place = parameter.grad, id(parameter)
-            if gradient is None or gradient.is_sparse or place not in self._parameters:
+            if gradient is None or place not in self._parameters:
                 continue
             applied = _copied(gradient, self._kept.get(("gradients_applied", place), (0, None))[1])
             if isinstance(scale, torch.Tensor):
@@ -280,8 +280,10 @@ class Gradients:
 
 
 def _copied(gradient: torch.Tensor, into: torch.Tensor | None) -> torch.Tensor:
-    """A copy, in memory that is there where it fits."""
+    """A copy, in memory that is there where it fits; a dense one of a sparse gradient, as an embedding may have."""
     gradient = gradient.detach()
+    if gradient.layout != torch.strided:
+        gradient = gradient.to_dense()
     if into is None or into.shape != gradient.shape or into.dtype != gradient.dtype or into.device != gradient.device:
         into = torch.empty_like(gradient)
     return into.copy_(gradient)

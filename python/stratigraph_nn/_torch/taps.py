@@ -22,11 +22,16 @@ class Tap:
     name: str
     num_units: int
 
+    @property
+    def label(self) -> str:
+        """What the trace calls it."""
+        return as_label(self.name)
+
     def spec(self) -> dict[str, Any]:
         """As the recorder is told of it."""
         return {
             "path": self.name,
-            "label": as_label(self.name),
+            "label": self.label,
             "kind": TAP,
             "layout": "rows",
             "shape": [self.num_units, 0],
