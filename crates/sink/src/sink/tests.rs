@@ -9,6 +9,8 @@ use crate::testing::{
     resume_rows,
 };
 
+mod store;
+
 /// Publishes at once whatever is whole.
 const EAGER: Duration = Duration::ZERO;
 
