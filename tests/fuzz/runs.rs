@@ -5,12 +5,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 use tempfile::TempDir;
 use trace::{
-    Catalog, CommitRecord, Crc32c, Footer, PartFile, PartReader, RepairOptions, RunDir, Table,
-    repair, with_causes,
+    Catalog, CommitRecord, Crc32c, Footer, LocalStore, PartFile, PartReader, RepairOptions, RunDir,
+    Table, repair, with_causes,
 };
 
 /// The identity of the run that files are put into.
@@ -64,10 +65,11 @@ pub fn rollup(bytes: &[u8]) {
 /// A part file: Parquet, as each table's, and as a commit names it with the right checksums.
 pub fn part(bytes: &[u8]) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let path = dir.path().join("part.parquet");
-    fs::write(&path, bytes).expect("a file in it");
+    let path = "part.parquet";
+    fs::write(dir.path().join(path), bytes).expect("a file in it");
     let file = PartFile {
-        path,
+        store: Arc::new(LocalStore::new(dir.path())),
+        path: path.to_owned(),
         num_bytes: bytes.len() as u64,
         crc32c: Some(Crc32c::of(bytes)),
         footer: footer(bytes),

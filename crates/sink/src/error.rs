@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trace::{EncodeError, LockRunError, PublishError, PublishStepError, RUN_FILE, RunDir};
+use trace::{EncodeError, LockRunError, PublishError, PublishStepError, RunDir};
 
 /// Why a sink could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -226,8 +226,13 @@ pub(crate) fn explain_publish(run: &RunDir, error: PublishError) -> PublishError
 /// Adds to what the file system said what it does not say: how much room was needed (as far as that is known)
 /// and is left, or that the whole run is gone.
 pub(crate) fn explain(run: &RunDir, error: io::Error, needed_bytes: Option<u64>) -> io::Error {
-    let is_gone = || !run.path().join(RUN_FILE).exists();
-    if error.kind() == io::ErrorKind::NotFound && is_gone() {
+    let is_not_found = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let is_gone = || {
+        run.store()
+            .read_run()
+            .is_err_and(|error| is_not_found(&error))
+    };
+    if is_not_found(&error) && is_gone() {
         let run = run.path().display();
         let told = format!(
             "{error}: the run {run} is not there any more, it was moved or removed, or its disk unmounted"

@@ -473,7 +473,8 @@ fn check_same_run(run: &RunDir) -> Result<(), PublishStepError> {
         true => Ok(()),
         false => Err(io::Error::other("another run is there now")),
     };
-    std::fs::read(&path)
+    run.store()
+        .read_run()
         .and_then(is_same)
         .map_err(|source| PublishStepError::Io {
             operation: "read",

@@ -1,7 +1,6 @@
 //! The files of a run, as its commits name them: columns, because a long run has many.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::history::{self, HistoryFaults, Log, ReadCommitsError};
 use crate::id::Rank;
 use crate::part_file::{BadFileError, PartFile};
 use crate::run::RunDir;
+use crate::store::Store;
 use crate::table::Table;
 use crate::time;
 
@@ -140,7 +140,8 @@ impl PartFile {
     /// A committed file of a run.
     pub fn committed(run: &RunDir, file: &CommittedFile<'_>) -> Self {
         Self {
-            path: run.path().join(file.path),
+            store: Arc::clone(run.store()),
+            path: file.path.to_owned(),
             num_bytes: file.bytes,
             crc32c: Some(file.crc32c),
             footer: file.footer,
@@ -148,11 +149,12 @@ impl PartFile {
         }
     }
 
-    /// A file as a record names it, in the run at `root`.
-    pub(crate) fn of_entry(root: &Path, entry: &FileEntry) -> Self {
+    /// A file as a record names it, of the run in a store.
+    pub(crate) fn of_entry(store: &Arc<dyn Store>, entry: &FileEntry) -> Self {
         let columns = entry.column_crc32c.as_ref();
         Self {
-            path: root.join(entry.path.as_str()),
+            store: Arc::clone(store),
+            path: entry.path.as_str().to_owned(),
             num_bytes: entry.bytes,
             crc32c: Some(entry.crc32c),
             footer: entry.footer(),

@@ -5,7 +5,6 @@
 //! Writers of one table take turns, since each may replace what another wrote.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use crate::part_file::{BadFileError, FileProblem, PartFile};
 use crate::part_reader::PartReader;
 use crate::publish::{Group, PublishError, Publisher};
 use crate::run::RunDir;
+use crate::store::StoreLock;
 use crate::table::Table;
 
 /// Rows that are decoded at once, at most.
@@ -139,7 +139,7 @@ pub fn publish_derived(
 pub struct DerivedWriter {
     run: RunDir,
     table: Table,
-    _lock: File,
+    _lock: Box<dyn StoreLock>,
 }
 
 impl DerivedWriter {
@@ -149,14 +149,11 @@ impl DerivedWriter {
     /// If the table is not derived, or the file system refuses.
     pub fn begin(run: &RunDir, table: Table) -> Result<Self, DerivedError> {
         require_derived(table)?;
-        let path = run.path().join(format!(".{table}.lock"));
-        let lock = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(|source| DerivedError::Lock { path, source })?;
+        let lock = run.store().lock_table(table);
+        let lock = lock.map_err(|error| DerivedError::Lock {
+            path: error.path,
+            source: error.source,
+        })?;
         Ok(Self {
             run: run.clone(),
             table,

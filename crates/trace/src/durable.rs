@@ -84,7 +84,7 @@ impl Durability {
     /// If anything could not be written. The files are then in doubt for good: a later sync that
     /// succeeds proves nothing about them.
     pub fn barrier(
-        &mut self,
+        &self,
         subject: Subject,
         are_synced: bool,
         directories: &[PathBuf],

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use crate::checksum::Crc32c;
 use crate::commit::{CommitRecord, DecodeCommitError};
-use crate::disk::{Disk, Subject, retried};
 use crate::id::Nonce;
 use crate::number::MAX_COUNT;
+use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::rollup::{self, ReadRollupError};
-use crate::run::{RUN_FILE, RunDir};
+use crate::run::RunDir;
+use crate::store::Store;
 
 /// How often `commits/` is listed again because what was listed was rolled up meanwhile.
 pub(crate) const MAX_LISTINGS: usize = 16;
@@ -78,19 +79,21 @@ impl Segment {
 /// Where a run's records are, and of which run they have to be.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
+    store: Arc<dyn Store>,
+    /// Where that has them, as messages say it.
     pub(crate) dir: PathBuf,
-    /// None in tests of records alone.
-    pub(crate) run_id: Option<Nonce>,
-    pub(crate) disk: Arc<dyn Disk>,
+    run_id: Option<Nonce>,
 }
 
 impl Log {
     pub(crate) fn of(run: &RunDir) -> Self {
-        Self {
-            dir: run.commits_dir(),
-            run_id: Some(run.info().run_id.clone()),
-            disk: Arc::clone(run.disk()),
-        }
+        Self::in_store(Arc::clone(run.store()), Some(run.info().run_id.clone()))
+    }
+
+    /// The records in a store, which are those of a run; no run is named in tests of records alone.
+    pub(crate) fn in_store(store: Arc<dyn Store>, run_id: Option<Nonce>) -> Self {
+        let dir = store.path().join(COMMITS_DIR);
+        Self { store, dir, run_id }
     }
 }
 
@@ -123,18 +126,11 @@ impl Listing {
     }
 }
 
-/// Lists a directory of commits; one that does not exist is empty.
-pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Listing> {
-    let entries = match retried(|| disk.list(Subject::Commits, dir)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
-        entries => entries?,
-    };
-    let mut segments = BTreeSet::new();
-    for entry in entries {
-        if let Some(segment) = entry.name.to_str().and_then(Segment::parse) {
-            segments.insert(segment);
-        }
-    }
+/// Lists the log; one that was not begun is empty.
+pub(crate) fn list(store: &dyn Store) -> io::Result<Listing> {
+    let names = store.list_log()?;
+    let segments = names.iter().filter_map(|name| Segment::parse(name));
+    let segments: BTreeSet<Segment> = segments.collect();
     let rollups: Vec<Segment> = segments.iter().copied().filter(|s| s.is_rollup).collect();
     let (covered, live) = segments.into_iter().partition(|segment| {
         rollups
@@ -313,7 +309,7 @@ pub(crate) fn visit_commits<V>(
     let dir = log.dir.as_path();
     let mut with_hole = None;
     for _ in 0..MAX_LISTINGS {
-        let listing = list(&*log.disk, dir).map_err(|source| ReadCommitsError::Io {
+        let listing = list(&*log.store).map_err(|source| ReadCommitsError::Io {
             path: dir.to_owned(),
             source,
         })?;
@@ -379,7 +375,7 @@ pub(crate) fn salvage<V>(
     mut visit: impl FnMut(&mut V, CommitRecord),
 ) -> Result<(V, HistoryFaults), ReadCommitsError> {
     for _ in 0..MAX_LISTINGS {
-        let listing = list(&*log.disk, &log.dir).map_err(|source| ReadCommitsError::Io {
+        let listing = list(&*log.store).map_err(|source| ReadCommitsError::Io {
             path: log.dir.clone(),
             source,
         })?;
@@ -515,11 +511,7 @@ impl Reading {
         path: &Path,
         visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
     ) -> Result<bool, ReadCommitsError> {
-        let subject = match segment.is_rollup {
-            true => Subject::Rollup,
-            false => Subject::Record,
-        };
-        let bytes = match retried(|| log.disk.read(subject, path)) {
+        let bytes = match log.store.read_log(&segment.file_name()) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(source) => {
                 let path = path.to_owned();

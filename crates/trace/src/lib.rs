@@ -11,6 +11,9 @@
 //! run's captures goes into tables beside them by a [`DerivedWriter`]. [`PartReader`] reads part files
 //! back, held against what was committed of them.
 //!
+//! All of this goes through the [`Store`] that a run lies in: a directory ([`LocalStore`]), unless somebody
+//! says otherwise ([`RunDir::create_in`]).
+//!
 //! The format is specified in `schemas/README.md`, and tests hold this crate to it.
 
 // Test helpers are shared with the crate `sink`, and name this one as it does.
@@ -45,6 +48,7 @@ mod rollup;
 mod room;
 mod run;
 mod staging;
+mod store;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -83,9 +87,14 @@ pub use layers::LackingCapture;
 pub use lost::{LOST_CAPTURES, lost_captures};
 pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
 pub use part::{ParsePartPathError, Part, PartPath};
-pub use part_file::{BadFileError, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
+pub use part_file::{
+    BadFileError, CheckedParts, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES,
+};
 pub use part_reader::{PartReader, PartRows};
-pub use place::{MAX_PATH_BYTES, RunPath, RunPathError, TableName, TableNameError};
+pub use place::{
+    COMMITS_DIR, MAX_PATH_BYTES, RUN_FILE, RunPath, RunPathError, STAGING_DIR, TableName,
+    TableNameError,
+};
 pub use publish::{
     Group, MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, PublishError, PublishStepError, Publisher,
     ROLLUP_FANOUT,
@@ -96,11 +105,14 @@ pub use repair::{
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use room::{Room, is_no_room, with_room};
 pub use run::{
-    COMMITS_DIR, CreateRunError, Creation, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion,
-    LockRunError, MAX_KEPT_RUN_BYTES, OpenRunError, RUN_FILE, RunDir, RunInfo, STAGING_DIR,
-    WriterLock, partition_warning,
+    CreateRunError, DatasetInfo, FORMAT_KEY, FORMAT_VERSION, FormatVersion, LockRunError,
+    MAX_KEPT_RUN_BYTES, OpenRunError, RunDir, RunInfo, WriterLock, partition_warning,
 };
 pub use staging::{PartWriter, StagedPart, Staging};
+pub use store::{
+    BeginError, Creation, LocalStore, MemoryFault, MemoryStore, NewRunError, PartOutput, PartToPut,
+    StagedBytes, Store, StoreError, StoreLock, StoreWriter, StoredGroup, StoredPart, Vacancy,
+};
 pub use table::{
     EPOCH_COLUMN, LAYER_COLUMN, PARAMETERS_CRC32C, ParseTableError, Table, float_item, float_list,
 };

@@ -13,12 +13,13 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 
-pub(crate) use self::parts::{CheckedParts, Stretch};
+pub use self::parts::CheckedParts;
+pub(crate) use self::parts::Stretch;
 pub(crate) use self::stretches::{chunk_ranges, stretches};
 use crate::caught::{PanickedError, caught};
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, Footer};
-use crate::regular;
+use crate::store::{Store, StoredPart};
 
 /// The most that is held in memory of a file while it is read; more is held against its checksums
 /// first, and then read as it is asked for.
@@ -33,8 +34,10 @@ const READ_BYTES: usize = 1 << 20;
 /// A part file, and what was committed of it.
 #[derive(Debug, Clone)]
 pub struct PartFile {
-    /// Where it lies.
-    pub path: PathBuf,
+    /// The store that it lies in.
+    pub store: Arc<dyn Store>,
+    /// Its path there, below the run.
+    pub path: String,
     /// Its size in bytes.
     pub num_bytes: u64,
     /// The checksum of all its bytes; none where the run has no commits.
@@ -129,8 +132,8 @@ impl FileProblem {
 pub(crate) enum Content {
     /// All of it, as it was committed.
     Whole(Bytes),
-    /// A file of which nothing is asked for that was not held against its checksum.
-    Checked(File),
+    /// A file all of which was.
+    Checked(CheckedParts),
     /// A file of which the footer was, and every column can be.
     ByColumn(CheckedParts),
 }
@@ -139,16 +142,25 @@ impl PartFile {
     /// The error for a file that cannot be what was committed.
     pub fn bad(&self, problem: FileProblem) -> BadFileError {
         BadFileError {
-            path: self.path.clone(),
+            path: self.location(),
             problem,
         }
+    }
+
+    /// Where it is, as messages say it.
+    pub fn location(&self) -> PathBuf {
+        self.store.path().join(&self.path)
+    }
+
+    fn open(&self) -> Result<Arc<dyn StoredPart>, FileProblem> {
+        self.store.open_part(&self.path).map_err(FileProblem::of)
     }
 
     /// Opens the file once all of it was held against its size and checksum, a megabyte at a time.
     ///
     /// # Errors
     /// If it is not what was committed, or cannot be read.
-    pub fn open_checked(&self) -> Result<File, BadFileError> {
+    pub fn open_checked(&self) -> Result<CheckedParts, BadFileError> {
         self.checked().map_err(|problem| self.bad(problem))
     }
 
@@ -157,7 +169,7 @@ impl PartFile {
     ///
     /// # Errors
     /// If the file is not what was committed or written, or cannot be read.
-    pub fn open_whole(&self) -> Result<File, BadFileError> {
+    pub fn open_whole(&self) -> Result<CheckedParts, BadFileError> {
         let opened = caught(|| {
             let file = self.checked()?;
             self.check_parts()?;
@@ -191,20 +203,17 @@ impl PartFile {
         parts.read(stretches.map_err(FileProblem::NotParquet)?)
     }
 
-    pub(crate) fn checked(&self) -> Result<File, FileProblem> {
-        let mut file = regular::open(&self.path).map_err(FileProblem::of)?;
-        let found = file.metadata().map_err(FileProblem::of)?.len();
+    pub(crate) fn checked(&self) -> Result<CheckedParts, FileProblem> {
+        let mut parts = CheckedParts::new(self.open()?, self.num_bytes);
+        let found = parts.found_bytes().map_err(FileProblem::of)?;
         if found != self.num_bytes {
             return Err(self.size(found));
         }
         if let Some(committed) = self.crc32c {
-            compare(
-                checksum_of_rest(&mut file).map_err(FileProblem::of)?,
-                committed,
-            )?;
-            file.rewind().map_err(FileProblem::of)?;
+            compare(parts.checksum().map_err(FileProblem::of)?, committed)?;
         }
-        Ok(file)
+        parts.trust_all();
+        Ok(parts)
     }
 
     /// What may be read of the file. All of it was held against its checksum, or its footer was, by
@@ -230,8 +239,7 @@ impl PartFile {
     }
 
     fn by_column(&self, footer: Footer) -> Result<CheckedParts, FileProblem> {
-        let file = regular::open(&self.path).map_err(FileProblem::of)?;
-        let mut parts = CheckedParts::new(file, self.num_bytes);
+        let mut parts = CheckedParts::new(self.open()?, self.num_bytes);
         parts.read(vec![Stretch {
             range: self.num_bytes - footer.bytes..self.num_bytes,
             crc32c: footer.crc32c,
@@ -241,13 +249,13 @@ impl PartFile {
     }
 
     fn small(&self, all: bool) -> Result<Bytes, FileProblem> {
-        let mut file = regular::open(&self.path).map_err(FileProblem::of)?;
-        let mut bytes = Vec::with_capacity(self.num_bytes as usize);
-        let read = (&mut file).take(self.num_bytes).read_to_end(&mut bytes);
-        read.map_err(FileProblem::of)?;
+        let part = self.open()?;
+        let bytes = part
+            .read_range(0..self.num_bytes)
+            .map_err(FileProblem::of)?;
         let mut found = bytes.len() as u64;
         if all {
-            found = file.metadata().map_err(FileProblem::of)?.len();
+            found = part.num_bytes().map_err(FileProblem::of)?;
         }
         if found < self.num_bytes || (all && found > self.num_bytes) {
             return Err(self.size(found));
@@ -255,7 +263,7 @@ impl PartFile {
         if let Some(committed) = self.crc32c {
             compare(Crc32c::of(&bytes), committed)?;
         }
-        Ok(bytes.into())
+        Ok(bytes)
     }
 
     fn size(&self, found: u64) -> FileProblem {

@@ -1,11 +1,10 @@
-//! Reads part files: committed, local, never changing.
+//! Reads part files: committed, never changing, of whatever store.
 //!
 //! A run has thousands of small files, so what every file costs before its first value is what a
 //! query costs. A part file of this format version has the columns of its table: its schema is not
 //! decoded again, nor are the statistics that the commits already stand for. One of an earlier minor
 //! version is read in the same way if its schema says the same columns.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -126,14 +125,14 @@ impl PartReader {
                 let described = self.describe_checked(&bytes);
                 self.rows_in_memory(bytes, described.map_err(FileProblem::NotParquet)?)
             }
-            Content::Checked(input) => self.rows_in_file(input),
+            Content::Checked(parts) => self.rows_in_file(parts),
             Content::ByColumn(parts) => self.rows_by_column(file, parts),
         }
     }
 
-    fn rows_in_file(&self, input: File) -> Result<Rows, FileProblem> {
-        let described = self.describe_checked(&input);
-        let rows = described.and_then(|described| self.rows(input, described));
+    fn rows_in_file(&self, parts: CheckedParts) -> Result<Rows, FileProblem> {
+        let described = self.describe_checked(&parts);
+        let rows = described.and_then(|described| self.rows(parts, described));
         rows.map_err(FileProblem::NotParquet)
     }
 

@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::part::PartPath;
 
+/// Name of the file that holds a run's identity.
+pub const RUN_FILE: &str = "run.json";
+/// Name of the directory that holds the commit records.
+pub const COMMITS_DIR: &str = "commits";
+/// Name of the directory that holds files being written.
+pub const STAGING_DIR: &str = ".staging";
+
 /// The longest a path below a run's directory may be, in bytes.
 pub const MAX_PATH_BYTES: usize = 4096;
 
@@ -129,7 +136,7 @@ fn is_table(name: &str) -> bool {
     (1..=MAX_TABLE_BYTES).contains(&name.len())
         && name.as_bytes()[0].is_ascii_lowercase()
         && name.bytes().all(is_plain)
-        && name != crate::run::COMMITS_DIR
+        && name != COMMITS_DIR
 }
 
 impl From<crate::Table> for TableName {

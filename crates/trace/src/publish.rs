@@ -1,10 +1,9 @@
-//! The durable publish: from staged files to a commit record, so that a crash at any moment
-//! leaves whole captures or nothing.
+//! Publishing: a group's files become part of the run at once, by a record that names them, or not at all.
 //!
-//! staged files and staged record → barrier → renames → barrier → link of the record to its
-//! number → barrier. Each arrow is a type here: what was not made durable cannot be moved into
-//! place, and what is not in place cannot be committed (`ARCHITECTURE.md`, invariant 4). Files that
-//! the record retires are removed once it is durable, and their names are gone for good when the
+//! The store puts the files, and creates the record under a number that nobody else has
+//! ([`StoreWriter`](crate::StoreWriter)). How numbers are found, what a record says of the one before, whose
+//! record it is where a creation failed, and what becomes of the files then is told here, for every store.
+//! Files that the record retires are removed once it is durable, and their names are gone for good when the
 //! publish returns.
 
 mod error;
@@ -13,18 +12,16 @@ mod roll_up;
 
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checksum::Crc32c;
-use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::disk::{Disk, Subject, retried};
-use crate::durable::{self, Durability};
+use crate::commit::{CaptureId, CommitRecord};
 use crate::history::{self, Listing, Log, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
 use crate::place::RunPath;
-use crate::run::{Creation, RunDir};
+use crate::run::RunDir;
 use crate::staging::{StagedPart, Staging};
+use crate::store::{StoreWriter, StoredGroup};
 use crate::time;
 
 use error::io_error;
@@ -40,7 +37,6 @@ pub struct Publisher {
     run: RunDir,
     rank: Rank,
     staging: Staging,
-    durability: Durability,
     /// The configuration, until a record has carried it.
     session: Option<serde_json::Value>,
     next_number: u64,
@@ -51,7 +47,7 @@ pub struct Publisher {
     is_derived: bool,
     /// [`MAX_ROLLUP_RECORD_BYTES`], except in tests.
     max_rollup_bytes: u64,
-    /// The directory of the commits could not be synced once: no record is deleted any more.
+    /// Roll-ups could not be made durable once: no record is deleted any more.
     rollups_in_doubt: bool,
 }
 
@@ -67,67 +63,6 @@ pub struct Group {
     pub retired: Vec<String>,
 }
 
-/// Makes the directory of the commits where the run's creation was interrupted before that.
-fn ensure_commits(run: &RunDir) -> Result<(), PublishStepError> {
-    let path = run.commits_dir();
-    let creation = run
-        .creation()
-        .map_err(|error| io_error("list", &error.path)(error.source))?;
-    match creation {
-        Creation::Complete => Ok(()),
-        Creation::Interrupted => durable::create_dir_all(&**run.disk(), Subject::Commits, &path)
-            .map_err(io_error("make the directory", &path)),
-        Creation::CommitsLost { example } => Err(PublishStepError::NoCommits { path, example }),
-    }
-}
-
-/// Files whose bytes are on the disk, still in the staging directory.
-struct Durable(Vec<StagedPart>);
-
-/// Files whose bytes and names are on the disk. Dropped before they are committed, they are
-/// removed: no record names them.
-struct Placed {
-    disk: Arc<dyn Disk>,
-    root: PathBuf,
-    entries: Vec<FileEntry>,
-    committed: bool,
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        if !self.committed {
-            for entry in &self.entries {
-                let path = self.root.join(entry.path.as_str());
-                durable::remove_if_there(&*self.disk, Subject::Part, &path);
-            }
-        }
-    }
-}
-
-/// Moves a staged part to `path` in `dir`, whose missing directories are made and noted in
-/// `touched`. A writer that retires the last file of a directory removes it, perhaps just now.
-fn move_into_place(
-    disk: &dyn Disk,
-    staged: &Path,
-    dir: &Path,
-    path: &Path,
-    touched: &mut Vec<PathBuf>,
-) -> Result<(), PublishStepError> {
-    let mut attempts = 0..MAX_CONFLICTS;
-    loop {
-        let is_last = attempts.next().is_none();
-        let is_gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound && !is_last;
-        match durable::create_missing_dirs(disk, Subject::Part, dir, touched) {
-            Err(e) if is_gone(&e) => continue,
-            made => made.map_err(io_error("make the directory", dir))?,
-        }
-        match disk.rename_new(Subject::Part, staged, path) {
-            Err(e) if is_gone(&e) && !dir.exists() => {}
-            moved => return moved.map_err(io_error("move into place", path)),
-        }
-    }
-}
-
 /// Whether a roll-up covers a record's number.
 enum RolledUp {
     No,
@@ -137,19 +72,11 @@ enum RolledUp {
     Again,
 }
 
-/// A commit record that waits in the staging directory for a number.
-struct StagedRecord {
-    record: CommitRecord,
-    crc32c: Crc32c,
-    path: PathBuf,
-    is_synced: bool,
-}
-
 impl Publisher {
     /// Makes a publisher for `run`; `session` goes into its first record.
     ///
     /// # Errors
-    /// If the staging directory cannot be made or the commits cannot be listed.
+    /// If the store refuses a writer, or the commits cannot be listed.
     pub fn try_new(
         run: &RunDir,
         rank: Rank,
@@ -172,21 +99,21 @@ impl Publisher {
         session: Option<serde_json::Value>,
         is_derived: bool,
     ) -> Result<Self, PublishStepError> {
-        ensure_commits(run)?;
-        // Opened before anything is written, so that it reports every error from here on.
-        let durability = Durability::for_directory(Arc::clone(run.disk()), run.path());
-        if durability.by_file().is_on() {
-            // Who created the run may have been killed before the names in it were durable.
-            durable::sync_directory(&**run.disk(), Subject::RunFile, run.path())
-                .map_err(io_error("make durable what was written to", run.path()))?;
-        }
-        let staging = Staging::create(run, durability.by_file())
-            .map_err(io_error("make a staging directory in", &run.staging_dir()))?;
+        let writer = run.store().begin().map_err(PublishStepError::from)?;
+        Self::with_writer(run, rank, session, is_derived, writer)
+    }
+
+    fn with_writer(
+        run: &RunDir,
+        rank: Rank,
+        session: Option<serde_json::Value>,
+        is_derived: bool,
+        writer: Arc<dyn StoreWriter>,
+    ) -> Result<Self, PublishStepError> {
         let mut publisher = Self {
             run: run.clone(),
             rank,
-            staging,
-            durability,
+            staging: Staging::of(writer),
             session,
             next_number: 0,
             last: None,
@@ -198,7 +125,7 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// The directory in which this publisher's files are staged.
+    /// Where this publisher's files are staged.
     pub fn staging(&self) -> &Staging {
         &self.staging
     }
@@ -270,10 +197,11 @@ impl Publisher {
             files: parts.iter().map(|part| part.entry().clone()).collect(),
             retired,
         };
-        let staged = self.stage_record(record)?;
-        let durable = self.make_durable(parts, &staged)?;
-        let placed = self.place(durable)?;
-        let (StagedRecord { record, crc32c, .. }, listing) = self.commit(placed, staged)?;
+        let (bytes, crc32c) = record.encode_with_checksum();
+        let parts = parts.into_iter().map(StagedPart::into_put).collect();
+        let put = self.staging.writer().put(parts, &bytes);
+        let group = put.map_err(PublishStepError::from)?;
+        let (record, crc32c, listing) = self.commit(group, record, crc32c)?;
         self.session = None;
         self.last = Some((record.number, crc32c));
         self.next_number = record.number + 1;
@@ -291,121 +219,59 @@ impl Publisher {
         Ok(record)
     }
 
-    fn stage_record(&self, record: CommitRecord) -> Result<StagedRecord, PublishStepError> {
-        let path = self.staging.next_path();
-        let (bytes, crc32c) = record.encode_with_checksum();
-        let (disk, subject) = (&**self.run.disk(), Subject::StagedRecord);
-        let written = durable::write_new(disk, subject, &path, &bytes)
-            .and_then(|mut file| self.durability.by_file().sync(&mut *file));
-        match written {
-            Ok(is_synced) => Ok(StagedRecord {
-                record,
-                crc32c,
-                path,
-                is_synced,
-            }),
-            Err(e) => {
-                durable::remove_if_there(disk, subject, &path);
-                Err(io_error("write", &path)(e))
-            }
-        }
-    }
-
-    fn make_durable(
-        &mut self,
-        parts: Vec<StagedPart>,
-        record: &StagedRecord,
-    ) -> Result<Durable, PublishStepError> {
-        let are_synced = record.is_synced && parts.iter().all(StagedPart::is_synced);
-        self.barrier(Subject::StagedPart, are_synced, &[])?;
-        Ok(Durable(parts))
-    }
-
-    fn place(&mut self, Durable(parts): Durable) -> Result<Placed, PublishStepError> {
-        let root = self.run.path().to_owned();
-        let disk = Arc::clone(self.run.disk());
-        let mut placed = Placed {
-            disk: Arc::clone(&disk),
-            root: root.clone(),
-            entries: Vec::with_capacity(parts.len()),
-            committed: false,
-        };
-        let mut touched = Vec::new();
-        for part in parts {
-            let path = root.join(part.entry().path.as_str());
-            let dir = path.parent().expect("a part lies in its table's directory");
-            move_into_place(&*disk, part.staged_path(), dir, &path, &mut touched)?;
-            placed.entries.push(part.entry().clone());
-            touched.push(dir.to_owned());
-            // Another may have made a directory above and not made it durable: a rank, a writer of a derived
-            // table, or a process that was killed.
-            let above = dir.ancestors().skip(1);
-            touched.extend(
-                above
-                    .take_while(|dir| dir.starts_with(&root))
-                    .map(Path::to_owned),
-            );
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        self.barrier(Subject::Part, true, &touched)?;
-        Ok(placed)
-    }
-
-    /// Links the record to a number; returns it, and what the commits were then.
+    /// Creates the record under a number; returns it with its checksum, and what the commits were then.
     fn commit(
-        &mut self,
-        mut placed: Placed,
-        mut staged: StagedRecord,
-    ) -> Result<(StagedRecord, Listing), PublishError> {
+        &self,
+        mut group: Box<dyn StoredGroup + '_>,
+        mut record: CommitRecord,
+        mut crc32c: Crc32c,
+    ) -> Result<(CommitRecord, Crc32c, Listing), PublishError> {
         let dir = self.run.commits_dir();
-        let disk = Arc::clone(self.run.disk());
         for _ in 0..MAX_CONFLICTS {
-            let number = staged.record.number;
+            let number = record.number;
             let in_doubt = |source| PublishError::InDoubt { number, source };
-            let path = dir.join(Segment::record(number).file_name());
-            let linked = disk.link_new(Subject::Record, &staged.path, &path);
-            durable::remove_if_there(&*disk, Subject::StagedRecord, &staged.path);
-            let is_ours = match &linked {
+            let name = Segment::record(number).file_name();
+            let created = group.create_record(&name);
+            let is_ours = match &created {
                 Ok(()) => true,
                 // It may have failed because it had succeeded before, or in spite of having done so. As
                 // long as nobody can tell, the files stay: a record may name them.
                 Err(_) => {
-                    placed.committed = true;
-                    self.is_there(&staged.record).map_err(in_doubt)?
+                    group.keep(true);
+                    self.is_there(&record).map_err(in_doubt)?
                 }
             };
             // Once a record names the files they stay, whatever happens next.
-            placed.committed = is_ours;
+            group.keep(is_ours);
             if !is_ours
-                && let Err(e) = linked
+                && let Err(e) = created
                 && e.kind() != io::ErrorKind::AlreadyExists
             {
-                return Err(io_error("commit", &path)(e).into());
+                return Err(io_error("commit", &dir.join(name))(e).into());
             }
             let mut listing = match self.list() {
                 Err(source) if is_ours => return Err(in_doubt(source)),
                 listing => listing?,
             };
             if is_ours {
-                let is_counted = self.is_counted(&staged.record, &mut listing);
+                let is_counted = self.is_counted(&record, &mut listing);
                 if is_counted.map_err(in_doubt)? {
-                    self.barrier(Subject::Record, true, std::slice::from_ref(&dir))
-                        .map_err(in_doubt)?;
-                    return Ok((staged, listing));
+                    group.confirm().map_err(|error| in_doubt(error.into()))?;
+                    return Ok((record, crc32c, listing));
                 }
-                durable::remove_if_there(&*disk, Subject::Record, &path);
-                placed.committed = false;
+                group.withdraw(&name);
+                group.keep(false);
             }
             let number = listing.next_number().max(number + 1);
-            staged = self.stage_record(CommitRecord {
+            record = CommitRecord {
                 number,
                 previous_crc32c: self.previous_crc32c(number)?,
-                ..staged.record
-            })?;
-            self.barrier(Subject::StagedRecord, staged.is_synced, &[])?;
+                ..record
+            };
+            let bytes;
+            (bytes, crc32c) = record.encode_with_checksum();
+            group.take_record(&bytes).map_err(PublishStepError::from)?;
         }
-        durable::remove_if_there(&*disk, Subject::StagedRecord, &staged.path);
         Err(PublishStepError::Contended { dir }.into())
     }
 
@@ -473,20 +339,24 @@ impl Publisher {
     /// rolled up, has its nonce. What cannot be read is no answer.
     fn is_there(&self, record: &CommitRecord) -> Result<bool, PublishStepError> {
         let dir = self.run.commits_dir();
-        let path = dir.join(Segment::record(record.number).file_name());
+        let name = Segment::record(record.number).file_name();
+        let store = self.run.store();
         for _ in 0..MAX_LISTINGS {
-            match retried(|| self.run.disk().read(Subject::Record, &path)) {
+            match store.read_log(&name) {
                 Ok(bytes) => {
                     return match CommitRecord::decode(&bytes) {
                         Ok(there) => Ok(there.nonce == record.nonce),
-                        Err(source) => Err(ReadCommitsError::BadRecord { path, source }.into()),
+                        Err(source) => {
+                            let path = dir.join(name);
+                            Err(ReadCommitsError::BadRecord { path, source }.into())
+                        }
                     };
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(io_error("read", &path)(e)),
+                Err(e) => return Err(io_error("read", &dir.join(name))(e)),
             }
             match self.is_rolled_up(record, &self.list()?)? {
-                RolledUp::No if path.exists() => {}
+                RolledUp::No if store.log_bytes(&name).is_ok() => {}
                 RolledUp::No => return Ok(false),
                 RolledUp::With(is_ours) => return Ok(is_ours),
                 RolledUp::Again => {}
@@ -516,24 +386,8 @@ impl Publisher {
         })
     }
 
-    /// Returns once what was written before is durable, as [`Durability::barrier`] does.
-    fn barrier(
-        &mut self,
-        subject: Subject,
-        are_synced: bool,
-        directories: &[PathBuf],
-    ) -> Result<(), PublishStepError> {
-        self.durability
-            .barrier(subject, are_synced, directories)
-            .map_err(io_error(
-                "make durable what was written to",
-                self.run.path(),
-            ))
-    }
-
     fn list(&self) -> Result<Listing, PublishStepError> {
-        let dir = self.run.commits_dir();
-        history::list(&**self.run.disk(), &dir).map_err(io_error("list", &dir))
+        history::list(&**self.run.store()).map_err(io_error("list", &self.run.commits_dir()))
     }
 }
 

@@ -1,6 +1,5 @@
 //! A run's directory and its identity, `run.json`.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,25 +7,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
-use crate::disk::{Disk, LocalDisk, Subject, retried};
+use crate::disk::Disk;
 use crate::id::{Nonce, Rank};
 use crate::number;
+use crate::place::{COMMITS_DIR, RUN_FILE, STAGING_DIR};
+use crate::store::{LocalStore, Store, StoreLock, Vacancy};
 use crate::topology::Topology;
 
 mod create;
 
-use create::has_leftovers;
-pub(crate) use create::remove_staged;
-pub use create::{CreateRunError, Creation};
+pub use create::CreateRunError;
 
-/// Name of the file that holds a run's identity.
-pub const RUN_FILE: &str = "run.json";
 /// The longest `run.json` of which records keep a copy, in bytes: that of a network of about 2,000 layers.
 pub const MAX_KEPT_RUN_BYTES: usize = 1 << 20;
-/// Name of the directory that holds the commit records.
-pub const COMMITS_DIR: &str = "commits";
-/// Name of the directory that holds files being written.
-pub const STAGING_DIR: &str = ".staging";
 /// Key of the format version in a part file's footer.
 pub const FORMAT_KEY: &str = "stratigraph.format";
 
@@ -121,13 +114,12 @@ pub struct DatasetInfo {
     pub details: Option<serde_json::Value>,
 }
 
-/// A directory that holds a run.
+/// A directory that holds a run, or another store of one.
 #[derive(Debug, Clone)]
 pub struct RunDir {
-    path: PathBuf,
     info: Arc<RunInfo>,
     crc32c: Crc32c,
-    disk: Arc<dyn Disk>,
+    store: Arc<dyn Store>,
     /// The text of `run.json`, if it is short enough for records to keep it.
     text: Option<Arc<str>>,
 }
@@ -250,7 +242,7 @@ fn partition_like(path: &Path) -> Vec<String> {
 /// The right to record into a run; given up when dropped, and when the process dies.
 #[derive(Debug)]
 pub struct WriterLock {
-    _file: fs::File,
+    _held: Box<dyn StoreLock>,
 }
 
 impl RunDir {
@@ -259,7 +251,7 @@ impl RunDir {
     /// # Errors
     /// If there is none, or a newer major format version wrote it.
     pub fn open(path: &Path) -> Result<Self, OpenRunError> {
-        Self::open_on(Arc::new(LocalDisk), path)
+        Self::open_in(Arc::new(LocalStore::new(path)))
     }
 
     /// As [`RunDir::open`], on a disk of one's own. Part files and locks are the file system's all the same.
@@ -267,19 +259,23 @@ impl RunDir {
     /// # Errors
     /// As [`RunDir::open`].
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OpenRunError> {
-        let file = path.join(RUN_FILE);
-        let json = retried(|| disk.read(Subject::RunFile, &file)).map_err(|source| match source
-            .kind()
-        {
-            io::ErrorKind::NotFound if !path.exists() => OpenRunError::NotFound {
-                path: path.to_owned(),
+        Self::open_in(Arc::new(LocalStore::on(disk, path)))
+    }
+
+    /// As [`RunDir::open`], in a store of one's own.
+    ///
+    /// # Errors
+    /// As [`RunDir::open`].
+    pub fn open_in(store: Arc<dyn Store>) -> Result<Self, OpenRunError> {
+        let path = || store.path().to_owned();
+        let file = store.path().join(RUN_FILE);
+        let json = store.read_run().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => match store.vacancy() {
+                Vacancy::Absent => OpenRunError::NotFound { path: path() },
+                Vacancy::Unborn => OpenRunError::Unborn { path: path() },
+                Vacancy::Taken => OpenRunError::NotARun { path: path() },
             },
-            io::ErrorKind::NotFound if has_leftovers(&*disk, path) => OpenRunError::Unborn {
-                path: path.to_owned(),
-            },
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OpenRunError::NotARun {
-                path: path.to_owned(),
-            },
+            io::ErrorKind::NotADirectory => OpenRunError::NotARun { path: path() },
             _ => OpenRunError::Io {
                 path: file.clone(),
                 source,
@@ -297,23 +293,22 @@ impl RunDir {
         let Versioned { format } = serde_json::from_slice(&json).map_err(malformed)?;
         if format.major > FORMAT_VERSION.major {
             return Err(OpenRunError::NewerFormat {
-                path: path.to_owned(),
+                path: path(),
                 found: format,
             });
         }
         let info: RunInfo = serde_json::from_slice(&json).map_err(malformed)?;
         Ok(Self {
-            path: path.to_owned(),
             info: Arc::new(info),
             crc32c: Crc32c::of(&json),
-            disk,
+            store,
             text: kept_text(&json),
         })
     }
 
-    /// The disk that it lies on.
-    pub fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
+    /// The store that it lies in.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// The checksum of `run.json` as it was read: the run's commit records have it, too.
@@ -326,9 +321,9 @@ impl RunDir {
         self.text.as_deref().map(str::to_owned)
     }
 
-    /// The directory.
+    /// The directory; of a run in another store, where that is, as messages say it.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.store.path()
     }
 
     /// What `run.json` says.
@@ -338,12 +333,12 @@ impl RunDir {
 
     /// Where the commit records lie.
     pub fn commits_dir(&self) -> PathBuf {
-        self.path.join(COMMITS_DIR)
+        self.path().join(COMMITS_DIR)
     }
 
     /// Where files lie while they are being written.
     pub fn staging_dir(&self) -> PathBuf {
-        self.path.join(STAGING_DIR)
+        self.path().join(STAGING_DIR)
     }
 
     /// Takes the right to record into the run as `rank`, which one process at a time has: by a lock
@@ -353,43 +348,22 @@ impl RunDir {
     /// If another process has it, or the run has no such rank.
     pub fn lock_writer(&self, rank: Rank) -> Result<WriterLock, LockRunError> {
         let world_size = self.info.world_size;
+        let path = || self.path().to_owned();
         if u32::try_from(rank.0).map_or(true, |rank| rank >= world_size) {
             return Err(LockRunError::NoSuchRank {
-                path: self.path.clone(),
+                path: path(),
                 rank,
                 world_size,
             });
         }
-        let path = self.lock_path(rank);
-        let io_error = |source| LockRunError::Io {
-            path: path.clone(),
-            source,
-        };
-        let mut options = fs::File::options();
-        options.read(true).write(true);
-        let file = match world_size {
-            // Some file systems, as NFS, lock for one alone only what is open for writing.
-            1 => match options.open(&path) {
-                Err(error) if is_read_only(&error) => fs::File::open(&path),
-                file => file,
-            },
-            _ => options.create(true).truncate(false).open(&path),
-        };
-        let file = file.map_err(io_error)?;
-        match file.try_lock() {
-            Ok(()) => Ok(WriterLock { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(LockRunError::Held {
-                path: self.path.clone(),
-            }),
-            Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
-        }
-    }
-
-    fn lock_path(&self, rank: Rank) -> PathBuf {
-        if self.info.world_size == 1 {
-            self.path.join(RUN_FILE)
-        } else {
-            self.path.join(format!(".rank-{rank}.lock"))
+        let lock = self.store.lock_rank((world_size > 1).then_some(rank));
+        let lock = lock.map_err(|error| LockRunError::Io {
+            path: error.path,
+            source: error.source,
+        })?;
+        match lock {
+            Some(held) => Ok(WriterLock { _held: held }),
+            None => Err(LockRunError::Held { path: path() }),
         }
     }
 }
@@ -399,12 +373,6 @@ pub(crate) fn kept_text(json: &[u8]) -> Option<std::sync::Arc<str>> {
     let is_short = json.len() <= MAX_KEPT_RUN_BYTES;
     let text = is_short.then(|| std::str::from_utf8(json).ok())?;
     text.map(Into::into)
-}
-
-/// Whether a file may be read, and not written.
-fn is_read_only(error: &io::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 #[cfg(test)]

@@ -19,11 +19,12 @@ use crate::durable;
 use crate::history::{self, Log};
 use crate::id::Rank;
 use crate::part::PartPath;
+use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::regular;
 use crate::repair::{
     Refusal, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer, sums, switch, write_log,
 };
-use crate::run::{COMMITS_DIR, RUN_FILE, RunDir};
+use crate::run::RunDir;
 use crate::table::Table;
 
 /// Where the new history is written.

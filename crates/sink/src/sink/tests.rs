@@ -16,6 +16,9 @@ use crate::testing::{
 };
 use crate::worker;
 
+#[path = "tests/store.rs"]
+mod store;
+
 /// Publishes at once whatever is whole.
 const EAGER: Duration = Duration::ZERO;
 

@@ -1,11 +1,10 @@
 //! Part files read by themselves, for table functions that take a capture at a time.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
-use trace::Table;
+use trace::{Store, Table};
 
 use super::reader::{PartFile, PartReader};
 use crate::run::snapshot::{Snapshot, TraceFile};
@@ -13,7 +12,7 @@ use crate::run::snapshot::{Snapshot, TraceFile};
 /// Reads some columns of a table's part files.
 #[derive(Debug)]
 pub(crate) struct TableFiles {
-    root: Arc<Path>,
+    store: Arc<dyn Store>,
     reader: PartReader,
 }
 
@@ -31,7 +30,7 @@ impl TableFiles {
         let mut indices = indices.collect::<Result<Vec<usize>, _>>()?;
         indices.sort_unstable();
         Ok(Self {
-            root: snapshot.run().path().into(),
+            store: Arc::clone(snapshot.run().store()),
             reader: PartReader::try_new(&stored, &indices, batch_rows)?,
         })
     }
@@ -42,7 +41,8 @@ impl TableFiles {
         file: &TraceFile,
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
         self.reader.open(PartFile {
-            path: self.root.join(file.path),
+            store: Arc::clone(&self.store),
+            path: file.path.to_owned(),
             num_bytes: file.bytes,
             crc32c: file.crc32c,
             footer: file.footer,

@@ -53,7 +53,7 @@ pub(super) fn plan(
     let statistics = total_statistics(snapshot, indices, schema.table_schema());
 
     let batch_rows = state.config().batch_size();
-    let source = PartSource::new(snapshot.run().path(), schema, batch_rows);
+    let source = PartSource::new(Arc::clone(snapshot.run().store()), schema, batch_rows);
     let files = Files::new(snapshot, table).partitioned(indices)?;
     let groups = into_groups(files, dealt, state.config().target_partitions());
     let scan = scan(source, table, dealt, groups, columns)?;

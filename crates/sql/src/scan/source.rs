@@ -5,7 +5,6 @@
 //! and its table's columns, and there are thousands of them, so that what a file costs before its
 //! first value decides what a query costs.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -25,7 +24,7 @@ use datafusion::physical_plan::apply_expression_roots;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{FutureExt, StreamExt, stream};
 use object_store::ObjectStore;
-use trace::{Crc32c, Footer};
+use trace::{Crc32c, Footer, Store};
 
 use super::reader::{PartFile, PartReader};
 use super::shared::SharedParts;
@@ -36,7 +35,7 @@ use super::shared::SharedParts;
 /// whoever comes after the scan.
 #[derive(Debug, Clone)]
 pub(super) struct PartSource {
-    root: Arc<Path>,
+    store: Arc<dyn Store>,
     table_schema: TableSchema,
     projection: SplitProjection,
     batch_rows: usize,
@@ -47,10 +46,10 @@ pub(super) struct PartSource {
 }
 
 impl PartSource {
-    /// A source of all columns of the files below the run's directory `root`.
-    pub(super) fn new(root: &Path, table_schema: TableSchema, batch_rows: usize) -> Self {
+    /// A source of all columns of files of the run in a store.
+    pub(super) fn new(store: Arc<dyn Store>, table_schema: TableSchema, batch_rows: usize) -> Self {
         Self {
-            root: root.into(),
+            store,
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
             batch_rows,
@@ -66,7 +65,7 @@ impl PartSource {
 
     /// Whether `other` reads files of the same table and run.
     pub(super) fn is_of_same_table(&self, other: &Self) -> bool {
-        self.root == other.root
+        self.store.path() == other.store.path()
             && self.table_schema.file_schema() == other.table_schema.file_schema()
     }
 
@@ -96,7 +95,7 @@ impl FileSource for PartSource {
             })
         });
         let opener = PartOpener {
-            root: Arc::clone(&self.root),
+            store: Arc::clone(&self.store),
             reader: reader(self.file_columns())?,
             shared: shared.transpose()?,
             batch_rows: self.batch_rows,
@@ -240,7 +239,7 @@ pub(super) struct Committed {
 /// Reads are plain blocking ones: the files are local and mostly small, and a hop to another
 /// thread for each costs more than the read.
 struct PartOpener {
-    root: Arc<Path>,
+    store: Arc<dyn Store>,
     reader: PartReader,
     shared: Option<SharedReader>,
     batch_rows: usize,
@@ -271,7 +270,8 @@ impl FileOpener for PartOpener {
         let (reader, shared) = (self.reader.clone(), self.shared.clone());
         let committed = file.extension::<Committed>();
         let part = PartFile {
-            path: self.root.join(file.path().as_ref()),
+            store: Arc::clone(&self.store),
+            path: file.path().as_ref().to_owned(),
             num_bytes: file.object_meta.size,
             crc32c: committed.map(|committed| committed.crc32c),
             footer: committed.and_then(|committed| committed.footer),

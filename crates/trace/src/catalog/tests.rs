@@ -7,19 +7,18 @@ use crate::history::Segment;
 #[test]
 fn retired_files_are_no_longer_part_of_the_run() {
     let dir = tempfile::tempdir().unwrap();
+    let commits = dir.path().join(crate::COMMITS_DIR);
+    fs::create_dir(&commits).unwrap();
     for number in 0..3 {
         // Record 2 retires a file of record 0.
         fs::write(
-            dir.path().join(Segment::record(number).file_name()),
+            commits.join(Segment::record(number).file_name()),
             record(number, 3).encode(),
         )
         .unwrap();
     }
-    let log = Log {
-        dir: dir.path().to_owned(),
-        run_id: None,
-        disk: std::sync::Arc::new(crate::disk::LocalDisk),
-    };
+    let store = crate::store::LocalStore::new(dir.path());
+    let log = Log::in_store(Arc::new(store), None);
     let catalog = Catalog::load_log(&log).unwrap();
     assert_eq!(catalog.num_files(), 8);
     assert!(

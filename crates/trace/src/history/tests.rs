@@ -2,7 +2,26 @@ use std::fs;
 
 use super::*;
 use crate::commit::tests::record;
-use crate::disk::LocalDisk;
+use crate::store::LocalStore;
+
+/// A directory of commits, in one of a run.
+struct Commits {
+    _run: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Commits {
+    fn new() -> Self {
+        let run = tempfile::tempdir().unwrap();
+        let path = run.path().join(COMMITS_DIR);
+        fs::create_dir(&path).unwrap();
+        Self { _run: run, path }
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
 
 fn write(dir: &Path, segment: Segment) {
     let records: Vec<_> = (segment.first..=segment.last)
@@ -16,12 +35,13 @@ fn write(dir: &Path, segment: Segment) {
     fs::write(dir.join(segment.file_name()), bytes).unwrap();
 }
 
+fn store(dir: &Path) -> LocalStore {
+    LocalStore::new(dir.parent().unwrap())
+}
+
 fn log(dir: &Path) -> Log {
-    Log {
-        dir: dir.to_owned(),
-        run_id: Some("0123456789abcdef".parse().unwrap()),
-        disk: Arc::new(LocalDisk),
-    }
+    let run_id = "0123456789abcdef".parse().unwrap();
+    Log::in_store(Arc::new(store(dir)), Some(run_id))
 }
 
 fn numbers(dir: &Path) -> Result<Vec<u64>, ReadCommitsError> {
@@ -48,7 +68,7 @@ fn names_have_twenty_digits_and_nothing_else_is_read() {
 
 #[test]
 fn the_widest_cover_wins_and_every_record_is_read_once() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     for segment in [
         Segment::rollup(0, 3),
         Segment::rollup(0, 7),
@@ -61,7 +81,7 @@ fn the_widest_cover_wins_and_every_record_is_read_once() {
         write(dir.path(), segment);
     }
     assert_eq!(numbers(dir.path()).unwrap(), (0..=10).collect::<Vec<_>>());
-    let listing = list(&LocalDisk, dir.path()).unwrap();
+    let listing = list(&store(dir.path())).unwrap();
     assert_eq!(
         listing.covered,
         [
@@ -75,7 +95,7 @@ fn the_widest_cover_wins_and_every_record_is_read_once() {
 
 #[test]
 fn a_hole_is_an_error_that_names_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     write(dir.path(), Segment::rollup(0, 3));
     write(dir.path(), Segment::record(5));
     assert!(matches!(
@@ -87,7 +107,7 @@ fn a_hole_is_an_error_that_names_it() {
 /// A listing during a roll-up may have neither some records nor their roll-up.
 #[test]
 fn a_hole_that_is_gone_when_listed_again_is_none() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     write(dir.path(), Segment::rollup(0, 3));
     write(dir.path(), Segment::record(8));
     let mut num_listings = 0;
@@ -108,7 +128,7 @@ fn a_hole_that_is_gone_when_listed_again_is_none() {
 
 #[test]
 fn a_record_that_was_cut_off_is_an_error_and_no_end_of_the_run() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     write(dir.path(), Segment::record(0));
     fs::write(
         dir.path().join(Segment::record(1).file_name()),
@@ -123,7 +143,7 @@ fn a_record_that_was_cut_off_is_an_error_and_no_end_of_the_run() {
 
 #[test]
 fn a_run_without_commits_is_empty() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     assert!(numbers(&dir.path().join("commits")).unwrap().is_empty());
 }
 
@@ -161,7 +181,7 @@ fn a_roll_up_under_another_name_is_an_error() {
         ((0, 3), (1, 4)),
         ((2, 3), (0, 3)),
     ] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Commits::new();
         write(dir.path(), Segment::rollup(there.0, there.1));
         for number in 4..10 {
             write(dir.path(), Segment::record(number));
@@ -182,7 +202,7 @@ fn a_roll_up_under_another_name_is_an_error() {
 
 #[test]
 fn a_record_under_another_number_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     write(dir.path(), Segment::record(0));
     fs::write(
         dir.path().join(Segment::record(1).file_name()),
@@ -225,7 +245,7 @@ fn numbers_that_cannot_be_counted_on_from_are_no_names() {
 
 #[test]
 fn records_that_follow_each_other_are_read_also_rolled_up() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     let records = write_chain(dir.path(), 0..6);
     assert_eq!(numbers(dir.path()).unwrap(), (0..6).collect::<Vec<_>>());
     let rolled_up = rollup::tests::encoded(&records[1..4]).unwrap();
@@ -256,7 +276,7 @@ fn records_that_follow_each_other_are_read_also_rolled_up() {
 
 #[test]
 fn a_record_of_another_run_is_an_error_that_names_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Commits::new();
     write_chain(dir.path(), 0..3);
     let foreign = CommitRecord {
         run_id: Some("fedcba9876543210".parse().unwrap()),

@@ -1,9 +1,7 @@
 //! Stretches of a file that were held against their checksums, as parquet reads them.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
@@ -12,6 +10,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::{FileProblem, WHOLE_FILE_BYTES, checksum_of_rest};
 use crate::checksum::Crc32c;
+use crate::store::StoredPart;
 
 /// A stretch of a file that is to be read.
 #[derive(Debug)]
@@ -43,8 +42,8 @@ impl Stretch {
 /// A file of which some stretches were held against their checksums: these can be read, and nothing
 /// else. What goes into [`WHOLE_FILE_BYTES`] is held in memory.
 #[derive(Debug)]
-pub(crate) struct CheckedParts {
-    file: Arc<File>,
+pub struct CheckedParts {
+    file: Arc<dyn StoredPart>,
     num_bytes: u64,
     /// Where each begins, and its bytes.
     in_memory: Vec<(u64, Bytes)>,
@@ -53,14 +52,30 @@ pub(crate) struct CheckedParts {
 }
 
 impl CheckedParts {
-    pub(super) fn new(file: File, num_bytes: u64) -> Self {
+    pub(super) fn new(file: Arc<dyn StoredPart>, num_bytes: u64) -> Self {
         Self {
-            file: Arc::new(file),
+            file,
             num_bytes,
             in_memory: Vec::new(),
             in_memory_bytes: 0,
             in_file: Vec::new(),
         }
+    }
+
+    /// How many bytes the file has now.
+    pub(super) fn found_bytes(&self) -> io::Result<u64> {
+        self.file.num_bytes()
+    }
+
+    /// The checksum of all of the file, a megabyte at a time.
+    pub(super) fn checksum(&self) -> io::Result<Crc32c> {
+        checksum_of_rest(&mut FileRange::new(&self.file, 0..self.num_bytes))
+    }
+
+    /// All of the file can be read from now on.
+    pub(super) fn trust_all(&mut self) {
+        self.in_file.clear();
+        self.in_file.push(0..self.num_bytes);
     }
 
     /// Whether everything that can be read is in memory.
@@ -94,9 +109,8 @@ impl CheckedParts {
             return Ok(());
         };
         let num_bytes = stretches.iter().map(Stretch::len).sum::<u64>();
-        let mut bytes = vec![0; num_bytes as usize];
-        let read = self.file.read_exact_at(&mut bytes, start);
-        read.map_err(|error| self.problem(error))?;
+        let read = self.read_range(start..start.saturating_add(num_bytes));
+        let bytes = read.map_err(|error| self.problem(error))?;
         let mut rest = &bytes[..];
         for stretch in stretches {
             let (of_stretch, behind) = rest.split_at(stretch.len() as usize);
@@ -104,8 +118,18 @@ impl CheckedParts {
             rest = behind;
         }
         self.in_memory_bytes += num_bytes;
-        self.in_memory.push((start, bytes.into()));
+        self.in_memory.push((start, bytes));
         Ok(())
+    }
+
+    /// All bytes of a range. A file that ends in it is an error.
+    fn read_range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let wanted = range.end.saturating_sub(range.start);
+        let bytes = self.file.read_range(range)?;
+        match bytes.len() as u64 == wanted {
+            true => Ok(bytes),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn check_in_file(&mut self, stretch: &Stretch) -> Result<(), FileProblem> {
@@ -118,9 +142,9 @@ impl CheckedParts {
 
     /// What is wrong with a file of which a stretch could not be read.
     fn problem(&self, error: io::Error) -> FileProblem {
-        match (error.kind(), self.file.metadata()) {
-            (io::ErrorKind::UnexpectedEof, Ok(file)) => FileProblem::Size {
-                found: file.len(),
+        match (error.kind(), self.file.num_bytes()) {
+            (io::ErrorKind::UnexpectedEof, Ok(found)) => FileProblem::Size {
+                found,
                 committed: self.num_bytes,
             },
             _ => FileProblem::of(error),
@@ -174,11 +198,9 @@ impl ChunkReader for CheckedParts {
             };
         }
         let range = self.range_from(start).ok_or_else(|| unchecked(start))?;
-        let mut bytes = Vec::with_capacity(length.min(WHOLE_FILE_BYTES as usize));
-        range.take(length as u64).read_to_end(&mut bytes)?;
-        match bytes.len() < length {
-            true => Err(unchecked(start + bytes.len() as u64)),
-            false => Ok(bytes.into()),
+        match range.left() < length as u64 {
+            true => Err(unchecked(start + range.left())),
+            false => Ok(self.read_range(start..start + length as u64)?),
         }
     }
 }
@@ -186,26 +208,30 @@ impl ChunkReader for CheckedParts {
 /// Reads a range of a file, wherever others read it. A file that ends in it is an error.
 #[derive(Debug)]
 struct FileRange {
-    file: Arc<File>,
+    file: Arc<dyn StoredPart>,
     range: Range<u64>,
 }
 
 impl FileRange {
-    fn new(file: &Arc<File>, range: Range<u64>) -> Self {
+    fn new(file: &Arc<dyn StoredPart>, range: Range<u64>) -> Self {
         Self {
             file: Arc::clone(file),
             range,
         }
     }
+
+    /// How many bytes are left of it.
+    fn left(&self) -> u64 {
+        self.range.end.saturating_sub(self.range.start)
+    }
 }
 
 impl Read for FileRange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.range.end.saturating_sub(self.range.start);
+        let left = self.left();
         let at_most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let n = self
-            .file
-            .read_at(&mut buffer[..at_most], self.range.start)?;
+        let buffer = &mut buffer[..at_most];
+        let n = self.file.read_at(buffer, self.range.start)?;
         if n == 0 && at_most > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

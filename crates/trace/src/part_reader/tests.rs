@@ -16,6 +16,7 @@ use crate::encode::encode_part;
 use crate::part::Part;
 use crate::part_file::{SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
 use crate::run::RunDir;
+use crate::store::LocalStore;
 use crate::testing::{HIDDEN, lists, noise, part_path, weights_rows};
 
 /// The columns of the table in these tests; `bias` may be null.
@@ -35,13 +36,14 @@ fn write(rows: &RecordBatch, version: Option<&str>) -> (TempDir, PartFile) {
         .set_dictionary_enabled(false)
         .set_key_value_metadata(version.map(|version| vec![entry(version)]))
         .build();
-    let file = File::create(&path).unwrap();
+    let file = fs::File::create(&path).unwrap();
     let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).unwrap();
     writer.write(rows).unwrap();
     writer.close().unwrap();
     let bytes = fs::read(&path).unwrap();
     let part = PartFile {
-        path,
+        store: Arc::new(LocalStore::new(dir.path())),
+        path: "part.parquet".to_owned(),
         num_bytes: bytes.len() as u64,
         crc32c: Some(Crc32c::of(&bytes)),
         footer: None,
@@ -182,7 +184,7 @@ fn the_files_of_a_run_of_format_1_4_are_read_as_those_of_this() {
         let part = PartFile::committed(&run, &file);
         let (is_decoded, num_rows) = as_table(&reader, &part);
         assert_eq!(num_rows as u64, file.rows);
-        let bytes = bytes::Bytes::from(fs::read(&part.path).unwrap());
+        let bytes = bytes::Bytes::from(fs::read(part.location()).unwrap());
         let found = reader.describe(&bytes).unwrap();
         let found = found.metadata.file_metadata().schema_descr().num_columns();
         // Tables that have got columns since are the exception.
@@ -209,9 +211,9 @@ fn a_column_of_another_type_is_an_error_that_names_the_file() {
 #[test]
 fn a_flipped_bit_in_a_small_file_is_noticed() {
     let (_dir, part) = steps(3);
-    let mut bytes = fs::read(&part.path).unwrap();
+    let mut bytes = fs::read(part.location()).unwrap();
     bytes[10] ^= 1;
-    fs::write(&part.path, bytes).unwrap();
+    fs::write(part.location(), bytes).unwrap();
     let error = read(part, &[0]).unwrap_err();
     assert!(error.contains("part.parquet was damaged"), "{error}");
 }
@@ -219,10 +221,10 @@ fn a_flipped_bit_in_a_small_file_is_noticed() {
 #[test]
 fn a_flipped_bit_in_a_large_file_is_noticed_whoever_reads_it() {
     let (_dir, part) = steps(1_000_000);
-    let mut bytes = fs::read(&part.path).unwrap();
+    let mut bytes = fs::read(part.location()).unwrap();
     // A value, which nothing but the checksum protects.
     bytes[100] ^= 1;
-    fs::write(&part.path, bytes).unwrap();
+    fs::write(part.location(), bytes).unwrap();
     let reader = PartReader::try_new(&stored(), &[0], 1024).unwrap();
     let all = PartReader {
         checks_all: true,
@@ -245,7 +247,8 @@ fn weights(num_neurons: u32) -> (TempDir, PartFile, Vec<Range<usize>>) {
     let path = dir.path().join("part.parquet");
     fs::write(&path, &encoded.output).unwrap();
     let part = PartFile {
-        path,
+        store: Arc::new(LocalStore::new(dir.path())),
+        path: "part.parquet".to_owned(),
         num_bytes: encoded.bytes,
         crc32c: Some(encoded.crc32c),
         footer: Some(encoded.footer),
@@ -282,7 +285,7 @@ fn a_flipped_bit_in_a_column_is_noticed_by_whoever_reads_that_column() {
         let is_small = part.num_bytes <= SMALL_FILE_BYTES;
         assert_eq!(is_small, num_neurons == 1);
         assert_eq!(part.num_bytes > WHOLE_FILE_BYTES, num_neurons == 300);
-        let whole = fs::read(&part.path).unwrap();
+        let whole = fs::read(part.location()).unwrap();
         let all: Vec<usize> = (0..columns.len()).collect();
         let rows = read_columns(&part, &all).unwrap();
         assert_eq!(
@@ -293,7 +296,7 @@ fn a_flipped_bit_in_a_column_is_noticed_by_whoever_reads_that_column() {
             for at in [range.start, range.end - 1] {
                 let mut damaged = whole.clone();
                 damaged[at] ^= 0x10;
-                fs::write(&part.path, damaged).unwrap();
+                fs::write(part.location(), damaged).unwrap();
                 let error = read_columns(&part, &[column]).unwrap_err();
                 assert!(error.contains("part.parquet was damaged"), "{error}");
                 assert!(error.contains("`sink verify`"), "{error}");
@@ -319,12 +322,12 @@ fn a_flipped_bit_in_a_column_is_noticed_by_whoever_reads_that_column() {
 fn a_flipped_bit_in_the_footer_is_noticed_whatever_is_read() {
     for num_neurons in NUM_NEURONS {
         let (_dir, part, columns) = weights(num_neurons);
-        let whole = fs::read(&part.path).unwrap();
+        let whole = fs::read(part.location()).unwrap();
         let footer = columns.last().unwrap().end;
         for at in (footer..whole.len()).step_by(29).chain([whole.len() - 1]) {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            fs::write(&part.path, damaged).unwrap();
+            fs::write(part.location(), damaged).unwrap();
             for columns in [&[][..], &[0]] {
                 let error = read_columns(&part, columns).unwrap_err();
                 assert!(error.contains("part.parquet was damaged"), "{at}: {error}");
@@ -338,7 +341,7 @@ fn a_flipped_bit_in_the_footer_is_noticed_whatever_is_read() {
 #[test]
 fn a_narrow_query_reads_only_its_columns() {
     let (_dir, part, columns) = weights(300);
-    let mut bytes = fs::read(&part.path).unwrap();
+    let mut bytes = fs::read(part.location()).unwrap();
     let narrow = [0, 3];
     let expected = read_columns(&part, &narrow).unwrap();
     for (column, range) in columns.iter().enumerate() {
@@ -346,7 +349,7 @@ fn a_narrow_query_reads_only_its_columns() {
             bytes[range.clone()].fill(0);
         }
     }
-    fs::write(&part.path, bytes).unwrap();
+    fs::write(part.location(), bytes).unwrap();
     assert_eq!(read_columns(&part, &narrow).unwrap(), expected);
 }
 
@@ -355,7 +358,7 @@ fn a_narrow_query_reads_only_its_columns() {
 fn a_file_without_checksums_of_its_columns_is_checked_whole() {
     for num_rows in [10_000, 1_000_000] {
         let (_dir, mut part) = steps(num_rows);
-        let mut bytes = fs::read(&part.path).unwrap();
+        let mut bytes = fs::read(part.location()).unwrap();
         let metadata = ParquetMetaDataReader::new();
         let metadata = metadata
             .parse_and_finish(&bytes::Bytes::from(bytes.clone()))
@@ -371,7 +374,7 @@ fn a_file_without_checksums_of_its_columns_is_checked_whole() {
         assert_eq!(rows as i64, num_rows);
         // Of the other column.
         bytes[(end.0 + end.1) as usize - 100] ^= 1;
-        fs::write(&part.path, bytes).unwrap();
+        fs::write(part.location(), bytes).unwrap();
         let error = read(part, &[0]).unwrap_err();
         assert!(
             error.contains("part.parquet was damaged: its checksum"),
@@ -402,8 +405,12 @@ fn a_footer_that_cannot_be_is_an_error_or_the_file_is_checked_whole() {
 #[test]
 fn what_is_no_parquet_file_is_named() {
     let (_dir, mut part) = steps(3);
-    fs::write(&part.path, "not a Parquet file, but long enough to be one").unwrap();
-    part.num_bytes = fs::metadata(&part.path).unwrap().len();
+    fs::write(
+        part.location(),
+        "not a Parquet file, but long enough to be one",
+    )
+    .unwrap();
+    part.num_bytes = fs::metadata(part.location()).unwrap().len();
     part.crc32c = None;
     let error = read(part, &[0]).unwrap_err();
     assert!(
@@ -415,7 +422,10 @@ fn what_is_no_parquet_file_is_named() {
 #[test]
 fn a_large_file_that_was_cut_off_is_named() {
     let (_dir, part) = steps(1_000_000);
-    let file = fs::OpenOptions::new().write(true).open(&part.path).unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(part.location())
+        .unwrap();
     file.set_len(part.num_bytes / 2).unwrap();
     let error = read(part, &[0]).unwrap_err();
     assert!(

@@ -7,6 +7,7 @@ use super::MAX_CONFLICTS;
 use crate::commit::CommitRecord;
 use crate::history::ReadCommitsError;
 use crate::place::RunPathError;
+use crate::store::{BeginError, StoreError};
 
 /// Why a publish failed, by what that means for its group. What was committed before is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,30 @@ pub enum PublishStepError {
         /// The directory of the commits.
         dir: PathBuf,
     },
+}
+
+impl From<StoreError> for PublishStepError {
+    fn from(error: StoreError) -> Self {
+        let StoreError {
+            operation,
+            path,
+            source,
+        } = error;
+        Self::Io {
+            operation,
+            path,
+            source,
+        }
+    }
+}
+
+impl From<BeginError> for PublishStepError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::NoLog { path, example } => Self::NoCommits { path, example },
+            BeginError::Store(error) => error.into(),
+        }
+    }
 }
 
 pub(super) fn io_error(

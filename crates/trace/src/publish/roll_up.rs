@@ -4,8 +4,6 @@
 use std::io;
 
 use super::{PublishError, PublishStepError, Publisher, io_error};
-use crate::disk::Subject;
-use crate::durable;
 use crate::history::{self, Log, Segment};
 use crate::rollup;
 
@@ -75,8 +73,11 @@ impl Publisher {
 
     /// How large the segment's records are as JSON, about. Of one that is gone, nothing.
     fn record_bytes(&self, segment: Segment) -> u64 {
-        let path = self.run.commits_dir().join(segment.file_name());
-        let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let file_bytes = self
+            .run
+            .store()
+            .log_bytes(&segment.file_name())
+            .unwrap_or(0);
         if segment.is_rollup {
             file_bytes * ROLLUP_COMPRESSION
         } else {
@@ -93,7 +94,8 @@ impl Publisher {
         ) else {
             return Ok(());
         };
-        let path = dir.join(Segment::rollup(first, last).file_name());
+        let name = Segment::rollup(first, last).file_name();
+        let path = dir.join(&name);
         let encode_error = |e| io_error("encode", &path)(io::Error::other(e));
         let mut rollup = rollup::Encoder::try_new().map_err(encode_error)?;
         let mut pushed = Ok(());
@@ -109,8 +111,7 @@ impl Publisher {
             return Ok(());
         }
         let bytes = rollup.finish().map_err(encode_error)?;
-        let (disk, staged) = (&**self.run.disk(), self.staging.next_path());
-        match durable::link_once(disk, Subject::Rollup, &staged, &path, &bytes) {
+        match self.staging.writer().create_rollup(&name, &bytes) {
             // Another writer's of the same cover says the same.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result.map_err(io_error("write", &path)),
@@ -119,23 +120,16 @@ impl Publisher {
 
     /// Deletes what a durable roll-up covers.
     fn remove_covered(&mut self) -> Result<(), PublishStepError> {
-        let dir = self.run.commits_dir();
         let covered = self.list()?.covered;
-        // Once the directory could not be synced, a later sync that succeeds proves nothing about
-        // the names of the roll-ups in it, and the records are all that is certain.
+        // Once roll-ups could not be made durable, a later attempt that succeeds proves nothing about
+        // them, and the records are all that is certain.
         if covered.is_empty() || self.rollups_in_doubt {
             return Ok(());
         }
-        // The roll-ups may be another writer's, who has not come so far.
-        let disk = &**self.run.disk();
-        if let Err(e) = durable::sync_directory(disk, Subject::Rollup, &dir) {
-            self.rollups_in_doubt = true;
-            return Err(io_error("make durable the checkpoints in", &dir)(e));
-        }
-        for segment in covered {
-            durable::remove_if_there(disk, Subject::Covered, &dir.join(segment.file_name()));
-        }
-        Ok(())
+        let names: Vec<String> = covered.into_iter().map(Segment::file_name).collect();
+        let removed = self.staging.writer().remove_covered(&names);
+        self.rollups_in_doubt = removed.is_err();
+        Ok(removed?)
     }
 }
 

@@ -1,11 +1,13 @@
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::catalog::{Catalog, Ending, Session};
-use crate::disk::{Fault, Operation, Point, SimDisk};
+use crate::disk::{Fault, Operation, Point, SimDisk, Subject};
 use crate::id::{Epoch, Generation, LayerLabel, Step};
 use crate::part::PartPath;
 use crate::run::tests::info;
+use crate::store::LocalStore;
 use crate::table::Table;
 
 pub(super) fn part(epoch: i32, table: Table) -> PartPath {
@@ -39,6 +41,12 @@ pub(super) fn group(publisher: &Publisher, epoch: i32) -> io::Result<Group> {
         parts,
         retired: Vec::new(),
     })
+}
+
+/// Where a publisher's files are staged.
+fn staging_dir(publisher: &Publisher) -> PathBuf {
+    let nonce = publisher.staging().nonce().as_str();
+    publisher.run.staging_dir().join(nonce)
 }
 
 pub(super) fn epochs(catalog: &Catalog) -> Vec<i32> {
@@ -226,8 +234,7 @@ fn operations_of_a_publish(has_syncfs: bool) -> (Vec<String>, Vec<String>) {
     let num_before = sim.num_operations();
     let group = group(&publisher, 0).unwrap();
     publisher.publish(group).unwrap();
-    let staging = publisher.staging().next_path();
-    let staging = staging.parent().unwrap();
+    let staging = staging_dir(&publisher);
     let operations: Vec<String> = sim
         .operations()
         .into_iter()
@@ -238,7 +245,7 @@ fn operations_of_a_publish(has_syncfs: bool) -> (Vec<String>, Vec<String>) {
                 true => "sync".to_owned(),
                 false => format!("{operation:?}"),
             };
-            let path = match path.strip_prefix(staging) {
+            let path = match path.strip_prefix(&staging) {
                 Ok(staged) => Path::new("S").join(staged),
                 Err(_) => path.strip_prefix(run.path()).unwrap_or(&path).to_owned(),
             };
@@ -344,8 +351,7 @@ fn a_part_that_cannot_be_synced_is_none() {
     let error = group(&publisher, 0).unwrap_err();
     assert!(sim.stop_failing());
     assert_eq!(error.raw_os_error(), Some(5), "{error}");
-    let staged = publisher.staging().next_path();
-    let left = fs::read_dir(staged.parent().unwrap()).unwrap().count();
+    let left = fs::read_dir(staging_dir(&publisher)).unwrap().count();
     assert_eq!(left, 0);
 }
 
@@ -354,9 +360,14 @@ fn a_part_that_cannot_be_synced_is_none() {
 fn what_was_staged_before_barriers_became_slow_is_synced_as_it_was_to_be() {
     let dir = tempfile::tempdir().unwrap();
     let (sim, run) = create_on_sim(dir.path(), true);
-    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let writer = Arc::new(
+        LocalStore::on(sim.disk(), run.path())
+            .begin_writing()
+            .unwrap(),
+    );
+    let mut publisher = Publisher::with_writer(&run, Rank(0), None, false, writer.clone()).unwrap();
     let before = group(&publisher, 0).unwrap();
-    publisher.durability.sync_by_file();
+    writer.sync_by_file();
     let num_before = sim.num_operations();
     publisher.publish(before).unwrap();
     let after = group(&publisher, 1).unwrap();
@@ -484,10 +495,10 @@ fn what_a_dead_writer_left_is_neither_seen_nor_touched() {
 
 /// The link of the first record happens, and is then told as a failure: the name is taken, by itself.
 fn link_first(sim: &SimDisk, publisher: &Publisher, number: u64) {
-    // The record is staged under the name after this one.
-    let unused = publisher.staging().next_path();
-    let name = unused.file_name().unwrap().to_str().unwrap();
-    let staged = unused.with_file_name((name.parse::<u64>().unwrap() + 1).to_string());
+    // The record is staged under the name after those that are there.
+    let staging = staging_dir(publisher);
+    let num_staged = fs::read_dir(&staging).unwrap().count();
+    let staged = staging.join(num_staged.to_string());
     let path = publisher
         .run
         .commits_dir()
@@ -592,8 +603,7 @@ fn a_staging_directory_is_made_while_the_one_above_it_is_removed() {
     let create = Point::of(Operation::CreateDir, Subject::Staging);
     sim.before(create, move || fs::remove_dir(above).unwrap());
     let publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
-    let staged = publisher.staging().next_path();
-    assert!(staged.parent().unwrap().is_dir());
+    assert!(staging_dir(&publisher).is_dir());
 }
 
 /// All records of a run that were not rolled up, in order.

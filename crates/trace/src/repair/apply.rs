@@ -16,7 +16,7 @@ use super::switch::{switch, write_log};
 use super::{DAMAGED_DIR, MovedFile, RepairError};
 use crate::disk::{Disk, Subject, retried};
 use crate::durable;
-use crate::run::{COMMITS_DIR, RUN_FILE};
+use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::walk::{Links, visit_files};
 
 /// What was done, in the directory of what was moved.

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::RepairError;
+use crate::place::{RUN_FILE, STAGING_DIR};
 use crate::regular;
-use crate::run::{RUN_FILE, RunDir, STAGING_DIR};
+use crate::run::RunDir;
 use crate::table::Table;
 
 /// Locks of a run, given up when dropped and when the process dies.

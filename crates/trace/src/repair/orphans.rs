@@ -14,7 +14,8 @@ use crate::commit::{CaptureId, FileEntry};
 use crate::id::{Generation, LayerLabel, Rank, Step};
 use crate::layers::{self, Held, Recorded};
 use crate::part::PartPath;
-use crate::run::{RunInfo, STAGING_DIR};
+use crate::place::STAGING_DIR;
+use crate::run::RunInfo;
 use crate::table::Table;
 
 /// A run that was resumed so often is none.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
@@ -21,6 +22,7 @@ use crate::part_file::{BadFileError, FileProblem, PartFile, checksum, chunk_rang
 use crate::part_reader::{PartReader, minor_version};
 use crate::place::RunPath;
 use crate::regular;
+use crate::store::{LocalStore, Store};
 use crate::table::Table;
 use crate::topology::Topology;
 use crate::walk::{Links, visit_files};
@@ -74,6 +76,11 @@ impl From<String> for Refusal {
     }
 }
 
+/// Where the run's files are read.
+pub(super) fn store(root: &Path) -> Arc<dyn Store> {
+    Arc::new(LocalStore::new(root))
+}
+
 /// Every part file below the tables' directories, in order.
 pub(super) fn on_disk(root: &Path) -> Result<Vec<PartPath>, RepairError> {
     let mut parts = Vec::new();
@@ -119,7 +126,8 @@ fn described(root: &Path, part: &PartPath, trust: Trust<'_>) -> Result<FileEntry
         );
     }
     let file = PartFile {
-        path,
+        store: store(root),
+        path: part.to_string(),
         num_bytes: sums.bytes,
         crc32c: Some(sums.crc32c),
         footer: sums.footer,
@@ -257,7 +265,8 @@ pub(super) fn weights_of(
     entry: &FileEntry,
 ) -> Result<RecordBatch, Refusal> {
     let file = PartFile {
-        path: root.join(part.to_string()),
+        store: store(root),
+        path: part.to_string(),
         num_bytes: entry.bytes,
         crc32c: Some(entry.crc32c),
         footer: None,

@@ -19,7 +19,8 @@ use crate::id::{Generation, Nonce, Rank, Step};
 use crate::layers::{self, Held, Recorded};
 use crate::part::PartPath;
 use crate::part_file::{FileProblem, PartFile};
-use crate::run::{COMMITS_DIR, RUN_FILE};
+use crate::place::{COMMITS_DIR, RUN_FILE};
+use crate::store::LocalStore;
 use crate::table::Table;
 
 /// What is to be done.
@@ -71,11 +72,8 @@ pub(super) fn plan(
     let on_disk = parts::on_disk(root)?;
     let mut survey = survey::survey(&log_dir)?;
     let (run_file, survivors) = run_file::find(root, &mut survey, &on_disk, unchecked)?;
-    let log = Log {
-        dir: log_dir,
-        run_id: Some(run_file.info.run_id.clone()),
-        disk: Arc::clone(disk),
-    };
+    let store = LocalStore::on(Arc::clone(disk), root);
+    let log = Log::in_store(Arc::new(store), Some(run_file.info.run_id.clone()));
     let is_read = is_read(&log, &survey)?;
     // What lies beside an empty history is of a recorder that was killed before it committed anything.
     let is_gone = !log.dir.exists() && !on_disk.is_empty();
@@ -203,12 +201,13 @@ fn named(
     retired: &HashSet<String>,
 ) -> Result<Vec<Named>, RepairError> {
     let mut seen = HashSet::new();
+    let store = parts::store(root);
     let records = survivors.records.values();
     let entries = records.flat_map(|found| &found.record.files);
     let entries = entries.filter(|entry| !retired.contains(entry.path.as_str()));
     let entries = entries.filter(|entry| seen.insert(entry.path.as_str()));
     let named = entries.map(|entry| {
-        let problem = PartFile::of_entry(root, entry).open_whole().err();
+        let problem = PartFile::of_entry(&store, entry).open_whole().err();
         let problem = problem.map(|error| error.problem);
         if let Some(FileProblem::Unreadable(error)) = &problem
             && let Some(error) = RepairError::if_no_damage(&root.join(entry.path.as_str()), error)

@@ -17,8 +17,9 @@ use crate::id::{LayerLabel, Nonce, Rank};
 use crate::number;
 use crate::part::PartPath;
 use crate::part_file::PartFile;
+use crate::place::RUN_FILE;
 use crate::regular;
-use crate::run::{FORMAT_VERSION, FormatVersion, OpenRunError, RUN_FILE, RunDir, RunInfo};
+use crate::run::{FORMAT_VERSION, FormatVersion, OpenRunError, RunDir, RunInfo};
 use crate::table::Table;
 use crate::time;
 use crate::topology::{Layer, Topology};
@@ -249,7 +250,7 @@ fn layer_of(
 ) -> Result<Layer, Refusal> {
     let entry = match committed.get(part.to_string().as_str()) {
         Some(entry) => {
-            let file = PartFile::of_entry(root, entry);
+            let file = PartFile::of_entry(&parts::store(root), entry);
             file.open_whole().map_err(Refusal::of_file)?;
             (*entry).clone()
         }

@@ -13,8 +13,9 @@ use crate::id::{Generation, Rank};
 use crate::part::{Part, PartPath};
 use crate::part_file::PartFile;
 use crate::part_reader::PartReader;
+use crate::place::RUN_FILE;
 use crate::publish::{Group, Publisher};
-use crate::run::{RUN_FILE, RunDir};
+use crate::run::RunDir;
 use crate::table::Table;
 use crate::testing::{HIDDEN, OUTPUT, capture, capture_parts, create_run, part_path, resume_rows};
 

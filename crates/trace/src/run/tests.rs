@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 use crate::id::LayerLabel;
 use crate::topology::{Layer, Source, SourceRange};

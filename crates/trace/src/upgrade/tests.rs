@@ -70,14 +70,14 @@ fn columns_of_files_whose_footers_have_no_checksums_are_checked_one_by_one() {
     let catalog = Catalog::load(&run).unwrap();
     for file in catalog.files() {
         let part = PartFile::committed(&run, &file);
-        let sums = sums(&part.path).unwrap();
+        let sums = sums(&part.location()).unwrap();
         assert_eq!(part.columns.as_deref(), Some(sums.columns.chunks()));
         assert_eq!(part.footer, sums.footer);
         part.open_whole().unwrap();
         // The first column's chunk comes first, behind the magic bytes: it is `step`.
-        let mut bytes = fs::read(&part.path).unwrap();
+        let mut bytes = fs::read(part.location()).unwrap();
         bytes[8] ^= 1;
-        fs::write(&part.path, &bytes).unwrap();
+        fs::write(part.location(), &bytes).unwrap();
         let damaged = PartFile {
             crc32c: None,
             ..part.clone()
@@ -88,7 +88,7 @@ fn columns_of_files_whose_footers_have_no_checksums_are_checked_one_by_one() {
             "{error}"
         );
         bytes[8] ^= 1;
-        fs::write(&part.path, &bytes).unwrap();
+        fs::write(part.location(), &bytes).unwrap();
         let table: Table = file.table.parse().unwrap();
         let reader = PartReader::checked(table, &[], 8192).unwrap();
         assert_eq!(

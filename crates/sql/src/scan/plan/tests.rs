@@ -3,6 +3,7 @@ use std::path::Path;
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::Distribution;
 use datafusion::physical_plan::ExecutionPlanProperties;
+use trace::LocalStore;
 
 use super::*;
 
@@ -76,7 +77,7 @@ fn no_partition_takes_the_files_of_another() {
         let schema = TableSchema::builder(table.schema())
             .with_table_partition_cols(partition.collect::<Vec<_>>())
             .build();
-        let source = PartSource::new(Path::new("run"), schema, 16);
+        let source = PartSource::new(Arc::new(LocalStore::new(Path::new("run"))), schema, 16);
         let groups = [&[1, 1][..], &[1]].map(|sizes| FileGroup::new(files(sizes)));
         let columns = to_scan_columns(table, None);
         let scan = scan(source, table, dealt, groups.into(), columns).unwrap();

@@ -10,7 +10,7 @@ fn parts(num_bytes: usize) -> (TempDir, Vec<u8>, CheckedParts) {
     let bytes: Vec<u8> = (0..num_bytes).map(|n| (n % 251) as u8).collect();
     let path = dir.path().join("part");
     fs::write(&path, &bytes).unwrap();
-    let parts = CheckedParts::new(File::open(path).unwrap(), num_bytes as u64);
+    let parts = CheckedParts::new(Arc::new(fs::File::open(path).unwrap()), num_bytes as u64);
     (dir, bytes, parts)
 }
 

@@ -1,13 +1,17 @@
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::super::tests::{assert_whole, copy_dir, create_on_sim, epochs, group, part, sim};
 use super::super::{Group, PublishError, Publisher};
 use super::*;
-use crate::disk::{Fault, Operation, Point};
-use crate::id::Generation;
+use crate::disk::{Fault, Operation, Point, Subject};
+use crate::id::{Generation, Rank};
+use crate::part::PartPath;
 use crate::run::RunDir;
 use crate::run::tests::info;
+use crate::table::Table;
+use crate::walk::{Links, visit_files};
 
 const RETIRED: [&str; 2] = [
     "weights/epoch=2/layer=L_output/step-72-r0-g0.parquet",
@@ -55,8 +59,13 @@ fn again(publisher: &Publisher) -> io::Result<Group> {
 fn globbed(run: &RunDir) -> Vec<String> {
     let mut paths = Vec::new();
     for table in Table::ALL {
-        let dir = run.path().join(table.name());
-        list_parts(run, &dir, Rank(0), &mut |path, _| paths.push(path)).unwrap();
+        let dir = Path::new(table.name());
+        visit_files(run.path(), dir, Links::Keep, &mut |path, _| {
+            let path = path.to_str().unwrap();
+            assert!(path.parse::<PartPath>().is_ok(), "{path}");
+            paths.push(path.to_owned());
+        })
+        .unwrap();
     }
     paths.sort();
     paths

@@ -1,6 +1,6 @@
 use super::*;
 use crate::catalog::Catalog;
-use crate::disk::{Fault, Operation, Point};
+use crate::disk::{Fault, Operation, Point, Subject};
 use crate::id::{LayerLabel, Rank};
 use crate::part::PartPath;
 use crate::publish::Group;

@@ -3,9 +3,11 @@ use std::fs;
 use super::super::tests::info;
 use super::*;
 use crate::catalog::Catalog;
-use crate::disk::{Fault, Operation, Point, SimDisk};
+use crate::disk::{Fault, Operation, Point, SimDisk, Subject};
+use crate::durable;
 use crate::id::Rank;
 use crate::part::PartPath;
+use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::publish::{Group, PublishError, Publisher};
 use crate::run::OpenRunError;
 
