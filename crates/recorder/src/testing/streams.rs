@@ -270,7 +270,7 @@ impl RunnerClient for Client {
                 self.hand_in(&[input], made, Work::Add { from, to, number });
                 lock(&self.tensors).insert(op.out.id, output);
             }
-            other => unimplemented!("the device knows no {other:?}"),
+            other => panic!("the device knows no {other:?}"),
         }
     }
 
