@@ -327,7 +327,7 @@ fn bytes_of(values: &Vec<f32>) -> u64 {
 
 /// More than rows hold beside the values of their lists, which have so many each.
 fn rows_bytes(num_rows: u64, list_length: u64) -> u64 {
-    PART_BYTES + num_rows * ROW_BYTES + 3 * list_length * size_of::<f32>() as u64
+    PART_BYTES + num_rows * ROW_BYTES + 2 * list_length * size_of::<f32>() as u64
 }
 
 #[cfg(test)]

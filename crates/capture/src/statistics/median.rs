@@ -10,29 +10,40 @@ const SAMPLE: usize = 32;
 /// rarely the middle of all values: 8 places are almost three standard deviations of where it falls.
 const NEAR: usize = 8;
 
-/// Finds medians. Keeps its buffers, so that the rows of a layer share them.
+/// Finds medians. Keeps its buffer, so that the rows of a layer share it.
 #[derive(Debug, Default)]
 pub(super) struct Median {
     keys: Vec<i32>,
-    near: Vec<i32>,
 }
 
 impl Median {
     /// The median of values that are finite; there are some. Of an even number, the mean of the middle two.
     #[inline(always)]
     pub(super) fn of(&mut self, values: &[f32]) -> f32 {
-        self.keys.resize(values.len(), 0);
-        for (to, &value) in self.keys.iter_mut().zip(values) {
-            *to = key(value);
-        }
-        let ranks = ((self.keys.len() - 1) / 2, self.keys.len() / 2);
-        let near = near_middle(&self.keys, &mut self.near, ranks);
-        let (lower, upper) = near.unwrap_or_else(|| at_ranks(&mut self.keys, ranks));
+        let ranks = ((values.len() - 1) / 2, values.len() / 2);
+        self.take(values);
+        let near = match values.len() < MIN_VALUES {
+            true => Some(at_ranks(&mut self.keys, ranks)),
+            false => near_middle(&mut self.keys, ranks),
+        };
+        let (lower, upper) = near.unwrap_or_else(|| {
+            // Some keys were written over.
+            self.take(values);
+            at_ranks(&mut self.keys, ranks)
+        });
         if lower == upper {
             return value(upper);
         }
         let sum = f64::from(value(lower)) + f64::from(value(upper));
         (sum / 2.0) as f32
+    }
+
+    #[inline(always)]
+    fn take(&mut self, values: &[f32]) {
+        self.keys.resize(values.len(), 0);
+        for (to, &value) in self.keys.iter_mut().zip(values) {
+            *to = key(value);
+        }
     }
 }
 
@@ -65,29 +76,22 @@ fn at_ranks(keys: &mut [i32], (lower, upper): (usize, usize)) -> (i32, i32) {
 }
 
 /// The keys at two ranks around the middle, looked for among those alone that are near the middle of a sample;
-/// none where there are few, or they are elsewhere. `near` is overwritten.
+/// none if they are elsewhere. There are [`MIN_VALUES`] at least; others are written over them.
 #[inline(always)]
-fn near_middle(
-    keys: &[i32],
-    near: &mut Vec<i32>,
-    (lower, upper): (usize, usize),
-) -> Option<(i32, i32)> {
-    if keys.len() < MIN_VALUES {
-        return None;
-    }
+fn near_middle(keys: &mut [i32], (lower, upper): (usize, usize)) -> Option<(i32, i32)> {
     let stride = keys.len() / SAMPLE;
     let mut sample: [i32; SAMPLE] = std::array::from_fn(|n| keys[n * stride]);
     sample.sort_unstable();
     let (first, last) = (sample[SAMPLE / 2 - NEAR], sample[SAMPLE / 2 + NEAR - 1]);
-    near.resize(keys.len(), 0);
     let (mut num_below, mut num_near) = (0, 0);
-    for &key in keys {
+    for nth in 0..keys.len() {
+        let key = keys[nth];
         // Written in any case, and over what is not near: a branch would be guessed wrong half of the time.
-        near[num_near] = key;
+        keys[num_near] = key;
         num_near += usize::from(first <= key && key <= last);
         num_below += usize::from(key < first);
     }
-    let near = &mut near[..num_near];
+    let near = &mut keys[..num_near];
     let is_there = num_below <= lower && upper < num_below + num_near;
     // Many values may be the same, as the zeros behind a ReLU.
     let is_one = first == last;
@@ -163,10 +167,7 @@ mod tests {
         for value in values.iter_mut().step_by(1_024 / SAMPLE) {
             *value = -5.0;
         }
-        assert_eq!(
-            near_middle(&keys(&values), &mut Vec::new(), (511, 512)),
-            None
-        );
+        assert_eq!(near_middle(&mut keys(&values), (511, 512)), None);
         assert_eq!(Median::default().of(&values), 1.0);
     }
 
