@@ -29,7 +29,7 @@ const LESS: [(&str, &str); 4] = [
     ("permutations", "19"),
     ("bootstraps", "9"),
     ("trees", "9"),
-    ("top", "all"),
+    ("top", "1000"),
 ];
 
 /// What an answer says, in so many rows.
