@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use analysis::Half;
 use capture::{
     AblationFindings, AblationOptions, AblationPlan, CaptureChoice, CaptureFiles, ChosenNeurons,
-    Judged, LayerNeurons, Loss, Silencing, Targets,
+    Judged, Loss, Silencing, Targets,
 };
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use trace::Epoch;
 use super::arguments::parsed;
 use super::rows::Rows;
 use super::run::Run;
-use super::structures::neurons;
+use super::structures::{ToldLayer, neurons, told_layer};
 use super::work::finish_blocking;
 use crate::error::query;
 use crate::evaluation::{classified, loss_of, shape_of, targets_of};
@@ -45,14 +45,6 @@ type Told = (
     usize,
     Rows,
 );
-
-/// A layer's label, the units of it that are silenced, and how many it has.
-pub(super) type ToldLayer = (String, Vec<usize>, usize);
-
-/// A layer as Python gets it.
-pub(super) fn told_layer(layer: &LayerNeurons) -> ToldLayer {
-    (layer.layer.clone(), layer.units.clone(), layer.num_units)
-}
 
 /// An ablation that is made of what Python's network says.
 #[pyclass(module = "stratigraph_nn._native", frozen)]

@@ -18,11 +18,10 @@ use studies::{
     MetaOptions, ValuesOf,
 };
 
-use super::ablation::{ToldLayer, told_layer};
 use super::arguments::{chosen, parsed, seconds};
 use super::chart::Chart;
 use super::rows::{Rows, of_plan};
-use super::structures::{ToldPower, ToldStructure, neurons, told, unit};
+use super::structures::{ToldLayer, ToldPower, ToldStructure, neurons, told, told_layer, unit};
 use super::work::{finish, finish_blocking};
 use crate::error::query;
 

@@ -1,5 +1,6 @@
 //! Structures, for Python.
 
+use capture::LayerNeurons;
 use pyo3::prelude::*;
 use studies::{Structure, StructureNeuron};
 
@@ -57,4 +58,12 @@ pub(super) fn neurons(names: &[String]) -> PyResult<Vec<words::NeuronName>> {
     names
         .map(|name| super::arguments::parsed("neurons", name))
         .collect()
+}
+
+/// A layer's label, the units of it that are silenced, and how many it has.
+pub(super) type ToldLayer = (String, Vec<usize>, usize);
+
+/// A layer as Python gets it.
+pub(super) fn told_layer(layer: &LayerNeurons) -> ToldLayer {
+    (layer.layer.clone(), layer.units.clone(), layer.num_units)
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 use std::{fs, io, thread};
 
 use anyhow::Context;
-use console::on_ctrl_c;
+use console::{Console, on_ctrl_c};
 use sql::QueryError;
 use tokio::sync::Notify;
 
-use super::answer::say;
 use super::limits::{LimitArgs, remove_spilled};
 
 /// What a shell makes of a process that Ctrl-C ended.
@@ -99,7 +98,7 @@ fn exit(unfinished: Option<&Path>, said: &str, status: i32) -> ! {
         let _ = fs::remove_file(path);
     }
     remove_spilled();
-    say!("{said}");
+    Console::default().say(said);
     std::process::exit(status)
 }
 
