@@ -63,6 +63,7 @@ fn of_rows(values: &[f32], num_rows: usize, width: usize) -> Vec<Statistics> {
             true => row,
             false => {
                 picked.clear();
+                picked.reserve_exact(width);
                 picked.extend(row.iter().filter(|value| value.is_finite()));
                 &picked
             }

@@ -84,7 +84,7 @@ pub use id::{
     Step,
 };
 pub use layers::LackingCapture;
-pub use lost::{LOST_CAPTURES, lost_captures};
+pub use lost::lost_captures;
 pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
 pub use part::{ParsePartPathError, Part, PartPath};
 pub use part_file::{

@@ -10,7 +10,7 @@ use crate::run::RunDir;
 use crate::table::Table;
 
 /// The metric by which a recorder says how many captures were due and are in no commit.
-pub const LOST_CAPTURES: &str = "recorder.lost_captures";
+const LOST_CAPTURES: &str = "recorder.lost_captures";
 
 /// Rows that are decoded at once, at most.
 const BATCH_ROWS: usize = 8192;

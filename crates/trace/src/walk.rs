@@ -26,8 +26,8 @@ pub enum Links {
 }
 
 /// Calls `visit` with the path below `base` and the size of every file below `base/dir`, or of that itself
-/// where it is a link that is kept. A directory that is not there is empty. What vanishes meanwhile was moved by a recorder, and is not told, unless links
-/// are followed: one that leads nowhere is an error.
+/// where it is a link that is kept. A directory that is not there is empty. What vanishes meanwhile was moved by a
+/// recorder, and is not told, unless links are followed: one that leads nowhere is an error.
 ///
 /// # Errors
 /// If a directory cannot be listed, or a link that is followed leads nowhere.

@@ -35,8 +35,9 @@ impl Opened {
         let scheme = Scheme::derive(task, &train)?;
         let targets = scheme.encode(&train)?;
         let layout = Layout::of(&train);
-        layout.check(held_out.as_ref().unwrap_or(&train), self.num_bytes())?;
-        layout.check(&train, self.num_bytes())?;
+        for table in held_out.iter().chain([&train]) {
+            layout.check(table, self.num_bytes())?;
+        }
         let rows = layout.rows(&train)?;
 
         let split = match &held_out {

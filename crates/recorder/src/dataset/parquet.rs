@@ -82,7 +82,9 @@ fn decode(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<ReadFile, Datase
     trace::check_pages(&bytes, builder.metadata(), &leaves).map_err(|error| unreadable(&error))?;
     let mut table = empty_table(file, &columns, spec);
     let width = table.num_numbers;
-    let mut numbers: Vec<f64> = Vec::with_capacity(num_rows as usize * width);
+    let mut numbers: Vec<f64> = Vec::new();
+    let room = numbers.try_reserve_exact((num_rows as usize).saturating_mul(width));
+    room.map_err(|error| unreadable(&error))?;
     let mut first = 0;
     let reader = builder.with_projection(mask).build();
     for batch in reader.map_err(|error| unreadable(&error))? {

@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn a_read_on_the_readers_own_stream_would_miss_writes() {
         let num_wrong = wrong_reads(&Device(2), false);
-        assert!(num_wrong > 0, "{num_wrong} of 500");
+        assert!(num_wrong > 30, "{num_wrong} of 500");
     }
 
     #[test]

@@ -40,7 +40,9 @@ pub(crate) fn lock_all(root: &Path, dry_run: bool) -> Result<Locks, RepairError>
             continue;
         }
         let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).open(&path);
+        // Read as well: a pipe that is only written waits for a reader.
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path);
         lock(
             file.map_err(RepairError::io("lock", &path))?,
             &path,

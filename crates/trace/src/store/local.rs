@@ -152,7 +152,9 @@ impl Store for LocalStore {
     fn lock_table(&self, table: Table) -> Result<Box<dyn StoreLock>, StoreError> {
         let path = self.path.join(format!(".{table}.lock"));
         let mut options = File::options();
-        let opened = options.write(true).create(true).truncate(false).open(&path);
+        // Read as well: a pipe that is only written waits for a reader.
+        options.read(true).write(true).create(true).truncate(false);
+        let opened = options.open(&path);
         let locked = opened.and_then(|file| file.lock().map(|()| file));
         let file = locked.map_err(StoreError::of("lock", &path))?;
         Ok(Box::new(file))
