@@ -4,7 +4,6 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
-mod named;
 mod wide;
 
 use datafusion::prelude::DataFrame;
@@ -117,11 +116,11 @@ const CASES: [Case; 6] = [
     },
 ];
 
-fn session(dir: &TempDir, memory_bytes: Option<usize>) -> QuerySession {
+fn session(dir: &TempDir, memory_bytes: usize) -> QuerySession {
     let run = Run::open(&dir.path().join("run")).unwrap();
     let options = SessionOptions {
         target_partitions: Some(2),
-        memory_bytes,
+        memory_bytes: Some(memory_bytes),
         ..SessionOptions::default()
     };
     run.session(options).unwrap()
@@ -133,7 +132,7 @@ async fn ask(
     case: &Case,
     memory_bytes: usize,
 ) -> (Result<usize, QueryError>, usize) {
-    let session = session(dir, Some(memory_bytes));
+    let session = session(dir, memory_bytes);
     let arguments = case.arguments.iter();
     let arguments: Vec<(String, String)> = arguments
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -154,13 +153,8 @@ async fn count(rows: Result<DataFrame, QueryError>) -> Result<usize, QueryError>
     Ok(num_rows)
 }
 
-/// The heap is the process's: what is held is measured of one after the other.
+/// Of every case, since the heap is the process's.
 #[tokio::test]
-async fn queries_keep_to_the_memory_that_they_are_given() {
-    analyses_keep_to_the_memory_that_they_are_given().await;
-    named::every_named_query_answers_or_says_what_to_do().await;
-}
-
 async fn analyses_keep_to_the_memory_that_they_are_given() {
     for case in &CASES {
         let dir = TempDir::new().unwrap();
