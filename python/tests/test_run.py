@@ -298,7 +298,7 @@ def test_an_answer_that_takes_too_long_is_given_up(recorded, read):
 
 def test_who_reads_a_stream_is_told_that_it_takes_too_long(recorded):
     pa = pytest.importorskip("pyarrow")
-    with pytest.raises(pa.ArrowException, match="no answer within 500ms"):
+    with pytest.raises(sg.QueryTimeoutError, match="no answer within 500ms"):
         pa.table(sg.open(recorded, timeout=0.5).sql(_endless(4)))
 
 
@@ -316,7 +316,7 @@ def test_a_report_that_takes_too_long_leaves_no_file(recorded, tmp_path):
 
 def test_ctrl_c_reaches_whoever_reads_a_stream(run):
     pa = pytest.importorskip("pyarrow")
-    with _pressed(), pytest.raises(pa.ArrowException, match="interrupted: KeyboardInterrupt"):
+    with _pressed(), pytest.raises(KeyboardInterrupt):
         pa.table(run.sql(_endless(4)))
     assert run.sql("SELECT 1").rows() == [(1,)]
 
