@@ -43,8 +43,9 @@ impl Terminal {
         let set = in_bench.get_envs();
         let set = set.filter_map(|(name, value)| Some((name, value?)));
         let mut script = Command::new("script");
+        // Without the shell that `script` starts: Ctrl-C would reach it as well, and dash ends with 130 then.
         script
-            .args(["-qefc", &format!("'{program}' shell run"), "/dev/null"])
+            .args(["-qefc", &format!("exec '{program}' shell run"), "/dev/null"])
             .current_dir(bench.dir.path())
             .envs(set)
             .env("TERM", "xterm")
