@@ -16,14 +16,16 @@ mod mutate;
 mod queries;
 mod runs;
 mod seeds;
+mod watched;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bounds::Watched;
 use mutate::{Format, Rng, changed};
 use stratigraph::announce;
+use watched::Watched;
 
 /// How long a target is given changed inputs, unless told otherwise.
 const SECONDS: f64 = 1.5;
@@ -48,6 +50,31 @@ fn kept(name: &str) -> Vec<Vec<u8>> {
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Targets that have Burn or DataFusion in them, which are too much to be compiled for libFuzzer.
+const HERE_ALONE: [&str; 5] = ["csv", "idx", "parquet", "query_arguments", "query_header"];
+
+fn names(dir: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(stratigraph::workspace_root().join(dir)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().path());
+    names
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The crate `fuzz` is compiled by a nightly compiler, and not with these tests.
+#[test]
+fn all_other_targets_are_programs_for_libfuzzer() {
+    let mut expected = names("tests/fuzz/corpus");
+    expected.retain(|name| !HERE_ALONE.contains(&name.as_str()));
+    assert_eq!(names("fuzz/fuzz_targets"), expected);
+    let manifest = fs::read_to_string(stratigraph::workspace_root().join("fuzz/Cargo.toml"));
+    let manifest = manifest.unwrap();
+    for name in expected {
+        let program = format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"");
+        assert!(manifest.contains(&program), "{name}");
+    }
 }
 
 fn fuzz(name: &'static str, target: fn(&[u8]), format: Format) {

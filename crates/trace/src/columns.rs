@@ -8,6 +8,9 @@ mod pages;
 mod read;
 mod write;
 
+pub(crate) use pages::MAX_PAGE_BYTES;
 pub use pages::check_pages;
+#[cfg(test)]
+pub(crate) use pages::check_pages_within;
 pub(crate) use read::read_row_group;
-pub(crate) use write::{value_bytes, write_column};
+pub(crate) use write::{list_bytes, value_bytes, write_column};

@@ -16,11 +16,11 @@ use std::sync::{Arc, LazyLock};
 use self::checksummed::{Checksummed, Written};
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, COLUMN_CRC32C_KEY, Footer};
-use crate::columns::{value_bytes, write_column};
+use crate::columns::{MAX_PAGE_BYTES, list_bytes, value_bytes, write_column};
 use crate::part::Part;
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 use crate::table::Table;
-use arrow::array::{RecordBatch, make_comparator};
+use arrow::array::{ArrayRef, RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ArrowSchemaConverter;
@@ -43,6 +43,10 @@ pub const LIST_PAGE_BYTES: usize = 512 * 1024;
 /// every reader would pay a decompressor a file; activations after a ReLU are half zeros, become
 /// far smaller, and stay compressed.
 pub const MAX_COMPRESSION_RATIO: f64 = 0.85;
+
+/// A page of lists is closed at [`LIST_PAGE_BYTES`], and has the whole of the last list. So much is beside that
+/// list at most: what came before it, and levels.
+const BESIDE_LIST_BYTES: u64 = 2 * LIST_PAGE_BYTES as u64;
 
 /// Columns with fewer bytes than this are not compressed: setting up the compressor costs more
 /// than it saves, and most parts have a dozen of such columns.
@@ -116,12 +120,21 @@ pub struct Encoded<W> {
 /// # Errors
 /// If the rows are not of the part's table or not sorted, or `output` fails.
 pub fn encode_part<W: Write + Send>(part: &Part, output: W) -> Result<Encoded<W>, EncodeError> {
+    encode_within(MAX_PAGE_BYTES, part, output)
+}
+
+/// As [`encode_part`], for readers who let a page unpack to so many bytes from however few.
+fn encode_within<W: Write + Send>(
+    max_page_bytes: u64,
+    part: &Part,
+    output: W,
+) -> Result<Encoded<W>, EncodeError> {
     let table = part.path.table;
     check_columns(table, &part.rows)?;
     check_sorted(table, &part.rows)?;
 
     let schema = parquet_schema(table);
-    let properties = Arc::new(properties(table, schema, &part.rows));
+    let properties = Arc::new(properties(table, schema, &part.rows, max_page_bytes));
     let mut output = Checksummed::new(output);
     let mut file = SerializedFileWriter::new(&mut output, schema.root_schema_ptr(), properties)?;
     if part.rows.num_rows() > 0 {
@@ -199,7 +212,15 @@ fn parquet_schema(table: Table) -> &'static SchemaDescriptor {
     &SCHEMAS[table as usize]
 }
 
-fn properties(table: Table, schema: &SchemaDescriptor, rows: &RecordBatch) -> WriterProperties {
+fn properties(
+    table: Table,
+    schema: &SchemaDescriptor,
+    rows: &RecordBatch,
+    max_page_bytes: u64,
+) -> WriterProperties {
+    // A list is in one page, and equal floats take next to nothing: its page would be taken for one that is made to
+    // fill a reader's memory.
+    let fits = |lists: &ArrayRef| list_bytes(lists) + BESIDE_LIST_BYTES <= max_page_bytes;
     let mut properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_created_by(CREATED_BY.to_owned())
@@ -219,7 +240,9 @@ fn properties(table: Table, schema: &SchemaDescriptor, rows: &RecordBatch) -> Wr
         let path = leaf.path().clone();
         let bytes = value_bytes(array);
         let is_list = matches!(field.data_type(), DataType::List(_));
-        if bytes >= MIN_COMPRESSED_BYTES && (!is_list || probe::is_compressible(array)) {
+        if bytes >= MIN_COMPRESSED_BYTES
+            && (!is_list || fits(array) && probe::is_compressible(array))
+        {
             let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("a level that zstd has");
             properties = properties.set_column_compression(path.clone(), Compression::ZSTD(zstd));
         }

@@ -1,39 +1,10 @@
 //! What SQL over a run refuses, put to the program and its shell: `tests/slt/read_only.slt` has the statements.
 
 use std::fs;
-use std::path::Path;
+
+use fixtures::{Refusal, refusals};
 
 use super::{Bench, entries, shell::shell, text};
-
-/// The statements, with the words of their errors as a pattern; what they name is in `dir`.
-fn refused(dir: &Path) -> Vec<(String, String)> {
-    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/slt/read_only.slt");
-    let table = fs::read_to_string(table).unwrap();
-    let table = table.replace("$__TEST_DIR__", dir.to_str().unwrap());
-    let records = table.split("\n\n").filter_map(|record| {
-        let (words, sql) = record
-            .trim()
-            .strip_prefix("query error ")?
-            .split_once('\n')?;
-        Some((words.to_owned(), sql.to_owned()))
-    });
-    records.collect()
-}
-
-/// Whether the pieces of a pattern between its `.*` are in a text, in order.
-fn fits(pattern: &str, text: &str) -> bool {
-    let pattern = pattern.replace('\\', "");
-    let mut rest = text;
-    pattern
-        .split(".*")
-        .all(|piece| match rest.split_once(piece) {
-            Some((_, behind)) => {
-                rest = behind;
-                true
-            }
-            None => false,
-        })
-}
 
 #[test]
 fn a_shell_refuses_what_is_no_question_and_writes_nothing() {
@@ -41,12 +12,13 @@ fn a_shell_refuses_what_is_no_question_and_writes_nothing() {
     fs::create_dir(bench.path("outside")).unwrap();
     fs::write(bench.path("outside/notes.csv"), "a\n7351\n").unwrap();
     // At a semicolon the shell ends a statement.
-    let refused: Vec<_> = refused(&bench.path("outside"))
-        .into_iter()
-        .filter(|(_, sql)| !sql.contains(';'))
+    let refusals = refusals(&bench.path("outside")).unwrap().into_iter();
+    let refused: Vec<Refusal> = refusals
+        .filter(|refusal| !refusal.sql.contains(';'))
         .collect();
     assert!(refused.len() > 200);
-    let input: String = refused.iter().map(|(_, sql)| format!("{sql};\n")).collect();
+    let input = refused.iter().map(|refusal| format!("{};\n", refusal.sql));
+    let input: String = input.collect();
     let before = (entries(bench.dir.path()), entries(&bench.path("outside")));
     let output = shell(&bench, &["shell", "run"], &input);
     assert_eq!(output.status.code(), Some(1));
@@ -58,8 +30,8 @@ fn a_shell_refuses_what_is_no_question_and_writes_nothing() {
         .filter(|line| line.starts_with("error: "))
         .collect();
     assert_eq!(errors.len(), refused.len(), "{stderr}");
-    for ((words, sql), error) in refused.iter().zip(errors) {
-        assert!(fits(words, error), "{sql}: {error}");
+    for (refusal, error) in refused.iter().zip(errors) {
+        assert!(refusal.is_told_by(error), "{}: {error}", refusal.sql);
     }
     let after = (entries(bench.dir.path()), entries(&bench.path("outside")));
     assert_eq!(after, before);

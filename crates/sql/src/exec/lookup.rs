@@ -7,19 +7,19 @@
 
 mod table;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, JoinType, NullEquality, Result};
+use datafusion::common::{DataFusionError, JoinType, NullEquality, Result, SharedResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::limit::LimitStream;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, apply_expression_roots};
-use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::OnceCell;
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use crate::exec::replace::Replace;
 use crate::exec::stand_in::{StandIn, StandInExec};
@@ -41,8 +41,12 @@ struct LookupJoin {
     /// Whether rows of the streamed side that have no partner go on, with nulls.
     keeps_unmatched: bool,
     columns: Vec<OutputColumn>,
-    table: Arc<OnceCell<Arc<Table>>>,
+    table: OnceLock<SharedTable>,
 }
+
+/// What is read of the side that all partitions look up in, whichever of them comes first, or why it cannot be
+/// read. It is read once: a plan's partition gives its rows to nobody who asks again.
+type SharedTable = Shared<BoxFuture<'static, SharedResult<Arc<Table>>>>;
 
 impl StandIn for LookupJoin {
     type Node = HashJoinExec;
@@ -90,7 +94,7 @@ impl StandIn for LookupJoin {
             join: Arc::new(join.builder().build()?),
             keeps_unmatched,
             columns,
-            table: Arc::default(),
+            table: OnceLock::new(),
         }))
     }
 
@@ -135,16 +139,15 @@ impl StandIn for LookupJoin {
             batch_rows: context.session_config().batch_size(),
         });
         let streamed = self.join.right().execute(partition, Arc::clone(&context))?;
-        let built = Arc::clone(self.join.left());
-        let table = Arc::clone(&self.table);
+        let read = || {
+            let built = Arc::clone(self.join.left());
+            let table = async move { Table::read(&built, built_keys, &context).await };
+            let table = table.map(|table| table.map(Arc::new).map_err(Arc::new));
+            table.boxed().shared()
+        };
+        let table = self.table.get_or_init(read).clone();
         let batches = stream::once(async move {
-            // Whichever partition comes first reads the side that all look up in.
-            let read = || async {
-                Table::read(&built, built_keys, &context)
-                    .await
-                    .map(Arc::new)
-            };
-            let table = Arc::clone(table.get_or_try_init(read).await?);
+            let table = table.await.map_err(DataFusionError::Shared)?;
             let batches = streamed.and_then(move |rows| {
                 std::future::ready(Arc::clone(&lookup).join(&table, rows).map(stream::iter))
             });

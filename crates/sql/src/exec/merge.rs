@@ -127,13 +127,15 @@ fn ahead(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let left = Arc::clone(&room);
     receiver.spawn(async move {
         while let Some(batch) = rows.next().await {
+            let is_error = batch.is_err();
             let bytes = batch.as_ref().map_or(0, bytes_ahead);
             let Ok(taken) = left.acquire_many(bytes).await else {
                 break;
             };
             taken.forget();
-            if sender.send(batch).await.is_err() {
-                break; // Nobody wants more.
+            // Behind an error there is nothing, and nobody may want more.
+            if sender.send(batch).await.is_err() || is_error {
+                break;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
+mod named;
 mod wide;
 
 use datafusion::prelude::DataFrame;
@@ -116,11 +117,11 @@ const CASES: [Case; 6] = [
     },
 ];
 
-fn session(dir: &TempDir, memory_bytes: usize) -> QuerySession {
+fn session(dir: &TempDir, memory_bytes: Option<usize>) -> QuerySession {
     let run = Run::open(&dir.path().join("run")).unwrap();
     let options = SessionOptions {
         target_partitions: Some(2),
-        memory_bytes: Some(memory_bytes),
+        memory_bytes,
         ..SessionOptions::default()
     };
     run.session(options).unwrap()
@@ -132,7 +133,7 @@ async fn ask(
     case: &Case,
     memory_bytes: usize,
 ) -> (Result<usize, QueryError>, usize) {
-    let session = session(dir, memory_bytes);
+    let session = session(dir, Some(memory_bytes));
     let arguments = case.arguments.iter();
     let arguments: Vec<(String, String)> = arguments
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -153,8 +154,13 @@ async fn count(rows: Result<DataFrame, QueryError>) -> Result<usize, QueryError>
     Ok(num_rows)
 }
 
-/// Of every case, since the heap is the process's.
+/// The heap is the process's: what is held is measured of one after the other.
 #[tokio::test]
+async fn queries_keep_to_the_memory_that_they_are_given() {
+    analyses_keep_to_the_memory_that_they_are_given().await;
+    named::every_named_query_answers_or_says_what_to_do().await;
+}
+
 async fn analyses_keep_to_the_memory_that_they_are_given() {
     for case in &CASES {
         let dir = TempDir::new().unwrap();

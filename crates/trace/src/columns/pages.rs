@@ -8,14 +8,18 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
 
-/// A page may unpack to so many bytes, whatever it is packed in: zeros take nearly none.
-const MAX_PAGE_BYTES: u64 = 64 << 20;
+/// A page may unpack to so many bytes, whatever it is packed in: zeros take nearly none. What is longer is to be
+/// written as it is, or nearly.
+pub(crate) const MAX_PAGE_BYTES: u64 = 64 << 20;
 
 /// A page may unpack to more if it is packed in at least so much of it.
 const MAX_RATIO: u64 = 64;
 
 /// A page may have so many values, however few bytes they take, or one a byte.
 const MAX_PAGE_VALUES: u64 = 1 << 22;
+
+/// What most headers have less than, which is read at once.
+const HEADER_BYTES: usize = 128;
 
 /// How deep a header nests: statistics are in a page's own header, in that of all.
 const MAX_NESTING: usize = 8;
@@ -29,18 +33,28 @@ pub fn check_pages(
     metadata: &ParquetMetaData,
     indices: &[usize],
 ) -> Result<()> {
+    check_pages_within(MAX_PAGE_BYTES, file, metadata, indices)
+}
+
+/// As [`check_pages`], with another bound on what a page may unpack to from however few bytes.
+pub(crate) fn check_pages_within(
+    max_bytes: u64,
+    file: &impl ChunkReader,
+    metadata: &ParquetMetaData,
+    indices: &[usize],
+) -> Result<()> {
     for row_group in metadata.row_groups() {
         for &index in indices {
             // That a column is missing is told by whoever reads it.
             if let Some(chunk) = row_group.columns().get(index) {
-                check_chunk(file, chunk)?;
+                check_chunk(max_bytes, file, chunk)?;
             }
         }
     }
     Ok(())
 }
 
-fn check_chunk(file: &impl ChunkReader, chunk: &ColumnChunkMetaData) -> Result<()> {
+fn check_chunk(max_bytes: u64, file: &impl ChunkReader, chunk: &ColumnChunkMetaData) -> Result<()> {
     let malformed = |what: &str| {
         let column = chunk.column_path();
         ParquetError::General(format!("a page of column {column} {what}"))
@@ -56,12 +70,9 @@ fn check_chunk(file: &impl ChunkReader, chunk: &ColumnChunkMetaData) -> Result<(
     };
     let is_packed = chunk.compression() != Compression::UNCOMPRESSED;
     while at < end {
-        let mut input = Input {
-            input: file.get_read(at)?.take(end - at),
-            num_bytes: 0,
-        };
-        let page = input.page().ok_or_else(|| malformed("has no header"))?;
-        let most = MAX_PAGE_BYTES.max(page.packed.saturating_mul(MAX_RATIO));
+        let header = read_header(file, at, end)?;
+        let (page, header_bytes) = header.ok_or_else(|| malformed("has no header"))?;
+        let most = max_bytes.max(page.packed.saturating_mul(MAX_RATIO));
         if is_packed && page.unpacked > most {
             return Err(malformed(&format!(
                 "would be unpacked from {} bytes to {}",
@@ -74,11 +85,22 @@ fn check_chunk(file: &impl ChunkReader, chunk: &ColumnChunkMetaData) -> Result<(
                 page.num_values, page.unpacked
             )));
         }
-        at = at
-            .saturating_add(input.num_bytes)
-            .saturating_add(page.packed);
+        at = at.saturating_add(header_bytes).saturating_add(page.packed);
     }
     Ok(())
+}
+
+/// The header that begins at a place before `end`, and how many bytes it has; none where it is none.
+fn read_header(file: &impl ChunkReader, at: u64, end: u64) -> Result<Option<(Page, u64)>> {
+    let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+    let first = file.get_bytes(at, left.min(HEADER_BYTES))?;
+    let mut input = Input::new(&first[..]);
+    if let Some(page) = input.page() {
+        return Ok(Some((page, input.num_bytes)));
+    }
+    // Of a longer one, with statistics of long texts, all is read that there is.
+    let mut input = Input::new(file.get_read(at)?.take(end - at));
+    Ok(input.page().map(|page| (page, input.num_bytes)))
 }
 
 /// What a page's header says.
@@ -117,6 +139,13 @@ const HEADERS: [i64; 3] = [5, 7, 8];
 const NUM_VALUES: i64 = 1;
 
 impl<R: Read> Input<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            num_bytes: 0,
+        }
+    }
+
     fn page(&mut self) -> Option<Page> {
         let mut page = Page::default();
         let mut field = 0;

@@ -82,6 +82,15 @@ pub fn value_bytes(array: &ArrayRef) -> usize {
     }
 }
 
+/// How many bytes the values of a column's longest list have.
+pub fn list_bytes(lists: &ArrayRef) -> u64 {
+    let lists = lists.as_list::<i32>();
+    let lengths = (0..lists.len()).filter(|row| lists.is_valid(*row));
+    let longest = lengths.map(|row| lists.value_length(row)).max();
+    let longest = longest.map_or(0, |length| length.as_usize());
+    (longest * size_of::<f32>()) as u64
+}
+
 /// Which rows of a scalar column are null.
 struct Nulls<'a> {
     len: usize,

@@ -15,6 +15,7 @@ use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
 use super::*;
+use crate::columns::check_pages_within;
 use crate::testing::{
     HIDDEN, ablations_rows, histograms_rows, lists, metrics_rows, noise, part_path, resume_rows,
     structures_rows, weights_rows,
@@ -200,6 +201,42 @@ fn pages_are_compressed_where_it_pays_and_only_there() {
     assert_eq!(list_pages_compressed(&bits), [false]);
     // Too little to bother.
     assert_eq!(list_pages_compressed(&[vec![0.0; 64]]), [false]);
+}
+
+/// Equal floats take nearly nothing, so that a page of many looks like one that is made to fill a reader's memory.
+/// Here that begins at 4 MiB, and not at 64.
+#[test]
+fn readers_take_pages_of_any_length_that_are_written() {
+    const MAX_BYTES: u64 = 4 << 20;
+    let encode_within = |max_bytes: u64, lengths: &[usize]| {
+        let rows: Vec<Vec<f32>> = lengths.iter().map(|&length| vec![0.5; length]).collect();
+        let rows = weights_rows(3, 10, lists(&rows, None));
+        let path = part_path(Table::Weights, 3, Some(HIDDEN));
+        let encoded = encode_within(max_bytes, &Part { path, rows }, Vec::new()).unwrap();
+        Bytes::from(encoded.output)
+    };
+    let check = |file: &Bytes| {
+        let metadata = metadata(file);
+        let columns: Vec<usize> = (0..metadata.row_group(0).num_columns()).collect();
+        check_pages_within(MAX_BYTES, file, &metadata, &columns)
+    };
+    let most = (MAX_BYTES as usize - 2 * LIST_PAGE_BYTES) / size_of::<f32>();
+    for (lengths, is_packed) in [
+        (vec![most], true),
+        (vec![most + 1], false),
+        // Just too little for a page of its own is before it.
+        (vec![LIST_PAGE_BYTES / 4 - 1, most], true),
+        (vec![1, LIST_PAGE_BYTES / 4 - 2, most + 1, 1], false),
+        (vec![most * 2], false),
+    ] {
+        let file = encode_within(MAX_BYTES, &lengths);
+        check(&file).unwrap_or_else(|error| panic!("{lengths:?}: {error}"));
+        let num_values: usize = lengths.iter().sum();
+        assert_eq!(file.len() < num_values, is_packed, "{lengths:?}");
+    }
+    // What is packed all the same is what the bound is for.
+    let error = check(&encode_within(u64::MAX, &[most * 2])).unwrap_err();
+    assert!(error.to_string().contains("would be unpacked"), "{error}");
 }
 
 /// A layer of 10 units and one metric: the files of a small network.

@@ -3,11 +3,13 @@ use arrow::datatypes::{Field, Float32Type, Int32Type, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::config::ConfigOptions;
-use datafusion::physical_expr::PhysicalExprRef;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, lit};
+use datafusion::physical_expr::{Partitioning, PhysicalExprRef};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlanProperties, displayable};
 use proptest::prelude::*;
@@ -144,7 +146,6 @@ async fn rows_with_many_partners_are_split() {
 
 #[tokio::test]
 async fn a_table_that_does_not_fit_into_memory_is_an_error() {
-    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
     let keys: Vec<_> = (0..10_000).map(Some).collect();
     let join = hash_join(JoinType::Inner, &[built(&keys)], &[streamed(&[None])], None);
     let join = LookupJoinExec::of(&join).unwrap().unwrap();
@@ -153,6 +154,54 @@ async fn a_table_that_does_not_fit_into_memory_is_an_error() {
     let rows = join.execute(0, Arc::new(context)).unwrap();
     let error = rows.try_collect::<Vec<_>>().await.unwrap_err();
     assert!(error.to_string().contains("LookupJoinExec"), "{error}");
+}
+
+/// A join with two partitions, which look up in a side that is dealt out before, so that it can be read once.
+fn join_of_two_partitions(keys: &[Option<i32>]) -> LookupJoinExec {
+    let streamed = [vec![streamed(&[Some(1)])], vec![streamed(&[Some(2)])]];
+    let streamed = MemorySourceConfig::try_new_exec(&streamed, streamed_schema(), None).unwrap();
+    let built = [vec![built(keys)]];
+    let built = MemorySourceConfig::try_new_exec(&built, built_schema(), None).unwrap();
+    let dealt_out = RepartitionExec::try_new(built, Partitioning::RoundRobinBatch(1)).unwrap();
+    let join = hash_join(JoinType::Inner, &[], &[], None);
+    let join = join.builder();
+    let join = join.with_new_children(vec![Arc::new(dealt_out), streamed]);
+    LookupJoinExec::of(&join.unwrap().build().unwrap())
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_side_that_cannot_be_read_is_an_error_of_every_partition() {
+    let keys: Vec<_> = (0..10_000).map(Some).collect();
+    let join = join_of_two_partitions(&keys);
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(100_000, 1.0);
+    let context = TaskContext::default().with_runtime(runtime.build_arc().unwrap());
+    let context = Arc::new(context);
+    for partition in 0..2 {
+        let rows = join.execute(partition, Arc::clone(&context)).unwrap();
+        let error = rows.try_collect::<Vec<_>>().await.unwrap_err();
+        let root = error.find_root();
+        assert!(
+            matches!(root, DataFusionError::ResourcesExhausted(_)),
+            "{root}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_is_given_up_leaves_the_side_to_the_others() {
+    let keys: Vec<_> = (0..10).map(Some).collect();
+    let join = join_of_two_partitions(&keys);
+    let context = Arc::new(TaskContext::default());
+    let mut given_up = join.execute(0, Arc::clone(&context)).unwrap();
+    // It begins to read, and waits for the task that deals out.
+    assert!(given_up.next().now_or_never().is_none());
+    drop(given_up);
+    let rows = join.execute(1, context).unwrap();
+    let rows = rows.try_collect::<Vec<_>>().await.unwrap();
+    let num_rows: usize = rows.iter().map(RecordBatch::num_rows).sum();
+    assert_eq!(num_rows, 1);
 }
 
 /// A limit that the planner has put on the join is one of each partition of it.

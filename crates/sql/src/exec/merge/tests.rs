@@ -1,6 +1,9 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use arrow::array::{ArrayRef, AsArray, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::common::exec_err;
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Column;
 use futures::TryStreamExt;
@@ -92,6 +95,20 @@ async fn empty_batches_and_partitions_are_passed_over() {
 }
 
 /// Sorted partitions, cut into batches.
+#[tokio::test]
+async fn nothing_is_asked_for_behind_an_error() {
+    let num_asked = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&num_asked);
+    let batches = stream::repeat_with(move || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        exec_err!("no more")
+    });
+    let rows = RecordBatchStreamAdapter::new(schema(), batches.take(3));
+    let rows: Vec<_> = ahead(Box::pin(rows)).collect().await;
+    assert!(matches!(rows[..], [Err(_)]), "{rows:?}");
+    assert_eq!(num_asked.load(Ordering::Relaxed), 1);
+}
+
 fn partitions() -> impl Strategy<Value = Vec<Vec<Vec<Option<i32>>>>> {
     let key = prop::option::weighted(0.9, -50..50_i32);
     let partition =

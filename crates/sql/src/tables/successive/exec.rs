@@ -198,9 +198,10 @@ impl Layers {
             captures.id = id;
         }
         let is_first = captures.first.pieces.is_empty();
+        // What is held was reserved: it is given back piece by piece.
+        self.memory.try_grow(piece_size(neurons, weights)?)?;
         let current = Arc::make_mut(&mut captures.current);
         current.pieces.push((neurons.clone(), Arc::clone(weights)));
-        self.memory.try_grow(piece_size(neurons, weights)?)?;
 
         let first = match is_first {
             true => Arc::clone(weights),

@@ -6,10 +6,13 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int32Type};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
+use futures::StreamExt as _;
 use trace::float_item;
 
 use super::*;
@@ -170,6 +173,19 @@ async fn a_layer_in_two_partitions_is_no_answer() {
 }
 
 /// An input of which nothing is known is dealt out by layer and sorted.
+/// Some nodes ask on behind an error.
+#[tokio::test]
+async fn what_there_was_no_room_for_is_not_given_back() {
+    let captures = (0..6).map(|step| capture("a", step, &[(0, Some(1.0))]));
+    let plan = plan(&[captures.collect()]).unwrap();
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(1, 1.0);
+    let context = TaskContext::default().with_runtime(runtime.build_arc().unwrap());
+    let rows = plan.execute(0, Arc::new(context)).unwrap();
+    let rows: Vec<_> = rows.collect().await;
+    assert_eq!(rows.len(), 6);
+    assert!(rows.iter().all(Result::is_err));
+}
+
 #[tokio::test]
 async fn what_it_needs_of_its_input_is_required() {
     let a = |step| capture("a", step, &[(0, Some(step as f32))]);

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, RecordBatch};
+use arrow::array::{Float32Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::ZstdLevel;
 use parquet::file::metadata::ParquetMetaDataReader;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::*;
 
@@ -72,6 +72,28 @@ fn a_page_that_would_unpack_to_gigabytes_is_refused() {
 }
 
 #[test]
+fn headers_of_any_length_are_read() {
+    let columns: [&[&str]; 2] = [&["a", "b"], &["a", &"b".repeat(10 * HEADER_BYTES)]];
+    for texts in columns {
+        let values = Arc::new(StringArray::from(texts.to_vec()));
+        let rows = RecordBatch::try_from_iter([("texts", values as _)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_write_page_header_statistics(true)
+            .set_statistics_truncate_length(None)
+            .build();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties)).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        checked(&bytes).unwrap();
+        // Behind the file's sign: the page's type, of which there is no such.
+        bytes[4] = 0x1f;
+        checked(&bytes).unwrap_err();
+    }
+}
+
+#[test]
 fn a_page_that_ends_in_its_header_is_refused() {
     let mut bytes = zeros(100);
     // A field of a type that no header has.
@@ -81,10 +103,7 @@ fn a_page_that_ends_in_its_header_is_refused() {
 }
 
 fn page(bytes: &[u8]) -> Option<Page> {
-    let mut input = Input {
-        input: bytes,
-        num_bytes: 0,
-    };
+    let mut input = Input::new(bytes);
     let page = input.page();
     assert!(input.num_bytes <= bytes.len() as u64);
     page

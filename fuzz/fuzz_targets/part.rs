@@ -1,0 +1,3 @@
+#![no_main]
+
+targets::fuzz!(targets::runs::part, targets::Format::Parquet);

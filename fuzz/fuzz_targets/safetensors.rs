@@ -1,0 +1,6 @@
+#![no_main]
+
+targets::fuzz!(
+    targets::checkpoints::safetensors,
+    targets::Format::Safetensors
+);

@@ -1,0 +1,3 @@
+#![no_main]
+
+targets::fuzz!(targets::checkpoints::schedule, targets::Format::Text);
