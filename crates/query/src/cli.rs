@@ -67,7 +67,7 @@ pub enum Verb {
     List(list::ListArgs),
     /// Show what a table, a column, a named query or a function means, takes and returns
     Describe(describe::DescribeArgs),
-    /// Find, name and show sets of neurons that go with a class, kept in the run's table `structures`
+    /// Find, name, show and remove sets of neurons that go with a class, kept in the run's table `structures`
     #[command(subcommand)]
     Structures(structures::StructuresCommand),
     /// Draw a picture (`query plot --help` lists the kinds)
