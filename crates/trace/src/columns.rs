@@ -4,10 +4,15 @@
 //! own Arrow writer and reader: those hold the encoders of all columns at once, make an index and a
 //! copy of every list's values, and set up a tree of readers a file.
 
+mod equal_lists;
 mod pages;
+mod planes;
 mod read;
 mod write;
 
+pub(crate) use equal_lists::{EqualLists, PAGE_VALUES};
 pub use pages::check_pages;
+pub use planes::ZSTD_LEVEL;
+pub(crate) use planes::put_compressed_planes;
 pub(crate) use read::read_row_group;
 pub(crate) use write::{value_bytes, write_column};
