@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, ListArray, Re
 use arrow::buffer::OffsetBuffer;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crossbeam_channel::bounded;
-use sink::{ByteBudget, CHANNEL_PARTS, Part, Sink, SinkOptions, encode_part};
+use sink::{ByteBudget, CHANNEL_PARTS, Compress, Part, Sink, SinkOptions, encode_part};
 use sql::{NamedQuery, QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -148,7 +148,8 @@ fn encode(criterion: &mut Criterion, parts: &[Part]) {
             let mut file = Vec::new();
             bencher.iter(|| {
                 file.clear();
-                encode_part(black_box(part), &mut file).expect("the rows are of the table");
+                encode_part(black_box(part), Compress::Auto, &mut file)
+                    .expect("the rows are of the table");
             });
         });
     }

@@ -1,16 +1,20 @@
 """Two builds of the programs beside each other: what a change costs, or saves.
 
-    python3 benches/compare/two_builds.py BEFORE AFTER [--pairs N] [--epochs N]
+    python3 benches/compare/two_builds.py BEFORE AFTER [--pairs N] [--epochs N] [--command "PROGRAM ARGUMENTS"]
 
 BEFORE and AFTER are directories with the programs `recorder` and `query`, built with one profile, as
 `target/release` of two clones. Each task is run by both, in turns and in an order that alternates, as
-whole processes. Printed are the ratios after / before of the time on the clock and of the user's
-processor time: the median of the pairs, with a 95 % interval by bootstrap.
+whole processes. Printed are the ratios after / before of the time on the clock and of the processor time, the
+user's and the system's: the median of the pairs, with a 95 % interval by bootstrap.
+
+With --command that is run alone, a program of either directory: the benchmarks of a crate, say, which cargo puts
+into `target/release/deps` under a name with a number. `recording --captures 100` is what the recorder's threads take.
 """
 
 import argparse
 import os
 import random
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -28,7 +32,7 @@ DRAWS = 2_000
 
 
 def timed(command, directory):
-    """Seconds on the clock and of the user's processor time that a command takes."""
+    """Seconds on the clock and of processor time that a command takes."""
     before = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -38,7 +42,7 @@ def timed(command, directory):
     seconds = time.perf_counter() - before
     if status != 0:
         raise SystemExit(f"{command} failed:\n{output.decode()}")
-    return seconds, usage.ru_utime
+    return seconds, usage.ru_utime + usage.ru_stime
 
 
 def ratio_of_medians(pairs):
@@ -72,6 +76,7 @@ def main():
     parser.add_argument("after", type=Path)
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=20, help="of the run that is recorded")
+    parser.add_argument("--command", help="a program of either directory, with its arguments")
     options = parser.parse_args()
     builds = [options.before.resolve(), options.after.resolve()]
 
@@ -83,8 +88,12 @@ def main():
             return [build / "recorder", "train", "--out", "recorded", *train]
 
         print(f"{options.pairs} pairs a row\n")
-        print("| task | before, median | clock, after / before | user's processor time, after / before |")
+        print("| task | before, median | clock, after / before | processor time, after / before |")
         print("| --- | --- | --- | --- |")
+        if options.command:
+            program, *arguments = shlex.split(options.command)
+            compare(options.command, builds, lambda build: [build / program, *arguments], options.pairs, scratch)
+            return
         compare("recording", builds, record, options.pairs, scratch)
         subprocess.run(
             [builds[0] / "recorder", "train", "--out", "run", *train], cwd=scratch, check=True, capture_output=True

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use sink::{Sink, SinkOptions, default_num_workers, encode_part};
+use sink::{Compress, Sink, SinkOptions, default_num_workers, encode_part};
 use trace::RunDir;
 
 use crate::python::Python;
@@ -126,7 +126,8 @@ fn encode_alone(captures: &[Capture], scratch: &Path) -> Result<Written> {
     for part in captures.iter().flat_map(|capture| &capture.parts) {
         let path = out.join(part.path.to_string());
         std::fs::create_dir_all(path.parent().context("a part lies in a partition")?)?;
-        let mut file = encode_part(part, BufWriter::new(File::create(path)?))?.output;
+        let mut file =
+            encode_part(part, Compress::Auto, BufWriter::new(File::create(path)?))?.output;
         file.flush()?;
         bytes += file.get_ref().metadata()?.len();
     }

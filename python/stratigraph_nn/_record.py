@@ -65,6 +65,7 @@ def record(
     config: Mapping[str, Any] | None = None,
     resume: tuple[int, int] | None = None,
     channel_bytes: int | str | None = None,
+    compress: str = "auto",
     when_full: str = "block",
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
@@ -123,6 +124,9 @@ def record(
             checkpoint has them: the last epoch that has ended (-1 for none), and how many optimizer steps are done,
             which may be some of the next epoch. What was recorded after that step is recorded anew.
         channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
+        compress: What is compressed: ``"auto"`` what becomes three tenths smaller or more, as activations behind a ReLU
+            do, ``"size"`` all that becomes smaller, as weights do by a sixth, which every query has to unpack, ``"none"``
+            nothing.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
         max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.
@@ -156,6 +160,7 @@ def record(
         precision=precision,
         histograms=histograms,
         channel_bytes=channel_bytes,
+        compress=compress,
         when_full=when_full,
         max_overhead=max_overhead,
         max_disk=max_disk,

@@ -20,6 +20,7 @@ _TEXTS = {
     "activations": "raw",
     "gradients": "raw",
     "precision": "f32",
+    "compress": "auto",
     "when_full": "block",
     "on_error": "continue",
 }
@@ -49,6 +50,7 @@ class Settings:
     precision: str = "f32"
     histograms: int | None = None
     channel_bytes: int | str | None = None
+    compress: str = "auto"
     when_full: str = "block"
     max_overhead: float | str | None = None
     max_disk: int | str | None = None
@@ -151,6 +153,7 @@ class Settings:
                 "precision": self.precision,
                 "histograms": self.histograms,
                 "channel_bytes": self.channel_bytes,
+                "compress": self.compress,
                 "when_full": self.when_full,
                 "max_overhead": self.max_overhead,
                 "max_disk": self.max_disk,

@@ -656,6 +656,7 @@ def test_options_are_taken(tmp_path: Path) -> None:
         max_disk="1GB",
         when_full="thin",
         channel_bytes="8MiB",
+        compress="none",
         class_names=["a", "b", "c"],
         config={"lr": torch.tensor(0.5), "nested": {"path": Path("x"), "nan": float("nan")}},
     ) as rec:
@@ -713,6 +714,7 @@ def test_a_budget_of_the_disk_ends_recording_and_not_training(tmp_path: Path) ->
         ({"record": ["wieghts"]}, "cannot be recorded"),
         ({"weights": "all"}, '"raw" or "stats"'),
         ({"precision": "f8"}, "precision"),
+        ({"compress": "zip"}, "compress"),
         ({"when_full": "panic"}, "when_full"),
         ({"on_error": "ignore"}, "on_error"),
         ({"max_overhead": "much"}, "much"),

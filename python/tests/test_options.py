@@ -81,6 +81,8 @@ def said(caught: list[warnings.WarningMessage]) -> list[str]:
         ({"labels": {"frist": "input"}}, ValueError, "frist"),
         ({"weights": "stat"}, ValueError, 'weights is "raw" or "stats", not "stat"; did you mean stats?'),
         ({"activations": True}, TypeError, 'activations is a text as "raw", not True'),
+        ({"compress": True}, TypeError, 'compress is a text as "auto", not True'),
+        ({"compress": "sise"}, ValueError, 'compress is "auto" or "size" or "none", not "sise"; did you mean size?'),
         ({"precision": 16}, TypeError, 'precision is a text as "f32", not 16'),
         ({"on_error": "contniue"}, ValueError, "; did you mean continue?"),
         ({"record_initial": 1}, TypeError, "record_initial is True or False, not 1"),

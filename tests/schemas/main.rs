@@ -117,7 +117,7 @@ fn part_file(table: Table) -> Result<File> {
     };
     let rows = RecordBatch::try_new(schema, values)?;
     let part = Part { path, rows };
-    Ok(sink::encode_part(&part, tempfile::tempfile()?)?.output)
+    Ok(sink::encode_part(&part, sink::Compress::Auto, tempfile::tempfile()?)?.output)
 }
 
 fn footer(file: File) -> Result<ParquetMetaData> {

@@ -142,8 +142,25 @@ const BLOCK: usize = 32;
 /// # Panics
 /// If `matrix` has not `num_rows * num_columns` values.
 pub fn transpose(matrix: &[f32], num_rows: usize, num_columns: usize) -> Vec<f32> {
+    let mut transposed = Vec::new();
+    transpose_into(&mut transposed, matrix, num_rows, num_columns);
+    transposed
+}
+
+/// As [`transpose`], into memory that may have been used before; what was in it is gone.
+pub(crate) fn transpose_into(
+    transposed: &mut Vec<f32>,
+    matrix: &[f32],
+    num_rows: usize,
+    num_columns: usize,
+) {
     assert_eq!(matrix.len(), num_rows * num_columns, "a whole matrix");
-    let mut transposed = vec![0.0; matrix.len()];
+    if transposed.capacity() < matrix.len() {
+        // Cleared by the system where it is new.
+        *transposed = vec![0.0; matrix.len()];
+    } else {
+        transposed.resize(matrix.len(), 0.0);
+    }
     for first_row in (0..num_rows).step_by(BLOCK) {
         let rows = first_row..num_rows.min(first_row + BLOCK);
         for first_column in (0..num_columns).step_by(BLOCK) {
@@ -155,7 +172,6 @@ pub fn transpose(matrix: &[f32], num_rows: usize, num_columns: usize) -> Vec<f32
             }
         }
     }
-    transposed
 }
 
 #[cfg(test)]

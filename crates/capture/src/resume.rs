@@ -25,9 +25,10 @@ const JOIN_POLL: Duration = Duration::from_millis(20);
 /// for limits, which say when less is. Of the device, as it was asked for, the kind that it turned
 /// out to be is compared.
 /// `training` is what somebody's own training loop says of itself, `held_out` what its samples are known by.
-const OPERATIONAL: [&str; 6] = [
+const OPERATIONAL: [&str; 7] = [
     "channel_bytes",
     "checkpoint_every",
+    "compress",
     "device",
     "held_out",
     "limits",

@@ -1,5 +1,6 @@
 //! From host values to the rows of a part file.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,7 +12,7 @@ use trace::{CaptureId, Layer, Rank, Table};
 
 use crate::evaluation::Classifications;
 use crate::histogram::Histogram;
-use crate::layout::transpose;
+use crate::layout::transpose_into;
 use crate::precision::Precision;
 use crate::saved_state::StateTensor;
 use crate::statistics::Statistics;
@@ -95,8 +96,8 @@ pub(crate) fn parameters(
     columns.extend::<[ArrayRef; 13]>([
         Arc::new(neurons(layer, layer.units())),
         Arc::new(units(layer.units())),
-        Arc::new(match &bias {
-            Some(bias) => Float32Array::from(bias.clone()),
+        Arc::new(match bias {
+            Some(bias) => Float32Array::from(bias),
             None => Float32Array::new_null(num_units),
         }),
         Arc::new(match lists {
@@ -168,6 +169,15 @@ impl SampleSet {
     }
 }
 
+thread_local! {
+    /// Activations by unit, of which statistics alone remain, or those of some samples: memory that was used before
+    /// is there, new memory has to be cleared first.
+    static BY_UNIT: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// So many values a thread keeps the memory of, at most: 4 MiB.
+const MOST_VALUES_BY_UNIT: usize = 1 << 20;
+
 /// The rows of `activations` for the recorded units of one layer: `values` is row-major
 /// `[num_samples, num_units]`; those of the first `kept_samples` samples are recorded, none of
 /// them if that is `None`.
@@ -180,7 +190,12 @@ pub(crate) fn activations(
     precision: Precision,
 ) -> RecordBatch {
     let num_samples = values.len() / layer.num_units as usize;
-    let by_unit = transpose(&values, num_samples, layer.num_units as usize);
+    let is_all_kept = kept_samples.is_some_and(|kept| kept >= num_samples);
+    let mut by_unit = match is_all_kept {
+        true => Vec::new(),
+        false => BY_UNIT.take(),
+    };
+    transpose_into(&mut by_unit, &values, num_samples, layer.num_units as usize);
     // Before more is made of them: they are many.
     drop(values);
     let by_unit = of_recorded_units(layer, by_unit, num_samples);
@@ -189,15 +204,23 @@ pub(crate) fn activations(
 
     let statistics = Statistics::of_rows(&by_unit, num_units, num_samples);
     let lists = match kept_samples {
-        None => null_lists(num_units),
-        Some(kept) if kept < num_samples => {
-            let mut values = Vec::with_capacity(num_units * kept);
-            for unit in 0..num_units {
-                values.extend_from_slice(&row(unit)[..kept]);
+        Some(_) if is_all_kept => equal_lists(precision.round(by_unit), num_units),
+        kept_samples => {
+            let lists = match kept_samples {
+                None => null_lists(num_units),
+                Some(kept) => {
+                    let mut values = Vec::with_capacity(num_units * kept);
+                    for unit in 0..num_units {
+                        values.extend_from_slice(&row(unit)[..kept]);
+                    }
+                    equal_lists(precision.round(values), num_units)
+                }
+            };
+            if by_unit.capacity() <= MOST_VALUES_BY_UNIT {
+                BY_UNIT.set(by_unit);
             }
-            equal_lists(precision.round(values), num_units)
+            lists
         }
-        Some(_) => equal_lists(precision.round(by_unit), num_units),
     };
     let column = |value: fn(&Statistics) -> Option<f32>| -> ArrayRef {
         Arc::new(statistics.iter().map(value).collect::<Float32Array>())
@@ -229,22 +252,22 @@ pub(crate) fn activations(
 }
 
 /// The rows of `classifications` for the held-out set.
-pub fn classifications(key: RowKey, rows: &Classifications) -> RecordBatch {
+pub fn classifications(key: RowKey, rows: Classifications) -> RecordBatch {
     let num_samples = rows.len();
-    let expected = match &rows.expected {
-        Some(expected) => equal_lists(expected.clone(), num_samples),
+    let expected = match rows.expected {
+        Some(expected) => equal_lists(expected, num_samples),
         None => null_lists(num_samples),
     };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(vec![PHASE_EVAL; num_samples])),
         Arc::new(Int64Array::from_iter_values(0..num_samples as i64)),
-        Arc::new(Int32Array::from(rows.target.clone())),
+        Arc::new(Int32Array::from(rows.target)),
         Arc::new(expected),
-        Arc::new(Int32Array::from(rows.predicted.clone())),
-        Arc::new(BooleanArray::from(rows.correct.clone())),
-        Arc::new(Float32Array::from(rows.confidence.clone())),
-        Arc::new(Float32Array::from(rows.loss.clone())),
-        Arc::new(equal_lists(rows.outputs.clone(), num_samples)),
+        Arc::new(Int32Array::from(rows.predicted)),
+        Arc::new(BooleanArray::from(rows.correct)),
+        Arc::new(Float32Array::from(rows.confidence)),
+        Arc::new(Float32Array::from(rows.loss)),
+        Arc::new(equal_lists(rows.outputs, num_samples)),
     ];
     key.batch(Table::Classifications, num_samples, columns)
 }

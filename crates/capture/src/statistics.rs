@@ -54,27 +54,21 @@ fn of_rows(values: &[f32], num_rows: usize, width: usize) -> Vec<Statistics> {
     let mut all = Vec::with_capacity(num_rows);
     for nth in 0..num_rows {
         let row = &values[nth * width..][..width];
-        let mut num_finite = 0;
-        for value in row {
-            num_finite += usize::from(value.is_finite());
-        }
-        // Almost always all are, and then none need be picked.
-        let finite = match num_finite == width {
-            true => row,
-            false => {
-                picked.clear();
-                picked.reserve_exact(width);
-                picked.extend(row.iter().filter(|value| value.is_finite()));
-                &picked
+        let mut statistics = Statistics::default();
+        if !row.is_empty() && statistics.add_finite(row) {
+            statistics.median = Some(median.of(row));
+        } else {
+            // Almost always all are finite, and then none need be picked.
+            picked.clear();
+            picked.reserve_exact(width);
+            picked.extend(row.iter().filter(|value| value.is_finite()));
+            statistics = Statistics {
+                nonfinite: (width - picked.len()) as i64,
+                ..Statistics::default()
+            };
+            if !picked.is_empty() && statistics.add_finite(&picked) {
+                statistics.median = Some(median.of(&picked));
             }
-        };
-        let mut statistics = Statistics {
-            nonfinite: (width - num_finite) as i64,
-            ..Statistics::default()
-        };
-        if !finite.is_empty() {
-            statistics.add_finite(finite);
-            statistics.median = Some(median.of(finite));
         }
         all.push(statistics);
     }
@@ -86,19 +80,26 @@ fn of_rows(values: &[f32], num_rows: usize, width: usize) -> Vec<Statistics> {
 const LANES: usize = 8;
 
 impl Statistics {
-    /// All but the median, of values that are finite; there are some.
+    /// All but the median; there are some values. Says whether all are finite: if not, nothing is to be made of it.
+    ///
+    /// One pass. A deviation is from the first value, which is as good as the mean: that lies at most √n standard
+    /// deviations from any of n values, so that of 53 bits log₂ n are lost, and 24 are kept.
     #[inline(always)]
-    fn add_finite(&mut self, values: &[f32]) {
+    fn add_finite(&mut self, values: &[f32]) -> bool {
         let (chunks, rest) = values.as_chunks::<LANES>();
+        let first = f64::from(values[0]);
         let mut zeros = [0u32; LANES];
         let (mut min, mut max) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-        let (mut sums, mut absolute, mut squares) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
+        let (mut absolute, mut squares) = ([0f64; LANES], [0f64; LANES]);
+        let (mut deviations, mut square_deviations) = ([0f64; LANES], [0f64; LANES]);
         for chunk in chunks {
             for lane in 0..LANES {
                 let wide = f64::from(chunk[lane]);
-                sums[lane] += wide;
+                let deviation = wide - first;
                 absolute[lane] += wide.abs();
                 squares[lane] += wide * wide;
+                deviations[lane] += deviation;
+                square_deviations[lane] += deviation * deviation;
                 min[lane] = lesser(min[lane], chunk[lane]);
                 max[lane] = greater(max[lane], chunk[lane]);
                 zeros[lane] += u32::from(chunk[lane] == 0.0);
@@ -106,36 +107,32 @@ impl Statistics {
         }
         for (lane, &value) in rest.iter().enumerate() {
             let wide = f64::from(value);
-            sums[lane] += wide;
+            let deviation = wide - first;
             absolute[lane] += wide.abs();
             squares[lane] += wide * wide;
+            deviations[lane] += deviation;
+            square_deviations[lane] += deviation * deviation;
             min[lane] = lesser(min[lane], value);
             max[lane] = greater(max[lane], value);
             zeros[lane] += u32::from(value == 0.0);
         }
+        // No sum of finite 32-bit floats is too large for 64 bits, and one with others in it is not finite.
+        let l1 = total(&absolute);
+        if !l1.is_finite() {
+            return false;
+        }
         let num = values.len() as f64;
-        let mean = total(&sums) / num;
+        let deviation = total(&deviations);
+        let variance = (total(&square_deviations) - deviation * deviation / num) / num;
 
-        // A second pass: the difference of two large sums would lose a small deviation.
-        let mut deviations = [0f64; LANES];
-        for chunk in chunks {
-            for lane in 0..LANES {
-                let deviation = f64::from(chunk[lane]) - mean;
-                deviations[lane] += deviation * deviation;
-            }
-        }
-        for (lane, &value) in rest.iter().enumerate() {
-            let deviation = f64::from(value) - mean;
-            deviations[lane] += deviation * deviation;
-        }
-
-        self.mean = Some(mean as f32);
-        self.std = Some((total(&deviations) / num).sqrt() as f32);
+        self.mean = Some(((deviation + num * first) / num) as f32);
+        self.std = Some(variance.max(0.0).sqrt() as f32);
         self.min = min.into_iter().reduce(lesser);
         self.max = max.into_iter().reduce(greater);
         self.l2 = Some(total(&squares).sqrt() as f32);
-        self.l1 = Some(total(&absolute) as f32);
+        self.l1 = Some(l1 as f32);
         self.zeros = zeros.into_iter().map(i64::from).sum();
+        true
     }
 }
 
@@ -209,6 +206,21 @@ mod tests {
         // 16777216 = 2^24: neighbours are 2 apart.
         let statistics = of(&[16_777_216.0, 16_777_218.0]);
         assert_eq!(statistics.std, Some(1.0));
+    }
+
+    /// The first value is then as far from the mean as one can be.
+    #[test]
+    fn one_value_far_from_all_others_costs_no_digits() {
+        let mut values: Vec<f32> = (0..50_000).map(|n| (n % 100) as f32 / 64.0).collect();
+        values[0] = -3.0e7;
+        let wide = || values.iter().map(|&value| f64::from(value));
+        let mean = wide().sum::<f64>() / 5e4;
+        let std = (wide().map(|v| (v - mean).powi(2)).sum::<f64>() / 5e4).sqrt();
+        let statistics = of(&values);
+        assert_eq!(statistics.mean, Some(mean as f32));
+        assert_eq!(statistics.std, Some(std as f32));
+        // Of values that are all the same, far from zero.
+        assert_eq!(of(&[1e7 + 1.0; 1_000]).std, Some(0.0));
     }
 
     #[test]

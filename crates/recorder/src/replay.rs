@@ -140,7 +140,7 @@ fn evaluate<B: Backend>(
         .evaluate(&model, rebuilt.config.loss)
         .map_err(TrainError::from)?;
     let score = classifications.score(rebuilt.config.loss);
-    Ok((rows::classifications(key, &classifications), score))
+    Ok((rows::classifications(key, classifications), score))
 }
 
 /// Compares row by row; a row that only one side has differs in every column.

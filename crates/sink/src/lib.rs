@@ -58,7 +58,7 @@ pub use sink::{
     SinkSummary, default_num_workers,
 };
 pub use stats::SinkStats;
-pub use trace::{EncodeError, Part, encode_part};
+pub use trace::{Compress, EncodeError, Part, encode_part};
 pub use verify::{
     Check, Problem, UncommittedFile, VerifyError, VerifyProgress, VerifyReport, verify,
 };

@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use trace::{
-    CaptureId, Crc32c, Group, PartPath, PublishError, PublishStepError, Publisher, RUN_FILE, Rank,
-    RunDir, WriterLock,
+    CaptureId, Compress, Crc32c, Group, PartPath, PublishError, PublishStepError, Publisher,
+    RUN_FILE, Rank, RunDir, WriterLock,
 };
 
 use crate::error::{SinkError, StartSinkError, explain_publish};
@@ -70,6 +70,8 @@ pub struct SinkOptions {
     pub min_publish_interval: Duration,
     /// Who is told of what was committed, if anybody.
     pub on_commit: Option<OnCommit>,
+    /// Which columns are compressed.
+    pub compress: Compress,
 }
 
 impl Default for SinkOptions {
@@ -84,6 +86,7 @@ impl Default for SinkOptions {
             before_write: None,
             min_publish_interval: DEFAULT_MIN_PUBLISH_INTERVAL,
             on_commit: None,
+            compress: Compress::default(),
         }
     }
 }
@@ -242,6 +245,7 @@ impl Sink {
             let job_queue = job_queue.clone();
             let (staging, shared) = (staging.clone(), Arc::clone(&shared));
             let before_write = options.before_write.clone();
+            let compress = options.compress;
             sink.workers
                 .push(spawn(format!("sink-worker-{index}"), move || {
                     worker::run(&job_queue, &events, &shared, |part| {
@@ -251,7 +255,7 @@ impl Sink {
                                 source: Arc::new(source),
                             })?;
                         }
-                        worker::write_part(&part, &staging, &shared.run)
+                        worker::write_part(&part, &staging, &shared.run, compress)
                     });
                 })?);
         }

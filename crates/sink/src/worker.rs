@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use trace::{EncodeError, Part, RunDir, StagedPart, Staging, encode_part};
+use trace::{Compress, EncodeError, Part, RunDir, StagedPart, Staging, encode_part};
 
 use crate::error::{SinkError, explain};
 use crate::make_part::MakePart;
@@ -78,6 +78,7 @@ pub(crate) fn write_part(
     part: &Part,
     staging: &Staging,
     run: &RunDir,
+    compress: Compress,
 ) -> Result<StagedPart, SinkError> {
     let path = || run.path().join(part.path.to_string());
     // What its rows hold is about the most that they take as a file.
@@ -89,7 +90,7 @@ pub(crate) fn write_part(
                 path: path(),
                 source: Arc::new(explain(source)),
             })?;
-    encode_part(part, writer)
+    encode_part(part, compress, writer)
         .and_then(|writer| {
             let staged = writer.finish(part.rows.num_rows() as u64);
             staged.map_err(EncodeError::Io)

@@ -4,13 +4,18 @@
 //! own Arrow writer and reader: those hold the encoders of all columns at once, make an index and a
 //! copy of every list's values, and set up a tree of readers a file.
 
+mod equal_lists;
 mod pages;
+mod planes;
 mod read;
 mod write;
 
+pub(crate) use equal_lists::{EqualLists, PAGE_VALUES};
 pub(crate) use pages::MAX_PAGE_BYTES;
 pub use pages::check_pages;
 #[cfg(test)]
 pub(crate) use pages::check_pages_within;
+pub use planes::ZSTD_LEVEL;
+pub(crate) use planes::put_compressed_planes;
 pub(crate) use read::read_row_group;
 pub(crate) use write::{list_bytes, value_bytes, write_column};

@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 
 use crate::catalog::Catalog;
 use crate::commit::{CaptureId, CommitRecord};
-use crate::encode::{EncodeError, encode_part};
+use crate::encode::{Compress, EncodeError, encode_part};
 use crate::history::{MAX_LISTINGS, ReadCommitsError};
 use crate::id::{Epoch, Generation, Rank, Step};
 use crate::part::{Part, PartPath};
@@ -212,7 +212,7 @@ impl DerivedWriter {
             };
             let staged = publisher.staging().create_part(path.clone());
             let staged = staged.map_err(|error| write_error(EncodeError::Io(error)))?;
-            let staged = encode_part(&part, staged).map_err(write_error)?;
+            let staged = encode_part(&part, Compress::default(), staged).map_err(write_error)?;
             let staged = staged.finish(part.rows.num_rows() as u64);
             parts.push(staged.map_err(|error| write_error(EncodeError::Io(error)))?);
         }

@@ -1,12 +1,12 @@
 //! One part as one Parquet file, in the layout that the format specifies.
 //!
-//! The columns are written one after the other through parquet's column writers rather than its
-//! `ArrowWriter`: that one makes an 8-byte index and a copy of every list value before it encodes
-//! it. Here the values go from the batch to the encoder as they are, with levels made for a few
-//! rows at a time, and columns too small to be worth a compressor do without one. An optimised
-//! build takes two thirds less time for 256 rows of 256 floats, and far less for small parts.
+//! The columns are written one after the other, lists of one length straight into pages, everything else
+//! through parquet's column writers, rather than by its `ArrowWriter`: that one makes an 8-byte index and a
+//! copy of every list value before it encodes it. Columns too small to be worth a compressor do without one.
 
 mod checksummed;
+mod compress;
+mod file;
 mod probe;
 
 use std::cmp::Ordering;
@@ -14,35 +14,38 @@ use std::io::{self, Write};
 use std::sync::{Arc, LazyLock};
 
 use self::checksummed::{Checksummed, Written};
+use self::file::File;
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, COLUMN_CRC32C_KEY, Footer};
-use crate::columns::{MAX_PAGE_BYTES, list_bytes, value_bytes, write_column};
+use crate::columns::{EqualLists, MAX_PAGE_BYTES, PAGE_VALUES, list_bytes, value_bytes};
 use crate::part::Part;
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 use crate::table::Table;
 use arrow::array::{ArrayRef, RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::SchemaDescriptor;
+use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor};
 
-/// Level of the zstd compression.
-pub const ZSTD_LEVEL: i32 = 1;
+pub use self::compress::{Compress, ParseCompressError};
+pub use crate::columns::ZSTD_LEVEL;
 
-/// Size from which a page of a list's values is closed, in bytes: 131,072 floats. Their byte planes
+/// Bytes of a list's values that a page has at most, unless one list has more: 131,072 floats. Their byte planes
 /// are then 128 KiB each, one block of zstd, so that each plane has entropy tables of its own.
-pub const LIST_PAGE_BYTES: usize = 512 * 1024;
+pub const LIST_PAGE_BYTES: usize = PAGE_VALUES * size_of::<f32>();
 
-/// What compression does not make smaller than this share of itself stays as it is: a list column
-/// by a sample of it, any page by trying. Weights in byte planes become about 7% smaller, for which
-/// every reader would pay a decompressor a file; activations after a ReLU are half zeros, become
-/// far smaller, and stay compressed.
-pub const MAX_COMPRESSION_RATIO: f64 = 0.85;
+/// With [`Compress::Auto`], what compression does not make smaller than this share of itself stays as it is: a
+/// list column by a sample of it, any page by trying. Weights in byte planes become 16% to 20% smaller, for which
+/// every reader would pay a decompressor a file; activations after a ReLU are half zeros, become far smaller, and
+/// are compressed.
+pub const MAX_COMPRESSION_RATIO: f64 = 0.7;
+
+/// The same with [`Compress::Size`]: less is nothing that is worth a decompressor.
+pub const MAX_COMPRESSION_RATIO_FOR_SIZE: f64 = 0.97;
 
 /// A page of lists is closed at [`LIST_PAGE_BYTES`], and has the whole of the last list. So much is beside that
 /// list at most: what came before it, and levels.
@@ -119,14 +122,19 @@ pub struct Encoded<W> {
 ///
 /// # Errors
 /// If the rows are not of the part's table or not sorted, or `output` fails.
-pub fn encode_part<W: Write + Send>(part: &Part, output: W) -> Result<Encoded<W>, EncodeError> {
-    encode_within(MAX_PAGE_BYTES, part, output)
+pub fn encode_part<W: Write + Send>(
+    part: &Part,
+    compress: Compress,
+    output: W,
+) -> Result<Encoded<W>, EncodeError> {
+    encode_within(MAX_PAGE_BYTES, part, compress, output)
 }
 
 /// As [`encode_part`], for readers who let a page unpack to so many bytes from however few.
 fn encode_within<W: Write + Send>(
     max_page_bytes: u64,
     part: &Part,
+    compress: Compress,
     output: W,
 ) -> Result<Encoded<W>, EncodeError> {
     let table = part.path.table;
@@ -134,30 +142,30 @@ fn encode_within<W: Write + Send>(
     check_sorted(table, &part.rows)?;
 
     let schema = parquet_schema(table);
-    let properties = Arc::new(properties(table, schema, &part.rows, max_page_bytes));
+    let columns = part.rows.schema_ref().fields().iter();
+    let columns = columns.zip(part.rows.columns());
+    let shares: Vec<Option<f64>> = columns
+        .map(|(field, array)| share_of(field, array, compress, max_page_bytes))
+        .collect();
+    let properties = Arc::new(properties(table, schema, &shares));
     let mut output = Checksummed::new(output);
-    let mut file = SerializedFileWriter::new(&mut output, schema.root_schema_ptr(), properties)?;
-    if part.rows.num_rows() > 0 {
-        let mut row_group = file.next_row_group()?;
-        for (field, array) in part
-            .rows
-            .schema_ref()
-            .fields()
-            .iter()
-            .zip(part.rows.columns())
-        {
-            let mut column = row_group.next_column()?.ok_or_else(|| {
-                ParquetError::General(format!("column {} has no leaf of its own", field.name()))
-            })?;
-            write_column(column.untyped(), array, field.is_nullable())?;
-            column.close()?;
+    let mut file = File::begin(&mut output, Arc::clone(schema), properties)?;
+    let num_rows = part.rows.num_rows();
+    if num_rows > 0 {
+        let fields = part.rows.schema_ref().fields().iter();
+        for ((field, array), share) in fields.zip(part.rows.columns()).zip(shares) {
+            match EqualLists::of(array) {
+                Some(lists) => file.write_lists(lists, share)?,
+                None => file.write(array, field.is_nullable())?,
+            }
         }
-        row_group.close()?;
     }
-    let checksums = column_checksums(&file)?;
-    file.append_key_value_metadata(KeyValue::new(COLUMN_CRC32C_KEY.to_owned(), checksums));
-    let columns_end = file.bytes_written() as u64;
-    file.close()?;
+    let checksums = column_checksums::to_text(file.checksums().iter().copied());
+    let keys = vec![
+        KeyValue::new(FORMAT_KEY.to_owned(), FORMAT_VERSION.to_string()),
+        KeyValue::new(COLUMN_CRC32C_KEY.to_owned(), checksums),
+    ];
+    let columns_end = file.end(num_rows, keys)?;
     let written = output.finish().map_err(EncodeError::Io)?;
     let footer = footer(&written, columns_end)?;
     Ok(Encoded {
@@ -168,21 +176,6 @@ fn encode_within<W: Write + Send>(
     })
 }
 
-/// The checksum of each column chunk of a file whose columns are written.
-fn column_checksums<W: Write + Send>(
-    file: &SerializedFileWriter<&mut Checksummed<W>>,
-) -> Result<String, EncodeError> {
-    let chunks = file.flushed_row_groups().iter();
-    let chunks = chunks.flat_map(|row_group| row_group.columns());
-    let checksums = chunks.map(|chunk| {
-        let (start, num_bytes) = chunk.byte_range();
-        let crc32c = file.inner().checksum_of(&(start..start + num_bytes));
-        crc32c.ok_or_else(|| out_of_step("a column"))
-    });
-    let checksums = checksums.collect::<Result<Vec<Crc32c>, _>>()?;
-    Ok(column_checksums::to_text(checksums.into_iter()))
-}
-
 /// What was written behind the last column.
 fn footer<W>(written: &Written<W>, columns_end: u64) -> Result<Footer, EncodeError> {
     match written.stretches.last() {
@@ -190,71 +183,75 @@ fn footer<W>(written: &Written<W>, columns_end: u64) -> Result<Footer, EncodeErr
             bytes: written.bytes - columns_end,
             crc32c: last.crc32c,
         }),
-        _ => Err(out_of_step("the footer")),
+        _ => {
+            let message = "the output was not flushed around the footer, so it has no checksum";
+            Err(ParquetError::General(message.to_owned()).into())
+        }
     }
 }
 
-/// The error where parquet did not flush its output where it does: a checksum is missing.
-fn out_of_step(stretch: &str) -> EncodeError {
-    let message = format!("the output was not flushed around {stretch}, so it has no checksum");
-    EncodeError::Parquet(ParquetError::General(message))
+/// What share of a column's page compression has to leave at most; none where it is not tried.
+fn share_of(
+    field: &Field,
+    array: &ArrayRef,
+    compress: Compress,
+    max_page_bytes: u64,
+) -> Option<f64> {
+    // Whole numbers that are not null are written as differences: those of ids take a few bytes.
+    let are_differences = field.data_type().is_integer() && !field.is_nullable();
+    if are_differences || value_bytes(array) < MIN_COMPRESSED_BYTES {
+        return None;
+    }
+    let share = match compress {
+        Compress::None => return None,
+        Compress::Size => MAX_COMPRESSION_RATIO_FOR_SIZE,
+        Compress::Auto => MAX_COMPRESSION_RATIO,
+    };
+    let is_list = matches!(array.data_type(), DataType::List(_));
+    // A list is in one page, and equal floats take next to nothing: its page would be taken for one that is made to
+    // fill a reader's memory.
+    if is_list && list_bytes(array) + BESIDE_LIST_BYTES > max_page_bytes {
+        return None;
+    }
+    let is_tried = !is_list || compress == Compress::Size || probe::is_compressible(array, share);
+    is_tried.then_some(share)
 }
 
 /// The table's columns as Parquet sees them; each has one leaf.
-fn parquet_schema(table: Table) -> &'static SchemaDescriptor {
-    static SCHEMAS: LazyLock<[SchemaDescriptor; Table::ALL.len()]> = LazyLock::new(|| {
+fn parquet_schema(table: Table) -> &'static SchemaDescPtr {
+    static SCHEMAS: LazyLock<[SchemaDescPtr; Table::ALL.len()]> = LazyLock::new(|| {
         Table::ALL.map(|table| {
-            ArrowSchemaConverter::new()
+            let schema = ArrowSchemaConverter::new()
                 .convert(&table.schema())
-                .expect("every type of the format has a Parquet type")
+                .expect("every type of the format has a Parquet type");
+            Arc::new(schema)
         })
     });
     &SCHEMAS[table as usize]
 }
 
-fn properties(
-    table: Table,
-    schema: &SchemaDescriptor,
-    rows: &RecordBatch,
-    max_page_bytes: u64,
-) -> WriterProperties {
-    // A list is in one page, and equal floats take next to nothing: its page would be taken for one that is made to
-    // fill a reader's memory.
-    let fits = |lists: &ArrayRef| list_bytes(lists) + BESIDE_LIST_BYTES <= max_page_bytes;
+/// How columns are written of which compression has to leave at most these shares.
+fn properties(table: Table, schema: &SchemaDescriptor, shares: &[Option<f64>]) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_created_by(CREATED_BY.to_owned())
-        .set_key_value_metadata(Some(vec![KeyValue::new(
-            FORMAT_KEY.to_owned(),
-            FORMAT_VERSION.to_string(),
-        )]))
         .set_sorting_columns(Some(sorting_columns(table)))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_data_page_v2_compression_ratio_threshold(MAX_COMPRESSION_RATIO);
-    let mut has_long_list = false;
-    for (leaf, (field, array)) in schema
-        .columns()
-        .iter()
-        .zip(rows.schema_ref().fields().iter().zip(rows.columns()))
-    {
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    let rows = table.schema();
+    for ((leaf, field), share) in schema.columns().iter().zip(rows.fields()).zip(shares) {
         let path = leaf.path().clone();
-        let bytes = value_bytes(array);
-        let is_list = matches!(field.data_type(), DataType::List(_));
-        if bytes >= MIN_COMPRESSED_BYTES
-            && (!is_list || fits(array) && probe::is_compressible(array))
-        {
+        if let Some(share) = share {
             let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("a level that zstd has");
-            properties = properties.set_column_compression(path.clone(), Compression::ZSTD(zstd));
+            properties = properties
+                .set_column_compression(path.clone(), Compression::ZSTD(zstd))
+                .set_column_data_page_v2_compression_ratio_threshold(path.clone(), *share);
         }
         properties = match field.data_type() {
-            DataType::List(_) => {
-                has_long_list |= bytes > LIST_PAGE_BYTES;
-                properties
-                    .set_column_data_page_size_limit(path.clone(), LIST_PAGE_BYTES)
-                    .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
-                    .set_column_dictionary_enabled(path.clone(), false)
-                    .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT)
-            }
+            DataType::List(_) => properties
+                .set_column_data_page_size_limit(path.clone(), LIST_PAGE_BYTES)
+                .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
             DataType::Float32 | DataType::Float64 => properties
                 .set_column_dictionary_enabled(path.clone(), false)
                 .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
@@ -265,7 +262,7 @@ fn properties(
             _ => properties,
         };
     }
-    properties.set_offset_index_disabled(!has_long_list).build()
+    properties.build()
 }
 
 fn sorting_columns(table: Table) -> Vec<SortingColumn> {

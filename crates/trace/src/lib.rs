@@ -75,7 +75,8 @@ pub use disk::{
     Point, Remains, SimDisk, Subject,
 };
 pub use encode::{
-    EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO, MIN_COMPRESSED_BYTES, ZSTD_LEVEL,
+    Compress, EncodeError, Encoded, LIST_PAGE_BYTES, MAX_COMPRESSION_RATIO,
+    MAX_COMPRESSION_RATIO_FOR_SIZE, MIN_COMPRESSED_BYTES, ParseCompressError, ZSTD_LEVEL,
     encode_part,
 };
 pub use history::{HistoryFaults, ReadCommitsError};

@@ -282,7 +282,7 @@ impl MakePart for RawPart {
                 }
                 rows::activations(key, &layer, samples, values, kept_samples, precision)
             }
-            RawValues::Classifications(rows) => rows::classifications(key, &rows),
+            RawValues::Classifications(rows) => rows::classifications(key, rows),
         };
         Ok(Part { path, rows })
     }

@@ -291,9 +291,11 @@ impl CaptureThread {
             let rows = rows::histograms(place.key, &of_layer);
             open.send(place.part(Table::Histograms, Some(layer), rows))?;
         }
-        if let Some(classifications) = &classifications {
-            let rows = rows::classifications(place.key, classifications);
-            open.send(place.part(Table::Classifications, None, rows))?;
+        let classifications = classifications.map(Values::Classifications);
+        let classifications = classifications
+            .and_then(|values| RawPart::of_capture(place, &self.layers, &recorded, values));
+        if let Some(classifications) = classifications {
+            open.send(classifications)?;
         }
         metrics.extend(parameters.and_then(ParametersCrc::metric));
         if self.recorded.metrics {

@@ -11,6 +11,7 @@ use capture::{
 use pyo3::PyResult;
 use pyo3::exceptions::PyValueError;
 use serde::Deserialize;
+use sink::Compress;
 use words::{closest, did_you_mean};
 
 use super::layers::DescribedLayer;
@@ -62,6 +63,7 @@ pub(super) struct Settings {
     precision: String,
     histograms: Option<u32>,
     channel_bytes: Option<Size>,
+    compress: String,
     when_full: String,
     max_overhead: Option<Share>,
     max_disk: Option<Size>,
@@ -210,6 +212,14 @@ impl Settings {
     /// If it is no size.
     pub(super) fn channel_bytes(&self) -> PyResult<Option<u64>> {
         bytes("channel_bytes", self.channel_bytes.as_ref())
+    }
+
+    /// Which columns are compressed.
+    ///
+    /// # Errors
+    /// If it is a word for no such choice.
+    pub(super) fn compress(&self) -> PyResult<Compress> {
+        chosen("compress", &self.compress, &Compress::ALL)
     }
 }
 

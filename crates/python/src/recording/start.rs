@@ -9,7 +9,7 @@ use capture::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use sink::{OnCommit, SinkOptions};
+use sink::{Compress, OnCommit, SinkOptions};
 use trace::{
     CaptureId, Epoch, FORMAT_VERSION, Layer, Nonce, Rank, RunDir, RunInfo, Step, Topology,
 };
@@ -35,6 +35,7 @@ struct Understood {
     limits: Limits,
     selection: LayerSelection,
     channel_bytes: Option<u64>,
+    compress: Compress,
 }
 
 impl Understood {
@@ -47,6 +48,7 @@ impl Understood {
             limits: settings.limits()?,
             selection: settings.selection()?,
             channel_bytes: settings.channel_bytes()?,
+            compress: settings.compress()?,
         };
         if let Some(num_epochs) = settings.num_epochs {
             let last = Epoch(num_epochs - 1);
@@ -66,6 +68,7 @@ impl Understood {
             "record_initial": settings.record_initial,
             "layers": self.selection,
             "channel_bytes": channel_bytes,
+            "compress": self.compress,
             "limits": self.limits,
             "held_out": settings.held_out,
             "training": settings.config,
@@ -272,6 +275,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         session: Some(config),
         resume,
         on_commit,
+        compress: understood.compress,
         ..SinkOptions::default()
     };
     let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);

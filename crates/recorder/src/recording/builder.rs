@@ -11,7 +11,7 @@ use capture::{
     RecordError, Recorded, ResumeError, Schedule, SelectLayersError, WhenFull, choose_units,
     resume_after,
 };
-use sink::{OnCommit, SinkOptions};
+use sink::{Compress, OnCommit, SinkOptions};
 use trace::{
     CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Topology,
 };
@@ -32,6 +32,7 @@ pub struct TraceRecorderBuilder<B: Backend> {
     class_names: Vec<String>,
     seed: Option<u64>,
     channel_bytes: Option<u64>,
+    compress: Compress,
     limits: Limits,
     config: serde_json::Value,
     /// From which moment a run that is there is gone on with.
@@ -77,6 +78,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             class_names: Vec::new(),
             seed: None,
             channel_bytes: None,
+            compress: Compress::default(),
             limits: Limits::default(),
             config: serde_json::Value::Null,
             after: None,
@@ -141,6 +143,12 @@ impl<B: Backend> TraceRecorderBuilder<B> {
     /// [`Recorded::default_channel_bytes`] unless it is said.
     pub fn channel_bytes(mut self, bytes: u64) -> Self {
         self.channel_bytes = Some(bytes);
+        self
+    }
+
+    /// Which columns are compressed; [`Compress::Auto`] unless it is said.
+    pub fn compress(mut self, compress: Compress) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -265,6 +273,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             "every": self.schedule.to_string(),
             "layers": self.selection,
             "channel_bytes": channel_bytes,
+            "compress": self.compress,
             "limits": self.limits,
             "training": self.config,
         });
@@ -312,6 +321,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             session: Some(config),
             resume,
             on_commit: self.on_commit,
+            compress: self.compress,
             ..SinkOptions::default()
         };
         Ok(TraceRecorder::start(&run, layers, plan, sink_options)?)

@@ -118,6 +118,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             rank,
             session: Some(info.config.clone()),
             on_commit: self.options.on_commit.clone(),
+            compress: self.options.compress,
             ..SinkOptions::default()
         };
         let plan = Plan {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use capture::{LayerSelection, Limits, Recorded, SaveEvery, Schedule};
-use sink::OnCommit;
+use sink::{Compress, OnCommit};
 use trace::Rank;
 
 use crate::dataset::DatasetSpec;
@@ -31,6 +31,8 @@ pub struct SessionOptions {
     pub layers: LayerSelection,
     /// Budget of the channel to the sink; none for [`Recorded::default_channel_bytes`].
     pub channel_bytes: Option<u64>,
+    /// Which columns are compressed.
+    pub compress: Compress,
     /// How often what training can go on from is written; also at the end, and where the session is
     /// cancelled, unless it is never.
     pub save_every: SaveEvery,

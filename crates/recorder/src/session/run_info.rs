@@ -40,6 +40,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
                 "record_initial": self.options.record_initial,
                 "layers": self.options.layers,
                 "channel_bytes": self.options.channel_bytes,
+                "compress": self.options.compress,
                 "checkpoint_every": self.options.save_every.to_string(),
                 "limits": self.options.limits,
             }),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
-use sink::{Part, encode_part};
+use sink::{Compress, Part, encode_part};
 use trace::{Generation, LayerLabel, PartPath, Rank, Table};
 
 use crate::testing::{HIDDEN, layer_weights, metrics_rows, part_path};
@@ -75,7 +75,10 @@ fn file(path: PartPath, rows: RecordBatch, rank: i32, generation: u32) -> File {
             path: path.clone(),
             rows: of_rank(&rows, rank),
         };
-        encode_part(&part, Vec::new()).unwrap().output.into()
+        encode_part(&part, Compress::Auto, Vec::new())
+            .unwrap()
+            .output
+            .into()
     });
     File {
         path,

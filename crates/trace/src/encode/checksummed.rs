@@ -6,14 +6,14 @@ use std::ops::Range;
 use crate::checksum::Crc32c;
 
 /// Parquet's magic bytes, which come before the first column.
-const MAGIC_BYTES: u64 = 4;
+pub(super) const MAGIC: &[u8] = b"PAR1";
 
 /// Bytes that are gathered before they are written: most part files are smaller.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The first bytes of a stretch are read twice, for its checksum and for that of the file. The rest
 /// is read once, and both are worked out from that: it takes as long as to read this much.
-const READ_TWICE_BYTES: u64 = 64 * 1024;
+const READ_TWICE_BYTES: u64 = 1024 * 1024;
 
 /// Writes to `W` what parquet writes. Parquet flushes its output behind each column: there a stretch
 /// ends, with a checksum of its own.
@@ -30,6 +30,8 @@ pub(super) struct Checksummed<W: Write> {
     /// Of its bytes after [`READ_TWICE_BYTES`].
     tail: Crc32c,
     tail_bytes: usize,
+    /// The first that went wrong: whoever wrote then may not have asked.
+    failure: Option<io::Error>,
 }
 
 /// Some bytes of the file, and their checksum.
@@ -59,6 +61,7 @@ impl<W: Write> Checksummed<W> {
             head: nothing,
             tail: nothing,
             tail_bytes: 0,
+            failure: None,
         }
     }
 
@@ -69,7 +72,13 @@ impl<W: Write> Checksummed<W> {
     }
 
     /// Writes what was gathered, and ends.
+    ///
+    /// # Errors
+    /// If anything could not be written, now or before.
     pub(super) fn finish(mut self) -> io::Result<Written<W>> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         self.end_stretch();
         let output = self.output.into_inner();
         Ok(Written {
@@ -81,11 +90,12 @@ impl<W: Write> Checksummed<W> {
     }
 
     fn add(&mut self, mut bytes: &[u8]) {
-        if self.bytes < MAGIC_BYTES {
-            let missing = (MAGIC_BYTES - self.bytes) as usize;
+        let num_magic = MAGIC.len() as u64;
+        if self.bytes < num_magic {
+            let missing = (num_magic - self.bytes) as usize;
             let (magic, rest) = bytes.split_at(missing.min(bytes.len()));
             self.append(magic);
-            if self.bytes == MAGIC_BYTES {
+            if self.bytes == num_magic {
                 self.end_stretch();
             }
             bytes = rest;
@@ -125,15 +135,33 @@ impl<W: Write> Checksummed<W> {
 
 impl<W: Write> Write for Checksummed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.output.write(bytes)?;
-        self.add(&bytes[..n]);
-        Ok(n)
+        match self.output.write(bytes) {
+            Ok(n) => {
+                self.add(&bytes[..n]);
+                Ok(n)
+            }
+            Err(error) => {
+                // It is tried again.
+                if error.kind() != io::ErrorKind::Interrupted && self.failure.is_none() {
+                    self.failure = Some(same(&error));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Ends a stretch. What was gathered is written when there is more, or at the end.
     fn flush(&mut self) -> io::Result<()> {
         self.end_stretch();
         Ok(())
+    }
+}
+
+/// An error that says the same.
+fn same(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

@@ -1,13 +1,11 @@
 //! Whether a list column is worth compressing, tried on a sample of it.
 
 use std::cell::RefCell;
-use std::io;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{ArrowNativeType, Float32Type};
-use zstd::bulk::Compressor;
 
-use super::{MAX_COMPRESSION_RATIO, ZSTD_LEVEL};
+use crate::columns::put_compressed_planes;
 
 /// Blocks of values in a sample, spread over the column: neurons differ, some are silent.
 const BLOCKS: usize = 16;
@@ -15,65 +13,40 @@ const BLOCKS: usize = 16;
 /// Values of a block.
 const BLOCK_VALUES: usize = 256;
 
-/// What a thread needs for sampling, kept between columns: a compressor takes longer to set up
-/// than to compress a sample.
-struct Probe {
-    compressor: Compressor<'static>,
-    planes: Vec<u8>,
+/// What a sample is put into, kept between columns.
+#[derive(Default)]
+struct Buffers {
+    values: Vec<f32>,
     compressed: Vec<u8>,
 }
 
-impl Probe {
-    fn try_new() -> io::Result<Self> {
-        let sample_bytes = BLOCKS * BLOCK_VALUES * size_of::<f32>();
-        Ok(Self {
-            compressor: Compressor::new(ZSTD_LEVEL)?,
-            planes: Vec::with_capacity(sample_bytes),
-            compressed: vec![0; zstd::zstd_safe::compress_bound(sample_bytes)],
-        })
-    }
-
-    fn ratio(&mut self, values: &[f32]) -> io::Result<f64> {
+impl Buffers {
+    fn is_smaller(&mut self, values: &[f32], share: f64) -> bool {
         let num_blocks = BLOCKS.min(values.len() / BLOCK_VALUES).max(1);
         let stride = values.len() / num_blocks;
-        let sample = (0..num_blocks).flat_map(|block| {
+        self.values.clear();
+        for block in 0..num_blocks {
             let rest = &values[block * stride..];
-            &rest[..BLOCK_VALUES.min(rest.len())]
-        });
-        self.planes.clear();
-        // As BYTE_STREAM_SPLIT has them: all first bytes, then all second ones, ...
-        for byte in 0..size_of::<f32>() {
-            self.planes
-                .extend(sample.clone().map(|value| value.to_le_bytes()[byte]));
+            self.values
+                .extend_from_slice(&rest[..BLOCK_VALUES.min(rest.len())]);
         }
-        let compressed = self
-            .compressor
-            .compress_to_buffer(&self.planes, &mut self.compressed)?;
-        Ok(compressed as f64 / self.planes.len() as f64)
+        self.compressed.clear();
+        let most = (size_of_val(&*self.values) as f64 * share) as usize;
+        // A sample that fails decides nothing: the page itself is then tried.
+        put_compressed_planes(&self.values, most, &mut self.compressed).unwrap_or(true)
     }
 }
 
-/// Whether compression makes a list column smaller than [`MAX_COMPRESSION_RATIO`] of itself, as
-/// far as a sample of 4,096 values tells.
-pub(super) fn is_compressible(lists: &ArrayRef) -> bool {
+/// Whether compression leaves at most that `share` of a list column, as far as a sample of 4,096 values tells.
+pub(super) fn is_compressible(lists: &ArrayRef, share: f64) -> bool {
     thread_local! {
-        static PROBE: RefCell<Option<Probe>> = const { RefCell::new(None) };
+        static BUFFERS: RefCell<Buffers> = RefCell::default();
     }
     let lists = lists.as_list::<i32>();
     let offsets = lists.value_offsets();
     let values = lists.values().as_primitive::<Float32Type>().values();
     let values = &values[offsets[0].as_usize()..offsets[lists.len()].as_usize()];
-    if values.is_empty() {
-        return false;
-    }
-    PROBE.with_borrow_mut(|probe| {
-        let ratio = match probe {
-            Some(probe) => probe.ratio(values),
-            None => Probe::try_new().and_then(|new| probe.insert(new).ratio(values)),
-        };
-        // A sample that fails decides nothing: the page itself is then tried.
-        ratio.map_or(true, |ratio| ratio <= MAX_COMPRESSION_RATIO)
-    })
+    !values.is_empty() && BUFFERS.with_borrow_mut(|buffers| buffers.is_smaller(values, share))
 }
 
 #[cfg(test)]

@@ -12,10 +12,12 @@ use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
+use parquet::file::writer::SerializedFileWriter;
 use proptest::prelude::*;
 
+use super::checksummed::MAGIC;
 use super::*;
-use crate::columns::check_pages_within;
+use crate::columns::{check_pages_within, write_column};
 use crate::testing::{
     HIDDEN, ablations_rows, histograms_rows, lists, metrics_rows, noise, part_path, resume_rows,
     structures_rows, weights_rows,
@@ -23,8 +25,25 @@ use crate::testing::{
 
 fn encode(table: Table, layer: Option<&str>, rows: RecordBatch) -> Result<Bytes, EncodeError> {
     let path = part_path(table, 3, layer);
-    let encoded = encode_part(&Part { path, rows }, Vec::new())?;
+    let encoded = encode_part(&Part { path, rows }, Compress::Auto, Vec::new())?;
     Ok(Bytes::from(encoded.output))
+}
+
+/// The same columns by parquet's own writer of files and columns.
+fn by_parquet(table: Table, rows: &RecordBatch) -> Bytes {
+    let schema = parquet_schema(table);
+    let shares = vec![None; schema.num_columns()];
+    let properties = Arc::new(properties(table, schema, &shares));
+    let root = schema.root_schema_ptr();
+    let mut file = SerializedFileWriter::new(Vec::new(), root, properties).unwrap();
+    let mut row_group = file.next_row_group().unwrap();
+    for (field, array) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+        let mut column = row_group.next_column().unwrap().unwrap();
+        write_column(column.untyped(), array, field.is_nullable()).unwrap();
+        column.close().unwrap();
+    }
+    row_group.close().unwrap();
+    file.into_inner().unwrap().into()
 }
 
 fn encode_weights(rows: &[Vec<f32>], nulls: Option<Vec<bool>>) -> Bytes {
@@ -147,6 +166,114 @@ fn the_footer_says_what_the_format_specifies() {
     assert_eq!((step.min_opt(), step.max_opt()), (Some(&96), Some(&96)));
 }
 
+/// Chunks of scalar columns are what parquet's own writer makes, byte for byte, and the footer says the same of
+/// every column.
+#[test]
+fn files_are_those_of_parquets_own_writer() {
+    let rows: Vec<Vec<f32>> = (0..70).map(|unit| noise(unit, 100)).collect();
+    let rows = weights_rows(3, 10, lists(&rows, None));
+    let theirs = by_parquet(Table::Weights, &rows);
+    let ours = encode(Table::Weights, Some(HIDDEN), rows).unwrap();
+    let (theirs_says, ours_says) = (metadata(&theirs), metadata(&ours));
+    let (theirs_file, ours_file) = (theirs_says.file_metadata(), ours_says.file_metadata());
+    assert_eq!(theirs_file.version(), ours_file.version());
+    assert_eq!(theirs_file.num_rows(), ours_file.num_rows());
+    assert_eq!(theirs_file.schema_descr(), ours_file.schema_descr());
+    assert_eq!(theirs_file.column_orders(), ours_file.column_orders());
+    let (theirs_group, ours_group) = (theirs_says.row_group(0), ours_says.row_group(0));
+    assert_eq!(theirs_group.sorting_columns(), ours_group.sorting_columns());
+    assert_eq!(theirs_group.file_offset(), ours_group.file_offset());
+    assert_eq!(theirs_group.ordinal(), ours_group.ordinal());
+    let bytes = |file: &Bytes, chunk: &ColumnChunkMetaData| {
+        let (start, length) = chunk.byte_range();
+        file.slice(start as usize..(start + length) as usize)
+    };
+    let mut end = MAGIC.len() as i64;
+    let columns = theirs_group.columns().iter().zip(ours_group.columns());
+    let mut total = 0;
+    for (one, other) in columns {
+        let path = other.column_path().string();
+        assert_eq!(
+            other
+                .data_page_offset()
+                .min(other.dictionary_page_offset().unwrap_or(i64::MAX)),
+            end,
+            "{path}"
+        );
+        end += other.compressed_size();
+        total += other.uncompressed_size();
+        assert_eq!(one.num_values(), other.num_values(), "{path}");
+        assert_eq!(one.statistics(), other.statistics(), "{path}");
+        assert_eq!(one.compression(), other.compression(), "{path}");
+        assert_eq!(one.encodings_mask(), other.encodings_mask(), "{path}");
+        assert_eq!(
+            one.page_encoding_stats(),
+            other.page_encoding_stats(),
+            "{path}"
+        );
+        if path != "weights.list.item" {
+            assert_eq!(bytes(&theirs, one), bytes(&ours, other), "{path}");
+        }
+    }
+    assert_eq!(ours_group.total_byte_size(), total);
+    assert_eq!(decode(&theirs), decode(&ours));
+}
+
+#[test]
+fn lists_of_every_length_round_trip_however_they_are_compressed() {
+    for (length, num_rows) in [
+        (1, 300),
+        (3, 1000),
+        (47, 99),
+        (48, 99),
+        (784, 200),
+        (131_073, 2),
+    ] {
+        let rows: Vec<Vec<f32>> = (0..num_rows).map(|unit| noise(unit, length)).collect();
+        for (name, compress) in Compress::ALL {
+            let path = part_path(Table::Weights, 3, Some(HIDDEN));
+            let part = Part {
+                path,
+                rows: weights_rows(3, 0, lists(&rows, None)),
+            };
+            let file = Bytes::from(encode_part(&part, compress, Vec::new()).unwrap().output);
+            assert!(
+                decode(&file) == part.rows,
+                "{num_rows} lists of {length}, {name}"
+            );
+            let num_values = rows.len() * length;
+            let is_compressed = column(&metadata(&file), "weights.list.item").compression()
+                != parquet::basic::Compression::UNCOMPRESSED;
+            let is_large = num_values * 4 >= MIN_COMPRESSED_BYTES;
+            assert_eq!(is_compressed, compress == Compress::Size && is_large);
+        }
+    }
+}
+
+#[test]
+fn by_size_weights_become_smaller_and_by_none_nothing_does() {
+    let (activations, _) = tables::file_of(Table::Activations);
+    let rows = decode(&activations);
+    let size = |compress: Compress| {
+        let path = part_path(Table::Activations, 3, Some(HIDDEN));
+        let rows = rows.clone();
+        encode_part(&Part { path, rows }, compress, Vec::new())
+            .unwrap()
+            .bytes
+    };
+    let raw = 64 * 512 * 4;
+    assert!(size(Compress::None) > raw);
+    assert!(size(Compress::Auto) < raw * 6 / 10);
+    let weights: Vec<_> = (0..64).map(|unit| noise(unit, 256)).collect();
+    let path = part_path(Table::Weights, 3, Some(HIDDEN));
+    let rows = weights_rows(3, 0, lists(&weights, None));
+    let part = Part { path, rows };
+    let encoded = encode_part(&part, Compress::Size, Vec::new()).unwrap();
+    let raw = 64 * 256 * 4;
+    // The file's fixed costs are 4 KB.
+    assert!(encoded.bytes < raw * 87 / 100 + 4096, "{}", encoded.bytes);
+}
+
 #[test]
 fn long_rows_get_pages_of_131072_floats_and_an_offset_index() {
     let rows: Vec<Vec<f32>> = (0..3).map(|unit| noise(unit, 131_072)).collect();
@@ -212,7 +339,8 @@ fn readers_take_pages_of_any_length_that_are_written() {
         let rows: Vec<Vec<f32>> = lengths.iter().map(|&length| vec![0.5; length]).collect();
         let rows = weights_rows(3, 10, lists(&rows, None));
         let path = part_path(Table::Weights, 3, Some(HIDDEN));
-        let encoded = encode_within(max_bytes, &Part { path, rows }, Vec::new()).unwrap();
+        let encoded =
+            encode_within(max_bytes, &Part { path, rows }, Compress::Auto, Vec::new()).unwrap();
         Bytes::from(encoded.output)
     };
     let check = |file: &Bytes| {
@@ -325,7 +453,7 @@ fn every_column_and_the_footer_have_checksums() {
     for values in [large, small] {
         let rows = weights_rows(3, 0, values);
         let path = part_path(Table::Weights, 3, Some(HIDDEN));
-        let encoded = encode_part(&Part { path, rows }, Vec::new()).unwrap();
+        let encoded = encode_part(&Part { path, rows }, Compress::Auto, Vec::new()).unwrap();
         let file = Bytes::from(encoded.output);
         assert_eq!(encoded.bytes, file.len() as u64);
         assert_eq!(encoded.crc32c, Crc32c::of(&file));
@@ -353,7 +481,7 @@ fn every_column_and_the_footer_have_checksums() {
 fn a_part_without_rows_is_magic_bytes_and_a_footer() {
     let rows = RecordBatch::new_empty(Table::Metrics.schema());
     let path = part_path(Table::Metrics, 3, None);
-    let encoded = encode_part(&Part { path, rows }, Vec::new()).unwrap();
+    let encoded = encode_part(&Part { path, rows }, Compress::Auto, Vec::new()).unwrap();
     assert_eq!(encoded.crc32c, Crc32c::of(&encoded.output));
     assert_eq!(encoded.footer.bytes, encoded.bytes - 4);
     assert_eq!(encoded.footer.crc32c, Crc32c::of(&encoded.output[4..]));
@@ -377,7 +505,7 @@ fn a_full_disk_is_an_error() {
     for num_rows in [1, 5000] {
         let rows = weights_rows(3, 0, lists(&vec![noise(0, 8); num_rows], None));
         let path = part_path(Table::Weights, 3, Some(HIDDEN));
-        let error = encode_part(&Part { path, rows }, Broken).unwrap_err();
+        let error = encode_part(&Part { path, rows }, Compress::Auto, Broken).unwrap_err();
         let EncodeError::Io(error) = error else {
             panic!("{error}");
         };

@@ -12,7 +12,7 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
-use crate::encode::encode_part;
+use crate::encode::{Compress, encode_part};
 use crate::part::Part;
 use crate::part_file::{SMALL_FILE_BYTES, WHOLE_FILE_BYTES};
 use crate::run::RunDir;
@@ -243,7 +243,7 @@ fn weights(num_neurons: u32) -> (TempDir, PartFile, Vec<Range<usize>>) {
     let values: Vec<_> = (0..num_neurons).map(|n| noise(n, 4096)).collect();
     let path = part_path(Table::Weights, 3, Some(HIDDEN));
     let rows = weights_rows(3, 0, lists(&values, None));
-    let encoded = encode_part(&Part { path, rows }, Vec::new()).unwrap();
+    let encoded = encode_part(&Part { path, rows }, Compress::Auto, Vec::new()).unwrap();
     let path = dir.path().join("part.parquet");
     fs::write(&path, &encoded.output).unwrap();
     let part = PartFile {

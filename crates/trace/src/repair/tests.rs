@@ -7,7 +7,7 @@ use super::*;
 use crate::catalog::{Catalog, Ending};
 use crate::commit::{CaptureId, CommitRecord};
 use crate::disk::{Choices, Disk, Fault, Point, SimDisk};
-use crate::encode::encode_part;
+use crate::encode::{Compress, encode_part};
 use crate::history::Segment;
 use crate::id::{Generation, Rank};
 use crate::part::{Part, PartPath};
@@ -41,7 +41,7 @@ fn publish(publisher: &mut Publisher, epochs: std::ops::Range<i32>, generation: 
 fn stage(publisher: &Publisher, path: PartPath, rows: RecordBatch) -> crate::StagedPart {
     let num_rows = rows.num_rows() as u64;
     let output = publisher.staging().create_part(path.clone()).unwrap();
-    let encoded = encode_part(&Part { path, rows }, output).unwrap();
+    let encoded = encode_part(&Part { path, rows }, Compress::Auto, output).unwrap();
     encoded.finish(num_rows).unwrap()
 }
 
@@ -228,7 +228,7 @@ fn without_any_commits_what_is_whole_is_named_again() {
     let (path, rows) = capture_parts(3).remove(0);
     let file = run.path().join(path.to_string());
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let encoded = encode_part(&Part { path, rows }, Vec::new()).unwrap();
+    let encoded = encode_part(&Part { path, rows }, Compress::Auto, Vec::new()).unwrap();
     fs::write(&file, encoded.output).unwrap();
     let report = repaired(run.path());
     assert_eq!(answer(run.path()), whole);

@@ -10,6 +10,7 @@ use recorder::{
     LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded, SaveEvery, Schedule,
     SessionOptions, TrainConfig, WeightDetail, WhenFull,
 };
+use sink::Compress;
 use trace::Rank;
 
 use super::data::DataArgs;
@@ -119,6 +120,10 @@ pub(in crate::cli) struct TrainArgs {
     /// [default: room for 4 captures, at least 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
+    /// What to compress: auto is what becomes three tenths smaller or more, as activations behind a ReLU do; size is
+    /// all that becomes smaller, as weights do by a sixth, which every query has to unpack; none is nothing
+    #[arg(long, default_value_t, value_name = "auto|size|none")]
+    compress: Compress,
     /// How often to write what training can go on from (parameters and the optimizer's state), at
     /// the end of an epoch; also at the end of training, and of the last whole epoch after Ctrl-C, but
     /// for never. Only the newest is kept
@@ -260,6 +265,7 @@ impl TrainArgs {
             record_initial: self.record_initial,
             layers: self.layers.clone().unwrap_or_default(),
             channel_bytes: self.channel_bytes.map(|size| size.as_u64()),
+            compress: self.compress,
             save_every: self.checkpoint_every,
             resume: self.resume,
             rank: Rank(self.rank.cast_signed()),

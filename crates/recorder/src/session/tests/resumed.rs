@@ -37,6 +37,7 @@ fn options(out: &Path) -> SessionOptions {
         schedule: Schedule::default(),
         record_initial: true,
         channel_bytes: None,
+        compress: Default::default(),
         save_every: "2epochs".parse().unwrap(),
         resume: false,
         rank: Rank::default(),
@@ -534,6 +535,7 @@ fn what_was_changed_is_named() {
     // What changes nothing that is recorded may be another.
     let mut changed = resuming(&path);
     changed.channel_bytes = Some(1 << 20);
+    changed.compress = sink::Compress::Size;
     changed.save_every = SaveEvery::Never;
     session(&changed, None).unwrap();
 }

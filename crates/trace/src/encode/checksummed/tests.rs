@@ -52,3 +52,31 @@ fn a_stretch_without_bytes_is_none() {
     output.flush().unwrap();
     assert_eq!(output.finish().unwrap().stretches.len(), 1);
 }
+
+/// Takes so many bytes, then none.
+struct Full(usize);
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0 -= bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As a buffer does that is dropped.
+#[test]
+fn an_error_that_nobody_asked_for_is_told_at_the_end() {
+    let mut output = Checksummed::new(Full(0));
+    assert!(output.write_all(&bytes(BUFFER_BYTES)).is_err());
+    // There may be room again.
+    output.output.get_mut().0 = usize::MAX;
+    let error = output.finish().err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::encode::encode_part;
+use crate::encode::{Compress, encode_part};
 use crate::part::Part;
 use crate::part_file::{PartFile, SMALL_FILE_BYTES};
 use crate::part_reader::PartReader;
@@ -26,7 +26,7 @@ fn staged(publisher: &Publisher, rank: i32, epoch: i32) -> Group {
         path.rank = Rank(rank);
         let writer = publisher.staging().create_part(path.clone()).unwrap();
         let num_rows = rows.num_rows() as u64;
-        let encoded = encode_part(&Part { path, rows }, writer).unwrap();
+        let encoded = encode_part(&Part { path, rows }, Compress::Auto, writer).unwrap();
         encoded.finish(num_rows).unwrap()
     });
     Group {
@@ -161,7 +161,7 @@ fn of_a_large_part_the_footer_is_read_and_what_is_asked_for() {
     let rows = weights_rows(3, 0, lists(&values, None));
     let writer = publisher.staging().create_part(path.clone()).unwrap();
     let num_rows = rows.num_rows() as u64;
-    let encoded = encode_part(&Part { path, rows }, writer).unwrap();
+    let encoded = encode_part(&Part { path, rows }, Compress::Auto, writer).unwrap();
     let parts = vec![encoded.finish(num_rows).unwrap()];
     let group = Group {
         parts,
