@@ -1,9 +1,11 @@
-//! What `--memory` allows is kept: analyses reserve what they hold, and then allocate it.
+//! What `--memory` allows is kept: analyses reserve what they hold, and then allocate it. Plans, which reserve
+//! nothing, take next to nothing.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
+mod planning;
 mod wide;
 
 use datafusion::prelude::DataFrame;
@@ -153,8 +155,13 @@ async fn count(rows: Result<DataFrame, QueryError>) -> Result<usize, QueryError>
     Ok(num_rows)
 }
 
-/// Of every case, since the heap is the process's.
+/// One test, since the heap is the process's.
 #[tokio::test]
+async fn what_is_allowed_is_kept() {
+    planning::a_scan_costs_next_to_nothing_a_file().await;
+    analyses_keep_to_the_memory_that_they_are_given().await;
+}
+
 async fn analyses_keep_to_the_memory_that_they_are_given() {
     for case in &CASES {
         let dir = TempDir::new().unwrap();
