@@ -1,12 +1,15 @@
 //! A table of a run: its columns, and the files that a filter leaves.
 
+mod chosen;
 mod files;
+mod part_scan;
 mod plan;
 mod prune;
 mod reader;
 mod shared;
 mod sharing;
 mod source;
+mod stock;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,11 +26,13 @@ use trace::Table;
 
 use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
+use chosen::Dealt;
 
 pub(crate) use files::TableFiles;
 pub(crate) use prune::is_partition_filter;
 pub use shared::SHARED_BYTES;
 pub(crate) use sharing::ShareScans;
+pub(crate) use stock::StockScans;
 
 /// One table of a run, restricted to the captures of a [`Scope`].
 ///
@@ -103,7 +108,7 @@ impl TraceTable {
             let file = self.snapshot.file(*index);
             (file.layer, file.epoch, file.step)
         };
-        of_layers.sort_by_key(capture);
+        of_layers.sort_by_cached_key(capture);
         let mut files = Vec::new();
         for of_layer in of_layers.chunk_by(|a, b| capture(a).0 == capture(b).0) {
             let captures = of_layer.chunk_by(|a, b| capture(a) == capture(b));
@@ -120,7 +125,7 @@ impl TraceTable {
             }
         }
         let columns = self.indices_of(columns)?;
-        let dealt = plan::Dealt::ByLayer;
+        let dealt = Dealt::ByLayer;
         let columns = Some(&columns);
         plan::plan(
             state,
@@ -166,7 +171,7 @@ impl TableProvider for TraceTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.files(state, filters)?;
-        let dealt = plan::Dealt::Evenly;
+        let dealt = Dealt::Evenly;
         plan::plan(
             state,
             &self.snapshot,

@@ -33,6 +33,7 @@ use crate::run::batch::batch_rows;
 use crate::run::error::{OpenError, QueryError};
 use crate::run::scope::{CATALOG, Scope};
 use crate::run::snapshot::{SharedSnapshot, Snapshot};
+use crate::scan::StockScans;
 use crate::tables::functions::is_run_function;
 use crate::tables::{FACTS, recorded_table};
 
@@ -52,8 +53,8 @@ pub struct SessionOptions {
     pub memory_bytes: Option<usize>,
     /// Where they spill to; in the system's directory for temporary files if not given.
     pub spill_dir: Option<PathBuf>,
-    /// Leaves plans as DataFusion makes them. Answers are the same and take longer, since lists are
-    /// copied.
+    /// Leaves plans as DataFusion makes them, of its own file scans, which a cluster can deal out. Answers are the
+    /// same and take longer, since lists are copied, and planning takes kilobytes a file.
     pub plain_plans: bool,
 }
 
@@ -280,6 +281,9 @@ impl QuerySession {
             .with_batch_size(batch_rows(run.info()));
         if let Some(partitions) = options.target_partitions {
             config = config.with_target_partitions(partitions);
+        }
+        if options.plain_plans {
+            config = config.with_extension(Arc::new(StockScans));
         }
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = options.memory_bytes {

@@ -1,14 +1,14 @@
 //! The physical scan of chosen part files.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -18,67 +18,69 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
 
-use super::source::{Committed, PartSource};
-use crate::run::snapshot::{Snapshot, TraceFile};
-
-/// How files are dealt out to partitions.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Dealt {
-    /// Each by itself.
-    Evenly,
-    /// A layer's all to one.
-    ByLayer,
-}
+use super::chosen::{ChosenFiles, Dealt};
+use super::part_scan::{PartScan, empty_groups};
+use super::source::PartSource;
+use super::stock::{self, StockScans};
+use crate::run::snapshot::{SharedSnapshot, Snapshot};
 
 /// Makes a scan of the files at `indices`, in the order of epoch, step and topology.
 pub(super) fn plan(
     state: &dyn Session,
-    snapshot: &Snapshot,
+    snapshot: &SharedSnapshot,
     table: Table,
     indices: &[usize],
     dealt: Dealt,
     projection: Option<&Vec<usize>>,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let stored = table.schema();
-    let partition = table.partition_fields().into_iter().map(Arc::new);
-    let schema = TableSchema::builder(Arc::clone(&stored))
-        .with_table_partition_cols(partition.collect::<Vec<_>>())
-        .build();
+    let schema = table_schema(table);
     let columns = to_scan_columns(table, projection);
     if indices.is_empty() {
         let projected = schema.table_schema().project(&columns)?;
         return Ok(Arc::new(EmptyExec::new(Arc::new(projected))));
     }
     let statistics = total_statistics(snapshot, indices, schema.table_schema());
-
     let batch_rows = state.config().batch_size();
     let source = PartSource::new(Arc::clone(snapshot.run().store()), schema, batch_rows);
-    let files = Files::new(snapshot, table).partitioned(indices)?;
-    let groups = into_groups(files, dealt, state.config().target_partitions());
-    let scan = scan(source, table, dealt, groups, columns)?;
-    let scan = scan.with_statistics(statistics).with_limit(limit);
-    Ok(DataSourceExec::from_data_source(scan.build()))
+    let num_partitions = state.config().target_partitions();
+    let snapshot = Arc::clone(snapshot);
+    let files = ChosenFiles::new(snapshot, table, indices, dealt, num_partitions);
+    let scan = scan_of_no_files(source, dealt, &files, columns)?;
+    let scan = scan.with_statistics(statistics).with_limit(limit).build();
+    Ok(match state.config().get_extension::<StockScans>() {
+        Some(_) => DataSourceExec::from_data_source(stock::with_files(scan, &files)?),
+        None => DataSourceExec::from_data_source(PartScan::new(Arc::new(files), scan)),
+    })
 }
 
-/// A scan of files that were dealt out, with what the planner may know of their rows.
-fn scan(
+/// The columns of the files, and behind them those of the partitions.
+fn table_schema(table: Table) -> TableSchema {
+    let partition = table.partition_fields().into_iter().map(Arc::new);
+    TableSchema::builder(table.schema())
+        .with_table_partition_cols(partition.collect::<Vec<_>>())
+        .build()
+}
+
+/// What the planner may know of a scan of files that were dealt out, with as many empty groups as these have
+/// partitions.
+fn scan_of_no_files(
     source: PartSource,
-    table: Table,
     dealt: Dealt,
-    groups: Vec<FileGroup>,
+    files: &ChosenFiles,
     columns: Vec<usize>,
 ) -> Result<FileScanConfigBuilder> {
-    let partitioning = partitioning(source.table_schema(), dealt, groups.len());
+    let num_partitions = files.partitions().len();
+    let partitioning = partitioning(source.table_schema(), dealt, num_partitions);
     // The source opens files by their paths below the run's directory. DataFusion wants a store all the
     // same, and the one for local files is in every session.
     let store = ObjectStoreUrl::local_filesystem();
     let scan = FileScanConfigBuilder::new(store, Arc::new(source))
         .with_projection_indices(Some(columns))?
-        .with_output_ordering(orderings(table, dealt))
+        .with_output_ordering(orderings(dealt, files))
         .with_preserve_order(true)
         .with_output_partitioning(Some(partitioning))
-        .with_file_groups(groups);
+        .with_file_groups(empty_groups(num_partitions));
     Ok(scan)
 }
 
@@ -98,9 +100,9 @@ fn to_scan_columns(table: Table, projection: Option<&Vec<usize>>) -> Vec<usize> 
 
 /// Which rows are in which partition, as far as the planner can use it.
 ///
-/// Whatever is said here keeps each file in the partition that it was dealt to. Otherwise a partition
-/// that has nothing left to read takes files from another, out of their order, as soon as a limit
-/// makes the planner forget that order matters.
+/// Whatever is said here keeps each file of DataFusion's own scan in the partition that it was dealt to.
+/// Otherwise a partition that has nothing left to read takes files from another, out of their order, as soon
+/// as a limit makes the planner forget that order matters.
 fn partitioning(schema: &TableSchema, dealt: Dealt, num_groups: usize) -> Partitioning {
     let column = match dealt {
         Dealt::Evenly => None,
@@ -113,9 +115,11 @@ fn partitioning(schema: &TableSchema, dealt: Dealt, num_groups: usize) -> Partit
     }
 }
 
-/// Epoch, then what the rows of each file ascend by. Where a layer's files have to come in the order
-/// of its captures, that is an order by itself: several writers may have rows of the same neurons.
-fn orderings(table: Table, dealt: Dealt) -> Vec<LexOrdering> {
+/// Epoch, then what the rows of each file ascend by, if the files of each partition are in that order. Where a
+/// layer's files have to come in the order of its captures, that is an order by itself: several writers may have
+/// rows of the same neurons.
+fn orderings(dealt: Dealt, files: &ChosenFiles) -> Vec<LexOrdering> {
+    let table = files.table();
     let stored = table.schema();
     let epoch = Column::new(EPOCH_COLUMN, stored.fields().len());
     let columns = table.sort_columns().iter().map(|name| {
@@ -132,186 +136,74 @@ fn orderings(table: Table, dealt: Dealt) -> Vec<LexOrdering> {
             .nulls_last()
     });
     let ascending: Vec<PhysicalSortExpr> = ascending.collect();
-    let of_captures = ascending.iter().take(2).cloned().collect();
-    let orders = match dealt {
-        Dealt::Evenly => vec![ascending],
-        Dealt::ByLayer => vec![ascending, of_captures],
-    };
-    orders.into_iter().filter_map(LexOrdering::new).collect()
+    let num_columns = table.sort_columns().len();
+    let of_captures = (dealt == Dealt::ByLayer).then_some(1);
+    let orders = [Some(num_columns), of_captures].into_iter().flatten();
+    let orders = orders.filter(|num_columns| files.ascends_by(*num_columns));
+    let orders = orders.map(|num_columns| ascending[..=num_columns].to_vec());
+    orders.filter_map(LexOrdering::new).collect()
 }
 
 /// What the commits say of the files together. It was not checked against them, so the planner
 /// may weigh plans with it, but answers nothing from it.
 fn total_statistics(snapshot: &Snapshot, indices: &[usize], schema: &Schema) -> Statistics {
-    let mut statistics = Statistics::new_unknown(schema);
-    let files = || indices.iter().map(|&index| snapshot.file(index));
-    let inexact = |sum: u64| Precision::Inexact(usize::try_from(sum).unwrap_or(usize::MAX));
     // What commits say may be anything.
-    let rows = files().try_fold(0, |sum: u64, file| Some(sum.saturating_add(file.rows?)));
+    let (mut rows, mut bytes) = (Some(0_u64), 0_u64);
+    // A row an epoch, as of an aggregate, is what joins are planned by.
+    let (mut epochs, mut layers, mut steps) = (Distinct::new(), Distinct::new(), Distinct::new());
+    for &index in indices {
+        let file = snapshot.file(index);
+        let both = rows.zip(file.rows);
+        rows = both.map(|(sum, rows)| sum.saturating_add(rows));
+        bytes = bytes.saturating_add(file.bytes);
+        epochs.add(file.epoch);
+        layers.add(file.layer);
+        steps.add(file.step);
+    }
+    let inexact = |sum: u64| Precision::Inexact(usize::try_from(sum).unwrap_or(usize::MAX));
+    let mut statistics = Statistics::new_unknown(schema);
     if let Some(rows) = rows {
         statistics.num_rows = inexact(rows);
     }
-    let bytes = files().map(|file| file.bytes);
-    statistics.total_byte_size = inexact(bytes.fold(0, u64::saturating_add));
+    statistics.total_byte_size = inexact(bytes);
+    let of_columns = [
+        (EPOCH_COLUMN, epochs.len()),
+        (LAYER_COLUMN, layers.len()),
+        ("step", steps.len()),
+    ];
+    for (column, num_distinct) in of_columns {
+        if let Ok(index) = schema.index_of(column) {
+            let column = &mut statistics.column_statistics[index];
+            column.distinct_count = Precision::Inexact(num_distinct);
+        }
+    }
     statistics
 }
 
-/// Where a file's partition values have the layer.
-const LAYER_VALUE: usize = 1;
-
-/// Makes DataFusion's idea of a file from ours.
-struct Files<'a> {
-    snapshot: &'a Snapshot,
-    table: Table,
-    layers: HashMap<&'a str, LayerFiles>,
-    /// Of the files of a table without layers.
-    statistics: Statistics,
-    /// Where the table has its steps.
-    step: Option<usize>,
+/// Counts different values, of which neighbours are often the same.
+struct Distinct<T> {
+    seen: HashSet<T>,
+    last: Option<T>,
 }
 
-/// What the files of a layer have in common.
-struct LayerFiles {
-    /// Its position in the topology.
-    position: usize,
-    statistics: Statistics,
-}
-
-impl<'a> Files<'a> {
-    fn new(snapshot: &'a Snapshot, table: Table) -> Self {
-        let stored = table.schema();
-        let layers = snapshot.topology().layers().iter().enumerate();
-        let layers = layers.map(|(position, layer)| {
-            let neurons = layer.neurons();
-            let bounds = (int(neurons.start), int(neurons.end - 1));
-            let statistics = bounded(&stored, "neuron", bounds);
-            let files = LayerFiles {
-                position,
-                statistics,
-            };
-            (layer.layer.as_str(), files)
-        });
-        // Where the run does not say how many samples there are, any number from 0 is possible.
-        let dataset = snapshot.run().info().dataset.as_ref();
-        let last_sample = dataset.map_or(i64::MAX, |dataset| {
-            dataset.num_held_out.saturating_sub(1).cast_signed()
-        });
+impl<T: Copy + Eq + Hash> Distinct<T> {
+    fn new() -> Self {
         Self {
-            snapshot,
-            table,
-            layers: layers.collect(),
-            statistics: bounded(&stored, "sample", (long(0), long(last_sample))),
-            step: stored.index_of("step").ok(),
+            seen: HashSet::new(),
+            last: None,
         }
     }
 
-    fn partitioned(&self, indices: &[usize]) -> Result<Vec<PartitionedFile>> {
-        let mut files: Vec<TraceFile> = indices.iter().map(|&i| self.snapshot.file(i)).collect();
-        files.sort_by_key(|file| {
-            let position = self.layer(file).map(|layer| layer.position);
-            (file.epoch, file.step, position, file.path)
-        });
-        files
-            .iter()
-            .map(|file| self.partitioned_file(file))
-            .collect()
-    }
-
-    fn layer(&self, file: &TraceFile) -> Option<&LayerFiles> {
-        self.layers.get(file.layer?)
-    }
-
-    fn partitioned_file(&self, file: &TraceFile) -> Result<PartitionedFile> {
-        let mut partitioned = PartitionedFile::new("", file.bytes);
-        // As it stands on disk: `Path::from` would percent-encode it once more.
-        partitioned.object_meta.location = object_store::path::Path::parse(file.path)
-            .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
-        partitioned.partition_values = vec![ScalarValue::Int32(Some(file.epoch))];
-        if self.table.has_layer() {
-            let layer = file.layer.unwrap_or_default().to_owned();
-            partitioned
-                .partition_values
-                .push(ScalarValue::Utf8(Some(layer)));
-        }
-        if let Some(crc32c) = file.crc32c {
-            partitioned = partitioned.with_extension(Committed {
-                crc32c,
-                footer: file.footer,
-                columns: file.columns.cloned(),
-            });
-        }
-        // Bounds of partition columns are taken from the partition's values.
-        partitioned.statistics = Some(Arc::new(self.statistics(file)));
-        Ok(partitioned)
-    }
-
-    /// Bounds of the columns that rows are sorted by: with them the planner sees that files in a
-    /// row are in order, and spares a sort.
-    fn statistics(&self, file: &TraceFile) -> Statistics {
-        let layer = self.layer(file).map(|layer| &layer.statistics);
-        let mut statistics = layer.unwrap_or(&self.statistics).clone();
-        if let Some(rows) = file.rows {
-            statistics.num_rows = Precision::Inexact(rows as usize);
-        }
-        if let (Some(column), Some(step)) = (self.step, file.step) {
-            bound(
-                &mut statistics.column_statistics[column],
-                (long(step), long(step)),
-            );
-        }
-        statistics
-    }
-}
-
-fn int(value: i32) -> ScalarValue {
-    ScalarValue::Int32(Some(value))
-}
-
-fn long(value: i64) -> ScalarValue {
-    ScalarValue::Int64(Some(value))
-}
-
-/// Of the stored columns nothing is known but what a column's values are between, if there is one.
-fn bounded(stored: &Schema, column: &str, bounds: (ScalarValue, ScalarValue)) -> Statistics {
-    let mut statistics = Statistics::new_unknown(stored);
-    for (statistics, field) in statistics.column_statistics.iter_mut().zip(stored.fields()) {
-        if !field.is_nullable() {
-            statistics.null_count = Precision::Exact(0);
+    fn add(&mut self, value: T) {
+        if self.last != Some(value) {
+            self.seen.insert(value);
+            self.last = Some(value);
         }
     }
-    if let Ok(index) = stored.index_of(column) {
-        bound(&mut statistics.column_statistics[index], bounds);
-    }
-    statistics
-}
 
-fn bound(column: &mut ColumnStatistics, (min, max): (ScalarValue, ScalarValue)) {
-    column.min_value = Precision::Inexact(min);
-    column.max_value = Precision::Inexact(max);
-}
-
-/// Deals files out to at most `num_groups` groups of about the same size, each in order.
-///
-/// Neighbours go to different groups: whoever merges the groups into one order then takes from all
-/// of them in turn, so that they are read at the same time and not one after the other.
-fn into_groups(files: Vec<PartitionedFile>, dealt: Dealt, num_groups: usize) -> Vec<FileGroup> {
-    let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); num_groups.max(1)];
-    let mut group_of_layer: HashMap<ScalarValue, usize> = HashMap::new();
-    for file in files {
-        let layer = file.partition_values.get(LAYER_VALUE);
-        let layer = layer.filter(|_| dealt == Dealt::ByLayer).cloned();
-        let known = layer.as_ref().and_then(|layer| group_of_layer.get(layer));
-        let smallest = || (0..groups.len()).min_by_key(|&group| groups[group].0);
-        let group = known.copied().or_else(smallest);
-        let group = group.expect("at least one group");
-        if let Some(layer) = layer {
-            group_of_layer.insert(layer, group);
-        }
-        groups[group].0 += file.object_meta.size.max(1);
-        groups[group].1.push(file);
+    fn len(&self) -> usize {
+        self.seen.len()
     }
-    let filled = groups.into_iter().filter(|(_, group)| !group.is_empty());
-    filled.map(|(_, group)| FileGroup::new(group)).collect()
 }
 
 #[cfg(test)]

@@ -76,43 +76,61 @@ pub(super) fn select(
     let Some(filter) = conjunction(filters.to_vec()) else {
         return Ok(snapshot.select(table, |_, _| true));
     };
-    let mut seen: HashMap<String, HashSet<i32>> = HashMap::new();
-    let mut epochs = Vec::new();
-    let mut layers = Vec::new();
+    let mut layers = Layers::default();
+    let mut seen = HashSet::new();
+    let mut partitions = Vec::new();
     snapshot.select(table, |epoch, layer| {
-        let layer = layer.unwrap_or_default();
-        // A run has many more files than partitions: nothing is copied for one that was seen.
-        if !seen.get(layer).is_some_and(|seen| seen.contains(&epoch)) {
-            seen.entry(layer.to_owned()).or_default().insert(epoch);
-            epochs.push(epoch);
-            layers.push(layer.to_owned());
+        let partition = (epoch, layers.id(layer.unwrap_or_default()));
+        // A run has many more files than partitions.
+        if seen.insert(partition) {
+            partitions.push(partition);
         }
         false
     });
+    drop(seen);
 
     let schema = Arc::new(Schema::new(table.partition_fields()));
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(epochs.clone()))];
+    let epochs = partitions.iter().map(|(epoch, _)| *epoch);
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from_iter_values(epochs))];
     if table.has_layer() {
-        columns.push(Arc::new(StringArray::from(layers.clone())));
+        let names = partitions.iter().map(|(_, layer)| layers.name(*layer));
+        columns.push(Arc::new(StringArray::from_iter_values(names)));
     }
-    let partitions = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let rows = RecordBatch::try_new(Arc::clone(&schema), columns)?;
     let filter = unqualified(filter)?;
     let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema)?)?;
-    let holds = filter
-        .evaluate(&partitions)?
-        .into_array(partitions.num_rows())?;
+    let holds = filter.evaluate(&rows)?.into_array(rows.num_rows())?;
     let holds = as_boolean_array(&holds)?;
 
-    let kept: HashSet<(i32, &str)> = epochs
-        .iter()
-        .zip(&layers)
-        .zip(holds)
-        .filter(|(_, holds)| *holds == Some(true))
-        .map(|((epoch, layer), _)| (*epoch, layer.as_str()))
-        .collect();
+    let kept = partitions.into_iter().zip(holds);
+    let kept = kept.filter(|(_, holds)| *holds == Some(true));
+    let kept: HashSet<(i32, u32)> = kept.map(|(partition, _)| partition).collect();
     Ok(snapshot.select(table, |epoch, layer| {
-        kept.contains(&(epoch, layer.unwrap_or_default()))
+        kept.contains(&(epoch, layers.id(layer.unwrap_or_default())))
     }))
+}
+
+/// The names of layers, and a number for each.
+#[derive(Default)]
+struct Layers {
+    names: Vec<String>,
+    ids: HashMap<String, u32>,
+}
+
+impl Layers {
+    fn id(&mut self, name: &str) -> u32 {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = u32::try_from(self.names.len()).expect("a run has fewer than 2^32 layers");
+        self.names.push(name.to_owned());
+        self.ids.insert(name.to_owned(), id);
+        id
+    }
+
+    fn name(&self, id: u32) -> &str {
+        &self.names[id as usize]
+    }
 }
 
 /// The filter without the name or alias that the query gave the table.

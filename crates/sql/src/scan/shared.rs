@@ -23,16 +23,17 @@ pub(super) struct SharedParts {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By path; files that one scan alone reads are not here.
-    files: HashMap<String, SharedFile>,
+    /// By a file's index in the snapshot: the scans that have not come to it yet. 0 where no other scan reads it,
+    /// or each decodes for itself.
+    num_left: Vec<u16>,
+    /// Files that some scans have come to, and others have not.
+    waiting: HashMap<u32, SharedFile>,
     /// What has been decoded and not yet taken by all.
     bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct SharedFile {
-    /// The scans that have not come to it yet.
-    num_scans: usize,
     rows: Arc<SharedRows>,
     bytes: usize,
 }
@@ -41,23 +42,19 @@ struct SharedFile {
 type SharedRows = OnceLock<Option<RecordBatch>>;
 
 impl SharedParts {
-    /// Shares these columns, ascending, of files that several scans read: how many each.
-    pub(super) fn new<'a>(
-        columns: Vec<usize>,
-        files: impl Iterator<Item = (&'a str, usize)>,
-    ) -> Self {
-        let file = |(path, num_scans): (&str, usize)| {
-            let file = SharedFile {
-                num_scans,
-                ..SharedFile::default()
-            };
-            (path.to_owned(), file)
-        };
+    /// Shares these columns, ascending, of files that several scans read: how many each, by the files' indices in
+    /// the snapshot.
+    pub(super) fn new(columns: Vec<usize>, mut num_scans: Vec<u16>) -> Self {
+        for num_scans in &mut num_scans {
+            if *num_scans == 1 {
+                *num_scans = 0;
+            }
+        }
         Self {
             columns,
             state: Mutex::new(State {
-                files: files.map(file).collect(),
-                bytes: 0,
+                num_left: num_scans,
+                ..State::default()
             }),
         }
     }
@@ -69,31 +66,50 @@ impl SharedParts {
 
     /// A scan's share of a file. None if it has to decode the file for itself: no other scan reads
     /// it, or there is no more room for what waits.
-    pub(super) fn take(&self, path: &str) -> Option<Share<'_>> {
+    pub(super) fn take(&self, index: u32) -> Option<Share<'_>> {
         let mut state = self.state();
-        let is_full = state.bytes >= SHARED_BYTES;
-        let file = state.files.get_mut(path)?;
-        if is_full && file.bytes == 0 {
-            state.files.remove(path);
+        let State {
+            num_left,
+            waiting,
+            bytes,
+        } = &mut *state;
+        let num_left = num_left.get_mut(index as usize)?;
+        if *num_left == 0 {
             return None;
         }
-        file.num_scans -= 1;
-        let (rows, bytes) = (Arc::clone(&file.rows), file.bytes);
-        if file.num_scans == 0 {
-            state.files.remove(path);
-            state.bytes -= bytes;
+        let waits = waiting.get(&index).is_some_and(|file| file.bytes > 0);
+        if *bytes >= SHARED_BYTES && !waits {
+            *num_left = 0;
+            waiting.remove(&index);
+            return None;
         }
+        *num_left -= 1;
+        let rows = match *num_left {
+            0 => {
+                let file = waiting.remove(&index).unwrap_or_default();
+                *bytes -= file.bytes;
+                file.rows
+            }
+            _ => Arc::clone(&waiting.entry(index).or_default().rows),
+        };
         Some(Share {
             parts: self,
+            index,
             rows,
-            path: path.to_owned(),
         })
     }
 
+    /// Whether nothing waits for anybody.
+    #[cfg(test)]
+    pub(super) fn is_taken(&self) -> bool {
+        let state = self.state();
+        state.waiting.is_empty() && state.bytes == 0
+    }
+
     /// Counts a file's rows, if they still wait for somebody.
-    fn keep(&self, path: &str, bytes: usize) {
+    fn keep(&self, index: u32, bytes: usize) {
         let mut state = self.state();
-        if let Some(file) = state.files.get_mut(path) {
+        if let Some(file) = state.waiting.get_mut(&index) {
             file.bytes = bytes;
             state.bytes += bytes;
         }
@@ -109,7 +125,7 @@ impl SharedParts {
 #[derive(Debug)]
 pub(super) struct Share<'a> {
     parts: &'a SharedParts,
-    path: String,
+    index: u32,
     rows: Arc<SharedRows>,
 }
 
@@ -124,7 +140,7 @@ impl Share<'_> {
         // A scan that comes meanwhile waits here: a file takes less than a hop to another thread.
         let rows = self.rows.get_or_init(|| match decode() {
             Ok(rows) => {
-                self.parts.keep(&self.path, rows.get_array_memory_size());
+                self.parts.keep(self.index, rows.get_array_memory_size());
                 Some(rows)
             }
             Err(error) => {

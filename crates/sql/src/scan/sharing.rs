@@ -1,17 +1,16 @@
 //! The rule that finds scans of one plan which read the same files, see [`SharedParts`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
-use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::part_scan::PartScan;
 use super::shared::SharedParts;
-use super::source::PartSource;
 
 /// Lets the scans of one plan that read the same table share what they decode.
 #[derive(Debug)]
@@ -25,22 +24,36 @@ impl PhysicalOptimizerRule for ShareScans {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut scans = Vec::new();
         collect_scans(&plan, &mut scans);
-        let mut tables: Vec<Vec<Scan<'_>>> = Vec::new();
-        for (scan, source) in scans {
-            let of_table = |of: &&mut Vec<Scan<'_>>| of[0].1.is_of_same_table(source);
+        let mut tables: Vec<Vec<&PartScan>> = Vec::new();
+        for scan in scans {
+            let of_table = |of: &&mut Vec<&PartScan>| of[0].files().is_of_same_table(scan.files());
             match tables.iter_mut().find(of_table) {
-                Some(scans) => scans.push((scan, source)),
-                None => tables.push(vec![(scan, source)]),
+                Some(scans) => scans.push(scan),
+                None => tables.push(vec![scan]),
             }
         }
         tables.retain(|scans| scans.len() > 1);
-        for scans in tables {
-            let parts = Arc::new(parts_of(&scans));
-            for (_, source) in scans {
-                source.share(&parts);
-            }
+        let parts = tables.iter().map(|scans| {
+            let parts = Arc::new(parts_of(scans)?);
+            Ok((scans[0].clone(), parts))
+        });
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        if parts.is_empty() {
+            return Ok(plan);
         }
-        Ok(plan)
+        let shared = |scan: &PartScan| {
+            let of_table = parts.iter();
+            let mut of_table = of_table.filter(|(of, _)| of.files().is_of_same_table(scan.files()));
+            of_table.next().and_then(|(_, parts)| scan.sharing(parts))
+        };
+        let sharing = plan.transform_up(|node| {
+            let shared = part_scan(&node).filter(reads_columns).and_then(shared);
+            Ok(match shared {
+                Some(scan) => Transformed::yes(DataSourceExec::from_data_source(scan)),
+                None => Transformed::no(node),
+            })
+        });
+        sharing.data()
     }
 
     fn name(&self) -> &str {
@@ -52,29 +65,37 @@ impl PhysicalOptimizerRule for ShareScans {
     }
 }
 
-/// A scan of part files, and its source.
-type Scan<'a> = (&'a FileScanConfig, &'a PartSource);
+/// The scan of part files that a node is, if it is one.
+fn part_scan(node: &Arc<dyn ExecutionPlan>) -> Option<&PartScan> {
+    let scan = node.downcast_ref::<DataSourceExec>()?;
+    scan.data_source().downcast_ref::<PartScan>()
+}
 
-/// All scans of part files in a plan.
-fn collect_scans<'a>(plan: &'a Arc<dyn ExecutionPlan>, scans: &mut Vec<Scan<'a>>) {
-    let scan = plan.downcast_ref::<DataSourceExec>();
-    scans.extend(scan.and_then(DataSourceExec::downcast_to_file_source));
+/// Whether anything is decoded that others could want.
+fn reads_columns(scan: &&PartScan) -> bool {
+    scan.file_columns().is_ok_and(|columns| !columns.is_empty())
+}
+
+/// All scans in a plan that read columns of part files; one that several nodes read as often as they do.
+fn collect_scans<'a>(plan: &'a Arc<dyn ExecutionPlan>, scans: &mut Vec<&'a PartScan>) {
+    scans.extend(part_scan(plan).filter(reads_columns));
     for child in plan.children() {
         collect_scans(child, scans);
     }
 }
 
 /// What the scans of one table share: the columns that any of them reads, of files that several do.
-fn parts_of(scans: &[Scan<'_>]) -> SharedParts {
-    let columns = scans.iter().flat_map(|(_, source)| source.file_columns());
-    let mut columns: Vec<usize> = columns.copied().collect();
+fn parts_of(scans: &[&PartScan]) -> Result<SharedParts> {
+    let mut columns = Vec::new();
+    let mut num_scans: Vec<u16> = vec![0; scans[0].files().num_known()];
+    for scan in scans {
+        columns.extend_from_slice(scan.file_columns()?);
+        for index in scan.files().partitions().iter().flatten() {
+            let num_scans = &mut num_scans[*index as usize];
+            *num_scans = num_scans.saturating_add(1);
+        }
+    }
     columns.sort_unstable();
     columns.dedup();
-    let mut num_scans: HashMap<&str, usize> = HashMap::new();
-    let groups = scans.iter().flat_map(|(scan, _)| &scan.file_groups);
-    for file in groups.flat_map(|group| group.iter()) {
-        *num_scans.entry(file.path().as_ref()).or_default() += 1;
-    }
-    let shared = num_scans.into_iter().filter(|(_, scans)| *scans > 1);
-    SharedParts::new(columns, shared)
+    Ok(SharedParts::new(columns, num_scans))
 }

@@ -1,14 +1,14 @@
-//! Part files as a source of DataFusion's file scan.
+//! Part files as a source of file scans: DataFusion's own, and ours.
 //!
 //! DataFusion's own Parquet source prepares every file for whatever it may turn out to be: remote,
 //! of many row groups, with other columns than the table. A part file is local, has one row group
 //! and its table's columns, and there are thousands of them, so that what a file costs before its
 //! first value decides what a query costs.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
@@ -39,9 +39,6 @@ pub(super) struct PartSource {
     table_schema: TableSchema,
     projection: SplitProjection,
     batch_rows: usize,
-    /// What other scans of the same plan decode, too. It is known once the plan is, and put here
-    /// rather than into a scan made anew: that would check the order of all its files again.
-    shared: Arc<OnceLock<Arc<SharedParts>>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -53,7 +50,6 @@ impl PartSource {
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
             batch_rows,
-            shared: Arc::default(),
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
@@ -63,29 +59,15 @@ impl PartSource {
         &self.projection.file_indices
     }
 
-    /// Whether `other` reads files of the same table and run.
-    pub(super) fn is_of_same_table(&self, other: &Self) -> bool {
-        self.store.path() == other.store.path()
-            && self.table_schema.file_schema() == other.table_schema.file_schema()
-    }
-
-    /// From now on takes from `parts`, and leaves there what other scans want, unless it shares
-    /// with others already.
-    pub(super) fn share(&self, parts: &Arc<SharedParts>) {
-        self.shared.get_or_init(|| Arc::clone(parts));
-    }
-}
-
-impl FileSource for PartSource {
-    fn create_file_opener(
+    /// What opens the files, which takes from `shared`, and leaves there what other scans want.
+    pub(super) fn opener(
         &self,
-        _store: Arc<dyn ObjectStore>,
-        _config: &FileScanConfig,
-        _partition: usize,
+        batch_rows: usize,
+        shared: Option<&Arc<SharedParts>>,
     ) -> Result<Arc<dyn FileOpener>> {
         let stored = self.table_schema.file_schema();
-        let reader = |columns| PartReader::try_new(stored, columns, self.batch_rows);
-        let shared = self.shared.get().map(|parts| -> Result<SharedReader> {
+        let reader = |columns| PartReader::try_new(stored, columns, batch_rows);
+        let shared = shared.map(|parts| -> Result<SharedReader> {
             let own = self.file_columns().iter();
             let own = own.filter_map(|column| parts.columns().binary_search(column).ok());
             Ok(SharedReader {
@@ -97,8 +79,9 @@ impl FileSource for PartSource {
         let opener = PartOpener {
             store: Arc::clone(&self.store),
             reader: reader(self.file_columns())?,
+            reads_nothing: self.file_columns().is_empty(),
             shared: shared.transpose()?,
-            batch_rows: self.batch_rows,
+            batch_rows,
         };
         match PlainProjection::of(&self.projection, &self.table_schema)? {
             Some(projection) => Ok(Arc::new(PlainOpener {
@@ -107,6 +90,17 @@ impl FileSource for PartSource {
             })),
             None => ProjectionOpener::try_new(self.projection.clone(), Arc::new(opener), stored),
         }
+    }
+}
+
+impl FileSource for PartSource {
+    fn create_file_opener(
+        &self,
+        _store: Arc<dyn ObjectStore>,
+        _config: &FileScanConfig,
+        _partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.opener(self.batch_rows, None)
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -226,10 +220,13 @@ impl FileOpener for PlainOpener {
     }
 }
 
-/// What the commit says of a file, carried along in its [`PartitionedFile`].
+/// What is known of a file, most of it from its commit, carried along in its [`PartitionedFile`].
 #[derive(Debug, Clone)]
 pub(super) struct Committed {
-    pub(super) crc32c: Crc32c,
+    /// The file's index in the snapshot.
+    pub(super) index: u32,
+    pub(super) rows: Option<u64>,
+    pub(super) crc32c: Option<Crc32c>,
     pub(super) footer: Option<Footer>,
     pub(super) columns: Option<Arc<[Crc32c]>>,
 }
@@ -241,8 +238,25 @@ pub(super) struct Committed {
 struct PartOpener {
     store: Arc<dyn Store>,
     reader: PartReader,
+    /// Whether no column of the files is wanted, but only how many rows they have.
+    reads_nothing: bool,
     shared: Option<SharedReader>,
     batch_rows: usize,
+}
+
+/// So many rows, which the commit says there are: who only counts them, or asks for partitions, has no file opened.
+fn rows_of_no_columns(
+    num_rows: u64,
+    batch_rows: usize,
+) -> impl Iterator<Item = Result<RecordBatch>> {
+    let batch_rows = batch_rows.max(1) as u64;
+    let starts = (0..num_rows).step_by(usize::try_from(batch_rows).unwrap_or(usize::MAX));
+    starts.map(move |start| {
+        let num_rows = usize::try_from((num_rows - start).min(batch_rows));
+        let options = RecordBatchOptions::new().with_row_count(num_rows.ok());
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options);
+        Ok(batch?)
+    })
 }
 
 /// Reads what several scans want.
@@ -256,8 +270,8 @@ struct SharedReader {
 
 impl SharedReader {
     /// This scan's columns of a file. None if it has to be read without the others.
-    fn rows(&self, path: &str, file: &PartFile) -> Result<Option<RecordBatch>> {
-        let Some(share) = self.parts.take(path) else {
+    fn rows(&self, index: u32, file: &PartFile) -> Result<Option<RecordBatch>> {
+        let Some(share) = self.parts.take(index) else {
             return Ok(None);
         };
         let rows = share.rows(|| self.reader.read_whole(file))?;
@@ -267,23 +281,32 @@ impl SharedReader {
 
 impl FileOpener for PartOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        let (reader, shared) = (self.reader.clone(), self.shared.clone());
+        let reader = self.reader.clone();
         let committed = file.extension::<Committed>();
         let part = PartFile {
             store: Arc::clone(&self.store),
             path: file.path().as_ref().to_owned(),
             num_bytes: file.object_meta.size,
-            crc32c: committed.map(|committed| committed.crc32c),
+            crc32c: committed.and_then(|committed| committed.crc32c),
             footer: committed.and_then(|committed| committed.footer),
             columns: committed.and_then(|committed| committed.columns.clone()),
         };
         // Rows that do not fit into one batch are not kept for others.
-        let num_rows = file.statistics.as_ref().map(|known| known.num_rows);
-        let num_rows = num_rows.and_then(|rows| rows.get_value().copied());
-        let shared = shared.filter(|_| num_rows.is_some_and(|rows| rows <= self.batch_rows));
+        let fits = |committed: &&Committed| {
+            let rows = committed.rows.map(usize::try_from);
+            rows.is_some_and(|rows| rows.is_ok_and(|rows| rows <= self.batch_rows))
+        };
+        let index = committed.filter(fits).map(|committed| committed.index);
+        let shared = self.shared.clone().zip(index);
+        let counted = committed.and_then(|committed| committed.rows);
+        let counted = counted.filter(|_| self.reads_nothing);
+        let batch_rows = self.batch_rows;
         Ok(async move {
-            if let Some(shared) = shared
-                && let Some(rows) = shared.rows(file.path().as_ref(), &part)?
+            if let Some(num_rows) = counted {
+                return Ok(stream::iter(rows_of_no_columns(num_rows, batch_rows)).boxed());
+            }
+            if let Some((shared, index)) = shared
+                && let Some(rows) = shared.rows(index, &part)?
             {
                 return Ok(stream::iter([Ok(rows)]).boxed());
             }

@@ -1,10 +1,12 @@
-//! What `--memory` allows is kept: analyses reserve what they hold, and then allocate it.
+//! What `--memory` allows is kept: analyses reserve what they hold, and then allocate it. Plans, which reserve
+//! nothing, take next to nothing.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot go on ends, in its helpers as well"
 )]
 
 mod named;
+mod planning;
 mod wide;
 
 use datafusion::prelude::DataFrame;
@@ -154,9 +156,10 @@ async fn count(rows: Result<DataFrame, QueryError>) -> Result<usize, QueryError>
     Ok(num_rows)
 }
 
-/// The heap is the process's: what is held is measured of one after the other.
+/// One test, since the heap is the process's: what is held is measured of one after the other.
 #[tokio::test]
-async fn queries_keep_to_the_memory_that_they_are_given() {
+async fn what_is_allowed_is_kept() {
+    planning::a_scan_costs_next_to_nothing_a_file().await;
     analyses_keep_to_the_memory_that_they_are_given().await;
     named::every_named_query_answers_or_says_what_to_do().await;
 }

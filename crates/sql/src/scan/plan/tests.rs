@@ -1,60 +1,39 @@
 use std::path::Path;
 
 use datafusion::config::ConfigOptions;
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::physical_expr::Distribution;
-use datafusion::physical_plan::ExecutionPlanProperties;
-use trace::LocalStore;
+use datafusion::physical_plan::{ExecutionPlanProperties, displayable};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use fixtures::tiny;
+use tempfile::TempDir;
+use trace::RunDir;
 
 use super::*;
 
-fn files(sizes: &[u64]) -> Vec<PartitionedFile> {
-    let file = |(index, size): (usize, &u64)| PartitionedFile::new(index.to_string(), *size);
-    sizes.iter().enumerate().map(file).collect()
+/// The tiny run, with the directory that it lies in.
+fn snapshot() -> (TempDir, SharedSnapshot) {
+    let dir = tempfile::tempdir().unwrap();
+    let path: &Path = &dir.path().join("run");
+    tiny::write(path).unwrap();
+    let snapshot = Snapshot::load(RunDir::open(path).unwrap()).unwrap();
+    (dir, Arc::new(snapshot))
 }
 
-fn names(groups: &[FileGroup]) -> Vec<Vec<String>> {
-    let names = |group: &FileGroup| group.iter().map(|file| file.path().to_string()).collect();
-    groups.iter().map(names).collect()
-}
-
-#[test]
-fn neighbours_go_to_different_groups_and_stay_in_order() {
-    let groups = into_groups(files(&[10, 10, 10, 10]), Dealt::Evenly, 2);
-    assert_eq!(names(&groups), [["0", "2"], ["1", "3"]]);
-}
-
-#[test]
-fn groups_are_of_about_the_same_size() {
-    let groups = into_groups(files(&[30, 10, 10, 10, 30]), Dealt::Evenly, 2);
-    assert_eq!(names(&groups), [vec!["0", "4"], vec!["1", "2", "3"]]);
-}
-
-#[test]
-fn the_files_of_a_layer_stay_together_if_they_have_to() {
-    let of_layers = |layers: &str| -> Vec<PartitionedFile> {
-        let file = |(file, layer): (PartitionedFile, char)| PartitionedFile {
-            partition_values: vec![int(0), ScalarValue::from(layer.to_string())],
-            ..file
-        };
-        let sizes = vec![10; layers.len()];
-        files(&sizes)
-            .into_iter()
-            .zip(layers.chars())
-            .map(file)
-            .collect()
-    };
-    let groups = into_groups(of_layers("abcabcabc"), Dealt::ByLayer, 2);
-    assert_eq!(
-        names(&groups),
-        [vec!["0", "2", "3", "5", "6", "8"], vec!["1", "4", "7"]]
-    );
-    assert_eq!(into_groups(of_layers("aaa"), Dealt::ByLayer, 2).len(), 1);
-}
-
-#[test]
-fn there_are_no_empty_groups() {
-    assert_eq!(into_groups(files(&[1]), Dealt::Evenly, 4).len(), 1);
-    assert_eq!(into_groups(files(&[0, 0]), Dealt::Evenly, 2).len(), 2);
+/// A scan of all files of a table in two partitions, ours or DataFusion's own.
+fn scan(
+    snapshot: &SharedSnapshot,
+    table: Table,
+    dealt: Dealt,
+    is_stock: bool,
+) -> Arc<dyn ExecutionPlan> {
+    let mut config = SessionConfig::new().with_target_partitions(2);
+    if is_stock {
+        config = config.with_extension(Arc::new(StockScans));
+    }
+    let state = SessionContext::new_with_config(config).state();
+    let indices = snapshot.select(table, |_, _| true);
+    plan(&state, snapshot, table, &indices, dealt, None, None).unwrap()
 }
 
 #[test]
@@ -68,34 +47,57 @@ fn partition_columns_come_first_in_a_table_and_last_in_a_scan() {
     assert_eq!(all, [5, 0, 1, 2, 3, 4]);
 }
 
+/// What the planner is told of both, and nothing else: not that one of them has its files' statistics.
+#[test]
+fn ours_says_of_its_rows_what_datafusions_own_says() {
+    let (_dir, snapshot) = snapshot();
+    for table in [Table::Weights, Table::Classifications, Table::Metrics] {
+        for dealt in [Dealt::Evenly, Dealt::ByLayer] {
+            if dealt == Dealt::ByLayer && !table.has_layer() {
+                continue;
+            }
+            let [ours, stock] = [false, true].map(|stock| scan(&snapshot, table, dealt, stock));
+            let source = stock.downcast_ref::<DataSourceExec>().unwrap();
+            assert!(source.data_source().is::<FileScanConfig>(), "{table}");
+            let told = |plan: &Arc<dyn ExecutionPlan>| {
+                let properties = plan.equivalence_properties();
+                let orders = format!("{:?}", properties.oeq_class());
+                let partitioning = format!("{:?}", plan.output_partitioning());
+                let shown = displayable(plan.as_ref()).indent(true).to_string();
+                // Behind what ours says first.
+                let shown = shown.split_once("file_groups=").unwrap().1.to_owned();
+                (plan.schema(), orders, partitioning, shown)
+            };
+            assert_eq!(told(&ours), told(&stock), "{table}, {dealt:?}");
+            let orders = ours.equivalence_properties().oeq_class().len();
+            let expected = if dealt == Dealt::ByLayer { 2 } else { 1 };
+            assert!(orders <= expected && orders > 0, "{table}, {dealt:?}");
+        }
+    }
+}
+
 /// A limit makes the planner forget that a scan's order matters. Its files stay where they are.
 #[test]
 fn no_partition_takes_the_files_of_another() {
+    let (_dir, snapshot) = snapshot();
     for (dealt, known) in [(Dealt::Evenly, false), (Dealt::ByLayer, true)] {
-        let table = Table::Weights;
-        let partition = table.partition_fields().into_iter().map(Arc::new);
-        let schema = TableSchema::builder(table.schema())
-            .with_table_partition_cols(partition.collect::<Vec<_>>())
-            .build();
-        let source = PartSource::new(Arc::new(LocalStore::new(Path::new("run"))), schema, 16);
-        let groups = [&[1, 1][..], &[1]].map(|sizes| FileGroup::new(files(sizes)));
-        let columns = to_scan_columns(table, None);
-        let scan = scan(source, table, dealt, groups.into(), columns).unwrap();
-        let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(scan.build());
-        let limited = scan.with_fetch(Some(1)).unwrap();
-        let limited = limited.with_preserve_order(false).unwrap();
-        let source = limited.downcast_ref::<DataSourceExec>().unwrap();
-        let shared = source
-            .data_source()
-            .create_sibling_state(&ConfigOptions::default());
-        assert!(shared.is_none(), "{dealt:?}");
-        let layer = Column::new_with_schema("layer", &limited.schema()).unwrap();
-        let by_layer = Distribution::KeyPartitioned(vec![Arc::new(layer)]);
-        let partitioning = limited.output_partitioning();
-        let properties = limited.equivalence_properties();
-        let is_by_layer = partitioning
-            .satisfaction(&by_layer, properties, false)
-            .is_satisfied();
-        assert_eq!(is_by_layer, known, "{partitioning:?}");
+        for is_stock in [false, true] {
+            let scan = scan(&snapshot, Table::Weights, dealt, is_stock);
+            let limited = scan.with_fetch(Some(1)).unwrap();
+            let limited = limited.with_preserve_order(false).unwrap_or(limited);
+            let source = limited.downcast_ref::<DataSourceExec>().unwrap();
+            let shared = source
+                .data_source()
+                .create_sibling_state(&ConfigOptions::default());
+            assert!(shared.is_none(), "{dealt:?}");
+            let layer = Column::new_with_schema("layer", &limited.schema()).unwrap();
+            let by_layer = Distribution::KeyPartitioned(vec![Arc::new(layer)]);
+            let partitioning = limited.output_partitioning();
+            let properties = limited.equivalence_properties();
+            let is_by_layer = partitioning
+                .satisfaction(&by_layer, properties, false)
+                .is_satisfied();
+            assert_eq!(is_by_layer, known, "{partitioning:?}");
+        }
     }
 }

@@ -10,7 +10,9 @@ use trace::{Catalog, Group, Publisher, Rank};
 use super::*;
 use crate::session::SessionOptions;
 
-const EPOCHS: &str = "SELECT DISTINCT epoch::BIGINT AS epoch FROM weights ORDER BY epoch";
+/// Reads a column of each file: epochs alone are known from the commits.
+const EPOCHS: &str =
+    "SELECT DISTINCT epoch::BIGINT AS epoch FROM weights WHERE neuron >= 0 ORDER BY epoch";
 
 fn session(dir: &Path) -> QuerySession {
     fixtures::tiny::write(dir).unwrap();
