@@ -164,7 +164,8 @@ fn a_finished_run_is_trained_for_longer() {
     );
     run(&mut train("whole", "6", &[])).expect_success();
     let captured = |run_dir| {
-        let rows = scratch.rows(run_dir, "SELECT DISTINCT epoch FROM weights ORDER BY epoch");
+        let sql = "SELECT epoch, max(step) FROM weights GROUP BY epoch ORDER BY epoch";
+        let rows = scratch.rows(run_dir, sql);
         let epochs = rows.iter().map(|row| row["epoch"].as_i64().unwrap());
         epochs.collect::<Vec<_>>()
     };

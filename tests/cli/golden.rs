@@ -40,8 +40,8 @@ fn a_run_of_version_1_4_is_whole_and_what_it_lacks_is_null() {
         ("ablations", 15),
     ];
     for (table, num_rows) in tables {
-        let rows = scratch.rows("run", &format!("SELECT count(*) AS n FROM {table}"));
-        assert_eq!(rows, [json!({"n": num_rows})], "{table}");
+        let rows = scratch.rows("run", &format!("SELECT * FROM {table}"));
+        assert_eq!(rows.len(), num_rows, "{table}");
     }
     let asked =
         "SELECT epoch, mode, factor, value, count(*) AS n FROM ablations GROUP BY ALL ORDER BY 1";

@@ -145,6 +145,15 @@ fn records_that_name_what_is_no_part_of_a_run_are_refused() {
         sign(&path, record);
         assert_refused(&scratch, name, because, &what);
     }
+    // More rows than a file can have are counted in the file, and not made.
+    let mut record = whole.clone();
+    record["files"][0]["rows"] = json!(1_u64 << 48);
+    sign(&path, record);
+    let table = first["table"].as_str().unwrap();
+    let started = Instant::now();
+    let told = run(&mut scratch.query(&["sql", "run", &format!("SELECT count(*) FROM {table}")]));
+    assert!(started.elapsed() < LIMIT, "{told}");
+    assert!(!told.stdout.contains("281474976710656"), "{told}");
     // As it was, it is read: what was refused is what was changed.
     fs::write(&path, bytes).unwrap();
     run(&mut scratch.sink(&["verify", "run"])).expect_success();

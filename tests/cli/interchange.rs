@@ -209,7 +209,7 @@ fn an_interrupted_import_keeps_whole_checkpoints() {
     let kept = super::number_between(&finished.stdout, "interrupted: ", " of 2,000 checkpoints");
     let rows = scratch.rows(
         "run",
-        "SELECT count(*) AS n, max(epoch) + 1 AS epochs FROM weights",
+        "SELECT count(neuron) AS n, max(epoch) + 1 AS epochs FROM weights",
     );
     assert_eq!(rows[0]["n"].as_u64(), kept);
     assert_eq!(rows[0]["epochs"].as_u64(), kept);

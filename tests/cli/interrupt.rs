@@ -73,7 +73,7 @@ fn what_was_interrupted_is_resumed_after_its_last_whole_epoch() {
     assert_eq!(finished.code(), Some(130), "{finished}");
     let rows = scratch.rows(
         "run",
-        "SELECT count(*) AS rows, count(DISTINCT epoch) AS epochs, max(epoch) AS last FROM weights",
+        "SELECT count(neuron) AS rows, count(DISTINCT epoch) AS epochs, max(epoch) AS last FROM weights",
     );
     let [rows] = &rows[..] else {
         panic!("{rows:?}")

@@ -66,7 +66,7 @@ fn a_missing_file_is_found() {
         format!("{file}: presence: expected a file, found nothing")
     );
     // Who asks for it is told the same; who does not, is answered.
-    let sql = "SELECT count(*) AS n FROM weights WHERE epoch ";
+    let sql = "SELECT count(neuron) AS n FROM weights WHERE epoch ";
     let asked = run(&mut scratch.query(&["sql", "run", &format!("{sql} = 0"), "--format=csv"]));
     assert_eq!(asked.expect_success(), "n\n18\n");
     let sum = "SELECT vec_sum(weights) FROM weights WHERE layer = 'L_input'";

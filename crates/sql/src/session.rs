@@ -53,7 +53,7 @@ pub struct SessionOptions {
     pub memory_bytes: Option<usize>,
     /// Where they spill to; in the system's directory for temporary files if not given.
     pub spill_dir: Option<PathBuf>,
-    /// Leaves plans as DataFusion makes them, of its own file scans, which a cluster can deal out. Answers are the
+    /// Leaves plans as DataFusion makes them, of its own file scans. Answers are the
     /// same and take longer, since lists are copied, and planning takes kilobytes a file.
     pub plain_plans: bool,
 }

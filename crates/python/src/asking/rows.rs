@@ -196,7 +196,8 @@ impl Rows {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let working = threads.spawn(async move {
             while let Some(batch) = reading.next().await {
-                if sender.send(batch).await.is_err() {
+                let is_last = batch.is_err();
+                if sender.send(batch).await.is_err() || is_last {
                     break;
                 }
             }

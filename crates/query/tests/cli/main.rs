@@ -330,7 +330,7 @@ fn a_damaged_run_is_named_and_what_is_whole_of_it_is_answered_when_asked_for() {
     let mut bytes = fs::read(&commits[0]).unwrap();
     bytes[40] ^= 1;
     fs::write(&commits[0], bytes).unwrap();
-    let sql = "SELECT count(*) AS n FROM weights";
+    let sql = "SELECT count(neuron) AS n FROM weights";
     let (status, error) = bench.failure(&["sql", "run", sql]);
     assert_eq!(status, Some(1));
     assert!(

@@ -65,7 +65,8 @@ impl ChosenFiles {
         let files = sorted.into_iter().map(|((_, _, layer), index)| File {
             index,
             bytes: snapshot.file(index as usize).bytes,
-            layer: layer.filter(|_| dealt == Dealt::ByLayer),
+            // Layers that the topology does not know are one to it.
+            layer: (dealt == Dealt::ByLayer).then(|| layer.unwrap_or(u32::MAX)),
         });
         let partitions = deal(files, num_partitions);
         Self {

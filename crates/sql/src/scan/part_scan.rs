@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -30,7 +31,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::chosen::ChosenFiles;
 use super::shared::SharedParts;
-use super::source::PartSource;
+use super::source::{PartSource, counted_rows};
 
 /// How many partitions a plan names, and files of each, unless it is asked for all.
 const NAMED: usize = 5;
@@ -65,10 +66,15 @@ impl PartScan {
         Ok(self.source()?.file_columns())
     }
 
+    /// Whether it decodes files together with other scans.
+    pub(super) fn is_sharing(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// The same scan, which takes from `parts`, and leaves there what other scans want; none if it shares
     /// with others already.
     pub(super) fn sharing(&self, parts: &Arc<SharedParts>) -> Option<Self> {
-        self.shared.is_none().then(|| Self {
+        (!self.is_sharing()).then(|| Self {
             shared: Some(Arc::clone(parts)),
             ..self.clone()
         })
@@ -142,7 +148,7 @@ impl DataSource for PartScan {
         let files = Arc::clone(&self.files);
         let batches = stream::iter(0..num_files).then(move |nth| {
             let index = files.partitions()[partition][nth];
-            if reads_columns || files.file(index).rows.is_none() {
+            if reads_columns || counted_rows(files.file(index).rows).is_none() {
                 num_opened.add(1);
             }
             let opening = opening.clone();
@@ -154,9 +160,16 @@ impl DataSource for PartScan {
             }
         });
         let mut batches = batches.try_flatten().boxed();
+        // Nothing comes behind an error: who asks on would take what is left for all that there is.
+        let mut has_failed = false;
         let timed = stream::poll_fn(move |task| {
+            if has_failed {
+                return Poll::Ready(None);
+            }
             let _timer = reading.timer();
-            batches.poll_next_unpin(task)
+            let next = batches.poll_next_unpin(task);
+            has_failed = matches!(next, Poll::Ready(Some(Err(_))));
+            next
         });
         let rows = RecordBatchStreamAdapter::new(self.plan.projected_schema()?, timed);
         let metrics = BaselineMetrics::new(&metrics, partition);

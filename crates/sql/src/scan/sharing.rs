@@ -76,9 +76,11 @@ fn reads_columns(scan: &&PartScan) -> bool {
     scan.file_columns().is_ok_and(|columns| !columns.is_empty())
 }
 
-/// All scans in a plan that read columns of part files; one that several nodes read as often as they do.
+/// All scans in a plan that read columns of part files and share nothing yet; one that several nodes read as often as
+/// they do.
 fn collect_scans<'a>(plan: &'a Arc<dyn ExecutionPlan>, scans: &mut Vec<&'a PartScan>) {
-    scans.extend(part_scan(plan).filter(reads_columns));
+    let is_alone = |scan: &&PartScan| !scan.is_sharing();
+    scans.extend(part_scan(plan).filter(reads_columns).filter(is_alone));
     for child in plan.children() {
         collect_scans(child, scans);
     }

@@ -244,6 +244,15 @@ struct PartOpener {
     batch_rows: usize,
 }
 
+/// No file of ours has more rows: its lists' offsets are 32-bit numbers.
+const MAX_COUNTED_ROWS: u64 = i32::MAX as u64;
+
+/// How many rows a file has by its commit, where that is believed without a look at the file. A commit may be
+/// anybody's, and that many rows are made.
+pub(super) fn counted_rows(committed: Option<u64>) -> Option<u64> {
+    committed.filter(|&rows| rows <= MAX_COUNTED_ROWS)
+}
+
 /// So many rows, which the commit says there are: who only counts them, or asks for partitions, has no file opened.
 fn rows_of_no_columns(
     num_rows: u64,
@@ -298,7 +307,7 @@ impl FileOpener for PartOpener {
         };
         let index = committed.filter(fits).map(|committed| committed.index);
         let shared = self.shared.clone().zip(index);
-        let counted = committed.and_then(|committed| committed.rows);
+        let counted = committed.and_then(|committed| counted_rows(committed.rows));
         let counted = counted.filter(|_| self.reads_nothing);
         let batch_rows = self.batch_rows;
         Ok(async move {

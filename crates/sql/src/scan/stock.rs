@@ -1,7 +1,7 @@
 //! The same scan as DataFusion's own, with all that it wants to know of each file.
 //!
-//! Nothing in one process needs it, and it costs kilobytes a file. A cluster deals such scans out to its
-//! machines, and no other source's.
+//! Nothing in one process needs it, and it costs kilobytes a file. Those who deal scans out to the
+//! machines of a cluster know such scans, and no other source's.
 
 use std::sync::Arc;
 

@@ -98,7 +98,9 @@ fn names_a_size(text: &str) -> bool {
     units.into_iter().any(behind)
 }
 
-/// With less than it needs a query spills, and answers the same, or says what to do.
+/// With less than it needs a query spills, and answers the same, or says what to do. What it holds beside `--memory`
+/// is a matter of megabytes, whatever it is asked: of a run as small as this that says little more than that no
+/// query holds many times what it reads.
 pub async fn every_named_query_answers_or_says_what_to_do() {
     let dir = TempDir::new().unwrap();
     wide::write(&dir.path().join("run"), WIDTH).unwrap();

@@ -94,7 +94,6 @@ async fn empty_batches_and_partitions_are_passed_over() {
     assert_eq!(merged, [rows]);
 }
 
-/// Sorted partitions, cut into batches.
 #[tokio::test]
 async fn nothing_is_asked_for_behind_an_error() {
     let num_asked = Arc::new(AtomicUsize::new(0));
@@ -109,6 +108,7 @@ async fn nothing_is_asked_for_behind_an_error() {
     assert_eq!(num_asked.load(Ordering::Relaxed), 1);
 }
 
+/// Sorted partitions, cut into batches.
 fn partitions() -> impl Strategy<Value = Vec<Vec<Vec<Option<i32>>>>> {
     let key = prop::option::weighted(0.9, -50..50_i32);
     let partition =

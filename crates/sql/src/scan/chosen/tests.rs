@@ -54,6 +54,10 @@ fn there_are_no_empty_partitions() {
 
 /// A copy of a run that has only the names of these files, in one partition.
 fn listed(table: Table, paths: &[&str]) -> ChosenFiles {
+    listed_as(table, paths, Dealt::Evenly, 1)
+}
+
+fn listed_as(table: Table, paths: &[&str], how: Dealt, num_partitions: usize) -> ChosenFiles {
     let dir = tempfile::tempdir().unwrap();
     let run = tiny::write_empty(&dir.path().join("run")).unwrap();
     if run.commits_dir().is_dir() {
@@ -68,7 +72,26 @@ fn listed(table: Table, paths: &[&str]) -> ChosenFiles {
     let snapshot = Arc::new(Snapshot::load(run).unwrap());
     let indices = snapshot.select(table, |_, _| true);
     assert_eq!(indices.len(), paths.len());
-    ChosenFiles::new(snapshot, table, &indices, Dealt::Evenly, 1)
+    ChosenFiles::new(snapshot, table, &indices, how, num_partitions)
+}
+
+#[test]
+fn the_files_of_a_layer_that_the_topology_lacks_stay_together() {
+    let paths = [
+        "weights/epoch=0/layer=L_hidden/step-10-r0-g0.parquet",
+        "weights/epoch=0/layer=L_other/step-10-r0-g0.parquet",
+        "weights/epoch=1/layer=L_hidden/step-20-r0-g0.parquet",
+        "weights/epoch=1/layer=L_other/step-20-r0-g0.parquet",
+        "weights/epoch=2/layer=L_other/step-30-r0-g0.parquet",
+    ];
+    let files = listed_as(Table::Weights, &paths, Dealt::ByLayer, 2);
+    let of_other = |index: &&u32| files.file(**index).layer == Some("L_other");
+    let others = files.partitions().iter();
+    let others: Vec<usize> = others
+        .map(|indices| indices.iter().filter(of_other).count())
+        .collect();
+    assert_eq!(others.len(), 2);
+    assert!(others.contains(&3), "{others:?}");
 }
 
 #[test]

@@ -136,6 +136,18 @@ async fn who_counts_rows_has_no_file_opened() {
     }
 }
 
+/// None of the files is there: the first says so, and is the last that is tried.
+#[tokio::test]
+async fn nothing_comes_behind_a_file_that_fails() {
+    let (_dir, session) = session(|path| many::write(path, 20).unwrap());
+    let plan = planned(&session, "SELECT neuron FROM weights").await;
+    let rows = plan.execute(0, session.context().task_ctx()).unwrap();
+    let rows: Vec<_> = rows.collect().await;
+    assert!(matches!(rows[..], [Err(_)]), "{rows:?}");
+    let opened: usize = scans(&plan).iter().map(num_opened).sum();
+    assert_eq!(opened, 1);
+}
+
 #[tokio::test]
 async fn scans_of_one_table_share_what_they_decode() {
     let (_dir, session) = tiny_session();

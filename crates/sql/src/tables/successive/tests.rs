@@ -172,7 +172,6 @@ async fn a_layer_in_two_partitions_is_no_answer() {
     }
 }
 
-/// An input of which nothing is known is dealt out by layer and sorted.
 /// Some nodes ask on behind an error.
 #[tokio::test]
 async fn what_there_was_no_room_for_is_not_given_back() {
@@ -186,6 +185,7 @@ async fn what_there_was_no_room_for_is_not_given_back() {
     assert!(rows.iter().all(Result::is_err));
 }
 
+/// An input of which nothing is known is dealt out by layer and sorted.
 #[tokio::test]
 async fn what_it_needs_of_its_input_is_required() {
     let a = |step| capture("a", step, &[(0, Some(step as f32))]);
