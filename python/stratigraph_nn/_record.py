@@ -125,8 +125,8 @@ def record(
             which may be some of the next epoch. What was recorded after that step is recorded anew.
         channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
         compress: What is compressed: ``"auto"`` what becomes three tenths smaller or more, as activations behind a ReLU
-            do, ``"size"`` all that becomes smaller, as weights do by a sixth, which every query has to unpack, ``"none"``
-            nothing.
+            do, ``"size"`` what becomes smaller by 3 % or more, as weights do by a sixth, which every query has to unpack,
+            ``"none"`` nothing.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
         max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.

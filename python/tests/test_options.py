@@ -123,6 +123,19 @@ def test_what_is_no_optimizer_no_network_and_no_path_is_named(tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("compress, codecs", [("none", {"UNCOMPRESSED"}), ("size", {"ZSTD"})])
+def test_what_is_compressed_is_what_was_asked_for(compress: str, codecs: set[str], tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
+    with sg.record(model, tmp_path / "run", record=["weights"], compress=compress) as rec:
+        rec.epoch()
+    [path] = tmp_path.glob("run/weights/epoch=0/layer=0/*.parquet")
+    group = parquet.read_metadata(path).row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    found = {column.compression for column in columns if column.path_in_schema == "weights.list.item"}
+    assert found == codecs
+
+
 def test_what_a_library_of_numbers_makes_is_taken(tmp_path: Path) -> None:
     model, optimizer = made()
     with sg.record(

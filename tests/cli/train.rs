@@ -85,6 +85,63 @@ fn the_next_commands_work_whatever_was_recorded_and_wherever() {
     }
 }
 
+/// Weights as they were drawn become a sixth smaller, and activations behind a ReLU far more.
+#[test]
+fn what_is_compressed_is_what_was_asked_for() {
+    let scratch = Scratch::new();
+    let bytes = |compress: &str, table: &str| {
+        let entries = walk(&scratch.path(compress).join(table));
+        entries
+            .iter()
+            .map(|file| fs::metadata(file).unwrap().len())
+            .sum::<u64>() as f64
+    };
+    for compress in ["none", "auto", "size"] {
+        let recorded = ["--epochs", "1", "--hidden", "64,64", "--out", compress];
+        scratch.train(
+            &[
+                &recorded[..],
+                &["--record", "weights,activations", "--compress", compress],
+            ]
+            .concat(),
+        );
+        let run_json = fs::read_to_string(scratch.path(compress).join("run.json")).unwrap();
+        let run_json: serde_json::Value = serde_json::from_str(&run_json).unwrap();
+        assert!(
+            run_json
+                .to_string()
+                .contains(&format!("\"compress\":\"{compress}\""))
+        );
+    }
+    let share = |compress, table| bytes(compress, table) / bytes("none", table);
+    assert!(
+        share("auto", "weights") > 0.98,
+        "{}",
+        share("auto", "weights")
+    );
+    assert!(
+        share("size", "weights") < 0.93,
+        "{}",
+        share("size", "weights")
+    );
+    for compress in ["auto", "size"] {
+        let share = share(compress, "activations");
+        assert!(share < 0.9, "{compress}: {share}");
+    }
+}
+
+/// All files below a directory.
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let below = entries.flat_map(|path| match path.is_dir() {
+        true => walk(&path),
+        false => vec![path],
+    });
+    below.collect()
+}
+
 #[test]
 fn a_schedule_is_in_the_trace_and_the_untrained_network_if_asked_for() {
     let scratch = Scratch::new();

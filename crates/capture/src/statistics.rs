@@ -82,20 +82,21 @@ const LANES: usize = 8;
 impl Statistics {
     /// All but the median; there are some values. Says whether all are finite: if not, nothing is to be made of it.
     ///
-    /// One pass. A deviation is from the first value, which is as good as the mean: that lies at most √n standard
-    /// deviations from any of n values, so that of 53 bits log₂ n are lost, and 24 are kept.
+    /// One pass. For the variance a deviation is from the first value, which is as good as the mean: that lies at most
+    /// √n standard deviations from any of n values, so that of 53 bits log₂ n are lost, and 24 are kept.
     #[inline(always)]
     fn add_finite(&mut self, values: &[f32]) -> bool {
         let (chunks, rest) = values.as_chunks::<LANES>();
         let first = f64::from(values[0]);
         let mut zeros = [0u32; LANES];
         let (mut min, mut max) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-        let (mut absolute, mut squares) = ([0f64; LANES], [0f64; LANES]);
+        let (mut sums, mut absolute, mut squares) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
         let (mut deviations, mut square_deviations) = ([0f64; LANES], [0f64; LANES]);
         for chunk in chunks {
             for lane in 0..LANES {
                 let wide = f64::from(chunk[lane]);
                 let deviation = wide - first;
+                sums[lane] += wide;
                 absolute[lane] += wide.abs();
                 squares[lane] += wide * wide;
                 deviations[lane] += deviation;
@@ -108,6 +109,7 @@ impl Statistics {
         for (lane, &value) in rest.iter().enumerate() {
             let wide = f64::from(value);
             let deviation = wide - first;
+            sums[lane] += wide;
             absolute[lane] += wide.abs();
             squares[lane] += wide * wide;
             deviations[lane] += deviation;
@@ -125,7 +127,7 @@ impl Statistics {
         let deviation = total(&deviations);
         let variance = (total(&square_deviations) - deviation * deviation / num) / num;
 
-        self.mean = Some(((deviation + num * first) / num) as f32);
+        self.mean = Some((total(&sums) / num) as f32);
         self.std = Some(variance.max(0.0).sqrt() as f32);
         self.min = min.into_iter().reduce(lesser);
         self.max = max.into_iter().reduce(greater);
@@ -221,6 +223,13 @@ mod tests {
         assert_eq!(statistics.std, Some(std as f32));
         // Of values that are all the same, far from zero.
         assert_eq!(of(&[1e7 + 1.0; 1_000]).std, Some(0.0));
+    }
+
+    /// What the first value is large beside is in the sum.
+    #[test]
+    fn a_mean_near_zero_is_that_of_the_values() {
+        assert_eq!(of(&[1e8, -1e8, 3e-9, 2e-9]).mean, Some(1.25e-9));
+        assert_eq!(of(&[1.0, -1.0, 1e-12]).mean, Some(1e-12 / 3.0));
     }
 
     #[test]

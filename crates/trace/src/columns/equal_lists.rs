@@ -126,7 +126,8 @@ impl<'a> EqualLists<'a> {
         let is_compressed = match compressed {
             None => false,
             Some(share) => {
-                let most = (num_bytes as f64 * share) as usize;
+                // Levels stay as they are.
+                let most = (size_of_val(values) as f64 * share) as usize;
                 put_compressed_planes(values, most, &mut page)?
             }
         };

@@ -13,7 +13,8 @@ pub enum Compress {
     /// activations behind a ReLU and values of half precision, as a rule, not weights.
     #[default]
     Auto,
-    /// Columns that become smaller, be it by a little, as weights do.
+    /// Columns of which it leaves at most
+    /// [`MAX_COMPRESSION_RATIO_FOR_SIZE`](super::MAX_COMPRESSION_RATIO_FOR_SIZE), as of weights.
     Size,
     /// None.
     None,

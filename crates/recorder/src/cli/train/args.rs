@@ -109,7 +109,7 @@ pub(in crate::cli) struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     units: Option<u32>,
     /// In how many bits to keep the values of weights and activations: f16 rounds them to 3 decimal
-    /// digits, in about half the bytes; statistics are of the values as they were
+    /// digits, so that they compress to about half; statistics are of the values as they were
     #[arg(long, default_value = "f32", value_name = "f32|f16")]
     precision: Bits,
     /// Histograms of each layer's weights and held-out activations, with so many bins, in the table
@@ -121,7 +121,7 @@ pub(in crate::cli) struct TrainArgs {
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
     /// What to compress: auto is what becomes three tenths smaller or more, as activations behind a ReLU do; size is
-    /// all that becomes smaller, as weights do by a sixth, which every query has to unpack; none is nothing
+    /// what becomes smaller by 3% or more, as weights do by a sixth, which every query has to unpack; none is nothing
     #[arg(long, default_value_t, value_name = "auto|size|none")]
     compress: Compress,
     /// How often to write what training can go on from (parameters and the optimizer's state), at
