@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sink::{Part, Sink, SinkOptions};
+use sink::{Closing, Part, Sink, SinkOptions};
 use testing::{capture, capture_parts, create_run};
 use trace::RunDir;
 
@@ -25,6 +25,10 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 fn recorded(path: &Path) -> RunDir {
+    recorded_until(path, Closing::Finished)
+}
+
+fn recorded_until(path: &Path, closing: Closing) -> RunDir {
     let run = create_run(path);
     let sink = Sink::start(&run, SinkOptions::default()).unwrap();
     for epoch in 0..2 {
@@ -34,7 +38,7 @@ fn recorded(path: &Path) -> RunDir {
         }
         open.end().unwrap();
     }
-    sink.finish().unwrap();
+    sink.close(closing).1.unwrap();
     run
 }
 
@@ -143,6 +147,29 @@ fn stats_is_a_table_by_table_and_layer() {
 }
 
 #[test]
+/// Of a run that is not finished the metrics say what was lost.
+#[test]
+fn stats_tells_all_but_what_a_damaged_file_says_and_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_until(&dir.path().join("run"), Closing::BrokenOff);
+    let path = run.path().to_str().unwrap();
+    let whole = sink(&["stats", path]);
+    assert_eq!(whole.status.code(), Some(0), "{whole:?}");
+    let metrics = "metrics/epoch=1/step-48-r0-g0.parquet";
+    fs::write(run.path().join(metrics), "x").unwrap();
+    let output = sink(&["stats", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = text(&output.stdout);
+    let table = text(&whole.stdout).split_once("\n\n").unwrap().1;
+    assert!(stdout.contains(table), "{stdout}");
+    let last = stdout.lines().last().unwrap();
+    let says = format!("{path}/{metrics} is shorter than ");
+    assert!(
+        last.starts_with(&says) && last.contains("`sink verify`"),
+        "{stdout}"
+    );
+}
+
 fn what_is_no_run_is_said_and_ends_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
