@@ -10,7 +10,7 @@ mod error;
 mod retire;
 mod roll_up;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub struct Publisher {
     max_rollup_bytes: u64,
     /// Roll-ups could not be made durable once: no record is deleted any more.
     rollups_in_doubt: bool,
+    /// The roll-ups that this publisher wrote, of what it had read, and that stand for others.
+    own_rollups: BTreeSet<Segment>,
 }
 
 /// What becomes part of the run at once.
@@ -126,6 +128,7 @@ impl Publisher {
     }
 
     /// Where this publisher's files are staged.
+            own_rollups: BTreeSet::new(),
     pub fn staging(&self) -> &Staging {
         &self.staging
     }
