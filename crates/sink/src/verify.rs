@@ -101,6 +101,8 @@ pub enum Check {
     /// A capture has files of every layer that the run records.
     Layers,
     /// Where several ranks record a run, each held the weights that rank 0 did.
+    /// Each unit of its layer that is recorded has its row, of its neuron and with as many weights as it has.
+    Units,
     Parameters,
 }
 
@@ -121,6 +123,7 @@ impl fmt::Display for Check {
             Check::Layers => "layers",
             Check::Parameters => "parameters",
         })
+            Check::Units => "units",
     }
 }
 

@@ -55,6 +55,7 @@ mod testing;
 mod time;
 mod topology;
 mod upgrade;
+mod unit_rows;
 mod walk;
 
 pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
@@ -120,3 +121,4 @@ pub use time::now;
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
 pub use upgrade::{UpgradeReport, upgrade, upgrade_on};
 pub use walk::{Links, ListFilesError, visit_files};
+pub use unit_rows::UnitRows;

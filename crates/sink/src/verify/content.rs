@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use trace::{CommittedFile, PartPath, Table, Topology};
+use trace::{CommittedFile, PartPath, Table, Topology, UnitRows};
 
 use super::Check;
 
@@ -16,6 +16,8 @@ pub(super) struct Content {
     part: PartPath,
     /// The ids that a layer's neurons have; none where rows are not by neuron, or the layer is unknown.
     neurons: Option<Range<i64>>,
+    /// What is known of its rows' units; none where rows are not by neuron, or the layer is unknown.
+    of_units: Option<UnitRows>,
     /// The key of the last row so far.
     last_key: Option<i64>,
 }
@@ -41,9 +43,12 @@ impl Content {
             return Err(wrong(&partition(file.epoch, file.layer), found));
         }
         let neurons = layer.and_then(|label| neurons_of(part.table, label, topology));
+        let of_units = part.layer.as_ref();
+        let of_units = of_units.and_then(|label| UnitRows::of(part.table, label, topology));
         Ok(Self {
             part,
             neurons,
+            of_units,
             last_key: None,
         })
     }
@@ -70,7 +75,21 @@ impl Content {
                 return Err((Check::Order, expected, format!("{key} after {last}")));
             }
         }
-        Ok(())
+        match &mut self.of_units {
+            Some(of_units) => of_units.check(rows).map_err(of_layer),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nothing is missing, once there are no more rows.
+    ///
+    /// # Errors
+    /// If a unit has no row that should have one.
+    pub(super) fn end(&self) -> Result<(), Wrong> {
+        match &self.of_units {
+            Some(of_units) => of_units.end().map_err(of_layer),
+            None => Ok(()),
+        }
     }
 
     fn check_all_are(&self, rows: &RecordBatch, name: &str, expected: i64) -> Result<(), Wrong> {
@@ -83,6 +102,11 @@ impl Content {
             )),
         }
     }
+}
+
+/// What is wrong with rows as those of a layer's units.
+fn of_layer((expected, found): (String, String)) -> Wrong {
+    (Check::Units, expected, found)
 }
 
 /// The ids of a layer's neurons, as a table has them; none where it has none.

@@ -123,6 +123,9 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
         rows += batch.num_rows() as u64;
     }
     if rows != file.rows {
+    if let Some(content) = &content {
+        content.end().map_err(wrong)?;
+    }
         return Err(fail(Check::Rows, &in_rows(file.rows), &in_rows(rows)));
     }
     Ok(())
