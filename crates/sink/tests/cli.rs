@@ -75,7 +75,8 @@ fn verify_names_what_is_damaged_and_ends_with_1() {
     );
     assert_eq!(
         lines[1],
-        "1 file is not committed and no part of the run (left by a recorder that was interrupted):"
+        "1 file is not committed and no part of the run (left by a recorder that was interrupted, unless \
+         somebody changed the run by hand):"
     );
     assert_eq!(lines[2], format!("  {stray} (1 B)"));
     assert!(lines[3].contains("with --salvage"), "{}", lines[3]);
@@ -146,7 +147,6 @@ fn stats_is_a_table_by_table_and_layer() {
     assert_eq!(lines[1][5], format!("{:.2}", bytes / 24.0));
 }
 
-#[test]
 /// Of a run that is not finished the metrics say what was lost.
 #[test]
 fn stats_tells_all_but_what_a_damaged_file_says_and_names_it() {
@@ -170,6 +170,7 @@ fn stats_tells_all_but_what_a_damaged_file_says_and_names_it() {
     );
 }
 
+#[test]
 fn what_is_no_run_is_said_and_ends_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
@@ -198,6 +199,39 @@ fn a_run_that_lost_its_commits_is_an_error_and_not_empty() {
         let stderr = text(&output.stderr);
         assert!(stderr.starts_with(&expected), "{stderr}");
     }
+    // There are names in it, of which none is a record's.
+    let run = recorded(&dir.path().join("other"));
+    for entry in fs::read_dir(run.commits_dir()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::rename(&path, path.with_extension("json.bak")).unwrap();
+    }
+    let output = sink(&["verify", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("commits has no commits, and there are files, as "),
+        "{stderr}"
+    );
+    let output = sink(&["repair", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stdout = sink(&["verify", run.path().to_str().unwrap()]).stdout;
+    assert!(
+        text(&stdout).contains("whole; 2 captures in "),
+        "{}",
+        text(&stdout)
+    );
+    // Nothing says that anything was committed: then these files are a killed recorder's.
+    let run = recorded(&dir.path().join("third"));
+    for entry in fs::read_dir(run.commits_dir()).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let output = sink(&["verify", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.contains("keep a copy if you know better"),
+        "{stdout}"
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::id::{Nonce, Rank};
 use crate::place::RunPath;
 use crate::run::RunDir;
 use crate::staging::{StagedPart, Staging};
-use crate::store::{StoreWriter, StoredGroup};
+use crate::store::{Creation, StoreWriter, StoredGroup};
 use crate::time;
 
 use error::io_error;
@@ -101,6 +101,12 @@ impl Publisher {
         session: Option<serde_json::Value>,
         is_derived: bool,
     ) -> Result<Self, PublishStepError> {
+        let creation = run.creation();
+        let creation = creation.map_err(|error| io_error("list", &error.path)(error.source))?;
+        if let Creation::CommitsLost { example } = creation {
+            let path = run.commits_dir();
+            return Err(PublishStepError::NoCommits { path, example });
+        }
         let writer = run.store().begin().map_err(PublishStepError::from)?;
         Self::with_writer(run, rank, session, is_derived, writer)
     }
@@ -122,13 +128,13 @@ impl Publisher {
             is_derived,
             max_rollup_bytes: MAX_ROLLUP_RECORD_BYTES,
             rollups_in_doubt: false,
+            own_rollups: BTreeSet::new(),
         };
         publisher.next_number = publisher.list()?.next_number();
         Ok(publisher)
     }
 
     /// Where this publisher's files are staged.
-            own_rollups: BTreeSet::new(),
     pub fn staging(&self) -> &Staging {
         &self.staging
     }

@@ -298,7 +298,8 @@ pub enum Creation {
     /// It has no log, and no file of a table either: its creation was interrupted (earlier versions
     /// made `commits/` last), and it can be recorded into.
     Interrupted,
-    /// It has no log, but files: its commits were lost, as where it was copied without them.
+    /// It has no log, but files, or an empty one, and files that come after a commit alone: its commits were lost, as
+    /// where it was copied without them.
     CommitsLost {
         /// A file of a table, below the run's directory.
         example: String,

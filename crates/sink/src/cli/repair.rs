@@ -28,9 +28,21 @@ fn say(
     if report.num_leftovers > 0 {
         writeln!(
             text,
-            "{} files are named by no commit: a recorder was killed before it committed them; whoever resumes \
-             the run removes them",
-            report.num_leftovers
+            "{} named by no commit: a recorder was killed before it committed {}; whoever resumes the run removes {}",
+            match report.num_leftovers {
+                1 => "1 file is".to_owned(),
+                several => format!("{several} files are"),
+            },
+            if report.num_leftovers == 1 {
+                "it"
+            } else {
+                "them"
+            },
+            if report.num_leftovers == 1 {
+                "it"
+            } else {
+                "them"
+            },
         )?;
     }
     if report.actions.is_empty() {

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::{VerifyProgress, VerifyReport, verify};
+use crate::{Check, Problem, VerifyProgress, VerifyReport, verify};
 use anyhow::Result;
 use console::{Console, Pace};
 use indicatif::{BinaryBytes, HumanDuration};
-use trace::{Activity, Ending, Rank, RunDir};
+use trace::{Activity, COMMITS_DIR, Ending, Rank, RunDir};
 use words::printable;
 
 /// How often a log is told how far it is, where there is no terminal to draw a bar on.
@@ -85,7 +85,14 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
              gone; what is here was committed"
         )?;
     }
-    if !report.problems.is_empty() {
+    if !report.is_proven {
+        writeln!(
+            out,
+            "not checked: whether run.json is as it was, and whether a commit is missing at the end or was replaced: \
+             commits of format 1.4 and before do not say it"
+        )?;
+    }
+    if report.problems.iter().any(is_repaired) {
         writeln!(
             out,
             "`sink repair` makes it whole again, as far as that goes; `query sql`, `run` and `shell` answer from \
@@ -110,10 +117,20 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
+/// Whether a repair is of use: of a run that was never begun there is nothing to repair, and of two captures nobody
+/// can tell which is the one.
+fn is_repaired(problem: &Problem) -> bool {
+    problem.path != COMMITS_DIR || problem.check == Check::History
+}
+
 /// What is said of a run's leftovers: who is to blame for them.
 fn reason(report: &VerifyReport) -> String {
     if report.lacks_commits {
         return "what is missing may be in a commit that is missing or damaged: see above"
+            .to_owned();
+    }
+    if report.num_commits == 0 {
+        return "nothing was committed: whoever resumes the run removes them, so keep a copy if you know better"
             .to_owned();
     }
     match report.activity {
@@ -122,7 +139,8 @@ fn reason(report: &VerifyReport) -> String {
             HumanDuration(since_last)
         ),
         Some(Activity::Ended | Activity::Silent { .. }) | None => {
-            "left by a recorder that was interrupted".to_owned()
+            "left by a recorder that was interrupted, unless somebody changed the run by hand"
+                .to_owned()
         }
     }
 }

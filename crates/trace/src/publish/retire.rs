@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{PublishError, PublishStepError, Publisher};
+use super::{PublishError, PublishStepError, Publisher, io_error};
 use crate::catalog::Catalog;
 
 impl Publisher {
@@ -31,8 +31,10 @@ impl Publisher {
     /// the rank's writer lock may call this, before its first part is published.
     ///
     /// # Errors
-    /// If the commits or a directory cannot be read, or a file cannot be removed.
+    /// If the commits or a directory cannot be read, there may be records that nobody reads, or a file cannot be
+    /// removed.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
+        self.refuse_strays()?;
         let writer = self.staging.writer();
         writer.clear_abandoned();
         // Before the commits are read: a derived table may be published meanwhile.
@@ -42,6 +44,18 @@ impl Publisher {
         let committed: HashSet<&str> = catalog.files().map(|file| file.path).collect();
         leftover.retain(|path| !committed.contains(path.as_str()));
         Ok(self.remove_retired(&leftover)?)
+    }
+
+    /// Refuses to clear anything away of a run that may have records which nobody reads.
+    fn refuse_strays(&self) -> Result<(), PublishStepError> {
+        let strays = self.run.stray_commits();
+        let strays = strays.map_err(|error| io_error("list", &error.path)(error.source))?;
+        match strays.first() {
+            None => Ok(()),
+            Some(stray) => Err(PublishStepError::StrayCommits {
+                path: self.run.path().join(stray),
+            }),
+        }
     }
 }
 

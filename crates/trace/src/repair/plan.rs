@@ -1,9 +1,12 @@
 //! What a repair does: decided before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::accounts::Accounts;
+use super::damaged;
 use super::orphans::{
     self, Examined, Key, Known, Restored, Sessions, is_whole_state, key_of, lacking_words,
 };
@@ -12,11 +15,13 @@ use super::run_file::{self, Origin, RunFile};
 use super::survey::{self, Survey, Survivors};
 use super::switch::rechain;
 use super::{MovedFile, RepairError, RepairReport};
+use crate::catalog::is_derived;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::disk::Disk;
 use crate::history::{self, Log, ReadCommitsError};
 use crate::id::{Generation, Nonce, Rank, Step};
 use crate::layers::{self, Held, Recorded};
+use crate::lost_history;
 use crate::part::PartPath;
 use crate::part_file::{FileProblem, PartFile};
 use crate::place::{COMMITS_DIR, RUN_FILE};
@@ -32,6 +37,8 @@ pub(super) struct Plan {
     pub(super) records: Option<Vec<CommitRecord>>,
     /// Part files that are moved aside.
     pub(super) moved: Vec<MovedFile>,
+    /// Files that get the names back by which records name them.
+    pub(super) renamed: Vec<Renamed>,
     pub(super) actions: Vec<String>,
     pub(super) lost: Vec<String>,
     num_leftovers: usize,
@@ -47,6 +54,13 @@ impl Plan {
             num_leftovers: self.num_leftovers,
         }
     }
+}
+
+/// A file that a record names by another path, at which nothing is.
+#[derive(Debug, Clone)]
+pub(super) struct Renamed {
+    pub(super) from: String,
+    pub(super) to: String,
 }
 
 /// A file that a surviving record names and none retires.
@@ -69,6 +83,11 @@ pub(super) fn plan(
     unchecked: bool,
 ) -> Result<Plan, RepairError> {
     let log_dir = root.join(COMMITS_DIR);
+    if log_dir.exists() && !log_dir.is_dir() {
+        let why =
+            "is no directory: move it out of the run first; what is whole is named again then";
+        return Err(RepairError::immovable(&log_dir, why));
+    }
     let on_disk = parts::on_disk(root)?;
     let mut survey = survey::survey(&log_dir)?;
     let (run_file, survivors) = run_file::find(root, &mut survey, &on_disk, unchecked)?;
@@ -76,10 +95,20 @@ pub(super) fn plan(
     let log = Log::in_store(Arc::new(store), Some(run_file.info.run_id.clone()));
     let is_read = is_read(&log, &survey)?;
     // What lies beside an empty history is of a recorder that was killed before it committed anything.
-    let is_gone = !log.dir.exists() && !on_disk.is_empty();
-    let has_lost = !survivors.lost.is_empty() || !is_read && !survey.bad.is_empty() || is_gone;
+    let is_gone = match log.dir.exists() {
+        false => !on_disk.is_empty(),
+        true => {
+            survivors.records.is_empty()
+                && lost_history::proof_of_loss(&parts::store(root))?.is_some()
+        }
+    };
+    let has_lost = !survivors.lost.is_empty()
+        || !survivors.broken.is_empty()
+        || !is_read && !survey.bad.is_empty()
+        || is_gone;
     let retired = retired(&survivors);
     let mut named = named(root, &survivors, &retired)?;
+    let renamed = misnamed(root, &on_disk, &mut named, &retired);
     let parts_of = |named: &[Named]| -> Vec<PartPath> {
         named
             .iter()
@@ -92,6 +121,7 @@ pub(super) fn plan(
             .iter()
             .map(|named| named.entry.path.as_str().to_owned()),
     );
+    known.extend(renamed.iter().map(|renamed| renamed.from.clone()));
     let examined = match has_lost {
         true => orphans::examine(root, &run_file.info, &on_disk, &known, unchecked)?,
         false => Examined::default(),
@@ -110,7 +140,14 @@ pub(super) fn plan(
         named: &parts_of(&named),
     };
     let restored = orphans::decide(&known, &sessions, examined);
+    if let Some(example) = restored.unchecked.first() {
+        return Err(RepairError::Unchecked {
+            num_files: restored.unchecked.len(),
+            example: example.to_string(),
+        });
+    }
     let is_new = !is_read
+        || !survey.strays.is_empty()
         || has_lost
         || run_file.origin == Origin::Rebuilt
         || named.iter().any(|named| named.bad.is_some())
@@ -127,9 +164,13 @@ pub(super) fn plan(
     let records = is_new.then(|| planned.records()).transpose()?;
     let records =
         records.filter(|records| !records.is_empty() || !survivors.records.is_empty() || !is_read);
+    let is_elsewhere = |named: &&Named| {
+        let mut renamed = renamed.iter();
+        renamed.any(|renamed| renamed.to == named.entry.path.as_str())
+    };
     let mut moved: Vec<MovedFile> = named
         .iter()
-        .filter(|named| named.is_there)
+        .filter(|named| named.is_there && !is_elsewhere(named))
         .filter_map(|named| {
             Some(MovedFile {
                 path: named.entry.path.as_str().to_owned(),
@@ -141,6 +182,33 @@ pub(super) fn plan(
         path: rejected.part.to_string(),
         reason: rejected.reason.clone(),
     }));
+    let leftovers = match has_lost {
+        true => Vec::new(),
+        false => leftovers(root, &on_disk, &named, &renamed, &retired)?,
+    };
+    let num_leftovers = leftovers
+        .iter()
+        .filter(|(_, reason)| reason.is_none())
+        .count();
+    let leftovers = leftovers.into_iter();
+    moved.extend(leftovers.filter_map(|(path, reason)| {
+        Some(MovedFile {
+            path,
+            reason: reason?,
+        })
+    }));
+    // What is taken out in the end needs no name again.
+    let (renamed, taken_out): (Vec<Renamed>, Vec<Renamed>) = renamed
+        .into_iter()
+        .partition(|renamed| is_good(&named, &renamed.to));
+    moved.extend(taken_out.into_iter().map(|renamed| MovedFile {
+        reason: format!("it is {}, which is taken out", renamed.to),
+        path: renamed.from,
+    }));
+    moved.extend(renamed.iter().map(|renamed| MovedFile {
+        path: renamed.from.clone(),
+        reason: format!("it is {}, and has its name again", renamed.to),
+    }));
     moved.sort_by(|a, b| a.path.cmp(&b.path));
     moved.dedup_by(|a, b| a.path == b.path);
     let (actions, lost) = told(&Told {
@@ -148,24 +216,16 @@ pub(super) fn plan(
         planned: &planned,
         records: records.as_deref(),
         moved: &moved,
+        renamed: &renamed,
     });
-    let is_named: HashSet<&str> = named
-        .iter()
-        .map(|named| named.entry.path.as_str())
-        .collect();
-    let leftover = on_disk
-        .iter()
-        .filter(|part| !is_named.contains(part.to_string().as_str()));
     Ok(Plan {
         run_json: (run_file.origin != Origin::AsItIs).then(|| run_file.json.clone()),
         records,
         moved,
+        renamed,
         actions,
         lost,
-        num_leftovers: match has_lost {
-            true => 0,
-            false => leftover.count(),
-        },
+        num_leftovers,
     })
 }
 
@@ -217,12 +277,109 @@ fn named(
         Ok(Named {
             part: entry.path.parse().ok(),
             entry: entry.clone(),
-            is_there: !matches!(problem, Some(FileProblem::Missing)),
+            is_there: problem.is_none() || is_movable(&root.join(entry.path.as_str())),
             bad: problem.map(|problem| format!("it {problem}")),
             is_replaced: false,
         })
     });
     named.collect()
+}
+
+/// Whether there is something that can have a second name: a directory cannot, and stays where it is.
+fn is_movable(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir())
+}
+
+/// Finds files that are missing under other names that no record has: they are theirs then.
+fn misnamed(
+    root: &Path,
+    on_disk: &[PartPath],
+    named: &mut [Named],
+    retired: &HashSet<String>,
+) -> Vec<Renamed> {
+    if named.iter().all(|named| named.is_there) {
+        return Vec::new();
+    }
+    let mut strays: HashMap<u64, Vec<String>> = HashMap::new();
+    let is_named: HashSet<&str> = named
+        .iter()
+        .map(|named| named.entry.path.as_str())
+        .collect();
+    for path in on_disk.iter().map(PartPath::to_string) {
+        if is_named.contains(path.as_str()) || retired.contains(&path) {
+            continue;
+        }
+        if let Ok(metadata) = fs::metadata(root.join(&path)) {
+            strays.entry(metadata.len()).or_default().push(path);
+        }
+    }
+    let store = parts::store(root);
+    let mut renamed = Vec::new();
+    let is_free =
+        |named: &Named| fs::symlink_metadata(root.join(named.entry.path.as_str())).is_err();
+    for named in named.iter_mut().filter(|named| is_free(named)) {
+        let Some(candidates) = strays.get_mut(&named.entry.bytes) else {
+            continue;
+        };
+        let is_it = |path: &String| {
+            let file = PartFile {
+                path: path.clone(),
+                ..PartFile::of_entry(&store, &named.entry)
+            };
+            file.open_whole().is_ok()
+        };
+        if let Some(index) = candidates.iter().position(is_it) {
+            named.bad = None;
+            named.is_there = true;
+            renamed.push(Renamed {
+                from: candidates.swap_remove(index),
+                to: named.entry.path.as_str().to_owned(),
+            });
+        }
+    }
+    renamed
+}
+
+/// Whether the file that is named by a path stays.
+fn is_good(named: &[Named], path: &str) -> bool {
+    let mut named = named.iter();
+    named.any(|named| named.entry.path.as_str() == path && named.bad.is_none())
+}
+
+/// Files that no record names where none is lost, and why they are moved aside; no reason for what a recorder
+/// leaves that is killed.
+fn leftovers(
+    root: &Path,
+    on_disk: &[PartPath],
+    named: &[Named],
+    renamed: &[Renamed],
+    retired: &HashSet<String>,
+) -> Result<Vec<(String, Option<String>)>, RepairError> {
+    let mut known: HashSet<&str> = named
+        .iter()
+        .map(|named| named.entry.path.as_str())
+        .collect();
+    known.extend(renamed.iter().map(|renamed| renamed.from.as_str()));
+    let is_missing = |named: &Named| named.bad.is_some() && !named.is_there && !named.is_replaced;
+    let has_missing = named.iter().any(is_missing);
+    let earlier = damaged::earlier(root)?;
+    let paths = on_disk.iter().map(PartPath::to_string);
+    let leftovers = paths.filter(|path| !known.contains(path.as_str()));
+    let with_reason = leftovers.map(|path| {
+        let moved_to = earlier
+            .iter()
+            .find(|dir| damaged::is_same_file(&root.join(&path), &dir.join(&path)));
+        let reason = match moved_to {
+            Some(_) => Some("a repair that was interrupted had moved it".to_owned()),
+            None if has_missing && !retired.contains(&path) => Some(
+                "no record names it, and files that records name are missing: it may be one of them"
+                    .to_owned(),
+            ),
+            None => None,
+        };
+        (path, reason)
+    });
+    Ok(with_reason.collect())
 }
 
 /// Drops files that a later session recorded anew: the record that retired them is lost.
@@ -417,7 +574,8 @@ impl Planned<'_> {
             .map(|named| named.entry.path.as_str())
             .collect();
         let mut seen = HashSet::new();
-        let survivors = self.survivors.records.values().map(|found| {
+        let survivors = self.survivors.records.values().filter_map(|found| {
+            let was_derived = is_derived(&found.record);
             let mut record = found.record.clone();
             let number = record.number;
             record
@@ -428,7 +586,9 @@ impl Planned<'_> {
                 let path = file.path.as_str();
                 seen.insert(path.to_owned()) && (good.contains(path) || self.retired.contains(path))
             });
-            record
+            // Nothing would say any more that it is no recorder's.
+            let is_emptied = record.files.is_empty() && record.retired.is_empty();
+            (!was_derived || !is_emptied).then_some(record)
         });
         let mut records: Vec<CommitRecord> = survivors.collect();
         self.insert_restored(&mut records)?;
@@ -570,7 +730,15 @@ impl Planned<'_> {
         let rejected = rejected.filter(|rejected| rejected.is_lost);
         let rejected = rejected.map(|rejected| &rejected.part);
         let others = named.chain(rejected).filter(is_recorded);
-        let ranks: BTreeSet<Rank> = dropped.chain(others.map(|part| part.rank)).collect();
+        let mut ranks: BTreeSet<Rank> = dropped.chain(others.map(|part| part.rank)).collect();
+        let accounts = Accounts {
+            survivors: self.survivors,
+            restored: self.restored,
+            sessions: self.sessions,
+        };
+        if !accounts.are_complete(self.run_file.info.world_size) {
+            ranks.extend(records.iter().map(|record| record.rank));
+        }
         for rank in ranks {
             let newest = records
                 .iter_mut()
@@ -589,6 +757,7 @@ struct Told<'a> {
     planned: &'a Planned<'a>,
     records: Option<&'a [CommitRecord]>,
     moved: &'a [MovedFile],
+    renamed: &'a [Renamed],
 }
 
 /// What is done, and what is lost.
@@ -607,6 +776,13 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
                 bad.name, bad.reason
             ));
         }
+        let strays = told.survey.strays.iter();
+        let is_left_out = |name: &&String| told.survey.bad.iter().any(|bad| bad.name == **name);
+        for name in strays.filter(|name| !is_left_out(name)) {
+            actions.push(format!(
+                "take what {COMMITS_DIR}/{name} says for a record, whose name it has not"
+            ));
+        }
         actions.push(format!(
             "write {COMMITS_DIR}/ anew, with {}",
             counted(records.len(), "record")
@@ -618,6 +794,19 @@ fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
                 "{num_lost} commit {records}: what they say that is not in the files that they named"
             ));
         }
+    }
+    for number in &planned.survivors.broken {
+        lost.push(format!(
+            "what made commit {} follow commit {number}: one of the two is not what was committed, or a commit \
+             between them is gone",
+            number + 1
+        ));
+    }
+    for renamed in told.renamed {
+        actions.push(format!(
+            "give {} its name again: {}",
+            renamed.from, renamed.to
+        ));
     }
     for ((rank, id, _), files) in &planned.restored.files {
         let key = |key: &Key| (key.0, key.1) == (*rank, *id);

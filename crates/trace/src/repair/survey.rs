@@ -13,12 +13,10 @@ use crate::checksum::Crc32c;
 use crate::commit::{CHECKSUM_KEY, CommitRecord};
 use crate::history::Segment;
 use crate::id::{Nonce, Rank};
+use crate::lost_history;
 use crate::number::MAX_COUNT;
 use crate::regular;
 use crate::rollup;
-
-/// A larger file in `commits/` is not read: a record or roll-up of so many files there is none.
-const MAX_COMMITS_BYTES: u64 = 256 << 20;
 
 /// The longest file of which a byte that changed is looked for: in more bytes a change of several can be
 /// taken for one of one.
@@ -47,6 +45,8 @@ pub(super) struct Survey {
     pub(super) bad: Vec<BadCommits>,
     /// Files of which one byte was put right.
     pub(super) corrected: Vec<String>,
+    /// Files that readers pass over, since they are called as no record is.
+    pub(super) strays: Vec<String>,
     /// First and last numbers that the names of bad files promise.
     promised: Vec<(u64, u64)>,
 }
@@ -57,6 +57,8 @@ pub(super) struct Survivors {
     pub(super) records: BTreeMap<u64, Found>,
     /// First and last numbers of records that are lost.
     pub(super) lost: Vec<(u64, u64)>,
+    /// The numbers of records that the next one does not follow.
+    pub(super) broken: Vec<u64>,
 }
 
 impl Survivors {
@@ -107,19 +109,23 @@ impl Survey {
         if !is_parquet && !name.ends_with(".json") {
             return Ok(());
         }
-        let metadata = fs::symlink_metadata(&path).map_err(RepairError::io("read", &path))?;
         let segment = Segment::parse(&name);
-        let bad = match metadata.len() {
-            _ if !metadata.is_file() => Err("it is no file".to_owned()),
-            bytes if bytes > MAX_COMMITS_BYTES => Err(format!("it has {bytes} bytes")),
-            _ => match regular::read(&path) {
-                Ok(bytes) => Ok(bytes),
-                Err(error) => match RepairError::if_no_damage(&path, &error) {
-                    Some(error) => return Err(error),
-                    None => Err(format!("it cannot be read: {error}")),
-                },
+        // A link is what it leads to, as for readers.
+        let bad = match regular::read(&path) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if regular::is_irregular(&error) => Err(error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err("it is a link that leads nowhere".to_owned())
+            }
+            Err(error) => match RepairError::if_no_damage(&path, &error) {
+                Some(error) => return Err(error),
+                None => Err(format!("it cannot be read: {error}")),
             },
         };
+        let num_bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if lost_history::is_stray(&name) {
+            self.strays.push(name.clone());
+        }
         let read = bad.and_then(|bytes| {
             // What a file is it says itself, unless its first byte is the one that changed.
             let is_rollup = bytes.starts_with(b"PAR1") || is_parquet && !bytes.starts_with(b"{");
@@ -147,7 +153,7 @@ impl Survey {
             Err(reason) => {
                 // A file has no more records than bytes, whatever its name says.
                 self.promised.extend(segment.map(|segment| {
-                    let most = segment.first.saturating_add(metadata.len().max(1) - 1);
+                    let most = segment.first.saturating_add(num_bytes.max(1) - 1);
                     (segment.first, segment.last.min(most).min(MAX_COUNT))
                 }));
                 self.bad.push(BadCommits { name, reason });
@@ -221,7 +227,12 @@ impl Survey {
             records.extend(heaviest.map(|found| (number, found)));
         }
         let lost = lost(&records, &self.promised);
-        Survivors { records, lost }
+        let broken = broken(&records);
+        Survivors {
+            records,
+            lost,
+            broken,
+        }
     }
 }
 
@@ -240,6 +251,19 @@ fn lost(records: &BTreeMap<u64, Found>, promised: &[(u64, u64)]) -> Vec<(u64, u6
         lost.push((next, last));
     }
     lost
+}
+
+/// The numbers of records of which the next one says that it follows another.
+fn broken(records: &BTreeMap<u64, Found>) -> Vec<u64> {
+    let pairs = records.iter().zip(records.iter().skip(1));
+    let broken = pairs.filter(|((one, found), (next, follows))| {
+        let named = follows.record.previous_crc32c;
+        let is_other = named
+            .zip(found.crc32c)
+            .is_some_and(|(named, is)| named != is);
+        **one + 1 == **next && is_other
+    });
+    broken.map(|((number, _), _)| *number).collect()
 }
 
 type Records = Vec<(CommitRecord, Option<Crc32c>)>;

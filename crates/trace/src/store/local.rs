@@ -167,7 +167,7 @@ impl Store for LocalStore {
     }
 
     fn open_part(&self, path: &str) -> io::Result<Arc<dyn StoredPart>> {
-        Ok(Arc::new(regular::open(&self.path.join(path))?))
+        Ok(Arc::new(regular::open_file(&self.path.join(path))?))
     }
 
     fn begin(&self) -> Result<Arc<dyn StoreWriter>, BeginError> {
