@@ -96,6 +96,9 @@ impl Publisher {
         ) else {
             return Ok(());
         };
+        // What another writer's has in the place of records would be taken for these.
+        let mut rolled_up = segments.iter().filter(|segment| segment.is_rollup);
+        let is_own = rolled_up.all(|segment| self.own_rollups.contains(segment));
         let name = Segment::rollup(first, last).file_name();
         let path = dir.join(&name);
         let encode_error = |e| io_error("encode", &path)(io::Error::other(e));
@@ -118,7 +121,9 @@ impl Publisher {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => {
                 result.map_err(io_error("write", &path))?;
-                self.own_rollups.insert(Segment::rollup(first, last));
+                if is_own {
+                    self.own_rollups.insert(Segment::rollup(first, last));
+                }
                 Ok(())
             }
         }

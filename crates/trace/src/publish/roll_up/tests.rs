@@ -182,6 +182,15 @@ fn a_record_goes_only_for_a_roll_up_that_has_it() {
                 // The next one follows what the roll-up has in its place, and so is another, too.
                 let kept = [4, 5].map(|number| Segment::record(number).file_name());
                 assert_eq!(files, [&kept[..], &[name][..]].concat());
+                // A roll-up that is made of it has no more of them.
+                let mut next = Publisher::try_new(&run, Rank(0), None).unwrap();
+                for epoch in 6..12 {
+                    let group = group(&next, epoch).unwrap();
+                    next.publish(group).unwrap();
+                }
+                next.seal().unwrap();
+                let wider = Segment::rollup(0, 11).file_name();
+                assert_eq!(commit_files(&run), [&kept[..], &[wider][..]].concat());
             }
             false => {
                 assert!(sealed.is_err());
