@@ -165,11 +165,7 @@ pub fn verify(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
     let has_commits = require_commits(run)?;
-    let (catalog, faults) = match Catalog::load_with_partial(run) {
-        Ok(catalog) => (catalog, HistoryFaults::default()),
-        // What is wrong with one record says nothing of the others.
-        Err(_) => Catalog::salvage(run)?,
-    };
+    let (catalog, faults) = read_commits(run)?;
     let mut problems = check_files(run, &catalog, progress);
     if !has_commits {
         problems.push(Problem {
@@ -192,9 +188,8 @@ pub fn verify(
     problems.extend(doubled_captures(&catalog));
     if !problems.is_empty() {
         // A recorder may have retired some of them since the commits were read.
-        let (now, _) = Catalog::salvage(run)?;
-        let now: HashSet<&str> = (0..now.num_files()).map(|i| now.file(i).path).collect();
-        let is_retired = |path: &str| committed.contains(path) && !now.contains(path);
+        let retired = Catalog::retired(run)?;
+        let is_retired = |path: &str| committed.contains(path) && retired.contains(path);
         problems.retain(|problem| !is_retired(&problem.path));
     }
     let strays = run.stray_commits().map_err(RunFilesError::from)?;
@@ -222,6 +217,15 @@ pub fn verify(
         ending: catalog.ending(run.info().world_size),
         activity,
     })
+}
+
+/// The commits, as far as they can be trusted, and what is wrong with the others.
+fn read_commits(run: &RunDir) -> Result<(Catalog, HistoryFaults), ReadCommitsError> {
+    match Catalog::load_with_partial(run) {
+        Ok(catalog) => Ok((catalog, HistoryFaults::default())),
+        // What is wrong with one record says nothing of the others.
+        Err(_) => Catalog::salvage(run),
+    }
 }
 
 /// The problem of a file in the directory of commits that readers pass over.
@@ -381,7 +385,7 @@ fn uncommitted_files(
     }
     if !found.is_empty() {
         // A recorder may have committed some of them since the commits were read.
-        let (now, _) = Catalog::salvage(run)?;
+        let (now, _) = read_commits(run)?;
         let committed: HashSet<&str> = (0..now.num_files()).map(|i| now.file(i).path).collect();
         found.retain(|file| !committed.contains(file.path.as_str()));
     }

@@ -247,3 +247,45 @@ fn wrong_usage_ends_with_2_and_verbs_that_do_not_work_yet_are_absent() {
     }
     assert!(!help.contains("compact"), "{help}");
 }
+
+/// What verify says is repaired is, and for what is not it says what to do.
+#[test]
+fn verify_sends_nobody_to_a_repair_that_does_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = "weights/epoch=1/layer=L_hidden_1/step-48-r0-g0.parquet";
+    let damaged = recorded(&dir.path().join("damaged"));
+    fs::write(damaged.path().join(file), "x").unwrap();
+    // The bytes are those that were committed, and the rows not all that the layer has.
+    let lacking = create_run(&dir.path().join("lacking"));
+    let sink_of = Sink::start(&lacking, SinkOptions::default()).unwrap();
+    let mut open = sink_of.begin(Some(capture(1)));
+    for (path, rows) in capture_parts(1) {
+        let rows = match path.to_string() == file {
+            true => rows.slice(0, 3),
+            false => rows,
+        };
+        open.send(Part { path, rows }).unwrap();
+    }
+    open.end().unwrap();
+    sink_of.finish().unwrap();
+    for (run, is_repaired) in [(damaged, true), (lacking, false)] {
+        let path = run.path().to_str().unwrap();
+        let verified = sink(&["verify", path]);
+        assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+        let stdout = text(&verified.stdout);
+        let says = |words: &str| stdout.contains(words);
+        assert_eq!(
+            says("`sink repair` makes it whole again"),
+            is_repaired,
+            "{stdout}"
+        );
+        assert_eq!(
+            says("`sink repair` leaves files that have"),
+            !is_repaired,
+            "{stdout}"
+        );
+        let repaired = sink(&["repair", "--dry-run", path]);
+        let is_nothing = text(&repaired.stdout).ends_with("nothing to repair\n");
+        assert_eq!(is_nothing, !is_repaired, "{repaired:?}");
+    }
+}

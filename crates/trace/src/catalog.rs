@@ -230,6 +230,22 @@ impl Catalog {
         Ok((catalog, faults))
     }
 
+    /// The paths that the commits of a run retire just now, as far as these can be trusted. That a path is not named
+    /// any more would not tell: the commit that names it may have become unreadable.
+    ///
+    /// # Errors
+    /// If the directory of the commits cannot be listed.
+    pub fn retired(run: &RunDir) -> Result<HashSet<String>, ReadCommitsError> {
+        let push = |retired: &mut HashSet<String>, record: CommitRecord| {
+            retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
+        };
+        let log = Log::of(run);
+        match history::visit_commits(&log, HashSet::new, push) {
+            Ok(retired) => Ok(retired),
+            Err(_) => Ok(history::salvage(&log, HashSet::new, push)?.0),
+        }
+    }
+
     /// The same commits with the files that are what was committed, their footers and columns included,
     /// and what is wrong with the others. Reads every byte.
     pub fn whole_files(&self, run: &RunDir) -> (Self, Vec<BadFileError>) {
@@ -240,9 +256,8 @@ impl Catalog {
         });
         // A recorder may have retired some of them since the commits were read.
         if !bad.is_empty()
-            && let Ok((now, _)) = Self::salvage(run)
+            && let Ok(retired) = Self::retired(run)
         {
-            let committed: HashSet<&str> = now.paths().collect();
             let below = |path: &Path| {
                 path.strip_prefix(run.path())
                     .ok()?
@@ -250,7 +265,7 @@ impl Catalog {
                     .map(str::to_owned)
             };
             bad.retain(|error| {
-                below(&error.path).is_none_or(|path| committed.contains(path.as_str()))
+                below(&error.path).is_none_or(|path| !retired.contains(path.as_str()))
             });
         }
         (whole, bad)
@@ -453,11 +468,6 @@ impl Catalog {
     /// All files, in the order of the commits.
     pub fn files(&self) -> impl Iterator<Item = CommittedFile<'_>> {
         (0..self.num_files()).map(|index| self.file(index))
-    }
-
-    /// The paths of all files, in the order of the commits.
-    fn paths(&self) -> impl Iterator<Item = &str> {
-        (0..self.num_files()).map(|index| self.file(index).path)
     }
 
     /// The indices of a table's files for which `keep(epoch, layer)` holds, in the order of the

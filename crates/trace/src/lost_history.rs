@@ -2,7 +2,6 @@
 //! was committed, unless something is there that comes after a commit alone.
 
 use std::cmp::Reverse;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::history::Segment;
@@ -13,7 +12,7 @@ use crate::place::COMMITS_DIR;
 use crate::run::RunDir;
 use crate::store::{Creation, Store};
 use crate::table::Table;
-use crate::walk::{Links, ListFilesError, visit_files};
+use crate::walk::ListFilesError;
 
 /// The metric by which a recorder says how many commits it wrote since the last time.
 const NUM_COMMITS: &str = "sink.num_publishes";
@@ -72,14 +71,12 @@ pub(crate) fn proof_of_loss(store: &Arc<dyn Store>) -> Result<Option<String>, Li
     }
     // Our writers make no other names there: this was a record's.
     let has_other = listed.iter().any(|name| !name.starts_with('.'));
-    let mut parts: Vec<PartPath> = Vec::new();
-    for table in Table::ALL {
-        let dir = Path::new(table.name());
-        visit_files(store.path(), dir, Links::Keep, &mut |path, _| {
-            let part = path.to_str().and_then(|path| path.parse().ok());
-            parts.extend(part);
-        })?;
-    }
+    let paths = store.list_parts().map_err(|error| ListFilesError {
+        path: error.path,
+        source: error.source,
+    })?;
+    let parts = paths.iter().flat_map(|path| path.parse::<PartPath>());
+    let mut parts: Vec<PartPath> = parts.collect();
     // What is latest most likely tells.
     parts.sort_unstable_by_key(|part| Reverse((part.generation, part.step, part.sequence)));
     let is_proof =

@@ -26,6 +26,7 @@ use crate::time;
 
 use error::io_error;
 pub use error::{PublishError, PublishStepError};
+use retire::refuse_strays;
 pub use roll_up::{MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, ROLLUP_FANOUT};
 
 /// How often a number that another writer took first is tried anew.
@@ -49,7 +50,7 @@ pub struct Publisher {
     max_rollup_bytes: u64,
     /// Roll-ups could not be made durable once: no record is deleted any more.
     rollups_in_doubt: bool,
-    /// The roll-ups that this publisher wrote, of what it had read, and that stand for others.
+    /// The roll-ups that this publisher wrote, of records and of such roll-ups, and that stand for others.
     own_rollups: BTreeSet<Segment>,
 }
 
@@ -78,7 +79,7 @@ impl Publisher {
     /// Makes a publisher for `run`; `session` goes into its first record.
     ///
     /// # Errors
-    /// If the store refuses a writer, or the commits cannot be listed.
+    /// If the store refuses a writer, the commits cannot be listed, or there may be records that nobody reads.
     pub fn try_new(
         run: &RunDir,
         rank: Rank,
@@ -107,6 +108,8 @@ impl Publisher {
             let path = run.commits_dir();
             return Err(PublishStepError::NoCommits { path, example });
         }
+        // What is committed here would have the number that a record has which nobody reads.
+        refuse_strays(run)?;
         let writer = run.store().begin().map_err(PublishStepError::from)?;
         Self::with_writer(run, rank, session, is_derived, writer)
     }

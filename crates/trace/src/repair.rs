@@ -9,10 +9,10 @@
 //! What is believed: a record by its checksum, a file by that of its record or by those of its own columns,
 //! a byte that changed by the checksum that tells which it was. A capture is whole or it is taken out.
 
-mod accounts;
 mod apply;
 mod damaged;
 mod locks;
+mod named;
 mod one_byte;
 mod orphans;
 mod parts;
@@ -20,6 +20,7 @@ mod plan;
 mod run_file;
 mod survey;
 mod switch;
+mod told;
 
 use std::fmt;
 use std::io;

@@ -93,6 +93,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`io::ErrorKind::NotFound`] if it is not there, which reading may also say; or the store refuses.
     fn open_part(&self, path: &str) -> io::Result<Arc<dyn StoredPart>>;
 
+    /// The paths of all part files below the run, of every rank, whether a record names them or not, in no order.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    fn list_parts(&self) -> Result<Vec<String>, StoreError>;
+
     /// Begins to write. The log can be written to from then on.
     ///
     /// # Errors

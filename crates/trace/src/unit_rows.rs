@@ -1,5 +1,7 @@
 //! Whether the rows of a part file are those of its layer's units.
 
+use std::ops::Range;
+
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::Int32Type;
 
@@ -39,6 +41,11 @@ impl UnitRows {
             is_one_each,
             num_rows: 0,
         })
+    }
+
+    /// The ids of the layer's neurons.
+    pub fn neurons(&self) -> Range<i32> {
+        self.layer.neurons()
     }
 
     /// Holds the next rows against the layer.

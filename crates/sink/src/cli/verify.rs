@@ -99,6 +99,9 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
              what is whole with --salvage, and say what they leave out"
         )?;
     }
+    for remedy in remedies(&report.problems) {
+        writeln!(out, "{remedy}")?;
+    }
     let verdict = match report.problems.len() {
         0 => "whole".to_owned(),
         1 => "1 problem".to_owned(),
@@ -117,10 +120,56 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
-/// Whether a repair is of use: of a run that was never begun there is nothing to repair, and of two captures nobody
-/// can tell which is the one.
+/// Whether a repair is of use. It holds files against what the commits say of their bytes, and captures against the
+/// layers that the run records. Of a run that was never begun there is nothing to repair.
 fn is_repaired(problem: &Problem) -> bool {
-    problem.path != COMMITS_DIR || problem.check == Check::History
+    match problem.check {
+        Check::History | Check::Size | Check::Checksum | Check::Footer | Check::Layers => true,
+        Check::Presence => problem.path != COMMITS_DIR,
+        Check::Unique
+        | Check::Format
+        | Check::Columns
+        | Check::Rows
+        | Check::Name
+        | Check::Order
+        | Check::Units
+        | Check::Parameters => false,
+    }
+}
+
+/// What to do about problems that a repair leaves as they are.
+fn remedies(problems: &[Problem]) -> Vec<&'static str> {
+    let has = |is_one: fn(Check) -> bool| problems.iter().any(|problem| is_one(problem.check));
+    let mut remedies = Vec::new();
+    if has(|check| check == Check::Unique) {
+        remedies.push(
+            "`sink repair` leaves what was committed twice, since nobody can tell which of the two is the run's: bring \
+             a copy back from before, or record it anew, with one recorder at a time",
+        );
+    }
+    if has(|check| {
+        matches!(
+            check,
+            Check::Format
+                | Check::Columns
+                | Check::Rows
+                | Check::Name
+                | Check::Order
+                | Check::Units
+        )
+    }) {
+        remedies.push(
+            "`sink repair` leaves files that have the bytes that were committed, whatever their rows say: whoever wrote \
+             them wrote them so, and queries answer from them; do not trust what they say, and record the run anew",
+        );
+    }
+    if has(|check| check == Check::Parameters) {
+        remedies.push(
+            "`sink repair` leaves ranks that held other weights than rank 0: their training was not in step, and is to \
+             be run again",
+        );
+    }
+    remedies
 }
 
 /// What is said of a run's leftovers: who is to blame for them.

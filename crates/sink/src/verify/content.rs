@@ -1,10 +1,8 @@
 //! Whether the rows of a file are those that its path says: of its step, rank and layer, in order.
 
-use std::ops::Range;
-
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use trace::{CommittedFile, PartPath, Table, Topology, UnitRows};
+use trace::{CommittedFile, PartPath, Topology, UnitRows};
 
 use super::Check;
 
@@ -14,8 +12,6 @@ pub(super) type Wrong = (Check, String, String);
 /// What the path of a file says of its rows.
 pub(super) struct Content {
     part: PartPath,
-    /// The ids that a layer's neurons have; none where rows are not by neuron, or the layer is unknown.
-    neurons: Option<Range<i64>>,
     /// What is known of its rows' units; none where rows are not by neuron, or the layer is unknown.
     of_units: Option<UnitRows>,
     /// The key of the last row so far.
@@ -42,12 +38,10 @@ impl Content {
             let found = format!("the path of {}", partition(part.epoch.0, layer));
             return Err(wrong(&partition(file.epoch, file.layer), found));
         }
-        let neurons = layer.and_then(|label| neurons_of(part.table, label, topology));
         let of_units = part.layer.as_ref();
         let of_units = of_units.and_then(|label| UnitRows::of(part.table, label, topology));
         Ok(Self {
             part,
-            neurons,
             of_units,
             last_key: None,
         })
@@ -60,9 +54,11 @@ impl Content {
     pub(super) fn check(&mut self, rows: &RecordBatch) -> Result<(), Wrong> {
         self.check_all_are(rows, "step", self.part.step.0)?;
         self.check_all_are(rows, "rank", i64::from(self.part.rank.0))?;
+        let neurons = self.of_units.as_ref().map(UnitRows::neurons);
+        let neurons = neurons.map(|of_layer| i64::from(of_layer.start)..i64::from(of_layer.end));
         let keys = self.part.table.sort_columns().get(1);
         for key in keys.into_iter().flat_map(|name| whole_numbers(rows, name)) {
-            if let Some(neurons) = &self.neurons
+            if let Some(neurons) = &neurons
                 && !neurons.contains(&key)
             {
                 let expected = format!("neurons {} to {}", neurons.start, neurons.end - 1);
@@ -107,22 +103,6 @@ impl Content {
 /// What is wrong with rows as those of a layer's units.
 fn of_layer((expected, found): (String, String)) -> Wrong {
     (Check::Units, expected, found)
-}
-
-/// The ids of a layer's neurons, as a table has them; none where it has none.
-fn neurons_of(table: Table, label: &str, topology: &Topology) -> Option<Range<i64>> {
-    if table.sort_columns().get(1) != Some(&"neuron") {
-        return None;
-    }
-    let index = topology
-        .layers()
-        .iter()
-        .position(|layer| layer.layer.as_str() == label)?;
-    let neurons = match table {
-        Table::Activations => topology.activated(index)?.neurons(),
-        _ => topology.layers()[index].neurons(),
-    };
-    Some(neurons.start.into()..neurons.end.into())
 }
 
 /// The values of a column of whole numbers that are never null; none of any other.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{PublishError, PublishStepError, Publisher, io_error};
 use crate::catalog::Catalog;
+use crate::run::RunDir;
 
 impl Publisher {
     /// Removes files that a durable record retires, and
@@ -34,7 +35,7 @@ impl Publisher {
     /// If the commits or a directory cannot be read, there may be records that nobody reads, or a file cannot be
     /// removed.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
-        self.refuse_strays()?;
+        refuse_strays(&self.run)?;
         let writer = self.staging.writer();
         writer.clear_abandoned();
         // Before the commits are read: a derived table may be published meanwhile.
@@ -45,17 +46,17 @@ impl Publisher {
         leftover.retain(|path| !committed.contains(path.as_str()));
         Ok(self.remove_retired(&leftover)?)
     }
+}
 
-    /// Refuses to clear anything away of a run that may have records which nobody reads.
-    fn refuse_strays(&self) -> Result<(), PublishStepError> {
-        let strays = self.run.stray_commits();
-        let strays = strays.map_err(|error| io_error("list", &error.path)(error.source))?;
-        match strays.first() {
-            None => Ok(()),
-            Some(stray) => Err(PublishStepError::StrayCommits {
-                path: self.run.path().join(stray),
-            }),
-        }
+/// Refuses to write to a run that may have records which nobody reads, or to clear anything of it away.
+pub(super) fn refuse_strays(run: &RunDir) -> Result<(), PublishStepError> {
+    let strays = run.stray_commits();
+    let strays = strays.map_err(|error| io_error("list", &error.path)(error.source))?;
+    match strays.first() {
+        None => Ok(()),
+        Some(stray) => Err(PublishStepError::StrayCommits {
+            path: run.path().join(stray),
+        }),
     }
 }
 

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::locks::{Locks, lock_existing};
-use super::plan::{Plan, Renamed};
+use super::named::Renamed;
+use super::plan::Plan;
 use super::switch::{switch, write_log};
 use super::{MovedFile, RepairError};
 use crate::disk::{Disk, Subject, retried};
@@ -27,6 +28,10 @@ const STAGED_COMMITS: &str = "commits.new";
 
 /// As of the history, of `run.json`.
 const STAGED_RUN_FILE: &str = "run.json.new";
+
+/// Why what is behind a link stays where it is.
+const ELSEWHERE: &str = "is on another file system than the run, behind a link: copy the run as a whole (cp -rL), and \
+                         repair the copy";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -108,25 +113,40 @@ pub(super) fn check_movable(root: &Path, plan: &Plan) -> Result<(), RepairError>
             let why = "is a directory in the place of a file: move it out of the run first";
             return Err(RepairError::immovable(&path, why));
         }
-        if !is_on_device_of(root, &metadata).map_err(RepairError::io("read", root))? {
-            let why = "is on another file system than the run, behind a link: copy the run as a whole (cp -rL), \
-                       and repair the copy";
-            return Err(RepairError::immovable(&path, why));
+        let above = durable::directory_above(&path);
+        if !is_on_device_of(root, &above).map_err(RepairError::io("read", &above))? {
+            return Err(RepairError::immovable(&path, ELSEWHERE));
         }
     }
     Ok(())
 }
 
-/// Whether a file is on the file system of the run's directory: it can have a second name there.
+/// Whether a directory, where it leads to, is on the file system of the run's: its files can have second names there.
+/// Directories are compared, since files of one that is laid over others may have the devices of those.
 #[cfg(unix)]
-fn is_on_device_of(root: &Path, file: &fs::Metadata) -> io::Result<bool> {
+fn is_on_device_of(root: &Path, directory: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
-    Ok(fs::metadata(root)?.dev() == file.dev())
+    Ok(fs::metadata(root)?.dev() == fs::metadata(directory)?.dev())
 }
 
 #[cfg(not(unix))]
-fn is_on_device_of(_root: &Path, _file: &fs::Metadata) -> io::Result<bool> {
+fn is_on_device_of(_root: &Path, _directory: &Path) -> io::Result<bool> {
     Ok(true)
+}
+
+/// Gives a file a second name.
+fn link(
+    disk: &dyn Disk,
+    operation: &'static str,
+    from: &Path,
+    to: &Path,
+) -> Result<(), RepairError> {
+    disk.link_new(Subject::Damaged, from, to)
+        .map_err(|error| match error.kind() {
+            // Until then nothing has gone from its place.
+            io::ErrorKind::CrossesDevices => RepairError::immovable(from, ELSEWHERE),
+            _ => RepairError::io(operation, from)(error),
+        })
 }
 
 /// The files below a directory of the run, as paths below the run's.
@@ -152,8 +172,7 @@ fn link_aside(
         let above = durable::directory_above(&to);
         durable::create_missing_dirs(disk, subject, &above, &mut touched)
             .map_err(RepairError::io("make", &above))?;
-        disk.link_new(subject, &from, &to)
-            .map_err(RepairError::io("give a second name to", &from))?;
+        link(disk, "give a second name to", &from, &to)?;
         touched.push(above);
     }
     sync_all(disk, touched)
@@ -169,8 +188,7 @@ fn give_back(disk: &dyn Disk, root: &Path, renamed: &[Renamed]) -> Result<(), Re
         let above = durable::directory_above(&to);
         durable::create_missing_dirs(disk, subject, &above, &mut touched)
             .map_err(RepairError::io("make", &above))?;
-        disk.link_new(subject, &from, &to)
-            .map_err(RepairError::io("give its name again to", &from))?;
+        link(disk, "give its name again to", &from, &to)?;
         touched.push(above);
     }
     sync_all(disk, touched)

@@ -54,6 +54,9 @@ pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
             return true;
         }
     }
+    if a.len() != b.len() {
+        return false;
+    }
     let (Ok(mut one), Ok(mut other)) = (regular::open(one), regular::open(other)) else {
         return false;
     };
@@ -61,5 +64,5 @@ pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
     let Ok(of_one) = checksum(&mut one, 0..bytes) else {
         return false;
     };
-    bytes == b.len() && checksum(&mut other, 0..bytes).is_ok_and(|of_other| of_other == of_one)
+    checksum(&mut other, 0..bytes).is_ok_and(|of_other| of_other == of_one)
 }

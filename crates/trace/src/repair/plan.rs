@@ -1,30 +1,28 @@
 //! What a repair does: decided before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::accounts::Accounts;
-use super::damaged;
-use super::orphans::{
-    self, Examined, Key, Known, Restored, Sessions, is_whole_state, key_of, lacking_words,
+use super::named::{
+    Named, Renamed, drop_bad_states, drop_replaced, leftovers, misnamed, named, retired,
 };
+use super::orphans::{self, Examined, Key, Known, Restored, Sessions, key_of, lacking_words};
 use super::parts;
 use super::run_file::{self, Origin, RunFile};
 use super::survey::{self, Survey, Survivors};
 use super::switch::rechain;
+use super::told::{Told, told};
 use super::{MovedFile, RepairError, RepairReport};
 use crate::catalog::is_derived;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::disk::Disk;
 use crate::history::{self, Log, ReadCommitsError};
-use crate::id::{Generation, Nonce, Rank, Step};
+use crate::id::{Generation, Nonce, Rank};
 use crate::layers::{self, Held, Recorded};
 use crate::lost_history;
 use crate::part::PartPath;
-use crate::part_file::{FileProblem, PartFile};
-use crate::place::{COMMITS_DIR, RUN_FILE};
+use crate::place::COMMITS_DIR;
 use crate::store::LocalStore;
 use crate::table::Table;
 
@@ -56,26 +54,6 @@ impl Plan {
     }
 }
 
-/// A file that a record names by another path, at which nothing is.
-#[derive(Debug, Clone)]
-pub(super) struct Renamed {
-    pub(super) from: String,
-    pub(super) to: String,
-}
-
-/// A file that a surviving record names and none retires.
-#[derive(Debug, Clone)]
-struct Named {
-    /// None of a table that this version does not know.
-    part: Option<PartPath>,
-    entry: FileEntry,
-    /// Why it does not stay.
-    bad: Option<String>,
-    is_there: bool,
-    /// Whether it does not stay since a record that is lost retired it.
-    is_replaced: bool,
-}
-
 /// Looks at everything, and decides.
 pub(super) fn plan(
     disk: &Arc<dyn Disk>,
@@ -102,10 +80,7 @@ pub(super) fn plan(
                 && lost_history::proof_of_loss(&parts::store(root))?.is_some()
         }
     };
-    let has_lost = !survivors.lost.is_empty()
-        || !survivors.broken.is_empty()
-        || !is_read && !survey.bad.is_empty()
-        || is_gone;
+    let has_lost = survivors.lack_records() || !is_read && !survey.bad.is_empty() || is_gone;
     let retired = retired(&survivors);
     let mut named = named(root, &survivors, &retired)?;
     let renamed = misnamed(root, &on_disk, &mut named, &retired);
@@ -164,10 +139,8 @@ pub(super) fn plan(
     let records = is_new.then(|| planned.records()).transpose()?;
     let records =
         records.filter(|records| !records.is_empty() || !survivors.records.is_empty() || !is_read);
-    let is_elsewhere = |named: &&Named| {
-        let mut renamed = renamed.iter();
-        renamed.any(|renamed| renamed.to == named.entry.path.as_str())
-    };
+    let given_back: HashSet<&str> = renamed.iter().map(|renamed| renamed.to.as_str()).collect();
+    let is_elsewhere = |named: &&Named| given_back.contains(named.entry.path.as_str());
     let mut moved: Vec<MovedFile> = named
         .iter()
         .filter(|named| named.is_there && !is_elsewhere(named))
@@ -198,9 +171,14 @@ pub(super) fn plan(
         })
     }));
     // What is taken out in the end needs no name again.
+    let good: HashSet<&str> = named
+        .iter()
+        .filter(|named| named.bad.is_none())
+        .map(|named| named.entry.path.as_str())
+        .collect();
     let (renamed, taken_out): (Vec<Renamed>, Vec<Renamed>) = renamed
         .into_iter()
-        .partition(|renamed| is_good(&named, &renamed.to));
+        .partition(|renamed| good.contains(renamed.to.as_str()));
     moved.extend(taken_out.into_iter().map(|renamed| MovedFile {
         reason: format!("it is {}, which is taken out", renamed.to),
         path: renamed.from,
@@ -248,200 +226,9 @@ fn is_read(log: &Log, survey: &Survey) -> Result<bool, RepairError> {
     }
 }
 
-fn retired(survivors: &Survivors) -> HashSet<String> {
-    let records = survivors.records.values();
-    let retired = records.flat_map(|found| &found.record.retired);
-    retired.map(|path| path.as_str().to_owned()).collect()
-}
-
-/// The files that records name and none retires, each once and held against its checksums.
-fn named(
-    root: &Path,
-    survivors: &Survivors,
-    retired: &HashSet<String>,
-) -> Result<Vec<Named>, RepairError> {
-    let mut seen = HashSet::new();
-    let store = parts::store(root);
-    let records = survivors.records.values();
-    let entries = records.flat_map(|found| &found.record.files);
-    let entries = entries.filter(|entry| !retired.contains(entry.path.as_str()));
-    let entries = entries.filter(|entry| seen.insert(entry.path.as_str()));
-    let named = entries.map(|entry| {
-        let problem = PartFile::of_entry(&store, entry).open_whole().err();
-        let problem = problem.map(|error| error.problem);
-        if let Some(FileProblem::Unreadable(error)) = &problem
-            && let Some(error) = RepairError::if_no_damage(&root.join(entry.path.as_str()), error)
-        {
-            return Err(error);
-        }
-        Ok(Named {
-            part: entry.path.parse().ok(),
-            entry: entry.clone(),
-            is_there: problem.is_none() || is_movable(&root.join(entry.path.as_str())),
-            bad: problem.map(|problem| format!("it {problem}")),
-            is_replaced: false,
-        })
-    });
-    named.collect()
-}
-
-/// Whether there is something that can have a second name: a directory cannot, and stays where it is.
-fn is_movable(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir())
-}
-
-/// Finds files that are missing under other names that no record has: they are theirs then.
-fn misnamed(
-    root: &Path,
-    on_disk: &[PartPath],
-    named: &mut [Named],
-    retired: &HashSet<String>,
-) -> Vec<Renamed> {
-    if named.iter().all(|named| named.is_there) {
-        return Vec::new();
-    }
-    let mut strays: HashMap<u64, Vec<String>> = HashMap::new();
-    let is_named: HashSet<&str> = named
-        .iter()
-        .map(|named| named.entry.path.as_str())
-        .collect();
-    for path in on_disk.iter().map(PartPath::to_string) {
-        if is_named.contains(path.as_str()) || retired.contains(&path) {
-            continue;
-        }
-        if let Ok(metadata) = fs::metadata(root.join(&path)) {
-            strays.entry(metadata.len()).or_default().push(path);
-        }
-    }
-    let store = parts::store(root);
-    let mut renamed = Vec::new();
-    let is_free =
-        |named: &Named| fs::symlink_metadata(root.join(named.entry.path.as_str())).is_err();
-    for named in named.iter_mut().filter(|named| is_free(named)) {
-        let Some(candidates) = strays.get_mut(&named.entry.bytes) else {
-            continue;
-        };
-        let is_it = |path: &String| {
-            let file = PartFile {
-                path: path.clone(),
-                ..PartFile::of_entry(&store, &named.entry)
-            };
-            file.open_whole().is_ok()
-        };
-        if let Some(index) = candidates.iter().position(is_it) {
-            named.bad = None;
-            named.is_there = true;
-            renamed.push(Renamed {
-                from: candidates.swap_remove(index),
-                to: named.entry.path.as_str().to_owned(),
-            });
-        }
-    }
-    renamed
-}
-
-/// Whether the file that is named by a path stays.
-fn is_good(named: &[Named], path: &str) -> bool {
-    let mut named = named.iter();
-    named.any(|named| named.entry.path.as_str() == path && named.bad.is_none())
-}
-
-/// Files that no record names where none is lost, and why they are moved aside; no reason for what a recorder
-/// leaves that is killed.
-fn leftovers(
-    root: &Path,
-    on_disk: &[PartPath],
-    named: &[Named],
-    renamed: &[Renamed],
-    retired: &HashSet<String>,
-) -> Result<Vec<(String, Option<String>)>, RepairError> {
-    let mut known: HashSet<&str> = named
-        .iter()
-        .map(|named| named.entry.path.as_str())
-        .collect();
-    known.extend(renamed.iter().map(|renamed| renamed.from.as_str()));
-    let is_missing = |named: &Named| named.bad.is_some() && !named.is_there && !named.is_replaced;
-    let has_missing = named.iter().any(is_missing);
-    let earlier = damaged::earlier(root)?;
-    let paths = on_disk.iter().map(PartPath::to_string);
-    let leftovers = paths.filter(|path| !known.contains(path.as_str()));
-    let with_reason = leftovers.map(|path| {
-        let moved_to = earlier
-            .iter()
-            .find(|dir| damaged::is_same_file(&root.join(&path), &dir.join(&path)));
-        let reason = match moved_to {
-            Some(_) => Some("a repair that was interrupted had moved it".to_owned()),
-            None if has_missing && !retired.contains(&path) => Some(
-                "no record names it, and files that records name are missing: it may be one of them"
-                    .to_owned(),
-            ),
-            None => None,
-        };
-        (path, reason)
-    });
-    Ok(with_reason.collect())
-}
-
-/// Drops files that a later session recorded anew: the record that retired them is lost.
-fn drop_replaced(named: &mut [Named], sessions: &Sessions) {
-    for named in named.iter_mut() {
-        if named
-            .part
-            .as_ref()
-            .is_some_and(|part| sessions.has_replaced(part))
-        {
-            named.bad = Some("a later session recorded it anew".to_owned());
-            named.is_replaced = true;
-        }
-    }
-    // Of a rank's checkpoints the newest alone stays.
-    let states = named.iter().filter_map(|named| named.part.as_ref());
-    let states = states.filter(|part| part.table == Table::Resume);
-    let mut newest: HashMap<Rank, Step> = HashMap::new();
-    for part in states {
-        let step = newest.entry(part.rank).or_insert(part.step);
-        *step = part.step.max(*step);
-    }
-    for named in named.iter_mut().filter(|named| !named.is_there) {
-        let part = named.part.as_ref();
-        named.is_replaced |= part.is_some_and(|part| {
-            part.table == Table::Resume
-                && newest.get(&part.rank).is_some_and(|new| part.step < *new)
-        });
-    }
-}
-
-/// Drops saved states of which a file is bad: training cannot go on from what is left.
-fn drop_bad_states(named: &mut [Named], run_file: &RunFile) {
-    let mut states: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
-    for (index, named) in named.iter().enumerate() {
-        if let Some(part) = named
-            .part
-            .as_ref()
-            .filter(|part| part.table == Table::Resume)
-        {
-            states.entry(key_of(part)).or_default().push(index);
-        }
-    }
-    for indices in states.into_values() {
-        let good = indices.iter().filter(|index| named[**index].bad.is_none());
-        let good: Vec<(PartPath, ())> = good
-            .filter_map(|index| Some((named[*index].part.clone()?, ())))
-            .collect();
-        let is_whole = good.len() == indices.len() && is_whole_state(&good, &run_file.info);
-        if is_whole || good.is_empty() || good.len() == indices.len() {
-            continue;
-        }
-        for index in indices {
-            let bad = &mut named[index].bad;
-            bad.get_or_insert_with(|| "its checkpoint is not whole without the others".to_owned());
-        }
-    }
-}
-
 /// The captures that surviving records name.
 #[derive(Debug)]
-struct Captures {
+pub(super) struct Captures {
     dropped: BTreeMap<Key, Dropped>,
     /// By the record that names it, a capture, and its files there.
     listed: BTreeMap<(u64, CaptureId), Key>,
@@ -537,7 +324,7 @@ impl Captures {
     }
 
     /// What is lost of captures.
-    fn lost(&self) -> impl Iterator<Item = (&Key, &str)> {
+    pub(super) fn lost(&self) -> impl Iterator<Item = (&Key, &str)> {
         let lost = self
             .dropped
             .iter()
@@ -554,12 +341,12 @@ fn retired_keys(retired: &HashSet<String>) -> HashSet<Key> {
 }
 
 /// What a new history is made of.
-struct Planned<'a> {
-    survivors: &'a Survivors,
-    run_file: &'a RunFile,
-    named: &'a [Named],
-    captures: &'a Captures,
-    restored: &'a Restored,
+pub(super) struct Planned<'a> {
+    pub(super) survivors: &'a Survivors,
+    pub(super) run_file: &'a RunFile,
+    pub(super) named: &'a [Named],
+    pub(super) captures: &'a Captures,
+    pub(super) restored: &'a Restored,
     retired: &'a HashSet<String>,
     sessions: &'a Sessions,
 }
@@ -731,12 +518,8 @@ impl Planned<'_> {
         let rejected = rejected.map(|rejected| &rejected.part);
         let others = named.chain(rejected).filter(is_recorded);
         let mut ranks: BTreeSet<Rank> = dropped.chain(others.map(|part| part.rank)).collect();
-        let accounts = Accounts {
-            survivors: self.survivors,
-            restored: self.restored,
-            sessions: self.sessions,
-        };
-        if !accounts.are_complete(self.run_file.info.world_size) {
+        // What is named again need not be all that a record named that is lost.
+        if self.survivors.lack_records() {
             ranks.extend(records.iter().map(|record| record.rank));
         }
         for rank in ranks {
@@ -748,141 +531,5 @@ impl Planned<'_> {
                 record.is_final = false;
             }
         }
-    }
-}
-
-/// What is told of a plan.
-struct Told<'a> {
-    survey: &'a Survey,
-    planned: &'a Planned<'a>,
-    records: Option<&'a [CommitRecord]>,
-    moved: &'a [MovedFile],
-    renamed: &'a [Renamed],
-}
-
-/// What is done, and what is lost.
-fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
-    let (mut actions, mut lost) = (Vec::new(), Vec::new());
-    let planned = told.planned;
-    if let Some(records) = told.records {
-        for name in &told.survey.corrected {
-            actions.push(format!(
-                "put right one byte of {COMMITS_DIR}/{name}, by its checksum"
-            ));
-        }
-        for bad in &told.survey.bad {
-            actions.push(format!(
-                "leave out {COMMITS_DIR}/{}: {}",
-                bad.name, bad.reason
-            ));
-        }
-        let strays = told.survey.strays.iter();
-        let is_left_out = |name: &&String| told.survey.bad.iter().any(|bad| bad.name == **name);
-        for name in strays.filter(|name| !is_left_out(name)) {
-            actions.push(format!(
-                "take what {COMMITS_DIR}/{name} says for a record, whose name it has not"
-            ));
-        }
-        actions.push(format!(
-            "write {COMMITS_DIR}/ anew, with {}",
-            counted(records.len(), "record")
-        ));
-        let num_lost = planned.survivors.num_lost();
-        if num_lost > 0 {
-            let records = if num_lost == 1 { "record" } else { "records" };
-            lost.push(format!(
-                "{num_lost} commit {records}: what they say that is not in the files that they named"
-            ));
-        }
-    }
-    for number in &planned.survivors.broken {
-        lost.push(format!(
-            "what made commit {} follow commit {number}: one of the two is not what was committed, or a commit \
-             between them is gone",
-            number + 1
-        ));
-    }
-    for renamed in told.renamed {
-        actions.push(format!(
-            "give {} its name again: {}",
-            renamed.from, renamed.to
-        ));
-    }
-    for ((rank, id, _), files) in &planned.restored.files {
-        let key = |key: &Key| (key.0, key.1) == (*rank, *id);
-        let what = match planned.restored.captures.iter().any(key) {
-            true => "the capture of",
-            false => "files of",
-        };
-        actions.push(format!(
-            "name again {what} epoch {}, step {} of rank {rank}: {}",
-            id.epoch,
-            id.step,
-            counted(files.len(), "file")
-        ));
-    }
-    for file in &planned.restored.derived {
-        actions.push(format!("name again {}", file.path));
-    }
-    match planned.run_file.origin {
-        Origin::AsItIs => {}
-        Origin::Corrected => {
-            actions.push(format!("put right one byte of {RUN_FILE}, by its checksum"))
-        }
-        Origin::Copied => actions.push(format!("write {RUN_FILE} anew, as the records keep it")),
-        Origin::Rebuilt => {
-            actions.push(format!(
-                "write {RUN_FILE} anew, by the records and the part files"
-            ));
-            lost.push(format!(
-                "what {RUN_FILE} said of the model, the data, the classes, and how layers are joined: the run \
-                 can be asked, and not be resumed or replayed"
-            ));
-        }
-    }
-    if !told.moved.is_empty() {
-        actions.push(format!(
-            "move {} aside",
-            counted(told.moved.len(), "part file")
-        ));
-    }
-    for ((rank, id, _), reason) in planned.captures.lost() {
-        lost.push(format!(
-            "the capture of epoch {}, step {} of rank {rank}: {reason}",
-            id.epoch, id.step
-        ));
-    }
-    let mut told_keys = HashSet::new();
-    for rejected in planned.restored.rejected.iter().filter(|r| r.is_lost) {
-        let (rank, id, _) = key_of(&rejected.part);
-        match rejected.part.table.is_of_captures() {
-            true if told_keys.insert((rank, id)) => lost.push(format!(
-                "the capture of epoch {}, step {} of rank {rank}, if it was committed: {}: {}",
-                id.epoch, id.step, rejected.part, rejected.reason
-            )),
-            true => {}
-            false => lost.push(format!("{}: {}", rejected.part, rejected.reason)),
-        }
-    }
-    let others = planned.named.iter().filter(|named| {
-        !named.is_replaced
-            && named
-                .part
-                .as_ref()
-                .is_none_or(|part| !part.table.is_of_captures())
-    });
-    for named in others {
-        if let Some(bad) = &named.bad {
-            lost.push(format!("{}: {bad}", named.entry.path));
-        }
-    }
-    (actions, lost)
-}
-
-/// So many of something, in words.
-fn counted(number: usize, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
     }
 }

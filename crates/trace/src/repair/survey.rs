@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::RepairError;
 use super::one_byte::{self, Change};
@@ -27,8 +28,18 @@ pub(super) const MAX_CORRECTED_BYTES: usize = 64 << 10;
 pub(super) struct Found {
     pub(super) record: CommitRecord,
     pub(super) crc32c: Option<Crc32c>,
+    /// The file in `commits/` that it is in.
+    file: Arc<str>,
     /// How much speaks for it where another has its number.
     weight: u8,
+}
+
+/// A record of the run that another one has the number of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubled {
+    pub(super) number: u64,
+    /// The file in `commits/` that it is in.
+    pub(super) file: Arc<str>,
 }
 
 /// A file in `commits/` that is no part of the history.
@@ -59,6 +70,8 @@ pub(super) struct Survivors {
     pub(super) lost: Vec<(u64, u64)>,
     /// The numbers of records that the next one does not follow.
     pub(super) broken: Vec<u64>,
+    /// Records that are left out, since more speaks for others that have their numbers.
+    pub(super) doubled: Vec<Doubled>,
 }
 
 impl Survivors {
@@ -69,8 +82,17 @@ impl Survivors {
         let last = of_rank.find(|record| record.rank == rank && !record.captures.is_empty());
         match last {
             None => true,
-            Some(last) => self.lost.iter().any(|(_, lost)| *lost > last.number),
+            Some(last) => {
+                let mut doubled = self.doubled.iter();
+                self.lost.iter().any(|(_, lost)| *lost > last.number)
+                    || doubled.any(|doubled| doubled.number >= last.number)
+            }
         }
+    }
+
+    /// Whether a record may have said something that those which survive do not.
+    pub(super) fn lack_records(&self) -> bool {
+        !self.lost.is_empty() || !self.broken.is_empty() || !self.doubled.is_empty()
     }
 
     /// How many records are lost.
@@ -138,6 +160,7 @@ impl Survey {
         });
         match read {
             Ok((records, is_corrected, is_rollup)) => {
+                let file: Arc<str> = name.as_str().into();
                 if is_corrected {
                     self.corrected.push(name);
                 }
@@ -147,6 +170,7 @@ impl Survey {
                     weight: u8::from(is_rollup) + 2 * u8::from(is_named(record.number)),
                     record,
                     crc32c,
+                    file: Arc::clone(&file),
                 });
                 self.found.extend(found);
             }
@@ -184,12 +208,14 @@ impl Survey {
             .into_iter()
             .partition(is_ours);
         self.bad.extend(foreign.into_iter().map(|found| BadCommits {
-            name: format!("the record with number {}", found.record.number),
+            name: found.file.to_string(),
             reason: match found.record.run_id {
                 Some(run_id) => format!("it is one of run {run_id}"),
                 None => "it is one of another run".to_owned(),
             },
         }));
+        // A roll-up may have many.
+        self.bad.dedup();
         let mut by_number: BTreeMap<u64, Vec<Found>> = BTreeMap::new();
         for found in ours {
             by_number
@@ -209,7 +235,8 @@ impl Survey {
             })
             .collect();
         let mut records: BTreeMap<u64, Found> = BTreeMap::new();
-        for (number, found) in by_number {
+        let mut doubled = Vec::new();
+        for (number, mut found) in by_number {
             let before = number
                 .checked_sub(1)
                 .and_then(|before| records.get(&before));
@@ -223,8 +250,21 @@ impl Survey {
                 let names_last = before.is_some() && found.record.previous_crc32c == before;
                 found.weight + 4 * u8::from(named_by_next) + 4 * u8::from(names_last)
             };
-            let heaviest = found.into_iter().max_by_key(weight);
-            records.extend(heaviest.map(|found| (number, found)));
+            let heaviest = (0..found.len()).max_by_key(|index| weight(&found[*index]));
+            let Some(heaviest) = heaviest.map(|index| found.swap_remove(index)) else {
+                continue;
+            };
+            // One that was rolled up may be there by itself as well.
+            let says = |found: &Found| found.record.encode_with_checksum().1;
+            if !found.is_empty() {
+                let kept = says(&heaviest);
+                let others = found.iter().filter(|found| says(found) != kept);
+                doubled.extend(others.map(|found| Doubled {
+                    number,
+                    file: Arc::clone(&found.file),
+                }));
+            }
+            records.insert(number, heaviest);
         }
         let lost = lost(&records, &self.promised);
         let broken = broken(&records);
@@ -232,6 +272,7 @@ impl Survey {
             records,
             lost,
             broken,
+            doubled,
         }
     }
 }

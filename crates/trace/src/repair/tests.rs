@@ -193,7 +193,16 @@ fn a_record_beyond_help_is_made_of_its_files() {
         let report = repaired(run.path());
         assert_eq!(report.lost.len(), 1, "{:?}", report.lost);
         assert_eq!(answer(run.path()), whole);
-        assert_eq!(ending(run.path()), Ending::Finished);
+        // Nobody can tell that it named nothing else.
+        assert_eq!(ending(run.path()), Ending::NotFinished);
+        assert!(
+            report
+                .actions
+                .iter()
+                .any(|action| action.starts_with("take back that everything was recorded")),
+            "{:?}",
+            report.actions
+        );
         let run = RunDir::open(run.path()).unwrap();
         let catalog = Catalog::load(&run).unwrap();
         // The next session does not take the first one's names.

@@ -170,6 +170,11 @@ impl Store for LocalStore {
         Ok(Arc::new(regular::open_file(&self.path.join(path))?))
     }
 
+    fn list_parts(&self) -> Result<Vec<String>, StoreError> {
+        let parts = retire::parts(&*self.disk, &self.path)?;
+        Ok(parts.into_iter().map(|(path, _)| path).collect())
+    }
+
     fn begin(&self) -> Result<Arc<dyn StoreWriter>, BeginError> {
         Ok(Arc::new(self.begin_writing()?))
     }

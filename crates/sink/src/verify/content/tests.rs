@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use arrow::array::Int32Array;
-use trace::{Crc32c, Epoch, LayerLabel};
+use trace::{Crc32c, Epoch, LayerLabel, Table};
 
 use super::*;
 use crate::testing::{HIDDEN, OUTPUT, layer_weights, metrics_rows, part_path, topology};

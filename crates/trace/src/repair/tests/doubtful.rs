@@ -90,6 +90,74 @@ fn a_last_record_under_another_name_is_known_by_what_it_says() {
     assert_eq!(run.stray_commits().unwrap(), Vec::<String>::new());
 }
 
+/// Where a record was not read, as it was renamed, somebody wrote another of its number.
+#[test]
+fn of_two_records_with_one_number_the_one_that_is_left_out_is_damage() {
+    for is_followed in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = recorded(&dir.path().join("run"));
+        let whole = answer(run.path());
+        let last = run.commits_dir().join("3.json");
+        fs::rename(record_path(&run, 3), &last).unwrap();
+        let other = dir.path().join("other");
+        copied(run.path(), &other);
+        let other = RunDir::open(&other).unwrap();
+        for name in [
+            last.strip_prefix(run.path()).unwrap().to_owned(),
+            Path::new("commits").join(Segment::record(2).file_name()),
+        ] {
+            fs::remove_file(other.path().join(name)).unwrap();
+        }
+        publisher(&other).publish(Group::default()).unwrap();
+        fs::rename(record_path(&run, 2), run.commits_dir().join("2.json")).unwrap();
+        fs::copy(record_path(&other, 2), record_path(&run, 2)).unwrap();
+        if !is_followed {
+            fs::remove_file(last).unwrap();
+        }
+        let report = repaired(run.path());
+        // More speaks for the one that the next one follows, else for the one that has its name.
+        let left_out = match is_followed {
+            true => Segment::record(2).file_name(),
+            false => "2.json".to_owned(),
+        };
+        let told = format!("commit 2 as commits/{left_out} says it, since more speaks for another");
+        assert!(
+            report.lost.iter().any(|lost| lost.starts_with(&told)),
+            "{:?}",
+            report.lost
+        );
+        assert_eq!(answer(run.path()), whole, "{is_followed}");
+        assert_eq!(ending(run.path()), Ending::NotFinished);
+        // Whoever goes on takes nothing of it for leftovers.
+        publisher(&run).clear_leftovers().unwrap();
+        assert_eq!(answer(run.path()), whole, "{is_followed}");
+    }
+}
+
+#[test]
+fn a_record_of_another_run_under_another_name_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let whole = answer(run.path());
+    let other = recorded(&dir.path().join("other"));
+    fs::copy(record_path(&other, 1), run.commits_dir().join("1.json")).unwrap();
+    let report = repaired(run.path());
+    assert_eq!(answer(run.path()), whole);
+    let told = format!(
+        "leave out commits/1.json: it is one of run {}",
+        other.info().run_id
+    );
+    assert_eq!(report.actions[0], told);
+    assert!(
+        !report
+            .actions
+            .iter()
+            .any(|action| action.starts_with("take what")),
+        "{:?}",
+        report.actions
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn a_run_of_links_is_read_as_readers_read_it() {
@@ -109,9 +177,9 @@ fn a_run_of_links_is_read_as_readers_read_it() {
     assert_eq!(answer(run.path()), whole);
 }
 
-/// What nothing tells of a lost record is not there, and the run is not what its ending says.
+/// What a lost record named need not be all that is named again, and the run is not what its ending says.
 #[test]
-fn a_lost_record_that_nothing_accounts_for_takes_the_ending_back() {
+fn a_lost_record_takes_the_ending_back() {
     let dir = tempfile::tempdir().unwrap();
     let run = recorded(&dir.path().join("run"));
     let whole = answer(run.path());
@@ -124,7 +192,7 @@ fn a_lost_record_that_nothing_accounts_for_takes_the_ending_back() {
     assert_eq!(answer(run.path()).0, [captures[0], captures[2]]);
     assert_eq!(ending(run.path()), Ending::NotFinished);
 
-    // Of a record of two captures one is there again, and the other leaves a gap.
+    // Of a record of two captures both are there again, or one; nothing but that record told which.
     let run = create_run(&dir.path().join("two"));
     let mut publisher = publisher(&run);
     publish(&mut publisher, 0..2, 0);
@@ -143,7 +211,8 @@ fn a_lost_record_that_nothing_accounts_for_takes_the_ending_back() {
     copied(run.path(), &copy);
     fs::remove_file(record_path(&run, 2)).unwrap();
     repaired(run.path());
-    assert_eq!(ending(run.path()), Ending::Finished);
+    assert_eq!(answer(run.path()).0.len(), 6);
+    assert_eq!(ending(run.path()), Ending::NotFinished);
     fs::remove_file(copy.join("commits").join(Segment::record(2).file_name())).unwrap();
     for (path, _) in capture_parts(3) {
         fs::remove_file(copy.join(path.to_string())).unwrap();

@@ -39,8 +39,9 @@ pub(super) fn lock_rank(root: &Path, rank: Option<Rank>) -> Result<Option<Vec<Fi
         // Ranks share the directory.
         if rank.is_none() {
             match lock_directory(root) {
-                Ok(lock) => locks.extend(lock),
-                Err(()) => return Ok(None),
+                DirectoryLock::Taken(lock) => locks.push(lock),
+                DirectoryLock::Impossible => {}
+                DirectoryLock::Held => return Ok(None),
             }
         }
         return Ok(Some(locks));
@@ -79,18 +80,23 @@ fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
     path.try_exists()
 }
 
-/// Locks the run's directory; nothing where the file system locks no directories.
-///
-/// # Errors
-/// If another process has the lock.
-fn lock_directory(root: &Path) -> Result<Option<File>, ()> {
+/// What came of locking the run's directory.
+enum DirectoryLock {
+    Taken(File),
+    /// Another process has the lock.
+    Held,
+    /// The file system locks no directories.
+    Impossible,
+}
+
+fn lock_directory(root: &Path) -> DirectoryLock {
     let Ok(directory) = File::open(root) else {
-        return Ok(None);
+        return DirectoryLock::Impossible;
     };
     match directory.try_lock() {
-        Ok(()) => Ok(Some(directory)),
-        Err(TryLockError::WouldBlock) => Err(()),
-        Err(TryLockError::Error(_)) => Ok(None),
+        Ok(()) => DirectoryLock::Taken(directory),
+        Err(TryLockError::WouldBlock) => DirectoryLock::Held,
+        Err(TryLockError::Error(_)) => DirectoryLock::Impossible,
     }
 }
 
