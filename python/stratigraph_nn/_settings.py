@@ -177,8 +177,10 @@ def directory(path: str | os.PathLike[str] | None, name: str, resumes: bool) -> 
     if path is not None:
         path = Path(path)
         if not resumes and path.exists() and not _native.is_unborn(path):
+            has_run = (path / "run.json").exists()
+            hint = "; a run is there, with which resume=(epoch, step) goes on" if has_run else ""
             raise _native.RecordingError(
-                f"{path} exists and is not empty: nothing is ever overwritten, name another directory"
+                f"{path} exists and is not empty: nothing is ever overwritten, name another directory{hint}"
             )
         _check_creatable(path)
         return path

@@ -219,6 +219,7 @@ fn pipes_and_devices_in_a_run_are_no_files_of_it() {
     let record = scratch.path("run/commits/00000000000000000000.json");
     for path in [scratch.path("run/run.json"), record, part] {
         let bytes = fs::read(&path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
         for is_pipe in [true, false] {
             fs::remove_file(&path).unwrap();
             if is_pipe {
@@ -231,7 +232,6 @@ fn pipes_and_devices_in_a_run_are_no_files_of_it() {
                 let start = Instant::now();
                 let said = run(&mut program);
                 assert!(start.elapsed() < LIMIT, "{program:?} of {}", path.display());
-                let name = path.file_name().unwrap().to_str().unwrap();
                 let all = said.stdout.clone() + &said.stderr;
                 assert!(
                     all.contains(name) || said.code() == Some(0),
@@ -239,11 +239,79 @@ fn pipes_and_devices_in_a_run_are_no_files_of_it() {
                 );
                 assert!(!all.contains("panicked"), "{said}");
             }
+            let verified = run(&mut scratch.sink(&["verify", "run"]));
+            assert_eq!(verified.code(), Some(1), "{verified}");
+            let told = if name == "run.json" {
+                format!("error: cannot read run/{name}: it is no regular file")
+            } else if name.ends_with(".json") {
+                format!("commits/{name}: history: expected ")
+            } else {
+                format!("{name}: presence: expected a file, found something else")
+            };
+            assert!(format!("{verified}").contains(&told), "{verified}");
+            if name.ends_with(".json") {
+                assert_refused_by_resuming(&scratch, name);
+            }
+            assert_mended(&scratch, &path, name);
+            assert!(!fs::metadata(&path).unwrap().is_file());
         }
         fs::remove_file(&path).unwrap();
         fs::write(&path, bytes).unwrap();
     }
     run(&mut scratch.sink(&["verify", "run"])).expect_success();
+}
+
+/// Nobody goes on with a run of which `name` cannot be read, and then everything is as it was.
+#[cfg(target_os = "linux")]
+fn assert_refused_by_resuming(scratch: &Scratch, name: &str) {
+    let before = listed_below(&scratch.path("run"));
+    let resume = [
+        "train", "--device", "cpu", "--resume", "--epochs", "2", "--hidden", "4", "--out", "run",
+    ];
+    let said = run(&mut scratch.recorder(&resume)).expect_failure(1);
+    assert!(said.contains(name) && !said.contains("panicked"), "{said}");
+    assert_eq!(listed_below(&scratch.path("run")), before);
+}
+
+/// A repair of a copy moves what is no file aside: what the commits keep a copy of is there again, and the capture
+/// of a part is taken out.
+#[cfg(target_os = "linux")]
+fn assert_mended(scratch: &Scratch, path: &Path, name: &str) {
+    let copy = scratch.path("copy");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&scratch.path("run"), &copy])
+        .status();
+    assert!(copied.unwrap().success());
+    let start = Instant::now();
+    let stdout = run(&mut scratch.sink(&["repair", "copy"])).expect_success();
+    assert!(start.elapsed() < LIMIT, "{name}");
+    assert!(stdout.contains("\nmoved to damaged/1"), "{stdout}");
+    let below = path.strip_prefix(scratch.path("run")).unwrap();
+    let moved = fs::symlink_metadata(copy.join("damaged/1").join(below)).unwrap();
+    assert!(!moved.is_file(), "{name}");
+    let is_part = !name.ends_with(".json");
+    assert_eq!(copy.join(below).is_file(), !is_part, "{stdout}");
+    assert_eq!(copy.join(below).exists(), !is_part, "{stdout}");
+    let verified = run(&mut scratch.sink(&["verify", "copy"])).expect_success();
+    let num_captures = if is_part { 0 } else { 1 };
+    let whole = format!("copy: whole; {num_captures} captures in ");
+    assert!(verified.contains(&whole), "{stdout}{verified}");
+    fs::remove_dir_all(&copy).unwrap();
+}
+
+/// The paths of everything below a directory, in order.
+#[cfg(target_os = "linux")]
+fn listed_below(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut paths = Vec::new();
+    for name in listed(dir) {
+        let path = dir.join(name);
+        if fs::symlink_metadata(&path).unwrap().is_dir() {
+            paths.extend(listed_below(&path));
+        }
+        paths.push(path);
+    }
+    paths
 }
 
 /// Whoever goes on with a run clears away what dead recorders left: in the run, and nowhere else.
@@ -287,9 +355,20 @@ fn going_on_with_a_run_removes_nothing_that_its_links_lead_to() {
     ]
     .concat();
     let said = run(&mut scratch.recorder(&resume));
-    assert!(!said.stderr.contains("panicked"), "{said}");
-    let repair = run(&mut scratch.sink(&["repair", "run"]));
-    assert!(!repair.stderr.contains("panicked"), "{repair}");
+    let told = said.stderr.matches("left as it is: it is a link").count();
+    assert_eq!(told, 2, "{said}");
+    said.expect_success();
+    let stdout = run(&mut scratch.sink(&["repair", "run"])).expect_success();
+    assert_eq!(stdout, "run: nothing to repair\n");
+    let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    assert!(
+        verified.contains("run: whole; 2 captures in "),
+        "{verified}"
+    );
+    for link in [".staging", "moments", "weights/epoch=5"] {
+        assert!(scratch.path("run").join(link).is_symlink(), "{link}");
+        assert!(verified.contains(&format!("\n  {link} (")), "{verified}");
+    }
     let after = (
         super::files(&scratch.path("outside")),
         super::files(&scratch.path("other")),

@@ -88,10 +88,11 @@ fn a_run_of_version_1_4_is_upgraded_and_answers_as_before() {
     let stdout = run(&mut scratch.sink(&["upgrade", "run"])).expect_success();
     assert_eq!(stdout, "run: nothing to upgrade\n");
     assert_eq!(scratch.rows("run", asked), before);
-    assert_eq!(
-        run(&mut scratch.sink(&["verify", "run"])).expect_success(),
-        verified
-    );
+    // What the commits did not say before is checked now, and else nothing is said but what was.
+    let unproven = "not checked: whether run.json is as it was, and whether a commit is missing at the end or was \
+                    replaced: commits of format 1.4 and before do not say it\n";
+    let upgraded = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    assert_eq!(verified, format!("{unproven}{upgraded}"));
     // Today's programs go on with it.
     let arguments = [
         "ablate",

@@ -105,6 +105,45 @@ fn a_capture_that_lost_a_file_is_taken_out_and_recorded_anew_from_the_checkpoint
     assert!(stats.starts_with("run: 2 captures in "), "{stats}");
 }
 
+/// A record that was renamed is not read: nobody writes another of its number.
+#[test]
+fn a_run_with_a_renamed_record_is_resumed_once_it_is_repaired() {
+    let scratch = Scratch::new();
+    scratch.train(&TRAIN);
+    let whole = weights(&scratch, "run");
+    let rollup = commits(&scratch).pop().unwrap();
+    fs::rename(&rollup, rollup.with_file_name("last.json")).unwrap();
+    let before = files(&scratch.path("run"));
+    let mut arguments = vec!["train", "--device", "cpu", "--resume"];
+    arguments.extend(TRAIN);
+    let epochs = arguments.iter_mut().find(|argument| **argument == "3");
+    *epochs.unwrap() = "4";
+    let stderr = run(&mut scratch.recorder(&arguments)).expect_failure(1);
+    assert!(stderr.contains("`sink repair`"), "{stderr}");
+    assert_eq!(files(&scratch.path("run")), before);
+    run(&mut scratch.sink(&["repair", "run"])).expect_success();
+    assert_eq!(weights(&scratch, "run"), whole);
+    run(&mut scratch.recorder(&arguments)).expect_success();
+    assert_eq!(weights(&scratch, "run")[..whole.len()], whole);
+}
+
+#[test]
+fn a_run_whose_records_are_all_gone_is_not_asked_as_an_empty_one() {
+    let scratch = Scratch::new();
+    scratch.train(&TRAIN);
+    for record in commits(&scratch) {
+        fs::rename(&record, record.with_extension("bak")).unwrap();
+    }
+    for salvage in [&["--salvage"][..], &[]] {
+        let ask = ["sql", "run", "SELECT count(*) FROM weights"];
+        let asked = run(&mut scratch.query(&[&ask[..], salvage].concat()));
+        let stderr = asked.expect_failure(1);
+        let told = "commits has no commits, and there are files, as ";
+        assert!(stderr.contains(told), "{stderr}");
+        assert!(stderr.contains("`sink repair`"), "{stderr}");
+    }
+}
+
 #[test]
 fn a_run_without_commits_is_made_of_its_files() {
     let scratch = Scratch::new();

@@ -78,3 +78,32 @@ fn a_run_whose_creation_was_interrupted_is_recorded_into() {
         }
     }
 }
+
+/// The last moment of a creation: the run is there, and the other name of its `run.json` is, too.
+#[test]
+fn a_run_that_was_created_and_no_more_is_gone_on_with_by_resuming() {
+    let train = ["train", "--device", "cpu", "--hidden", "8", "--epochs", "2"];
+    let scratch = Scratch::new();
+    let mut other = scratch.recorder(&train);
+    run(other.args(["--out", "other"])).expect_success();
+    let run_dir = scratch.path("run");
+    fs::create_dir_all(run_dir.join("commits")).unwrap();
+    let staged = run_dir.join(".run.json.0123456789abcdef");
+    fs::copy(scratch.path("other/run.json"), &staged).unwrap();
+    fs::hard_link(&staged, run_dir.join("run.json")).unwrap();
+
+    let mut again = scratch.recorder(&train);
+    let said = run(again.args(["--out", "run"])).expect_failure(1);
+    assert!(
+        said.contains("a run is there, with which --resume goes on"),
+        "{said}"
+    );
+    let mut again = scratch.recorder(&train);
+    run(again.args(["--out", "run", "--resume"])).expect_success();
+    let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    assert!(
+        verified.contains("run: whole; 2 captures in "),
+        "{verified}"
+    );
+    assert!(!staged.exists());
+}

@@ -12,9 +12,10 @@ pub enum RunFilesError {
     List(#[from] ListFilesError),
     /// There are files, but nothing that says which of them belong to the run.
     #[error(
-        "{} is missing, and there are files, as {example}: nobody can tell what belongs to the \
+        "{} {}, and there are files, as {example}: nobody can tell what belongs to the \
          run and whether it is whole; `sink repair` makes commits of what is whole",
-        path.display()
+        path.display(),
+        if path.is_dir() { "has no commits" } else { "is missing" }
     )]
     NoCommits {
         /// Where the commits should be.

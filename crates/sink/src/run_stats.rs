@@ -15,20 +15,18 @@ pub enum RunStatsError {
     /// The run's files cannot be told from others.
     #[error(transparent)]
     Files(#[from] RunFilesError),
-    /// A file of metrics, which say what was lost, is not what was committed.
-    #[error(transparent)]
-    BadFile(#[from] BadFileError),
 }
 
 /// What a run holds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct RunStats {
     /// Commits in the run's history.
     pub num_commits: u64,
     /// Captures that they name.
     pub num_captures: u64,
-    /// Captures that were due and are in no commit, as the metrics say.
-    pub num_lost_captures: u64,
+    /// Captures that were due and are in no commit, as the metrics say; or which file of theirs is not what was
+    /// committed, so that nobody knows.
+    pub num_lost_captures: Result<u64, BadFileError>,
     /// First and last epoch of any file; none in an empty run.
     pub epochs: Option<(i32, i32)>,
     /// One entry a table and layer: tables as documents list them, layers as the network visits
@@ -83,7 +81,7 @@ impl Amount {
 /// Counts what is committed. It opens no part files but those of metrics, where something may have been lost.
 ///
 /// # Errors
-/// If the commits cannot be read, there are files and no commits at all, or a file of metrics is damaged.
+/// If the commits cannot be read, or there are files and no commits at all.
 pub fn run_stats(run: &RunDir) -> Result<RunStats, RunStatsError> {
     require_commits(run)?;
     let catalog = Catalog::load(run)?;
@@ -135,7 +133,7 @@ pub fn run_stats(run: &RunDir) -> Result<RunStats, RunStatsError> {
     Ok(RunStats {
         num_commits: catalog.commits().len() as u64,
         num_captures: catalog.captures().len() as u64,
-        num_lost_captures: lost_captures(run, &catalog)?,
+        num_lost_captures: lost_captures(run, &catalog),
         epochs,
         tables,
         total,

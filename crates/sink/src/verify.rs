@@ -53,6 +53,9 @@ pub struct VerifyReport {
     pub lacks_commits: bool,
     /// Whether its sessions say that everything was recorded.
     pub ending: Ending,
+    /// Whether a commit says what `run.json` was. Where none does, as in runs of format 1.4 and before, neither that
+    /// nor which commit comes before which was checked.
+    pub is_proven: bool,
     /// Whether a recorder writes the run, as far as can be told; asked only if something is uncommitted
     /// or partial.
     pub activity: Option<Activity>,
@@ -77,7 +80,7 @@ pub struct Problem {
 pub enum Check {
     /// The commits are whole and follow each other, and `run.json` is the one that they name.
     History,
-    /// One commit names it, once.
+    /// One commit names it, once, or the capture of a rank.
     Unique,
     /// It is there and can be read.
     Presence,
@@ -98,6 +101,8 @@ pub enum Check {
     Name,
     /// Its rows come in the order of its table.
     Order,
+    /// Each unit of its layer that is recorded has its row, of its neuron and with as many weights as it has.
+    Units,
     /// A capture has files of every layer that the run records.
     Layers,
     /// Where several ranks record a run, each held the weights that rank 0 did.
@@ -118,6 +123,7 @@ impl fmt::Display for Check {
             Check::Rows => "rows",
             Check::Name => "name",
             Check::Order => "order",
+            Check::Units => "units",
             Check::Layers => "layers",
             Check::Parameters => "parameters",
         })
@@ -159,11 +165,7 @@ pub fn verify(
     progress: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<VerifyReport, VerifyError> {
     let has_commits = require_commits(run)?;
-    let (catalog, faults) = match Catalog::load_with_partial(run) {
-        Ok(catalog) => (catalog, HistoryFaults::default()),
-        // What is wrong with one record says nothing of the others.
-        Err(_) => Catalog::salvage(run)?,
-    };
+    let (catalog, faults) = read_commits(run)?;
     let mut problems = check_files(run, &catalog, progress);
     if !has_commits {
         problems.push(Problem {
@@ -181,9 +183,19 @@ pub fn verify(
         problems.extend(ranks::check(run, &catalog, &damaged));
     }
     problems.extend(lacking(run, &catalog));
-    problems.splice(0..0, faults.iter().map(|error| of_commits(run, error)));
     let (doubled, committed) = committed_paths(&catalog);
     problems.extend(doubled);
+    problems.extend(doubled_captures(&catalog));
+    if !problems.is_empty() {
+        // A recorder may have retired some of them since the commits were read.
+        let retired = Catalog::retired(run)?;
+        let is_retired = |path: &str| committed.contains(path) && retired.contains(path);
+        problems.retain(|problem| !is_retired(&problem.path));
+    }
+    let strays = run.stray_commits().map_err(RunFilesError::from)?;
+    let has_strays = !strays.is_empty();
+    problems.splice(0..0, strays.into_iter().map(of_stray));
+    problems.splice(0..0, faults.iter().map(|error| of_commits(run, error)));
     let uncommitted = uncommitted_files(run, &catalog, &committed)?;
     let partial = catalog.partial_captures().to_vec();
     let is_unfinished = !uncommitted.is_empty() || !partial.is_empty();
@@ -200,9 +212,45 @@ pub fn verify(
         num_bytes: total(catalog.files().map(|file| file.bytes)),
         problems,
         uncommitted,
-        lacks_commits: !faults.left_out.is_empty(),
+        lacks_commits: has_strays || !faults.left_out.is_empty(),
+        is_proven: catalog.is_proven() || catalog.commits().is_empty(),
         ending: catalog.ending(run.info().world_size),
         activity,
+    })
+}
+
+/// The commits, as far as they can be trusted, and what is wrong with the others.
+fn read_commits(run: &RunDir) -> Result<(Catalog, HistoryFaults), ReadCommitsError> {
+    match Catalog::load_with_partial(run) {
+        Ok(catalog) => Ok((catalog, HistoryFaults::default())),
+        // What is wrong with one record says nothing of the others.
+        Err(_) => Catalog::salvage(run),
+    }
+}
+
+/// The problem of a file in the directory of commits that readers pass over.
+fn of_stray(path: String) -> Problem {
+    Problem {
+        path,
+        check: Check::History,
+        expected: "the name of a record".to_owned(),
+        found: "one that readers pass over, with what it may say".to_owned(),
+    }
+}
+
+/// A problem for each capture that a rank has committed twice.
+fn doubled_captures(catalog: &Catalog) -> impl Iterator<Item = Problem> {
+    catalog.doubled_captures().into_iter().map(|doubled| Problem {
+        path: COMMITS_DIR.to_owned(),
+        check: Check::Unique,
+        expected: format!(
+            "one commit of the capture at epoch {}, step {} of rank {}",
+            doubled.id.epoch, doubled.id.step, doubled.rank
+        ),
+        found: format!(
+            "commits {} and {}: two recorders were at work at once, or one of the commits is none",
+            doubled.first, doubled.again
+        ),
     })
 }
 
@@ -337,7 +385,7 @@ fn uncommitted_files(
     }
     if !found.is_empty() {
         // A recorder may have committed some of them since the commits were read.
-        let (now, _) = Catalog::salvage(run)?;
+        let (now, _) = read_commits(run)?;
         let committed: HashSet<&str> = (0..now.num_files()).map(|i| now.file(i).path).collect();
         found.retain(|file| !committed.contains(file.path.as_str()));
     }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sink::{Part, Sink, SinkOptions};
+use sink::{Closing, Part, Sink, SinkOptions};
 use testing::{capture, capture_parts, create_run};
 use trace::RunDir;
 
@@ -25,6 +25,10 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 fn recorded(path: &Path) -> RunDir {
+    recorded_until(path, Closing::Finished)
+}
+
+fn recorded_until(path: &Path, closing: Closing) -> RunDir {
     let run = create_run(path);
     let sink = Sink::start(&run, SinkOptions::default()).unwrap();
     for epoch in 0..2 {
@@ -34,7 +38,7 @@ fn recorded(path: &Path) -> RunDir {
         }
         open.end().unwrap();
     }
-    sink.finish().unwrap();
+    sink.close(closing).1.unwrap();
     run
 }
 
@@ -71,7 +75,8 @@ fn verify_names_what_is_damaged_and_ends_with_1() {
     );
     assert_eq!(
         lines[1],
-        "1 file is not committed and no part of the run (left by a recorder that was interrupted):"
+        "1 file is not committed and no part of the run (left by a recorder that was interrupted, unless \
+         somebody changed the run by hand):"
     );
     assert_eq!(lines[2], format!("  {stray} (1 B)"));
     assert!(lines[3].contains("with --salvage"), "{}", lines[3]);
@@ -142,6 +147,29 @@ fn stats_is_a_table_by_table_and_layer() {
     assert_eq!(lines[1][5], format!("{:.2}", bytes / 24.0));
 }
 
+/// Of a run that is not finished the metrics say what was lost.
+#[test]
+fn stats_tells_all_but_what_a_damaged_file_says_and_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_until(&dir.path().join("run"), Closing::BrokenOff);
+    let path = run.path().to_str().unwrap();
+    let whole = sink(&["stats", path]);
+    assert_eq!(whole.status.code(), Some(0), "{whole:?}");
+    let metrics = "metrics/epoch=1/step-48-r0-g0.parquet";
+    fs::write(run.path().join(metrics), "x").unwrap();
+    let output = sink(&["stats", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = text(&output.stdout);
+    let table = text(&whole.stdout).split_once("\n\n").unwrap().1;
+    assert!(stdout.contains(table), "{stdout}");
+    let last = stdout.lines().last().unwrap();
+    let says = format!("{path}/{metrics} is shorter than ");
+    assert!(
+        last.starts_with(&says) && last.contains("`sink verify`"),
+        "{stdout}"
+    );
+}
+
 #[test]
 fn what_is_no_run_is_said_and_ends_with_1() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,6 +199,39 @@ fn a_run_that_lost_its_commits_is_an_error_and_not_empty() {
         let stderr = text(&output.stderr);
         assert!(stderr.starts_with(&expected), "{stderr}");
     }
+    // There are names in it, of which none is a record's.
+    let run = recorded(&dir.path().join("other"));
+    for entry in fs::read_dir(run.commits_dir()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::rename(&path, path.with_extension("json.bak")).unwrap();
+    }
+    let output = sink(&["verify", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("commits has no commits, and there are files, as "),
+        "{stderr}"
+    );
+    let output = sink(&["repair", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stdout = sink(&["verify", run.path().to_str().unwrap()]).stdout;
+    assert!(
+        text(&stdout).contains("whole; 2 captures in "),
+        "{}",
+        text(&stdout)
+    );
+    // Nothing says that anything was committed: then these files are a killed recorder's.
+    let run = recorded(&dir.path().join("third"));
+    for entry in fs::read_dir(run.commits_dir()).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let output = sink(&["verify", run.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.contains("keep a copy if you know better"),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -185,4 +246,46 @@ fn wrong_usage_ends_with_2_and_verbs_that_do_not_work_yet_are_absent() {
         assert!(help.contains(&format!("\n  {verb} ")), "{help}");
     }
     assert!(!help.contains("compact"), "{help}");
+}
+
+/// What verify says is repaired is, and for what is not it says what to do.
+#[test]
+fn verify_sends_nobody_to_a_repair_that_does_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = "weights/epoch=1/layer=L_hidden_1/step-48-r0-g0.parquet";
+    let damaged = recorded(&dir.path().join("damaged"));
+    fs::write(damaged.path().join(file), "x").unwrap();
+    // The bytes are those that were committed, and the rows not all that the layer has.
+    let lacking = create_run(&dir.path().join("lacking"));
+    let sink_of = Sink::start(&lacking, SinkOptions::default()).unwrap();
+    let mut open = sink_of.begin(Some(capture(1)));
+    for (path, rows) in capture_parts(1) {
+        let rows = match path.to_string() == file {
+            true => rows.slice(0, 3),
+            false => rows,
+        };
+        open.send(Part { path, rows }).unwrap();
+    }
+    open.end().unwrap();
+    sink_of.finish().unwrap();
+    for (run, is_repaired) in [(damaged, true), (lacking, false)] {
+        let path = run.path().to_str().unwrap();
+        let verified = sink(&["verify", path]);
+        assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+        let stdout = text(&verified.stdout);
+        let says = |words: &str| stdout.contains(words);
+        assert_eq!(
+            says("`sink repair` makes it whole again"),
+            is_repaired,
+            "{stdout}"
+        );
+        assert_eq!(
+            says("`sink repair` leaves files that have"),
+            !is_repaired,
+            "{stdout}"
+        );
+        let repaired = sink(&["repair", "--dry-run", path]);
+        let is_nothing = text(&repaired.stdout).ends_with("nothing to repair\n");
+        assert_eq!(is_nothing, !is_repaired, "{repaired:?}");
+    }
 }

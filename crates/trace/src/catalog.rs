@@ -1,6 +1,7 @@
 //! The files of a run, as its commits name them: columns, because a long run has many.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Catalog {
     commits: Vec<CommitInfo>,
     captures: Vec<CommittedCapture>,
     partial: Vec<PartialCapture>,
+    /// What each rank committed of captures, where there are several ranks.
+    parts: Vec<CommittedCapture>,
     sessions: Vec<Session>,
     recorded: BTreeMap<Rank, Recorded>,
     endings: BTreeMap<Rank, Ending>,
@@ -79,6 +82,19 @@ pub struct PartialCapture {
     pub id: CaptureId,
     /// The ranks that have, in ascending order.
     pub ranks: Vec<Rank>,
+}
+
+/// A capture that a rank has committed twice, by what nothing retires: two recorders were at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoubledCapture {
+    /// Epoch and step.
+    pub id: CaptureId,
+    /// The process that recorded it.
+    pub rank: Rank,
+    /// The number of the first commit that names it.
+    pub first: u64,
+    /// That of the next one; the same where one names it twice.
+    pub again: u64,
 }
 
 /// What one process was told when it began to record into the run.
@@ -214,6 +230,22 @@ impl Catalog {
         Ok((catalog, faults))
     }
 
+    /// The paths that the commits of a run retire just now, as far as these can be trusted. That a path is not named
+    /// any more would not tell: the commit that names it may have become unreadable.
+    ///
+    /// # Errors
+    /// If the directory of the commits cannot be listed.
+    pub fn retired(run: &RunDir) -> Result<HashSet<String>, ReadCommitsError> {
+        let push = |retired: &mut HashSet<String>, record: CommitRecord| {
+            retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
+        };
+        let log = Log::of(run);
+        match history::visit_commits(&log, HashSet::new, push) {
+            Ok(retired) => Ok(retired),
+            Err(_) => Ok(history::salvage(&log, HashSet::new, push)?.0),
+        }
+    }
+
     /// The same commits with the files that are what was committed, their footers and columns included,
     /// and what is wrong with the others. Reads every byte.
     pub fn whole_files(&self, run: &RunDir) -> (Self, Vec<BadFileError>) {
@@ -222,6 +254,20 @@ impl Catalog {
             let checked = PartFile::committed(run, &file).open_whole();
             checked.map_err(|error| bad.push(error)).is_ok()
         });
+        // A recorder may have retired some of them since the commits were read.
+        if !bad.is_empty()
+            && let Ok(retired) = Self::retired(run)
+        {
+            let below = |path: &Path| {
+                path.strip_prefix(run.path())
+                    .ok()?
+                    .to_str()
+                    .map(str::to_owned)
+            };
+            bad.retain(|error| {
+                below(&error.path).is_none_or(|path| !retired.contains(path.as_str()))
+            });
+        }
         (whole, bad)
     }
 
@@ -299,7 +345,7 @@ impl Catalog {
                 whole.push(*capture);
             }
         }
-        self.captures = whole;
+        self.parts = std::mem::replace(&mut self.captures, whole);
         let partial = order.into_iter().filter_map(|id| {
             let ranks = ranks.remove(&id).expect("it was noted above");
             (ranks.len() < world_size as usize).then(|| PartialCapture {
@@ -324,6 +370,47 @@ impl Catalog {
     /// their first commits; always empty after [`Catalog::load`], and where there is one rank.
     pub fn partial_captures(&self) -> &[PartialCapture] {
         &self.partial
+    }
+
+    /// The captures that a rank has committed twice, by files of which nothing retires all: in the order of the
+    /// second commits.
+    pub fn doubled_captures(&self) -> Vec<DoubledCapture> {
+        let committed = match self.parts.is_empty() {
+            true => &self.captures,
+            false => &self.parts,
+        };
+        let mut first: HashMap<(Rank, CaptureId), u64> = HashMap::new();
+        let mut doubled = Vec::new();
+        for &CommittedCapture { id, rank, commit } in committed {
+            if let Some(&first) = first.get(&(rank, id)) {
+                doubled.push(DoubledCapture {
+                    id,
+                    rank,
+                    first,
+                    again: commit,
+                });
+            } else {
+                first.insert((rank, id), commit);
+            }
+        }
+        if !doubled.is_empty() {
+            let held: HashSet<(u64, i32, Option<i64>)> = self
+                .files()
+                .map(|file| (file.commit.number, file.epoch, file.step()))
+                .collect();
+            let has_files =
+                |id: CaptureId, commit| held.contains(&(commit, id.epoch.0, Some(id.step.0)));
+            doubled.retain(|double| {
+                has_files(double.id, double.first) && has_files(double.id, double.again)
+            });
+        }
+        doubled
+    }
+
+    /// Whether a record has the checksum of `run.json`: those of format 1.4 and before have none, and none that
+    /// says which record comes before.
+    pub fn is_proven(&self) -> bool {
+        self.run_file.is_some()
     }
 
     /// The run's sessions, first to last.
@@ -517,6 +604,7 @@ impl Catalog {
             commits: self.commits.clone(),
             captures: self.captures.clone(),
             partial: self.partial.clone(),
+            parts: self.parts.clone(),
             sessions: self.sessions.clone(),
             recorded: self.recorded.clone(),
             endings: self.endings.clone(),

@@ -297,7 +297,8 @@ impl HistoryFaults {
 /// A record that vanishes between the listing and the reading was rolled up: the directory is
 /// then listed again and `restart` is called before the first record is given anew. So it is where
 /// a number is missing, since a listing that is taken during a roll-up may have neither the records
-/// nor their roll-up: a hole that is there twice is one.
+/// nor their roll-up: a hole that is there twice is one. So it is, once, where a record does not follow the one
+/// before it: a repair may have put another history in the place of the one that was listed.
 ///
 /// # Errors
 /// If anything that is committed cannot be read or trusted.
@@ -307,7 +308,7 @@ pub(crate) fn visit_commits<V>(
     mut visit: impl FnMut(&mut V, CommitRecord),
 ) -> Result<V, ReadCommitsError> {
     let dir = log.dir.as_path();
-    let mut with_hole = None;
+    let (mut with_hole, mut is_again) = (None, false);
     for _ in 0..MAX_LISTINGS {
         let listing = list(&*log.store).map_err(|source| ReadCommitsError::Io {
             path: dir.to_owned(),
@@ -323,6 +324,7 @@ pub(crate) fn visit_commits<V>(
             Err(ReadCommitsError::Missing { .. }) if with_hole.as_ref() != Some(&listing.live) => {
                 with_hole = Some(listing.live);
             }
+            Err(ReadCommitsError::BrokenChain { .. }) if !is_again => is_again = true,
             Err(error) => return Err(error),
         }
     }

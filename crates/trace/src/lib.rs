@@ -36,6 +36,7 @@ mod history;
 mod id;
 mod layers;
 mod lost;
+mod lost_history;
 mod number;
 mod part;
 mod part_file;
@@ -54,12 +55,14 @@ mod table;
 mod testing;
 mod time;
 mod topology;
+mod unit_rows;
 mod upgrade;
 mod walk;
 
 pub use activity::{Activity, MIN_YOUNG, YOUNG_INTERVALS};
 pub use catalog::{
-    Catalog, CommitInfo, CommittedCapture, CommittedFile, Ending, PartialCapture, Session,
+    Catalog, CommitInfo, CommittedCapture, CommittedFile, DoubledCapture, Ending, PartialCapture,
+    Session,
 };
 pub use caught::{PanickedError, caught};
 pub use causes::with_causes;
@@ -119,5 +122,6 @@ pub use table::{
 };
 pub use time::now;
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
+pub use unit_rows::UnitRows;
 pub use upgrade::{UpgradeReport, upgrade, upgrade_on};
 pub use walk::{Links, ListFilesError, visit_files};

@@ -3,7 +3,7 @@
 use arrow::array::AsArray as _;
 use arrow::datatypes::Float64Type;
 
-use crate::catalog::{Catalog, CommittedFile, Ending};
+use crate::catalog::{Catalog, Ending};
 use crate::part_file::{BadFileError, PartFile};
 use crate::part_reader::PartReader;
 use crate::run::RunDir;
@@ -27,30 +27,29 @@ pub fn lost_captures(run: &RunDir, catalog: &Catalog) -> Result<u64, BadFileErro
     if is_one_session && catalog.ending(world_size) == Ending::Finished {
         return Ok(0);
     }
-    let reader = PartReader::checked(Table::Metrics, &["name", "value"], BATCH_ROWS);
-    let reader = reader.expect("columns of the table");
     let files = catalog.files();
     let mut files = files.filter(|file| file.table == Table::Metrics.name());
     files.try_fold(0_u64, |lost, file| {
-        Ok(lost.saturating_add(in_file(&reader, run, &file)?))
+        let lost_then = sum_of_metric(PartFile::committed(run, &file), LOST_CAPTURES)?;
+        // Whole numbers, and what a file from elsewhere says that are none counts as none.
+        Ok(lost.saturating_add(lost_then as u64))
     })
 }
 
-fn in_file(
-    reader: &PartReader,
-    run: &RunDir,
-    file: &CommittedFile<'_>,
-) -> Result<u64, BadFileError> {
-    let mut lost = 0.0;
-    for rows in reader.open(PartFile::committed(run, file))? {
+/// What the rows of a metric in a file add up to.
+///
+/// # Errors
+/// If the file is not what was committed.
+pub(crate) fn sum_of_metric(file: PartFile, metric: &str) -> Result<f64, BadFileError> {
+    let reader = PartReader::checked(Table::Metrics, &["name", "value"], BATCH_ROWS);
+    let reader = reader.expect("columns of the table");
+    let mut sum = 0.0;
+    for rows in reader.open(file)? {
         let rows = rows?;
         let names = rows["name"].as_string::<i32>().iter();
         let values = rows["value"].as_primitive::<Float64Type>().values().iter();
-        let said = names
-            .zip(values)
-            .filter(|(name, _)| *name == Some(LOST_CAPTURES));
-        lost += said.map(|(_, value)| value).sum::<f64>();
+        let said = names.zip(values).filter(|(name, _)| *name == Some(metric));
+        sum += said.map(|(_, value)| value).sum::<f64>();
     }
-    // Whole numbers, and what a file from elsewhere says that are none counts as none.
-    Ok(lost as u64)
+    Ok(sum)
 }

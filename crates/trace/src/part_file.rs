@@ -19,6 +19,7 @@ pub(crate) use self::stretches::{chunk_ranges, stretches};
 use crate::caught::{PanickedError, caught};
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, Footer};
+use crate::regular;
 use crate::store::{Store, StoredPart};
 
 /// The most that is held in memory of a file while it is read; more is held against its checksums
@@ -67,6 +68,9 @@ pub enum FileProblem {
     /// The file system does not give it.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
+    /// It is a directory, a pipe, or something else that is no file.
+    #[error("is no regular file")]
+    NoFile,
     /// It has another size.
     #[error(
         "is {} than the {committed} bytes that were committed",
@@ -123,6 +127,7 @@ impl FileProblem {
     pub(crate) fn of(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
+            _ if regular::is_irregular(&error) => Self::NoFile,
             _ => Self::Unreadable(error),
         }
     }

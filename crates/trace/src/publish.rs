@@ -10,7 +10,7 @@ mod error;
 mod retire;
 mod roll_up;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -21,11 +21,12 @@ use crate::id::{Nonce, Rank};
 use crate::place::RunPath;
 use crate::run::RunDir;
 use crate::staging::{StagedPart, Staging};
-use crate::store::{StoreWriter, StoredGroup};
+use crate::store::{Creation, StoreWriter, StoredGroup};
 use crate::time;
 
 use error::io_error;
 pub use error::{PublishError, PublishStepError};
+use retire::refuse_strays;
 pub use roll_up::{MAX_ROLLUP_RECORD_BYTES, MAX_SEALED_SEGMENTS, ROLLUP_FANOUT};
 
 /// How often a number that another writer took first is tried anew.
@@ -49,6 +50,8 @@ pub struct Publisher {
     max_rollup_bytes: u64,
     /// Roll-ups could not be made durable once: no record is deleted any more.
     rollups_in_doubt: bool,
+    /// The roll-ups that this publisher wrote, of records and of such roll-ups, and that stand for others.
+    own_rollups: BTreeSet<Segment>,
 }
 
 /// What becomes part of the run at once.
@@ -76,7 +79,7 @@ impl Publisher {
     /// Makes a publisher for `run`; `session` goes into its first record.
     ///
     /// # Errors
-    /// If the store refuses a writer, or the commits cannot be listed.
+    /// If the store refuses a writer, the commits cannot be listed, or there may be records that nobody reads.
     pub fn try_new(
         run: &RunDir,
         rank: Rank,
@@ -99,6 +102,14 @@ impl Publisher {
         session: Option<serde_json::Value>,
         is_derived: bool,
     ) -> Result<Self, PublishStepError> {
+        let creation = run.creation();
+        let creation = creation.map_err(|error| io_error("list", &error.path)(error.source))?;
+        if let Creation::CommitsLost { example } = creation {
+            let path = run.commits_dir();
+            return Err(PublishStepError::NoCommits { path, example });
+        }
+        // What is committed here would have the number that a record has which nobody reads.
+        refuse_strays(run)?;
         let writer = run.store().begin().map_err(PublishStepError::from)?;
         Self::with_writer(run, rank, session, is_derived, writer)
     }
@@ -120,6 +131,7 @@ impl Publisher {
             is_derived,
             max_rollup_bytes: MAX_ROLLUP_RECORD_BYTES,
             rollups_in_doubt: false,
+            own_rollups: BTreeSet::new(),
         };
         publisher.next_number = publisher.list()?.next_number();
         Ok(publisher)

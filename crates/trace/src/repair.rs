@@ -10,7 +10,9 @@
 //! a byte that changed by the checksum that tells which it was. A capture is whole or it is taken out.
 
 mod apply;
+mod damaged;
 mod locks;
+mod named;
 mod one_byte;
 mod orphans;
 mod parts;
@@ -18,6 +20,7 @@ mod plan;
 mod run_file;
 mod survey;
 mod switch;
+mod told;
 
 use std::fmt;
 use std::io;
@@ -107,6 +110,27 @@ pub enum RepairError {
         /// Why not.
         why: String,
     },
+    /// Files that no record names have nothing by which they could be told whole, as those of format 1.4 and before.
+    #[error(
+        "{num_files} {} no record names, as {example}, and {} no checksums: --unchecked believes that they are \
+         whole; else move them out of the run first. Nothing was changed",
+        if *num_files == 1 { "file is there that" } else { "files are there that" },
+        if *num_files == 1 { "it has" } else { "they have" }
+    )]
+    Unchecked {
+        /// How many.
+        num_files: usize,
+        /// One of them, below the run's directory.
+        example: String,
+    },
+    /// Something cannot be moved aside from where it is.
+    #[error("{} {why}. Nothing was changed", path.display())]
+    Immovable {
+        /// What it is.
+        path: PathBuf,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
     /// The commits cannot be read.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
@@ -149,6 +173,11 @@ impl RepairError {
         })
     }
 
+    fn immovable(path: &Path, why: &'static str) -> Self {
+        let path = path.to_owned();
+        Self::Immovable { path, why }
+    }
+
     fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             operation,
@@ -182,7 +211,8 @@ pub fn repair_on(
     if report.actions.is_empty() {
         return Ok(report);
     }
-    let damaged = apply::next_damaged(path)?;
+    apply::check_movable(path, &plan)?;
+    let damaged = damaged::next_damaged(path)?;
     if !options.dry_run {
         apply::apply(&**disk, path, &damaged, plan, locks)?;
     }

@@ -342,7 +342,7 @@ impl RunDir {
     }
 
     /// Takes the right to record into the run as `rank`, which one process at a time has: by a lock
-    /// on `run.json`, or on a file a rank where the run has several.
+    /// on `run.json` and on the directory, or on a file a rank where the run has several.
     ///
     /// # Errors
     /// If another process has it, or the run has no such rank.

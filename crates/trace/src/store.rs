@@ -93,6 +93,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`io::ErrorKind::NotFound`] if it is not there, which reading may also say; or the store refuses.
     fn open_part(&self, path: &str) -> io::Result<Arc<dyn StoredPart>>;
 
+    /// The paths of all part files below the run, of every rank, whether a record names them or not, in no order.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    fn list_parts(&self) -> Result<Vec<String>, StoreError>;
+
     /// Begins to write. The log can be written to from then on.
     ///
     /// # Errors
@@ -298,7 +304,8 @@ pub enum Creation {
     /// It has no log, and no file of a table either: its creation was interrupted (earlier versions
     /// made `commits/` last), and it can be recorded into.
     Interrupted,
-    /// It has no log, but files: its commits were lost, as where it was copied without them.
+    /// It has no log, but files, or an empty one, and files that come after a commit alone: its commits were lost, as
+    /// where it was copied without them.
     CommitsLost {
         /// A file of a table, below the run's directory.
         example: String,

@@ -22,7 +22,8 @@ use crate::part::PartPath;
 use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::regular;
 use crate::repair::{
-    Refusal, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer, sums, switch, write_log,
+    DAMAGED_DIR, Refusal, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer, sums, switch,
+    write_log,
 };
 use crate::run::RunDir;
 use crate::table::Table;
@@ -91,7 +92,11 @@ pub fn upgrade_on(
     }
     let mut records = old.clone();
     let num_files = add_checksums(path, &mut records)?;
-    let finished = add_endings(&mut records);
+    // What a repair made of the history proves nothing of what had been in it.
+    let finished = match path.join(DAMAGED_DIR).exists() {
+        true => Vec::new(),
+        false => add_endings(&mut records),
+    };
     let unknown = unknown_endings(&records);
     for (index, record) in records.iter_mut().enumerate() {
         if !unknown.contains(&index) {
@@ -163,6 +168,8 @@ fn add_to(root: &Path, entry: &mut FileEntry) -> Result<bool, RepairError> {
     let sums = sums.map_err(|refusal| match refusal {
         Refusal::Unreadable(error) => io_error("read", &path)(error),
         Refusal::Bad(problem) => damaged(format!("is not what was committed: {problem}")),
+        // They are what is worked out here.
+        Refusal::Unchecked => damaged("has no checksums".to_owned()),
     })?;
     if sums.bytes != entry.bytes || sums.crc32c != entry.crc32c {
         return Err(damaged(format!(

@@ -26,11 +26,14 @@ fn say(
     text: &mut String,
 ) -> std::fmt::Result {
     if report.num_leftovers > 0 {
+        let (files, them) = match report.num_leftovers {
+            1 => ("1 file is".to_owned(), "it"),
+            several => (format!("{several} files are"), "them"),
+        };
         writeln!(
             text,
-            "{} files are named by no commit: a recorder was killed before it committed them; whoever resumes \
-             the run removes them",
-            report.num_leftovers
+            "{files} named by no commit: a recorder was killed before it committed {them}; whoever resumes the run \
+             removes {them}"
         )?;
     }
     if report.actions.is_empty() {

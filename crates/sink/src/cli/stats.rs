@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::{Amount, RunStats, run_stats};
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
-use trace::RunDir;
+use trace::{RunDir, with_causes};
 use words::printable;
 
 const HEADER: [&str; 6] = ["table", "layer", "files", "rows", "bytes", "bytes/weight"];
@@ -25,16 +25,27 @@ pub(super) fn run(run: &RunDir) -> Result<ExitCode> {
         stats.num_commits
     )?;
     match stats.num_lost_captures {
-        0 => {}
-        1 => write!(out, " (and 1 capture that was due is lost)")?,
-        lost => write!(out, " (and {lost} captures that were due are lost)")?,
+        Ok(0) => {}
+        Ok(1) => write!(out, " (and 1 capture that was due is lost)")?,
+        Ok(lost) => write!(out, " (and {lost} captures that were due are lost)")?,
+        Err(_) => write!(out, " (and nobody knows how many that were due are lost)")?,
     }
     match stats.epochs {
         Some((first, last)) => writeln!(out, ", epochs {first} to {last}\n")?,
         None => writeln!(out, ", nothing recorded yet\n")?,
     }
     writeln!(out, "{}", table(rows(&stats)).trim_fmt())?;
-    Ok(ExitCode::SUCCESS)
+    match stats.num_lost_captures {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(bad) => {
+            writeln!(
+                out,
+                "\n{}: `sink verify` says what else is damaged",
+                printable(&with_causes(&bad))
+            )?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn rows(stats: &RunStats) -> Vec<[String; HEADER.len()]> {

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::{VerifyProgress, VerifyReport, verify};
+use crate::{Check, Problem, VerifyProgress, VerifyReport, verify};
 use anyhow::Result;
 use console::{Console, Pace};
 use indicatif::{BinaryBytes, HumanDuration};
-use trace::{Activity, Ending, Rank, RunDir};
+use trace::{Activity, COMMITS_DIR, Ending, Rank, RunDir};
 use words::printable;
 
 /// How often a log is told how far it is, where there is no terminal to draw a bar on.
@@ -85,12 +85,22 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
              gone; what is here was committed"
         )?;
     }
-    if !report.problems.is_empty() {
+    if !report.is_proven {
+        writeln!(
+            out,
+            "not checked: whether run.json is as it was, and whether a commit is missing at the end or was replaced: \
+             commits of format 1.4 and before do not say it"
+        )?;
+    }
+    if report.problems.iter().any(is_repaired) {
         writeln!(
             out,
             "`sink repair` makes it whole again, as far as that goes; `query sql`, `run` and `shell` answer from \
              what is whole with --salvage, and say what they leave out"
         )?;
+    }
+    for remedy in remedies(&report.problems) {
+        writeln!(out, "{remedy}")?;
     }
     let verdict = match report.problems.len() {
         0 => "whole".to_owned(),
@@ -110,10 +120,66 @@ fn print(run: &RunDir, report: &VerifyReport, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
+/// Whether a repair is of use. It holds files against what the commits say of their bytes, and captures against the
+/// layers that the run records. Of a run that was never begun there is nothing to repair.
+fn is_repaired(problem: &Problem) -> bool {
+    match problem.check {
+        Check::History | Check::Size | Check::Checksum | Check::Footer | Check::Layers => true,
+        Check::Presence => problem.path != COMMITS_DIR,
+        Check::Unique
+        | Check::Format
+        | Check::Columns
+        | Check::Rows
+        | Check::Name
+        | Check::Order
+        | Check::Units
+        | Check::Parameters => false,
+    }
+}
+
+/// What to do about problems that a repair leaves as they are.
+fn remedies(problems: &[Problem]) -> Vec<&'static str> {
+    let has = |is_one: fn(Check) -> bool| problems.iter().any(|problem| is_one(problem.check));
+    let mut remedies = Vec::new();
+    if has(|check| check == Check::Unique) {
+        remedies.push(
+            "`sink repair` leaves what was committed twice, since nobody can tell which of the two is the run's: bring \
+             a copy back from before, or record it anew, with one recorder at a time",
+        );
+    }
+    if has(|check| {
+        matches!(
+            check,
+            Check::Format
+                | Check::Columns
+                | Check::Rows
+                | Check::Name
+                | Check::Order
+                | Check::Units
+        )
+    }) {
+        remedies.push(
+            "`sink repair` leaves files that have the bytes that were committed, whatever their rows say: whoever wrote \
+             them wrote them so, and queries answer from them; do not trust what they say, and record the run anew",
+        );
+    }
+    if has(|check| check == Check::Parameters) {
+        remedies.push(
+            "`sink repair` leaves ranks that held other weights than rank 0: their training was not in step, and is to \
+             be run again",
+        );
+    }
+    remedies
+}
+
 /// What is said of a run's leftovers: who is to blame for them.
 fn reason(report: &VerifyReport) -> String {
     if report.lacks_commits {
         return "what is missing may be in a commit that is missing or damaged: see above"
+            .to_owned();
+    }
+    if report.num_commits == 0 {
+        return "nothing was committed: whoever resumes the run removes them, so keep a copy if you know better"
             .to_owned();
     }
     match report.activity {
@@ -122,7 +188,8 @@ fn reason(report: &VerifyReport) -> String {
             HumanDuration(since_last)
         ),
         Some(Activity::Ended | Activity::Silent { .. }) | None => {
-            "left by a recorder that was interrupted".to_owned()
+            "left by a recorder that was interrupted, unless somebody changed the run by hand"
+                .to_owned()
         }
     }
 }

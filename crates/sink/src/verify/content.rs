@@ -1,10 +1,8 @@
 //! Whether the rows of a file are those that its path says: of its step, rank and layer, in order.
 
-use std::ops::Range;
-
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use trace::{CommittedFile, PartPath, Table, Topology};
+use trace::{CommittedFile, PartPath, Topology, UnitRows};
 
 use super::Check;
 
@@ -14,8 +12,8 @@ pub(super) type Wrong = (Check, String, String);
 /// What the path of a file says of its rows.
 pub(super) struct Content {
     part: PartPath,
-    /// The ids that a layer's neurons have; none where rows are not by neuron, or the layer is unknown.
-    neurons: Option<Range<i64>>,
+    /// What is known of its rows' units; none where rows are not by neuron, or the layer is unknown.
+    of_units: Option<UnitRows>,
     /// The key of the last row so far.
     last_key: Option<i64>,
 }
@@ -40,10 +38,11 @@ impl Content {
             let found = format!("the path of {}", partition(part.epoch.0, layer));
             return Err(wrong(&partition(file.epoch, file.layer), found));
         }
-        let neurons = layer.and_then(|label| neurons_of(part.table, label, topology));
+        let of_units = part.layer.as_ref();
+        let of_units = of_units.and_then(|label| UnitRows::of(part.table, label, topology));
         Ok(Self {
             part,
-            neurons,
+            of_units,
             last_key: None,
         })
     }
@@ -55,9 +54,11 @@ impl Content {
     pub(super) fn check(&mut self, rows: &RecordBatch) -> Result<(), Wrong> {
         self.check_all_are(rows, "step", self.part.step.0)?;
         self.check_all_are(rows, "rank", i64::from(self.part.rank.0))?;
+        let neurons = self.of_units.as_ref().map(UnitRows::neurons);
+        let neurons = neurons.map(|of_layer| i64::from(of_layer.start)..i64::from(of_layer.end));
         let keys = self.part.table.sort_columns().get(1);
         for key in keys.into_iter().flat_map(|name| whole_numbers(rows, name)) {
-            if let Some(neurons) = &self.neurons
+            if let Some(neurons) = &neurons
                 && !neurons.contains(&key)
             {
                 let expected = format!("neurons {} to {}", neurons.start, neurons.end - 1);
@@ -70,7 +71,21 @@ impl Content {
                 return Err((Check::Order, expected, format!("{key} after {last}")));
             }
         }
-        Ok(())
+        match &mut self.of_units {
+            Some(of_units) => of_units.check(rows).map_err(of_layer),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nothing is missing, once there are no more rows.
+    ///
+    /// # Errors
+    /// If a unit has no row that should have one.
+    pub(super) fn end(&self) -> Result<(), Wrong> {
+        match &self.of_units {
+            Some(of_units) => of_units.end().map_err(of_layer),
+            None => Ok(()),
+        }
     }
 
     fn check_all_are(&self, rows: &RecordBatch, name: &str, expected: i64) -> Result<(), Wrong> {
@@ -85,20 +100,9 @@ impl Content {
     }
 }
 
-/// The ids of a layer's neurons, as a table has them; none where it has none.
-fn neurons_of(table: Table, label: &str, topology: &Topology) -> Option<Range<i64>> {
-    if table.sort_columns().get(1) != Some(&"neuron") {
-        return None;
-    }
-    let index = topology
-        .layers()
-        .iter()
-        .position(|layer| layer.layer.as_str() == label)?;
-    let neurons = match table {
-        Table::Activations => topology.activated(index)?.neurons(),
-        _ => topology.layers()[index].neurons(),
-    };
-    Some(neurons.start.into()..neurons.end.into())
+/// What is wrong with rows as those of a layer's units.
+fn of_layer((expected, found): (String, String)) -> Wrong {
+    (Check::Units, expected, found)
 }
 
 /// The values of a column of whole numbers that are never null; none of any other.

@@ -44,6 +44,7 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
         .open_whole()
         .map_err(|error| match error.problem {
             FileProblem::Missing => fail(Check::Presence, &"a file", &"nothing"),
+            FileProblem::NoFile => fail(Check::Presence, &"a file", &"something else"),
             FileProblem::Size { found, committed } => {
                 fail(Check::Size, &in_bytes(committed), &in_bytes(found))
             }
@@ -121,6 +122,9 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
             content.check(&batch).map_err(wrong)?;
         }
         rows += batch.num_rows() as u64;
+    }
+    if let Some(content) = &content {
+        content.end().map_err(wrong)?;
     }
     if rows != file.rows {
         return Err(fail(Check::Rows, &in_rows(file.rows), &in_rows(rows)));

@@ -650,3 +650,203 @@ fn a_capture_that_lacks_a_rank_is_listed_and_is_no_problem() {
     assert_eq!(partial.id, capture(2));
     assert_eq!(partial.ranks, [trace::Rank(0)]);
 }
+
+/// Publishes the parts of an epoch's capture as a later session would.
+fn publish_again(run: &RunDir, epoch: i32, retired: Vec<String>) {
+    publish_as(run, epoch, 1, retired);
+}
+
+fn publish_as(run: &RunDir, epoch: i32, generation: u32, retired: Vec<String>) {
+    let mut publisher = trace::Publisher::try_new(run, trace::Rank(0), None).unwrap();
+    let parts = capture_parts(epoch).into_iter().map(|(path, rows)| {
+        let path = trace::PartPath {
+            generation: trace::Generation(generation),
+            ..path
+        };
+        let num_rows = rows.num_rows() as u64;
+        let output = publisher.staging().create_part(path.clone()).unwrap();
+        let encoded = trace::encode_part(&Part { path, rows }, output).unwrap();
+        encoded.finish(num_rows).unwrap()
+    });
+    let group = trace::Group {
+        captures: vec![capture(epoch)],
+        parts: parts.collect(),
+        retired,
+    };
+    publisher.publish(group).unwrap();
+}
+
+fn paths_of(epoch: i32) -> Vec<String> {
+    let parts = capture_parts(epoch).into_iter();
+    parts.map(|(path, _)| path.to_string()).collect()
+}
+
+#[test]
+fn a_capture_that_two_recorders_committed_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    publish_again(&run, 1, Vec::new());
+    let found = problem(&run);
+    assert_eq!(
+        (found.path.as_str(), found.check),
+        (COMMITS_DIR, Check::Unique)
+    );
+    assert!(
+        found.found.starts_with("commits 1 and 4: "),
+        "{}",
+        found.found
+    );
+    // Where the first is retired there is one.
+    let run = recorded_one_by_one(&dir.path().join("other"));
+    publish_again(&run, 1, paths_of(1));
+    assert_eq!(report(&run).problems, []);
+}
+
+#[test]
+fn what_is_retired_while_it_is_verified_is_no_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    // Each thread waits with its first file, so that the last capture's are not read yet.
+    let num_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let last = 3 + i32::try_from(num_threads).unwrap();
+    for epoch in 3..=last {
+        publish_again(&run, epoch, Vec::new());
+    }
+    let again = |epoch| {
+        let paths = paths_of(epoch).into_iter();
+        paths.map(|path| path.replace("-g0", "-g1")).collect()
+    };
+    let retire = std::sync::Once::new();
+    let report = verify(&run, &|_| {
+        retire.call_once(|| publish_as(&run, last, 2, again(last)));
+    });
+    let report = report.unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.num_captures, u64::try_from(last).unwrap() + 1);
+    // The same file is missed where nothing retires it.
+    let path = paths_of(1).remove(0);
+    let path = run.path().join(path);
+    fs::remove_file(path).unwrap();
+    assert_eq!(problem(&run).check, Check::Presence);
+}
+
+/// What is not named any more was not retired for that.
+#[test]
+fn a_file_whose_record_is_lost_while_it_is_verified_is_missed_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    let path = paths_of(1).remove(0);
+    fs::remove_file(run.path().join(&path)).unwrap();
+    let damage = std::sync::Once::new();
+    let report = verify(&run, &|_| {
+        damage.call_once(|| {
+            let record = run.commits_dir().join(format!("{:020}.json", 1));
+            fs::write(record, "damaged").unwrap();
+        });
+    });
+    let problems = report.unwrap().problems;
+    let found = problems.iter().find(|problem| problem.path == path);
+    assert_eq!(found.map(|found| found.check), Some(Check::Presence));
+}
+
+/// Whoever goes on with a run of which a record is not read changes nothing of it.
+#[test]
+fn a_resume_that_is_refused_leaves_everything_as_it_was() {
+    fn tree(dir: &Path) -> std::collections::BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
+        let mut found = std::collections::BTreeMap::new();
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(tree(&path));
+                found.insert(path, None);
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                found.insert(path, Some(bytes));
+            }
+        }
+        found
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    let last = run.commits_dir().join(format!("{:020}.json", 3));
+    fs::rename(last, run.commits_dir().join("3.json")).unwrap();
+    let lock = Arc::new(run.lock_writer(trace::Rank(0)).unwrap());
+    let before = tree(run.path());
+    let options = SinkOptions {
+        resume: Some(crate::Resume {
+            lock,
+            retired: paths_of(2),
+        }),
+        session: Some(serde_json::json!({})),
+        ..SinkOptions::default()
+    };
+    let refused = Sink::start(&run, options).unwrap_err();
+    assert!(
+        refused.to_string().contains("3.json is not called"),
+        "{refused}"
+    );
+    assert_eq!(tree(run.path()), before);
+}
+
+#[test]
+fn a_record_under_another_name_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    let last = run.commits_dir().join(format!("{:020}.json", 3));
+    fs::rename(last, run.commits_dir().join("3.json")).unwrap();
+    let found = problem(&run);
+    assert_eq!(
+        (found.path.as_str(), found.check),
+        ("commits/3.json", Check::History)
+    );
+}
+
+/// A file with a checksum that is right, and not what its layer recorded.
+#[test]
+fn a_file_that_lacks_units_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
+    let mut open = sink.begin(Some(capture(1)));
+    for (path, rows) in capture_parts(1) {
+        let rows = match path.to_string() == FILE {
+            true => rows.slice(0, 3),
+            false => rows,
+        };
+        open.send(Part { path, rows }).unwrap();
+    }
+    open.end().unwrap();
+    sink.finish().unwrap();
+    let found = problem(&run);
+    assert_eq!((found.path.as_str(), found.check), (FILE, Check::Units));
+    assert_eq!(found.expected, "a row for each of 4 units");
+    assert_eq!(found.found, "3 rows");
+}
+
+#[test]
+fn what_earlier_formats_do_not_say_is_told_as_not_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(report(&recorded(dir.path())).is_proven);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/1.4");
+    let report = report(&RunDir::open(&golden).unwrap());
+    assert_eq!((report.problems, report.is_proven), (Vec::new(), false));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_one_by_one(dir.path());
+    let path = run.path().join(FILE);
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let found = problem(&run);
+    assert_eq!(
+        (found.check, found.found.as_str()),
+        (Check::Presence, "something else")
+    );
+}

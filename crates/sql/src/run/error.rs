@@ -19,6 +19,19 @@ pub enum OpenError {
     /// Its commits cannot be read or trusted.
     #[error(transparent)]
     Commits(#[from] ReadCommitsError),
+    /// Its commits are gone, and there are files that come after commits alone: an answer would be that nothing was
+    /// recorded.
+    #[error(
+        "{} has no commits, and there are files, as {example}: nobody can tell what belongs to the run; bring its \
+         commits back, or have `sink repair` make some of what is whole",
+        path.display()
+    )]
+    NoCommits {
+        /// Where the commits should be.
+        path: PathBuf,
+        /// A file of a table, below the run's directory.
+        example: String,
+    },
     /// Another run is where it was.
     #[error(
         "another run is in {} now, created at {created}: what was recorded there before is gone; open it anew, \

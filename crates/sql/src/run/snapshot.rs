@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use trace::{
-    CaptureId, Catalog, Crc32c, Epoch, Footer, Links, PartPath, RunDir, Step, Table, Topology,
-    visit_files, with_causes,
+    CaptureId, Catalog, Crc32c, Creation, Epoch, Footer, Links, PartPath, RunDir, Step, Table,
+    Topology, visit_files, with_causes,
 };
 use words::{closest, did_you_mean};
 
@@ -65,7 +65,9 @@ pub(crate) struct TraceFile<'a> {
 impl Snapshot {
     pub(crate) fn load(run: RunDir) -> Result<Self, OpenError> {
         let files = if run.commits_dir().is_dir() {
-            Files::Committed(Box::new(Catalog::load(&run)?))
+            let catalog = Catalog::load(&run)?;
+            require_commits(&run, &catalog)?;
+            Files::Committed(Box::new(catalog))
         } else {
             Files::Listed(list(run.path()).map_err(|source| OpenError::List {
                 path: run.path().to_owned(),
@@ -87,6 +89,9 @@ impl Snapshot {
         }
         let commits = list_commits(&run)?;
         let (catalog, faults) = Catalog::salvage(&run)?;
+        if faults.left_out.is_empty() {
+            require_commits(&run, &catalog)?;
+        }
         let (catalog, bad) = catalog.without_partial().whole_files(&run);
         let left_out = faults.left_out.iter().map(|error| with_causes(error));
         let left_out = left_out.chain(bad.iter().map(|error| with_causes(error)));
@@ -325,6 +330,24 @@ impl Snapshot {
     /// Whether nothing was committed yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.num_files() == 0
+    }
+}
+
+/// Makes sure that a run which has no records has lost none: nothing of it would be answered from.
+fn require_commits(run: &RunDir, catalog: &Catalog) -> Result<(), OpenError> {
+    if !catalog.commits().is_empty() {
+        return Ok(());
+    }
+    let creation = run.creation().map_err(|error| OpenError::List {
+        path: error.path,
+        source: error.source,
+    })?;
+    match creation {
+        Creation::CommitsLost { example } => Err(OpenError::NoCommits {
+            path: run.commits_dir(),
+            example,
+        }),
+        Creation::Complete | Creation::Interrupted => Ok(()),
     }
 }
 

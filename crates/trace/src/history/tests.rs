@@ -298,3 +298,37 @@ fn the_highest_number_of_a_name_is_the_highest_of_a_record() {
         assert_eq!(decoded.is_ok(), is_one);
     }
 }
+
+/// Who is in the midst of the old history when a repair puts the new one in its place.
+#[test]
+fn a_history_that_is_exchanged_while_it_is_read_is_read_anew() {
+    let dir = Commits::new();
+    let old = write_chain(dir.path(), 0..3);
+    let new: Vec<CommitRecord> = {
+        let mut previous = None;
+        let relinked = old.iter().map(|record| {
+            let record = CommitRecord {
+                rank: crate::id::Rank(7),
+                previous_crc32c: previous,
+                ..record.clone()
+            };
+            previous = Some(record.encode_with_checksum().1);
+            record
+        });
+        relinked.collect()
+    };
+    let mut is_exchanged = false;
+    let ranks = visit_commits(
+        &log(dir.path()),
+        Vec::new,
+        |ranks: &mut Vec<i32>, record| {
+            ranks.push(record.rank.0);
+            if !std::mem::replace(&mut is_exchanged, true) {
+                for record in &new {
+                    write_record(dir.path(), record);
+                }
+            }
+        },
+    );
+    assert_eq!(ranks.unwrap(), [7, 7, 7]);
+}

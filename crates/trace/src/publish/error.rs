@@ -59,15 +59,26 @@ pub enum PublishStepError {
     Retired(#[from] RunPathError),
     /// There is nothing that says which of the run's files belong to it.
     #[error(
-        "{} is missing, and there are files, as {example}: nobody can tell what belongs to the run, \
-         so nothing is recorded into it; bring its commits back, or name another directory",
-        path.display()
+        "{} {}, and there are files, as {example}: nobody can tell what belongs to the run, so nothing is recorded \
+         into it; bring its commits back, have `sink repair` make some of what is whole, or name another directory",
+        path.display(),
+        if path.is_dir() { "has no commits" } else { "is missing" }
     )]
     NoCommits {
         /// Where the commits should be.
         path: PathBuf,
         /// A file of a table, below the run's directory.
         example: String,
+    },
+    /// There may be records that nobody reads: what they name would be cleared away.
+    #[error(
+        "{} is not called as records are, and may be one: nothing is recorded into the run until `sink repair` has \
+         read it, or it is moved away",
+        path.display()
+    )]
+    StrayCommits {
+        /// The file.
+        path: PathBuf,
     },
     /// Other writers took every number that was tried.
     #[error("other writers took {MAX_CONFLICTS} commit numbers in a row in {}", dir.display())]

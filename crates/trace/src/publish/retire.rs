@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{PublishError, PublishStepError, Publisher};
+use super::{PublishError, PublishStepError, Publisher, io_error};
 use crate::catalog::Catalog;
+use crate::run::RunDir;
 
 impl Publisher {
     /// Removes files that a durable record retires, and
@@ -31,8 +32,10 @@ impl Publisher {
     /// the rank's writer lock may call this, before its first part is published.
     ///
     /// # Errors
-    /// If the commits or a directory cannot be read, or a file cannot be removed.
+    /// If the commits or a directory cannot be read, there may be records that nobody reads, or a file cannot be
+    /// removed.
     pub fn clear_leftovers(&mut self) -> Result<(), PublishError> {
+        refuse_strays(&self.run)?;
         let writer = self.staging.writer();
         writer.clear_abandoned();
         // Before the commits are read: a derived table may be published meanwhile.
@@ -42,6 +45,18 @@ impl Publisher {
         let committed: HashSet<&str> = catalog.files().map(|file| file.path).collect();
         leftover.retain(|path| !committed.contains(path.as_str()));
         Ok(self.remove_retired(&leftover)?)
+    }
+}
+
+/// Refuses to write to a run that may have records which nobody reads, or to clear anything of it away.
+pub(super) fn refuse_strays(run: &RunDir) -> Result<(), PublishStepError> {
+    let strays = run.stray_commits();
+    let strays = strays.map_err(|error| io_error("list", &error.path)(error.source))?;
+    match strays.first() {
+        None => Ok(()),
+        Some(stray) => Err(PublishStepError::StrayCommits {
+            path: run.path().join(stray),
+        }),
     }
 }
 

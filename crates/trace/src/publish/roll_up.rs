@@ -1,10 +1,12 @@
 //! Rolling records up, so that whoever opens a run reads few files, and a publish
 //! lists few.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::{PublishError, PublishStepError, Publisher, io_error};
-use crate::history::{self, Log, Segment};
+use crate::checksum::Crc32c;
+use crate::history::{self, Listing, Log, ReadCommitsError, Segment};
 use crate::rollup;
 
 /// How many segments of one level are rolled up into a roll-up of the next.
@@ -86,7 +88,7 @@ impl Publisher {
     }
 
     /// Writes a roll-up of the segments. Its bytes are durable, its name is not yet.
-    pub(super) fn write_rollup(&self, segments: &[Segment]) -> Result<(), PublishStepError> {
+    pub(super) fn write_rollup(&mut self, segments: &[Segment]) -> Result<(), PublishStepError> {
         let dir = self.run.commits_dir();
         let (Some(first), Some(last)) = (
             segments.iter().map(|s| s.first).min(),
@@ -94,6 +96,9 @@ impl Publisher {
         ) else {
             return Ok(());
         };
+        // What another writer's has in the place of records would be taken for these.
+        let mut rolled_up = segments.iter().filter(|segment| segment.is_rollup);
+        let is_own = rolled_up.all(|segment| self.own_rollups.contains(segment));
         let name = Segment::rollup(first, last).file_name();
         let path = dir.join(&name);
         let encode_error = |e| io_error("encode", &path)(io::Error::other(e));
@@ -112,24 +117,103 @@ impl Publisher {
         }
         let bytes = rollup.finish().map_err(encode_error)?;
         match self.staging.writer().create_rollup(&name, &bytes) {
-            // Another writer's of the same cover says the same.
+            // Another writer's of the same cover: it is read before anything goes for it.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result.map_err(io_error("write", &path)),
+            result => {
+                result.map_err(io_error("write", &path))?;
+                if is_own {
+                    self.own_rollups.insert(Segment::rollup(first, last));
+                }
+                Ok(())
+            }
         }
     }
 
     /// Deletes what a durable roll-up covers.
     fn remove_covered(&mut self) -> Result<(), PublishStepError> {
-        let covered = self.list()?.covered;
+        let Listing { live, mut covered } = self.list()?;
         // Once roll-ups could not be made durable, a later attempt that succeeds proves nothing about
         // them, and the records are all that is certain.
         if covered.is_empty() || self.rollups_in_doubt {
             return Ok(());
         }
+        self.own_rollups.retain(|rollup| live.contains(rollup));
+        let differing = self.not_covered(&live, &covered)?;
+        covered.retain(|segment| !differing.contains(segment));
         let names: Vec<String> = covered.into_iter().map(Segment::file_name).collect();
         let removed = self.staging.writer().remove_covered(&names);
         self.rollups_in_doubt = removed.is_err();
         Ok(removed?)
+    }
+}
+
+impl Publisher {
+    /// Reads the roll-ups of other writers that are to stay in the place of others, and says what of these is not in
+    /// them as it is: that stays.
+    ///
+    /// # Errors
+    /// If a roll-up cannot be read or trusted.
+    fn not_covered(
+        &self,
+        live: &[Segment],
+        covered: &[Segment],
+    ) -> Result<Vec<Segment>, PublishStepError> {
+        let mut differing = Vec::new();
+        for cover in live
+            .iter()
+            .filter(|cover| !self.own_rollups.contains(*cover))
+        {
+            let within = || {
+                covered
+                    .iter()
+                    .copied()
+                    .filter(move |segment| cover.covers(*segment))
+            };
+            if within().next().is_none() {
+                continue;
+            }
+            let Some(held) = self.checksums(*cover)? else {
+                // A wider one took its place, and is read next time.
+                differing.extend(within());
+                continue;
+            };
+            for segment in within() {
+                // What is gone another writer removed, and what cannot be trusted the roll-up was not made of.
+                let Ok(Some(found)) = self.checksums(segment) else {
+                    differing.push(segment);
+                    continue;
+                };
+                if found
+                    .iter()
+                    .any(|(number, crc32c)| held.get(number) != Some(crc32c))
+                {
+                    tracing::warn!(
+                        record = %segment.file_name(),
+                        rollup = %cover.file_name(),
+                        "the roll-up has something else in the place of a record, which stays"
+                    );
+                    differing.push(segment);
+                }
+            }
+        }
+        Ok(differing)
+    }
+
+    /// The checksums of a segment's records as they are, by number; none if it is gone.
+    ///
+    /// # Errors
+    /// If it cannot be read or trusted.
+    fn checksums(
+        &self,
+        segment: Segment,
+    ) -> Result<Option<BTreeMap<u64, Crc32c>>, ReadCommitsError> {
+        let log = Log::of(&self.run);
+        let mut checksums = BTreeMap::new();
+        let is_there =
+            history::visit_segments(&log, &[segment], segment.first, &mut |record, _| {
+                checksums.insert(record.number, record.encode_with_checksum().1);
+            })?;
+        Ok(is_there.then_some(checksums))
     }
 }
 

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::locks::{Locks, lock_existing};
+use super::named::Renamed;
 use super::plan::Plan;
 use super::switch::{switch, write_log};
-use super::{DAMAGED_DIR, MovedFile, RepairError};
+use super::{MovedFile, RepairError};
 use crate::disk::{Disk, Subject, retried};
 use crate::durable;
 use crate::place::{COMMITS_DIR, RUN_FILE};
@@ -28,39 +29,16 @@ const STAGED_COMMITS: &str = "commits.new";
 /// As of the history, of `run.json`.
 const STAGED_RUN_FILE: &str = "run.json.new";
 
+/// Why what is behind a link stays where it is.
+const ELSEWHERE: &str = "is on another file system than the run, behind a link: copy the run as a whole (cp -rL), and \
+                         repair the copy";
+
 #[derive(Serialize)]
 struct Report<'a> {
     time: String,
     actions: &'a [String],
     lost: &'a [String],
     moved: &'a [MovedFile],
-}
-
-/// Where the next repair moves what is damaged.
-pub(super) fn next_damaged(root: &Path) -> Result<PathBuf, RepairError> {
-    let last = numbered(root)?.last().copied().unwrap_or(0);
-    Ok(root.join(DAMAGED_DIR).join((last + 1).to_string()))
-}
-
-/// The numbers of the repairs so far, in order.
-fn numbered(root: &Path) -> Result<Vec<u32>, RepairError> {
-    let dir = root.join(DAMAGED_DIR);
-    let entries = match fs::read_dir(&dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(RepairError::io("list", &dir))?,
-    };
-    let mut numbers = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(RepairError::io("list", &dir))?;
-        let number = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        // One less than the last: there is always a next.
-        numbers.extend(number.filter(|number: &u32| *number < u32::MAX));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
 }
 
 /// Does what the plan says.
@@ -79,16 +57,9 @@ pub(super) fn apply(
     if let Some(records) = &plan.records {
         write_log(disk, &staged, records)?;
     }
-    let paths = plan.moved.iter().map(|moved| moved.path.clone());
-    let mut kept: Vec<String> = paths.collect();
-    if plan.records.is_some() {
-        kept.extend(files_below(root, COMMITS_DIR)?);
-    }
     let run_file = root.join(RUN_FILE);
-    if plan.run_json.is_some() && run_file.exists() {
-        kept.push(RUN_FILE.to_owned());
-    }
-    link_aside(disk, root, damaged, &kept)?;
+    link_aside(disk, root, damaged, &kept(root, &plan)?)?;
+    give_back(disk, root, &plan.renamed)?;
     if plan.records.is_some() {
         let had_commits = commits.exists();
         switch(disk, Subject::History, &staged, &commits)?;
@@ -110,6 +81,72 @@ pub(super) fn apply(
         }
     }
     remove_moved(disk, root, &plan.moved)
+}
+
+/// What is moved aside or replaced, by its path below the run's directory.
+fn kept(root: &Path, plan: &Plan) -> Result<Vec<String>, RepairError> {
+    let paths = plan.moved.iter().map(|moved| moved.path.clone());
+    let mut kept: Vec<String> = paths.collect();
+    if plan.records.is_some() {
+        kept.extend(files_below(root, COMMITS_DIR)?);
+    }
+    if plan.run_json.is_some() && root.join(RUN_FILE).exists() {
+        kept.push(RUN_FILE.to_owned());
+    }
+    Ok(kept)
+}
+
+/// Refuses a run of which something cannot be moved aside, before anything is changed.
+///
+/// # Errors
+/// What that is, and why not.
+pub(super) fn check_movable(root: &Path, plan: &Plan) -> Result<(), RepairError> {
+    let commits = root.join(COMMITS_DIR);
+    if plan.records.is_some() && commits.is_symlink() {
+        let why = "is a link: put the directory that it leads to in its place first";
+        return Err(RepairError::immovable(&commits, why));
+    }
+    for path in kept(root, plan)? {
+        let path = root.join(path);
+        let metadata = fs::symlink_metadata(&path).map_err(RepairError::io("read", &path))?;
+        if metadata.is_dir() {
+            let why = "is a directory in the place of a file: move it out of the run first";
+            return Err(RepairError::immovable(&path, why));
+        }
+        let above = durable::directory_above(&path);
+        if !is_on_device_of(root, &above).map_err(RepairError::io("read", &above))? {
+            return Err(RepairError::immovable(&path, ELSEWHERE));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a directory, where it leads to, is on the file system of the run's: its files can have second names there.
+/// Directories are compared, since files of one that is laid over others may have the devices of those.
+#[cfg(unix)]
+fn is_on_device_of(root: &Path, directory: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(fs::metadata(root)?.dev() == fs::metadata(directory)?.dev())
+}
+
+#[cfg(not(unix))]
+fn is_on_device_of(_root: &Path, _directory: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Gives a file a second name.
+fn link(
+    disk: &dyn Disk,
+    operation: &'static str,
+    from: &Path,
+    to: &Path,
+) -> Result<(), RepairError> {
+    disk.link_new(Subject::Damaged, from, to)
+        .map_err(|error| match error.kind() {
+            // Until then nothing has gone from its place.
+            io::ErrorKind::CrossesDevices => RepairError::immovable(from, ELSEWHERE),
+            _ => RepairError::io(operation, from)(error),
+        })
 }
 
 /// The files below a directory of the run, as paths below the run's.
@@ -135,8 +172,23 @@ fn link_aside(
         let above = durable::directory_above(&to);
         durable::create_missing_dirs(disk, subject, &above, &mut touched)
             .map_err(RepairError::io("make", &above))?;
-        disk.link_new(subject, &from, &to)
-            .map_err(RepairError::io("give a second name to", &from))?;
+        link(disk, "give a second name to", &from, &to)?;
+        touched.push(above);
+    }
+    sync_all(disk, touched)
+}
+
+/// Gives files the names back that records have for them; they keep the others until all is in place. All of them
+/// are durable when this returns.
+fn give_back(disk: &dyn Disk, root: &Path, renamed: &[Renamed]) -> Result<(), RepairError> {
+    let subject = Subject::Damaged;
+    let mut touched = Vec::new();
+    for Renamed { from, to } in renamed {
+        let (from, to) = (root.join(from), root.join(to));
+        let above = durable::directory_above(&to);
+        durable::create_missing_dirs(disk, subject, &above, &mut touched)
+            .map_err(RepairError::io("make", &above))?;
+        link(disk, "give its name again to", &from, &to)?;
         touched.push(above);
     }
     sync_all(disk, touched)
@@ -147,7 +199,8 @@ fn remove_kept(disk: &dyn Disk, replaced: &Path, kept: &Path) -> Result<(), Repa
     let listed = retried(|| disk.list(Subject::History, replaced));
     for entry in listed.map_err(RepairError::io("list", replaced))? {
         let path = replaced.join(&entry.name);
-        if !entry.is_dir && kept.join(&entry.name).exists() {
+        let kept = kept.join(&entry.name);
+        if !entry.is_dir && (kept.exists() || kept.is_symlink()) {
             let removed = disk.remove_file(Subject::History, &path);
             removed.map_err(RepairError::io("remove", &path))?;
         }

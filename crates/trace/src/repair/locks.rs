@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::RepairError;
-use crate::place::{RUN_FILE, STAGING_DIR};
+use crate::place::{COMMITS_DIR, RUN_FILE, STAGING_DIR};
 use crate::regular;
 use crate::run::RunDir;
 use crate::table::Table;
@@ -28,14 +28,20 @@ impl Locks {
 /// If somebody holds one, or the file system refuses.
 pub(crate) fn lock_all(root: &Path, dry_run: bool) -> Result<Locks, RepairError> {
     let mut locks = Locks::default();
-    // Who records holds its directory locked, even where run.json is another file by now.
+    // Nothing is made where there is no run.
+    let is_run = [RUN_FILE, COMMITS_DIR]
+        .into_iter()
+        .chain(Table::ALL.map(Table::name))
+        .any(|name| root.join(name).exists());
+    // Who records holds the run's directory, and its own, even where run.json is another file by now.
+    lock_existing(root, &mut locks)?;
     for dir in entries(&root.join(STAGING_DIR))? {
         lock_existing(&dir, &mut locks)?;
     }
     let run_file = root.join(RUN_FILE);
     lock_existing(&run_file, &mut locks)?;
     for path in lock_files(root)? {
-        if dry_run {
+        if dry_run || !is_run {
             lock_existing(&path, &mut locks)?;
             continue;
         }

@@ -52,6 +52,8 @@ pub(super) struct Restored {
     pub(super) derived: Vec<FileEntry>,
     /// Files that are not named again.
     pub(super) rejected: Vec<Rejected>,
+    /// Files that may have been the run's, and of which nobody can tell whether they are whole.
+    pub(super) unchecked: Vec<PartPath>,
 }
 
 /// A file that is not named again.
@@ -67,6 +69,7 @@ pub(super) struct Rejected {
 #[derive(Debug, Default)]
 pub(super) struct Examined {
     whole: Vec<(PartPath, FileEntry)>,
+    unchecked: Vec<PartPath>,
     bad: Vec<(PartPath, String)>,
 }
 
@@ -104,6 +107,7 @@ pub(super) fn examine(
         }
         match parts::entry_of(root, part, trust) {
             Ok(entry) => examined.whole.push((part.clone(), entry)),
+            Err(Refusal::Unchecked) => examined.unchecked.push(part.clone()),
             Err(Refusal::Bad(reason)) => examined.bad.push((part.clone(), reason)),
             Err(Refusal::Unreadable(source)) => {
                 let path = root.join(part.to_string());
@@ -153,7 +157,11 @@ impl Sessions {
 /// Decides about every file that no record names.
 pub(super) fn decide(known: &Known<'_>, sessions: &Sessions, examined: Examined) -> Restored {
     let mut restored = Restored::default();
-    let Examined { whole, bad } = examined;
+    let Examined {
+        whole,
+        mut unchecked,
+        bad,
+    } = examined;
     let mut refused = |part: &PartPath| {
         let reason = refusal(known, sessions, part);
         reason
@@ -165,6 +173,8 @@ pub(super) fn decide(known: &Known<'_>, sessions: &Sessions, examined: Examined)
         .into_iter()
         .filter(|(part, _)| !refused(part))
         .collect();
+    unchecked.retain(|part| !refused(part));
+    restored.unchecked = unchecked;
     for (part, reason) in bad {
         restored.reject(&part, format!("no record names it, and {reason}"), true);
     }

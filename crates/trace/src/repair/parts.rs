@@ -1,6 +1,5 @@
 //! Part files as they lie there, whatever the commits say: what they say of themselves.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +15,6 @@ use crate::checksum::Crc32c;
 use crate::column_checksums::{self, ColumnChecksums, Footer};
 use crate::commit::FileEntry;
 use crate::encode::check_sorted;
-use crate::id::LayerLabel;
 use crate::part::PartPath;
 use crate::part_file::{BadFileError, FileProblem, PartFile, checksum, chunk_ranges};
 use crate::part_reader::{PartReader, minor_version};
@@ -25,6 +23,7 @@ use crate::regular;
 use crate::store::{LocalStore, Store};
 use crate::table::Table;
 use crate::topology::Topology;
+use crate::unit_rows::UnitRows;
 use crate::walk::{Links, visit_files};
 
 /// Rows that are decoded at once, at most.
@@ -47,6 +46,8 @@ pub(super) struct Trust<'a> {
 pub(crate) enum Refusal {
     /// It cannot be read just now: nothing is known of it.
     Unreadable(io::Error),
+    /// It has no checksums of its own, so that nobody can tell whether it is whole.
+    Unchecked,
     /// It is not what it should be.
     Bad(String),
 }
@@ -54,6 +55,9 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// A file that is gone, or in a sector that is, is damaged; one that may not be read is not.
     fn of(error: io::Error) -> Self {
+        if regular::is_irregular(&error) {
+            return Self::Bad(error.to_string());
+        }
         let is_gone = error.kind() == io::ErrorKind::NotFound;
         let is_damaged = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
         match is_gone || is_damaged {
@@ -112,19 +116,7 @@ pub(super) fn entry_of(
 
 fn described(root: &Path, part: &PartPath, trust: Trust<'_>) -> Result<FileEntry, Refusal> {
     let path = root.join(part.to_string());
-    let is_file = fs::symlink_metadata(&path).map_err(Refusal::of)?;
-    if !is_file.is_file() {
-        return Err("it is no file".to_owned().into());
-    }
     let sums = sums(&path)?;
-    if !sums.has_checksums && !trust.unchecked {
-        return Err(
-            "it has no checksums of its own, so that nobody can tell whether it is whole; --unchecked \
-             believes such files"
-                .to_owned()
-                .into(),
-        );
-    }
     let file = PartFile {
         store: store(root),
         path: part.to_string(),
@@ -135,6 +127,10 @@ fn described(root: &Path, part: &PartPath, trust: Trust<'_>) -> Result<FileEntry
     };
     file.open_whole().map_err(Refusal::of_file)?;
     let rows = check_rows(&file, part, trust.topology)?;
+    // What is none of the run's files in any case is told as that.
+    if !sums.has_checksums && !trust.unchecked {
+        return Err(Refusal::Unchecked);
+    }
     Ok(FileEntry {
         table: part.table.into(),
         epoch: part.epoch,
@@ -207,9 +203,18 @@ fn check_rows(
 ) -> Result<u64, Refusal> {
     let reader = PartReader::checked(part.table, &[], BATCH_ROWS).map_err(|e| e.to_string())?;
     let layer = part.layer.as_ref();
-    let neurons = match (topology, layer) {
-        (Some(topology), Some(layer)) => Some(neurons(topology, part.table, layer)?),
+    let mut of_units = match (topology, layer) {
+        (Some(topology), Some(layer)) => {
+            if topology.layer(layer.as_str()).is_none() {
+                let problem = format!("run.json has no layer {}", layer.as_str());
+                return Err(problem.into());
+            }
+            UnitRows::of(part.table, layer, topology)
+        }
         _ => None,
+    };
+    let others = |(expected, found): (String, String)| {
+        format!("its rows are not those of its layer's units: expected {expected}, found {found}")
     };
     let mut rows = 0;
     for batch in reader.open(file.clone()).map_err(Refusal::of_file)? {
@@ -222,40 +227,16 @@ fn check_rows(
                 .to_owned()
                 .into());
         }
-        if let (Some(neurons), Some(column)) = (&neurons, batch.column_by_name("neuron")) {
-            let column = column.as_primitive::<Int32Type>().values();
-            if column
-                .iter()
-                .any(|neuron| !neurons.contains(&i64::from(*neuron)))
-            {
-                return Err("it has neurons that its layer does not have in run.json"
-                    .to_owned()
-                    .into());
-            }
+        if let Some(of_units) = &mut of_units {
+            of_units.check(&batch).map_err(others)?;
         }
         check_sorted(part.table, &batch).map_err(|error| error.to_string())?;
         rows += batch.num_rows() as u64;
     }
+    if let Some(of_units) = of_units {
+        of_units.end().map_err(others)?;
+    }
     Ok(rows)
-}
-
-/// The ids that neurons of a layer have in a table.
-fn neurons(
-    topology: &Topology,
-    table: Table,
-    label: &LayerLabel,
-) -> Result<std::ops::Range<i64>, String> {
-    let index = topology
-        .layers()
-        .iter()
-        .position(|layer| layer.layer == *label);
-    let layer = index.and_then(|index| match table {
-        Table::Activations => topology.activated(index).map(std::borrow::Cow::into_owned),
-        _ => topology.layers().get(index).cloned(),
-    });
-    let neurons = layer.map(|layer| layer.neurons());
-    let neurons = neurons.ok_or_else(|| format!("run.json has no layer {}", label.as_str()))?;
-    Ok(neurons.start.into()..neurons.end.into())
 }
 
 /// The rows of a file of weights that say how large its layer is.

@@ -4,22 +4,25 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::orphans::{
-    self, Examined, Key, Known, Restored, Sessions, is_whole_state, key_of, lacking_words,
+use super::named::{
+    Named, Renamed, drop_bad_states, drop_replaced, leftovers, misnamed, named, retired,
 };
+use super::orphans::{self, Examined, Key, Known, Restored, Sessions, key_of, lacking_words};
 use super::parts;
 use super::run_file::{self, Origin, RunFile};
 use super::survey::{self, Survey, Survivors};
 use super::switch::rechain;
+use super::told::{Told, told};
 use super::{MovedFile, RepairError, RepairReport};
+use crate::catalog::is_derived;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::disk::Disk;
 use crate::history::{self, Log, ReadCommitsError};
-use crate::id::{Generation, Nonce, Rank, Step};
+use crate::id::{Generation, Nonce, Rank};
 use crate::layers::{self, Held, Recorded};
+use crate::lost_history;
 use crate::part::PartPath;
-use crate::part_file::{FileProblem, PartFile};
-use crate::place::{COMMITS_DIR, RUN_FILE};
+use crate::place::COMMITS_DIR;
 use crate::store::LocalStore;
 use crate::table::Table;
 
@@ -32,6 +35,8 @@ pub(super) struct Plan {
     pub(super) records: Option<Vec<CommitRecord>>,
     /// Part files that are moved aside.
     pub(super) moved: Vec<MovedFile>,
+    /// Files that get the names back by which records name them.
+    pub(super) renamed: Vec<Renamed>,
     pub(super) actions: Vec<String>,
     pub(super) lost: Vec<String>,
     num_leftovers: usize,
@@ -49,19 +54,6 @@ impl Plan {
     }
 }
 
-/// A file that a surviving record names and none retires.
-#[derive(Debug, Clone)]
-struct Named {
-    /// None of a table that this version does not know.
-    part: Option<PartPath>,
-    entry: FileEntry,
-    /// Why it does not stay.
-    bad: Option<String>,
-    is_there: bool,
-    /// Whether it does not stay since a record that is lost retired it.
-    is_replaced: bool,
-}
-
 /// Looks at everything, and decides.
 pub(super) fn plan(
     disk: &Arc<dyn Disk>,
@@ -69,6 +61,11 @@ pub(super) fn plan(
     unchecked: bool,
 ) -> Result<Plan, RepairError> {
     let log_dir = root.join(COMMITS_DIR);
+    if log_dir.exists() && !log_dir.is_dir() {
+        let why =
+            "is no directory: move it out of the run first; what is whole is named again then";
+        return Err(RepairError::immovable(&log_dir, why));
+    }
     let on_disk = parts::on_disk(root)?;
     let mut survey = survey::survey(&log_dir)?;
     let (run_file, survivors) = run_file::find(root, &mut survey, &on_disk, unchecked)?;
@@ -76,10 +73,17 @@ pub(super) fn plan(
     let log = Log::in_store(Arc::new(store), Some(run_file.info.run_id.clone()));
     let is_read = is_read(&log, &survey)?;
     // What lies beside an empty history is of a recorder that was killed before it committed anything.
-    let is_gone = !log.dir.exists() && !on_disk.is_empty();
-    let has_lost = !survivors.lost.is_empty() || !is_read && !survey.bad.is_empty() || is_gone;
+    let is_gone = match log.dir.exists() {
+        false => !on_disk.is_empty(),
+        true => {
+            survivors.records.is_empty()
+                && lost_history::proof_of_loss(&parts::store(root))?.is_some()
+        }
+    };
+    let has_lost = survivors.lack_records() || !is_read && !survey.bad.is_empty() || is_gone;
     let retired = retired(&survivors);
     let mut named = named(root, &survivors, &retired)?;
+    let renamed = misnamed(root, &on_disk, &mut named, &retired);
     let parts_of = |named: &[Named]| -> Vec<PartPath> {
         named
             .iter()
@@ -92,6 +96,7 @@ pub(super) fn plan(
             .iter()
             .map(|named| named.entry.path.as_str().to_owned()),
     );
+    known.extend(renamed.iter().map(|renamed| renamed.from.clone()));
     let examined = match has_lost {
         true => orphans::examine(root, &run_file.info, &on_disk, &known, unchecked)?,
         false => Examined::default(),
@@ -110,7 +115,14 @@ pub(super) fn plan(
         named: &parts_of(&named),
     };
     let restored = orphans::decide(&known, &sessions, examined);
+    if let Some(example) = restored.unchecked.first() {
+        return Err(RepairError::Unchecked {
+            num_files: restored.unchecked.len(),
+            example: example.to_string(),
+        });
+    }
     let is_new = !is_read
+        || !survey.strays.is_empty()
         || has_lost
         || run_file.origin == Origin::Rebuilt
         || named.iter().any(|named| named.bad.is_some())
@@ -127,9 +139,11 @@ pub(super) fn plan(
     let records = is_new.then(|| planned.records()).transpose()?;
     let records =
         records.filter(|records| !records.is_empty() || !survivors.records.is_empty() || !is_read);
+    let given_back: HashSet<&str> = renamed.iter().map(|renamed| renamed.to.as_str()).collect();
+    let is_elsewhere = |named: &&Named| given_back.contains(named.entry.path.as_str());
     let mut moved: Vec<MovedFile> = named
         .iter()
-        .filter(|named| named.is_there)
+        .filter(|named| named.is_there && !is_elsewhere(named))
         .filter_map(|named| {
             Some(MovedFile {
                 path: named.entry.path.as_str().to_owned(),
@@ -141,6 +155,38 @@ pub(super) fn plan(
         path: rejected.part.to_string(),
         reason: rejected.reason.clone(),
     }));
+    let leftovers = match has_lost {
+        true => Vec::new(),
+        false => leftovers(root, &on_disk, &named, &renamed, &retired)?,
+    };
+    let num_leftovers = leftovers
+        .iter()
+        .filter(|(_, reason)| reason.is_none())
+        .count();
+    let leftovers = leftovers.into_iter();
+    moved.extend(leftovers.filter_map(|(path, reason)| {
+        Some(MovedFile {
+            path,
+            reason: reason?,
+        })
+    }));
+    // What is taken out in the end needs no name again.
+    let good: HashSet<&str> = named
+        .iter()
+        .filter(|named| named.bad.is_none())
+        .map(|named| named.entry.path.as_str())
+        .collect();
+    let (renamed, taken_out): (Vec<Renamed>, Vec<Renamed>) = renamed
+        .into_iter()
+        .partition(|renamed| good.contains(renamed.to.as_str()));
+    moved.extend(taken_out.into_iter().map(|renamed| MovedFile {
+        reason: format!("it is {}, which is taken out", renamed.to),
+        path: renamed.from,
+    }));
+    moved.extend(renamed.iter().map(|renamed| MovedFile {
+        path: renamed.from.clone(),
+        reason: format!("it is {}, and has its name again", renamed.to),
+    }));
     moved.sort_by(|a, b| a.path.cmp(&b.path));
     moved.dedup_by(|a, b| a.path == b.path);
     let (actions, lost) = told(&Told {
@@ -148,24 +194,16 @@ pub(super) fn plan(
         planned: &planned,
         records: records.as_deref(),
         moved: &moved,
+        renamed: &renamed,
     });
-    let is_named: HashSet<&str> = named
-        .iter()
-        .map(|named| named.entry.path.as_str())
-        .collect();
-    let leftover = on_disk
-        .iter()
-        .filter(|part| !is_named.contains(part.to_string().as_str()));
     Ok(Plan {
         run_json: (run_file.origin != Origin::AsItIs).then(|| run_file.json.clone()),
         records,
         moved,
+        renamed,
         actions,
         lost,
-        num_leftovers: match has_lost {
-            true => 0,
-            false => leftover.count(),
-        },
+        num_leftovers,
     })
 }
 
@@ -188,103 +226,9 @@ fn is_read(log: &Log, survey: &Survey) -> Result<bool, RepairError> {
     }
 }
 
-fn retired(survivors: &Survivors) -> HashSet<String> {
-    let records = survivors.records.values();
-    let retired = records.flat_map(|found| &found.record.retired);
-    retired.map(|path| path.as_str().to_owned()).collect()
-}
-
-/// The files that records name and none retires, each once and held against its checksums.
-fn named(
-    root: &Path,
-    survivors: &Survivors,
-    retired: &HashSet<String>,
-) -> Result<Vec<Named>, RepairError> {
-    let mut seen = HashSet::new();
-    let store = parts::store(root);
-    let records = survivors.records.values();
-    let entries = records.flat_map(|found| &found.record.files);
-    let entries = entries.filter(|entry| !retired.contains(entry.path.as_str()));
-    let entries = entries.filter(|entry| seen.insert(entry.path.as_str()));
-    let named = entries.map(|entry| {
-        let problem = PartFile::of_entry(&store, entry).open_whole().err();
-        let problem = problem.map(|error| error.problem);
-        if let Some(FileProblem::Unreadable(error)) = &problem
-            && let Some(error) = RepairError::if_no_damage(&root.join(entry.path.as_str()), error)
-        {
-            return Err(error);
-        }
-        Ok(Named {
-            part: entry.path.parse().ok(),
-            entry: entry.clone(),
-            is_there: !matches!(problem, Some(FileProblem::Missing)),
-            bad: problem.map(|problem| format!("it {problem}")),
-            is_replaced: false,
-        })
-    });
-    named.collect()
-}
-
-/// Drops files that a later session recorded anew: the record that retired them is lost.
-fn drop_replaced(named: &mut [Named], sessions: &Sessions) {
-    for named in named.iter_mut() {
-        if named
-            .part
-            .as_ref()
-            .is_some_and(|part| sessions.has_replaced(part))
-        {
-            named.bad = Some("a later session recorded it anew".to_owned());
-            named.is_replaced = true;
-        }
-    }
-    // Of a rank's checkpoints the newest alone stays.
-    let states = named.iter().filter_map(|named| named.part.as_ref());
-    let states = states.filter(|part| part.table == Table::Resume);
-    let mut newest: HashMap<Rank, Step> = HashMap::new();
-    for part in states {
-        let step = newest.entry(part.rank).or_insert(part.step);
-        *step = part.step.max(*step);
-    }
-    for named in named.iter_mut().filter(|named| !named.is_there) {
-        let part = named.part.as_ref();
-        named.is_replaced |= part.is_some_and(|part| {
-            part.table == Table::Resume
-                && newest.get(&part.rank).is_some_and(|new| part.step < *new)
-        });
-    }
-}
-
-/// Drops saved states of which a file is bad: training cannot go on from what is left.
-fn drop_bad_states(named: &mut [Named], run_file: &RunFile) {
-    let mut states: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
-    for (index, named) in named.iter().enumerate() {
-        if let Some(part) = named
-            .part
-            .as_ref()
-            .filter(|part| part.table == Table::Resume)
-        {
-            states.entry(key_of(part)).or_default().push(index);
-        }
-    }
-    for indices in states.into_values() {
-        let good = indices.iter().filter(|index| named[**index].bad.is_none());
-        let good: Vec<(PartPath, ())> = good
-            .filter_map(|index| Some((named[*index].part.clone()?, ())))
-            .collect();
-        let is_whole = good.len() == indices.len() && is_whole_state(&good, &run_file.info);
-        if is_whole || good.is_empty() || good.len() == indices.len() {
-            continue;
-        }
-        for index in indices {
-            let bad = &mut named[index].bad;
-            bad.get_or_insert_with(|| "its checkpoint is not whole without the others".to_owned());
-        }
-    }
-}
-
 /// The captures that surviving records name.
 #[derive(Debug)]
-struct Captures {
+pub(super) struct Captures {
     dropped: BTreeMap<Key, Dropped>,
     /// By the record that names it, a capture, and its files there.
     listed: BTreeMap<(u64, CaptureId), Key>,
@@ -380,7 +324,7 @@ impl Captures {
     }
 
     /// What is lost of captures.
-    fn lost(&self) -> impl Iterator<Item = (&Key, &str)> {
+    pub(super) fn lost(&self) -> impl Iterator<Item = (&Key, &str)> {
         let lost = self
             .dropped
             .iter()
@@ -397,12 +341,12 @@ fn retired_keys(retired: &HashSet<String>) -> HashSet<Key> {
 }
 
 /// What a new history is made of.
-struct Planned<'a> {
-    survivors: &'a Survivors,
-    run_file: &'a RunFile,
-    named: &'a [Named],
-    captures: &'a Captures,
-    restored: &'a Restored,
+pub(super) struct Planned<'a> {
+    pub(super) survivors: &'a Survivors,
+    pub(super) run_file: &'a RunFile,
+    pub(super) named: &'a [Named],
+    pub(super) captures: &'a Captures,
+    pub(super) restored: &'a Restored,
     retired: &'a HashSet<String>,
     sessions: &'a Sessions,
 }
@@ -417,7 +361,8 @@ impl Planned<'_> {
             .map(|named| named.entry.path.as_str())
             .collect();
         let mut seen = HashSet::new();
-        let survivors = self.survivors.records.values().map(|found| {
+        let survivors = self.survivors.records.values().filter_map(|found| {
+            let was_derived = is_derived(&found.record);
             let mut record = found.record.clone();
             let number = record.number;
             record
@@ -428,7 +373,9 @@ impl Planned<'_> {
                 let path = file.path.as_str();
                 seen.insert(path.to_owned()) && (good.contains(path) || self.retired.contains(path))
             });
-            record
+            // Nothing would say any more that it is no recorder's.
+            let is_emptied = record.files.is_empty() && record.retired.is_empty();
+            (!was_derived || !is_emptied).then_some(record)
         });
         let mut records: Vec<CommitRecord> = survivors.collect();
         self.insert_restored(&mut records)?;
@@ -570,7 +517,11 @@ impl Planned<'_> {
         let rejected = rejected.filter(|rejected| rejected.is_lost);
         let rejected = rejected.map(|rejected| &rejected.part);
         let others = named.chain(rejected).filter(is_recorded);
-        let ranks: BTreeSet<Rank> = dropped.chain(others.map(|part| part.rank)).collect();
+        let mut ranks: BTreeSet<Rank> = dropped.chain(others.map(|part| part.rank)).collect();
+        // What is named again need not be all that a record named that is lost.
+        if self.survivors.lack_records() {
+            ranks.extend(records.iter().map(|record| record.rank));
+        }
         for rank in ranks {
             let newest = records
                 .iter_mut()
@@ -580,120 +531,5 @@ impl Planned<'_> {
                 record.is_final = false;
             }
         }
-    }
-}
-
-/// What is told of a plan.
-struct Told<'a> {
-    survey: &'a Survey,
-    planned: &'a Planned<'a>,
-    records: Option<&'a [CommitRecord]>,
-    moved: &'a [MovedFile],
-}
-
-/// What is done, and what is lost.
-fn told(told: &Told<'_>) -> (Vec<String>, Vec<String>) {
-    let (mut actions, mut lost) = (Vec::new(), Vec::new());
-    let planned = told.planned;
-    if let Some(records) = told.records {
-        for name in &told.survey.corrected {
-            actions.push(format!(
-                "put right one byte of {COMMITS_DIR}/{name}, by its checksum"
-            ));
-        }
-        for bad in &told.survey.bad {
-            actions.push(format!(
-                "leave out {COMMITS_DIR}/{}: {}",
-                bad.name, bad.reason
-            ));
-        }
-        actions.push(format!(
-            "write {COMMITS_DIR}/ anew, with {}",
-            counted(records.len(), "record")
-        ));
-        let num_lost = planned.survivors.num_lost();
-        if num_lost > 0 {
-            let records = if num_lost == 1 { "record" } else { "records" };
-            lost.push(format!(
-                "{num_lost} commit {records}: what they say that is not in the files that they named"
-            ));
-        }
-    }
-    for ((rank, id, _), files) in &planned.restored.files {
-        let key = |key: &Key| (key.0, key.1) == (*rank, *id);
-        let what = match planned.restored.captures.iter().any(key) {
-            true => "the capture of",
-            false => "files of",
-        };
-        actions.push(format!(
-            "name again {what} epoch {}, step {} of rank {rank}: {}",
-            id.epoch,
-            id.step,
-            counted(files.len(), "file")
-        ));
-    }
-    for file in &planned.restored.derived {
-        actions.push(format!("name again {}", file.path));
-    }
-    match planned.run_file.origin {
-        Origin::AsItIs => {}
-        Origin::Corrected => {
-            actions.push(format!("put right one byte of {RUN_FILE}, by its checksum"))
-        }
-        Origin::Copied => actions.push(format!("write {RUN_FILE} anew, as the records keep it")),
-        Origin::Rebuilt => {
-            actions.push(format!(
-                "write {RUN_FILE} anew, by the records and the part files"
-            ));
-            lost.push(format!(
-                "what {RUN_FILE} said of the model, the data, the classes, and how layers are joined: the run \
-                 can be asked, and not be resumed or replayed"
-            ));
-        }
-    }
-    if !told.moved.is_empty() {
-        actions.push(format!(
-            "move {} aside",
-            counted(told.moved.len(), "part file")
-        ));
-    }
-    for ((rank, id, _), reason) in planned.captures.lost() {
-        lost.push(format!(
-            "the capture of epoch {}, step {} of rank {rank}: {reason}",
-            id.epoch, id.step
-        ));
-    }
-    let mut told_keys = HashSet::new();
-    for rejected in planned.restored.rejected.iter().filter(|r| r.is_lost) {
-        let (rank, id, _) = key_of(&rejected.part);
-        match rejected.part.table.is_of_captures() {
-            true if told_keys.insert((rank, id)) => lost.push(format!(
-                "the capture of epoch {}, step {} of rank {rank}, if it was committed: {}: {}",
-                id.epoch, id.step, rejected.part, rejected.reason
-            )),
-            true => {}
-            false => lost.push(format!("{}: {}", rejected.part, rejected.reason)),
-        }
-    }
-    let others = planned.named.iter().filter(|named| {
-        !named.is_replaced
-            && named
-                .part
-                .as_ref()
-                .is_none_or(|part| !part.table.is_of_captures())
-    });
-    for named in others {
-        if let Some(bad) = &named.bad {
-            lost.push(format!("{}: {bad}", named.entry.path));
-        }
-    }
-    (actions, lost)
-}
-
-/// So many of something, in words.
-fn counted(number: usize, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
     }
 }

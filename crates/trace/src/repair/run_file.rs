@@ -62,6 +62,7 @@ pub(super) fn find(
     let json = match regular::read(&path) {
         Ok(json) => Some(json),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if regular::is_irregular(&error) => None,
         Err(error) => return Err(RepairError::io("read", &path)(error)),
     };
     if json.is_none() && on_disk.is_empty() && survey.run_ids().is_empty() {
@@ -188,6 +189,11 @@ fn rebuilt(
                 layers.insert(label, layer);
             }
             Err(Refusal::Bad(problem)) => why = format!("{part}: {problem}"),
+            Err(Refusal::Unchecked) => {
+                why = format!(
+                    "{part}: it has no checksums of its own; --unchecked believes such files"
+                );
+            }
             Err(Refusal::Unreadable(source)) => {
                 return Err(RepairError::io("read", &root.join(part.to_string()))(
                     source,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::RepairError;
 use super::one_byte::{self, Change};
@@ -13,12 +14,10 @@ use crate::checksum::Crc32c;
 use crate::commit::{CHECKSUM_KEY, CommitRecord};
 use crate::history::Segment;
 use crate::id::{Nonce, Rank};
+use crate::lost_history;
 use crate::number::MAX_COUNT;
 use crate::regular;
 use crate::rollup;
-
-/// A larger file in `commits/` is not read: a record or roll-up of so many files there is none.
-const MAX_COMMITS_BYTES: u64 = 256 << 20;
 
 /// The longest file of which a byte that changed is looked for: in more bytes a change of several can be
 /// taken for one of one.
@@ -29,8 +28,18 @@ pub(super) const MAX_CORRECTED_BYTES: usize = 64 << 10;
 pub(super) struct Found {
     pub(super) record: CommitRecord,
     pub(super) crc32c: Option<Crc32c>,
+    /// The file in `commits/` that it is in.
+    file: Arc<str>,
     /// How much speaks for it where another has its number.
     weight: u8,
+}
+
+/// A record of the run that another one has the number of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubled {
+    pub(super) number: u64,
+    /// The file in `commits/` that it is in.
+    pub(super) file: Arc<str>,
 }
 
 /// A file in `commits/` that is no part of the history.
@@ -47,6 +56,8 @@ pub(super) struct Survey {
     pub(super) bad: Vec<BadCommits>,
     /// Files of which one byte was put right.
     pub(super) corrected: Vec<String>,
+    /// Files that readers pass over, since they are called as no record is.
+    pub(super) strays: Vec<String>,
     /// First and last numbers that the names of bad files promise.
     promised: Vec<(u64, u64)>,
 }
@@ -57,6 +68,10 @@ pub(super) struct Survivors {
     pub(super) records: BTreeMap<u64, Found>,
     /// First and last numbers of records that are lost.
     pub(super) lost: Vec<(u64, u64)>,
+    /// The numbers of records that the next one does not follow.
+    pub(super) broken: Vec<u64>,
+    /// Records that are left out, since more speaks for others that have their numbers.
+    pub(super) doubled: Vec<Doubled>,
 }
 
 impl Survivors {
@@ -67,8 +82,17 @@ impl Survivors {
         let last = of_rank.find(|record| record.rank == rank && !record.captures.is_empty());
         match last {
             None => true,
-            Some(last) => self.lost.iter().any(|(_, lost)| *lost > last.number),
+            Some(last) => {
+                let mut doubled = self.doubled.iter();
+                self.lost.iter().any(|(_, lost)| *lost > last.number)
+                    || doubled.any(|doubled| doubled.number >= last.number)
+            }
         }
+    }
+
+    /// Whether a record may have said something that those which survive do not.
+    pub(super) fn lack_records(&self) -> bool {
+        !self.lost.is_empty() || !self.broken.is_empty() || !self.doubled.is_empty()
     }
 
     /// How many records are lost.
@@ -107,19 +131,23 @@ impl Survey {
         if !is_parquet && !name.ends_with(".json") {
             return Ok(());
         }
-        let metadata = fs::symlink_metadata(&path).map_err(RepairError::io("read", &path))?;
         let segment = Segment::parse(&name);
-        let bad = match metadata.len() {
-            _ if !metadata.is_file() => Err("it is no file".to_owned()),
-            bytes if bytes > MAX_COMMITS_BYTES => Err(format!("it has {bytes} bytes")),
-            _ => match regular::read(&path) {
-                Ok(bytes) => Ok(bytes),
-                Err(error) => match RepairError::if_no_damage(&path, &error) {
-                    Some(error) => return Err(error),
-                    None => Err(format!("it cannot be read: {error}")),
-                },
+        // A link is what it leads to, as for readers.
+        let bad = match regular::read(&path) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if regular::is_irregular(&error) => Err(error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err("it is a link that leads nowhere".to_owned())
+            }
+            Err(error) => match RepairError::if_no_damage(&path, &error) {
+                Some(error) => return Err(error),
+                None => Err(format!("it cannot be read: {error}")),
             },
         };
+        let num_bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if lost_history::is_stray(&name) {
+            self.strays.push(name.clone());
+        }
         let read = bad.and_then(|bytes| {
             // What a file is it says itself, unless its first byte is the one that changed.
             let is_rollup = bytes.starts_with(b"PAR1") || is_parquet && !bytes.starts_with(b"{");
@@ -132,6 +160,7 @@ impl Survey {
         });
         match read {
             Ok((records, is_corrected, is_rollup)) => {
+                let file: Arc<str> = name.as_str().into();
                 if is_corrected {
                     self.corrected.push(name);
                 }
@@ -141,13 +170,14 @@ impl Survey {
                     weight: u8::from(is_rollup) + 2 * u8::from(is_named(record.number)),
                     record,
                     crc32c,
+                    file: Arc::clone(&file),
                 });
                 self.found.extend(found);
             }
             Err(reason) => {
                 // A file has no more records than bytes, whatever its name says.
                 self.promised.extend(segment.map(|segment| {
-                    let most = segment.first.saturating_add(metadata.len().max(1) - 1);
+                    let most = segment.first.saturating_add(num_bytes.max(1) - 1);
                     (segment.first, segment.last.min(most).min(MAX_COUNT))
                 }));
                 self.bad.push(BadCommits { name, reason });
@@ -178,12 +208,14 @@ impl Survey {
             .into_iter()
             .partition(is_ours);
         self.bad.extend(foreign.into_iter().map(|found| BadCommits {
-            name: format!("the record with number {}", found.record.number),
+            name: found.file.to_string(),
             reason: match found.record.run_id {
                 Some(run_id) => format!("it is one of run {run_id}"),
                 None => "it is one of another run".to_owned(),
             },
         }));
+        // A roll-up may have many.
+        self.bad.dedup();
         let mut by_number: BTreeMap<u64, Vec<Found>> = BTreeMap::new();
         for found in ours {
             by_number
@@ -203,7 +235,8 @@ impl Survey {
             })
             .collect();
         let mut records: BTreeMap<u64, Found> = BTreeMap::new();
-        for (number, found) in by_number {
+        let mut doubled = Vec::new();
+        for (number, mut found) in by_number {
             let before = number
                 .checked_sub(1)
                 .and_then(|before| records.get(&before));
@@ -217,11 +250,30 @@ impl Survey {
                 let names_last = before.is_some() && found.record.previous_crc32c == before;
                 found.weight + 4 * u8::from(named_by_next) + 4 * u8::from(names_last)
             };
-            let heaviest = found.into_iter().max_by_key(weight);
-            records.extend(heaviest.map(|found| (number, found)));
+            let heaviest = (0..found.len()).max_by_key(|index| weight(&found[*index]));
+            let Some(heaviest) = heaviest.map(|index| found.swap_remove(index)) else {
+                continue;
+            };
+            // One that was rolled up may be there by itself as well.
+            let says = |found: &Found| found.record.encode_with_checksum().1;
+            if !found.is_empty() {
+                let kept = says(&heaviest);
+                let others = found.iter().filter(|found| says(found) != kept);
+                doubled.extend(others.map(|found| Doubled {
+                    number,
+                    file: Arc::clone(&found.file),
+                }));
+            }
+            records.insert(number, heaviest);
         }
         let lost = lost(&records, &self.promised);
-        Survivors { records, lost }
+        let broken = broken(&records);
+        Survivors {
+            records,
+            lost,
+            broken,
+            doubled,
+        }
     }
 }
 
@@ -240,6 +292,19 @@ fn lost(records: &BTreeMap<u64, Found>, promised: &[(u64, u64)]) -> Vec<(u64, u6
         lost.push((next, last));
     }
     lost
+}
+
+/// The numbers of records of which the next one says that it follows another.
+fn broken(records: &BTreeMap<u64, Found>) -> Vec<u64> {
+    let pairs = records.iter().zip(records.iter().skip(1));
+    let broken = pairs.filter(|((one, found), (next, follows))| {
+        let named = follows.record.previous_crc32c;
+        let is_other = named
+            .zip(found.crc32c)
+            .is_some_and(|(named, is)| named != is);
+        **one + 1 == **next && is_other
+    });
+    broken.map(|((number, _), _)| *number).collect()
 }
 
 type Records = Vec<(CommitRecord, Option<Crc32c>)>;

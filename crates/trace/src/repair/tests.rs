@@ -1,4 +1,6 @@
-use std::collections::BTreeMap;
+mod doubtful;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use arrow::array::RecordBatch;
@@ -191,7 +193,16 @@ fn a_record_beyond_help_is_made_of_its_files() {
         let report = repaired(run.path());
         assert_eq!(report.lost.len(), 1, "{:?}", report.lost);
         assert_eq!(answer(run.path()), whole);
-        assert_eq!(ending(run.path()), Ending::Finished);
+        // Nobody can tell that it named nothing else.
+        assert_eq!(ending(run.path()), Ending::NotFinished);
+        assert!(
+            report
+                .actions
+                .iter()
+                .any(|action| action.starts_with("take back that everything was recorded")),
+            "{:?}",
+            report.actions
+        );
         let run = RunDir::open(run.path()).unwrap();
         let catalog = Catalog::load(&run).unwrap();
         // The next session does not take the first one's names.
@@ -682,6 +693,12 @@ fn a_repair_that_fails_or_is_interrupted_anywhere_is_gone_on_with() {
         repair(path, RepairOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(answer(path), whole, "{what}");
         assert_eq!(RunDir::open(path).unwrap().crc32c(), run.crc32c(), "{what}");
+        // Who reads the tables' directories sees nothing of what was to be moved.
+        let globbed = tree(path).into_keys();
+        let globbed: BTreeSet<String> = globbed
+            .filter_map(|path| Some(path.to_str()?.parse::<PartPath>().ok()?.to_string()))
+            .collect();
+        assert_eq!(globbed, whole.1.keys().cloned().collect(), "{what}");
     });
 }
 
@@ -746,6 +763,7 @@ fn what_is_no_run_is_not_repaired() {
     assert!(!missing.exists());
     let error = repair(dir.path(), RepairOptions::default()).unwrap_err();
     assert!(error.to_string().contains("is no run"), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     // A name that promises more records than a file can hold makes nobody count them.
     let run = recorded(&dir.path().join("run"));
     let whole = answer(run.path());

@@ -9,14 +9,18 @@ use super::{RunDir, RunInfo};
 use crate::checksum::Crc32c;
 use crate::disk::Disk;
 use crate::number::{self, MAX_WORLD_SIZE};
-use crate::store::{Creation, LocalStore, NewRunError, Store};
-use crate::walk::ListFilesError;
+use crate::place::RUN_FILE;
+use crate::store::{LocalStore, NewRunError, Store};
 
 /// Why a run could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateRunError {
     /// There is something already.
-    #[error("{} exists and is not empty: nothing is ever overwritten, name another directory", path.display())]
+    #[error(
+        "{} exists and is not empty: nothing is ever overwritten, name another directory{}",
+        path.display(),
+        if path.join(RUN_FILE).exists() { "; a run is there, with which --resume goes on" } else { "" }
+    )]
     NotEmpty {
         /// The directory.
         path: PathBuf,
@@ -93,14 +97,6 @@ impl RunDir {
     /// empty, or has only what an interrupted creation left. [`RunDir::create`] takes it over.
     pub fn is_unborn(path: &Path) -> bool {
         LocalStore::new(path).is_unborn()
-    }
-
-    /// How far the run's creation has come.
-    ///
-    /// # Errors
-    /// If a table's directory cannot be listed.
-    pub fn creation(&self) -> Result<Creation, ListFilesError> {
-        self.store.creation()
     }
 }
 

@@ -202,3 +202,21 @@ fn floats_of_a_run_come_back_bit_for_bit() {
         assert_eq!(value, serde_json::json!(float));
     }
 }
+
+/// Somebody copies `run.json` back while a recorder is at work: the lock is that of the file that it was.
+#[test]
+fn a_run_json_that_is_replaced_lets_no_second_recorder_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let lock = run.lock_writer(Rank(0)).unwrap();
+    let copy = run.path().join("copy");
+    fs::copy(run.path().join(RUN_FILE), &copy).unwrap();
+    fs::rename(&copy, run.path().join(RUN_FILE)).unwrap();
+    let refused = RunDir::open(run.path()).unwrap().lock_writer(Rank(0));
+    assert!(
+        matches!(refused, Err(LockRunError::Held { .. })),
+        "{refused:?}"
+    );
+    drop(lock);
+    run.lock_writer(Rank(0)).unwrap();
+}

@@ -2,6 +2,7 @@
 
 mod create;
 mod group;
+mod lock;
 mod retire;
 mod staging;
 
@@ -127,26 +128,8 @@ impl Store for LocalStore {
     }
 
     fn lock_rank(&self, rank: Option<Rank>) -> Result<Option<Box<dyn StoreLock>>, StoreError> {
-        let path = match rank {
-            None => self.path.join(RUN_FILE),
-            Some(rank) => self.path.join(format!(".rank-{rank}.lock")),
-        };
-        let mut options = File::options();
-        options.read(true).write(true);
-        let file = match rank {
-            // Some file systems, as NFS, lock for one alone only what is open for writing.
-            None => match options.open(&path) {
-                Err(error) if is_read_only(&error) => File::open(&path),
-                file => file,
-            },
-            Some(_) => options.create(true).truncate(false).open(&path),
-        };
-        let file = file.map_err(StoreError::of("lock", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(source)) => Err(StoreError::of("lock", &path)(source)),
-        }
+        let locked = lock::lock_rank(&self.path, rank)?;
+        Ok(locked.map(|files| Box::new(files) as Box<dyn StoreLock>))
     }
 
     fn lock_table(&self, table: Table) -> Result<Box<dyn StoreLock>, StoreError> {
@@ -184,7 +167,12 @@ impl Store for LocalStore {
     }
 
     fn open_part(&self, path: &str) -> io::Result<Arc<dyn StoredPart>> {
-        Ok(Arc::new(regular::open(&self.path.join(path))?))
+        Ok(Arc::new(regular::open_file(&self.path.join(path))?))
+    }
+
+    fn list_parts(&self) -> Result<Vec<String>, StoreError> {
+        let parts = retire::parts(&*self.disk, &self.path)?;
+        Ok(parts.into_iter().map(|(path, _)| path).collect())
     }
 
     fn begin(&self) -> Result<Arc<dyn StoreWriter>, BeginError> {
@@ -193,6 +181,8 @@ impl Store for LocalStore {
 }
 
 impl StoreLock for File {}
+
+impl StoreLock for Vec<File> {}
 
 impl StoredPart for File {
     fn num_bytes(&self) -> io::Result<u64> {
@@ -221,12 +211,6 @@ impl StoredPart for File {
     fn read_at(&self, buffer: &mut [u8], start: u64) -> io::Result<usize> {
         std::os::unix::fs::FileExt::read_at(self, buffer, start)
     }
-}
-
-/// Whether a file may be read, and not written.
-fn is_read_only(error: &io::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 /// Writes to a run's directory, with a staging directory of its own there.

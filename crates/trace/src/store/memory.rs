@@ -177,6 +177,13 @@ impl MemoryStore {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All part files, with their keys.
+    fn parts(&self) -> impl Iterator<Item = (PartPath, String)> {
+        let tables = Table::ALL.into_iter();
+        let keys = tables.flat_map(move |table| self.keys(&format!("{table}/")));
+        keys.filter_map(|key| Some((key.parse::<PartPath>().ok()?, key)))
+    }
+
     fn lock(&self, name: String) -> Box<dyn StoreLock> {
         let store = self.clone();
         Box::new(MemoryLock { store, name })
@@ -254,6 +261,10 @@ impl Store for MemoryStore {
             store: self.clone(),
             key: path.to_owned(),
         }))
+    }
+
+    fn list_parts(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.parts().map(|(_, key)| key).collect())
     }
 
     fn begin(&self) -> Result<Arc<dyn StoreWriter>, BeginError> {
@@ -371,9 +382,7 @@ impl StoreWriter for MemoryWriter {
     }
 
     fn unclaimed(&self, rank: Rank) -> Result<Vec<String>, StoreError> {
-        let tables = Table::ALL.into_iter();
-        let keys = tables.flat_map(|table| self.store.keys(&format!("{table}/")));
-        let parts = keys.filter_map(|key| Some((key.parse::<PartPath>().ok()?, key)));
+        let parts = self.store.parts();
         let parts: Vec<_> = parts.filter(|(part, _)| part.rank == rank).collect();
         // Who is still there is asked after that: who has ended has committed what was found, or never will.
         let objects = self.store.objects();

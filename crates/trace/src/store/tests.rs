@@ -163,6 +163,9 @@ fn what_is_retired_goes_and_what_nobody_claims_is_found() {
         let parts = paths.map(|path| staged(&*writer, path, path.as_bytes()));
         writer.put(parts.into(), b"").unwrap().keep(true);
         let other = store.begin().unwrap();
+        let mut all = store.list_parts().unwrap();
+        all.sort_unstable();
+        assert_eq!(all, paths, "{store:?}");
         let unclaimed = |rank| {
             let mut unclaimed = other.unclaimed(Rank(rank)).unwrap();
             unclaimed.sort_unstable();
@@ -175,6 +178,7 @@ fn what_is_retired_goes_and_what_nobody_claims_is_found() {
         other.retire(&[METRICS, &derived]).unwrap();
         // What is gone is gone.
         other.retire(&[METRICS]).unwrap();
+        assert_eq!(store.list_parts().unwrap(), [OF_ANOTHER], "{store:?}");
         assert!(unclaimed(0).is_empty(), "{store:?}");
         assert_eq!(part(&*store, METRICS), None, "{store:?}");
         assert_eq!(part(&*store, OF_ANOTHER).unwrap(), OF_ANOTHER, "{store:?}");

@@ -193,7 +193,7 @@ fn recording_is_taken_up_again_where_there_is_room() {
     let lost = trace::lost_captures(&run, &catalog).unwrap();
     assert_eq!(lost, summary.lost_captures);
     let stats = sink::run_stats(&run).unwrap();
-    assert_eq!(stats.num_lost_captures, summary.lost_captures);
+    assert_eq!(stats.num_lost_captures.unwrap(), summary.lost_captures);
     assert_eq!(kinds(&changes), ["waits", "taken up"]);
     let Change::Stopped { error, .. } = &changes[0] else {
         panic!("{changes:?}");

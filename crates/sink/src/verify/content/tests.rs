@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use arrow::array::Int32Array;
-use trace::{Crc32c, Epoch, LayerLabel};
+use trace::{Crc32c, Epoch, LayerLabel, Table};
 
 use super::*;
 use crate::testing::{HIDDEN, OUTPUT, layer_weights, metrics_rows, part_path, topology};
@@ -91,7 +91,10 @@ fn rows_ascend_within_a_batch_and_from_one_to_the_next() {
     assert_eq!((check, found.as_str()), (Check::Order, "1 after 2"));
 
     let mut content = content(PATH, 1, Some(HIDDEN)).unwrap();
-    content.check(&rows.slice(2, 2)).unwrap();
+    content.check(&rows.slice(0, 2)).unwrap();
     let (check, _, found) = content.check(&rows.slice(0, 2)).unwrap_err();
-    assert_eq!((check, found.as_str()), (Check::Order, "0 after 3"));
+    assert_eq!((check, found.as_str()), (Check::Order, "0 after 1"));
+    let (check, _, found) = content.check(&rows.slice(3, 1)).unwrap_err();
+    assert_eq!((check, found.as_str()), (Check::Units, "unit 3 in row 2"));
+    content.end().unwrap_err();
 }

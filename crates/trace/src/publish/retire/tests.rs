@@ -256,3 +256,25 @@ fn nothing_is_removed_where_a_link_leads_out_of_the_run() {
     assert!(told.contains("outside of the run"), "{told}");
     assert_eq!(globbed(&other), before);
 }
+
+/// A record that somebody renamed: what it names is not taken for leftovers.
+#[test]
+fn nothing_is_cleared_away_where_a_record_may_be_unread() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded(&dir.path().join("run"));
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let last = run.commits_dir().join(format!("{:020}.json", 2));
+    fs::rename(&last, run.commits_dir().join("2.json")).unwrap();
+    let cleared = publisher.clear_leftovers().unwrap_err();
+    // Nothing may be written either: it would have the number of what is not read.
+    let begun = Publisher::try_new(&run, Rank(0), None).unwrap_err();
+    for refused in [cleared, begun] {
+        assert!(
+            refused.to_string().contains("commits/2.json is not called"),
+            "{refused}"
+        );
+    }
+    for path in RETIRED {
+        assert!(run.path().join(path).is_file());
+    }
+}

@@ -146,3 +146,56 @@ fn no_record_is_deleted_under_a_rollup_whose_name_may_be_lost() {
     );
     assert_eq!(epochs(&assert_whole(&run)), (0..50).collect::<Vec<_>>());
 }
+
+/// A roll-up of which nobody knows whose it is, and that has something else in the place of a record.
+#[test]
+fn a_record_goes_only_for_a_roll_up_that_has_it() {
+    for is_trusted in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+        let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+        let mut rollup = rollup::Encoder::try_new().unwrap();
+        let mut previous = None;
+        for epoch in 0..6 {
+            let group = group(&publisher, epoch).unwrap();
+            let mut record = publisher.publish(group).unwrap();
+            if epoch == 4 {
+                record.captures.clear();
+            }
+            record.previous_crc32c = previous.or(record.previous_crc32c);
+            let crc32c = record.encode_with_checksum().1;
+            rollup.push(&record, Some(crc32c)).unwrap();
+            previous = Some(crc32c);
+        }
+        let mut bytes = rollup.finish().unwrap();
+        if !is_trusted {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }
+        let name = Segment::rollup(0, 5).file_name();
+        std::fs::write(run.commits_dir().join(&name), bytes).unwrap();
+        let sealed = publisher.seal();
+        let files = commit_files(&run);
+        match is_trusted {
+            true => {
+                sealed.unwrap();
+                // The next one follows what the roll-up has in its place, and so is another, too.
+                let kept = [4, 5].map(|number| Segment::record(number).file_name());
+                assert_eq!(files, [&kept[..], &[name][..]].concat());
+                // A roll-up that is made of it has no more of them.
+                let mut next = Publisher::try_new(&run, Rank(0), None).unwrap();
+                for epoch in 6..12 {
+                    let group = group(&next, epoch).unwrap();
+                    next.publish(group).unwrap();
+                }
+                next.seal().unwrap();
+                let wider = Segment::rollup(0, 11).file_name();
+                assert_eq!(commit_files(&run), [&kept[..], &[wider][..]].concat());
+            }
+            false => {
+                assert!(sealed.is_err());
+                assert_eq!(files.len(), 7);
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ use crate::part::PartPath;
 use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::publish::{Group, PublishError, Publisher};
 use crate::run::OpenRunError;
+use crate::store::Creation;
 
 const WEIGHTS: &str = "weights/epoch=0/layer=L_output/step-24-r0-g0.parquet";
 

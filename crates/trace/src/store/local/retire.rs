@@ -53,24 +53,34 @@ pub(super) fn unclaimed(
     root: &Path,
     rank: Rank,
 ) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
     for table in Table::ALL {
         let dir = root.join(table.name());
         if dir.is_symlink() {
             tracing::warn!(path = %dir.display(), "left as it is: it is a link");
-            continue;
         }
-        list_parts(disk, root, &dir, rank, &mut |path, part| {
-            found.push((path, part.nonce));
-        })
-        .map_err(StoreError::of("list", &dir))?;
     }
+    let mut found = parts(disk, root)?;
+    found.retain(|(_, part)| part.rank == rank);
     // A derived table may be published meanwhile. Its writer stages under the nonce of its files
     // until they are committed, so that is looked for before the commits are.
     let staging = staging::above(root);
     let is_in_hand = |nonce: &Nonce| staging.join(nonce.as_str()).exists();
-    found.retain(|(_, nonce)| !nonce.as_ref().is_some_and(is_in_hand));
+    found.retain(|(_, part)| !part.nonce.as_ref().is_some_and(is_in_hand));
     Ok(found.into_iter().map(|(path, _)| path).collect())
+}
+
+/// All part files of the run at `root`, by their paths below it. A table's directory that is a link is none of the
+/// run's.
+pub(super) fn parts(disk: &dyn Disk, root: &Path) -> Result<Vec<(String, PartPath)>, StoreError> {
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let dir = root.join(table.name());
+        if !dir.is_symlink() {
+            let listed = list_parts(disk, root, &dir, &mut found);
+            listed.map_err(StoreError::of("list", &dir))?;
+        }
+    }
+    Ok(found)
 }
 
 /// Checks that a file of the run lies in it, whatever links lead to its directory.
@@ -90,14 +100,12 @@ fn check_within(root: &Path, file: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives every part file of `rank` below `dir`, by its path below the run's directory. Links are none of the
-/// run's directories.
+/// Finds every part file below `dir`, by its path below the run's directory. Links are none of the run's directories.
 fn list_parts(
     disk: &dyn Disk,
     root: &Path,
     dir: &Path,
-    rank: Rank,
-    visit: &mut dyn FnMut(String, PartPath),
+    found: &mut Vec<(String, PartPath)>,
 ) -> io::Result<()> {
     let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let entries = match retried(|| disk.list(Subject::Retired, dir)) {
@@ -107,7 +115,7 @@ fn list_parts(
     for entry in entries {
         let path = dir.join(entry.name);
         if entry.is_dir {
-            list_parts(disk, root, &path, rank, visit)?;
+            list_parts(disk, root, &path, found)?;
             continue;
         }
         let below = path.strip_prefix(root).expect("listed below the run");
@@ -115,10 +123,8 @@ fn list_parts(
         let Some(below) = segments.map(|s| s.join("/")) else {
             continue;
         };
-        if let Ok(part) = below.parse::<PartPath>()
-            && part.rank == rank
-        {
-            visit(below, part);
+        if let Ok(part) = below.parse::<PartPath>() {
+            found.push((below, part));
         }
     }
     Ok(())
