@@ -129,7 +129,7 @@ def test_what_is_compressed_is_what_was_asked_for(compress: str, codecs: set[str
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
     with sg.record(model, tmp_path / "run", record=["weights"], compress=compress) as rec:
         rec.epoch()
-    [path] = tmp_path.glob("run/weights/epoch=0/layer=0/*.parquet")
+    [path] = tmp_path.glob("run/weights/epoch=0/layer=L_0/*.parquet")
     group = parquet.read_metadata(path).row_group(0)
     columns = [group.column(index) for index in range(group.num_columns)]
     found = {column.compression for column in columns if column.path_in_schema == "weights.list.item"}

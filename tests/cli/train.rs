@@ -90,11 +90,8 @@ fn the_next_commands_work_whatever_was_recorded_and_wherever() {
 fn what_is_compressed_is_what_was_asked_for() {
     let scratch = Scratch::new();
     let bytes = |compress: &str, table: &str| {
-        let entries = walk(&scratch.path(compress).join(table));
-        entries
-            .iter()
-            .map(|file| fs::metadata(file).unwrap().len())
-            .sum::<u64>() as f64
+        let files = files(&scratch.path(compress).join(table));
+        files.values().map(Vec::len).sum::<usize>() as f64
     };
     for compress in ["none", "auto", "size"] {
         let recorded = ["--epochs", "1", "--hidden", "64,64", "--out", compress];
@@ -128,18 +125,6 @@ fn what_is_compressed_is_what_was_asked_for() {
         let share = share(compress, "activations");
         assert!(share < 0.9, "{compress}: {share}");
     }
-}
-
-/// All files below a directory.
-fn walk(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let below = entries.flat_map(|path| match path.is_dir() {
-        true => walk(&path),
-        false => vec![path],
-    });
-    below.collect()
 }
 
 #[test]

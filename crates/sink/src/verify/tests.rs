@@ -665,7 +665,8 @@ fn publish_as(run: &RunDir, epoch: i32, generation: u32, retired: Vec<String>) {
         };
         let num_rows = rows.num_rows() as u64;
         let output = publisher.staging().create_part(path.clone()).unwrap();
-        let encoded = trace::encode_part(&Part { path, rows }, output).unwrap();
+        let encoded =
+            trace::encode_part(&Part { path, rows }, trace::Compress::Auto, output).unwrap();
         encoded.finish(num_rows).unwrap()
     });
     let group = trace::Group {
