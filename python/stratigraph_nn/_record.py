@@ -124,7 +124,7 @@ def record(
             checkpoint has them: the last epoch that has ended (-1 for none), and how many optimizer steps are done,
             which may be some of the next epoch. What was recorded after that step is recorded anew.
         channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
-        compress: What is compressed: ``"auto"`` what becomes three tenths smaller or more, as activations behind a ReLU
+        compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as activations behind a ReLU
             do, ``"size"`` what becomes smaller by 3 % or more, as weights do by a sixth, which every query has to unpack,
             ``"none"`` nothing.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training

@@ -39,10 +39,13 @@ pub use crate::columns::ZSTD_LEVEL;
 pub const LIST_PAGE_BYTES: usize = PAGE_VALUES * size_of::<f32>();
 
 /// With [`Compress::Auto`], what compression does not make smaller than this share of itself stays as it is: a
-/// list column by a sample of it, any page by trying. Weights in byte planes become 16% to 20% smaller, for which
+/// list column by a sample of it, or nearly so, any page by trying. Weights in byte planes become 16% to 20% smaller, for which
 /// every reader would pay a decompressor a file; activations after a ReLU are half zeros, become far smaller, and
 /// are compressed.
-pub const MAX_COMPRESSION_RATIO: f64 = 0.7;
+pub const MAX_COMPRESSION_RATIO: f64 = 0.78;
+
+/// A sample is compressed a little worse than the page that it is of. What it leaves to try is judged by the page.
+const SAMPLE_SHARE: f64 = 1.03;
 
 /// The same with [`Compress::Size`]: less is nothing that is worth a decompressor.
 pub const MAX_COMPRESSION_RATIO_FOR_SIZE: f64 = 0.97;
@@ -213,7 +216,9 @@ fn share_of(
     if is_list && list_bytes(array) + BESIDE_LIST_BYTES > max_page_bytes {
         return None;
     }
-    let is_tried = !is_list || compress == Compress::Size || probe::is_compressible(array, share);
+    let is_tried = !is_list
+        || compress == Compress::Size
+        || probe::is_compressible(array, share * SAMPLE_SHARE);
     is_tried.then_some(share)
 }
 

@@ -20,7 +20,6 @@ mod plan;
 mod run_file;
 mod survey;
 mod switch;
-mod told;
 
 use std::fmt;
 use std::io;

@@ -8,10 +8,10 @@ use arrow::datatypes::{ArrowNativeType, Float32Type};
 use crate::columns::put_compressed_planes;
 
 /// Blocks of values in a sample, spread over the column: neurons differ, some are silent.
-const BLOCKS: usize = 16;
+const BLOCKS: usize = 64;
 
 /// Values of a block.
-const BLOCK_VALUES: usize = 256;
+const BLOCK_VALUES: usize = 64;
 
 /// What a sample is put into, kept between columns.
 #[derive(Default)]

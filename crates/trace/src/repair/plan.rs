@@ -1,5 +1,7 @@
 //! What a repair does: decided before anything is changed.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use super::parts;
 use super::run_file::{self, Origin, RunFile};
 use super::survey::{self, Survey, Survivors};
 use super::switch::rechain;
-use super::told::{Told, told};
 use super::{MovedFile, RepairError, RepairReport};
 use crate::catalog::is_derived;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
@@ -25,6 +26,7 @@ use crate::part::PartPath;
 use crate::place::COMMITS_DIR;
 use crate::store::LocalStore;
 use crate::table::Table;
+use told::{Told, told};
 
 /// What is to be done.
 #[derive(Debug)]

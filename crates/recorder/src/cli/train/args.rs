@@ -120,7 +120,7 @@ pub(in crate::cli) struct TrainArgs {
     /// [default: room for 4 captures, at least 1MiB and at most 256MiB]
     #[arg(long, value_name = "SIZE")]
     channel_bytes: Option<ByteSize>,
-    /// What to compress: auto is what becomes three tenths smaller or more, as activations behind a ReLU do; size is
+    /// What to compress: auto is what becomes a fifth smaller or more, as activations behind a ReLU do; size is
     /// what becomes smaller by 3% or more, as weights do by a sixth, which every query has to unpack; none is nothing
     #[arg(long, default_value_t, value_name = "auto|size|none")]
     compress: Compress,

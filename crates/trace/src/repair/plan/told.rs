@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::MovedFile;
-use super::named::Renamed;
-use super::orphans::{Key, key_of};
-use super::plan::Planned;
-use super::run_file::Origin;
-use super::survey::Survey;
+use super::Planned;
 use crate::commit::CommitRecord;
 use crate::place::{COMMITS_DIR, RUN_FILE};
+use crate::repair::MovedFile;
+use crate::repair::named::Renamed;
+use crate::repair::orphans::{Key, key_of};
+use crate::repair::run_file::Origin;
+use crate::repair::survey::Survey;
 
 /// What is told of a plan.
 pub(super) struct Told<'a> {
