@@ -1,20 +1,9 @@
 use super::*;
+use crate::testing::noise;
 
 fn planes(values: &[f32]) -> Vec<u8> {
     let byte = |n: usize| values.iter().map(move |value| value.to_le_bytes()[n]);
     (0..4).flat_map(byte).collect()
-}
-
-/// Floats around 0, no two alike.
-fn noise(len: usize) -> Vec<f32> {
-    let mut state = 0x9e37_79b9_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as f32 / u32::MAX as f32
-    };
-    (0..len).map(|_| (next() + next() - 1.0) * 0.2).collect()
 }
 
 #[test]
@@ -30,7 +19,7 @@ fn a_plane_has_one_byte_of_every_value() {
         VALUES_AT_ONCE,
         3 * VALUES_AT_ONCE + 5,
     ] {
-        let values = noise(len);
+        let values = noise(1, len);
         let mut page = Vec::new();
         put_planes(&values, &mut page);
         assert_eq!(page, planes(&values), "{len} values");
@@ -39,9 +28,9 @@ fn a_plane_has_one_byte_of_every_value() {
 
 #[test]
 fn a_frame_holds_the_planes() {
-    let mut zeros = noise(300_000);
+    let mut zeros = noise(1, 300_000);
     zeros[1000..200_000].fill(0.0);
-    for values in [noise(1), noise(4_000), noise(131_072), zeros] {
+    for values in [noise(1, 1), noise(1, 4_000), noise(1, 131_072), zeros] {
         let mut page = vec![7, 7];
         assert!(put_compressed_planes(&values, usize::MAX, &mut page).unwrap());
         let unpacked = zstd::bulk::decompress(&page[2..], 4 * values.len()).unwrap();
@@ -54,7 +43,7 @@ fn a_frame_holds_the_planes() {
 #[test]
 fn exponents_become_short_in_small_pages_too() {
     for len in [4_000, 12_544, 131_072] {
-        let values = noise(len);
+        let values = noise(1, len);
         let mut page = Vec::new();
         assert!(put_compressed_planes(&values, 4 * len * 87 / 100, &mut page).unwrap());
     }
@@ -62,7 +51,7 @@ fn exponents_become_short_in_small_pages_too() {
 
 #[test]
 fn what_does_not_become_small_enough_is_left_out() {
-    let values = noise(50_000);
+    let values = noise(1, 50_000);
     let mut page = vec![1, 2, 3];
     for _ in 0..2 {
         assert!(!put_compressed_planes(&values, 100_000, &mut page).unwrap());
