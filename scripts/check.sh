@@ -19,6 +19,7 @@ step() {
 features=(--features vulkan,burn-train)
 
 step cargo fmt --all --check
+step cargo fmt --manifest-path fuzz/Cargo.toml --check
 step cargo clippy --workspace "${features[@]}" --all-targets --locked -- -D warnings
 # Without CUDA and Vulkan, as the README offers it.
 step cargo clippy -p recorder --no-default-features --all-targets --locked -- -D warnings

@@ -39,9 +39,9 @@ pub use crate::columns::ZSTD_LEVEL;
 pub const LIST_PAGE_BYTES: usize = PAGE_VALUES * size_of::<f32>();
 
 /// With [`Compress::Auto`], what compression does not make smaller than this share of itself stays as it is: a
-/// list column by a sample of it, or nearly so, any page by trying. Weights in byte planes become 16% to 20% smaller, for which
-/// every reader would pay a decompressor a file; activations after a ReLU are half zeros, become far smaller, and
-/// are compressed.
+/// list column by a sample of it, or nearly so, any page by trying. Weights in byte planes become 16% to 20%
+/// smaller, for which every reader would pay a decompressor a file; activations after a ReLU are half zeros, become
+/// far smaller, and are compressed.
 pub const MAX_COMPRESSION_RATIO: f64 = 0.78;
 
 /// A sample is compressed a little worse than the page that it is of. What it leaves to try is judged by the page.

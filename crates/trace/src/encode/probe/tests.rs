@@ -52,6 +52,20 @@ fn the_whole_column_is_sampled() {
     assert!(is_worth_it(values));
 }
 
+/// Places that come at the pace of some units meet these alone: here every eighth is busy, and all others are silent.
+#[test]
+fn more_units_are_sampled_than_some() {
+    const SAMPLES: usize = 297;
+    let mut values = noise(128 * SAMPLES);
+    for (unit, values) in values.chunks_mut(SAMPLES).enumerate() {
+        if unit % 8 > 0 {
+            values.fill(0.0);
+        }
+    }
+    let array: ArrayRef = Arc::new(lists(values, SAMPLES));
+    assert!(is_compressible(&array, 0.78));
+}
+
 /// Only what the lists hold is looked at, not what lies beside it in the array.
 #[test]
 fn a_slice_is_sampled_by_itself() {
