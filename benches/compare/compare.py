@@ -89,8 +89,8 @@ def parsed():
     unknown = set(options.sizes) - set(sizes.SIZES) | set(options.only) - set(PARTS)
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    options.least = 1 if options.short else 5
-    options.pairs = 1 if options.short else max(options.pairs, options.least)
+    options.pairs = 1 if options.short else options.pairs
+    options.least = min(options.pairs, 5)
     return options
 
 
