@@ -1,3 +1,4 @@
+mod page_lengths;
 mod tables;
 
 use std::sync::Arc;
