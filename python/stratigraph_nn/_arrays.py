@@ -33,6 +33,8 @@ class ArrayNetwork:
     left_out: Sequence[str] = ()
     #: What else is to be said.
     remarks: Sequence[str] = ()
+    #: Labels that are no layers of the first look.
+    unseen_labels: Sequence[str] = ()
 
     def __init__(self, labels: Mapping[str, str] | None) -> None:
         self._labels = dict(labels or {})

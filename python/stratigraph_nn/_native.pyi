@@ -24,9 +24,8 @@ class QueryTimeoutError(QueryError):
     """A question had no answer in the time that it may take."""
 
 def main(argv: Sequence[str]) -> int: ...
-def check(settings: str) -> str | None:
-    """Checks settings, JSON, before anything is captured; an exception says what is wrong. Gives what may turn out
-    to be wrong of a network that is known."""
+def check(settings: str) -> None:
+    """Checks settings, JSON, before anything is captured; an exception says what is wrong."""
 
 def is_unborn(path: str | os.PathLike[str]) -> bool:
     """Whether a directory is there that is empty, or has only what an interrupted creation of a run left."""

@@ -213,7 +213,7 @@ def record(
             batch_size=batch_size,
             scaler=scaler,
             example=example,
-            left_out=list(settings.layers or ()),
+            globs=list(settings.layers or ()),
         )
         network.check_held_out(held_out)
         name = network.name
@@ -221,27 +221,18 @@ def record(
         settings.path = directory(path, name, True)
     # Of layers that were misspelled, or a run of another network, nobody wants to hear after an hour.
     described, device = network.preview()
-    doubt = settings.check_network(described, device, network.rank, network.world_size)
+    settings.check_network(described, device, network.rank, network.world_size)
     settings.path = network.agree(lambda: _free_directory(path, name, settings.resume is not None))
     recorder = Recorder(network, settings, held_out, steps_per_epoch)
-    meant = _misspelt(settings.layers or (), [layer["label"] for layer in described])
-    if doubt is not None and meant:
-        recorder._say_once(f"{settings.path}: {doubt}{meant}")
-    elif doubt is not None and not _fits_any(settings.layers or (), [layer["label"] for layer in described]):
-        there = ", ".join(layer["label"] for layer in described[:8]) + (", ..." if len(described) > 8 else "")
-        recorder._say_once(
-            f"{settings.path}: no layer of the network fits layers= (it has {there}): nothing is recorded unless a tap "
-            "or a hidden state is called so"
-        )
+    if described:
+        recorder._doubt_layers([layer["label"] for layer in described])
     if settings.resume is not None and network.rank == 0 and (gap := _gap_before(settings.path, settings.resume[0])):
         recorder._say_once(f"{settings.path}: {gap}")
     return recorder
 
 
-def _fits_any(globs: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether a glob that asks for layers fits one; also where none asks for any."""
-    asking = [glob.lower() for glob in globs if not glob.startswith("!")]
-    return not asking or any(fnmatchcase(label.lower(), glob) for glob in asking for label in labels)
+def _fits(glob: str, label: str) -> bool:
+    return fnmatchcase(label.lower(), glob.removeprefix("!").lower())
 
 
 def _gap_before(path: Path, epoch: int) -> str | None:
@@ -260,16 +251,15 @@ def _gap_before(path: Path, epoch: int) -> str | None:
     return None
 
 
-def _misspelt(globs: Sequence[str], labels: Sequence[str]) -> str:
-    """What was probably meant by a glob that fits no label. Others may be of taps, which are not known yet."""
+def _meant(glob: str, labels: Iterable[str]) -> str:
+    """What was probably meant by a glob that fits no label: one of these, or what layers are below."""
     parts = [label.split(".") for label in labels]
     names = {".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}
-    for glob in (glob.removeprefix("!") for glob in globs):
-        if not any(fnmatchcase(label.lower(), glob.lower()) for label in labels):
-            meant = options.did_you_mean(glob.rstrip(".*?"), sorted(names))
-            if meant:
-                return meant
-    return ""
+    return options.did_you_mean(glob.removeprefix("!").rstrip(".*?"), sorted(names))
+
+
+def _shown(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
 
 
 #: Directories of recorders in this process that may not have created their runs yet.
@@ -340,7 +330,7 @@ class Recorder:
         #: Whether a capture is due that was not handed over yet.
         self._is_capture_due = False
         #: What was said, which is not said again.
-        self._said: set[str] = set()
+        self._said: set[Any] = set()
         self._selected: list[int] = []
         self._parameters: list[tuple[int, str]] = []
         if settings.resume is not None:
@@ -531,6 +521,35 @@ class Recorder:
             with suppress(OSError):
                 self.path.rmdir()
         return self._summary
+
+    def _doubt_layers(self, labels: Sequence[str]) -> None:
+        """Says what is probably mistaken in ``layers`` before anything is trained. What is not there yet may be a
+        tap."""
+        globs = self._settings.layers or ()
+        known = [*labels, *self._network.unseen_labels]
+        for glob in globs:
+            if not any(_fits(glob, label) for label in known) and (meant := _meant(glob, known)):
+                self._say_once(
+                    f'{self.path}: no layer fits "{glob.removeprefix("!")}": there are {_shown(labels)}{meant}',
+                    key=("layers", glob),
+                )
+                return
+        if globs and not any(options.takes(globs, label) for label in known):
+            self._say_once(
+                f"{self.path}: no layer of the network fits layers= (it has {_shown(labels)}): nothing is recorded unless "
+                "a tap or a hidden state is called so"
+            )
+
+    def _doubt_left_out(self, labels: Sequence[str]) -> None:
+        """Says what of ``layers`` has left nothing out, now that all layers and taps are known."""
+        known = [*labels, *self._network.unseen_labels]
+        for glob in self._settings.layers or ():
+            if glob.startswith("!") and not any(_fits(glob, label) for label in known):
+                self._say_once(
+                    f'{self.path}: "{glob}" of layers= leaves nothing out, no layer and no tap is called so: there are '
+                    f"{_shown(labels)}{_meant(glob, known)}",
+                    key=("layers", glob),
+                )
 
     def _begin_at(self, epoch: int, step: int) -> None:
         """Counts on from where a training was resumed whose run begins here, before its first step."""
@@ -775,6 +794,7 @@ class Recorder:
         for message in self._network.remarks:
             self._say_once(f"{self.path}: {message}")
         self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
+        self._doubt_left_out([layer["label"] for layer in spec])
         self._parameters = native.parameters()
         return native
 
@@ -915,9 +935,11 @@ class Recorder:
                 raise
             self._say_once(f"{self.path}: {what}: {error}", error)
 
-    def _say_once(self, message: str, cause: BaseException | None = None) -> None:
-        if message not in self._said:
-            self._said.add(message)
+    def _say_once(self, message: str, cause: BaseException | None = None, key: Any = None) -> None:
+        """Says something that was not said before; with ``key``, nothing of what has the same."""
+        key = message if key is None else key
+        if key not in self._said:
+            self._said.add(key)
             self._warn(message, cause)
 
     def _warn(self, message: str, cause: BaseException | None = None) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._options import given
+from .._options import given, takes
 from .errors import HeldOutError, LazyError, NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate, not_held_out
 from .guard import undisturbed
@@ -51,7 +50,7 @@ class TorchNetwork:
         batch_size: int | None,
         scaler: Any,
         example: Any,
-        left_out: Sequence[str],
+        globs: Sequence[str],
     ) -> None:
         """Raises TypeError or NetworkError: model, optimizer or scaler are something else."""
         _check(model, scaler)
@@ -62,7 +61,10 @@ class TorchNetwork:
         self._loss = loss
         self._batch_size = batch_size
         self._scaler = _scaler_of(optimizer) if scaler is None else scaler
-        self._left_out = [glob[1:] for glob in left_out if glob.startswith("!")]
+        #: Which layers are recorded.
+        self._globs = globs
+        #: The labels of what a trace cannot hold and ``globs`` leave out.
+        self._unrecordable: set[str] = set()
         self._network: Network | None = None
         self._gradients: Gradients | None = None
         self._steps: Steps | None = None
@@ -322,7 +324,17 @@ class TorchNetwork:
         return None
 
     def _is_left_out(self, label: str) -> bool:
-        return any(fnmatchcase(label.lower(), glob.lower()) for glob in self._left_out)
+        """Whether what a trace cannot hold is not to be recorded either."""
+        if takes(self._globs, label):
+            return False
+        self._unrecordable.add(label)
+        return True
+
+    @property
+    def unseen_labels(self) -> Collection[str]:
+        """Labels that are not among the layers of :meth:`preview`: of what was left out since a trace cannot hold it,
+        and of hidden states, which a forward pass has to show."""
+        return {*self._unrecordable, *(state.label for state in hidden_of(self._model, ()))}
 
     def tap(self, name: str, tensor: Any, unit_axis: int) -> Any:
         """Gives the tensor back."""
