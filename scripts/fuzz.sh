@@ -3,8 +3,9 @@
 # takes minutes.
 #
 # usage: scripts/fuzz.sh TARGET [SECONDS] [option of libFuzzer ...]   a file of fuzz/fuzz_targets; 600 seconds
-#        scripts/fuzz.sh build                                       nothing but the build
+#        scripts/fuzz.sh build                                       nothing but the build, without Burn and DataFusion
 #
+# Targets that read data sets have Burn in them, those of queries DataFusion: their first build takes longer.
 # It begins with the inputs of tests/fuzz/corpus. What covers more goes to target/fuzz/corpus, where the next call goes
 # on; an input that fails goes to target/fuzz/artifacts.
 set -euo pipefail
@@ -20,8 +21,14 @@ export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Clink-dead-code -Zsanitizer=address \
 -Ccodegen-units=16"
+case $name in
+    csv | idx | parquet) what=(--features datasets --bin "$name") ;;
+    query_*) what=(--features queries --bin "$name") ;;
+    build) what=(--bins) ;;
+    *) what=(--bin "$name") ;;
+esac
 cargo +nightly build --manifest-path fuzz/Cargo.toml --release --locked --target "$host" \
-    --target-dir "$target_dir" --bins
+    --target-dir "$target_dir" "${what[@]}"
 [ "$name" = build ] && exit
 
 found=$target_dir/corpus/$name

@@ -4,8 +4,14 @@
 mod bounds;
 #[path = "../../tests/fuzz/checkpoints.rs"]
 pub mod checkpoints;
+#[cfg(feature = "datasets")]
+#[path = "../../tests/fuzz/data.rs"]
+pub mod data;
 #[path = "../../tests/fuzz/mutate.rs"]
 mod mutate;
+#[cfg(feature = "queries")]
+#[path = "../../tests/fuzz/queries.rs"]
+pub mod queries;
 #[path = "../../tests/fuzz/runs.rs"]
 pub mod runs;
 

@@ -28,7 +28,9 @@ class Result:
 
     It speaks the Arrow PyCapsule interface: ``pyarrow.table(result)``, ``polars.DataFrame(result)``,
     ``pyarrow.RecordBatchReader.from_stream(result)``, which has the rows as they come, and
-    ``duckdb.sql("FROM result")`` take it, without a copy of the values.
+    ``duckdb.sql("FROM result")`` take it, without a copy of the values. It is a table of the package
+    ``datafusion``, too: ``context.register_table("name", result)``, of which rows and columns are read that a
+    query asks for.
 
     It can be read several times. What was read to its end once and takes 64 MiB at most is kept with
     the result; a larger answer is worked out anew each time. It is about the run as it was when it was
@@ -65,6 +67,9 @@ class Result:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self._rows.__arrow_c_stream__(requested_schema)
+
+    def __datafusion_table_provider__(self, session: object) -> object:
+        return self._rows.__datafusion_table_provider__(session)
 
     def to_arrow(self) -> pyarrow.Table:
         """All rows as a pyarrow table, which shares their memory.

@@ -49,6 +49,11 @@ class Run(Queries):
 
     Every named query is a method, as ``run.by_neuron(layer="fc1")``; :meth:`queries` lists them. Ctrl-C
     gives up what is being worked out. It can be used from several threads.
+
+    It is a catalogue of the package ``datafusion`` as well: after
+    ``context.register_catalog_provider("mine", run)`` its tables and named queries are
+    ``mine.public.weights``, ``mine.public.by_neuron`` and so on, as they were when the run was opened or refreshed
+    last, for SQL beside other sources.
     """
 
     __slots__ = ("_native", "__weakref__")
@@ -115,6 +120,9 @@ class Run(Queries):
         """All rows of a table. Raises :class:`QueryError` if there is no such table."""
         quoted = name.replace('"', '""')
         return self.sql(f'SELECT * FROM "{quoted}"')
+
+    def __datafusion_catalog_provider__(self, session: object) -> object:
+        return self._native.__datafusion_catalog_provider__(session)
 
     def queries(self) -> list[str]:
         """The names of the named queries."""

@@ -2,8 +2,11 @@
 //! several versions. Known weaknesses of versions are not looked up, since that needs a network.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use spdx::{Expression, LicenseReq, ParseMode};
+
+use stratigraph::workspace_root;
 
 use crate::dependencies::Packages;
 
@@ -45,6 +48,17 @@ fn all_packages_come_from_the_registry() {
     for package in Packages::read().foreign() {
         assert_eq!(package.source, REGISTRY, "{}", package.name);
     }
+}
+
+/// The crate `fuzz` is a workspace of its own, which is not compiled with these tests.
+#[test]
+fn what_fuzzers_are_made_of_comes_from_there_too() {
+    let lock = fs::read_to_string(workspace_root().join("fuzz/Cargo.lock")).unwrap();
+    let sources = lock
+        .lines()
+        .filter_map(|line| line.strip_prefix("source = "));
+    let sources: BTreeSet<&str> = sources.collect();
+    assert_eq!(sources, BTreeSet::from([format!("{REGISTRY:?}").as_str()]));
 }
 
 #[test]

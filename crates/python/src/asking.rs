@@ -6,6 +6,7 @@ mod catalog;
 mod chart;
 mod rows;
 mod run;
+mod served;
 mod structures;
 mod values;
 mod work;

@@ -4,6 +4,7 @@ mod asking;
 mod memory;
 mod not_finite;
 mod planning;
+mod served;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -9,17 +9,21 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ffi::FFI_ArrowSchema;
 use arrow::ffi_stream::FFI_ArrowArrayStream;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::prelude::DataFrame;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList};
 use sql::{QuerySession, first_rows};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::served;
 use super::values;
 use super::work::{Threads, finish, finish_on, is_in_time, signalled, wait};
 use crate::error::{QueryError, query, words};
@@ -51,6 +55,8 @@ pub(super) struct Rows {
     notes: Vec<String>,
     /// How long reading may take, beside what becomes of the rows.
     timeout: Option<Duration>,
+    /// The question itself, for whoever asks for a part of its rows.
+    query: Option<(QuerySession, DataFrame)>,
 }
 
 impl Rows {
@@ -65,6 +71,7 @@ impl Rows {
             kept: Kept::default(),
             notes: Vec::new(),
             timeout,
+            query: None,
         }
     }
 
@@ -100,7 +107,26 @@ impl Rows {
             kept: Arc::new(Mutex::new(Some(batches))),
             notes,
             timeout: None,
+            query: None,
         }
+    }
+
+    /// The same rows, which are those of a query as it is: others may ask for a part of them.
+    pub(super) fn of_query(self, session: QuerySession, query: DataFrame) -> Self {
+        Self {
+            query: Some((session, query)),
+            ..self
+        }
+    }
+
+    /// The rows as a table of another engine's. What was no query is worked out now, as a whole.
+    fn table(&self, py: Python<'_>, threads: &Handle) -> PyResult<Arc<dyn TableProvider>> {
+        if let Some((session, frame)) = &self.query {
+            return Ok(session.served_table(frame, threads));
+        }
+        let (schema, batches) = self.batches(py)?;
+        let table = MemTable::try_new(schema, vec![batches]).map_err(query)?;
+        Ok(Arc::new(table))
     }
 
     fn read(&self) -> impl Future<Output = Result<Reading, sql::QueryError>> + Send + 'static {
@@ -212,6 +238,16 @@ impl Rows {
             timeout: self.timeout,
         };
         capsule(py, Box::new(reader))
+    }
+
+    /// The rows as a table of the package `datafusion`, for whose session `session` is or speaks.
+    fn __datafusion_table_provider__<'py>(
+        &self,
+        session: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let threads = Threads::lasting()?;
+        let table = self.table(session.py(), &threads)?;
+        served::table(&session, table, threads)
     }
 
     /// The same of rows that are all there before it begins: for whoever reads with Python's lock held.
@@ -386,7 +422,7 @@ fn told(text: String) -> ArrowError {
 }
 
 /// The rows of a plan, as often as they are asked for.
-pub(super) fn of_plan(frame: datafusion::prelude::DataFrame, timeout: Option<Duration>) -> Rows {
+pub(super) fn of_plan(frame: DataFrame, timeout: Option<Duration>) -> Rows {
     let schema: &Schema = frame.schema().as_arrow();
     Rows::new(Arc::new(schema.clone()), timeout, move || {
         let frame = frame.clone();

@@ -11,6 +11,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use pictures::chart::Theme;
 use pictures::{PlotKind, Report, ReportOptions};
 use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
 use sql::output::{OutputFile, widened};
 use sql::{QuerySession, SessionOptions, default_memory};
 use studies::{
@@ -21,8 +22,9 @@ use studies::{
 use super::arguments::{chosen, parsed, seconds};
 use super::chart::Chart;
 use super::rows::{Rows, of_plan};
+use super::served;
 use super::structures::{ToldLayer, ToldPower, ToldStructure, neurons, told, told_layer, unit};
-use super::work::{finish, finish_blocking};
+use super::work::{Threads, finish, finish_blocking};
 use crate::error::query;
 
 /// A figure of a note, as people read it.
@@ -162,10 +164,12 @@ impl Run {
                 return Err(query(sql::QueryError::NothingCaptured));
             }
             let schema = Arc::new(rows.schema().as_arrow().clone());
-            Ok(Rows::of(session, timeout, schema, move |session| {
+            let asked = session.clone();
+            let answer = Rows::of(session, timeout, schema, move |session| {
                 let text = text.clone();
                 async move { Ok(session.sql(&text).await?.execute_stream().await?) }.boxed()
-            }))
+            });
+            Ok(answer.of_query(asked, rows))
         })
     }
 
@@ -181,11 +185,12 @@ impl Run {
         let (session, timeout) = (self.session.clone(), self.timeout);
         finish(py, timeout, async move {
             let rows = session.named(&name, &parameters).await.map_err(query)?;
+            let asked = (!wide).then(|| (session.clone(), rows.clone()));
             let schema = match wide {
                 true => widened(rows).await.map_err(query)?.schema(),
                 false => Arc::new(rows.schema().as_arrow().clone()),
             };
-            Ok::<_, PyErr>(Rows::of(session, timeout, schema, move |session| {
+            let answer = Rows::of(session, timeout, schema, move |session| {
                 let (name, parameters) = (name.clone(), parameters.clone());
                 async move {
                     let rows = session.named(&name, &parameters).await?;
@@ -195,8 +200,22 @@ impl Run {
                     }
                 }
                 .boxed()
-            }))
+            });
+            Ok::<_, PyErr>(match asked {
+                Some((session, rows)) => answer.of_query(session, rows),
+                None => answer,
+            })
         })
+    }
+
+    /// The run as a catalogue of the package `datafusion`, for whose session `session` is.
+    fn __datafusion_catalog_provider__<'py>(
+        &self,
+        session: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let threads = Threads::lasting()?;
+        let catalog = self.session.served_catalog(&threads);
+        served::catalog(&session, catalog, threads)
     }
 
     /// What a picture shows.

@@ -26,12 +26,24 @@ pub(super) struct Threads {
 
 static THREADS: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
 
+/// Those of other libraries that ask on, which nobody retires: as long as they hold a table, it works.
+static LASTING: Mutex<Option<Arc<Threads>>> = Mutex::new(None);
+
 impl Threads {
     /// The threads of this process, made when they are first needed. Those of the process that it was forked
     /// off are not in it: they are left as they are.
     pub(super) fn current() -> PyResult<Arc<Self>> {
+        Self::of(&THREADS)
+    }
+
+    /// Where the work is done that another library of this process asks for.
+    pub(super) fn lasting() -> PyResult<Handle> {
+        Ok(Self::of(&LASTING)?.handle.clone())
+    }
+
+    fn of(threads: &Mutex<Option<Arc<Self>>>) -> PyResult<Arc<Self>> {
         let process = std::process::id();
-        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(there) = &*threads
             && there.process == process
         {

@@ -295,3 +295,87 @@ async fn every_named_query_is_called_by_the_names_of_its_parameters() {
         }
     }
 }
+
+/// What another session says to a query, as text.
+async fn told(context: &SessionContext, sql: &str) -> String {
+    let rows = context.sql(sql).await.unwrap();
+    rows.to_string().await.unwrap()
+}
+
+#[tokio::test]
+async fn another_session_is_served_what_it_asks_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    tiny::write(&dir.path().join("run")).unwrap();
+    let run = Run::open(&dir.path().join("run")).unwrap();
+    let session = run.session(SessionOptions::default()).unwrap();
+    let threads = tokio::runtime::Handle::current();
+    let context = SessionContext::new();
+    context.register_catalog("mine", session.served_catalog(&threads));
+    let lengths = "SELECT epoch, step, layer, vec_norm(weights) AS length FROM weights";
+    let lengths = session.sql(lengths).await.unwrap();
+    let table = session.served_table(&lengths, &threads);
+    context.register_table("lengths", table).unwrap();
+    for (sql, count) in [
+        ("SELECT count(*) FROM mine.public.weights", 20),
+        ("SELECT count(*) FROM mine.epochs.weights", 12),
+        ("SELECT count(*) FROM mine.public.padded", 12),
+        ("SELECT count(*) FROM mine.public.layers", 2),
+        ("SELECT count(*) FROM lengths WHERE epoch = 0", 8),
+        ("SELECT count(*) FROM (SELECT * FROM lengths LIMIT 3)", 3),
+        (
+            "SELECT count(*) FROM lengths a JOIN lengths b ON a.step = b.step",
+            80,
+        ),
+    ] {
+        assert_eq!(counted(&context, sql).await, count, "{sql}");
+    }
+    let asked = "epoch, neuron, weight_l2 FROM {}weights WHERE step > 1 AND neuron < 3 \
+                 ORDER BY step, neuron";
+    let ours = asked.replace("{}", "");
+    let ours = session.sql(&format!("SELECT {ours}")).await.unwrap();
+    let theirs = asked.replace("{}", "mine.public.");
+    let theirs = told(&context, &format!("SELECT {theirs}")).await;
+    assert_eq!(theirs, ours.to_string().await.unwrap());
+    // Functions and names that the other session does not have are not handed over.
+    assert!(
+        context
+            .sql("SELECT * FROM mine.public.weighs")
+            .await
+            .is_err()
+    );
+    assert!(
+        context
+            .sql("SELECT * FROM mine.other.weights")
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn what_is_served_stays_within_its_own_session() {
+    let dir = tempfile::tempdir().unwrap();
+    tiny::write(&dir.path().join("run")).unwrap();
+    let run = Run::open(&dir.path().join("run")).unwrap();
+    let options = SessionOptions {
+        memory_bytes: Some(1),
+        ..SessionOptions::default()
+    };
+    let session = run.session(options).unwrap();
+    let threads = tokio::runtime::Handle::current();
+    let sorted = session.sql("SELECT * FROM weights ORDER BY weight_l2");
+    let sorted = sorted.await.unwrap();
+    let context = SessionContext::new();
+    let table = session.served_table(&sorted, &threads);
+    context.register_table("sorted", table).unwrap();
+    let plan = told(
+        &context,
+        "EXPLAIN SELECT neuron FROM sorted WHERE epoch = 1",
+    )
+    .await;
+    assert!(plan.contains("ServedExec"), "{plan}");
+    assert!(!plan.contains("FilterExec"), "{plan}");
+    let rows = context.sql("SELECT * FROM sorted").await.unwrap();
+    let error = rows.collect().await.unwrap_err();
+    let error = error.find_root().to_string();
+    assert!(error.contains("Resources exhausted"), "{error}");
+}

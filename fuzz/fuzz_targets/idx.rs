@@ -1,0 +1,3 @@
+#![no_main]
+
+targets::fuzz!(targets::data::idx, targets::Format::Idx);

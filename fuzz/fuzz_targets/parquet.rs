@@ -1,0 +1,3 @@
+#![no_main]
+
+targets::fuzz!(targets::data::parquet, targets::Format::Parquet);
