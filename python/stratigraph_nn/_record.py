@@ -789,12 +789,13 @@ class Recorder:
         with self._tolerant("what held-out samples the run was begun with cannot be read"):
             about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             began = about["config"].get("held_out")
-            if began is not None and told is not None and began != told:
+            # Other processes are told so when they have run theirs.
+            if self._network.rank == 0 and began is not None and told is not None and began != told:
                 self._say_once(f"{self.path}: held-out samples are not those that the run was begun with")
         for message in self._network.remarks:
             self._say_once(f"{self.path}: {message}")
-        self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
         self._doubt_left_out([layer["label"] for layer in spec])
+        self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
         self._parameters = native.parameters()
         return native
 

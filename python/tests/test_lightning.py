@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data.distributed import DistributedSampler
 
 import stratigraph_nn as sg
 
@@ -196,3 +198,14 @@ def test_a_resumed_fit_with_several_optimizers_goes_on_with_their_steps(was_reco
     # Nobody has counted where nothing was recorded: each is taken to have made its share.
     begin = 8 if was_recorded else 6
     assert runs.captures(tmp_path / "second") == [(2, begin + 4), (3, begin + 8)]
+
+
+@pytest.mark.parametrize(("num_batches", "num_samples"), [(3, 11), (2, 8)])
+def test_of_samples_that_processes_share_out_all_are_held_out(num_batches: int, num_samples: int) -> None:
+    from stratigraph_nn._callbacks.lightning import _validation
+
+    data = TensorDataset(torch.arange(11.0), torch.arange(11))
+    loader = DataLoader(data, batch_size=2, sampler=DistributedSampler(data, 2, 1, shuffle=False))
+    trainer: Any = SimpleNamespace(val_dataloaders=loader, num_val_batches=[num_batches], world_size=2)
+    held_out = _validation(trainer)
+    assert [int(each) for _, targets in held_out for each in targets] == list(range(num_samples))

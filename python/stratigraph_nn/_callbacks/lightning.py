@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._record import Recorder, record
+from .._torch.errors import HeldOutError
+from .._torch.held_out import whole
 from .figures import figures
 
 if TYPE_CHECKING:
@@ -107,7 +110,22 @@ def _validation(trainer: pl.Trainer) -> Any:
     if loaders is None or not trainer.num_val_batches:
         return None
     first = trainer.num_val_batches[0]
-    return loaders if first == float("inf") else _Batches(loaders, int(first))
+    loader = loaders
+    with suppress(HeldOutError):  # It is said where they are run through the network.
+        loader = whole(loaders)
+    if loader is not loaders:
+        # Of each process it is a share.
+        first *= trainer.world_size
+    length = _length(loader)
+    return loader if first == float("inf") or first == length else _Batches(loader, int(first))
+
+
+def _length(loader: Any) -> int | None:
+    """How many batches a loader has, if it knows that."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
 
 
 class _Batches:

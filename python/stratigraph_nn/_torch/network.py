@@ -4,6 +4,7 @@ made."""
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,11 +19,12 @@ from .._options import given, takes
 from .errors import HeldOutError, LazyError, NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate, not_held_out
 from .guard import undisturbed
-from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_samples
+from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_samples, whole
 from .kinds import BUFFER
 from .labels import INPUT
 from .layers import Network, describe, unwrapped
 from .probe import probe
+from .ranks import SameSamples, Seen, is_distributed
 from .recurrent import Hidden, hidden_of, watched
 from .steps import Gradients, Steps, moments
 from .taps import Tap, Tapped, Taps
@@ -32,6 +34,9 @@ Part = tuple[str, int, Any, Any, Any]
 
 #: Samples that show how layers are connected.
 _FEW = 2
+
+#: That processes have different held-out samples, among what was left out.
+_OTHER_SAMPLES = "\0other samples"
 
 
 class TorchNetwork:
@@ -84,6 +89,8 @@ class TorchNetwork:
         self._gathering = Taps()
         #: By label, why a layer or a tap has no activations; without one, why there are no classifications.
         self._left_out_of: dict[str, str] = {}
+        #: Whether other processes look at the same held-out samples; None where there are none.
+        self._same_samples: SameSamples | None = None
         #: What is to be said of the network.
         self.remarks: list[str] = []
         #: Buffers before training.
@@ -99,12 +106,12 @@ class TorchNetwork:
     @property
     def rank(self) -> int:
         """Which of the processes this is."""
-        return torch.distributed.get_rank() if _is_distributed() else 0
+        return torch.distributed.get_rank() if is_distributed() else 0
 
     @property
     def world_size(self) -> int:
         """How many processes train the network together."""
-        return torch.distributed.get_world_size() if _is_distributed() else 1
+        return torch.distributed.get_world_size() if is_distributed() else 1
 
     def agree(self, choose: Callable[[], Path]) -> Path:
         """What rank 0 chooses, in all processes.
@@ -112,19 +119,25 @@ class TorchNetwork:
         Raises:
             RecordingError: in all of them, if rank 0 cannot choose.
         """
-        if not _is_distributed():
+        if not is_distributed():
             return choose()
-        chosen: list[Any] = [None]
+        chosen: list[Any] = [None, None]
         if self.rank == 0:
             try:
-                chosen = [choose()]
+                chosen = [choose(), uuid.uuid4().hex]
             except Exception as error:  # Others wait for it.
-                chosen = [error]
+                chosen = [error, ""]
         torch.distributed.broadcast_object_list(chosen, src=0)
         if isinstance(chosen[0], Exception):
             raise chosen[0]
+        if self.world_size > 1:
+            self._same_samples = SameSamples(chosen[1])
         path: Path = chosen[0]
         return path
+
+    def _whole(self, held_out: Any) -> Any:
+        """All of the held-out samples: of what shares them out among the processes as well."""
+        return held_out if self._same_samples is None else whole(held_out)
 
     # Steps
 
@@ -301,7 +314,7 @@ class TorchNetwork:
         dtype = torch.float32 if first is None else first.dtype
         # What is wrong with them is said where they are run through the network.
         with suppress(Exception), undisturbed(self._model, generators_of(held_out)):
-            return first_inputs(held_out, dtype, _FEW)
+            return first_inputs(self._whole(held_out), dtype, _FEW)
         return None
 
     @property
@@ -320,7 +333,7 @@ class TorchNetwork:
         with suppress(
             Exception
         ):  # What is wrong with them is said where they are run through the network.
-            return None if held_out is None else fingerprint(held_out)
+            return None if held_out is None else fingerprint(self._whole(held_out))
         return None
 
     def _is_left_out(self, label: str) -> bool:
@@ -384,11 +397,14 @@ class TorchNetwork:
     def evaluate(self, held_out: Any, selected: Sequence[int]) -> tuple[str, Any, Any, Any] | None:
         """What held-out samples make of the network: the loss's name, logits, targets, losses that were given; None
         where they make nothing that can be classified. Activations wait for :meth:`parts`."""
+        self._activations = []
         if held_out is None:
             return None
         network = self._known()
         self._find_again(network)
         of_modules = self._of_modules(selected)
+        held_out = self._whole(held_out)
+        seen = None if self._same_samples is None else Seen()
         with self._gathering.gathering() as tapped, watched(self._states, self._tap_state):
             made = evaluate(
                 network,
@@ -399,7 +415,16 @@ class TorchNetwork:
                 selected=of_modules,
                 batch_ended=self._gathering.end_batch,
                 needs_logits=False,
+                see=seen,
             )
+        if self._same_samples is not None and seen is not None and not self._same_samples.agrees(seen):
+            self._left_out_of.setdefault(
+                _OTHER_SAMPLES,
+                f"process {self.rank} has other held-out samples than process 0, so that activations of its layers would "
+                "be of others and are left out: give every process the same ones in the same order, as (inputs, targets) "
+                "or by a loader that does not share them out",
+            )
+            return None
         self._activations = [
             ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
         ]
@@ -665,10 +690,6 @@ def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...]
         return (value[:end] if value.dim() else value).detach().clone()
 
     return tuple(map(first, args)), {name: first(value) for name, value in kwargs.items()}
-
-
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
