@@ -483,3 +483,48 @@ def check_statistics(values: Any, found: list[dict[str, Any]], prefix: str, key:
         np.testing.assert_allclose(got, value, rtol=2e-6, atol=2e-7 * scale, err_msg=f"{key} {name}")
     zeros = [row["weight_zeros" if prefix == "weight" else "zeros"] for row in found]
     assert zeros == (exact == 0).sum(1).tolist(), key
+
+
+class Neighbours(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor, neighbours: Tensor) -> Tensor:
+        return self.second(torch.relu(torch.sparse.mm(neighbours, self.first(x))))
+
+
+class Ragged(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.stack([torch.relu(self.first(part)).mean(0) for part in x.unbind()]))
+
+
+@pytest.mark.filterwarnings("ignore:.*beta state:UserWarning", "ignore:.*prototype:UserWarning")
+@pytest.mark.parametrize("kind", ["coo", "csr", "nested", "jagged"])
+def test_inputs_that_are_not_dense(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    if kind in ("coo", "csr"):
+        neighbours = torch.eye(6).to_sparse() if kind == "coo" else torch.eye(6).to_sparse_csr()
+        model: nn.Module = Neighbours()
+        inputs: tuple[Tensor, ...] = (torch.randn(6, 4), neighbours)
+    else:
+        parts = [torch.randn(2 + at % 2, 4) for at in range(6)]
+        layout = torch.jagged if kind == "jagged" else torch.strided
+        model, inputs = Ragged(), (torch.nested.nested_tensor(parts, layout=layout),)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    y = torch.arange(6) % 3
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
+            F.cross_entropy(model(*inputs), y).backward()
+            optimizer.step()
+            assert rec.epoch(held_out=lambda model: (model(*inputs), y))
+    said = [str(each.message) for each in caught if isinstance(each.message, sg.StratigraphWarning)]
+    assert not [message for message in said if "failed" in message or "could not" in message], said
+    second = runs.layers(tmp_path / "run")["second"]
+    assert second["num_units"] == 3 and list(runs.layers(tmp_path / "run")) == ["first", "second"]
+    assert len(runs.rows(tmp_path / "run", "classifications")) == 6

@@ -23,6 +23,7 @@ from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_s
 from .kinds import BUFFER
 from .labels import INPUT
 from .layers import Network, describe, unwrapped
+from .nonlinear import is_dense
 from .probe import probe
 from .ranks import SameSamples, Seen, is_distributed
 from .recurrent import Hidden, hidden_of, watched
@@ -679,15 +680,16 @@ def _check(model: Any, scaler: Any) -> None:
 def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The first samples of a batch, where all tensors have as many."""
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
-    # One of no axes is of the whole batch, as how many of its targets count.
-    lengths = {len(tensor) for tensor in tensors if tensor.dim()}
+    # One of no axes is of the whole batch, as how many of its targets count. Of a sparse tensor, as a matrix of what is
+    # a neighbour of what, and of a nested one samples are not taken.
+    lengths = {len(tensor) for tensor in tensors if tensor.dim()} if all(map(is_dense, tensors)) else set()
     end = _FEW if len(lengths) == 1 else None
 
     def first(value: Any) -> Any:
         # A copy: the batch is training's own, which may change it in place.
         if not isinstance(value, torch.Tensor):
             return value
-        return (value[:end] if value.dim() else value).detach().clone()
+        return (value if end is None or not value.dim() else value[:end]).detach().clone()
 
     return tuple(map(first, args)), {name: first(value) for name, value in kwargs.items()}
 
