@@ -55,7 +55,7 @@ class ArrayNetwork:
         """The one process chooses."""
         return choose()
 
-    def begin(self, _: Callable[[], None], __: Callable[[int], int], step: int, *___: bool) -> None:
+    def begin(self, _: Callable[[], None], __: Callable[[int], int], ___: Any, step: int, *____: bool) -> None:
         """Counts steps from ``step`` on."""
         self._num_steps = step
 

@@ -13,7 +13,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -341,6 +341,7 @@ class Recorder:
         network.begin(
             self._before_step,
             self._after_step,
+            _guard_of(self),
             self._epoch_start,
             settings.has("gradients"),
             settings.has("gradients_applied"),
@@ -421,7 +422,8 @@ class Recorder:
     def step(self) -> None:
         """Counts a step where no optimizer was given, after the parameters have changed."""
         if not self._is_inert():
-            self._network.count_step()
+            with self._hooked("a step could not be counted"):
+                self._network.count_step()
 
     def tap(self, name: str, tensor: Any, unit_axis: int = -1) -> Any:
         """Records what held-out samples make of something that no module names, as a layer of kind ``tap``,
@@ -591,6 +593,24 @@ class Recorder:
         return f"<stratigraph_nn.Recorder of {self.path}>"
 
     # What hooks call
+
+    @contextmanager
+    def _hooked(self, what: str) -> Iterator[None]:
+        """Keeps what goes wrong in a hook away from training, unless it is training's own; ``what`` is said of it,
+        once."""
+        was_inert = self._is_inert()
+        try:
+            yield
+        except Exception as error:
+            is_own = isinstance(error, DeviceError) or self._network.is_device_error(error)
+            if was_inert and not is_own:
+                return
+            if is_own or self._settings.on_error == "stop":
+                self._over()
+                raise
+            self._num_missed += self._native is None
+            self._miss_if(True)
+            self._say_once(f"{self.path}: {what}: {error}", error, key=what)
 
     def _before_step(self) -> None:
         """Before an optimizer changes parameters."""
@@ -1006,6 +1026,17 @@ class _Unrecorded:
 
     def finish(self) -> None:
         """There is nothing to end."""
+
+
+def _guard_of(recorder: Recorder) -> Callable[[str], AbstractContextManager[None]]:
+    """What hooks do their work within: they go with a model, and do not keep its recorder."""
+    reference = weakref.ref(recorder)
+
+    def guard(what: str) -> AbstractContextManager[None]:
+        recorder = reference()
+        return suppress(Exception) if recorder is None else recorder._hooked(what)
+
+    return guard
 
 
 def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:

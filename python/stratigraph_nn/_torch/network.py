@@ -27,7 +27,7 @@ from .nonlinear import is_dense
 from .probe import probe
 from .ranks import SameSamples, Seen, is_distributed
 from .recurrent import Hidden, hidden_of, watched
-from .steps import Gradients, Steps, moments
+from .steps import Gradients, Guard, Steps, moments
 from .taps import Tap, Tapped, Taps
 from .transfer import Transfer
 
@@ -146,6 +146,7 @@ class TorchNetwork:
         self,
         before: Callable[[], None],
         after: Callable[[int], int],
+        guard: Guard,
         step: int,
         keeps_made: bool,
         keeps_applied: bool,
@@ -153,11 +154,12 @@ class TorchNetwork:
     ) -> None:
         """Watches the optimizers, from ``step`` on, and the first gradients of those kinds.
 
-        With ``keeps_untrained`` buffers are kept as they are before the first forward pass changes them.
+        What hooks do is done within ``guard``. With ``keeps_untrained`` buffers are kept as they are before the first
+        forward pass changes them.
         """
         if keeps_made or keeps_applied:
-            self._gradients = Gradients(self._model, self._optimizers, keeps_made, keeps_applied, self._scaler)
-        self._steps = Steps(self._optimizers, _Watcher(self._transfer, self._gradients, before, after))
+            self._gradients = Gradients(self._model, self._optimizers, keeps_made, keeps_applied, self._scaler, guard)
+        self._steps = Steps(self._optimizers, _Watcher(self._transfer, self._gradients, before, after), guard)
         self._steps.go_on_from(step)
         if keeps_untrained:
             self._untrained = [
@@ -168,7 +170,7 @@ class TorchNetwork:
             ]
         # Of a model that was compiled in place it would become part of what is compiled.
         if self._example is None and self._given._compiled_call_impl is None:
-            self._first = _FirstInputs(self._given)
+            self._first = _FirstInputs(self._given, guard)
 
     def go_on_from(self, step: int) -> None:
         """Counts on from a step."""
@@ -299,8 +301,11 @@ class TorchNetwork:
                 f"a forward pass to see how layers are connected failed, their sources are unknown: {failed}"
             )
         elif is_heard:
-            is_compiled = self._given._compiled_call_impl is not None
-            why = "was compiled in place, which hides its inputs" if is_compiled else "was not called before"
+            why = "was not called before"
+            if self._given._compiled_call_impl is not None:
+                why = "was compiled in place, which hides its inputs"
+            elif self._first is not None and self._first.was_called:
+                why = "has inputs that cannot be kept"
             self.remarks.append(
                 "the order of the layers, their non-linearities and what they are connected to are unknown: the model "
                 f"{why}; give record an example= of its inputs"
@@ -548,17 +553,22 @@ class _FirstInputs:
     A hook goes with a model where that is copied or saved: a copy of this one does nothing.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, guard: Guard) -> None:
         self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._guard = guard
         self._is_over = False
+        #: Whether the model was called.
+        self.was_called = False
         self._handle = model.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # One that is over may be part of what is compiled, also where held-out samples run uncompiled.
         if torch.compiler.is_compiling() or self._is_over:
             return
-        self._inputs = _few(args, kwargs)
-        self.remove()
+        with self._guard("inputs of the first batch could not be kept"):
+            self.was_called = True
+            self.remove()
+            self._inputs = _few(args, kwargs)
 
     def take(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """The inputs, which are not kept any longer.
