@@ -419,6 +419,16 @@ class Recorder:
             with self._guarded():
                 self._note(metrics)
 
+    def _log_late(self, metrics: Mapping[str, Any]) -> None:
+        """Records figures of the epoch that has ended, before the first step of the next."""
+        if self._is_inert():
+            return
+        with self._guarded():
+            noted, self._figures = self._figures, {}
+            self._note(metrics)
+            self._hand_over_figures()
+            self._figures = noted
+
     def step(self) -> None:
         """Counts a step where no optimizer was given, after the parameters have changed."""
         if not self._is_inert():
