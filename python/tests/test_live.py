@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 import stratigraph_nn as sg
 
@@ -126,3 +128,47 @@ def test_a_layer_may_stand_elsewhere(labelled: tuple[sg.Run, nn.Module, torch.Te
         pass
     with structure.silenced(wrapped, paths={"hidden": "body.0"}):
         assert torch.equal(wrapped["body"](x), said(model, x, torch.zeros(2)))
+
+
+class Odd(nn.Module):
+    """With a part that is compiled, and one that is checkpointed, and a tensor that no trace can hold."""
+
+    def __init__(self, wrapped: bool) -> None:
+        super().__init__()
+        first, second = nn.Linear(6, 5), nn.Sequential(nn.Linear(5, 4), nn.Tanh())
+        self.first = torch.compile(first, backend="eager") if wrapped else first
+        self.second = checkpoint_wrapper(second) if wrapped else second
+        self.last = nn.Linear(4, 3)
+        self.register_buffer("turns", torch.ones(3, dtype=torch.complex64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.second(torch.relu(self.first(x))))
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_parts_that_are_compiled_and_tensors_that_were_left_out(wrapped: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x, y = Odd(wrapped), torch.randn(30, 6), torch.randint(0, 3, (30,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    options = {"layers": ["first", "second.*", "last"], "on_error": "stop"}
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, **options) as recorder:
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        assert recorder.epoch(held_out=(x, y))
+    run = sg.open(tmp_path / "run")
+    assert [layer["layer"] for layer in run.info["layers"]] == ["first", "second.0", "last"]
+    for other in (Odd(True), Odd(False)):
+        run.load_state_dict(other)
+        assert torch.equal(other(x), model(x))
+    with sg.silenced(model, run, neurons=["second.0:5"]):
+        hidden = model.second(torch.relu(model.first(x)))
+        assert torch.equal(hidden[:, 0], torch.zeros(30)) and (hidden[:, 1:] != 0).all()
+    with warnings.catch_warnings():
+        # Nothing is said of weights that would be others.
+        warnings.simplefilter("error", sg.StratigraphWarning)
+        found = sg.ablate(model, run, neurons=["first:1"], held_out=(x, y), draws=3)
+    assert found.table.to_dicts()
+    with torch.no_grad():
+        model.last.weight[0, 0] += 1
+    with pytest.raises(sg.QueryError, match="last.weight differs by up to 1"):
+        sg.ablate(model, run, neurons=["first:1"], held_out=(x, y), draws=3)

@@ -61,7 +61,8 @@ def measure(
         NetworkError: if a layer is not there, does not run or cannot be silenced.
         HeldOutError: if samples, logits, targets and loss do not go together.
     """
-    network = describe(model)
+    # What cannot be recorded is in no run, and stays as it is.
+    network = describe(model, leave_out=lambda _: True)
     no_means = torch.empty(0)
     silenced = [
         Silenced(of.path, list(of.units), of.is_followed, _change(mode, factor, value, no_means)) for of in chosen

@@ -80,7 +80,8 @@ def silenced(model: nn.Module, units: Sequence[Silenced]) -> Iterator[nn.Module]
     Raises:
         NetworkError: the model has no such layer, or not as many units.
     """
-    network = describe(model)
+    # What cannot be recorded is in no run, and stays as it is.
+    network = describe(model, leave_out=lambda _: True)
     hooks = Hooks(network, units)
     with hooks.watching():
         yield model
