@@ -24,6 +24,7 @@ from . import _options as options
 from ._arrays import ArrayNetwork
 from ._native import DeviceError, RecordingError
 from ._settings import DEFAULT_TABLES, Settings, directory
+from ._tapped import changed
 
 if TYPE_CHECKING:
     import torch
@@ -439,7 +440,8 @@ class Recorder:
         """Records what held-out samples make of something that no module names, as a layer of kind ``tap``,
         which has ``activations`` and no ``weights``.
 
-        Called in a module's ``forward``, it gives the tensor back; while the network is trained that is all.
+        Called in a module's ``forward``, as ``x = rec.tap("resid.3", x)``, it gives the tensor back; while the network
+        is trained that is all.
         Which taps there are is seen in one forward pass before the first capture: of ``example``, the first
         training batch or held-out samples.
 
@@ -447,8 +449,12 @@ class Recorder:
             name: The layer's label.
             tensor: ``[samples, ...]``; axes beside the units' are averaged.
             unit_axis: Along which axis its units lie, not the first.
+
+        Returns:
+            The tensor. Where its units are silenced (:meth:`Structure.silenced`), what stands for it then: a forward pass
+            that goes on with what it is given back has it.
         """
-        return self._network.tap(name, tensor, unit_axis)
+        return self._network.tap(name, changed(name, tensor, unit_axis), unit_axis)
 
     def capture(
         self,
@@ -1014,27 +1020,50 @@ class Recorder:
 
 
 class _Unrecorded:
-    """What a recorder becomes in a file, or in another process: it records nothing."""
+    """What a recorder becomes in a file, or in another process: it records nothing. It is called as a recorder is."""
 
-    def epoch(self, *_: Any, **__: Any) -> bool:
+    #: There is no run.
+    path: Path | None = None
+    num_steps = 0
+    summary: dict[str, Any] | None = None
+
+    def epoch(self, epoch: int | None = None, held_out: Any = None, **metrics: Any) -> bool:
         """Nothing is captured."""
         return False
 
-    def capture(self, *_: Any, **__: Any) -> bool:
+    def capture(
+        self,
+        arrays: Mapping[str, Any] | None = None,
+        *,
+        epoch: int | None = None,
+        step: int | None = None,
+        layout: str = "out_in",
+        held_out: tuple[Any, Any] | None = None,
+        loss: str | None = None,
+        activations: Mapping[str, Any] | None = None,
+        **metrics: Any,
+    ) -> bool:
         """Nothing is captured."""
         return False
 
-    def tap(self, _: str, tensor: Any, __: int = -1) -> Any:
-        """Gives the tensor back."""
-        return tensor
+    def tap(self, name: str, tensor: Any, unit_axis: int = -1) -> Any:
+        """Gives the tensor back, or what stands for it where its units are silenced."""
+        return changed(name, tensor, unit_axis)
 
-    def log(self, **_: Any) -> None:
+    def log(self, **metrics: Any) -> None:
         """Notes nothing."""
 
     def step(self) -> None:
         """Counts nothing."""
 
-    def finish(self) -> None:
+    def finish(self) -> dict[str, Any] | None:
+        """There is nothing to end."""
+        return None
+
+    def __enter__(self) -> _Unrecorded:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         """There is nothing to end."""
 
 
