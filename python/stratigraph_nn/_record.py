@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -273,6 +274,9 @@ def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: boo
         raise RecordingError(f"{free} is what another recorder of this program records into: name another directory")
     return free
 
+
+#: A number that is a word of its own.
+_NUMBER = re.compile(r"-?\b\d+\b")
 
 #: After so many steps a recorder looks whether it has failed, whatever is due.
 _LOOK_EVERY = 256
@@ -767,7 +771,13 @@ class Recorder:
         self._figures = noted
 
     def _parts(self) -> list[tuple[Any, ...]]:
-        return self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
+        parts = self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
+        self._say_left_out()
+        return parts
+
+    def _say_left_out(self) -> None:
+        for message in self._network.left_out:
+            self._say_once(f"{self.path}: {message}")
 
     def _evaluate(self, native: _native.Recorder, held_out: Any) -> None:
         """Runs held-out samples through the network, for the capture that comes."""
@@ -776,8 +786,7 @@ class Recorder:
             return
         with self._tolerant("held-out samples could not be run through the network, captures go on without"):
             outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
-            for message in self._network.left_out:
-                self._say_once(f"{self.path}: {message}")
+            self._say_left_out()
             if outputs is None:
                 return
             loss, logits, targets, losses = outputs
@@ -884,7 +893,8 @@ class Recorder:
         if num_steps == 0 and epoch >= 0 and not self._network.takes_arrays:
             self._say_once(
                 f"{self.path}: no step was counted in epoch {epoch}: give record the optimizer that makes them, or call "
-                "step() after each"
+                "step() after each",
+                key="no step was counted",
             )
         if num_steps > 0 and not self._is_begun_within:
             # Of epochs of different lengths, the shortest: gradients are kept from where one may end.
@@ -936,7 +946,9 @@ class Recorder:
             else:
                 # A mistake, as an epoch that was there before.
                 self._num_missed += self._native is None and not isinstance(error, RecordingError)
-                self._say_once(f"recording into {self.path} goes on, without this: {error}", error)
+                # Of the same mistake at another epoch or step nothing more is said.
+                key = _NUMBER.sub("", str(error)) if isinstance(error, RecordingError) else None
+                self._say_once(f"recording into {self.path} goes on, without this: {error}", error, key)
         except BaseException:
             # An interrupt, in the midst of a capture perhaps.
             self._miss_if(self._is_capture_due)
