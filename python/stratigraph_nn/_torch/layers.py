@@ -229,8 +229,10 @@ def _own_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:
     for name, buffer in module._buffers.items():
         if buffer is None or name in module._non_persistent_buffers_set:
             continue
-        # Integers as num_batches_tracked are counts, nothing that is learned.
-        if buffer.is_floating_point() or buffer.is_complex():
+        # Integers as num_batches_tracked are counts, nothing that is learned; a matrix of them that is called a weight is
+        # one that is quantised.
+        is_quantised = "weight" in name and buffer.dim() >= 2 and buffer.dtype != torch.bool
+        if buffer.is_floating_point() or buffer.is_complex() or is_quantised:
             yield name, buffer, True
 
 

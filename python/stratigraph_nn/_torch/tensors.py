@@ -98,7 +98,7 @@ def problem(tensor: torch.Tensor) -> tuple[str, str] | None:
     if tensor.is_complex():
         return f"has complex values ({tensor.dtype})", "keep its real and imaginary parts (torch.view_as_real)"
     if not tensor.is_floating_point():
-        return f"is quantised: a parameter of {tensor.dtype}", ""
+        return f"is quantised: values of {tensor.dtype}", ""
     if tensor.dtype not in DTYPE_NAMES:
         return f"has values of {tensor.dtype}, which a trace does not know", ""
     return None
