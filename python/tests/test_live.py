@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 
@@ -172,3 +173,31 @@ def test_parts_that_are_compiled_and_tensors_that_were_left_out(wrapped: bool, t
         model.last.weight[0, 0] += 1
     with pytest.raises(sg.QueryError, match="last.weight differs by up to 1"):
         sg.ablate(model, run, neurons=["first:1"], held_out=(x, y), draws=3)
+
+
+#: How long what was captured may take until it is committed, in seconds.
+PATIENCE = 60.0
+
+
+def test_a_run_is_opened_and_asked_while_it_is_recorded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(20, 6), torch.randint(0, 3, (20,))
+    run: sg.Run | None = None
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, on_error="stop") as recorder:
+        for epoch in range(3):
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            assert recorder.epoch(held_out=(x, y))
+            until = time.monotonic() + PATIENCE
+            while run is None or run.epochs != [*range(epoch + 1)]:
+                assert time.monotonic() < until, "it was not committed"
+                time.sleep(0.02)
+                run = sg.open(tmp_path / "run") if run is None else run.refresh()
+            assert run.is_being_recorded
+            rows = run.sql("SELECT DISTINCT epoch FROM weights ORDER BY epoch").rows()
+            assert rows == [(each,) for each in range(epoch + 1)]
+            assert torch.equal(run.state_dict(epoch=epoch)["2.weight"], model[2].weight)
+            assert run.verify().problems == []
+    assert run is not None and not run.refresh().is_being_recorded
