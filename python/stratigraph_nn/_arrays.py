@@ -32,6 +32,7 @@ class ArrayNetwork:
 
     #: What else is to be said.
     remarks: Sequence[str] = ()
+    has_lost_gradients = False
     #: Labels that are no layers of the first look.
     unseen_labels: Sequence[str] = ()
 

@@ -615,7 +615,7 @@ class Recorder:
     # What hooks call
 
     @contextmanager
-    def _hooked(self, what: str) -> Iterator[None]:
+    def _hooked(self, what: str, loses_capture: bool = True) -> Iterator[None]:
         """Keeps what goes wrong in a hook away from training, unless it is training's own; ``what`` is said of it,
         once."""
         was_inert = self._is_inert()
@@ -628,8 +628,9 @@ class Recorder:
             if is_own or self._settings.on_error == "stop":
                 self._over()
                 raise
-            self._num_missed += self._native is None
-            self._miss_if(True)
+            if loses_capture:
+                self._num_missed += self._native is None
+                self._miss_if(True)
             self._say_once(f"{self.path}: {what}: {error}", error, key=what)
 
     def _before_step(self) -> None:
@@ -773,6 +774,7 @@ class Recorder:
     def _parts(self) -> list[tuple[Any, ...]]:
         parts = self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
         self._say_left_out()
+        self._miss_if(self._network.has_lost_gradients)
         return parts
 
     def _say_left_out(self) -> None:
@@ -1079,13 +1081,13 @@ class _Unrecorded:
         """There is nothing to end."""
 
 
-def _guard_of(recorder: Recorder) -> Callable[[str], AbstractContextManager[None]]:
+def _guard_of(recorder: Recorder) -> Callable[..., AbstractContextManager[None]]:
     """What hooks do their work within: they go with a model, and do not keep its recorder."""
     reference = weakref.ref(recorder)
 
-    def guard(what: str) -> AbstractContextManager[None]:
+    def guard(what: str, loses_capture: bool = True) -> AbstractContextManager[None]:
         recorder = reference()
-        return suppress(Exception) if recorder is None else recorder._hooked(what)
+        return suppress(Exception) if recorder is None else recorder._hooked(what, loses_capture)
 
     return guard
 

@@ -622,15 +622,16 @@ def test_a_scale_is_asked_for_once_in_a_backward_pass(tmp_path: Path) -> None:
 
 #: Where the work of each hook is done.
 HOOKS = {
-    "a backward pass": ("stratigraph_nn._torch.steps._copied", "gradients could not be kept"),
-    "before a step": ("stratigraph_nn._torch.steps.Gradients._use", "gradients could not be kept"),
+    "a backward pass": ("stratigraph_nn._torch.steps._copied", "gradients could not be kept", 3),
+    "before a step": ("stratigraph_nn._torch.steps.Gradients._keep_used", "gradients could not be kept", 3),
     "copies before a step": (
         "stratigraph_nn._torch.transfer.Transfer.before_changes",
         "an optimizer's step could not be looked at",
+        3,
     ),
-    "behind a step": ("stratigraph_nn._torch.steps._was_left_out", "an optimizer's step could not be counted"),
-    "a first batch": ("stratigraph_nn._torch.network._few", "inputs of the first batch could not be kept"),
-    "a lazy module": ("stratigraph_nn._torch.steps.Gradients._add", "gradients could not be kept"),
+    "behind a step": ("stratigraph_nn._torch.steps._was_left_out", "an optimizer's step could not be counted", 3),
+    "a first batch": ("stratigraph_nn._torch.network._few", "inputs of the first batch could not be kept", 0),
+    "a lazy module": ("stratigraph_nn._torch.steps.Gradients._add", "gradients could not be kept", None),
 }
 
 
@@ -651,7 +652,13 @@ def watched_training(path: Path | None, on_error: str = "continue") -> list[Tens
             optimizer.step()
         if rec is not None:
             rec.epoch()
+    if rec is not None:
+        LOST.append(rec.summary["lost_captures"])
     return [value.clone() for value in model.state_dict().values()]
+
+
+#: How many captures each training has lost something of.
+LOST: list[int] = []
 
 
 class Failing:
@@ -677,7 +684,7 @@ def test_nothing_comes_out_of_a_hook_but_a_failure_of_the_device(
 ) -> None:
     FAILING.begun = False
     expected = watched_training(None)
-    place, words = HOOKS[hook]
+    place, words, num_lost = HOOKS[hook]
     owner, _, name = place.rpartition(".")
     module, _, kind = owner.rpartition(".")
     of: Any = getattr(sys.modules[module], kind) if kind[0].isupper() else sys.modules[owner]
@@ -696,6 +703,8 @@ def test_nothing_comes_out_of_a_hook_but_a_failure_of_the_device(
     said = [str(each.message) for each in caught if isinstance(each.message, sg.StratigraphWarning)]
     (of_hook,) = [message for message in said if words in message]
     assert "no room for a copy" in of_hook
+    if num_lost is not None:
+        assert LOST[-1] == num_lost
     if "counted" not in words:
         assert runs.captures(tmp_path / "run") == [(0, 1), (0, 2), (0, 3)]
     FAILING.begun = False

@@ -465,6 +465,11 @@ class TorchNetwork:
         if self._gradients is not None:
             self._gradients.expect(is_expected, self._known(), self._of_modules(selected))
 
+    @property
+    def has_lost_gradients(self) -> bool:
+        """Whether those of the last step could not be kept."""
+        return self._gradients is not None and self._gradients.has_lost(self.num_steps)
+
     def forget_gradients(self) -> None:
         """An epoch has ended: what was kept of its last step is not needed any more."""
         if self._gradients is not None:
@@ -565,7 +570,7 @@ class _FirstInputs:
         # One that is over may be part of what is compiled, also where held-out samples run uncompiled.
         if torch.compiler.is_compiling() or self._is_over:
             return
-        with self._guard("inputs of the first batch could not be kept"):
+        with self._guard("inputs of the first batch could not be kept", False):
             self.was_called = True
             self.remove()
             self._inputs = _few(args, kwargs)

@@ -18,9 +18,13 @@ from .._native import StepCounter
 from .layers import Network
 
 
-#: Keeps what goes wrong in a hook away from training, and says what that was: every hook's work is done within one. A
-#: failure of the device passes.
-Guard = Callable[[str], AbstractContextManager[None]]
+class Guard(Protocol):
+    """Keeps what goes wrong in a hook away from training, and says what that was, once: every hook's work is done within
+    one. A failure of the device passes."""
+
+    def __call__(self, what: str, loses_capture: bool = True) -> AbstractContextManager[None]:
+        """``what`` is said of it; ``loses_capture`` is False where no capture lacks anything yet."""
+
 
 #: What is said where gradients are lost.
 _LOST = "gradients could not be kept, captures go on without them where that happens"
@@ -185,8 +189,9 @@ class Gradients:
         self._scaler = scaler
         self._guard = guard
         self._is_expected = False
-        #: Whether some of this step are lost, and so all of them.
+        #: Whether some of this step are lost, and so all of them; the last step of which that is true.
         self._is_lost = False
+        self._lost_in: int | None = None
         self._handles: list[Any] = []
         #: By its identity, the parameters whose gradients are kept.
         self._parameters: dict[int, torch.Tensor] = {}
@@ -233,7 +238,7 @@ class Gradients:
         """Keeps gradients of a lazy module, whose parameters get their shapes right before its first forward pass."""
 
         def hook(module: nn.Module, _: Any) -> None:
-            with self._guard(_LOST):
+            with self._guard(_LOST, False):
                 handle.remove()
                 if self._is_expected:
                     self._add(parameter for parameter in module._parameters.values() if parameter is not None)
@@ -260,19 +265,17 @@ class Gradients:
     def before(self, optimizer: Any, step: int, has_closure: bool) -> None:
         """Keeps what an optimizer is about to use."""
         if self._is_expected and not has_closure:
-            with self._keeping():
-                self._use(optimizer, step)
+            self._use(optimizer, step)
 
     def changed(self, optimizer: Any, step: int, has_closure: bool) -> None:
         """Keeps what an optimizer has used that made it itself."""
         if self._is_expected and has_closure:
-            with self._keeping():
-                self._use(optimizer, step)
+            self._use(optimizer, step)
 
     @contextmanager
     def _keeping(self) -> Iterator[None]:
         """Where gradients cannot be kept, as for want of memory, those of the whole step are lost."""
-        with self._guard(_LOST):
+        with self._guard(_LOST, False):
             try:
                 yield
             except BaseException:
@@ -329,9 +332,17 @@ class Gradients:
         return self._scale
 
     def _use(self, optimizer: Any, step: int) -> None:
-        is_lost, self._is_lost = self._is_lost, False
-        if is_lost:
-            return
+        if not self._is_lost:
+            with self._keeping():
+                self._keep_used(optimizer, step)
+        if self._is_lost:
+            self._is_lost, self._lost_in = False, step
+
+    def has_lost(self, step: int) -> bool:
+        """Whether gradients of a step could not be kept."""
+        return self._lost_in == step
+
+    def _keep_used(self, optimizer: Any, step: int) -> None:
         others = [other for other in self._optimizers if other is not optimizer] if optimizer is not None else []
         not_used = {id(parameter) for other in others for parameter in _of_optimizer(other)}
         for place in [place for place in self._waiting if place not in not_used]:
