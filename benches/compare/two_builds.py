@@ -13,7 +13,6 @@ into `target/release/deps` under a name with a number. `recording --captures 100
 
 import argparse
 import os
-import random
 import shlex
 import shutil
 import statistics
@@ -22,13 +21,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import measure
+
 QUERIES = {
     "by_neuron": ["run", "by_neuron"],
     "structure_scores": ["run", "structure_scores", "--param", "permutations=200"],
     "weight_drift": ["run", "weight_drift"],
     "average over the run (SQL)": ["sql", "SELECT layer, epoch, vec_mean(weights) FROM weights GROUP BY layer, epoch"],
 }
-DRAWS = 2_000
 
 
 def timed(command, directory):
@@ -45,28 +45,18 @@ def timed(command, directory):
     return seconds, usage.ru_utime + usage.ru_stime
 
 
-def ratio_of_medians(pairs):
-    """The median of after / before over the pairs, and its 95 % interval by bootstrap."""
-    ratios = [after / before for before, after in pairs]
-    draw = random.Random(1)
-    medians = sorted(
-        statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(DRAWS)
-    )
-    return statistics.median(ratios), medians[int(DRAWS * 0.025)], medians[int(DRAWS * 0.975)]
-
-
 def compare(name, builds, command, num_pairs, directory):
-    clock, processor = [], []
+    clock, processor = ([], []), ([], [])
     for nth in range(-1, num_pairs):
         order = (0, 1) if nth % 2 == 0 else (1, 0)
-        measured = [None, None]
         for build in order:
-            measured[build] = timed(command(builds[build]), directory)
-        if nth >= 0:
-            clock.append((measured[0][0], measured[1][0]))
-            processor.append((measured[0][1], measured[1][1]))
-    cells = [f"{median:.3f} ({low:.3f} to {high:.3f})" for median, low, high in map(ratio_of_medians, (clock, processor))]
-    before = statistics.median(before for before, _ in clock)
+            seconds, of_processors = timed(command(builds[build]), directory)
+            if nth >= 0:
+                clock[build].append(seconds)
+                processor[build].append(of_processors)
+    ratios = [measure.ratio(after, before) for before, after in (clock, processor)]
+    cells = [f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})" for ratio in ratios]
+    before = statistics.median(clock[0])
     print(f"| {name} | {before:.2f} s | {cells[0]} | {cells[1]} |", flush=True)
 
 

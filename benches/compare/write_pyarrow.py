@@ -34,16 +34,16 @@ def first_step(rows):
     return rows["step"][0].as_py() if rows.num_rows else -1
 
 
-def options(schema):
-    """The format's encodings for one table."""
+def options(schema, compression="zstd"):
+    """The format's encodings for one table; `compression` is `zstd` or `none`."""
     lists = [field.name for field in schema if pa.types.is_list(field.type)]
     leaves = [f"{name}.list.{schema.field(name).type.value_field.name}" for name in lists]
     scalars = [name for name in schema.names if name not in lists]
     floats = [name for name in scalars if pa.types.is_floating(schema.field(name).type)]
     order = [("step", "ascending")] + [(name, "ascending") for name in ("neuron", "sample") if name in scalars]
     return {
-        "compression": "zstd",
-        "compression_level": 1,
+        "compression": compression,
+        "compression_level": 1 if compression == "zstd" else None,
         "data_page_version": "2.0",
         "use_byte_stream_split": floats + leaves,
         "use_dictionary": [name for name in scalars if name not in floats],
@@ -63,6 +63,20 @@ def write_part(path, rows, settings, fsync):
             os.fsync(file.fileno())
 
 
+def write(parts, output, compression="zstd", threads=1, fsync=False):
+    """Writes all parts, into a directory that is made."""
+    settings = {path.parts[0]: options(rows.schema, compression) for path, rows in parts}
+    output.mkdir(parents=True)
+
+    def write_one(part):
+        path, rows = part
+        write_part(output / path, rows, settings[path.parts[0]], fsync)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(write_one, parts) if threads > 1 else map(write_one, parts):
+            pass
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
@@ -77,18 +91,9 @@ def main():
     parts = read(arguments.run, arguments.tables.split(","))
     if not arguments.total:
         steps.report("read", time.perf_counter() - start)
-    settings = {path.parts[0]: options(rows.schema) for path, rows in parts}
-    arguments.output.mkdir(parents=True)
-
-    def write(part):
-        path, rows = part
-        write_part(arguments.output / path, rows, settings[path.parts[0]], arguments.fsync)
-
-    with ThreadPoolExecutor(arguments.threads) as pool:
-        start = time.perf_counter()
-        for _ in pool.map(write, parts) if arguments.threads > 1 else map(write, parts):
-            pass
-        seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    write(parts, arguments.output, threads=arguments.threads, fsync=arguments.fsync)
+    seconds = time.perf_counter() - start
     written = sum(path.stat().st_size for path in arguments.output.rglob("*.parquet"))
     steps.report(
         "write_pyarrow", seconds, fsync=arguments.fsync, threads=arguments.threads, files=len(parts), bytes=written

@@ -627,7 +627,7 @@ HOOKS = {
     "copies before a step": (
         "stratigraph_nn._torch.transfer.Transfer.before_changes",
         "an optimizer's step could not be looked at",
-        3,
+        None,
     ),
     "behind a step": ("stratigraph_nn._torch.steps._was_left_out", "an optimizer's step could not be counted", 3),
     "a first batch": ("stratigraph_nn._torch.network._few", "inputs of the first batch could not be kept", 0),
@@ -705,7 +705,7 @@ def test_nothing_comes_out_of_a_hook_but_a_failure_of_the_device(
     assert "no room for a copy" in of_hook
     if num_lost is not None:
         assert LOST[-1] == num_lost
-    if "counted" not in words:
+    if num_lost is not None and "counted" not in words:
         assert runs.captures(tmp_path / "run") == [(0, 1), (0, 2), (0, 3)]
     FAILING.begun = False
     with pytest.raises(torch.OutOfMemoryError, match="no room for a copy"):

@@ -392,10 +392,9 @@ class TorchNetwork:
             tensors = [_as_floats(tensor) for tensor in ([weight] if bias is None else [weight, bias])]
             host, wait = self._transfer.to_host(tensors)
             parts.append((kind, self._in_run(index), host[0], host[1] if bias is not None else None, wait))
-        has_buffers = any(network.layers[index].kind == "buffer" for _, index, _, _ in found)
-        if has_buffers or not self._optimizers:
-            # Running means change in the next forward pass, and what no optimizer changes at any time.
-            self._transfer.before_changes()
+        # Whatever changes a value next comes behind its copy: the optimizer's next step, but also what clamps
+        # weights, swaps averages in, or runs a batch norm.
+        self._transfer.before_changes()
         parts.extend(self._activations)
         self._activations = []
         return parts

@@ -1,8 +1,8 @@
 """From a device to the host, without the training thread waiting.
 
 On the CPU nothing is done here: the extension copies what it is given, at the capture. On CUDA a side stream
-copies into pinned memory, after what the training stream was given before; the training stream goes on, and
-waits, on the device, before the optimizer changes what is being copied.
+copies into pinned memory, after what the training stream was given before; the training stream waits for it, on
+the device, before it does what it is given next. The thread that trains does not wait.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Transfer:
         return pinned
 
     def before_changes(self) -> None:
-        """Has the training streams wait for the copies, before the optimizer changes what they read."""
+        """Has the training streams wait for the copies, before anything changes what they read."""
         if self._fences:
             for device, done in self._fences:
                 torch.cuda.current_stream(device).wait_event(done)
