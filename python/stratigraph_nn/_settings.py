@@ -99,10 +99,8 @@ class Settings:
         self.config = options.config(self.config)
         _native.check(self.to_json(network=[], device="cpu", rank=0, world_size=1, num_held_out=None))
 
-    def check_network(
-        self, network: list[dict[str, Any]], device: str, rank: int, world_size: int
-    ) -> str | None:
-        """Checks the same of a network that is known; gives what may turn out to be wrong.
+    def check_network(self, network: list[dict[str, Any]], device: str, rank: int, world_size: int) -> None:
+        """Checks the same of a network that is known.
 
         Raises:
             RecordingError: It cannot be recorded, or the run that is gone on with is of another.
@@ -114,7 +112,7 @@ class Settings:
             world_size=world_size,
             num_held_out=None,
         )
-        return _native.check(settings)
+        _native.check(settings)
 
     def to_json(
         self,

@@ -97,23 +97,20 @@ fn info(settings: &Settings, topology: Topology, config: serde_json::Value) -> P
 }
 
 /// Checks settings before anything is captured: options that say what there is not, or do not go together; of a
-/// network that is known already, whether a run can be gone on with as it. Gives what may turn out to be wrong:
-/// a glob that fits no layer fits a tap, perhaps.
+/// network that is known already, whether a run can be gone on with as it.
 #[pyfunction]
-pub(super) fn check(settings: &str) -> PyResult<Option<String>> {
+pub(super) fn check(settings: &str) -> PyResult<()> {
     let mut settings = parse(settings)?;
     let understood = Understood::of(&settings)?;
     let described = std::mem::take(&mut settings.network);
     if described.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let network = layers::network(described)?;
-    let topology = network.topology();
     if settings.resume.is_some() {
-        check_resumed(&settings, &understood, topology)?;
+        check_resumed(&settings, &understood, network.topology())?;
     }
-    let selected = understood.selection.select(topology);
-    Ok(selected.err().map(|error| crate::error::words(&error)))
+    Ok(())
 }
 
 /// Whether a directory is there that is empty, or has only what an interrupted creation of a run left: a run is
@@ -207,7 +204,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let topology = layers.topology();
     let mut selected = understood
         .selection
-        .select(topology)
+        .select_leniently(topology)
         .map_err(recording_error)?;
     // Every so many layers are a rank's, so that each is recorded once; the running means are those of
     // rank 0, whose network is the one that is kept.
