@@ -32,6 +32,7 @@ mod derived;
 mod disk;
 mod durable;
 mod encode;
+mod footer;
 mod history;
 mod id;
 mod layers;
@@ -53,6 +54,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod testing;
+mod thrift;
 mod time;
 mod topology;
 mod unit_rows;
@@ -82,6 +84,7 @@ pub use encode::{
     MAX_COMPRESSION_RATIO_FOR_SIZE, MIN_COMPRESSED_BYTES, ParseCompressError, ZSTD_LEVEL,
     encode_part,
 };
+pub use footer::read_footer;
 pub use history::{HistoryFaults, ReadCommitsError};
 pub use id::{
     Epoch, Generation, IdError, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank,
