@@ -34,8 +34,10 @@ mod durable;
 mod encode;
 mod footer;
 mod history;
+mod holders;
 mod id;
 mod layers;
+mod lock_file;
 mod lost;
 mod lost_history;
 mod number;
@@ -86,6 +88,7 @@ pub use encode::{
 };
 pub use footer::read_footer;
 pub use history::{HistoryFaults, ReadCommitsError};
+pub use holders::Holders;
 pub use id::{
     Epoch, Generation, IdError, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank,
     Step,
