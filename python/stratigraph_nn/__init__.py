@@ -39,12 +39,16 @@ if TYPE_CHECKING:
     from ._structures import Neuron as Neuron
     from ._structures import Structure as Structure
     from ._structures import silenced as silenced
+    from ._torch.errors import HeldOutError as HeldOutError
+    from ._torch.errors import NetworkError as NetworkError
 
 # Where each name is, which is loaded when it is first asked for.
 _PLACES = {
     "Ablation": "_ablate",
     "DeviceError": "_native",
+    "HeldOutError": "_torch.errors",
     "Imported": "_checkpoints",
+    "NetworkError": "_torch.errors",
     "Neuron": "_structures",
     "Plot": "_plot",
     "QueryError": "_native",

@@ -15,7 +15,7 @@ from ._progress import Line, Progress
 from ._record import StratigraphWarning
 from ._result import Result
 from ._run import Run
-from ._structures import Structure, is_followed, named_neurons, require_known
+from ._structures import TAP, Structure, is_followed, named_neurons, require_known
 from ._words import epoch_word, optional_word, word
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def ablate(
     if check_weights:
         _require_weights(model, run, captured, step, places)
     chosen = [
-        Chosen(places[label], units, num_units, is_followed(layers[label]))
+        Chosen(places[label], units, num_units, is_followed(layers[label]), layers[label]["kind"] == TAP)
         for label, units, num_units in native.layers
     ]
     line = Line(f"silencing {name or 'neurons'}") if progress is None else None

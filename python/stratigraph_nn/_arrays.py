@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ class ArrayNetwork:
     #: Whether it is known when training begins.
     is_before_training_known = True
 
-    #: What held-out samples could not be recorded of.
-    left_out: Sequence[str] = ()
     #: What else is to be said.
     remarks: Sequence[str] = ()
+    has_lost_gradients = False
+    #: Labels that are no layers of the first look.
+    unseen_labels: Sequence[str] = ()
 
     def __init__(self, labels: Mapping[str, str] | None) -> None:
         self._labels = dict(labels or {})
@@ -42,6 +44,15 @@ class ArrayNetwork:
         self._layers: list[_ArrayLayer] = []
         self._outputs: tuple[Any, Any, str | None] | None = None
         self._activations: Mapping[str, Any] = {}
+        #: The names of the first capture's arrays.
+        self._names: set[str] = set()
+        #: What is said of arrays that are left out, by name.
+        self._left_out: dict[str, str] = {}
+
+    @property
+    def left_out(self) -> Collection[str]:
+        """Which arrays are left out, and why."""
+        return self._left_out.values()
 
     device = "cpu"
 
@@ -53,7 +64,7 @@ class ArrayNetwork:
         """The one process chooses."""
         return choose()
 
-    def begin(self, _: Callable[[], None], __: Callable[[int], int], step: int, *___: bool) -> None:
+    def begin(self, _: Callable[[], None], __: Callable[[int], int], ___: Any, step: int, *____: bool) -> None:
         """Counts steps from ``step`` on."""
         self._num_steps = step
 
@@ -130,6 +141,11 @@ class ArrayNetwork:
         self._layers = _layers(self._arrays, self._layout, self._labels)
         if not self._layers:
             raise ValueError("there are no arrays of floats to capture")
+        self._names = set(self._arrays)
+        for name, array in self._arrays.items():
+            if (dtype := _unheld(array, name)) is not None:
+                there_are = ", ".join(_DTYPES)
+                self._left_out[name] = f"{name} is left out: its values are {dtype}, and a trace holds {there_are}"
         return [layer.spec() for layer in self._layers]
 
     def num_held_out(self, _: Any) -> int | None:
@@ -184,6 +200,9 @@ class ArrayNetwork:
             weight = layer.rows(self._array(layer.weight))
             bias = None if layer.bias is None else self._array(layer.bias)
             parts.append((kind, index, weight, bias, None))
+        for name in self._arrays:
+            if name not in self._names:
+                self._left_out[name] = f"{name} is left out: the layers of a run are the arrays of its first capture"
         places = {layer.label: index for index, layer in enumerate(self._layers)}
         for label, values in self._activations.items():
             if label not in places:
@@ -314,6 +333,19 @@ def _dtype(array: Any, name: str) -> str | None:
     if dtype is None:
         return {"f": "F32", "d": "F64", "e": "F16"}.get(_view(array, name).format)
     return _DTYPES.get(str(getattr(dtype, "name", dtype)).removeprefix("torch."))
+
+
+def _unheld(array: Any, name: str) -> str | None:
+    """The type of an array whose values a trace does not hold; None of floats, and of counts and the like, which are no
+    parameters."""
+    if _dtype(array, name) is not None:
+        return None
+    dtype = getattr(array, "dtype", None)
+    dtype = str(getattr(dtype, "name", dtype) if dtype is not None else _view(array, name).format)
+    shape = getattr(array, "shape", ())
+    is_whole = re.fullmatch(r"(torch\.)?(u?int\d*|bool|[bBhHiIlLqQ?])", dtype) is not None
+    # A matrix of whole numbers is rather a weight that is quantised.
+    return dtype.removeprefix("torch.") if not is_whole or len(shape) > 1 else None
 
 
 def _tensor(array: Any, name: str) -> Any:

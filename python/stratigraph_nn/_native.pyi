@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 __version__: str
@@ -12,7 +13,8 @@ class StratigraphError(Exception):
 class RecordingError(StratigraphError):
     """A run cannot be begun, or not be recorded any further."""
 
-class NoRoomError(RecordingError): ...
+class NoRoomError(RecordingError):
+    """There is no room for what is recorded, and nothing is in doubt: it can be tried again where there is."""
 
 class DeviceError(RecordingError):
     """The device has failed: nothing that was trained since the last capture can be relied on."""
@@ -24,9 +26,8 @@ class QueryTimeoutError(QueryError):
     """A question had no answer in the time that it may take."""
 
 def main(argv: Sequence[str]) -> int: ...
-def check(settings: str) -> str | None:
-    """Checks settings, JSON, before anything is captured; an exception says what is wrong. Gives what may turn out
-    to be wrong of a network that is known."""
+def check(settings: str) -> None:
+    """Checks settings, JSON, before anything is captured; an exception says what is wrong."""
 
 def is_unborn(path: str | os.PathLike[str]) -> bool:
     """Whether a directory is there that is empty, or has only what an interrupted creation of a run left."""
@@ -43,7 +44,7 @@ class Recorder:
 
     def __new__(cls, settings: str) -> Recorder: ...
     @property
-    def path(self) -> str: ...
+    def path(self) -> Path: ...
     def parameters(self) -> list[tuple[int, str]]: ...
     def selected(self) -> list[bool]: ...
     def is_step_scheduled(self, step: int) -> bool: ...
@@ -108,7 +109,7 @@ class Run:
     def reloaded(self) -> Run: ...
     def __datafusion_catalog_provider__(self, session: object) -> object: ...
     @property
-    def path(self) -> os.PathLike[str]: ...
+    def path(self) -> Path: ...
     @property
     def has_commits(self) -> bool: ...
     @property
@@ -231,6 +232,7 @@ def import_checkpoints(
     strip_prefix: list[str],
     transpose: list[str],
     lossy: bool,
+    compress: str | None,
     resume: bool,
 ) -> str:
     """Without ``out`` nothing is created. What became of the checkpoints, as JSON."""

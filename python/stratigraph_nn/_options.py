@@ -6,6 +6,7 @@ import difflib
 import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 LOSSES = ("cross_entropy", "bce_with_logits", "mse")
@@ -101,6 +102,15 @@ def names(option: str, value: Any, example: str, *, are_split: bool = True) -> l
         if not isinstance(name, str):
             raise TypeError(f"{wanted}: {given(name)} is no name")
     return found
+
+
+def takes(globs: Sequence[str], label: str) -> bool:
+    """Whether a layer is recorded by ``layers=``: the last glob that fits decides. A list that begins with a ``!``
+    begins with every layer."""
+    for glob in reversed(globs):
+        if fnmatchcase(label.lower(), glob.removeprefix("!").lower()):
+            return not glob.startswith("!")
+    return not globs or globs[0].startswith("!")
 
 
 def labels(value: Any) -> Mapping[str, str] | None:
@@ -206,6 +216,7 @@ __all__ = [
     "phase_of",
     "share",
     "size",
+    "takes",
     "text",
     "truth",
     "whole",

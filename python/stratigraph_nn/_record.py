@@ -7,13 +7,14 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ from . import _options as options
 from ._arrays import ArrayNetwork
 from ._native import DeviceError, RecordingError
 from ._settings import DEFAULT_TABLES, Settings, directory
+from ._tapped import changed
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +67,7 @@ def record(
     config: Mapping[str, Any] | None = None,
     resume: tuple[int, int] | None = None,
     channel_bytes: int | str | None = None,
-    compress: str = "auto",
+    compress: str | None = None,
     when_full: str = "block",
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
@@ -126,7 +128,7 @@ def record(
         channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
         compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as activations behind a ReLU
             do, ``"size"`` what becomes smaller by 3 % or more, as weights do by a sixth, which every query has to unpack,
-            ``"none"`` nothing.
+            ``"none"`` nothing. ``"auto"`` where it is not said; with ``resume`` what the run's last session compressed.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
         max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.
@@ -213,7 +215,7 @@ def record(
             batch_size=batch_size,
             scaler=scaler,
             example=example,
-            left_out=list(settings.layers or ()),
+            globs=list(settings.layers or ()),
         )
         network.check_held_out(held_out)
         name = network.name
@@ -221,27 +223,18 @@ def record(
         settings.path = directory(path, name, True)
     # Of layers that were misspelled, or a run of another network, nobody wants to hear after an hour.
     described, device = network.preview()
-    doubt = settings.check_network(described, device, network.rank, network.world_size)
+    settings.check_network(described, device, network.rank, network.world_size)
     settings.path = network.agree(lambda: _free_directory(path, name, settings.resume is not None))
     recorder = Recorder(network, settings, held_out, steps_per_epoch)
-    meant = _misspelt(settings.layers or (), [layer["label"] for layer in described])
-    if doubt is not None and meant:
-        recorder._say_once(f"{settings.path}: {doubt}{meant}")
-    elif doubt is not None and not _fits_any(settings.layers or (), [layer["label"] for layer in described]):
-        there = ", ".join(layer["label"] for layer in described[:8]) + (", ..." if len(described) > 8 else "")
-        recorder._say_once(
-            f"{settings.path}: no layer of the network fits layers= (it has {there}): nothing is recorded unless a tap "
-            "or a hidden state is called so"
-        )
+    if described:
+        recorder._doubt_layers([layer["label"] for layer in described])
     if settings.resume is not None and network.rank == 0 and (gap := _gap_before(settings.path, settings.resume[0])):
         recorder._say_once(f"{settings.path}: {gap}")
     return recorder
 
 
-def _fits_any(globs: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether a glob that asks for layers fits one; also where none asks for any."""
-    asking = [glob.lower() for glob in globs if not glob.startswith("!")]
-    return not asking or any(fnmatchcase(label.lower(), glob) for glob in asking for label in labels)
+def _fits(glob: str, label: str) -> bool:
+    return fnmatchcase(label.lower(), glob.removeprefix("!").lower())
 
 
 def _gap_before(path: Path, epoch: int) -> str | None:
@@ -260,16 +253,15 @@ def _gap_before(path: Path, epoch: int) -> str | None:
     return None
 
 
-def _misspelt(globs: Sequence[str], labels: Sequence[str]) -> str:
-    """What was probably meant by a glob that fits no label. Others may be of taps, which are not known yet."""
+def _meant(glob: str, labels: Iterable[str]) -> str:
+    """What was probably meant by a glob that fits no label: one of these, or what layers are below."""
     parts = [label.split(".") for label in labels]
     names = {".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}
-    for glob in (glob.removeprefix("!") for glob in globs):
-        if not any(fnmatchcase(label.lower(), glob.lower()) for label in labels):
-            meant = options.did_you_mean(glob.rstrip(".*?"), sorted(names))
-            if meant:
-                return meant
-    return ""
+    return options.did_you_mean(glob.removeprefix("!").rstrip(".*?"), sorted(names))
+
+
+def _shown(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
 
 
 #: Directories of recorders in this process that may not have created their runs yet.
@@ -282,6 +274,9 @@ def _free_directory(path: str | os.PathLike[str] | None, name: str, resumes: boo
         raise RecordingError(f"{free} is what another recorder of this program records into: name another directory")
     return free
 
+
+#: A number that is a word of its own.
+_NUMBER = re.compile(r"-?\b\d+\b")
 
 #: After so many steps a recorder looks whether it has failed, whatever is due.
 _LOOK_EVERY = 256
@@ -340,7 +335,7 @@ class Recorder:
         #: Whether a capture is due that was not handed over yet.
         self._is_capture_due = False
         #: What was said, which is not said again.
-        self._said: set[str] = set()
+        self._said: set[Any] = set()
         self._selected: list[int] = []
         self._parameters: list[tuple[int, str]] = []
         if settings.resume is not None:
@@ -351,6 +346,7 @@ class Recorder:
         network.begin(
             self._before_step,
             self._after_step,
+            _guard_of(self),
             self._epoch_start,
             settings.has("gradients"),
             settings.has("gradients_applied"),
@@ -428,16 +424,28 @@ class Recorder:
             with self._guarded():
                 self._note(metrics)
 
+    def _log_late(self, metrics: Mapping[str, Any]) -> None:
+        """Records figures of the epoch that has ended, before the first step of the next."""
+        if self._is_inert():
+            return
+        with self._guarded():
+            noted, self._figures = self._figures, {}
+            self._note(metrics)
+            self._hand_over_figures()
+            self._figures = noted
+
     def step(self) -> None:
         """Counts a step where no optimizer was given, after the parameters have changed."""
         if not self._is_inert():
-            self._network.count_step()
+            with self._hooked("a step could not be counted"):
+                self._network.count_step()
 
     def tap(self, name: str, tensor: Any, unit_axis: int = -1) -> Any:
         """Records what held-out samples make of something that no module names, as a layer of kind ``tap``,
         which has ``activations`` and no ``weights``.
 
-        Called in a module's ``forward``, it gives the tensor back; while the network is trained that is all.
+        Called in a module's ``forward``, as ``x = rec.tap("resid.3", x)``, it gives the tensor back; while the network
+        is trained that is all.
         Which taps there are is seen in one forward pass before the first capture: of ``example``, the first
         training batch or held-out samples.
 
@@ -445,8 +453,12 @@ class Recorder:
             name: The layer's label.
             tensor: ``[samples, ...]``; axes beside the units' are averaged.
             unit_axis: Along which axis its units lie, not the first.
+
+        Returns:
+            The tensor. Where its units are silenced (:meth:`Structure.silenced`), what stands for it then: a forward pass
+            that goes on with what it is given back has it.
         """
-        return self._network.tap(name, tensor, unit_axis)
+        return self._network.tap(name, changed(name, tensor, unit_axis), unit_axis)
 
     def capture(
         self,
@@ -532,6 +544,35 @@ class Recorder:
                 self.path.rmdir()
         return self._summary
 
+    def _doubt_layers(self, labels: Sequence[str]) -> None:
+        """Says what is probably mistaken in ``layers`` before anything is trained. What is not there yet may be a
+        tap."""
+        globs = self._settings.layers or ()
+        known = [*labels, *self._network.unseen_labels]
+        for glob in globs:
+            if not any(_fits(glob, label) for label in known) and (meant := _meant(glob, known)):
+                self._say_once(
+                    f'{self.path}: no layer fits "{glob.removeprefix("!")}": there are {_shown(labels)}{meant}',
+                    key=("layers", glob),
+                )
+                return
+        if globs and not any(options.takes(globs, label) for label in known):
+            self._say_once(
+                f"{self.path}: no layer of the network fits layers= (it has {_shown(labels)}): nothing is recorded unless "
+                "a tap or a hidden state is called so"
+            )
+
+    def _doubt_left_out(self, labels: Sequence[str]) -> None:
+        """Says what of ``layers`` has left nothing out, now that all layers and taps are known."""
+        known = [*labels, *self._network.unseen_labels]
+        for glob in self._settings.layers or ():
+            if glob.startswith("!") and not any(_fits(glob, label) for label in known):
+                self._say_once(
+                    f'{self.path}: "{glob}" of layers= leaves nothing out, no layer and no tap is called so: there are '
+                    f"{_shown(labels)}{_meant(glob, known)}",
+                    key=("layers", glob),
+                )
+
     def _begin_at(self, epoch: int, step: int) -> None:
         """Counts on from where a training was resumed whose run begins here, before its first step."""
         self._epoch, self._epoch_start = epoch, step
@@ -572,6 +613,25 @@ class Recorder:
         return f"<stratigraph_nn.Recorder of {self.path}>"
 
     # What hooks call
+
+    @contextmanager
+    def _hooked(self, what: str, loses_capture: bool = True) -> Iterator[None]:
+        """Keeps what goes wrong in a hook away from training, unless it is training's own; ``what`` is said of it,
+        once."""
+        was_inert = self._is_inert()
+        try:
+            yield
+        except Exception as error:
+            is_own = isinstance(error, DeviceError) or self._network.is_device_error(error)
+            if was_inert and not is_own:
+                return
+            if is_own or self._settings.on_error == "stop":
+                self._over()
+                raise
+            if loses_capture:
+                self._num_missed += self._native is None
+                self._miss_if(True)
+            self._say_once(f"{self.path}: {what}: {error}", error, key=what)
 
     def _before_step(self) -> None:
         """Before an optimizer changes parameters."""
@@ -712,7 +772,14 @@ class Recorder:
         self._figures = noted
 
     def _parts(self) -> list[tuple[Any, ...]]:
-        return self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
+        parts = self._network.parts(self._parameters, self._selected, self._settings.has("moments"))
+        self._say_left_out()
+        self._miss_if(self._network.has_lost_gradients)
+        return parts
+
+    def _say_left_out(self) -> None:
+        for message in self._network.left_out:
+            self._say_once(f"{self.path}: {message}")
 
     def _evaluate(self, native: _native.Recorder, held_out: Any) -> None:
         """Runs held-out samples through the network, for the capture that comes."""
@@ -721,8 +788,7 @@ class Recorder:
             return
         with self._tolerant("held-out samples could not be run through the network, captures go on without"):
             outputs = self._network.evaluate(held_out, self._selected if wants_activations else [])
-            for message in self._network.left_out:
-                self._say_once(f"{self.path}: {message}")
+            self._say_left_out()
             if outputs is None:
                 return
             loss, logits, targets, losses = outputs
@@ -770,10 +836,12 @@ class Recorder:
         with self._tolerant("what held-out samples the run was begun with cannot be read"):
             about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             began = about["config"].get("held_out")
-            if began is not None and told is not None and began != told:
+            # Other processes are told so when they have run theirs.
+            if self._network.rank == 0 and began is not None and told is not None and began != told:
                 self._say_once(f"{self.path}: held-out samples are not those that the run was begun with")
         for message in self._network.remarks:
             self._say_once(f"{self.path}: {message}")
+        self._doubt_left_out([layer["label"] for layer in spec])
         self._selected = [index for index, is_selected in enumerate(native.selected()) if is_selected]
         self._parameters = native.parameters()
         return native
@@ -827,7 +895,8 @@ class Recorder:
         if num_steps == 0 and epoch >= 0 and not self._network.takes_arrays:
             self._say_once(
                 f"{self.path}: no step was counted in epoch {epoch}: give record the optimizer that makes them, or call "
-                "step() after each"
+                "step() after each",
+                key="no step was counted",
             )
         if num_steps > 0 and not self._is_begun_within:
             # Of epochs of different lengths, the shortest: gradients are kept from where one may end.
@@ -879,7 +948,9 @@ class Recorder:
             else:
                 # A mistake, as an epoch that was there before.
                 self._num_missed += self._native is None and not isinstance(error, RecordingError)
-                self._say_once(f"recording into {self.path} goes on, without this: {error}", error)
+                # Of the same mistake at another epoch or step nothing more is said.
+                key = _NUMBER.sub("", str(error)) if isinstance(error, RecordingError) else None
+                self._say_once(f"recording into {self.path} goes on, without this: {error}", error, key)
         except BaseException:
             # An interrupt, in the midst of a capture perhaps.
             self._miss_if(self._is_capture_due)
@@ -915,9 +986,11 @@ class Recorder:
                 raise
             self._say_once(f"{self.path}: {what}: {error}", error)
 
-    def _say_once(self, message: str, cause: BaseException | None = None) -> None:
-        if message not in self._said:
-            self._said.add(message)
+    def _say_once(self, message: str, cause: BaseException | None = None, key: Any = None) -> None:
+        """Says something that was not said before; with ``key``, nothing of what has the same."""
+        key = message if key is None else key
+        if key not in self._said:
+            self._said.add(key)
             self._warn(message, cause)
 
     def _warn(self, message: str, cause: BaseException | None = None) -> None:
@@ -961,28 +1034,62 @@ class Recorder:
 
 
 class _Unrecorded:
-    """What a recorder becomes in a file, or in another process: it records nothing."""
+    """What a recorder becomes in a file, or in another process: it records nothing. It is called as a recorder is."""
 
-    def epoch(self, *_: Any, **__: Any) -> bool:
+    #: There is no run.
+    path: Path | None = None
+    num_steps = 0
+    summary: dict[str, Any] | None = None
+
+    def epoch(self, epoch: int | None = None, held_out: Any = None, **metrics: Any) -> bool:
         """Nothing is captured."""
         return False
 
-    def capture(self, *_: Any, **__: Any) -> bool:
+    def capture(
+        self,
+        arrays: Mapping[str, Any] | None = None,
+        *,
+        epoch: int | None = None,
+        step: int | None = None,
+        layout: str = "out_in",
+        held_out: tuple[Any, Any] | None = None,
+        loss: str | None = None,
+        activations: Mapping[str, Any] | None = None,
+        **metrics: Any,
+    ) -> bool:
         """Nothing is captured."""
         return False
 
-    def tap(self, _: str, tensor: Any, __: int = -1) -> Any:
-        """Gives the tensor back."""
-        return tensor
+    def tap(self, name: str, tensor: Any, unit_axis: int = -1) -> Any:
+        """Gives the tensor back, or what stands for it where its units are silenced."""
+        return changed(name, tensor, unit_axis)
 
-    def log(self, **_: Any) -> None:
+    def log(self, **metrics: Any) -> None:
         """Notes nothing."""
 
     def step(self) -> None:
         """Counts nothing."""
 
-    def finish(self) -> None:
+    def finish(self) -> dict[str, Any] | None:
         """There is nothing to end."""
+        return None
+
+    def __enter__(self) -> _Unrecorded:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """There is nothing to end."""
+
+
+def _guard_of(recorder: Recorder) -> Callable[..., AbstractContextManager[None]]:
+    """What hooks do their work within: they go with a model, and do not keep its recorder."""
+    reference = weakref.ref(recorder)
+
+    def guard(what: str, loses_capture: bool = True) -> AbstractContextManager[None]:
+        recorder = reference()
+        return suppress(Exception) if recorder is None else recorder._hooked(what, loses_capture)
+
+    return guard
 
 
 def _finish_at_exit(recorder: Recorder) -> Callable[[], None]:

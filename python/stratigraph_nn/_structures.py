@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ._run import Run
 
 
+#: The kind of layers that have activations and no weights.
+TAP = "tap"
+
+
 @dataclass(frozen=True)
 class Neuron:
     """A neuron of a structure."""
@@ -107,11 +111,17 @@ class Structure:
         the model applies to the layer's output itself is taken for it. A function is asked twice then: for the
         layer's own output, and for what came of it.
 
-        Raises :class:`ValueError` if the model has no such layer or units, a mode lacks what it needs, ``paths``
-        names a layer that the run has not, or, once the model runs, a function gives another shape, and
-        :class:`QueryError` if neurons are tokens of an embedding or of a tap, or ``mean`` is asked for and no
-        activations were recorded. Warns at the end of a layer that ran without its neurons being silenced, as where a
-        norm stands between it and its non-linearity.
+        The hidden state of a recurrent module is silenced in what the module gives: at all positions, and after the
+        last. From one position to the next it goes on inside PyTorch's function as it was, but in a cell that is called
+        position by position. What the model taps (:meth:`Recorder.tap`) is silenced where its forward pass goes on with
+        what it is given back, as in ``x = rec.tap("resid.3", x)``.
+
+        Raises :class:`NetworkError` if the model has no such layer or units, or its layer's values stay inside a
+        function of PyTorch's, as gates, queries, keys and values do, with what to silence instead; or, once the model
+        runs, if a function gives another shape. Raises :class:`ValueError` if a mode lacks what it needs, or ``paths``
+        names a layer that the run has not, and :class:`QueryError` if neurons are tokens of an embedding, or ``mean`` is
+        asked for and no activations were recorded. Warns at the end of a layer that ran without its neurons being
+        silenced, as where a norm stands between it and its non-linearity, and of a tap that was not met.
         """
         return silenced(
             model, self._run, structure=self, mode=mode, factor=factor, value=value, epoch=epoch, paths=paths
@@ -345,8 +355,10 @@ def silenced(
                 units=units,
                 is_followed=is_followed(layers[label]),
                 change=change_of(mode, factor, value, _means(run, label, units, epoch) if mode == "mean" else None),
+                is_tap=layers[label]["kind"] == TAP,
+                num_units=num_units,
             )
-            for label, units, _ in run._native.silenced_layers(names)
+            for label, units, num_units in run._native.silenced_layers(names)
         ],
     )
 

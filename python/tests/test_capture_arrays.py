@@ -152,6 +152,34 @@ def test_mistakes(tmp_path: Path) -> None:
     assert len(runs.captures(tmp_path / "run")) == 2
 
 
+def test_arrays_that_are_left_out_are_said_once(tmp_path: Path) -> None:
+    state: dict[str, Any] = {
+        "a.weight": np.ones((2, 2), np.float32),
+        "turns": np.ones(3, np.complex64),
+        "packed": np.ones((2, 2), np.int8),
+        # Counts are no parameters.
+        "step": np.array(7),
+        "seen": np.ones(4, np.int64),
+        "mask": np.ones((2,), bool),
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(None, tmp_path / "run") as rec:
+            assert rec.capture(state)
+            for _ in range(2):
+                assert rec.capture(state | {"late": np.ones(3, np.float32), "also": np.ones(2, np.int8)})
+    said = [str(each.message).partition(": ")[2] for each in caught if isinstance(each.message, sg.StratigraphWarning)]
+    there_are = "a trace holds float32, float64, float16, bfloat16"
+    of_first = "the layers of a run are the arrays of its first capture"
+    assert said == [
+        f"turns is left out: its values are complex64, and {there_are}",
+        f"packed is left out: its values are int8, and {there_are}",
+        f"late is left out: {of_first}",
+        f"also is left out: {of_first}",
+    ]
+    assert {row["layer"] for row in runs.rows(tmp_path / "run", "weights")} == {"a"}
+
+
 def test_activations_have_a_row_a_sample_and_a_column_a_unit(tmp_path: Path) -> None:
     state = {"d.weight": np.ones((3, 4), np.float32)}
     held_out = np.ones((5, 3), np.float32), np.zeros(5, np.int64)

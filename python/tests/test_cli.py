@@ -39,6 +39,11 @@ def test_all_verbs_are_there_under_this_name():
     assert "stratigraph structures label" in label and "query structures" not in label
 
 
+def test_import_says_what_files_it_takes():
+    told = " ".join(call("import", "--help").stdout.split())
+    assert "files of torch.save and Lightning (.pt, .pth, .bin, .ckpt)" in told
+
+
 @pytest.mark.parametrize(
     "words",
     [

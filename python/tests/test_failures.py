@@ -874,3 +874,20 @@ def test_nothing_that_was_recorded_is_said(tmp_path: Path) -> None:
         with sg.record(model, tmp_path / "other", optimizer=other) as recorder:
             optimizer.step()
             recorder.epoch()
+
+
+def test_a_mistake_of_each_epoch_is_said_once(tmp_path: Path) -> None:
+    model, _ = made()
+    x, _ = held_out()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(model, tmp_path / "run") as rec:
+            model(x)
+            for _ in range(4):
+                rec.epoch(held_out=held_out())
+            for number in (2, 1, 0):
+                rec.epoch(number)
+        assert len(rec._said) == len(warned(caught))
+    said = [message.partition(": ")[2] for message in warned(caught)]
+    assert said[0].startswith("no step was counted in epoch 0: give record the optimizer")
+    assert len(said) == 2, said

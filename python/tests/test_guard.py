@@ -211,6 +211,68 @@ def test_generators_of_a_loader_are_put_back() -> None:
     assert torch.equal(first.logits, evaluate(network, loader).logits)
 
 
+class Graph(nn.Module):
+    """With a matrix of what is a neighbour of what, and a buffer behind it."""
+
+    def __init__(self, neighbours: Tensor, changes: bool) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.register_buffer("neighbours", neighbours, persistent=False)
+        self.register_buffer("count", torch.zeros(2))
+        self._changes = changes
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        if self._changes and not self.neighbours.is_nested:
+            self.neighbours.mul_(0.5)
+        elif self._changes:
+            for part in self.neighbours.unbind():
+                part.mul_(0.5)
+        return self.layer(x)
+
+
+def kinds_of_neighbours() -> dict[str, Tensor]:
+    dense = torch.eye(6)
+    return {
+        "coo": dense.to_sparse(),
+        "csr": dense.to_sparse_csr(),
+        "csc": dense.to_sparse_csc(),
+        "bsr": dense.to_sparse_bsr((2, 2)),
+        "nested": torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(3, 3)]),
+        "jagged": torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(3, 3)], layout=torch.jagged),
+        "complex": torch.ones(3, dtype=torch.complex64),
+        "quantised": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*beta state:UserWarning", "ignore:.*prototype:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*deprecated:UserWarning")
+@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("what", ["probe", "evaluate"])
+@pytest.mark.parametrize("kind", kinds_of_neighbours())
+def test_buffers_that_are_not_dense_stay_as_they_are(kind: str, what: str, changes: bool) -> None:
+    neighbours = kinds_of_neighbours()[kind]
+    if changes and kind in ("bsr", "csc", "quantised"):
+        pytest.skip("PyTorch does not change them in place")
+    model = Graph(neighbours, changes)
+    network = describe(model, leave_out=lambda _: True)
+    version = neighbours._version
+    if what == "probe":
+        probe(network, [torch.randn(6, 4)])
+    else:
+        evaluate(network, (torch.randn(6, 4), torch.arange(6) % 3))
+    assert torch.equal(model.count, torch.zeros(2)) and model.training
+    before = kinds_of_neighbours()[kind]
+    parts = [each.unbind() if each.is_nested else [each] for each in (model.neighbours, before)]
+    for part, expected in zip(*parts, strict=True):
+        assert part.layout == expected.layout
+        if part.layout != torch.strided:
+            part, expected = part.to_dense(), expected.to_dense()
+        assert torch.equal(part, expected)
+    if not changes:
+        assert model.neighbours is neighbours and neighbours._version == version
+
+
 @pytest.mark.parametrize("what", ["probe", "evaluate"])
 def test_no_tensors_are_kept(what: str) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))

@@ -19,8 +19,11 @@ import runs
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data.distributed import DistributedSampler
 
 import stratigraph_nn as sg
+from stratigraph_nn._torch.held_out import whole
 
 
 def perceptron() -> tuple[nn.Sequential, torch.optim.Optimizer]:
@@ -185,3 +188,30 @@ def test_activations_do_not_need_what_the_outputs_mean(what: str, tmp_path: Path
     assert len(messages) == 1 and messages[0].startswith("classifications are left out: "), messages
     recorded = np.array([row["activations"] for row in runs.Values(run, "activations").rows[0, 1, "L_0"]]).T
     np.testing.assert_allclose(recorded, torch.relu(model[0](x)).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_what_libraries_share_out_is_taken_as_a_whole() -> None:
+    accelerate = pytest.importorskip("accelerate.data_loader", exc_type=ImportError)
+    x, y = torch.arange(11.0).unsqueeze(1), torch.arange(11)
+    data, half = TensorDataset(x, y), TensorDataset(x[:5], y[:5])
+    loader = DataLoader(data, batch_size=2)
+
+    def samples(given: Any) -> list[int]:
+        return [int(each) for _, targets in given for each in targets.reshape(-1)]
+
+    def shared(loader: Any, **options: Any) -> Any:
+        return accelerate.prepare_data_loader(loader, num_processes=2, process_index=1, **options)
+
+    for given, expected in (
+        (DataLoader(data, batch_size=2, sampler=DistributedSampler(data, 2, 1, shuffle=False)), range(11)),
+        (DataLoader(data, batch_size=None, sampler=DistributedSampler(data, 2, 1)), range(11)),
+        (shared(loader), range(11)),
+        (shared(loader, split_batches=True), range(11)),
+        (shared(DataLoader(data, batch_size=3, sampler=range(2, 8))), range(2, 8)),
+        # Samples of a loader that are no shares stay as they come.
+        (DataLoader(data, batch_size=2, sampler=range(3, 7)), range(3, 7)),
+        (DataLoader(data, batch_size=2, sampler=DistributedSampler(half, 2, 1, shuffle=False)), [1, 3, 0]),
+    ):
+        assert samples(whole(given)) == list(expected), given
+    assert whole((x, y)) == (x, y) and whole(loader) is loader
+    assert whole(shared(loader)).collate_fn is loader.collate_fn

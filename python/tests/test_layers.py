@@ -7,11 +7,14 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
+import stratigraph_nn as sg
 from stratigraph_nn._torch.layers import Layer, LazyError, Network, NetworkError, TensorError, describe
 
 
@@ -379,7 +382,7 @@ def test_what_a_trace_cannot_hold_is_refused_by_name() -> None:
         (torch.zeros(2, device="meta"), "is on the device meta"),
         (torch.eye(2).to_sparse(), "is sparse"),
         (quantised, "is quantised"),
-        (torch.zeros(2, dtype=torch.uint8), "is quantised: a parameter of torch.uint8"),
+        (torch.zeros(2, dtype=torch.uint8), "is quantised: values of torch.uint8"),
     ]:
         model = model_of(tensor)
         with pytest.raises(TensorError, match=problem) as error:
@@ -389,6 +392,26 @@ def test_what_a_trace_cannot_hold_is_refused_by_name() -> None:
         assert 'layers=["!bad"]' in str(error.value)
         left = describe(model, leave_out=lambda label: label == "bad")
         assert [layer.label for layer in left.layers] == ["good"]
+
+
+def test_weights_that_are_buffers_of_whole_numbers_are_refused_and_counts_are_not() -> None:
+    class Packed(nn.Module):
+        """As GPTQ and AWQ have it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("qweight", torch.zeros(4, 2, dtype=torch.int32))
+            self.register_buffer("scales", torch.ones(1, 2))
+            self.register_buffer("g_idx", torch.zeros(4, dtype=torch.int32))
+            self.register_buffer("relative_position_index", torch.zeros(3, 3, dtype=torch.int64))
+            self.register_buffer("weight_mask", torch.ones(4, 2, dtype=torch.bool))
+
+    model = nn.ModuleDict({"good": nn.BatchNorm1d(2), "bad": Packed()})
+    problem = r'bad\.qweight is quantised: values of torch\.int32: leave its layer out by layers=\["!bad\.qweight"\]'
+    with pytest.raises(TensorError, match=problem):
+        describe(model)
+    left = describe(model, leave_out=lambda label: label == "bad.qweight")
+    assert [layer.label for layer in left.layers] == ["good", "good.running_mean", "good.running_var", "bad.scales"]
 
 
 def test_modules_whose_weights_cannot_be_seen_are_refused_by_name() -> None:
@@ -421,6 +444,25 @@ def test_fsdp_is_refused_by_name() -> None:
 
     with pytest.raises(NetworkError, match="module 0 is sharded by FSDP"):
         describe(nn.Sequential(FullyShardedDataParallel(nn.Linear(2, 2))))
+
+
+def test_real_fsdp_is_refused_by_name(tmp_path: Path) -> None:
+    import torch.distributed as dist
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model = FullyShardedDataParallel(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), device_id=torch.device("cpu"))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with pytest.raises(sg.NetworkError, match="the network is sharded by FSDP and has no whole parameters: record a"):
+            sg.record(model, tmp_path / "one", optimizer=optimizer)
+        sharded: nn.Module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+        fully_shard(sharded)
+        with pytest.raises(sg.NetworkError, match="0.weight is a DTensor, sharded over processes: leave its layer out by"):
+            sg.record(sharded, tmp_path / "two", optimizer=torch.optim.SGD(sharded.parameters(), lr=0.1))
+    finally:
+        dist.destroy_process_group()
+    assert not (tmp_path / "one").exists() and not (tmp_path / "two").exists()
 
 
 def test_lazy_modules_need_a_forward_pass() -> None:

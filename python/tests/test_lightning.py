@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data.distributed import DistributedSampler
 
 import stratigraph_nn as sg
 
@@ -196,3 +198,82 @@ def test_a_resumed_fit_with_several_optimizers_goes_on_with_their_steps(was_reco
     # Nobody has counted where nothing was recorded: each is taken to have made its share.
     begin = 8 if was_recorded else 6
     assert runs.captures(tmp_path / "second") == [(2, begin + 4), (3, begin + 8)]
+
+
+@pytest.mark.parametrize(("num_batches", "num_samples"), [(3, 11), (2, 8)])
+def test_of_samples_that_processes_share_out_all_are_held_out(num_batches: int, num_samples: int) -> None:
+    from stratigraph_nn._callbacks.lightning import _validation
+
+    data = TensorDataset(torch.arange(11.0), torch.arange(11))
+    loader = DataLoader(data, batch_size=2, sampler=DistributedSampler(data, 2, 1, shuffle=False))
+    trainer: Any = SimpleNamespace(val_dataloaders=loader, num_val_batches=[num_batches], world_size=2)
+    held_out = _validation(trainer)
+    assert [int(each) for _, targets in held_out for each in targets] == list(range(num_samples))
+
+
+class Sparing(pl.LightningModule):  # type: ignore[misc]
+    """Says where its figures are of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        self.log("train_epoch_number", float(self.current_epoch), on_step=False, on_epoch=True)
+        return F.cross_entropy(self(batch[0]), batch[1])
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        self.log("val_loss", 100.0 + self.current_epoch)
+        self.log("val_same", 1.0)
+
+    def on_train_epoch_end(self) -> None:
+        self.log("at_end", float(self.current_epoch))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=1.0)
+        halved = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+        return [optimizer], [halved]
+
+
+@pytest.mark.parametrize("monitor_comes", ["first", "last"])
+def test_figures_are_those_of_their_epoch(monitor_comes: str, tmp_path: Path) -> None:
+    class Monitor(pl.Callback):  # type: ignore[misc]
+        """As Lightning's monitor of learning rates, which wants a logger."""
+
+        def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+            trainer.callback_metrics["lr"] = torch.tensor(trainer.optimizers[0].param_groups[0]["lr"])
+            trainer._logger_connector._callback_metrics["lr"] = trainer.callback_metrics["lr"]
+
+    callback = sg.lightning.Callback(tmp_path / "run", on_error="stop")
+    callbacks = [Monitor(), callback] if monitor_comes == "first" else [callback, Monitor()]
+    data = DataLoader(TensorDataset(torch.randn(8, 3), torch.randint(0, 2, (8,))), batch_size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = pl.Trainer(
+            default_root_dir=tmp_path,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            max_epochs=5,
+            check_val_every_n_epoch=2,
+            callbacks=callbacks,
+        )
+        trainer.fit(Sparing(), data, data)
+    found = runs.metrics(tmp_path / "run")
+    losses = {epoch: value for (epoch, phase, name), value in found.items() if (phase, name) == ("eval", "loss")}
+    assert set(losses) == set(range(5))
+    assert {epoch for epoch, value in losses.items() if value >= 100} == {1, 3}, "measured where nothing was logged"
+    assert losses[1] == 101 and losses[3] == 103
+    for phase, name, expected in (
+        ("eval", "same", {1: 1.0, 3: 1.0}),
+        ("train", "epoch_number", {epoch: float(epoch) for epoch in range(5)}),
+        (None, "at_end", {epoch: float(epoch) for epoch in range(5)}),
+        (None, "lr", {epoch: 0.5**epoch for epoch in range(5)}),
+    ):
+        values = {epoch: value for (epoch, *of), value in found.items() if of == [phase, name]}
+        assert values == expected, name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 import stratigraph_nn as sg
 
@@ -126,3 +129,75 @@ def test_a_layer_may_stand_elsewhere(labelled: tuple[sg.Run, nn.Module, torch.Te
         pass
     with structure.silenced(wrapped, paths={"hidden": "body.0"}):
         assert torch.equal(wrapped["body"](x), said(model, x, torch.zeros(2)))
+
+
+class Odd(nn.Module):
+    """With a part that is compiled, and one that is checkpointed, and a tensor that no trace can hold."""
+
+    def __init__(self, wrapped: bool) -> None:
+        super().__init__()
+        first, second = nn.Linear(6, 5), nn.Sequential(nn.Linear(5, 4), nn.Tanh())
+        self.first = torch.compile(first, backend="eager") if wrapped else first
+        self.second = checkpoint_wrapper(second) if wrapped else second
+        self.last = nn.Linear(4, 3)
+        self.register_buffer("turns", torch.ones(3, dtype=torch.complex64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.second(torch.relu(self.first(x))))
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_parts_that_are_compiled_and_tensors_that_were_left_out(wrapped: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x, y = Odd(wrapped), torch.randn(30, 6), torch.randint(0, 3, (30,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    options = {"layers": ["first", "second.*", "last"], "on_error": "stop"}
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, **options) as recorder:
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        assert recorder.epoch(held_out=(x, y))
+    run = sg.open(tmp_path / "run")
+    assert [layer["layer"] for layer in run.info["layers"]] == ["first", "second.0", "last"]
+    for other in (Odd(True), Odd(False)):
+        run.load_state_dict(other)
+        assert torch.equal(other(x), model(x))
+    with sg.silenced(model, run, neurons=["second.0:5"]):
+        hidden = model.second(torch.relu(model.first(x)))
+        assert torch.equal(hidden[:, 0], torch.zeros(30)) and (hidden[:, 1:] != 0).all()
+    with warnings.catch_warnings():
+        # Nothing is said of weights that would be others.
+        warnings.simplefilter("error", sg.StratigraphWarning)
+        found = sg.ablate(model, run, neurons=["first:1"], held_out=(x, y), draws=3)
+    assert found.table.to_dicts()
+    with torch.no_grad():
+        model.last.weight[0, 0] += 1
+    with pytest.raises(sg.QueryError, match="last.weight differs by up to 1"):
+        sg.ablate(model, run, neurons=["first:1"], held_out=(x, y), draws=3)
+
+
+#: How long what was captured may take until it is committed, in seconds.
+PATIENCE = 60.0
+
+
+def test_a_run_is_opened_and_asked_while_it_is_recorded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(20, 6), torch.randint(0, 3, (20,))
+    run: sg.Run | None = None
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, on_error="stop") as recorder:
+        for epoch in range(3):
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            assert recorder.epoch(held_out=(x, y))
+            until = time.monotonic() + PATIENCE
+            while run is None or run.epochs != [*range(epoch + 1)]:
+                assert time.monotonic() < until, "it was not committed"
+                time.sleep(0.02)
+                run = sg.open(tmp_path / "run") if run is None else run.refresh()
+            assert run.is_being_recorded
+            rows = run.sql("SELECT DISTINCT epoch FROM weights ORDER BY epoch").rows()
+            assert rows == [(each,) for each in range(epoch + 1)]
+            assert torch.equal(run.state_dict(epoch=epoch)["2.weight"], model[2].weight)
+            assert run.verify().problems == []
+    assert run is not None and not run.refresh().is_being_recorded

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
+import json
 import re
 import warnings
 from pathlib import Path
@@ -38,9 +39,9 @@ def made(size: int = 5) -> tuple[nn.Module, torch.optim.Optimizer]:
     return model, torch.optim.Adam(model.parameters())
 
 
-def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: int = 6) -> None:
     optimizer.zero_grad()
-    F.cross_entropy(model(torch.randn(8, 6)), torch.randint(0, 3, (8,))).backward()
+    F.cross_entropy(model(torch.randn(8, inputs)), torch.randint(0, 3, (8,))).backward()
     optimizer.step()
 
 
@@ -123,17 +124,33 @@ def test_what_is_no_optimizer_no_network_and_no_path_is_named(tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("compress, codecs", [("none", {"UNCOMPRESSED"}), ("size", {"ZSTD"})])
-def test_what_is_compressed_is_what_was_asked_for(compress: str, codecs: set[str], tmp_path: Path) -> None:
+def codecs_of_weights(run: Path, epoch: int) -> set[str]:
     parquet = pytest.importorskip("pyarrow.parquet")
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
-    with sg.record(model, tmp_path / "run", record=["weights"], compress=compress) as rec:
-        rec.epoch()
-    [path] = tmp_path.glob("run/weights/epoch=0/layer=L_0/*.parquet")
+    [path] = run.glob(f"weights/epoch={epoch}/layer=L_0/*.parquet")
     group = parquet.read_metadata(path).row_group(0)
     columns = [group.column(index) for index in range(group.num_columns)]
-    found = {column.compression for column in columns if column.path_in_schema == "weights.list.item"}
-    assert found == codecs
+    return {column.compression for column in columns if column.path_in_schema == "weights.list.item"}
+
+
+@pytest.mark.parametrize("compress, codecs", [("none", {"UNCOMPRESSED"}), ("size", {"ZSTD"})])
+def test_what_is_compressed_is_what_was_asked_for(compress: str, codecs: set[str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
+    optimizer = torch.optim.Adam(model.parameters())
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=["weights"], compress=compress) as rec:
+        step(model, optimizer, inputs=64)
+        rec.epoch()
+    assert codecs_of_weights(tmp_path / "run", 0) == codecs
+    # A run that is gone on with is compressed as before, unless it is said.
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=["weights"], resume=(0, 1)) as rec:
+        step(model, optimizer, inputs=64)
+        rec.epoch()
+    assert codecs_of_weights(tmp_path / "run", 1) == codecs
+    options: Any = {"optimizer": optimizer, "record": ["weights"], "resume": (1, 2), "compress": "auto"}
+    with sg.record(model, tmp_path / "run", **options) as rec:
+        step(model, optimizer, inputs=64)
+        rec.epoch()
+    assert codecs_of_weights(tmp_path / "run", 2) == {"UNCOMPRESSED"}
 
 
 def test_what_a_library_of_numbers_makes_is_taken(tmp_path: Path) -> None:
@@ -169,6 +186,71 @@ def test_layers_that_fit_nothing_are_said_at_once(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sg.record(model, tmp_path / "some", layers=["fc*", "sec*"]).finish()
+
+
+class Rotated(nn.Module):
+    """With a tensor that a trace cannot hold."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 5), nn.Linear(5, 3)
+        if what == "complex":
+            self.register_buffer("freqs", torch.ones(5, dtype=torch.complex64))
+        elif what == "parameter of bytes":
+            self.coded = nn.Parameter(torch.zeros(4, 4, dtype=torch.uint8), requires_grad=False)
+        elif what == "sparse":
+            self.register_buffer("adjacency", torch.eye(5).to_sparse())
+        else:
+            quantize: Any = torch.ao.quantization.quantize_dynamic
+            self.body = quantize(nn.Sequential(nn.Linear(5, 5), nn.ReLU()), {nn.Linear}, dtype=torch.qint8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.tanh(self.first(x)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*deprecated:UserWarning")
+@pytest.mark.parametrize("what", ["complex", "parameter of bytes", "sparse", "quantised module"])
+def test_what_a_refusal_says_is_to_be_left_out_is_left_out_and_the_rest_recorded(what: str, tmp_path: Path) -> None:
+    model = Rotated(what)
+    optimizer = torch.optim.SGD([*model.first.parameters(), *model.second.parameters()], lr=0.1)
+    with pytest.raises(ValueError, match="leave its layer out by") as refused:
+        sg.record(model, tmp_path / "refused", optimizer=optimizer)
+    remedy = re.search(r'layers=(\["![^"]*"\])', str(refused.value))
+    assert remedy is not None
+    for number, layers in enumerate((json.loads(remedy[1]), ["first"], ["*", json.loads(remedy[1])[0]])):
+        run = tmp_path / str(number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", sg.StratigraphWarning)
+            with sg.record(model, run, optimizer=optimizer, layers=layers, on_error="stop") as rec:
+                step(model, optimizer)
+                assert rec.epoch(held_out=held_out())
+        expected = {"first"} if layers == ["first"] else {"first", "second"}
+        assert {row["layer"] for row in runs.rows(run, "weights")} == expected
+        assert set(runs.layers(run)) == {"first", "second"}
+
+
+def test_what_is_left_out_and_is_not_there_is_said_and_the_rest_recorded(tmp_path: Path) -> None:
+    for glob, words in (
+        ("!resid.*", '"!resid.*" of layers= leaves nothing out, no layer and no tap is called so: there are first, second'),
+        ("!secnd", 'no layer fits "secnd": there are first, second; did you mean second?'),
+    ):
+        model, optimizer = made()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with sg.record(model, tmp_path / glob[1:4], optimizer=optimizer, layers=["*", glob]) as rec:
+                at_once = len(caught)
+                for _ in range(2):
+                    step(model, optimizer)
+                    assert rec.epoch(held_out=held_out())
+        assert [str(each.message).partition(": ")[2] for each in caught] == [words]
+        assert at_once == (glob == "!secnd"), "what is not there may be a tap, as long as none was seen"
+        assert {row["layer"] for row in runs.rows(tmp_path / glob[1:4], "weights")} == {"first", "second"}
+
+
+def test_layers_that_are_all_left_out_are_said_at_once(tmp_path: Path) -> None:
+    model, _ = made()
+    with pytest.warns(sg.StratigraphWarning, match="no layer of the network fits layers="):
+        sg.record(model, tmp_path / "none", layers=["!first", "!second"]).finish()
 
 
 @pytest.mark.parametrize("options", [{}, {"every": "2steps"}])

@@ -21,6 +21,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data.distributed import DistributedSampler
 
 import stratigraph_nn as sg
 
@@ -37,6 +39,7 @@ def trained(rank: int, mode: str) -> None:
     network = DistributedDataParallel(model)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     held_out = torch.randn(20, 6), torch.randint(0, 3, (20,))
+    held_out = of_rank(mode, rank, *held_out)
     torch.manual_seed(1 + rank)
     path = "taken" if mode == "taken" else None
     tables = ["weights", "metrics", "classifications", "activations", "gradients_applied"]
@@ -52,6 +55,20 @@ def trained(rank: int, mode: str) -> None:
                     model[2].weight[0, 0] += 1
             assert rec.epoch(train_loss=rank)
     torch.save(model.state_dict(), f"state-{rank}.pt")
+
+
+def of_rank(mode: str, rank: int, x: torch.Tensor, y: torch.Tensor) -> Any:
+    """The held-out samples of a process."""
+    data = TensorDataset(x, y)
+    if mode == "shared out":
+        return DataLoader(data, batch_size=4, sampler=DistributedSampler(data, shuffle=False))
+    if mode == "shards of one's own":
+        return x[rank::2], y[rank::2]
+    if mode == "another shard each time":
+        return DataLoader(Subset(data, range(rank, 20, 2)), batch_size=4, shuffle=True)
+    if mode == "shards that are called":
+        return lambda model: (model(x[rank::2]), y[rank::2])
+    return x, y
 
 
 def process(rank: int, port: int, directory: str, mode: str) -> None:
@@ -113,6 +130,37 @@ def test_each_process_records_its_share_of_the_layers(tmp_path: Path) -> None:
         assert len(sums) == 2 and sums[0] == sums[1]
     losses = [(row["rank"], row["value"]) for row in runs.rows(run, "metrics") if row["name"] == "loss"]
     assert (0, 0.0) in losses and (1, 1.0) in losses
+
+
+def test_what_a_loader_shares_out_is_looked_at_as_a_whole(tmp_path: Path) -> None:
+    assert both(tmp_path, "shared out") == [["done"], ["done"]]
+    run = tmp_path / "traces" / "Sequential"
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    x, y = torch.randn(20, 6), torch.randint(0, 3, (20,))
+    model.load_state_dict(torch.load(tmp_path / "state-1.pt"))
+    rows = [row for row in runs.rows(run, "classifications") if row["epoch"] == 1]
+    assert [row["target"] for row in sorted(rows, key=lambda row: row["sample"])] == y.tolist()
+    activations = runs.Values(run, "activations").rows
+    for label, end in (("L_0", 2), ("L_2", 4), ("L_4", 5)):
+        recorded = torch.tensor([row["activations"] for row in activations[1, 6, label]]).T
+        assert torch.allclose(recorded, model[:end](x), atol=1e-6), label
+    assert runs.info(run)["config"]["held_out"]["samples"] == 20
+
+
+@pytest.mark.parametrize("mode", ["shards of one's own", "another shard each time", "shards that are called"])
+def test_processes_with_other_samples_record_no_activations_and_say_so(mode: str, tmp_path: Path) -> None:
+    first, second = both(tmp_path, mode)
+    assert first == ["done"]
+    (said,) = second[1:]
+    assert second[0] == "done" and "process 1 has other held-out samples than process 0" in said
+    assert "give every process the same ones in the same order" in said
+    run = tmp_path / "traces" / "Sequential"
+    assert {row["layer"] for row in runs.rows(run, "activations")} == {"L_0", "L_4"}
+    assert {row["layer"] for row in runs.rows(run, "weights")} == {"L_0", "L_2", "L_4"}
+    assert len(runs.rows(run, "classifications")) == 3 * 10
+    losses = [row["rank"] for row in runs.rows(run, "metrics") if row["phase"] == "eval" and row["name"] == "loss"]
+    assert set(losses) == {0}
 
 
 def test_running_means_are_those_of_the_first_process(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import runs
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import stratigraph_nn as sg
 
@@ -219,10 +220,37 @@ def compiled(backend: str) -> Callable[[nn.Module], nn.Module]:
     return wrapped
 
 
-@pytest.mark.parametrize("make", [Perceptron, Convolutional])
+@pytest.mark.filterwarnings("ignore:.*RNN module weights are not part of single contiguous chunk:UserWarning")
+@pytest.mark.parametrize("make", MODELS)
 def test_compiled_training_is_the_same(make: Any, tmp_path: Path) -> None:
     check_same(make, plain, tmp_path / "run", compiled("aot_eager"), every="2steps")
-    assert all(layer["source"] for layer in runs.layers(tmp_path / "run").values() if layer["kind"] == "linear")
+    if make in (Perceptron, Convolutional):
+        assert all(layer["source"] for layer in runs.layers(tmp_path / "run").values() if layer["kind"] == "linear")
+
+
+class Checkpointed(nn.Module):
+    """Makes what is between its ends once more for its gradients."""
+
+    def __init__(self, use_reentrant: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(12, 16), nn.Linear(16, 4)
+        self.between = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3))
+        self._use_reentrant = use_reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Any = checkpoint(self.between, torch.relu(self.first(x)), use_reentrant=self._use_reentrant)
+        return self.last(hidden)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_training_that_makes_activations_once_more_is_the_same(use_reentrant: bool, tmp_path: Path) -> None:
+    check_same(lambda: Checkpointed(use_reentrant), plain, tmp_path / "run", every="1steps")
+    assert {row["layer"] for row in runs.rows(tmp_path / "run", "gradients")} == {
+        "first",
+        "between.0",
+        "between.1",
+        "last",
+    }
 
 
 @pytest.mark.skipif(not os.environ.get("STRATIGRAPH_LONG"), reason="STRATIGRAPH_LONG is not set")
@@ -366,9 +394,40 @@ def test_what_cannot_be_told_is_said_before_anything_is_recorded(tmp_path: Path)
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+class Parametrized(nn.Module):
+    """Of weights that are worked out of others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.utils.parametrizations.weight_norm(nn.Linear(12, 16))
+        self.second = nn.utils.parametrizations.orthogonal(nn.Linear(16, 16))
+        self.head = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)))))
+
+
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("every", ["2steps", "1epoch", "logsteps,2epochs"])
 def test_recorded_values_are_those_of_the_state_bit_by_bit(make: Any, every: str, tmp_path: Path) -> None:
+    check_values(make, plain, every, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("make", "step"), [(Perceptron, autocast), (Transformer, autocast), (Parametrized, plain), (Parametrized, autocast)]
+)
+def test_values_of_mixed_precision_and_of_parametrizations_are_those_of_the_state(
+    make: Any, step: Step, tmp_path: Path
+) -> None:
+    model = check_values(make, step, "1epoch", tmp_path)
+    restored = make()
+    sg.open(tmp_path / "run").load_state_dict(restored)
+    for name, value in model.items():
+        assert same(restored.state_dict()[name], value), name
+
+
+def check_values(make: Any, train: Step, every: str, tmp_path: Path) -> dict[str, Tensor]:
+    """The state at the last capture."""
     seeded()
     model = make()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -377,7 +436,7 @@ def test_recorded_values_are_those_of_the_state_bit_by_bit(make: Any, every: str
     with sg.record(model, tmp_path / "run", optimizer=optimizer, every=every, record_initial=True) as rec:
         for _ in range(3):
             for start in range(0, 32, 8):
-                plain(model, optimizer, x[start : start + 8], y[start : start + 8])
+                train(model, optimizer, x[start : start + 8], y[start : start + 8])
                 states[rec.num_steps] = clone(model)
             rec.epoch(held_out=(x, y))
             # In place, right after the capture: what was captured is a copy.
@@ -397,6 +456,7 @@ def test_recorded_values_are_those_of_the_state_bit_by_bit(make: Any, every: str
             assert runs.same_bits(values.weight(*key), states[step][weight].numpy()), (key, weight)
             if bias in states[step]:
                 assert runs.same_bits(values.bias(*key), states[step][bias].numpy()), (key, bias)
+    return states[captures[-1][1]]
 
 
 def clone(model: nn.Module) -> dict[str, Tensor]:
@@ -483,3 +543,48 @@ def check_statistics(values: Any, found: list[dict[str, Any]], prefix: str, key:
         np.testing.assert_allclose(got, value, rtol=2e-6, atol=2e-7 * scale, err_msg=f"{key} {name}")
     zeros = [row["weight_zeros" if prefix == "weight" else "zeros"] for row in found]
     assert zeros == (exact == 0).sum(1).tolist(), key
+
+
+class Neighbours(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor, neighbours: Tensor) -> Tensor:
+        return self.second(torch.relu(torch.sparse.mm(neighbours, self.first(x))))
+
+
+class Ragged(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.stack([torch.relu(self.first(part)).mean(0) for part in x.unbind()]))
+
+
+@pytest.mark.filterwarnings("ignore:.*beta state:UserWarning", "ignore:.*prototype:UserWarning")
+@pytest.mark.parametrize("kind", ["coo", "csr", "nested", "jagged"])
+def test_inputs_that_are_not_dense(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    if kind in ("coo", "csr"):
+        neighbours = torch.eye(6).to_sparse() if kind == "coo" else torch.eye(6).to_sparse_csr()
+        model: nn.Module = Neighbours()
+        inputs: tuple[Tensor, ...] = (torch.randn(6, 4), neighbours)
+    else:
+        parts = [torch.randn(2 + at % 2, 4) for at in range(6)]
+        layout = torch.jagged if kind == "jagged" else torch.strided
+        model, inputs = Ragged(), (torch.nested.nested_tensor(parts, layout=layout),)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    y = torch.arange(6) % 3
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
+            F.cross_entropy(model(*inputs), y).backward()
+            optimizer.step()
+            assert rec.epoch(held_out=lambda model: (model(*inputs), y))
+    said = [str(each.message) for each in caught if isinstance(each.message, sg.StratigraphWarning)]
+    assert not [message for message in said if "failed" in message or "could not" in message], said
+    second = runs.layers(tmp_path / "run")["second"]
+    assert second["num_units"] == 3 and list(runs.layers(tmp_path / "run")) == ["first", "second"]
+    assert len(runs.rows(tmp_path / "run", "classifications")) == 6

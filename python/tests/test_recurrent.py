@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,84 @@ def test_a_tap_of_the_same_name_is_what_it_says(tmp_path: Path) -> None:
         assert rec.epoch(held_out=(x, y))
     described = runs.layers(tmp_path / "run")
     assert described["rnn.hidden"]["num_units"] == 3 and described["wide"]["source"] is None
+
+
+class Tapped(nn.Module):
+    """With a hidden state, and a stream that its own code makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(3, 6, batch_first=True), nn.Linear(6, 3)
+        self.rec: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.gru(x)
+        stream = states[:, -1] * 2 + 1
+        return self.head(stream if self.rec is None else self.rec.tap("stream", stream))
+
+
+@pytest.fixture(scope="module")
+def tapped(tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.Run, Tapped, Tensor, Tensor]:
+    torch.manual_seed(0)
+    model, run = Tapped(), tmp_path_factory.mktemp("tapped") / "run"
+    x, y = torch.randn(30, 4, 3), torch.randint(0, 3, (30,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sg.record(model, run, optimizer=optimizer, on_error="stop") as rec:
+        model.rec = rec
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        assert rec.epoch(held_out=(x, y))
+    opened = sg.open(run)
+    opened.structures.label("state", neurons=["gru.hidden:36", "gru.hidden:39"], class_=1)
+    opened.structures.label("stream", neurons=["stream:43"], class_=2)
+    return opened, model, x, y
+
+
+def changed_by_hand(model: Tapped, x: Tensor, where: str, units: list[int], value: Tensor | float) -> Tensor:
+    with torch.no_grad():
+        states = model.gru(x)[0][:, -1].clone()
+        if where == "state":
+            states[:, units] = value
+        stream = states * 2 + 1
+        if where == "stream":
+            stream[:, units] = value
+        return model.head(stream)
+
+
+@pytest.mark.parametrize(("structure", "units"), [("state", [0, 3]), ("stream", [1])])
+def test_units_of_hidden_states_and_taps_are_silenced_and_measured(
+    structure: str, units: list[int], tapped: tuple[sg.Run, Tapped, Tensor, Tensor]
+) -> None:
+    run, model, x, y = tapped
+    layers = {layer["layer"]: layer["first_neuron"] for layer in run.info["layers"]}
+    assert layers == {"gru.weight_ih_l0": 0, "gru.weight_hh_l0": 18, "gru.hidden": 36, "stream": 42, "head": 48}
+    before = model(x).detach()
+    loaded = pickle.loads(pickle.dumps(model))
+    for each in (model, loaded):
+        with torch.no_grad(), run.structures[structure].silenced(each):
+            assert torch.equal(each(x), changed_by_hand(model, x, structure, units, 0.0))
+        assert torch.equal(each(x), before)
+    layer = "gru.hidden" if structure == "state" else "stream"
+    rows = run.sql(f"SELECT activation_mean FROM activations WHERE layer = '{layer}' ORDER BY unit").rows()
+    means = torch.tensor([row[0] for row in rows])[units]
+    for mode, value in (("zero", 0.0), ("mean", means)):
+        found = sg.ablate(model, run, structure=structure, held_out=(x, y), mode=mode, draws=5, half="all")
+        after = changed_by_hand(model, x, structure, units, value)
+        expected = float((after.argmax(1) == y).double().mean()), float(F.cross_entropy(after, y))
+        of_all = {row["metric"]: row for row in found.table.to_dicts() if row["samples"] == "all"}
+        assert of_all["accuracy"]["after"] == pytest.approx(expected[0])
+        assert of_all["loss"]["after"] == pytest.approx(expected[1], rel=1e-5), mode
+    assert torch.equal(model(x), before)
+
+
+def test_gates_are_refused_with_what_to_silence_instead(tapped: tuple[sg.Run, Tapped, Tensor, Tensor]) -> None:
+    run, model, x, y = tapped
+    words = "gru.weight_ih_l0 has gates of a recurrent module.*silence units of its hidden state, gru.hidden"
+    with pytest.raises(sg.NetworkError, match=words), sg.silenced(model, run, neurons=["gru.weight_ih_l0:2"]):
+        pass
+    with pytest.raises(sg.NetworkError, match=words):
+        sg.ablate(model, run, neurons=["gru.weight_ih_l0:2"], held_out=(x, y), draws=2)
+    untapped = Tapped()
+    untapped.load_state_dict(model.state_dict())
+    with pytest.raises(sg.NetworkError, match="stream ran without its units being silenced.*tapped nothing of that name"):
+        sg.ablate(untapped, run, structure="stream", held_out=(x, y), draws=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import os
@@ -84,6 +85,40 @@ def test_errors_are_of_one_family_with_the_words_of_the_command_line(run, tmp_pa
         sg.open(tmp_path)
     with pytest.raises(sg.QueryError, match="did you mean|association"):
         run.plot("associations")
+
+
+@pytest.mark.parametrize("name", ["NetworkError", "HeldOutError"])
+def test_what_is_wrong_with_a_network_or_its_samples_is_of_the_family(name):
+    kind = getattr(sg, name)
+    assert issubclass(kind, sg.StratigraphError) and issubclass(kind, ValueError) and name in sg.__all__
+    assert kind.__doc__
+
+
+def test_the_stub_of_the_extension_says_what_is_there():
+    stub = ast.parse(Path(sg.__file__).with_name("_native.pyi").read_text())
+    told = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert {name for name in vars(_native) if not name.startswith("_")} == {*told}
+    for name, node in told.items():
+        there = getattr(_native, name)
+        if isinstance(node, ast.FunctionDef):
+            require_same_parameters(there, node)
+            continue
+        told_members = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
+        told_members |= {each.target.id: each for each in node.body if isinstance(each, ast.AnnAssign)}
+        members = {member for member in vars(there) if not member.startswith("_")}
+        assert members == {member for member in told_members if not member.startswith("_")}, name
+        for member, of in told_members.items():
+            value = inspect.getattr_static(there, member)
+            if isinstance(of, ast.FunctionDef) and not of.decorator_list and not member.startswith("__"):
+                require_same_parameters(value, of)
+
+
+def require_same_parameters(there, told):
+    # Some are words that Python has for something else, which `inspect` does not read.
+    given = (each.strip().lstrip("$*").partition("=")[0] for each in there.__text_signature__[1:-1].split(","))
+    names = [{"class": "class_"}.get(name, name) for name in given if name not in ("", "/", "self")]
+    arguments = (*told.args.args, *([told.args.vararg] if told.args.vararg else []), *told.args.kwonlyargs)
+    assert names == [argument.arg for argument in arguments if argument.arg != "self"], told.name
 
 
 def test_what_a_run_is(run, recorded):

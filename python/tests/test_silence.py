@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from stratigraph_nn._record import _Unrecorded
 from stratigraph_nn._torch.errors import NetworkError
 from stratigraph_nn._torch.silence import Silenced, change_of, silenced
 
@@ -29,6 +33,10 @@ class Functional(nn.Module):
 
 def zero(path: str, units: list[int], is_followed: bool | None = True) -> Silenced:
     return Silenced(path, units, is_followed, change_of("zero", None, None, None))
+
+
+def tap(path: str, units: list[int], num_units: int | None = None) -> Silenced:
+    return Silenced(path, units, None, change_of("zero", None, None, None), is_tap=True, num_units=num_units)
 
 
 def test_a_function_after_the_layer_is_what_is_changed() -> None:
@@ -288,3 +296,197 @@ def test_a_function_that_gives_another_shape_is_told_so(change, given: str) -> N
             pytest.raises(NetworkError, match=told),
         ):
             model(x)
+
+
+RECURRENT: dict[str, Any] = {
+    "rnn": lambda: nn.RNN(3, 4, batch_first=True),
+    "gru, two layers": lambda: nn.GRU(3, 4, num_layers=2),
+    "lstm, both directions": lambda: nn.LSTM(3, 2, num_layers=2, bidirectional=True, batch_first=True),
+    "lstm, projected": lambda: nn.LSTM(3, 6, proj_size=4, batch_first=True),
+}
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.rnn = RECURRENT[kind]()
+
+    def forward(self, x: Any) -> Any:
+        return self.rnn(x)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_hidden_state_is_silenced_at_all_positions_and_after_the_last(kind: str, is_packed: bool) -> None:
+    torch.manual_seed(0)
+    model = Recurrent(kind)
+    first = model.rnn.batch_first
+    x: Any = torch.randn(2, 5, 3) if first else torch.randn(5, 2, 3)
+    if is_packed:
+        x = pack_padded_sequence(x, torch.tensor([3, 5]), batch_first=first, enforce_sorted=False)
+    with torch.no_grad():
+        before, last_before = model(x)
+        with silenced(model, [tap("rnn.hidden", [0, 3], num_units=4)]):
+            after, last_after = model(x)
+    if is_packed:
+        assert [torch.equal(*pair) for pair in zip(before[1:], after[1:], strict=True)] == [True] * 3
+        _, lengths = pad_packed_sequence(after, batch_first=True)
+        assert lengths.tolist() == [3, 5]
+        before, after = before.data, after.data
+    expected = before.clone()
+    expected[..., [0, 3]] = 0
+    assert torch.equal(after, expected) and after.abs().sum() > 0
+    if isinstance(model.rnn, nn.LSTM):
+        assert torch.equal(last_after[1], last_before[1]), "what it remembers stays"
+        last_before, last_after = last_before[0], last_after[0]
+    expected = last_before.clone()
+    # The second direction's units are behind the first one's.
+    for unit in (0, 3):
+        row, column = divmod(unit, expected.shape[-1])
+        expected[row - (2 if model.rnn.bidirectional else 1), ..., column] = 0
+    assert torch.equal(last_after, expected) and not torch.equal(last_after, last_before)
+    with torch.no_grad():
+        again = model(x)[0]
+    assert torch.equal(again.data if is_packed else again, before)
+
+
+class Cells(nn.Module):
+    """Called position by position, so that what is silenced is heard at the next."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.cell, self.head = kind(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor, without: Sequence[int] = ()) -> torch.Tensor:
+        state: Any = None
+        for position in range(x.shape[1]):
+            state = self.cell(x[:, position], state)
+            if without:
+                hidden = (state[0] if isinstance(state, tuple) else state).clone()
+                hidden[:, list(without)] = 0
+                state = (hidden, state[1]) if isinstance(state, tuple) else hidden
+        return self.head(state[0] if isinstance(state, tuple) else state)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_a_cell_hears_what_is_silenced(kind: Any) -> None:
+    torch.manual_seed(0)
+    model, x = Cells(kind), torch.randn(2, 5, 3)
+    with silenced(model, [tap("cell.hidden", [1, 2], num_units=4)]):
+        said = model(x)
+    assert torch.equal(said, model(x, [1, 2])) and not torch.equal(said, model(x))
+    said.sum().backward()
+    assert model.cell.weight_ih.grad is not None
+
+
+class Tapping(nn.Module):
+    """With a stream that no module makes, its units along the first axis behind the samples."""
+
+    def __init__(self, how: str = "goes on") -> None:
+        super().__init__()
+        self.inner, self.head, self.how = nn.Linear(4, 6), nn.Linear(6, 2), how
+        self.rec: Any = _Unrecorded()
+
+    def stream(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.inner(x)) + 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.stream(x)
+        if self.how == "goes on":
+            hidden = self.rec.tap("stream", hidden.unsqueeze(2), unit_axis=1).squeeze(2)
+        elif self.how == "does not":
+            self.rec.tap("stream", hidden)
+        elif self.how == "gives it":
+            return self.rec.tap("stream", hidden)
+        return self.head(hidden)
+
+
+@pytest.mark.parametrize("with_gradients", [False, True])
+def test_what_a_model_taps_is_silenced_in_that_model_alone(with_gradients: bool) -> None:
+    torch.manual_seed(0)
+    model, x = Tapping(), torch.randn(5, 4)
+    other = copy.deepcopy(model)
+    hidden = model.stream(x).detach().clone()
+    hidden[:, [0, 5]] = 0
+    before = model(x)
+    with silenced(model, [tap("stream", [0, 5], num_units=6)]), torch.set_grad_enabled(with_gradients):
+        said = model(x)
+        assert torch.equal(said, model.head(hidden))
+        assert torch.equal(other(x), before), "another model taps by the same name"
+        wrapped = nn.Sequential(model)
+        assert torch.equal(wrapped(x), said)
+    if with_gradients:
+        said.sum().backward()
+        gradient = model.inner.weight.grad
+        assert gradient is not None and torch.equal(gradient[[0, 5]], torch.zeros(2, 4)) and (gradient[1] != 0).all()
+    assert torch.equal(model(x), before)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    given = Tapping("gives it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with silenced(given, [tap("stream", [1], num_units=6)]):
+            assert torch.equal(given(x)[:, 1], torch.zeros(5))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("does not", "goes on with what it has tapped; it is silenced where that goes on with what it is given back"),
+        ("is not tapped", "has tapped nothing of that name"),
+    ],
+)
+def test_a_tap_that_is_not_silenced_is_said(how: str, words: str) -> None:
+    model = Tapping(how)
+    with pytest.warns(UserWarning, match=f"stream ran without its units being silenced: .*{words}"):
+        with silenced(model, [tap("stream", [0], num_units=6)]):
+            model(torch.randn(5, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with silenced(model, [tap("stream", [0], num_units=6)]):
+            model.stream(torch.randn(5, 4))
+
+
+def test_a_tap_of_another_size_is_said() -> None:
+    model = Tapping()
+    problem = r"stream is \[5, 6, 1\] with units along axis 1, and had 7 units when it was recorded"
+    with pytest.raises(NetworkError, match=problem), silenced(model, [tap("stream", [0], num_units=7)]):
+        model(torch.randn(5, 4))
+    # The call that has failed has ended.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with silenced(model, [tap("stream", [0], num_units=6)]):
+            assert model.rec.tap("stream", torch.ones(5, 6)).sum() == 30
+
+
+class Inside(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.gru = nn.MultiheadAttention(4, 2), nn.GRU(4, 3)
+        self.norm, self.scale = nn.BatchNorm1d(4), nn.Parameter(torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            "gru.weight_ih_l0",
+            "gru.weight_ih_l0 has gates of a recurrent module, whose values stay inside PyTorch's function, so that they "
+            "cannot be silenced: silence units of its hidden state, gru.hidden",
+        ),
+        (
+            "attention.in_proj_weight",
+            "attention.in_proj_weight makes queries, keys and values, which stay inside PyTorch's function, so that they "
+            "cannot be silenced: silence units of attention.out_proj",
+        ),
+        (
+            "norm.running_mean",
+            "norm.running_mean is a buffer, and no module's output has its units, so that they cannot be silenced: tap "
+            "what the model makes of it, by rec.tap, and silence that, or change its values",
+        ),
+        ("scale", "scale is a parameter, and no module's output has its units"),
+    ],
+)
+def test_what_stays_inside_a_function_is_refused_with_what_to_silence_instead(path: str, words: str) -> None:
+    with pytest.raises(NetworkError) as refused, silenced(Inside(), [zero(path, [0])]):
+        pass
+    assert str(refused.value).startswith(words)

@@ -6,6 +6,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import copy
+import sys
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -499,3 +503,213 @@ def test_a_step_that_is_compiled_is_counted_and_recorded(tmp_path: Path, what: s
         assert recorder.num_steps == 5
     rows = sg.open(tmp_path / "run").sql("SELECT step, count(*) AS n FROM gradients GROUP BY step ORDER BY step")
     assert rows.to_dicts() == [{"step": 2, "n": 11}, {"step": 4, "n": 11}]
+
+
+class Kinds(nn.Module):
+    """Modules that get their shapes from the first batch, between others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.LazyConv2d(3, 2), nn.LazyBatchNorm2d()
+        self.hidden, self.head = nn.LazyLinear(5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.hidden(self.norm(self.conv(x)).flatten(1))))
+
+
+@pytest.mark.parametrize("every", ["1steps", "1epoch"])
+def test_lazy_layers_have_gradients_from_the_first_step_on(every: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Kinds()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    made: dict[tuple[int, str], Tensor] = {}
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS, every=every, on_error="stop") as rec:
+        for number in (1, 2):
+            optimizer.zero_grad()
+            F.cross_entropy(model(torch.randn(4, 1, 4, 4)), torch.randint(0, 3, (4,))).backward()
+            for layer in ("conv", "norm", "hidden", "head"):
+                made[number, layer] = model.get_submodule(layer).weight.grad.clone()
+            optimizer.step()
+        rec.epoch()
+    assert not model.hidden._forward_pre_hooks and not model.conv._forward_pre_hooks
+    for kind in ("gradients", "gradients_applied"):
+        values = runs.Values(tmp_path / "run", kind)
+        for (number, layer), expected in made.items():
+            if every == "1steps" or number == 2:
+                assert runs.same_bits(values.weight(0, number, layer), expected), (kind, number, layer)
+
+
+def test_parameters_that_were_put_in_the_place_of_others_have_gradients(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    options: Any = {"record": GRADIENTS, "every": "1steps", "on_error": "stop"}
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, **options) as rec:
+        for number in (1, 2, 3):
+            if number == 2:
+                model[0] = copy.deepcopy(model[0])
+                optimizer.add_param_group({"params": model[0].parameters()})
+            optimizer.zero_grad()
+            loss_of(model, number).backward()
+            optimizer.step()
+        rec.epoch()
+    # The capture after the step finds them, so that those of the next are kept.
+    for kind in ("gradients", "gradients_applied"):
+        assert runs.same_bits(runs.Values(tmp_path / "run", kind).weight(0, 3, "L_0"), model[0].weight.grad)
+
+
+class Branches(nn.Module):
+    """Each batch goes through one of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.head = nn.Linear(4, 5), nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor, goes_left: bool) -> Tensor:
+        return self.head(torch.tanh((self.left if goes_left else self.right)(x)))
+
+
+@pytest.mark.parametrize("how", ["scaler", "zeros", "none"])
+def test_gradients_of_a_step_that_was_left_out_are_none_of_the_next(how: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Branches()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = None if how == "none" else torch.amp.GradScaler("cpu", init_scale=256.0)
+    options: Any = {"record": GRADIENTS, "every": "1steps", "on_error": "stop", "scaler": scaler}
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, **options) as rec:
+        for number in range(3):
+            optimizer.zero_grad(set_to_none=how != "zeros")
+            loss = F.cross_entropy(model(torch.randn(4, 4), number == 1), torch.randint(0, 3, (4,)))
+            if scaler is None:
+                loss.backward()
+                if number != 1:
+                    optimizer.step()
+            else:
+                scaler.scale(loss * (float("inf") if number == 1 else 1)).backward()
+                scaler.step(optimizer)
+                scaler.update()
+        assert rec.num_steps == 2
+    values = runs.Values(tmp_path / "run", "gradients")
+    assert {(step, layer) for _, step, layer in values.rows} == {(1, "right"), (1, "head"), (2, "right"), (2, "head")}
+    # The scaler has taken the scale out of the gradients that are there.
+    assert runs.same_bits(values.weight(0, 2, "right"), model.right.weight.grad)
+
+
+def test_a_scale_is_asked_for_once_in_a_backward_pass(tmp_path: Path) -> None:
+    class Counting(torch.amp.GradScaler):
+        num_asked = 0
+
+        def get_scale(self) -> float:
+            self.num_asked += 1
+            return super().get_scale()
+
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = Counting("cpu", init_scale=256.0)
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=GRADIENTS, scaler=scaler) as rec:
+        for number in range(2):
+            optimizer.zero_grad()
+            for part in range(2):
+                scaler.scale(loss_of(model, part)).backward()
+            assert scaler.num_asked == 2 * number + 2
+            asked = scaler.num_asked
+            scaler.step(optimizer)
+            scaler.update()
+            scaler.num_asked = asked
+        rec.epoch()
+    # The scaler has taken the scale out of the gradients that are there.
+    assert runs.same_bits(runs.Values(tmp_path / "run", "gradients").weight(0, 2, "L_0"), model[0].weight.grad)
+
+
+#: Where the work of each hook is done.
+HOOKS = {
+    "a backward pass": ("stratigraph_nn._torch.steps._copied", "gradients could not be kept", 3),
+    "before a step": ("stratigraph_nn._torch.steps.Gradients._keep_used", "gradients could not be kept", 3),
+    "copies before a step": (
+        "stratigraph_nn._torch.transfer.Transfer.before_changes",
+        "an optimizer's step could not be looked at",
+        None,
+    ),
+    "behind a step": ("stratigraph_nn._torch.steps._was_left_out", "an optimizer's step could not be counted", 3),
+    "a first batch": ("stratigraph_nn._torch.network._few", "inputs of the first batch could not be kept", 0),
+    "a lazy module": ("stratigraph_nn._torch.steps.Gradients._add", "gradients could not be kept", None),
+}
+
+
+def watched_training(path: Path | None, on_error: str = "continue") -> list[Tensor]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.LazyLinear(3))
+    optimizer = torch.optim.Adam(model.parameters())
+    recorded: Any = nullcontext()
+    if path is not None:
+        options: Any = {"record": GRADIENTS, "every": "1steps", "on_error": on_error}
+        recorded = sg.record(model, path, optimizer=optimizer, **options)
+    with recorded as rec:
+        # Once all is begun, so that each hook fails by itself.
+        FAILING.begun = True
+        for number in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(torch.randn(8, 4)), torch.randint(0, 3, (8,))).backward()
+            optimizer.step()
+        if rec is not None:
+            rec.epoch()
+    if rec is not None:
+        LOST.append(rec.summary["lost_captures"])
+    return [value.clone() for value in model.state_dict().values()]
+
+
+#: How many captures each training has lost something of.
+LOST: list[int] = []
+
+
+class Failing:
+    """Stands for the work of a hook."""
+
+    def __init__(self) -> None:
+        self.begun, self.error, self.num_failed = False, Exception(), 0
+        self.instead_of: Any = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self.begun:
+            return self.instead_of(*arguments)
+        self.num_failed += 1
+        raise self.error
+
+
+FAILING = Failing()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_nothing_comes_out_of_a_hook_but_a_failure_of_the_device(
+    hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FAILING.begun = False
+    expected = watched_training(None)
+    place, words, num_lost = HOOKS[hook]
+    owner, _, name = place.rpartition(".")
+    module, _, kind = owner.rpartition(".")
+    of: Any = getattr(sys.modules[module], kind) if kind[0].isupper() else sys.modules[owner]
+    FAILING.begun, FAILING.instead_of, FAILING.num_failed = False, getattr(of, name), 0
+
+    def fails(*arguments: Any) -> Any:
+        return FAILING(*arguments)
+
+    monkeypatch.setattr(of, name, fails)
+    FAILING.error = torch.OutOfMemoryError("the device has no room for a copy")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = watched_training(tmp_path / "run")
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    assert FAILING.num_failed > 0
+    said = [str(each.message) for each in caught if isinstance(each.message, sg.StratigraphWarning)]
+    (of_hook,) = [message for message in said if words in message]
+    assert "no room for a copy" in of_hook
+    if num_lost is not None:
+        assert LOST[-1] == num_lost
+    if num_lost is not None and "counted" not in words:
+        assert runs.captures(tmp_path / "run") == [(0, 1), (0, 2), (0, 3)]
+    FAILING.begun = False
+    with pytest.raises(torch.OutOfMemoryError, match="no room for a copy"):
+        watched_training(tmp_path / "stopped", on_error="stop")
+    FAILING.begun, FAILING.error = False, torch.AcceleratorError("the device is lost")
+    with pytest.raises(torch.AcceleratorError, match="the device is lost"):
+        watched_training(tmp_path / "device")

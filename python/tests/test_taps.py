@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
+import inspect
 import pickle
 import subprocess
 import warnings
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stratigraph_nn as sg
+from stratigraph_nn._record import _Unrecorded
 
 TABLES = ("weights", "classifications", "activations", "metrics", "gradients", "moments")
 
@@ -101,11 +103,26 @@ def test_a_model_that_holds_its_recorder_is_copied_saved_and_compiled(tmp_path: 
             optimizer.step()
             rec.epoch(held_out=(x, y))
         twin, loaded = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
-        assert torch.equal(twin(x), model(x)) and torch.equal(loaded.head(x), model.head(x))
+        assert torch.equal(twin(x), model(x))
+        assert isinstance(loaded.rec, _Unrecorded)
+        stream = x + torch.tanh(model.inner(x))
+        assert torch.equal(loaded.head(stream), model.head(stream))
+        # Its own forward asserts that it gets back what it taps.
+        assert torch.equal(loaded(x), model(x))
         loaded.rec.step()
         assert rec.num_steps == 2 and not loaded.rec.epoch()
     layers = {row["layer"] for row in runs.rows(tmp_path / "run", "activations")}
     assert layers == {"inner", "head", "resid.0", "image"}
+
+
+def test_what_a_recorder_becomes_elsewhere_is_called_as_a_recorder() -> None:
+    for name, member in inspect.getmembers(sg.Recorder):
+        if name.startswith("_") and name not in ("__enter__", "__exit__"):
+            continue
+        assert hasattr(_Unrecorded, name), name
+        if inspect.isfunction(member):
+            parameters = inspect.signature(member).parameters
+            assert dict(inspect.signature(getattr(_Unrecorded, name)).parameters) == dict(parameters), name
 
 
 def test_taps_can_be_left_out(tmp_path: Path) -> None:

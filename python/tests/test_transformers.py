@@ -124,3 +124,35 @@ def test_a_resumed_training_goes_on_with_its_epochs_and_steps(
     evaluated = {each for each, phase, _ in runs.metrics(tmp_path / "second") if phase == "eval"}
     assert evaluated == set(range(epoch, 4))
     assert callback.recorder is not None and callback.recorder.num_steps == 24
+
+
+def test_a_training_that_is_broken_off_is_ended_and_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    class Stops(hf.TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 8:
+                raise KeyError("mine")
+
+    hooked: list[Any] = []
+
+    class Keeps(hf.TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+            hooked.append(getattr(optimizer, "optimizer", optimizer))
+
+    with pytest.raises(KeyError, match="mine"), sg.transformers.Callback() as callback:
+        trained(tmp_path, callback, Keeps(), Stops())
+    assert callback.recorder is not None and callback.recorder.summary is not None
+    assert runs.captures(callback.recorder.path) == [(0, 6)]
+    assert not hooked[0]._optimizer_step_post_hooks and not hooked[0]._optimizer_step_pre_hooks
+
+    # Without that, the next training ends it.
+    again = sg.transformers.Callback()
+    with pytest.raises(KeyError, match="mine"):
+        trained(tmp_path, again, Keeps(), Stops())
+    first = again.recorder
+    trained(tmp_path, again)
+    assert first is not None and first.summary is not None and again.recorder is not first
+    assert not hooked[1]._optimizer_step_post_hooks
+    # Nobody had said that its epoch was over: evaluation was.
+    assert runs.captures(first.path) == [(0, 6)]

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trace::{
-    CaptureId, Catalog, Crc32c, DatasetInfo, Generation, LockRunError, OpenRunError, PartPath,
-    Rank, ReadCommitsError, RunDir, RunInfo, Step, Table, WriterLock,
+    CaptureId, Catalog, Compress, Crc32c, DatasetInfo, Generation, LockRunError, OpenRunError,
+    PartPath, Rank, ReadCommitsError, RunDir, RunInfo, Step, Table, WriterLock,
 };
 
 use crate::cancel::CancelToken;
@@ -162,6 +162,8 @@ pub struct Resumption {
     pub state_files: Vec<String>,
     /// Captures that are recorded anew.
     pub num_retired: usize,
+    /// Which columns the last session compressed, where it says so.
+    compress: Option<Compress>,
 }
 
 /// Looks at the run at `path` as `rank`, whose lock is held from here on, and decides from where
@@ -225,6 +227,14 @@ impl Resumption {
             after: self.after,
             is_captured: self.is_captured,
         }
+    }
+
+    /// Which columns are compressed from here on: those that are asked for, else those that the rank's last
+    /// session compressed. The session's configuration is made to say so.
+    pub fn choose_compress(&self, asked: Option<Compress>, config: &mut Value) -> Compress {
+        let compress = asked.or(self.compress).unwrap_or_default();
+        compress.say_in(config);
+        compress
     }
 }
 
@@ -293,6 +303,7 @@ fn go_on(
         sink: sink::Resume { lock, retired },
         state_files,
         num_retired,
+        compress: catalog.last_compress(Some(rank)),
     }
 }
 

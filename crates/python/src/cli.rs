@@ -134,6 +134,16 @@ fn command() -> Command {
     let kinds = PossibleValuesParser::new(kinds)
         .map(|name| PlotKind::from_name(&name).expect("one of the possible values"));
     let command = renamed(command, &ours);
+    let command = command.mut_subcommand("import", |import| {
+        // Of a recorder they are safetensors alone.
+        import.mut_arg("checkpoints", |checkpoints| {
+            checkpoints.help(
+                "Safetensors files, of a sharded checkpoint its index, *.safetensors.index.json, and files of \
+                 torch.save and Lightning (.pt, .pth, .bin, .ckpt), in any order. Globs may be quoted; what exists \
+                 is a path, whatever characters it has",
+            )
+        })
+    });
     let command = command.mut_subcommand("plot", |plot| {
         // Changed alone, it would become the last.
         plot.mut_args(|argument| match argument.get_id() == "kind" {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._record import Recorder, record
+from .._torch.errors import HeldOutError
+from .._torch.held_out import whole
 from .figures import figures
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ class Callback(pl.Callback):
         self._options = options
         #: How many steps a checkpoint says were done.
         self._num_steps: int | None = None
+        self._logged = _Logged()
         #: The recorder of the fit that is running, or was last.
         self.recorder: Recorder | None = None
 
@@ -52,6 +56,7 @@ class Callback(pl.Callback):
             options["held_out"] = _validation(trainer)
         if options.get("scaler") is None:
             options["scaler"] = getattr(getattr(trainer, "precision_plugin", None), "scaler", None)
+        self._logged = _Logged(trainer.callback_metrics)
         self.recorder = record(pl_module, self._path, **options)
         if options.get("resume") is None:
             self.recorder._begin_at(trainer.current_epoch, self._num_steps_done(trainer))
@@ -72,24 +77,74 @@ class Callback(pl.Callback):
             return trainer.global_step
         return trainer.global_step // len(trainer.optimizers) if count is None else count
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Adds what the module has logged at the very end of the epoch before."""
+        self._end_epoch(trainer)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ends an epoch, of which validation is done."""
         if self.recorder is not None:
-            logged = trainer.callback_metrics
-            whole = {name: value for name, value in logged.items() if not _is_part(name, logged)}
-            self.recorder.epoch(trainer.current_epoch, **figures(whole))
+            self.recorder.epoch(trainer.current_epoch, **_figures(self._logged.in_epoch(trainer.callback_metrics)))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ends the recording."""
+        self._end_epoch(trainer)
         self._finish()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Publishes what there is."""
+        self._end_epoch(trainer)
         self._finish()
+
+    def _end_epoch(self, trainer: pl.Trainer) -> None:
+        late = self._logged.behind_epoch(trainer.callback_metrics)
+        if self.recorder is not None and late:
+            self.recorder._log_late(_figures(late))
 
     def _finish(self) -> None:
         if self.recorder is not None:
             self.recorder.finish()
+
+
+class _Logged:
+    """Tells what was logged in an epoch from what stands there since an earlier one: a trainer puts another tensor in a
+    name's place whenever it is logged.
+
+    A module's own end of an epoch comes behind that of callbacks, so that what it logs there is seen when the next
+    begins. What was seen at the epoch's end already is of the next then, as a learning rate.
+    """
+
+    def __init__(self, logged: Mapping[str, Any] | None = None) -> None:
+        """``logged`` is what stands there before the first epoch."""
+        self._at_end: dict[str, Any] = dict(logged or {})
+        self._in_epoch: set[str] = set()
+        self._behind: dict[str, Any] = {}
+        self._is_ended = False
+
+    def in_epoch(self, logged: Mapping[str, Any]) -> dict[str, Any]:
+        """What was logged since the end of the epoch before."""
+        now = dict(logged)
+        before = self._at_end | self._behind
+        self._at_end, self._behind, self._is_ended = now, {}, True
+        fresh = {name: value for name, value in now.items() if name not in before or before[name] is not value}
+        self._in_epoch = set(fresh)
+        return fresh
+
+    def behind_epoch(self, logged: Mapping[str, Any]) -> dict[str, Any]:
+        """What was logged behind the end of an epoch; nothing, where none has ended since this was asked."""
+        if not self._is_ended:
+            return {}
+        self._is_ended = False
+        self._behind = {
+            name: value
+            for name, value in logged.items()
+            if name not in self._in_epoch and self._at_end.get(name) is not value
+        }
+        return self._behind
+
+
+def _figures(logged: Mapping[str, Any]) -> dict[str, Any]:
+    return figures({name: value for name, value in logged.items() if not _is_part(name, logged)})
 
 
 def _is_part(name: str, logged: Any) -> bool:
@@ -107,7 +162,22 @@ def _validation(trainer: pl.Trainer) -> Any:
     if loaders is None or not trainer.num_val_batches:
         return None
     first = trainer.num_val_batches[0]
-    return loaders if first == float("inf") else _Batches(loaders, int(first))
+    loader = loaders
+    with suppress(HeldOutError):  # It is said where they are run through the network.
+        loader = whole(loaders)
+    if loader is not loaders:
+        # Of each process it is a share.
+        first *= trainer.world_size
+    length = _length(loader)
+    return loader if first == float("inf") or first == length else _Batches(loader, int(first))
+
+
+def _length(loader: Any) -> int | None:
+    """How many batches a loader has, if it knows that."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
 
 
 class _Batches:

@@ -19,6 +19,10 @@ class Callback(TrainerCallback):
     gives a row of logits a sample. What is logged are figures: ``loss`` is that of the phase ``train``. Steps
     are those of the trainer's optimizer. Epochs and steps of a training that was resumed go on from the
     trainer's.
+
+    A trainer does not tell callbacks of an exception. As a context manager around ``trainer.train()`` the callback ends
+    the recording with it, and publishes what there is: ``with sg.transformers.Callback(...) as callback: ...``. Elsewhere
+    that is done where the callback is used again, is no longer there, or the interpreter ends.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, **options: Any) -> None:
@@ -38,6 +42,8 @@ class Callback(TrainerCallback):
         options = {"optimizer": optimizer, "seed": args.seed, "config": args.to_dict()} | self._options
         if float(state.num_train_epochs).is_integer() and args.max_steps <= 0:
             options.setdefault("epochs", int(state.num_train_epochs))
+        # Of a training that was broken off.
+        self.finish()
         self._has_ended_epoch, self._held_out = False, None
         self.recorder = record(model, self._path, **options)
         if options.get("resume") is None:
@@ -65,8 +71,20 @@ class Callback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ends the last epoch, and the recording."""
         self._end_epoch()
+        self.finish()
+
+    def finish(self) -> None:
+        """Ends the recording, wherever the training has come to, and publishes what there is."""
         if self.recorder is not None:
             self.recorder.finish()
+
+    def __enter__(self) -> Callback:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends the recording; of an epoch that is over, and whose evaluation may have failed, its end as well."""
+        self._end_epoch()
+        self.finish()
 
     def _end_epoch(self) -> None:
         if self.recorder is not None and self._has_ended_epoch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from .guard import undisturbed
 from .held_out import generators_of
 from .layers import Network, describe
 from .silence import Change, Hooks, Silenced, change_of
+from .taps import Tap, Tapped, Taps
 
 __all__ = ["Chosen", "Sets", "measure"]
 
@@ -31,6 +32,8 @@ class Chosen:
     num_units: int
     #: Whether a non-linearity follows; None where that is not known, and is seen as the network runs as it is.
     is_followed: bool | None
+    #: Whether it has no weights: the hidden state of a recurrent module, or what the model's own code taps.
+    is_tap: bool = False
 
 
 #: By layer, in the order of what is chosen: the units of every set.
@@ -61,22 +64,37 @@ def measure(
         NetworkError: if a layer is not there, does not run or cannot be silenced.
         HeldOutError: if samples, logits, targets and loss do not go together.
     """
-    network = describe(model)
+    # What cannot be recorded is in no run, and stays as it is.
+    network = describe(model, leave_out=lambda _: True)
     no_means = torch.empty(0)
     silenced = [
-        Silenced(of.path, list(of.units), of.is_followed, _change(mode, factor, value, no_means)) for of in chosen
+        Silenced(
+            of.path, list(of.units), of.is_followed, _change(mode, factor, value, no_means), of.is_tap, of.num_units
+        )
+        for of in chosen
     ]
     hooks = Hooks(network, silenced, with_gradients=False)
-    places = [_place(network, of) for of in chosen]
+    places = [None if of.is_tap else _place(network, of) for of in chosen]
     with undisturbed(network.model, generators_of(held_out)) as again:
         samples = kept(network, held_out, batch_size)
-        of_means = places if mode == "mean" else []
+        needs_means = mode == "mean"
+        selected = [place for place in places if place is not None] if needs_means else []
         for of_layer in silenced:
             of_layer.units = []
-        with hooks.watching():
-            before = evaluate(network, samples, loss, activations=bool(of_means), selected=of_means)
+        gathering = Taps()
+        hooks.gathering = gathering if needs_means else None
+        with gathering.gathering() as tapped, hooks.watching():
+            before = evaluate(
+                network,
+                samples,
+                loss,
+                activations=bool(selected),
+                selected=selected,
+                batch_ended=gathering.end_batch,
+            )
+        hooks.gathering = None
         hooks.settle()
-        means = [_means(network, before, place) for place in of_means]
+        means = [_means(network, before, place, of, tapped) for place, of in zip(places, chosen)] if needs_means else []
         sets = begin(before)
         indices = [
             torch.tensor(of_layer, device=_device(network, place)) for place, of_layer in zip(places, sets, strict=True)
@@ -104,9 +122,9 @@ def _place(network: Network, of: Chosen) -> int:
     return place
 
 
-def _device(network: Network, place: int) -> torch.device:
+def _device(network: Network, place: int | None) -> torch.device:
     """What a layer is on."""
-    of_layer = next(network.layers[place].module.parameters(), None)
+    of_layer = None if place is None else next(network.layers[place].module.parameters(), None)
     return torch.device(network.device) if of_layer is None else of_layer.device
 
 
@@ -116,13 +134,19 @@ def _change(mode: str, factor: float | None, value: float | None, means: Tensor)
     return change_of(mode, factor, value, None)
 
 
-def _means(network: Network, evaluation: Evaluation, place: int) -> Tensor:
+def _means(
+    network: Network, evaluation: Evaluation, place: int | None, of: Chosen, tapped: Mapping[str, list[Tapped]]
+) -> Tensor:
     """The mean of each unit of a layer over all samples, on the network's device."""
-    layer = network.layers[place]
-    values = evaluation.activations.get(place)
-    if values is None:
-        why = evaluation.left_out.get(place, "it has none")
-        raise NetworkError(f"there is no mean of what {layer.path} says: {why}")
+    values: Tensor | str
+    if place is not None:
+        values = evaluation.activations.get(place, evaluation.left_out.get(place, "it has none"))
+    elif of.path in tapped:
+        values = Tap(of.path, of.num_units).of_samples(tapped[of.path], evaluation.num_samples)
+    else:
+        values = "it has none"
+    if isinstance(values, str):
+        raise NetworkError(f"there is no mean of what {of.path} says: {values}")
     return values.to(torch.float64).mean(0).to(torch.float32).to(_device(network, place))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .layers import Layer, Network
-from .nonlinear import Nonlinearities, first_tensor, version
+from .nonlinear import Nonlinearities, first_tensor, is_dense, version
 
 
 class Activations:
@@ -107,7 +107,8 @@ class Activations:
         if self._num_in_batch is not None:
             self._end(None)
         tensor = first_tensor((*args, *kwargs.values()))
-        self._num_in_batch = tensor.shape[0] if tensor is not None and tensor.dim() else None
+        # Nested tensors have no shape.
+        self._num_in_batch = tensor.size(0) if tensor is not None and tensor.dim() else None
 
     def _end(self, num_samples: int | None) -> None:
         for layer, (output, made_at) in self._awaited.items():
@@ -155,7 +156,7 @@ class Activations:
         placed = self._placed[layer].by_sample(values, self._num_in_batch)
         if isinstance(placed, str):
             self.left_out[layer] = placed
-            if values.dim() and values.shape[0] == 1:
+            if values.dim() and values.size(0) == 1:
                 self.of_all.add(layer)
             self._rows[layer].drop()
         else:
@@ -175,9 +176,10 @@ class _Placed:
         """``[samples, units]``, or why there is none. It may be the values themselves."""
         axis, num_units = self._layer.unit_axis, self._layer.num_activated
         assert axis is not None
+        if not is_dense(values) or not values.is_floating_point():
+            kind = "a nested tensor" if values.is_nested else str(values.layout)
+            return f"its output is {values.dtype}, {kind}"
         shape = list(values.shape)
-        if values.layout != torch.strided or not values.is_floating_point():
-            return f"its output is {values.dtype}, {values.layout}"
         if not -values.dim() <= axis < values.dim() or shape[axis] != num_units:
             return f"its output {shape} does not have {num_units} units along axis {axis}"
         unit = axis % values.dim()

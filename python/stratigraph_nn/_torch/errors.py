@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from .._native import StratigraphError
 
-class NetworkError(ValueError):
-    """A module cannot be described as layers."""
+
+class NetworkError(StratigraphError, ValueError):
+    """A network cannot be described as layers, or lacks a layer or a unit that is asked for, or does not let it be
+    changed."""
 
 
 class LazyError(NetworkError):
@@ -22,5 +25,5 @@ class TensorError(NetworkError):
         self.name = name
 
 
-class HeldOutError(ValueError):
-    """What was given as held-out samples cannot be used."""
+class HeldOutError(StratigraphError, ValueError):
+    """What was given as held-out samples cannot be used, or does not go together with the network."""

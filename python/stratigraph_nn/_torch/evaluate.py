@@ -63,6 +63,7 @@ def evaluate(
     batch_ended: Callable[[int | None], None] | None = None,
     *,
     needs_logits: bool = True,
+    see: Callable[[Any, Any], None] | None = None,
 ) -> Evaluation:
     """Runs the network over held-out samples, in evaluation mode, without gradients, on the module itself.
 
@@ -76,7 +77,8 @@ def evaluate(
 
     ``loss`` is ``cross_entropy``, ``bce_with_logits`` or ``mse``, guessed from the targets if it is None.
     ``selected`` are the places of the layers whose activations are asked for; None means all. ``batch_ended`` is
-    called when the network has seen a batch, with how many samples that had, if it is known.
+    called when the network has seen a batch, with how many samples that had, if it is known. ``see`` is shown inputs
+    and targets of each batch before; of a callable there are no inputs (None).
 
     A layer's activation is the value after the non-linearity that is applied to its output; the output
     layer's is its logit. Of a layer that is called several times, the last output counts.
@@ -95,7 +97,7 @@ def evaluate(
     gathered = Activations(network, asked, total, batch_ended)
     outputs = _Outputs(total, loss, needs_logits)
     with undisturbed(network.model, generators_of(held_out)), gathered.watching():
-        for batch in _batches(network, held_out, batch_size):
+        for batch in _batches(network, held_out, batch_size, see):
             logits = outputs.logits_in(batch[0])
             gathered.end_batch(logits)
             # Nothing of the network's, which need not be watched.
@@ -234,13 +236,20 @@ def said_again(network: Network, held_out: Any, num_samples: int) -> tuple[Tenso
     return all_logits, losses.taken() if losses else None
 
 
-def _batches(network: Network, held_out: Any, batch_size: int | None) -> Iterator[_Batch]:
+def _batches(
+    network: Network, held_out: Any, batch_size: int | None, see: Callable[[Any, Any], None] | None = None
+) -> Iterator[_Batch]:
     """Outputs, targets and perhaps losses of batches, computed one after the other."""
     if callable(held_out) and not hasattr(held_out, "__iter__"):
-        yield from _called(held_out, network)
+        for batch in _called(held_out, network):
+            if see is not None:
+                see(None, batch[1])
+            yield batch
         return
     given, device = _given(network, held_out, batch_size)
     for inputs, targets in given:
+        if see is not None:
+            see(inputs, targets)
         yield called(network.model, inputs, device), targets, None
 
 

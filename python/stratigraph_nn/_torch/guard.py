@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .nonlinear import is_dense
+
 #: Whatever is random during a look is drawn from here, so that two looks see the same.
 _SEED = 0
 
@@ -106,10 +108,40 @@ def _buffers(modules: list[nn.Module]) -> Iterator[None]:
                     module._buffers[name] = buffer
                 # A write is avoided where it changes nothing: autograd counts it.
                 if buffer is not None and values is not None and not _same(buffer, values):
-                    buffer.resize_(values.shape).copy_(values)
+                    module._buffers[name] = _put_back(buffer, values)
+
+
+def _put_back(buffer: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The buffer with the values that it had; in its place those, where PyTorch cannot write them into it."""
+    try:
+        if is_dense(buffer):
+            return buffer.resize_(values.shape).copy_(values)
+        return buffer.copy_(values)
+    except (RuntimeError, NotImplementedError):
+        return values
 
 
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
+    if left.layout != right.layout or left.is_nested != right.is_nested:
+        return False
+    parts = _parts(left), _parts(right)
+    return len(parts[0]) == len(parts[1]) and all(map(_same_values, *parts))
+
+
+def _parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The dense tensors that a sparse or a nested one is made of."""
+    if tensor.is_nested:
+        return tensor.unbind()
+    if tensor.layout == torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return (tensor,)
+
+
+def _same_values(left: torch.Tensor, right: torch.Tensor) -> bool:
     if left.shape != right.shape:
         return False
     if left.is_floating_point() and left.element_size() > 1:

@@ -118,8 +118,8 @@ def fingerprint(held_out: Any) -> dict[str, Any] | None:
     count = num_samples(held_out)
     return {
         "samples": count,
-        "targets": _checksum(targets, count),
-        "inputs": _checksum(inputs, count),
+        "targets": checksum(targets, count),
+        "inputs": checksum(inputs, count),
     }
 
 
@@ -142,21 +142,71 @@ def _in_order(held_out: Any) -> Any:
     return pair if is_in_order and is_arrays(pair) else None
 
 
-def _checksum(value: Any, num_samples: int, checksum: int = 0) -> int:
-    """CRC-32 of arrays, ``[num_samples, ...]``, by the numbers that are in them."""
+def checksum(value: Any, num_samples: int, begun: int = 0) -> int:
+    """CRC-32 of arrays, ``[num_samples, ...]``, by the numbers that are in them, after what was ``begun`` with."""
     if isinstance(value, Mapping):
         value = [value[key] for key in sorted(value, key=str)]
     if isinstance(value, tuple | list) and not _is_numbers(value):
         for item in value:
-            checksum = _checksum(item, num_samples, checksum)
-        return checksum
+            begun = checksum(item, num_samples, begun)
+        return begun
     num_bytes = 8 * max(_slice(value, 0, 1, None).numel(), 1)
     count = min(max(_LOOKED_AT_BYTES // num_bytes, _LEAST_LOOKED_AT), _MOST_LOOKED_AT, num_samples)
     every = -(-num_samples // count)
     rows = _slice(value, None, None, None, every).detach()
     numbers = rows.to("cpu", torch.float32 if rows.is_floating_point() else torch.int64).contiguous()
     content = ctypes.string_at(numbers.data_ptr(), numbers.numel() * numbers.element_size())
-    return zlib.crc32(content, checksum)
+    return zlib.crc32(content, begun)
+
+
+def whole(held_out: Any) -> Any:
+    """Of a ``DataLoader`` that gives each process a share of its samples one that gives all of them, in their order;
+    anything else as it is.
+
+    Raises:
+        HeldOutError: processes share out batches as they take them.
+    """
+    data = torch.utils.data
+    if not isinstance(held_out, data.DataLoader):
+        return held_out
+    dataset, sampler, of_batches = held_out.dataset, held_out.sampler, held_out.batch_sampler
+    if any(each.__name__ == "DataLoaderDispatcher" for each in type(held_out).__mro__):
+        # The first process reads what all others are sent: nobody may look alone.
+        if isinstance(dataset, data.IterableDataset):
+            raise HeldOutError(
+                "held_out is a loader that gives each process a share of what the first one reads: give "
+                "(inputs, targets), or a loader of your own that gives every process all samples"
+            )
+        return _loader_like(held_out, batch_sampler=of_batches)
+    inner = getattr(of_batches, "batch_sampler", None)
+    if inner is not None and getattr(of_batches, "num_processes", 1) > 1:
+        return whole(_loader_like(held_out, batch_sampler=inner))
+    of_batches_sampler = getattr(of_batches, "sampler", None)
+    shared = sampler if of_batches is None else of_batches_sampler
+    if getattr(shared, "num_replicas", 1) <= 1 or type(of_batches) not in (type(None), data.BatchSampler):
+        return held_out
+    shared_out = getattr(shared, "dataset", None)
+    # What Lightning shares out is a sampler of the user's own.
+    own = data.SequentialSampler(dataset) if shared_out is dataset else getattr(shared_out, "_sampler", None)
+    if own is None:
+        return held_out
+    if of_batches is None:
+        return _loader_like(held_out, batch_size=None, sampler=own)
+    return _loader_like(held_out, batch_size=of_batches.batch_size, sampler=own)
+
+
+def _loader_like(loader: Any, **how: Any) -> Any:
+    """A loader of the same data set."""
+    return torch.utils.data.DataLoader(
+        loader.dataset,
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        timeout=loader.timeout,
+        generator=torch.Generator(),
+        **how,
+    )
 
 
 def generators_of(held_out: Any) -> list[torch.Generator]:

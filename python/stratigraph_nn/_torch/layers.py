@@ -133,7 +133,7 @@ def describe(
     model = unwrapped(model)
     walk = _Walk(labels or {}, leave_out or (lambda _: False))
     for path, module in model.named_modules():
-        walk.check(_without_wrappers(path), module)
+        walk.check(without_wrappers(path), module)
     for tensor in _tensors(model):
         walk.add(tensor)
     layers = walk.layers()
@@ -210,12 +210,13 @@ def _tensors(model: nn.Module) -> list[_Found]:
                 continue
             parts = raw_path.split(".") if raw_path else []
             around = [modules[".".join(parts[:end])] for end in range(len(parts) - 1, -1, -1)]
-            path = _without_wrappers(raw_path)
+            path = without_wrappers(raw_path)
             found[id(tensor)] = _Found(tensor, module, path, field_name, is_buffer, around, [name])
     return list(found.values())
 
 
-def _without_wrappers(path: str) -> str:
+def without_wrappers(path: str) -> str:
+    """A module's path, or a tensor's name, as it is in a network without wrappers."""
     return ".".join(part for part in path.split(".") if part not in _WRAPPERS)
 
 
@@ -228,8 +229,10 @@ def _own_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:
     for name, buffer in module._buffers.items():
         if buffer is None or name in module._non_persistent_buffers_set:
             continue
-        # Integers as num_batches_tracked are counts, nothing that is learned.
-        if buffer.is_floating_point() or buffer.is_complex():
+        # Integers as num_batches_tracked are counts, nothing that is learned; a matrix of them that is called a weight is
+        # one that is quantised.
+        is_quantised = "weight" in name and buffer.dim() >= 2 and buffer.dtype != torch.bool
+        if buffer.is_floating_point() or buffer.is_complex() or is_quantised:
             yield name, buffer, True
 
 

@@ -4,9 +4,9 @@ made."""
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,19 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._options import given
+from .._options import given, takes
 from .errors import HeldOutError, LazyError, NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate, not_held_out
 from .guard import undisturbed
-from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_samples
+from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_samples, whole
 from .kinds import BUFFER
 from .labels import INPUT
 from .layers import Network, describe, unwrapped
+from .nonlinear import is_dense
 from .probe import probe
+from .ranks import SameSamples, Seen, is_distributed
 from .recurrent import Hidden, hidden_of, watched
-from .steps import Gradients, Steps, moments
+from .steps import Gradients, Guard, Steps, moments
 from .taps import Tap, Tapped, Taps
 from .transfer import Transfer
 
@@ -33,6 +35,9 @@ Part = tuple[str, int, Any, Any, Any]
 
 #: Samples that show how layers are connected.
 _FEW = 2
+
+#: That processes have different held-out samples, among what was left out.
+_OTHER_SAMPLES = "\0other samples"
 
 
 class TorchNetwork:
@@ -51,7 +56,7 @@ class TorchNetwork:
         batch_size: int | None,
         scaler: Any,
         example: Any,
-        left_out: Sequence[str],
+        globs: Sequence[str],
     ) -> None:
         """Raises TypeError or NetworkError: model, optimizer or scaler are something else."""
         _check(model, scaler)
@@ -62,7 +67,10 @@ class TorchNetwork:
         self._loss = loss
         self._batch_size = batch_size
         self._scaler = _scaler_of(optimizer) if scaler is None else scaler
-        self._left_out = [glob[1:] for glob in left_out if glob.startswith("!")]
+        #: Which layers are recorded.
+        self._globs = globs
+        #: The labels of what a trace cannot hold and ``globs`` leave out.
+        self._unrecordable: set[str] = set()
         self._network: Network | None = None
         self._gradients: Gradients | None = None
         self._steps: Steps | None = None
@@ -82,6 +90,8 @@ class TorchNetwork:
         self._gathering = Taps()
         #: By label, why a layer or a tap has no activations; without one, why there are no classifications.
         self._left_out_of: dict[str, str] = {}
+        #: Whether other processes look at the same held-out samples; None where there are none.
+        self._same_samples: SameSamples | None = None
         #: What is to be said of the network.
         self.remarks: list[str] = []
         #: Buffers before training.
@@ -97,12 +107,12 @@ class TorchNetwork:
     @property
     def rank(self) -> int:
         """Which of the processes this is."""
-        return torch.distributed.get_rank() if _is_distributed() else 0
+        return torch.distributed.get_rank() if is_distributed() else 0
 
     @property
     def world_size(self) -> int:
         """How many processes train the network together."""
-        return torch.distributed.get_world_size() if _is_distributed() else 1
+        return torch.distributed.get_world_size() if is_distributed() else 1
 
     def agree(self, choose: Callable[[], Path]) -> Path:
         """What rank 0 chooses, in all processes.
@@ -110,19 +120,25 @@ class TorchNetwork:
         Raises:
             RecordingError: in all of them, if rank 0 cannot choose.
         """
-        if not _is_distributed():
+        if not is_distributed():
             return choose()
-        chosen: list[Any] = [None]
+        chosen: list[Any] = [None, None]
         if self.rank == 0:
             try:
-                chosen = [choose()]
+                chosen = [choose(), uuid.uuid4().hex]
             except Exception as error:  # Others wait for it.
-                chosen = [error]
+                chosen = [error, ""]
         torch.distributed.broadcast_object_list(chosen, src=0)
         if isinstance(chosen[0], Exception):
             raise chosen[0]
+        if self.world_size > 1:
+            self._same_samples = SameSamples(chosen[1])
         path: Path = chosen[0]
         return path
+
+    def _whole(self, held_out: Any) -> Any:
+        """All of the held-out samples: of what shares them out among the processes as well."""
+        return held_out if self._same_samples is None else whole(held_out)
 
     # Steps
 
@@ -130,6 +146,7 @@ class TorchNetwork:
         self,
         before: Callable[[], None],
         after: Callable[[int], int],
+        guard: Guard,
         step: int,
         keeps_made: bool,
         keeps_applied: bool,
@@ -137,11 +154,12 @@ class TorchNetwork:
     ) -> None:
         """Watches the optimizers, from ``step`` on, and the first gradients of those kinds.
 
-        With ``keeps_untrained`` buffers are kept as they are before the first forward pass changes them.
+        What hooks do is done within ``guard``. With ``keeps_untrained`` buffers are kept as they are before the first
+        forward pass changes them.
         """
         if keeps_made or keeps_applied:
-            self._gradients = Gradients(self._model, self._optimizers, keeps_made, keeps_applied, self._scaler)
-        self._steps = Steps(self._optimizers, _Watcher(self._transfer, self._gradients, before, after))
+            self._gradients = Gradients(self._model, self._optimizers, keeps_made, keeps_applied, self._scaler, guard)
+        self._steps = Steps(self._optimizers, _Watcher(self._transfer, self._gradients, before, after), guard)
         self._steps.go_on_from(step)
         if keeps_untrained:
             self._untrained = [
@@ -152,7 +170,7 @@ class TorchNetwork:
             ]
         # Of a model that was compiled in place it would become part of what is compiled.
         if self._example is None and self._given._compiled_call_impl is None:
-            self._first = _FirstInputs(self._given)
+            self._first = _FirstInputs(self._given, guard)
 
     def go_on_from(self, step: int) -> None:
         """Counts on from a step."""
@@ -283,8 +301,11 @@ class TorchNetwork:
                 f"a forward pass to see how layers are connected failed, their sources are unknown: {failed}"
             )
         elif is_heard:
-            is_compiled = self._given._compiled_call_impl is not None
-            why = "was compiled in place, which hides its inputs" if is_compiled else "was not called before"
+            why = "was not called before"
+            if self._given._compiled_call_impl is not None:
+                why = "was compiled in place, which hides its inputs"
+            elif self._first is not None and self._first.was_called:
+                why = "has inputs that cannot be kept"
             self.remarks.append(
                 "the order of the layers, their non-linearities and what they are connected to are unknown: the model "
                 f"{why}; give record an example= of its inputs"
@@ -299,7 +320,7 @@ class TorchNetwork:
         dtype = torch.float32 if first is None else first.dtype
         # What is wrong with them is said where they are run through the network.
         with suppress(Exception), undisturbed(self._model, generators_of(held_out)):
-            return first_inputs(held_out, dtype, _FEW)
+            return first_inputs(self._whole(held_out), dtype, _FEW)
         return None
 
     @property
@@ -318,11 +339,21 @@ class TorchNetwork:
         with suppress(
             Exception
         ):  # What is wrong with them is said where they are run through the network.
-            return None if held_out is None else fingerprint(held_out)
+            return None if held_out is None else fingerprint(self._whole(held_out))
         return None
 
     def _is_left_out(self, label: str) -> bool:
-        return any(fnmatchcase(label.lower(), glob.lower()) for glob in self._left_out)
+        """Whether what a trace cannot hold is not to be recorded either."""
+        if takes(self._globs, label):
+            return False
+        self._unrecordable.add(label)
+        return True
+
+    @property
+    def unseen_labels(self) -> Collection[str]:
+        """Labels that are not among the layers of :meth:`preview`: of what was left out since a trace cannot hold it,
+        and of hidden states, which a forward pass has to show."""
+        return {*self._unrecordable, *(state.label for state in hidden_of(self._model, ()))}
 
     def tap(self, name: str, tensor: Any, unit_axis: int) -> Any:
         """Gives the tensor back."""
@@ -371,11 +402,14 @@ class TorchNetwork:
     def evaluate(self, held_out: Any, selected: Sequence[int]) -> tuple[str, Any, Any, Any] | None:
         """What held-out samples make of the network: the loss's name, logits, targets, losses that were given; None
         where they make nothing that can be classified. Activations wait for :meth:`parts`."""
+        self._activations = []
         if held_out is None:
             return None
         network = self._known()
         self._find_again(network)
         of_modules = self._of_modules(selected)
+        held_out = self._whole(held_out)
+        seen = None if self._same_samples is None else Seen()
         with self._gathering.gathering() as tapped, watched(self._states, self._tap_state):
             made = evaluate(
                 network,
@@ -386,7 +420,16 @@ class TorchNetwork:
                 selected=of_modules,
                 batch_ended=self._gathering.end_batch,
                 needs_logits=False,
+                see=seen,
             )
+        if self._same_samples is not None and seen is not None and not self._same_samples.agrees(seen):
+            self._left_out_of.setdefault(
+                _OTHER_SAMPLES,
+                f"process {self.rank} has other held-out samples than process 0, so that activations of its layers would "
+                "be of others and are left out: give every process the same ones in the same order, as (inputs, targets) "
+                "or by a loader that does not share them out",
+            )
+            return None
         self._activations = [
             ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
         ]
@@ -420,6 +463,11 @@ class TorchNetwork:
         """Begins to keep the gradients of the next step, or ends it."""
         if self._gradients is not None:
             self._gradients.expect(is_expected, self._known(), self._of_modules(selected))
+
+    @property
+    def has_lost_gradients(self) -> bool:
+        """Whether those of the last step could not be kept."""
+        return self._gradients is not None and self._gradients.has_lost(self.num_steps)
 
     def forget_gradients(self) -> None:
         """An epoch has ended: what was kept of its last step is not needed any more."""
@@ -509,17 +557,22 @@ class _FirstInputs:
     A hook goes with a model where that is copied or saved: a copy of this one does nothing.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, guard: Guard) -> None:
         self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._guard = guard
         self._is_over = False
+        #: Whether the model was called.
+        self.was_called = False
         self._handle = model.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # One that is over may be part of what is compiled, also where held-out samples run uncompiled.
         if torch.compiler.is_compiling() or self._is_over:
             return
-        self._inputs = _few(args, kwargs)
-        self.remove()
+        with self._guard("inputs of the first batch could not be kept", False):
+            self.was_called = True
+            self.remove()
+            self._inputs = _few(args, kwargs)
 
     def take(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """The inputs, which are not kept any longer.
@@ -641,21 +694,18 @@ def _check(model: Any, scaler: Any) -> None:
 def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The first samples of a batch, where all tensors have as many."""
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
-    # One of no axes is of the whole batch, as how many of its targets count.
-    lengths = {len(tensor) for tensor in tensors if tensor.dim()}
+    # One of no axes is of the whole batch, as how many of its targets count. Of a sparse tensor, as a matrix of what is
+    # a neighbour of what, and of a nested one samples are not taken.
+    lengths = {len(tensor) for tensor in tensors if tensor.dim()} if all(map(is_dense, tensors)) else set()
     end = _FEW if len(lengths) == 1 else None
 
     def first(value: Any) -> Any:
         # A copy: the batch is training's own, which may change it in place.
         if not isinstance(value, torch.Tensor):
             return value
-        return (value[:end] if value.dim() else value).detach().clone()
+        return (value if end is None or not value.dim() else value[:end]).detach().clone()
 
     return tuple(map(first, args)), {name: first(value) for name, value in kwargs.items()}
-
-
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:

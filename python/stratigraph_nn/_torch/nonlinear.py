@@ -44,6 +44,11 @@ def version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
+def is_dense(tensor: Tensor) -> bool:
+    """Whether all of its values are there, in rows of one length."""
+    return tensor.layout == torch.strided and not tensor.is_nested
+
+
 def first_tensor(value: Any) -> Tensor | None:
     """The first tensor of what a module was given or gave: of a tensor, a sequence, or a mapping."""
     if isinstance(value, Tensor):

@@ -18,7 +18,7 @@ from .held_out import logits_of, on_device
 from .kinds import EMBEDDING, Hears
 from .labels import INPUT
 from .layers import Layer, Network
-from .nonlinear import Nonlinearities, first_tensor, version
+from .nonlinear import Nonlinearities, first_tensor, is_dense, version
 from .origins import UNKNOWN, Origin, Origins, input_maps, unit_map, units_along
 from .ranges import ranges
 from .recurrent import Hidden
@@ -90,6 +90,9 @@ class _Seen:
         """Inputs are numbered one tensor after the other."""
         first = self._first_input
         for tensor in _all_tensors(values):
+            if not is_dense(tensor):
+                self.origins.note(tensor, UNKNOWN)
+                continue
             self.origins.note(tensor, Origin("units", input_maps(tensor.shape, first)))
             # One of no axes, as a count of the batch's targets, is a single value.
             first += max(tensor[:1].numel(), 1) if tensor.dim() else 1
@@ -165,7 +168,7 @@ class _Seen:
             axis = layer.unit_axis
             assert axis is not None
             with self.origins.paused():
-                is_expected = -tensor.dim() <= axis < tensor.dim() and tensor.shape[axis] == layer.num_activated
+                is_expected = is_dense(tensor) and -tensor.dim() <= axis < tensor.dim() and tensor.shape[axis] == layer.num_activated
                 if not is_expected or layer.kind == EMBEDDING:
                     # The dimensions of an embedding are not its units, which are tokens.
                     self.origins.note(tensor, UNKNOWN)

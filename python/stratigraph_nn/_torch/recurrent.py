@@ -53,6 +53,32 @@ class Hidden:
             return None
         return state.mean(1 if self.module.batch_first else 0, dtype=torch.float32)
 
+    def changed(self, output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+        """What the module gave, with ``change`` of the state, units last, in its place: at all positions, and after the
+        last one. A cell of an LSTM goes on with what it remembers.
+
+        What a recurrent module hears of its own state, from one position to the next, is inside PyTorch's function and
+        stays; a cell is called position by position, and hears what it is given.
+        """
+        if isinstance(self.module, nn.RNNCellBase):
+            return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+        states, last = output
+        if isinstance(states, PackedSequence):
+            # Not `_replace`, which leaves out what its indices are for.
+            states = PackedSequence(change(states.data), *states[1:])
+        else:
+            states = change(states)
+        if isinstance(last, tuple):
+            return states, (self._changed_last(last[0], change), *last[1:])
+        return states, self._changed_last(last, change)
+
+    def _changed_last(self, last: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """The state after the last position, ``[layers and directions, ..., units of a direction]``."""
+        num_directions = 2 if self.module.bidirectional else 1
+        of_last = last[-num_directions:].movedim(0, -2)
+        changed = change(of_last.flatten(-2)).unflatten(-1, of_last.shape[-2:])
+        return torch.cat([last[:-num_directions], changed.movedim(-2, 0)])
+
     def maps(self, output: Any, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The tensors of an output that hold the state, each with a map of its units, which are numbered from
         ``first``."""

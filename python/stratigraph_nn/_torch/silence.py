@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from .._tapped import Changes
 from .errors import NetworkError
+from .kinds import BUFFER
 from .layers import Layer, Network, describe
 from .nonlinear import Nonlinearities, first_tensor
+from .recurrent import Hidden, hidden_of
+from .taps import Taps
 
 __all__ = ["MODES", "Hooks", "Silenced", "silenced"]
 
@@ -29,7 +33,7 @@ Change = Callable[[Tensor], Tensor]
 class Silenced:
     """Units of a layer, and what they say instead of what they would."""
 
-    #: The layer's path in the model.
+    #: The layer's path in the model; of a tap its name.
     path: str
     #: The units, ascending; a tensor is an index on the layer's device.
     units: Sequence[int] | Tensor
@@ -37,6 +41,10 @@ class Silenced:
     #: known (None), the network tells as it runs.
     is_followed: bool | None
     change: Change
+    #: Whether it has no weights: the hidden state of a recurrent module, or what the model's own code taps.
+    is_tap: bool = False
+    #: How many units it had when it was recorded, where that is known.
+    num_units: int | None = None
 
 
 def change_of(mode: str | Change, factor: float | None, value: float | None, means: Sequence[float] | None) -> Change:
@@ -80,7 +88,8 @@ def silenced(model: nn.Module, units: Sequence[Silenced]) -> Iterator[nn.Module]
     Raises:
         NetworkError: the model has no such layer, or not as many units.
     """
-    network = describe(model)
+    # What cannot be recorded is in no run, and stays as it is.
+    network = describe(model, leave_out=lambda _: True)
     hooks = Hooks(network, units)
     with hooks.watching():
         yield model
@@ -99,22 +108,36 @@ class Hooks:
         """
         self._model = network.model
         self._with_gradients = with_gradients
-        layers = {layer.path: layer for layer in network.layers}
+        self._units = list(units)
+        #: By the number of what is silenced.
         self._changes: dict[int, tuple[Silenced, Layer]] = {}
+        self._states: dict[int, tuple[Silenced, Hidden]] = {}
+        self._taps: dict[int, Silenced] = {}
+        layers = {layer.path: layer for layer in network.layers}
+        states = {state.path: state for state in hidden_of(network.model, ())}
         for number, of_layer in enumerate(units):
+            if of_layer.is_tap:
+                state = states.get(of_layer.path)
+                if state is not None and of_layer.num_units in (None, state.num_units):
+                    _require_units(of_layer, state.num_units)
+                    self._states[number] = of_layer, state
+                else:
+                    self._taps[number] = of_layer
+                continue
             layer = layers.get(of_layer.path)
             if layer is None:
                 raise NetworkError(f"the model has no layer {of_layer.path!r}: it has {', '.join(layers)}")
             if layer.unit_axis is None:
-                raise NetworkError(f"{of_layer.path} is no layer whose output holds its units")
-            if len(of_layer.units) and max(of_layer.units) >= layer.num_activated:
-                raise NetworkError(
-                    f"{of_layer.path} has {layer.num_activated} units, the structure has unit {max(of_layer.units)}"
-                )
+                raise NetworkError(_why_not(layer, list(states.values())))
+            _require_units(of_layer, layer.num_activated)
             self._changes[number] = (of_layer, layer)
-        self._nonlinearities, self._uses = Nonlinearities(), _Uses()
+        self._nonlinearities, self._uses, self._goes_on = Nonlinearities(), _Uses(), _GoesOn()
         self._ran: set[int] = set()
         self._reached: set[int] = set()
+        #: Whether the model itself was called.
+        self._has_run = False
+        #: Gathers what hidden states and taps say, where that is asked for.
+        self.gathering: Taps | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -122,6 +145,10 @@ class Hooks:
         with ExitStack() as stack:
             for number, (_, layer) in self._changes.items():
                 stack.callback(layer.module.register_forward_hook(self._after(number)).remove)
+            for number, (_, state) in self._states.items():
+                stack.callback(state.module.register_forward_hook(self._after_state(number)).remove)
+            if self._taps:
+                self._watch_taps(stack)
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             if self._with_gradients:
                 stack.enter_context(self._uses)
@@ -141,6 +168,12 @@ class Hooks:
             else:
                 continue
             yield of_layer.path, why
+        for number, of_layer in self._taps.items():
+            instead = f"it is silenced where that goes on with what it is given back, as in x = rec.tap({of_layer.path!r}, x)"
+            if self._has_run and number not in self._ran:
+                yield of_layer.path, f"the model's forward pass has tapped nothing of that name; {instead}"
+            elif number in self._ran - self._goes_on.used and len(of_layer.units):
+                yield of_layer.path, f"the model's forward pass goes on with what it has tapped; {instead}"
 
     def settle(self) -> None:
         """Where it was not known whether a non-linearity follows: what was seen so far tells."""
@@ -152,7 +185,7 @@ class Hooks:
 
     def not_run(self) -> list[str]:
         """The paths of layers that did not run."""
-        return [of_layer.path for number, (of_layer, _) in self._changes.items() if number not in self._ran]
+        return [of_layer.path for number, of_layer in enumerate(self._units) if number not in self._ran]
 
     def _applied(self, number: int, _: str, result: Tensor) -> Tensor | None:
         of_layer, layer = self._changes[number]
@@ -162,7 +195,67 @@ class Hooks:
         with torch._C.DisableTorchFunction():
             if self._with_gradients:
                 self._uses.replace(result, number)
-            return changed_units(result, layer, of_layer)
+            return changed_units(result, layer.unit_axis, of_layer)
+
+    def _watch_taps(self, stack: ExitStack) -> None:
+        """Has what the model taps changed, within calls of its modules: others may tap by the same names."""
+        changes = Changes({of_layer.path: self._change_of_tap(number) for number, of_layer in self._taps.items()})
+
+        def before(module: nn.Module, _: Any) -> None:
+            self._has_run |= module is self._model
+            changes.enter()
+
+        def after(module: nn.Module, _: Any, output: Any) -> None:
+            if module is self._model:
+                self._goes_on.note(output)
+            changes.leave()
+
+        for module in self._model.modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue
+            # Around all other hooks.
+            stack.callback(module.register_forward_pre_hook(before, prepend=True).remove)
+            stack.callback(module.register_forward_hook(after, always_call=True).remove)
+        stack.enter_context(changes.active())
+        stack.enter_context(self._goes_on)
+
+    def _change_of_tap(self, number: int) -> Callable[[Tensor, int], Tensor]:
+        of_layer = self._taps[number]
+
+        def change(tensor: Tensor, unit_axis: int) -> Tensor:
+            self._ran.add(number)
+            with torch._C.DisableTorchFunction():
+                if self.gathering is not None:
+                    self.gathering.tap(of_layer.path, tensor, unit_axis)
+                axis = unit_axis % tensor.dim() if -tensor.dim() <= unit_axis < tensor.dim() else 0
+                if axis == 0 or of_layer.num_units not in (None, tensor.shape[axis]):
+                    raise NetworkError(
+                        f"{of_layer.path} is {list(tensor.shape)} with units along axis {unit_axis}, and had "
+                        f"{of_layer.num_units} units when it was recorded"
+                    )
+                if not len(of_layer.units):
+                    return tensor
+                if of_layer.num_units is None:
+                    _require_units(of_layer, tensor.shape[axis])
+                changed = changed_units(tensor, axis, of_layer)
+                self._goes_on.made[changed] = number
+                return changed
+
+        return change
+
+    def _after_state(self, number: int) -> Callable[..., Any]:
+        of_layer, state = self._states[number]
+
+        def hook(_: nn.Module, __: Any, output: Any) -> Any:
+            self._ran.add(number)
+            with torch._C.DisableTorchFunction():
+                if self.gathering is not None and (values := state.by_sample(output)) is not None:
+                    self.gathering.tap(state.path, values, -1)
+                if not len(of_layer.units):
+                    return None
+                return state.changed(output, lambda said: changed_units(said, -1, of_layer))
+
+        return hook
 
     def _after(self, number: int) -> Callable[..., Any]:
         of_layer, layer = self._changes[number]
@@ -183,7 +276,7 @@ class Hooks:
                 return None
             self._reached.add(number)
             with torch._C.DisableTorchFunction():
-                changed = changed_units(tensor, layer, of_layer)
+                changed = changed_units(tensor, layer.unit_axis, of_layer)
             if of_layer.is_followed is None:
                 # A non-linearity may come, and its result is changed then, of what the layer did say.
                 self._nonlinearities.expect(changed, number, tensor)
@@ -224,6 +317,28 @@ class _Uses(TorchFunctionMode):
         return result
 
 
+class _GoesOn(TorchFunctionMode):
+    """Sees which tensors that stand for what was tapped a network goes on with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: By the number of what is silenced, those that were given back.
+        self.made = WeakTensorKeyDictionary()
+        self.used: set[int] = set()
+
+    def note(self, value: Any) -> None:
+        """A network is given ``value``, or gives it."""
+        self.used |= {self.made[tensor] for tensor in _tensors(value) if tensor in self.made}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        # A look at its shape is no use of it.
+        if first_tensor(result) is not None:
+            self.note((args, kwargs))
+        return result
+
+
 def _tensors(value: Any) -> Iterable[Tensor]:
     if isinstance(value, Tensor):
         yield value
@@ -234,16 +349,44 @@ def _tensors(value: Any) -> Iterable[Tensor]:
         yield from _tensors(tuple(value.values()))
 
 
-def changed_units(said: Tensor, layer: Layer, of_layer: Silenced) -> Tensor:
-    """``said`` with what the silenced units say instead.
+def _require_units(of_layer: Silenced, num_units: int) -> None:
+    if len(of_layer.units) and max(of_layer.units) >= num_units:
+        raise NetworkError(f"{of_layer.path} has {num_units} units, the structure has unit {max(of_layer.units)}")
+
+
+def _why_not(layer: Layer, states: Sequence[Hidden]) -> str:
+    """Why units of a layer cannot be silenced, and what to do."""
+    module = layer.module
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        state = next((state.label for state in states if state.module is module), None)
+        instead = f"silence units of its hidden state, {state}" if state else "silence what hears its hidden state"
+        return (
+            f"{layer.path} has gates of a recurrent module, whose values stay inside PyTorch's function, so that they cannot "
+            f"be silenced: {instead}"
+        )
+    if isinstance(module, nn.MultiheadAttention):
+        outer = layer.path.rpartition(".")[0]
+        return (
+            f"{layer.path} makes queries, keys and values, which stay inside PyTorch's function, so that they cannot be "
+            f"silenced: silence units of {f'{outer}.' if outer else ''}out_proj"
+        )
+    what = "buffer" if layer.kind == BUFFER else "parameter"
+    return (
+        f"{layer.path} is a {what}, and no module's output has its units, so that they cannot be silenced: tap what the "
+        "model makes of it, by rec.tap, and silence that, or change its values"
+    )
+
+
+def changed_units(said: Tensor, unit_axis: int | None, of_layer: Silenced) -> Tensor:
+    """``said`` with what the silenced units say instead, which lie along ``unit_axis``.
 
     Raises:
         NetworkError: a function gives something of another shape.
     """
-    assert layer.unit_axis is not None
+    assert unit_axis is not None
     units = of_layer.units
-    index = units if isinstance(units, Tensor) else torch.tensor(list(units), device=said.device)
-    moved = said.movedim(layer.unit_axis, -1)
+    index = units.to(said.device) if isinstance(units, Tensor) else torch.tensor(list(units), device=said.device)
+    moved = said.movedim(unit_axis, -1)
     chosen = moved.index_select(-1, index)
     changed = of_layer.change(chosen)
     if not isinstance(changed, Tensor) or changed.shape != chosen.shape:
@@ -253,7 +396,7 @@ def changed_units(said: Tensor, layer: Layer, of_layer: Silenced) -> Tensor:
             f"the units of {of_layer.path} cannot be silenced: the function {name} was given a tensor "
             f"{list(chosen.shape)}, units last, and gives {given} in place of as much"
         )
-    return moved.index_copy(-1, index, changed.to(said.dtype)).movedim(-1, layer.unit_axis)
+    return moved.index_copy(-1, index, changed.to(said.dtype)).movedim(-1, unit_axis)
 
 
 def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:

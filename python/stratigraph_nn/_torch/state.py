@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from .layers import unwrapped
+from .layers import unwrapped, without_wrappers
+from .tensors import problem
 
 #: By the names that safetensors has.
 _DTYPES = {
@@ -46,28 +49,36 @@ def read(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load(model: nn.Module, tensors: dict[str, torch.Tensor], strict: bool) -> None:
-    """Puts tensors into a module. Whole numbers, as the batches that a norm has counted, are not recorded, and stay
-    as they are.
+    """Puts tensors into a module. Whole numbers, as the batches that a norm has counted, and what else no trace can hold
+    are not recorded, and stay as they are.
 
     Raises:
         RuntimeError: names or shapes are others, as ``load_state_dict`` says it.
     """
     module = unwrapped(model)
     own = module.state_dict()
-    kept = {
-        name: value
-        for name, value in own.items()
-        if isinstance(value, torch.Tensor) and not value.is_floating_point() and name not in tensors
-    }
+    recorded = _by_own_names(own, tensors)
+    kept = {name: value for name, value in own.items() if name not in recorded and not _is_recordable(value)}
     # Of tied tensors one name was recorded.
     tied = {}
     for name, value in own.items():
-        if name in tensors or name in kept or not isinstance(value, torch.Tensor):
+        if name in recorded or name in kept:
             continue
-        same = [other for other in tensors if other in own and own[other].data_ptr() == value.data_ptr()]
+        same = [other for other in recorded if other in own and own[other].data_ptr() == value.data_ptr()]
         if same and own[same[0]].shape == value.shape:
-            tied[name] = tensors[same[0]]
-    module.load_state_dict({**kept, **tensors, **tied}, strict=strict)
+            tied[name] = recorded[same[0]]
+    module.load_state_dict({**kept, **recorded, **tied}, strict=strict)
+
+
+def _is_recordable(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and problem(value) is None
+
+
+def _by_own_names(own: Iterable[str], tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors by the names that the model has for them: parts that are compiled or checkpointed have a word more in
+    theirs, which is not recorded."""
+    names = {without_wrappers(name): name for name in own}
+    return {names.get(name, name): value for name, value in tensors.items()}
 
 
 def unlike(model: nn.Module, tensors: dict[str, torch.Tensor], is_half: bool) -> list[str]:
@@ -75,7 +86,7 @@ def unlike(model: nn.Module, tensors: dict[str, torch.Tensor], is_half: bool) ->
 
     What was recorded are 32-bit floats; with ``is_half`` weights were rounded to 16 bits, and biases were not.
     """
-    own = unwrapped(model).state_dict()
+    own = {without_wrappers(name): value for name, value in unwrapped(model).state_dict().items()}
     found = []
     for name, recorded in tensors.items():
         value = own.get(name)

@@ -6,7 +6,8 @@ recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,18 @@ from torch.nn.parameter import is_lazy
 
 from .._native import StepCounter
 from .layers import Network
+
+
+class Guard(Protocol):
+    """Keeps what goes wrong in a hook away from training, and says what that was, once: every hook's work is done within
+    one. A failure of the device passes."""
+
+    def __call__(self, what: str, loses_capture: bool = True) -> AbstractContextManager[None]:
+        """``what`` is said of it; ``loses_capture`` is False where no capture lacks anything yet."""
+
+
+#: What is said where gradients are lost.
+_LOST = "gradients could not be kept, captures go on without them where that happens"
 
 
 class Watcher(Protocol):
@@ -44,8 +57,9 @@ class Steps:
     The steps of one optimizer that nobody needs to be told of are counted and no more.
     """
 
-    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], watcher: Watcher) -> None:
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], watcher: Watcher, guard: Guard) -> None:
         self.optimizers = list(optimizers)
+        self._guard = guard
         self._watcher = watcher
         self._num_steps = 0
         self._is_open = False
@@ -109,10 +123,11 @@ class Steps:
 
     def _pre(self, index: int) -> Callable[..., None]:
         def pre(optimizer: Any, args: Any, kwargs: Any) -> None:
-            done = self._counters[index].num_made
-            if self._is_open and done == self.num_steps:
-                self.close()
-            self._watcher.before(optimizer, max(self.num_steps, done + 1), _has_closure(args, kwargs))
+            with self._guard("an optimizer's step could not be looked at"):
+                done = self._counters[index].num_made
+                if self._is_open and done == self.num_steps:
+                    self.close()
+                self._watcher.before(optimizer, max(self.num_steps, done + 1), _has_closure(args, kwargs))
 
         return pre
 
@@ -120,20 +135,21 @@ class Steps:
         counters = self._counters
 
         def post(optimizer: Any, args: Any, kwargs: Any) -> None:
-            if _was_left_out(optimizer):
-                return
-            before, done = self.num_steps, counters[index].num_made + 1
-            self._watcher.changed(optimizer, max(before, done), _has_closure(args, kwargs))
-            counters[index].num_made = done
-            are_behind = any(counter.num_made < max(before, done) for counter in counters)
-            if done > before:
-                self._num_steps = done
-                if are_behind:
-                    self._is_open = True
-                else:
-                    self._tell(done)
-            elif self._is_open and not are_behind:
-                self.close()
+            with self._guard("an optimizer's step could not be counted"):
+                if _was_left_out(optimizer):
+                    return
+                before, done = self.num_steps, counters[index].num_made + 1
+                self._watcher.changed(optimizer, max(before, done), _has_closure(args, kwargs))
+                counters[index].num_made = done
+                are_behind = any(counter.num_made < max(before, done) for counter in counters)
+                if done > before:
+                    self._num_steps = done
+                    if are_behind:
+                        self._is_open = True
+                    else:
+                        self._tell(done)
+                elif self._is_open and not are_behind:
+                    self.close()
 
         return post
 
@@ -164,13 +180,18 @@ class Gradients:
         keeps_made: bool,
         keeps_applied: bool,
         scaler: Any,
+        guard: Guard,
     ) -> None:
         """Of all parameters, until :meth:`expect` says which."""
         self._optimizers = optimizers
         self._keeps_made = keeps_made
         self._keeps_applied = keeps_applied
         self._scaler = scaler
+        self._guard = guard
         self._is_expected = False
+        #: Whether some of this step are lost, and so all of them; the last step of which that is true.
+        self._is_lost = False
+        self._lost_in: int | None = None
         self._handles: list[Any] = []
         #: By its identity, the parameters whose gradients are kept.
         self._parameters: dict[int, torch.Tensor] = {}
@@ -180,24 +201,51 @@ class Gradients:
         self._spare: dict[int, torch.Tensor] = {}
         #: By what they are and a parameter's identity, with the step.
         self._kept: dict[tuple[str, int], tuple[int, torch.Tensor]] = {}
-        self._expect([parameter for parameter in model.parameters() if not is_lazy(parameter)])
+        #: The backward pass that is running, and the scale of its gradients.
+        self._pass: int | None = None
+        self._scale: float | None = None
+        self._expect(model.parameters())
+        for module in model.modules():
+            if any(parameter is not None and is_lazy(parameter) for parameter in module._parameters.values()):
+                self._add_when_known(module)
 
     def expect(self, is_expected: bool, network: Network, layers: Iterable[int]) -> None:
         """Begins to keep the gradients of the next step, or ends it."""
-        if is_expected == self._is_expected:
-            return
-        if is_expected:
+        if is_expected and self._is_expected:
+            # Some may have been put in the place of others.
+            self._add(_parameters(network, layers))
+        elif is_expected:
             self._expect(_parameters(network, layers))
-        else:
+        elif self._is_expected:
             self.end()
 
     def _expect(self, parameters: Iterable[torch.Tensor]) -> None:
-        self._is_expected = True
-        self._parameters = {id(parameter): parameter for parameter in parameters}
+        self._is_expected, self._is_lost = True, False
+        self._parameters = {}
+        self._add(parameters)
+
+    def _add(self, parameters: Iterable[torch.Tensor]) -> None:
+        """Keeps gradients of these parameters, too."""
         keep = torch.compiler.disable(self._keep)
-        for parameter in self._parameters.values() if self._keeps_made else ():
-            if parameter.requires_grad and parameter.is_leaf:
+        for parameter in parameters:
+            if id(parameter) in self._parameters or is_lazy(parameter):
+                continue
+            self._parameters[id(parameter)] = parameter
+            if self._keeps_made and parameter.requires_grad and parameter.is_leaf:
                 self._handles.append(parameter.register_post_accumulate_grad_hook(keep))
+
+    def _add_when_known(self, module: nn.Module) -> None:
+        """Keeps gradients of a lazy module, whose parameters get their shapes right before its first forward pass."""
+
+        def hook(module: nn.Module, _: Any) -> None:
+            with self._guard(_LOST, False):
+                handle.remove()
+                if self._is_expected:
+                    self._add(parameter for parameter in module._parameters.values() if parameter is not None)
+
+        # Behind the hook that gives them their shapes.
+        handle = module.register_forward_pre_hook(torch.compiler.disable(hook))
+        self._handles.append(handle)
 
     def end(self) -> None:
         """Takes the hooks away."""
@@ -208,6 +256,7 @@ class Gradients:
         self._parameters.clear()
         self._waiting.clear()
         self._spare.clear()
+        self._is_lost = False
 
     def forget(self) -> None:
         """Nobody will take what was kept."""
@@ -222,6 +271,18 @@ class Gradients:
         """Keeps what an optimizer has used that made it itself."""
         if self._is_expected and has_closure:
             self._use(optimizer, step)
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Where gradients cannot be kept, as for want of memory, those of the whole step are lost."""
+        with self._guard(_LOST, False):
+            try:
+                yield
+            except BaseException:
+                self._is_lost = True
+                for memory in (self._waiting, self._spare, self._kept):
+                    memory.clear()
+                raise
 
     def take(
         self, network: Network, layers: Iterable[int], step: int
@@ -243,31 +304,63 @@ class Gradients:
         return parts
 
     def _keep(self, parameter: torch.Tensor) -> None:
-        gradient = parameter.grad
-        if gradient is None:
+        if self._is_lost or parameter.grad is None:
             return
-        place = id(parameter)
-        waiting = self._waiting.get(place)
-        if waiting is None:
-            waiting = self._spare.pop(place, None)
-        self._waiting[place] = waiting = _copied(gradient, waiting)
-        if self._scaler is not None and self._scaler.is_enabled():
-            waiting.div_(self._scaler.get_scale())
+        with self._keeping():
+            scale = self._scale_now()
+            place = id(parameter)
+            waiting = self._waiting.get(place)
+            if waiting is None:
+                waiting = self._spare.pop(place, None)
+            self._waiting[place] = waiting = _copied(parameter.grad, waiting)
+            if scale is not None:
+                waiting.div_(scale)
+
+    def _scale_now(self) -> float | None:
+        """By how much gradients of this backward pass are too large. It is asked for once in each: it may be on a
+        device."""
+        if self._scaler is None or not self._scaler.is_enabled():
+            return None
+        running = torch._C._current_graph_task_id()
+        if running != self._pass or running == -1:
+            scale = self._scaler.get_scale()
+            if scale != self._scale:
+                # It changes behind a step: what waits still was made for one that was left out.
+                self._spare.update(self._waiting)
+                self._waiting.clear()
+            self._pass, self._scale = running, scale
+        return self._scale
 
     def _use(self, optimizer: Any, step: int) -> None:
+        if not self._is_lost:
+            with self._keeping():
+                self._keep_used(optimizer, step)
+        if self._is_lost:
+            self._is_lost, self._lost_in = False, step
+
+    def has_lost(self, step: int) -> bool:
+        """Whether gradients of a step could not be kept."""
+        return self._lost_in == step
+
+    def _keep_used(self, optimizer: Any, step: int) -> None:
         others = [other for other in self._optimizers if other is not optimizer] if optimizer is not None else []
         not_used = {id(parameter) for other in others for parameter in _of_optimizer(other)}
         for place in [place for place in self._waiting if place not in not_used]:
-            self._put("gradients", place, step, self._waiting.pop(place))
+            gradient = self._waiting.pop(place)
+            if optimizer is not None and self._parameters[place].grad is None:
+                # Taken back before it was used, as where a step is left out.
+                self._spare[place] = gradient
+            else:
+                self._put("gradients", place, step, gradient)
         if not self._keeps_applied:
             return
         scale = getattr(optimizer, "grad_scale", None)
         used = self._parameters.values() if optimizer is None else _of_optimizer(optimizer)
         for parameter in used:
-            gradient, place = parameter.grad, id(parameter)
-            if gradient is None or place not in self._parameters:
+            used_gradient, place = parameter.grad, id(parameter)
+            if used_gradient is None or place not in self._parameters:
                 continue
-            applied = _copied(gradient, self._kept.get(("gradients_applied", place), (0, None))[1])
+            applied = _copied(used_gradient, self._kept.get(("gradients_applied", place), (0, None))[1])
             if isinstance(scale, torch.Tensor):
                 applied.div_(scale.to(applied.device))
             self._kept["gradients_applied", place] = step, applied

@@ -57,7 +57,7 @@ def check(tensor: torch.Tensor, name: str, label: str) -> None:
     """
     if is_lazy(tensor):
         raise LazyError(f"{name} is not initialised yet: run a forward pass first")
-    _refuse(_problem(tensor), name, label)
+    _refuse(problem(tensor), name, label)
 
 
 def check_module(module: nn.Module, name: str, label: str) -> None:
@@ -69,20 +69,20 @@ def check_module(module: nn.Module, name: str, label: str) -> None:
     if isinstance(module, torch.jit.ScriptModule):
         has_own = next(module.parameters(recurse=False), None) is not None
         if has_own:
-            problem = "is compiled by torch.jit, which calls no hooks", "record the module that it was made of"
-            _refuse(problem, name, label)
+            what = "is compiled by torch.jit, which calls no hooks", "record the module that it was made of"
+            _refuse(what, name, label)
     elif ".quantized." in type(module).__module__ and callable(getattr(module, "weight", None)):
         _refuse((f"is quantised ({type(module).__name__})", ""), name, label)
 
 
-def _refuse(problem: tuple[str, str] | None, name: str, label: str) -> None:
-    if problem is not None:
-        what, instead = problem
+def _refuse(why: tuple[str, str] | None, name: str, label: str) -> None:
+    if why is not None:
+        what, instead = why
         leave_out = f'leave its layer out by layers=["!{label}"]'
         raise TensorError(name, f"{name} {what}: {leave_out}{', or ' if instead else ''}{instead}")
 
 
-def _problem(tensor: torch.Tensor) -> tuple[str, str] | None:
+def problem(tensor: torch.Tensor) -> tuple[str, str] | None:
     """What is wrong with a tensor, and what may be done besides leaving it out."""
     classes = {base.__name__ for base in type(tensor).__mro__}
     if "DTensor" in classes:
@@ -98,7 +98,7 @@ def _problem(tensor: torch.Tensor) -> tuple[str, str] | None:
     if tensor.is_complex():
         return f"has complex values ({tensor.dtype})", "keep its real and imaginary parts (torch.view_as_real)"
     if not tensor.is_floating_point():
-        return f"is quantised: a parameter of {tensor.dtype}", ""
+        return f"is quantised: values of {tensor.dtype}", ""
     if tensor.dtype not in DTYPE_NAMES:
         return f"has values of {tensor.dtype}, which a trace does not know", ""
     return None

@@ -9,8 +9,6 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use trace::{DerivedError, Epoch, Layer, RunDir, Table, Topology, read_derived};
 use words::{NeuronName, UnknownNeuronError, closest, describe_neurons, did_you_mean};
 
-use crate::interchange::TAP;
-
 /// What is to be silenced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChosenNeurons {
@@ -83,17 +81,6 @@ pub enum NeuronsError {
         layer: String,
         /// The ids of its dimensions.
         dimensions: Range<i32>,
-    },
-    /// No module makes the layer's values, so that none can be hooked.
-    #[error(
-        "neuron {neuron} is of {layer}, a tap: no module makes its values, so they cannot be \
-         silenced from outside; the network's own code can change the tensor that it taps"
-    )]
-    Tap {
-        /// The neuron.
-        neuron: i32,
-        /// The layer.
-        layer: String,
     },
     /// There is nothing to compare with.
     #[error(
@@ -196,10 +183,10 @@ fn by_layer(
 }
 
 /// Neurons whose values a network's hooks can change, by layer, in the topology's order: of an embedding its
-/// dimensions, outputs as well.
+/// dimensions, outputs as well. Which modules have their values is for the network to say.
 ///
 /// # Errors
-/// If none is named, or one is none of the network's, a token, or of a tap.
+/// If none is named, or one is none of the network's, or a token.
 pub fn neurons_by_layer(
     topology: &Topology,
     mut names: Vec<NeuronName>,
@@ -226,12 +213,6 @@ pub fn neurons_by_layer(
                 neuron,
                 layer: layer.layer.to_string(),
                 dimensions: activated.neurons(),
-            });
-        }
-        if layer.kind == TAP {
-            return Err(NeuronsError::Tap {
-                neuron,
-                layer: layer.layer.to_string(),
             });
         }
         let unit = (neuron - activated.first_neuron) as usize;

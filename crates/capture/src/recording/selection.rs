@@ -98,8 +98,25 @@ impl LayerSelection {
     /// # Errors
     /// If a glob fits no layer, or no layer is left.
     pub fn select(&self, topology: &Topology) -> Result<Vec<bool>, SelectLayersError> {
+        self.select_by(topology, |_| true)
+    }
+
+    /// As [`LayerSelection::select`], where a layer that is taken out need not be there: a tensor that cannot be
+    /// recorded, or a tap that the network does not have.
+    ///
+    /// # Errors
+    /// If a glob without a `!` fits no layer, or no layer is left.
+    pub fn select_leniently(&self, topology: &Topology) -> Result<Vec<bool>, SelectLayersError> {
+        self.select_by(topology, |rule| rule.takes)
+    }
+
+    fn select_by(
+        &self,
+        topology: &Topology,
+        has_to_fit: impl Fn(&Rule) -> bool,
+    ) -> Result<Vec<bool>, SelectLayersError> {
         let labels = || topology.layers().iter().map(|layer| layer.layer.as_str());
-        for rule in &self.0 {
+        for rule in self.0.iter().filter(|rule| has_to_fit(rule)) {
             if !labels().any(|label| rule.pattern.matches_with(label, MATCHING)) {
                 return Err(SelectLayersError::NoSuchLayer {
                     glob: rule.pattern.as_str().to_owned(),
@@ -249,6 +266,31 @@ mod tests {
         for wrong in ["", "!", "a,,b", "[a"] {
             let error = select(wrong).unwrap_err();
             assert!(matches!(error, SelectLayersError::Glob { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_leniently_need_not_be_there() {
+        let select = |globs: &str| {
+            let selection: LayerSelection = globs.parse().unwrap();
+            selection.select_leniently(&topology())
+        };
+        assert_eq!(select("!frequencies"), Ok(vec![true; 4]));
+        assert_eq!(
+            select("!resid.*,!output,out*"),
+            Ok(vec![true; 4]),
+            "a list that begins with a ! begins with every layer, whatever fits"
+        );
+        assert_eq!(
+            select("!resid.*,!output"),
+            Ok(vec![true, true, true, false])
+        );
+        for (globs, words) in [
+            ("!resid.*,decoder.*", "no layer fits \"decoder.*\""),
+            ("!resid.*,!*", "!resid.*,!* leaves no layer"),
+        ] {
+            let error = select(globs).unwrap_err().to_string();
+            assert!(error.starts_with(words), "{error}");
         }
     }
 

@@ -21,6 +21,7 @@ fn a_step_inside_the_last_epoch_is_not_the_end() {
         lossy: false,
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
+        compress: None,
         resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();

@@ -35,7 +35,8 @@ struct Understood {
     limits: Limits,
     selection: LayerSelection,
     channel_bytes: Option<u64>,
-    compress: Compress,
+    /// None where it is not said.
+    compress: Option<Compress>,
 }
 
 impl Understood {
@@ -68,7 +69,7 @@ impl Understood {
             "record_initial": settings.record_initial,
             "layers": self.selection,
             "channel_bytes": channel_bytes,
-            "compress": self.compress,
+            "compress": self.compress.unwrap_or_default(),
             "limits": self.limits,
             "held_out": settings.held_out,
             "training": settings.config,
@@ -96,23 +97,20 @@ fn info(settings: &Settings, topology: Topology, config: serde_json::Value) -> P
 }
 
 /// Checks settings before anything is captured: options that say what there is not, or do not go together; of a
-/// network that is known already, whether a run can be gone on with as it. Gives what may turn out to be wrong:
-/// a glob that fits no layer fits a tap, perhaps.
+/// network that is known already, whether a run can be gone on with as it.
 #[pyfunction]
-pub(super) fn check(settings: &str) -> PyResult<Option<String>> {
+pub(super) fn check(settings: &str) -> PyResult<()> {
     let mut settings = parse(settings)?;
     let understood = Understood::of(&settings)?;
     let described = std::mem::take(&mut settings.network);
     if described.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let network = layers::network(described)?;
-    let topology = network.topology();
     if settings.resume.is_some() {
-        check_resumed(&settings, &understood, topology)?;
+        check_resumed(&settings, &understood, network.topology())?;
     }
-    let selected = understood.selection.select(topology);
-    Ok(selected.err().map(|error| crate::error::words(&error)))
+    Ok(())
 }
 
 /// Whether a directory is there that is empty, or has only what an interrupted creation of a run left: a run is
@@ -206,7 +204,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let topology = layers.topology();
     let mut selected = understood
         .selection
-        .select(topology)
+        .select_leniently(topology)
         .map_err(recording_error)?;
     // Every so many layers are a rank's, so that each is recorded once; the running means are those of
     // rank 0, whose network is the one that is kept.
@@ -223,7 +221,8 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         .map_err(recording_error)?;
     let by_default = || recorded.default_channel_bytes(topology, num_held_out);
     let channel_bytes = understood.channel_bytes.unwrap_or_else(by_default);
-    let config = understood.config(&settings, channel_bytes);
+    let mut config = understood.config(&settings, channel_bytes);
+    let mut compress = understood.compress.unwrap_or_default();
     let info = info(&settings, topology.clone(), config.clone())?;
     let on_commit = settings.commits.as_deref().map(tell_commits).transpose()?;
     let path = &settings.path;
@@ -253,6 +252,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
             let mut resumed = capture::resume_after(path, &info, rank, after, DATA_RULES)
                 .map_err(recording_error)?;
             let origin = resumed.take_origin();
+            compress = resumed.choose_compress(understood.compress, &mut config);
             (resumed.run, origin, Some(resumed.sink))
         }
     };
@@ -275,7 +275,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         session: Some(config),
         resume,
         on_commit,
-        compress: understood.compress,
+        compress,
         ..SinkOptions::default()
     };
     let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);

@@ -8,6 +8,7 @@ use crate::checksum::Crc32c;
 use crate::commit::CommitRecord;
 use crate::disk::{Disk, Subject, retried};
 use crate::durable;
+use crate::encode::Compress;
 use crate::history::Segment;
 use crate::id::Nonce;
 use crate::publish::MAX_SEALED_SEGMENTS;
@@ -63,6 +64,12 @@ pub(crate) fn write_log(
         .iter()
         .map(CommitRecord::encode_with_checksum)
         .collect();
+    // As the last session would.
+    let last = records
+        .iter()
+        .rev()
+        .find_map(|record| record.session.as_ref());
+    let compress = last.and_then(Compress::of_config).unwrap_or_default();
     let write = |segment: Segment, bytes: &[u8]| {
         let path = dir.join(segment.file_name());
         let written = durable::write_new(disk, subject, &path, bytes)
@@ -90,7 +97,7 @@ pub(crate) fn write_log(
             let path = dir.join(segment.file_name());
             RepairError::io("encode", &path)(io::Error::other(error))
         };
-        let mut rollup = rollup::Encoder::try_new().map_err(encode_error)?;
+        let mut rollup = rollup::Encoder::try_new(compress).map_err(encode_error)?;
         for index in stretch {
             let pushed = rollup.push(&records[index], Some(encoded[index].1));
             pushed.map_err(encode_error)?;

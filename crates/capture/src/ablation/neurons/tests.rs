@@ -124,18 +124,21 @@ fn of_an_embedding_dimensions_are_silenced() {
 }
 
 #[test]
-fn values_that_no_module_makes_cannot_be_silenced() {
+fn units_of_a_tap_are_silenced_as_others_are() {
     let topology = topology_of(&[
         ("linear", "fc", 4, 3),
-        (TAP, "resid.3", 2, 0),
+        ("tap", "resid.3", 2, 0),
         ("linear", "out", 2, 4),
     ]);
-    let refused = neurons_by_layer(&topology, names(&["resid.3:5"])).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "neuron 5 is of resid.3, a tap: no module makes its values, so they cannot be silenced from \
-         outside; the network's own code can change the tensor that it taps"
-    );
+    for chosen in [neurons_by_layer, by_layer].map(|of| of(&topology, names(&["resid.3:5"]))) {
+        let [tap] = &chosen.unwrap()[..] else {
+            panic!("one layer")
+        };
+        assert_eq!(
+            (&*tap.layer, tap.num_units, &tap.units[..]),
+            ("resid.3", 2, &[1][..])
+        );
+    }
 }
 
 #[test]

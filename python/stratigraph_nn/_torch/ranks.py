@@ -1,0 +1,91 @@
+"""The processes that record one network together: whether they look at the same held-out samples.
+
+Each records the activations of its share of the layers, by sample: of other samples they would be wrong without a
+sign of it. No process waits for all others here, since one whose recorder has ended would never come.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from .held_out import checksum
+
+#: How long a process waits for what the first one has seen, in seconds: they come to a capture at about the same time.
+_PATIENCE = 30.0
+#: How often it looks.
+_LOOK_EVERY = 0.01
+
+
+def is_distributed() -> bool:
+    """Whether there are several processes, or might be."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+class Seen:
+    """What tells the held-out samples of a look from others, whatever form they came in."""
+
+    def __init__(self) -> None:
+        self._num_samples = 0
+        self._checksum = 0
+
+    def __call__(self, inputs: Any, targets: Any) -> None:
+        """A batch, of which inputs may not be known."""
+        # What is wrong with them is said where they are run through the network.
+        with suppress(Exception), torch._C.DisableTorchFunction(), torch.no_grad():
+            count = len(targets)
+            self._num_samples += count
+            self._checksum = checksum(targets, count, self._checksum)
+            self._checksum = checksum(inputs, count, self._checksum)
+
+    def __str__(self) -> str:
+        return f"{self._num_samples}-{self._checksum:08x}"
+
+
+class SameSamples:
+    """Tells whether a process looks at the samples that the first one looks at.
+
+    The first puts what it has seen into the store that the processes have in common, and the others look there.
+    """
+
+    def __init__(self, run: str) -> None:
+        """``run`` is a word for the recording that all its processes have."""
+        self._run = f"stratigraph_nn/{zlib.crc32(run.encode()):08x}"
+        self._agreed: set[str] = set()
+        self._patience = _PATIENCE
+
+    def agrees(self, seen: Seen) -> bool:
+        """Whether the first process has seen the same. In that one it is told to the others."""
+        what = str(seen)
+        if what in self._agreed:
+            return True
+        try:
+            store: Any = torch.distributed.distributed_c10d._get_default_store()
+            if torch.distributed.get_rank() == 0:
+                store.set(f"{self._run}/{what}", "seen")
+                store.set(f"{self._run}/any", "seen")
+            elif not self._is_there(store, what):
+                return False
+        except (RuntimeError, ValueError, AttributeError):
+            # A group that was made without a store: nobody can tell.
+            return torch.distributed.get_rank() == 0
+        self._agreed.add(what)
+        return True
+
+    def _is_there(self, store: Any, what: str) -> bool:
+        """Whether the first process has seen it; waits for that, but not long where others were seen already."""
+        start, since_other = time.monotonic(), None
+        while not store.check([f"{self._run}/{what}"]):
+            now = time.monotonic()
+            if since_other is None and store.check([f"{self._run}/any"]):
+                since_other = now
+            if now - start > self._patience or (since_other is not None and now - since_other > self._patience / 10):
+                # It is not waited for at every capture.
+                self._patience = 0.0
+                return False
+            time.sleep(_LOOK_EVERY)
+        return True
