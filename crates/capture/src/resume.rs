@@ -199,11 +199,9 @@ pub fn resume(
     if state.is_none() {
         let steps_per_epoch = last.step.0 / (i64::from(last.epoch.0) + 1);
         for num_epochs in asked_epochs(&catalog, rank) {
-            let end = i32::try_from(num_epochs - 1).map(|epoch| CaptureId {
-                epoch: trace::Epoch(epoch),
-                step: Step(num_epochs * steps_per_epoch),
-            });
-            if end.is_ok_and(|end| has_recorded(&catalog, rank, end)) {
+            if end_of(num_epochs, steps_per_epoch)
+                .is_some_and(|end| has_recorded(&catalog, rank, end))
+            {
                 let run = path.to_owned();
                 return Err(ResumeError::NothingKept { run, num_epochs });
             }
@@ -307,6 +305,15 @@ fn go_on(
         num_retired,
         compress: catalog.last_compress(Some(rank)),
     }
+}
+
+/// The last capture of so many epochs, which a file says; none where there is no such epoch.
+fn end_of(num_epochs: i64, steps_per_epoch: i64) -> Option<CaptureId> {
+    let last = i32::try_from(num_epochs.checked_sub(1)?).ok()?;
+    Some(CaptureId {
+        epoch: trace::Epoch(last),
+        step: Step(num_epochs.checked_mul(steps_per_epoch)?),
+    })
 }
 
 /// How many epochs the sessions of `rank` were to train.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
@@ -23,6 +23,7 @@ use crate::checksum::Crc32c;
 use crate::columns::{check_pages, read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::encode::Compress;
+use crate::footer::read_footer;
 use crate::id::{Epoch, LayerLabel, Nonce, Step};
 use crate::number;
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
@@ -415,7 +416,7 @@ fn decode_checked(
     visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<(), ReadRollupError> {
     let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
+    let metadata = read_footer(bytes.as_ref())?;
     let num_columns = num_known_columns(metadata.file_metadata().schema_descr());
     let num_columns = num_columns.ok_or_else(|| malformed("it has other columns"))?;
     let columns: Vec<usize> = (0..num_columns).collect();

@@ -22,10 +22,15 @@ pub(crate) const UPGRADE_DIR: &str = ".upgrade";
 const CANNOT_EXCHANGE: &str = "this file system cannot exchange two names at once: copy the run to one that can, as \
                                ext4, XFS or Btrfs, and do it there";
 
+/// The most that a new history has of one text again and again, as of `run.json`: sessions may be many.
+pub(super) const MAX_COPIES_BYTES: usize = 64 << 20;
+
 /// Numbers records from 0 on, and links each to the one before and to `run.json`. What an earlier version
 /// wrote is linked, too, and says of its run what it said.
 pub(crate) fn rechain(records: &mut [CommitRecord], run_id: &Nonce, json: &[u8]) {
     let run_crc32c = Crc32c::of(json);
+    let text = kept_text(json);
+    let mut copied_bytes = 0;
     let mut previous = None;
     for (number, record) in records.iter_mut().enumerate() {
         record.number = number as u64;
@@ -34,8 +39,11 @@ pub(crate) fn rechain(records: &mut [CommitRecord], run_id: &Nonce, json: &[u8])
             record.run_id = Some(run_id.clone());
             record.run_crc32c = Some(run_crc32c);
         }
-        let copy = record.session.as_ref().and_then(|_| kept_text(json));
-        record.run_json = copy.map(|text| (*text).to_owned());
+        let copy = text.as_deref().filter(|text| {
+            record.session.is_some() && copied_bytes + text.len() <= MAX_COPIES_BYTES
+        });
+        copied_bytes += copy.map_or(0, str::len);
+        record.run_json = copy.map(str::to_owned);
         previous = Some(record.encode_with_checksum().1);
     }
 }
@@ -111,7 +119,7 @@ pub(crate) fn switch(
     path: &Path,
 ) -> Result<(), RepairError> {
     let moved = RepairError::io("put in place", path);
-    let switched = match path.exists() {
+    let switched = match durable::is_taken(path) {
         false => disk.rename_new(subject, new, path),
         true => disk
             .exchange(subject, new, path)
