@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 
 #: How far values may be apart: engines add 32-bit floats in other orders and widths.
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
+#: How many values are held against each other at once.
+PIECE = 1 << 22
 #: Of at most so many weights a capture, averages by element are also asked for by a row of each.
 MOST_AS_ROWS = 1 << 20
 TYPES = {"epoch": "INTEGER", "layer": "VARCHAR"}
@@ -353,12 +355,18 @@ def plain(rows, keys):
 def is_near(one, other):
     if one.null_count != other.null_count:
         return False
-    one, other = (numbers(column) for column in (one, other))
-    return len(one) == len(other) and np.allclose(one, other, RELATIVE, ABSOLUTE, equal_nan=True)
+    one, other = numbers(one), numbers(other)
+    # A piece at a time, since as 64-bit floats all of them take a multiple of the answer's memory.
+    pieces = (slice(start, start + PIECE) for start in range(0, len(one), PIECE))
+    return len(one) == len(other) and all(
+        np.allclose(one[piece].astype(float), other[piece].astype(float), RELATIVE, ABSOLUTE, equal_nan=True)
+        for piece in pieces
+    )
 
 
 def numbers(column):
+    """The values of a column, those of lists one behind the other, absent ones as NaN."""
     column = column.combine_chunks()
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         column = column.flatten()
-    return column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    return column.to_numpy(zero_copy_only=False)

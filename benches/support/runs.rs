@@ -68,7 +68,7 @@ pub fn train_digits_on(
         record_initial: false,
         layers: LayerSelection::default(),
         channel_bytes: None,
-        compress: Default::default(),
+        compress: None,
         save_every: SaveEvery::default(),
         resume: false,
         rank: Rank::default(),

@@ -232,6 +232,7 @@ def import_checkpoints(
     strip_prefix: list[str],
     transpose: list[str],
     lossy: bool,
+    compress: str | None,
     resume: bool,
 ) -> str:
     """Without ``out`` nothing is created. What became of the checkpoints, as JSON."""

@@ -67,7 +67,7 @@ def record(
     config: Mapping[str, Any] | None = None,
     resume: tuple[int, int] | None = None,
     channel_bytes: int | str | None = None,
-    compress: str = "auto",
+    compress: str | None = None,
     when_full: str = "block",
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
@@ -128,7 +128,7 @@ def record(
         channel_bytes: Memory for rows that wait to be written, as ``"64MiB"``.
         compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as activations behind a ReLU
             do, ``"size"`` what becomes smaller by 3 % or more, as weights do by a sixth, which every query has to unpack,
-            ``"none"`` nothing.
+            ``"none"`` nothing. ``"auto"`` where it is not said; with ``resume`` what the run's last session compressed.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
         max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.

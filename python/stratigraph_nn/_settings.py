@@ -20,7 +20,6 @@ _TEXTS = {
     "activations": "raw",
     "gradients": "raw",
     "precision": "f32",
-    "compress": "auto",
     "when_full": "block",
     "on_error": "continue",
 }
@@ -50,7 +49,7 @@ class Settings:
     precision: str = "f32"
     histograms: int | None = None
     channel_bytes: int | str | None = None
-    compress: str = "auto"
+    compress: str | None = None
     when_full: str = "block"
     max_overhead: float | str | None = None
     max_disk: int | str | None = None
@@ -72,6 +71,8 @@ class Settings:
         """
         for option, example in _TEXTS.items():
             options.text(option, getattr(self, option), example)
+        if self.compress is not None:
+            options.text("compress", self.compress, "auto")
         for option, at_least, at_most in _NUMBERS:
             value = getattr(self, option)
             if value is not None or option == "activation_samples":

@@ -67,6 +67,23 @@ def test_a_series_becomes_a_run(tmp_path: Path) -> None:
     assert length[0]["weight_l2"] == pytest.approx(float(states[3]["0.weight"][2].norm()), rel=1e-6)
 
 
+@pytest.mark.parametrize("compress, codecs", [(None, {"UNCOMPRESSED"}), ("size", {"ZSTD"})])
+def test_what_is_compressed_is_what_was_asked_for(compress: str | None, codecs: set[str], tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    torch.manual_seed(0)
+    saved(tmp_path / "m-0.pt", {"wide.weight": torch.randn(64, 64)})
+    sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "run", compress=compress)
+    [path] = tmp_path.glob("run/weights/epoch=0/layer=wide/*.parquet")
+    group = parquet.read_metadata(path).row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    found = {column.compression for column in columns if column.path_in_schema == "weights.list.item"}
+    assert found == codecs
+    with pytest.raises(ValueError, match='compress is "auto" or "size" or "none", not "zip"'):
+        sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", compress="zip")
+    with pytest.raises(TypeError, match='compress is a text as "auto", not 1'):
+        sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", compress=1)  # type: ignore[arg-type]
+
+
 def test_views_ties_and_all_types_are_kept(tmp_path: Path) -> None:
     torch.manual_seed(0)
     whole = torch.randn(6, 4)

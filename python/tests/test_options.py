@@ -39,9 +39,9 @@ def made(size: int = 5) -> tuple[nn.Module, torch.optim.Optimizer]:
     return model, torch.optim.Adam(model.parameters())
 
 
-def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: int = 6) -> None:
     optimizer.zero_grad()
-    F.cross_entropy(model(torch.randn(8, 6)), torch.randint(0, 3, (8,))).backward()
+    F.cross_entropy(model(torch.randn(8, inputs)), torch.randint(0, 3, (8,))).backward()
     optimizer.step()
 
 
@@ -124,17 +124,33 @@ def test_what_is_no_optimizer_no_network_and_no_path_is_named(tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("compress, codecs", [("none", {"UNCOMPRESSED"}), ("size", {"ZSTD"})])
-def test_what_is_compressed_is_what_was_asked_for(compress: str, codecs: set[str], tmp_path: Path) -> None:
+def codecs_of_weights(run: Path, epoch: int) -> set[str]:
     parquet = pytest.importorskip("pyarrow.parquet")
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
-    with sg.record(model, tmp_path / "run", record=["weights"], compress=compress) as rec:
-        rec.epoch()
-    [path] = tmp_path.glob("run/weights/epoch=0/layer=L_0/*.parquet")
+    [path] = run.glob(f"weights/epoch={epoch}/layer=L_0/*.parquet")
     group = parquet.read_metadata(path).row_group(0)
     columns = [group.column(index) for index in range(group.num_columns)]
-    found = {column.compression for column in columns if column.path_in_schema == "weights.list.item"}
-    assert found == codecs
+    return {column.compression for column in columns if column.path_in_schema == "weights.list.item"}
+
+
+@pytest.mark.parametrize("compress, codecs", [("none", {"UNCOMPRESSED"}), ("size", {"ZSTD"})])
+def test_what_is_compressed_is_what_was_asked_for(compress: str, codecs: set[str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
+    optimizer = torch.optim.Adam(model.parameters())
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=["weights"], compress=compress) as rec:
+        step(model, optimizer, inputs=64)
+        rec.epoch()
+    assert codecs_of_weights(tmp_path / "run", 0) == codecs
+    # A run that is gone on with is compressed as before, unless it is said.
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, record=["weights"], resume=(0, 1)) as rec:
+        step(model, optimizer, inputs=64)
+        rec.epoch()
+    assert codecs_of_weights(tmp_path / "run", 1) == codecs
+    options: Any = {"optimizer": optimizer, "record": ["weights"], "resume": (1, 2), "compress": "auto"}
+    with sg.record(model, tmp_path / "run", **options) as rec:
+        step(model, optimizer, inputs=64)
+        rec.epoch()
+    assert codecs_of_weights(tmp_path / "run", 2) == {"UNCOMPRESSED"}
 
 
 def test_what_a_library_of_numbers_makes_is_taken(tmp_path: Path) -> None:

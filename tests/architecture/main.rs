@@ -137,6 +137,35 @@ fn only_command_lines_print_and_parse_arguments() {
     }
 }
 
+/// A file may come from anywhere, and a footer may ask parquet for more than any memory has: it is looked through first.
+#[test]
+fn only_the_module_for_it_has_footers_read() {
+    const SIGNS: [&str; 6] = [
+        "ParquetMetaDataReader",
+        "ParquetMetaDataPushDecoder",
+        "SerializedFileReader",
+        "ArrowReaderMetadata::load",
+        "ParquetRecordBatchReader::try_new",
+        "ParquetRecordBatchReaderBuilder::try_new",
+    ];
+    let is_module = |source: &Source| source.krate == "trace" && source.module == ["footer"];
+    let has_sign = |source: &Source| SIGNS.into_iter().find(|sign| source.code.contains(sign));
+    let sources = sources();
+    assert!(
+        sources
+            .iter()
+            .any(|source| is_module(source) && has_sign(source).is_some())
+    );
+    for source in sources.iter().filter(|source| !is_module(source)) {
+        if let Some(sign) = has_sign(source) {
+            panic!(
+                "{} has {sign}; footers are read by trace::read_footer",
+                source.path.display()
+            );
+        }
+    }
+}
+
 #[test]
 fn only_programs_set_an_allocator() {
     for source in sources().iter().filter(|source| !source.is_program()) {

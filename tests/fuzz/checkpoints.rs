@@ -108,6 +108,7 @@ fn plan(out: &Path, checkpoint: PathBuf, pattern: Option<NamePattern>, draw: usi
         lossy: draw.is_multiple_of(2),
         transpose: TransposeGlobs::default(),
         strip_prefix: vec!["module.".to_owned()],
+        compress: None,
         resume: false,
     };
     let plan = match ImportPlan::try_new(&options, &cancel) {

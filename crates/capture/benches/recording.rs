@@ -288,6 +288,7 @@ fn copy(values: &Values) -> Values {
             values: values.clone(),
         },
         Values::Classifications(rows) => Values::Classifications(rows.clone()),
+        Values::Logits(logits) => Values::Logits(logits.clone()),
     }
 }
 

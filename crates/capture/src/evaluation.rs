@@ -5,7 +5,7 @@ mod loss;
 mod score;
 mod targets;
 
-pub use classify::{Classifications, check_targets, classify, target_classes};
+pub use classify::{Classifications, Logits, check_targets, classify, target_classes};
 pub use loss::Loss;
 pub use score::{Score, Spread, Sums};
 pub use targets::{TargetRows, Targets};

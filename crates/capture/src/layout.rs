@@ -155,12 +155,7 @@ pub(crate) fn transpose_into(
     num_columns: usize,
 ) {
     assert_eq!(matrix.len(), num_rows * num_columns, "a whole matrix");
-    if transposed.capacity() < matrix.len() {
-        // Cleared by the system where it is new.
-        *transposed = vec![0.0; matrix.len()];
-    } else {
-        transposed.resize(matrix.len(), 0.0);
-    }
+    make_long(transposed, matrix.len());
     for first_row in (0..num_rows).step_by(BLOCK) {
         let rows = first_row..num_rows.min(first_row + BLOCK);
         for first_column in (0..num_columns).step_by(BLOCK) {
@@ -171,6 +166,37 @@ pub(crate) fn transpose_into(
                 }
             }
         }
+    }
+}
+
+/// As [`transpose_into`], of some of the columns, in their order.
+pub(crate) fn transpose_columns_into(
+    transposed: &mut Vec<f32>,
+    matrix: &[f32],
+    num_rows: usize,
+    num_columns: usize,
+    columns: &[u32],
+) {
+    assert_eq!(matrix.len(), num_rows * num_columns, "a whole matrix");
+    make_long(transposed, num_rows * columns.len());
+    for first_row in (0..num_rows).step_by(BLOCK) {
+        let rows = first_row..num_rows.min(first_row + BLOCK);
+        for (nth, &column) in columns.iter().enumerate() {
+            let to = &mut transposed[nth * num_rows..][rows.clone()];
+            for (value, row) in to.iter_mut().zip(rows.clone()) {
+                *value = matrix[row * num_columns + column as usize];
+            }
+        }
+    }
+}
+
+/// Gives memory so many values, whatever they are: all of them are written.
+fn make_long(memory: &mut Vec<f32>, len: usize) {
+    if memory.capacity() < len {
+        // Cleared by the system where it is new.
+        *memory = vec![0.0; len];
+    } else {
+        memory.resize(len, 0.0);
     }
 }
 
@@ -266,6 +292,16 @@ mod tests {
                         weight[input * num_units + unit]
                     );
                 }
+            }
+            let every_third: Vec<u32> = (0..num_units as u32).step_by(3).collect();
+            let expected = every_third
+                .iter()
+                .flat_map(|&unit| &rows[unit as usize * fan_in..][..fan_in]);
+            let expected: Vec<f32> = expected.copied().collect();
+            // What memory held before is gone.
+            for mut some in [Vec::new(), vec![-1.0; 2 * rows.len()]] {
+                transpose_columns_into(&mut some, &weight, fan_in, num_units, &every_third);
+                assert_eq!(some, expected);
             }
         }
     }

@@ -36,8 +36,8 @@ pub use ablation::{
 pub use cancel::CancelToken;
 pub use capture_files::{CaptureChoice, CaptureFiles, ReadCaptureError, RecordedNumbers};
 pub use evaluation::{
-    Classifications, Loss, Score, Spread, Sums, TargetRows, Targets, check_targets, classify,
-    target_classes,
+    Classifications, Logits, Loss, Score, Spread, Sums, TargetRows, Targets, check_targets,
+    classify, target_classes,
 };
 pub use interchange::{
     CheckpointError, CheckpointLibrary, CopyError, ExportError, ExportReport, ImportError,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trace::{
-    CaptureId, Catalog, Crc32c, DatasetInfo, Generation, LockRunError, OpenRunError, PartPath,
-    Rank, ReadCommitsError, RunDir, RunInfo, Step, Table, WriterLock,
+    CaptureId, Catalog, Compress, Crc32c, DatasetInfo, Generation, LockRunError, OpenRunError,
+    PartPath, Rank, ReadCommitsError, RunDir, RunInfo, Step, Table, WriterLock,
 };
 
 use crate::cancel::CancelToken;
@@ -162,6 +162,8 @@ pub struct Resumption {
     pub state_files: Vec<String>,
     /// Captures that are recorded anew.
     pub num_retired: usize,
+    /// Which columns the last session compressed, where it says so.
+    compress: Option<Compress>,
 }
 
 /// Looks at the run at `path` as `rank`, whose lock is held from here on, and decides from where
@@ -197,11 +199,9 @@ pub fn resume(
     if state.is_none() {
         let steps_per_epoch = last.step.0 / (i64::from(last.epoch.0) + 1);
         for num_epochs in asked_epochs(&catalog, rank) {
-            let end = i32::try_from(num_epochs - 1).map(|epoch| CaptureId {
-                epoch: trace::Epoch(epoch),
-                step: Step(num_epochs * steps_per_epoch),
-            });
-            if end.is_ok_and(|end| has_recorded(&catalog, rank, end)) {
+            if end_of(num_epochs, steps_per_epoch)
+                .is_some_and(|end| has_recorded(&catalog, rank, end))
+            {
                 let run = path.to_owned();
                 return Err(ResumeError::NothingKept { run, num_epochs });
             }
@@ -227,6 +227,14 @@ impl Resumption {
             after: self.after,
             is_captured: self.is_captured,
         }
+    }
+
+    /// Which columns are compressed from here on: those that are asked for, else those that the rank's last
+    /// session compressed. The session's configuration is made to say so.
+    pub fn choose_compress(&self, asked: Option<Compress>, config: &mut Value) -> Compress {
+        let compress = asked.or(self.compress).unwrap_or_default();
+        compress.say_in(config);
+        compress
     }
 }
 
@@ -295,7 +303,17 @@ fn go_on(
         sink: sink::Resume { lock, retired },
         state_files,
         num_retired,
+        compress: catalog.last_compress(Some(rank)),
     }
+}
+
+/// The last capture of so many epochs, which a file says; none where there is no such epoch.
+fn end_of(num_epochs: i64, steps_per_epoch: i64) -> Option<CaptureId> {
+    let last = i32::try_from(num_epochs.checked_sub(1)?).ok()?;
+    Some(CaptureId {
+        epoch: trace::Epoch(last),
+        step: Step(num_epochs.checked_mul(steps_per_epoch)?),
+    })
 }
 
 /// How many epochs the sessions of `rank` were to train.

@@ -12,7 +12,7 @@ use trace::{CaptureId, Layer, Rank, Table};
 
 use crate::evaluation::Classifications;
 use crate::histogram::Histogram;
-use crate::layout::transpose_into;
+use crate::layout::{transpose_columns_into, transpose_into};
 use crate::precision::Precision;
 use crate::saved_state::StateTensor;
 use crate::statistics::Statistics;
@@ -195,10 +195,13 @@ pub(crate) fn activations(
         true => Vec::new(),
         false => BY_UNIT.take(),
     };
-    transpose_into(&mut by_unit, &values, num_samples, layer.num_units as usize);
+    let width = layer.num_units as usize;
+    match &layer.recorded_units {
+        None => transpose_into(&mut by_unit, &values, num_samples, width),
+        Some(units) => transpose_columns_into(&mut by_unit, &values, num_samples, width, units),
+    }
     // Before more is made of them: they are many.
     drop(values);
-    let by_unit = of_recorded_units(layer, by_unit, num_samples);
     let num_units = layer.num_recorded_units() as usize;
     let row = |unit: usize| &by_unit[unit * num_samples..][..num_samples];
 

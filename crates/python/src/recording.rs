@@ -9,6 +9,8 @@ mod step_counter;
 
 use pyo3::prelude::*;
 
+pub(crate) use settings::chosen_compress;
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<recorder::Recorder>()?;
     module.add_class::<step_counter::StepCounter>()?;

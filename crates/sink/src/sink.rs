@@ -70,7 +70,7 @@ pub struct SinkOptions {
     pub min_publish_interval: Duration,
     /// Who is told of what was committed, if anybody.
     pub on_commit: Option<OnCommit>,
-    /// Which columns are compressed.
+    /// Which columns are compressed, of part files and of roll-ups.
     pub compress: Compress,
 }
 
@@ -204,7 +204,7 @@ impl Sink {
             check_same_run(run).map_err(|error| explain(error.into()))?;
         }
         let publisher = Publisher::try_new(run, options.rank, options.session);
-        let mut publisher = publisher.map_err(explain)?;
+        let mut publisher = publisher.map_err(explain)?.with_compress(options.compress);
         let shared = Shared::new(run.clone(), options.channel_bytes, options.on_commit);
         let shared = Arc::new(shared);
         if let Some(retired) = retired {

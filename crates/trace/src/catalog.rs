@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
+use crate::encode::Compress;
 use crate::history::{self, HistoryFaults, Log, ReadCommitsError};
 use crate::id::Rank;
 use crate::part_file::{BadFileError, PartFile};
@@ -416,6 +417,13 @@ impl Catalog {
     /// The run's sessions, first to last.
     pub fn sessions(&self) -> &[Session] {
         &self.sessions
+    }
+
+    /// Which columns the last session compressed, of a rank or of any; none where it does not say.
+    pub fn last_compress(&self, rank: Option<Rank>) -> Option<Compress> {
+        let mut sessions = self.sessions.iter();
+        let last = sessions.rfind(|session| rank.is_none_or(|rank| session.rank == rank));
+        Compress::of_config(&last?.config)
     }
 
     /// When a recorder wrote its last record, in milliseconds since 1970; none if none has. What is

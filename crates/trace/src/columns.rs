@@ -10,12 +10,12 @@ mod planes;
 mod read;
 mod write;
 
-pub(crate) use equal_lists::{EqualLists, PAGE_VALUES};
+pub(crate) use equal_lists::EqualLists;
 pub(crate) use pages::MAX_PAGE_BYTES;
 pub use pages::check_pages;
 #[cfg(test)]
 pub(crate) use pages::check_pages_within;
 pub use planes::ZSTD_LEVEL;
-pub(crate) use planes::put_compressed_planes;
+pub(crate) use planes::{PAGE_VALUES, put_compressed_planes};
 pub(crate) use read::read_row_group;
 pub(crate) use write::{list_bytes, value_bytes, write_column};

@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 
 use crate::catalog::Catalog;
 use crate::commit::{CaptureId, CommitRecord};
-use crate::encode::{Compress, EncodeError, encode_part};
+use crate::encode::{EncodeError, encode_part};
 use crate::history::{MAX_LISTINGS, ReadCommitsError};
 use crate::id::{Epoch, Generation, Rank, Step};
 use crate::part::{Part, PartPath};
@@ -170,7 +170,8 @@ impl DerivedWriter {
     }
 
     /// Publishes rows by the capture that they were worked out from, in place of the files at
-    /// `retired`: both at once, by one commit. Batches without rows make no file.
+    /// `retired`: both at once, by one commit. Batches without rows make no file. What is compressed is what the
+    /// run's last session compressed.
     ///
     /// # Errors
     /// If the rows are not of the table or the step, or the disk fails: the table then is as it was,
@@ -180,7 +181,10 @@ impl DerivedWriter {
         rows: BTreeMap<CaptureId, RecordBatch>,
         retired: Vec<String>,
     ) -> Result<CommitRecord, DerivedError> {
-        let mut publisher = Publisher::for_derived(&self.run)?;
+        let compress = Catalog::load(&self.run)?
+            .last_compress(None)
+            .unwrap_or_default();
+        let mut publisher = Publisher::for_derived(&self.run)?.with_compress(compress);
         let mut parts = Vec::new();
         for (capture, rows) in rows {
             if rows.num_rows() == 0 {
@@ -212,7 +216,7 @@ impl DerivedWriter {
             };
             let staged = publisher.staging().create_part(path.clone());
             let staged = staged.map_err(|error| write_error(EncodeError::Io(error)))?;
-            let staged = encode_part(&part, Compress::default(), staged).map_err(write_error)?;
+            let staged = encode_part(&part, compress, staged).map_err(write_error)?;
             let staged = staged.finish(part.rows.num_rows() as u64);
             parts.push(staged.map_err(|error| write_error(EncodeError::Io(error)))?);
         }

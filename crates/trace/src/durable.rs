@@ -208,11 +208,14 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, subject: Subject, path: &Path) {
     }
 }
 
-/// Removes a directory with what is in it.
+/// Removes a directory with what is in it. Where a link leads to nothing is removed: it may be anybody's.
 ///
 /// # Errors
-/// If anything in it cannot be removed.
+/// If it is a link, or anything in it cannot be removed.
 pub(crate) fn remove_dir_all(disk: &dyn Disk, subject: Subject, path: &Path) -> io::Result<()> {
+    if path.is_symlink() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is a link"));
+    }
     for entry in retried(|| disk.list(subject, path))? {
         let path = path.join(entry.name);
         match entry.is_dir {
@@ -221,4 +224,48 @@ pub(crate) fn remove_dir_all(disk: &dyn Disk, subject: Subject, path: &Path) -> 
         }
     }
     disk.remove_dir(subject, path)
+}
+
+/// Whether a name is taken, if only by a link that leads nowhere.
+pub(crate) fn is_taken(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::LocalDisk;
+
+    #[test]
+    fn a_directory_goes_with_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staged");
+        std::fs::create_dir_all(path.join("below")).unwrap();
+        std::fs::write(path.join("below/file"), "abc").unwrap();
+        remove_dir_all(&LocalDisk, Subject::Staging, &path).unwrap();
+        assert!(!is_taken(&path));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_goes_where_a_link_leads_to() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        std::fs::create_dir(&precious).unwrap();
+        std::fs::write(precious.join("file"), "abc").unwrap();
+        let link = dir.path().join("link");
+        symlink("precious", &link).unwrap();
+        let error = remove_dir_all(&LocalDisk, Subject::Staging, &link).unwrap_err();
+        assert_eq!(error.to_string(), "it is a link");
+        // One in a directory goes itself.
+        let path = dir.path().join("staged");
+        std::fs::create_dir(&path).unwrap();
+        symlink("../precious", path.join("link")).unwrap();
+        symlink("nowhere", path.join("other")).unwrap();
+        remove_dir_all(&LocalDisk, Subject::Staging, &path).unwrap();
+        assert!(!is_taken(&path));
+        assert_eq!(std::fs::read(precious.join("file")).unwrap(), b"abc");
+        assert!(link.is_symlink());
+    }
 }

@@ -34,8 +34,9 @@ use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor};
 pub use self::compress::{Compress, ParseCompressError};
 pub use crate::columns::ZSTD_LEVEL;
 
-/// Bytes of a list's values that a page has at most, unless one list has more: 131,072 floats. Their byte planes
-/// are then 128 KiB each, one block of zstd, so that each plane has entropy tables of its own.
+/// Bytes of values that a page of lists of one length has at most, unless one list has more: 131,072 floats. Their
+/// byte planes are then 128 KiB each, one block of zstd, so that each plane has entropy tables of its own. A page of
+/// other lists ends soon after.
 pub const LIST_PAGE_BYTES: usize = PAGE_VALUES * size_of::<f32>();
 
 /// With [`Compress::Auto`], what compression does not make smaller than this share of itself stays as it is: a
@@ -50,8 +51,8 @@ const SAMPLE_SHARE: f64 = 1.03;
 /// The same with [`Compress::Size`]: less is nothing that is worth a decompressor.
 pub const MAX_COMPRESSION_RATIO_FOR_SIZE: f64 = 0.97;
 
-/// A page of lists is closed at [`LIST_PAGE_BYTES`], and has the whole of the last list. So much is beside that
-/// list at most: what came before it, and levels.
+/// A page of lists is closed at [`LIST_PAGE_BYTES`] or soon after, and has the whole of the last list. So much is
+/// beside that list at most: what came before it, and levels.
 const BESIDE_LIST_BYTES: u64 = 2 * LIST_PAGE_BYTES as u64;
 
 /// Columns with fewer bytes than this are not compressed: setting up the compressor costs more

@@ -32,9 +32,12 @@ mod derived;
 mod disk;
 mod durable;
 mod encode;
+mod footer;
 mod history;
+mod holders;
 mod id;
 mod layers;
+mod lock_file;
 mod lost;
 mod lost_history;
 mod number;
@@ -53,6 +56,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod testing;
+mod thrift;
 mod time;
 mod topology;
 mod unit_rows;
@@ -82,7 +86,9 @@ pub use encode::{
     MAX_COMPRESSION_RATIO_FOR_SIZE, MIN_COMPRESSED_BYTES, ParseCompressError, ZSTD_LEVEL,
     encode_part,
 };
+pub use footer::read_footer;
 pub use history::{HistoryFaults, ReadCommitsError};
+pub use holders::Holders;
 pub use id::{
     Epoch, Generation, IdError, LayerLabel, LayerLabelError, MAX_ENCODED_LABEL_BYTES, Nonce, Rank,
     Step,

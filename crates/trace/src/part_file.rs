@@ -11,7 +11,6 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
 
 pub use self::parts::CheckedParts;
 pub(crate) use self::parts::Stretch;
@@ -19,6 +18,7 @@ pub(crate) use self::stretches::{chunk_ranges, stretches};
 use crate::caught::{PanickedError, caught};
 use crate::checksum::Crc32c;
 use crate::column_checksums::{self, Footer};
+use crate::footer::read_footer;
 use crate::regular;
 use crate::store::{Store, StoredPart};
 
@@ -195,8 +195,7 @@ impl PartFile {
             });
         }
         let mut parts = self.by_column(footer)?;
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&parts);
-        let metadata = metadata.map_err(FileProblem::NotParquet)?;
+        let metadata = read_footer(&parts).map_err(FileProblem::NotParquet)?;
         let Some(checksums) = column_checksums::of_chunks(&metadata, self.columns.as_deref())
         else {
             // Another writer's, who left them out: readers check the file as a whole.

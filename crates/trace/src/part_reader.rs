@@ -17,15 +17,14 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ArrowSchemaConverter, ProjectionMask};
 use parquet::errors::Result as ParquetResult;
-use parquet::file::metadata::{
-    FileMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetStatisticsPolicy,
-};
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetStatisticsPolicy};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use crate::caught::caught;
 use crate::column_checksums;
 use crate::columns::{check_pages, read_row_group};
+use crate::footer::CheckedFooter;
 use crate::part_file::{BadFileError, CheckedParts, Content, FileProblem, PartFile, stretches};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
 use crate::table::Table;
@@ -162,13 +161,8 @@ impl PartReader {
     /// What the footer says. That of a file of this format version is read with the table's columns, any
     /// other with its own.
     fn describe(&self, input: &impl ChunkReader) -> ParquetResult<Described> {
-        let parse = |options: &ArrowReaderOptions| {
-            let reader = ParquetMetaDataReader::new();
-            let options = options.metadata_options().clone();
-            reader
-                .with_metadata_options(Some(options))
-                .parse_and_finish(input)
-        };
+        let footer = CheckedFooter::of(input)?;
+        let parse = |options: &ArrowReaderOptions| footer.read(Some(options.metadata_options()));
         if let Ok(metadata) = parse(&self.known)
             && minor_version(metadata.file_metadata()) == Some(FORMAT_VERSION.minor)
         {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::checksum::Crc32c;
 use crate::commit::{CaptureId, CommitRecord};
+use crate::encode::Compress;
 use crate::history::{self, Listing, Log, MAX_LISTINGS, ReadCommitsError, Segment};
 use crate::id::{Nonce, Rank};
 use crate::place::RunPath;
@@ -46,6 +47,8 @@ pub struct Publisher {
     /// The one commit has the nonce that its files are named by, which is that of the staging
     /// directory: as long as that is there, they are not left over from anybody.
     is_derived: bool,
+    /// Whether roll-ups have compressed columns.
+    compress: Compress,
     /// [`MAX_ROLLUP_RECORD_BYTES`], except in tests.
     max_rollup_bytes: u64,
     /// Roll-ups could not be made durable once: no record is deleted any more.
@@ -129,12 +132,20 @@ impl Publisher {
             next_number: 0,
             last: None,
             is_derived,
+            compress: Compress::default(),
             max_rollup_bytes: MAX_ROLLUP_RECORD_BYTES,
             rollups_in_doubt: false,
             own_rollups: BTreeSet::new(),
         };
         publisher.next_number = publisher.list()?.next_number();
         Ok(publisher)
+    }
+
+    /// The same publisher, whose roll-ups are compressed in this way.
+    #[must_use]
+    pub fn with_compress(mut self, compress: Compress) -> Self {
+        self.compress = compress;
+        self
     }
 
     /// Where this publisher's files are staged.

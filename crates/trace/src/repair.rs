@@ -33,12 +33,17 @@ pub(crate) use switch::{UPGRADE_DIR, rechain, switch, write_log};
 
 use crate::disk::{Disk, LocalDisk};
 use crate::history::ReadCommitsError;
+use crate::holders::Holders;
 use crate::publish::MAX_ROLLUP_RECORD_BYTES;
 use crate::run::{FORMAT_VERSION, FormatVersion, OpenRunError};
 use crate::walk::ListFilesError;
 
 /// Name of the directory, in the run's, to which a repair moves what is damaged.
 pub const DAMAGED_DIR: &str = "damaged";
+
+/// What is to be done about a directory of the run that would be replaced, and is a link.
+pub(crate) const LINKED_DIR: &str =
+    "is a link: put the directory that it leads to in its place first";
 
 /// How a run is repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,12 +88,14 @@ pub enum RepairError {
     Open(#[from] OpenRunError),
     /// Somebody writes to the run.
     #[error(
-        "{} is held by another process that writes to the run: end it first",
+        "{} is held by another process that writes to the run{holders}: end it first",
         path.display()
     )]
     Held {
         /// The lock.
         path: PathBuf,
+        /// Which process that is, or those that it forked.
+        holders: Holders,
     },
     /// A later version of Stratigraph wrote the run.
     #[error(
@@ -122,6 +129,15 @@ pub enum RepairError {
         /// One of them, below the run's directory.
         example: String,
     },
+    /// The names of files tell of more sessions than a run has.
+    #[error(
+        "by the names of the run's files {num_missing} sessions are lost, and no run has so many: move files that say \
+         so (-g<number> in their names) out of the run first. Nothing was changed"
+    )]
+    TooManySessions {
+        /// How many.
+        num_missing: usize,
+    },
     /// Something cannot be moved aside from where it is.
     #[error("{} {why}. Nothing was changed", path.display())]
     Immovable {
@@ -129,6 +145,20 @@ pub enum RepairError {
         path: PathBuf,
         /// Why not, and what to do.
         why: &'static str,
+    },
+    /// The file system takes parts of the run for parts of different ones.
+    #[error(
+        "{} cannot be kept in {}: a mount or a quota parts the two. Copy the run as a whole (cp -rL), and repair the \
+         copy. Nothing has gone from its place, and what is in {} can be removed",
+        path.display(), damaged.display(), damaged.display()
+    )]
+    Elsewhere {
+        /// What it is.
+        path: PathBuf,
+        /// Where it was to be kept.
+        damaged: PathBuf,
+        /// What the file system said.
+        source: io::Error,
     },
     /// The commits cannot be read.
     #[error(transparent)]
@@ -172,7 +202,22 @@ impl RepairError {
         })
     }
 
-    fn immovable(path: &Path, why: &'static str) -> Self {
+    /// This error where nothing has gone from its place yet: a file that can have no second name in `damaged` has a
+    /// reason that can be told.
+    fn if_elsewhere(self, damaged: &Path) -> Self {
+        match self {
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::CrossesDevices => {
+                Self::Elsewhere {
+                    path,
+                    damaged: damaged.to_owned(),
+                    source,
+                }
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn immovable(path: &Path, why: &'static str) -> Self {
         let path = path.to_owned();
         Self::Immovable { path, why }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
@@ -22,6 +22,8 @@ use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::columns::{check_pages, read_row_group, write_column};
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
+use crate::encode::Compress;
+use crate::footer::read_footer;
 use crate::id::{Epoch, LayerLabel, Nonce, Step};
 use crate::number;
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
@@ -56,7 +58,7 @@ const WITHOUT_DICTIONARY: [&str; 10] = [
     "column_crc32c",
 ];
 
-/// The columns that are compressed. The others are short by their dictionaries.
+/// The columns that are compressed, unless nothing is. The others are short by their dictionaries.
 const COMPRESSED: [&str; 5] = [
     "path",
     "crc32c",
@@ -289,7 +291,7 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn try_new() -> Result<Self, ParquetError> {
+    pub(crate) fn try_new(compress: Compress) -> Result<Self, ParquetError> {
         let mut properties = WriterProperties::builder()
             // Whoever opens a roll-up reads all of it.
             .set_statistics_enabled(EnabledStatistics::None)
@@ -302,7 +304,11 @@ impl Encoder {
             let column = ColumnPath::from(column);
             properties = properties.set_column_dictionary_enabled(column, false);
         }
-        for column in COMPRESSED {
+        let compressed: &[&str] = match compress {
+            Compress::None => &[],
+            Compress::Auto | Compress::Size => &COMPRESSED,
+        };
+        for &column in compressed {
             let zstd = Compression::ZSTD(ZstdLevel::default());
             properties = properties.set_column_compression(ColumnPath::from(column), zstd);
         }
@@ -410,7 +416,7 @@ fn decode_checked(
     visit: &mut dyn FnMut(CommitRecord, Option<Crc32c>),
 ) -> Result<(), ReadRollupError> {
     let malformed = |what: &str| ReadRollupError::Malformed(what.to_owned());
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes.as_ref())?;
+    let metadata = read_footer(bytes.as_ref())?;
     let num_columns = num_known_columns(metadata.file_metadata().schema_descr());
     let num_columns = num_columns.ok_or_else(|| malformed("it has other columns"))?;
     let columns: Vec<usize> = (0..num_columns).collect();

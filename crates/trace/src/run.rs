@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checksum::Crc32c;
 use crate::disk::Disk;
+use crate::holders::Holders;
 use crate::id::{Nonce, Rank};
 use crate::number;
 use crate::place::{COMMITS_DIR, RUN_FILE, STAGING_DIR};
@@ -181,10 +182,12 @@ pub enum OpenRunError {
 #[derive(Debug, thiserror::Error)]
 pub enum LockRunError {
     /// Another process holds it.
-    #[error("{} is being written by another process", path.display())]
+    #[error("{} is being written by another process{holders}", path.display())]
     Held {
         /// The run.
         path: PathBuf,
+        /// Which that is, or those that it forked.
+        holders: Holders,
     },
     /// The run is recorded by fewer processes.
     #[error(
@@ -363,7 +366,10 @@ impl RunDir {
         })?;
         match lock {
             Some(held) => Ok(WriterLock { _held: held }),
-            None => Err(LockRunError::Held { path: path() }),
+            None => Err(LockRunError::Held {
+                path: path(),
+                holders: Holders::of_run(self.path()),
+            }),
         }
     }
 }

@@ -53,6 +53,11 @@ pub fn topology() -> Topology {
 
 /// A run of that network.
 pub fn create_run(path: &Path) -> RunDir {
+    create_run_of_ranks(path, 1)
+}
+
+/// A run of that network, which so many ranks record.
+pub fn create_run_of_ranks(path: &Path, world_size: u32) -> RunDir {
     let info = RunInfo {
         format: FORMAT_VERSION,
         run_id: Nonce::draw().unwrap(),
@@ -60,7 +65,7 @@ pub fn create_run(path: &Path) -> RunDir {
         created_by: "sink tests".to_owned(),
         seed: Some(42),
         device: "cpu".to_owned(),
-        world_size: 1,
+        world_size,
         model: serde_json::json!({"kind": "mlp"}),
         dataset: Some(DatasetInfo {
             kind: "digits".to_owned(),

@@ -14,16 +14,17 @@ use serde_json::Value;
 use crate::catalog::is_derived;
 use crate::caught::caught;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
-use crate::disk::{Disk, LocalDisk, Subject};
+use crate::disk::{Disk, Listed, LocalDisk, Subject, retried};
 use crate::durable;
-use crate::history::{self, Log};
+use crate::history::{self, Log, Segment};
 use crate::id::Rank;
+use crate::lost_history::is_stray;
 use crate::part::PartPath;
 use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::regular;
 use crate::repair::{
-    DAMAGED_DIR, Refusal, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer, sums, switch,
-    write_log,
+    DAMAGED_DIR, LINKED_DIR, Refusal, RepairError, UPGRADE_DIR, lock_all, rechain, refuse_newer,
+    sums, switch, write_log,
 };
 use crate::run::RunDir;
 use crate::table::Table;
@@ -73,6 +74,7 @@ pub fn upgrade_on(
     path: &Path,
     dry_run: bool,
 ) -> Result<UpgradeReport, RepairError> {
+    refuse_links(path)?;
     let _locks = lock_all(path, dry_run)?;
     if !dry_run {
         clear_interrupted(&**disk, path)?;
@@ -93,7 +95,7 @@ pub fn upgrade_on(
     let mut records = old.clone();
     let num_files = add_checksums(path, &mut records)?;
     // What a repair made of the history proves nothing of what had been in it.
-    let finished = match path.join(DAMAGED_DIR).exists() {
+    let finished = match durable::is_taken(&path.join(DAMAGED_DIR)) {
         true => Vec::new(),
         false => add_endings(&mut records),
     };
@@ -111,6 +113,9 @@ pub fn upgrade_on(
         num_files,
         finished,
     };
+    if report.is_needed() {
+        refuse_others(&**disk, &run.commits_dir())?;
+    }
     if !dry_run && report.is_needed() {
         let dir = path.join(UPGRADE_DIR);
         let disk = &**disk;
@@ -118,9 +123,25 @@ pub fn upgrade_on(
         write_log(disk, &staged, &records)?;
         let commits = run.commits_dir();
         switch(disk, Subject::History, &staged, &commits)?;
-        remove_all(disk, &dir)?;
+        remove_log(disk, &dir)?;
     }
     Ok(report)
+}
+
+/// Refuses a run in which a link is in the place of a directory that is written anew, or removed.
+fn refuse_links(root: &Path) -> Result<(), RepairError> {
+    let commits = root.join(COMMITS_DIR);
+    if commits.is_symlink() {
+        return Err(RepairError::immovable(&commits, LINKED_DIR));
+    }
+    let dir = root.join(UPGRADE_DIR);
+    for dir in [dir.join(STAGED_COMMITS), dir] {
+        if dir.is_symlink() {
+            let why = "is a link, and no upgrade makes one: remove it first";
+            return Err(RepairError::immovable(&dir, why));
+        }
+    }
+    Ok(())
 }
 
 /// Removes what an interrupted upgrade left: the history that is not in place is not needed, once it is
@@ -134,11 +155,49 @@ fn clear_interrupted(disk: &dyn Disk, root: &Path) -> Result<(), RepairError> {
         let synced = durable::sync_directory(disk, Subject::History, dir);
         synced.map_err(io_error("sync", dir))?;
     }
-    remove_all(disk, &dir)
+    remove_log(disk, &dir)
 }
 
-fn remove_all(disk: &dyn Disk, dir: &Path) -> Result<(), RepairError> {
-    durable::remove_dir_all(disk, Subject::History, dir).map_err(io_error("remove", dir))
+/// Refuses a run in whose commits there is more than its history: the old one is removed in the end.
+fn refuse_others(disk: &dyn Disk, commits: &Path) -> Result<(), RepairError> {
+    let listed = retried(|| disk.list(Subject::Commits, commits));
+    let mut listed = listed.map_err(io_error("list", commits))?;
+    listed.retain(|entry| !is_of_history(entry));
+    listed.sort_unstable();
+    let Some(other) = listed.first() else {
+        return Ok(());
+    };
+    let is_stray = other.name.to_str().is_some_and(is_stray);
+    let why = match is_stray {
+        true => "is called as no record is, so that nobody reads it: `sink repair` the run first",
+        false => "is no part of the history: move it out of the run first",
+    };
+    Err(RepairError::immovable(&commits.join(&other.name), why))
+}
+
+fn is_of_history(entry: &Listed) -> bool {
+    let name = entry.name.to_str();
+    !entry.is_dir && name.is_some_and(|name| Segment::parse(name).is_some())
+}
+
+/// Removes a history that is not in place any more, or not yet: its files, and nothing else.
+fn remove_log(disk: &dyn Disk, dir: &Path) -> Result<(), RepairError> {
+    let staged = dir.join(STAGED_COMMITS);
+    match retried(|| disk.list(Subject::History, &staged)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        listed => {
+            let listed = listed.map_err(io_error("list", &staged))?;
+            for entry in listed.iter().filter(|entry| is_of_history(entry)) {
+                let path = staged.join(&entry.name);
+                let removed = disk.remove_file(Subject::History, &path);
+                removed.map_err(io_error("remove", &path))?;
+            }
+            let removed = disk.remove_dir(Subject::History, &staged);
+            removed.map_err(io_error("remove", &staged))?;
+        }
+    }
+    let removed = disk.remove_dir(Subject::History, dir);
+    removed.map_err(io_error("remove", dir))
 }
 
 /// Works out the checksums of the columns of files that have none; gives how many there are.
@@ -233,7 +292,7 @@ fn proves_end(records: &[CommitRecord], rank: Rank, last: &CommitRecord) -> bool
         };
         part.table == Table::Metrics
             && (1..LOST_SEQUENCE).contains(&part.sequence)
-            && i64::from(part.epoch.0) == epochs - 1
+            && epochs.checked_sub(1) == Some(part.epoch.0.into())
             && is_captured(id)
     })
 }

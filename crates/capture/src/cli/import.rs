@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use console::{Console, Pace};
 use indicatif::{HumanBytes, HumanCount};
-use trace::{CaptureId, Epoch, Table, partition_warning};
+use trace::{CaptureId, Compress, Epoch, Table, partition_warning};
 
 use super::{Outcome, next};
 use crate::cancel::CancelToken;
@@ -66,6 +66,11 @@ pub struct ImportArgs {
     /// several times: one is taken off after the other
     #[arg(long, value_name = "PREFIX")]
     strip_prefix: Vec<String>,
+    /// What to compress: auto is what becomes a fifth smaller or more, as weights of half precision do; size is
+    /// what becomes smaller by 3% or more, as other weights do by a sixth, which every query has to unpack; none is
+    /// nothing [default: auto; with --resume what was compressed before]
+    #[arg(long, value_name = "auto|size|none")]
+    compress: Option<Compress>,
     /// Show which epoch and step each checkpoint would become, and create nothing
     #[arg(long)]
     dry_run: bool,
@@ -96,6 +101,7 @@ pub fn run(
         lossy: args.lossy,
         transpose: TransposeGlobs::try_new(&args.transpose)?,
         strip_prefix: args.strip_prefix.clone(),
+        compress: args.compress,
         resume: args.resume,
     };
     let plan = match ImportPlan::try_new(&options, cancel) {

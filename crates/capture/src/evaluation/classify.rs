@@ -38,6 +38,27 @@ impl Classifications {
     }
 }
 
+/// What the network said of samples and should have said: [`Classifications`] before they are worked out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logits {
+    /// What the logits mean.
+    pub loss: Loss,
+    /// Row-major `[num_samples, num_outputs]`.
+    pub logits: Vec<f32>,
+    /// What they should have said; [`check_targets`] has looked at them.
+    pub targets: Targets,
+}
+
+impl Logits {
+    /// Works out predictions and losses.
+    ///
+    /// # Panics
+    /// As [`classify`].
+    pub fn classify(&self) -> Classifications {
+        classify(self.loss, &self.logits, &self.targets)
+    }
+}
+
 /// Checks that [`classify`] can make rows of such logits; an error says what does not fit.
 pub fn check_targets(
     loss: Loss,

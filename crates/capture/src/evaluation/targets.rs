@@ -64,6 +64,18 @@ impl Targets {
         self.len() == 0
     }
 
+    /// Bytes that they hold.
+    pub(crate) fn num_bytes(&self) -> u64 {
+        let num_values = match self {
+            Self::Classes(classes) => classes.capacity(),
+            Self::Soft(values)
+            | Self::Labels(TargetRows { values, .. })
+            | Self::Values(TargetRows { values, .. }) => values.capacity(),
+        };
+        // Numbers of 32 bits, whatever they are.
+        (num_values * size_of::<f32>()) as u64
+    }
+
     /// Those of some samples, in that order.
     ///
     /// # Panics

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use sink::{Closing, OpenCapture, Part, Resume, Sink, SinkOptions, SinkStats, StartSinkError};
 use trace::{
-    CaptureId, Catalog, CreateRunError, Epoch, FORMAT_VERSION, Generation, Layer, Nonce, PartPath,
-    Rank, RunDir, RunInfo, Step, Table, Topology,
+    CaptureId, Catalog, Compress, CreateRunError, Epoch, FORMAT_VERSION, Generation, Layer, Nonce,
+    PartPath, Rank, RunDir, RunInfo, Step, Table, Topology,
 };
 
 use crate::cancel::CancelToken;
@@ -65,6 +65,9 @@ pub struct ImportOptions {
     pub transpose: TransposeGlobs,
     /// What is taken off tensors' names, one after the other, where they begin with it.
     pub strip_prefix: Vec<String>,
+    /// Which columns are compressed; none for [`Compress::Auto`], or for what the last session compressed where an
+    /// import is gone on with.
+    pub compress: Option<Compress>,
     /// Whether to go on with the import in [`ImportOptions::out`] that did not come to its end.
     pub resume: bool,
 }
@@ -140,6 +143,7 @@ struct Target {
     generation: Generation,
     /// What is committed already.
     done: HashSet<(Epoch, Step)>,
+    compress: Compress,
 }
 
 impl ImportPlan {
@@ -159,10 +163,13 @@ impl ImportPlan {
         };
         let run = target.run;
         let topology = &run.info().layers;
+        let mut session = run.info().config.clone();
+        target.compress.say_in(&mut session);
         let sink_options = SinkOptions {
             channel_bytes: channel_bytes(topology),
-            session: Some(run.info().config.clone()),
+            session: Some(session),
             resume: target.resume,
+            compress: target.compress,
             ..SinkOptions::default()
         };
         let sink = Sink::start(&run, sink_options)?;
@@ -209,7 +216,7 @@ impl ImportPlan {
         })
     }
 
-    /// How the checkpoints are read, for `run.json`.
+    /// How the checkpoints are read and their rows written, for `run.json`.
     fn config(&self) -> serde_json::Value {
         let options = &self.options;
         let checkpoints = self.series.iter().map(|(path, id)| {
@@ -229,6 +236,7 @@ impl ImportPlan {
                 "key": options.library.as_ref().and_then(|library| library.key()),
                 "checkpoints": checkpoints.collect::<Vec<_>>(),
             },
+            "compress": self.options.compress.unwrap_or_default(),
         })
     }
 
@@ -258,6 +266,7 @@ impl ImportPlan {
             resume: None,
             generation: Generation::default(),
             done: HashSet::new(),
+            compress: self.options.compress.unwrap_or_default(),
         })
     }
 
@@ -281,6 +290,7 @@ impl ImportPlan {
             .map(|capture| (capture.id.epoch, capture.id.step))
             .collect();
         let num_sessions = catalog.sessions().len();
+        let before = catalog.last_compress(None);
         if self
             .series
             .iter()
@@ -299,6 +309,7 @@ impl ImportPlan {
             }),
             generation: Generation(u32::try_from(num_sessions).unwrap_or(u32::MAX)),
             done,
+            compress: self.options.compress.or(before).unwrap_or_default(),
         })
     }
 

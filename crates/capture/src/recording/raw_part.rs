@@ -10,7 +10,7 @@ use super::layers::NetworkLayers;
 use super::place::Place;
 use super::recorded::{ActivationDetail, Recorded, WeightDetail};
 use super::source::{TensorKind, Values};
-use crate::evaluation::Classifications;
+use crate::evaluation::{Classifications, Logits};
 use crate::precision::Precision;
 use crate::rows::{self, RowKey, SampleSet};
 use crate::saved_state::StateTensor;
@@ -50,6 +50,7 @@ enum RawValues {
         precision: Precision,
     },
     Classifications(Classifications),
+    Logits(Logits),
 }
 
 /// A tensor for each of a layer's parameters, as [`Values::Parameters`] has them.
@@ -162,6 +163,10 @@ impl RawPart {
                 let path = place.path(Table::Classifications, None, 0);
                 (path, RawValues::Classifications(rows))
             }
+            Values::Logits(logits) => {
+                let path = place.path(Table::Classifications, None, 0);
+                (path, RawValues::Logits(logits))
+            }
         };
         Some(Self {
             path,
@@ -233,6 +238,10 @@ impl MakePart for RawPart {
                 let lists = bytes_of(&rows.outputs) + expected;
                 2 * lists + rows_bytes(rows.len() as u64, 0)
             }
+            RawValues::Logits(logits) => {
+                let lists = bytes_of(&logits.logits) + logits.targets.num_bytes();
+                2 * lists + rows_bytes(logits.targets.len() as u64, 0)
+            }
         }
     }
 
@@ -283,6 +292,11 @@ impl MakePart for RawPart {
                 rows::activations(key, &layer, samples, values, kept_samples, precision)
             }
             RawValues::Classifications(rows) => rows::classifications(key, rows),
+            RawValues::Logits(logits) => {
+                let rows = logits.classify();
+                drop(logits);
+                rows::classifications(key, rows)
+            }
         };
         Ok(Part { path, rows })
     }

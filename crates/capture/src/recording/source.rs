@@ -2,7 +2,7 @@
 
 use trace::Topology;
 
-use crate::evaluation::Classifications;
+use crate::evaluation::{Classifications, Logits};
 use crate::rows::SampleSet;
 
 /// An error of whatever kind, as a framework has it.
@@ -128,4 +128,6 @@ pub enum Values {
     },
     /// What the network said of the held-out samples.
     Classifications(Classifications),
+    /// The same, from which predictions and losses are still to be worked out.
+    Logits(Logits),
 }

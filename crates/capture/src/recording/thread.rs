@@ -464,9 +464,10 @@ fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
             values,
             ..
         } => (*layer, OF_ACTIVATIONS, values),
-        Values::Parameters { .. } | Values::Activations { .. } | Values::Classifications(_) => {
-            return;
-        }
+        Values::Parameters { .. }
+        | Values::Activations { .. }
+        | Values::Classifications(_)
+        | Values::Logits(_) => return,
     };
     if let Some(histogram) = Histogram::of(values, num_bins) {
         let of_layer = histograms.entry(layer).or_default();

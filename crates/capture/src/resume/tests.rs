@@ -21,6 +21,7 @@ fn a_step_inside_the_last_epoch_is_not_the_end() {
         lossy: false,
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
+        compress: None,
         resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();
@@ -33,4 +34,15 @@ fn a_step_inside_the_last_epoch_is_not_the_end() {
     let last = steps.max().unwrap();
     assert!(has_recorded(&catalog, Rank::default(), end(last)));
     assert!(!has_recorded(&catalog, Rank::default(), end(last + 1)));
+}
+
+#[test]
+fn the_last_capture_of_epochs_that_a_file_says() {
+    let end = |num_epochs, steps| end_of(num_epochs, steps).map(|end| (end.epoch.0, end.step.0));
+    assert_eq!(end(3, 7), Some((2, 21)));
+    assert_eq!(end(1 << 31, 1), Some((i32::MAX, 1 << 31)));
+    assert_eq!(end(1 << 31, i64::MAX), None);
+    for none in [i64::MIN, (1 << 31) + 1, i64::MAX] {
+        assert_eq!(end(none, 1), None);
+    }
 }

@@ -236,3 +236,34 @@ fn rows_of_a_training_batch_say_which() {
     let batches = rows["batch"].as_primitive::<Int32Type>();
     assert_eq!(batches.values(), &[17, 17]);
 }
+
+#[test]
+fn the_memory_of_activations_is_used_again_for_all_units_and_for_some() {
+    let mut layer = layer(4, 2);
+    for units in [None, Some(vec![1, 3])] {
+        layer.recorded_units = units;
+        let num_units = layer.num_recorded_units() as usize;
+        let statistics = |num_samples: usize| {
+            let values = vec![0.5; 4 * num_samples];
+            activations(
+                key(),
+                &layer,
+                SampleSet::HELD_OUT,
+                values,
+                None,
+                Precision::F32,
+            );
+            let kept = BY_UNIT.take();
+            let at = (kept.as_ptr(), kept.capacity());
+            BY_UNIT.set(kept);
+            at
+        };
+        BY_UNIT.take();
+        let first = statistics(100);
+        assert_eq!(first.1, 100 * num_units);
+        assert_eq!(statistics(100), first);
+        assert_eq!(statistics(7), first);
+        // What is larger than usual is given back.
+        assert_eq!(statistics(MOST_VALUES_BY_UNIT / num_units + 1).1, 0);
+    }
+}

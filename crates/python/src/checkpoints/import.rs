@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 
 use super::library::TorchLibrary;
 use crate::error::{RecordingError, import_words, recording};
+use crate::recording::chosen_compress;
 use crate::spelling::import_as_python;
 
 /// How often whoever waits looks whether Ctrl-C was pressed.
@@ -36,11 +37,13 @@ fn import_checkpoints(
     strip_prefix: Vec<String>,
     transpose: Vec<String>,
     lossy: bool,
+    compress: Option<String>,
     resume: bool,
 ) -> PyResult<String> {
     let wrong = |error: &dyn std::error::Error| PyValueError::new_err(import_words(error));
     let pattern = pattern.map(|pattern| pattern.parse::<NamePattern>());
     let is_dry = out.is_none();
+    let compress = chosen_compress(compress.as_deref())?;
     let options = ImportOptions {
         checkpoints,
         out: out.unwrap_or_default(),
@@ -50,6 +53,7 @@ fn import_checkpoints(
         lossy,
         transpose: TransposeGlobs::try_new(&transpose).map_err(|error| wrong(&error))?,
         strip_prefix,
+        compress,
         resume,
     };
     let cancel = CancelToken::default();

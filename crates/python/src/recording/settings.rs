@@ -63,7 +63,7 @@ pub(super) struct Settings {
     precision: String,
     histograms: Option<u32>,
     channel_bytes: Option<Size>,
-    compress: String,
+    compress: Option<String>,
     when_full: String,
     max_overhead: Option<Share>,
     max_disk: Option<Size>,
@@ -214,12 +214,12 @@ impl Settings {
         bytes("channel_bytes", self.channel_bytes.as_ref())
     }
 
-    /// Which columns are compressed.
+    /// Which columns are compressed, where that is said.
     ///
     /// # Errors
     /// If it is a word for no such choice.
-    pub(super) fn compress(&self) -> PyResult<Compress> {
-        chosen("compress", &self.compress, &Compress::ALL)
+    pub(super) fn compress(&self) -> PyResult<Option<Compress>> {
+        chosen_compress(self.compress.as_deref())
     }
 }
 
@@ -231,6 +231,15 @@ impl Share {
         };
         text.parse().map_err(said)
     }
+}
+
+/// Which columns are compressed, where a word says so.
+///
+/// # Errors
+/// If it is a word for no such choice.
+pub(crate) fn chosen_compress(word: Option<&str>) -> PyResult<Option<Compress>> {
+    let chosen = word.map(|word| chosen("compress", word, &Compress::ALL));
+    chosen.transpose()
 }
 
 /// One of several values, by its name.

@@ -35,7 +35,8 @@ struct Understood {
     limits: Limits,
     selection: LayerSelection,
     channel_bytes: Option<u64>,
-    compress: Compress,
+    /// None where it is not said.
+    compress: Option<Compress>,
 }
 
 impl Understood {
@@ -68,7 +69,7 @@ impl Understood {
             "record_initial": settings.record_initial,
             "layers": self.selection,
             "channel_bytes": channel_bytes,
-            "compress": self.compress,
+            "compress": self.compress.unwrap_or_default(),
             "limits": self.limits,
             "held_out": settings.held_out,
             "training": settings.config,
@@ -220,7 +221,8 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         .map_err(recording_error)?;
     let by_default = || recorded.default_channel_bytes(topology, num_held_out);
     let channel_bytes = understood.channel_bytes.unwrap_or_else(by_default);
-    let config = understood.config(&settings, channel_bytes);
+    let mut config = understood.config(&settings, channel_bytes);
+    let mut compress = understood.compress.unwrap_or_default();
     let info = info(&settings, topology.clone(), config.clone())?;
     let on_commit = settings.commits.as_deref().map(tell_commits).transpose()?;
     let path = &settings.path;
@@ -250,6 +252,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
             let mut resumed = capture::resume_after(path, &info, rank, after, DATA_RULES)
                 .map_err(recording_error)?;
             let origin = resumed.take_origin();
+            compress = resumed.choose_compress(understood.compress, &mut config);
             (resumed.run, origin, Some(resumed.sink))
         }
     };
@@ -272,7 +275,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         session: Some(config),
         resume,
         on_commit,
-        compress: understood.compress,
+        compress,
         ..SinkOptions::default()
     };
     let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);

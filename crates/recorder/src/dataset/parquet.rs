@@ -1,13 +1,16 @@
 //! Parquet.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::metadata::KeyValue;
 use serde::Deserialize;
 
@@ -47,8 +50,11 @@ fn decode(file: &Path, bytes: Bytes, spec: &FileSpec) -> Result<ReadFile, Datase
         refuse(file, format!("it cannot be read as Parquet: {error}"))
     };
     let num_bytes = bytes.len() as u64;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
-        .map_err(|error| unreadable(&error))?;
+    let footer = trace::read_footer(&bytes).and_then(|footer| {
+        ArrowReaderMetadata::try_new(Arc::new(footer), ArrowReaderOptions::default())
+    });
+    let footer = footer.map_err(|error| unreadable(&error))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), footer);
     let schema = builder.schema().clone();
     let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
     let index = pandas_index(builder.metadata().file_metadata().key_value_metadata());

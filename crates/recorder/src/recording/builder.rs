@@ -32,7 +32,7 @@ pub struct TraceRecorderBuilder<B: Backend> {
     class_names: Vec<String>,
     seed: Option<u64>,
     channel_bytes: Option<u64>,
-    compress: Compress,
+    compress: Option<Compress>,
     limits: Limits,
     config: serde_json::Value,
     /// From which moment a run that is there is gone on with.
@@ -78,7 +78,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             class_names: Vec::new(),
             seed: None,
             channel_bytes: None,
-            compress: Compress::default(),
+            compress: None,
             limits: Limits::default(),
             config: serde_json::Value::Null,
             after: None,
@@ -146,9 +146,10 @@ impl<B: Backend> TraceRecorderBuilder<B> {
         self
     }
 
-    /// Which columns are compressed; [`Compress::Auto`] unless it is said.
+    /// Which columns are compressed; [`Compress::Auto`] unless it is said, in a run that is gone on with those that
+    /// its last session compressed.
     pub fn compress(mut self, compress: Compress) -> Self {
-        self.compress = compress;
+        self.compress = Some(compress);
         self
     }
 
@@ -268,12 +269,13 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             let num_samples = DEFAULT_ACTIVATION_SAMPLES;
             self.recorded.default_channel_bytes(topology, num_samples)
         });
-        let config = serde_json::json!({
+        let mut compress = self.compress.unwrap_or_default();
+        let mut config = serde_json::json!({
             "record": self.recorded,
             "every": self.schedule.to_string(),
             "layers": self.selection,
             "channel_bytes": channel_bytes,
-            "compress": self.compress,
+            "compress": compress,
             "limits": self.limits,
             "training": self.config,
         });
@@ -304,6 +306,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
                 let rank = Rank::default();
                 let mut resumed = resume_after(&self.run, &info, rank, after, DATA_RULES)?;
                 let origin = resumed.take_origin();
+                compress = resumed.choose_compress(self.compress, &mut config);
                 (resumed.run, origin, Some(resumed.sink))
             }
         };
@@ -321,7 +324,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             session: Some(config),
             resume,
             on_commit: self.on_commit,
-            compress: self.compress,
+            compress,
             ..SinkOptions::default()
         };
         Ok(TraceRecorder::start(&run, layers, plan, sink_options)?)

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use capture::{Classifications, Loss, Targets, check_targets, classify};
+use capture::{Logits, Loss, Targets, check_targets};
 
 use super::handle::{TensorHandle, Trip};
 
@@ -54,12 +54,15 @@ impl<B: Backend> Outputs<B> {
         self.logits.iter().for_each(|logits| logits.register(trip));
     }
 
-    /// Makes rows of the logits, once they are read.
+    /// The logits with their targets, once they are read.
     ///
     /// # Panics
     /// If there is no batch.
-    pub(super) fn classify(self, logits: &[f32]) -> Classifications {
-        let targets = Targets::concat(self.targets).expect("there is a batch at least");
-        classify(self.loss, logits, &targets)
+    pub(super) fn with_values(self, logits: Vec<f32>) -> Logits {
+        Logits {
+            loss: self.loss,
+            logits,
+            targets: Targets::concat(self.targets).expect("there is a batch at least"),
+        }
     }
 }

@@ -159,7 +159,7 @@ impl<B: Backend> Handles<B> {
             },
             Self::Outputs(outputs) => {
                 let logits = concat(read.take(outputs.num_batches()));
-                Values::Classifications(outputs.classify(&logits))
+                Values::Logits(outputs.with_values(logits))
             }
         }
     }
@@ -322,7 +322,9 @@ mod tests {
                 let values = read.iter().flat_map(|part| match part {
                     Values::Parameters { weight, .. } => weight,
                     Values::Activations { values, .. } => values,
-                    Values::Classifications(_) => unreachable!("none was put in"),
+                    Values::Classifications(_) | Values::Logits(_) => {
+                        unreachable!("none was put in")
+                    }
                 });
                 values.copied().any(|read| read != value)
             };
@@ -438,9 +440,10 @@ mod tests {
         outputs.as_mut().unwrap().append(more).unwrap();
         let handles = vec![Handles::Outputs(outputs.unwrap())];
         let read = Unread::new(StreamId::current(), handles).read(0).unwrap();
-        let [Values::Classifications(rows)] = &read[..] else {
+        let [Values::Logits(logits)] = &read[..] else {
             panic!("{read:?}")
         };
+        let rows = logits.classify();
         assert_eq!(rows.correct, [Some(true), Some(false), Some(true)]);
         assert_eq!(rows.target, [Some(0), Some(0), Some(1)]);
     }

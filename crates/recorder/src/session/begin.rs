@@ -85,6 +85,9 @@ impl<B: AutodiffBackend> Session<'_, B> {
         };
         observer.resumed(first, resumption.num_retired);
         plan.origin = resumption.take_origin();
+        let mut config = info.config;
+        sink_options.compress = resumption.choose_compress(self.options.compress, &mut config);
+        sink_options.session = Some(config);
         sink_options.resume = Some(resumption.sink);
         let run = resumption.run;
         let recorder = TraceRecorder::start(&run, layers, plan, sink_options)
@@ -118,7 +121,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             rank,
             session: Some(info.config.clone()),
             on_commit: self.options.on_commit.clone(),
-            compress: self.options.compress,
+            compress: self.options.compress.unwrap_or_default(),
             ..SinkOptions::default()
         };
         let plan = Plan {

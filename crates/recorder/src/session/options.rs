@@ -31,8 +31,9 @@ pub struct SessionOptions {
     pub layers: LayerSelection,
     /// Budget of the channel to the sink; none for [`Recorded::default_channel_bytes`].
     pub channel_bytes: Option<u64>,
-    /// Which columns are compressed.
-    pub compress: Compress,
+    /// Which columns are compressed; none for those that the last session of a run that is gone on with compressed,
+    /// [`Compress::Auto`] in a run that is begun.
+    pub compress: Option<Compress>,
     /// How often what training can go on from is written; also at the end, and where the session is
     /// cancelled, unless it is never.
     pub save_every: SaveEvery,

@@ -40,7 +40,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
                 "record_initial": self.options.record_initial,
                 "layers": self.options.layers,
                 "channel_bytes": self.options.channel_bytes,
-                "compress": self.options.compress,
+                "compress": self.options.compress.unwrap_or_default(),
                 "checkpoint_every": self.options.save_every.to_string(),
                 "limits": self.options.limits,
             }),

@@ -52,7 +52,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         schedule: Schedule::default(),
         record_initial: false,
         channel_bytes: None,
-        compress: Default::default(),
+        compress: None,
         save_every: SaveEvery::default(),
         resume: false,
         rank: Rank::default(),

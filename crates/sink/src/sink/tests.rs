@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use crossbeam_channel::bounded;
+use parquet::basic::Compression;
+use parquet::file::metadata::ParquetMetaDataReader;
 use trace::{Catalog, Part, PartPath, Rank, RunDir, Table};
 
 use crate::error::{SinkError, StartSinkError};
@@ -58,6 +60,46 @@ fn assert_clean(run: &RunDir) {
     assert_eq!(report.problems, []);
     assert_eq!(report.uncommitted, []);
     assert!(!run.staging_dir().exists());
+}
+
+/// Whether any of a run's roll-ups has a compressed column.
+fn are_rollups_compressed(run: &RunDir) -> bool {
+    let files = fs::read_dir(run.commits_dir()).unwrap();
+    let paths = files.map(|entry| entry.unwrap().path());
+    let rollups: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == "parquet"))
+        .collect();
+    assert!(!rollups.is_empty());
+    rollups.iter().any(|path| {
+        let file = fs::File::open(path).unwrap();
+        let metadata = ParquetMetaDataReader::new()
+            .parse_and_finish(&file)
+            .unwrap();
+        let mut columns = metadata.row_groups().iter().flat_map(|g| g.columns());
+        columns.any(|column| column.compression() != Compression::UNCOMPRESSED)
+    })
+}
+
+#[test]
+fn what_is_compressed_is_said_of_roll_ups_as_well() {
+    for (name, compress) in Compress::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let run = create_run(&dir.path().join(name));
+        let options = SinkOptions {
+            min_publish_interval: EAGER,
+            compress,
+            ..SinkOptions::default()
+        };
+        let sink = Sink::start(&run, options).unwrap();
+        for epoch in 0..10 {
+            record(&sink, epoch).unwrap();
+            sink.flush().unwrap();
+        }
+        sink.finish().unwrap();
+        assert_eq!(epochs(&run), (0..10).collect::<Vec<_>>());
+        let is_compressed = are_rollups_compressed(&run);
+        assert_eq!(is_compressed, compress != Compress::None, "{name}");
+    }
 }
 
 #[test]

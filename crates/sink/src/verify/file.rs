@@ -1,13 +1,16 @@
 //! The checks of one committed file.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::metadata::ParquetMetaData;
 use trace::{
     CommittedFile, FORMAT_KEY, FORMAT_VERSION, FileProblem, PartFile, RunDir, Table, caught,
-    with_causes,
+    check_pages, read_footer, with_causes,
 };
 
 use super::content::{Content, Wrong};
@@ -40,6 +43,7 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
     };
     let wrong = |(check, expected, found): Wrong| fail(check, &expected, &found);
     let in_bytes = |bytes: u64| format!("{bytes} bytes");
+    let in_rows = |rows: u64| format!("{rows} rows");
     let reader = PartFile::committed(run, file)
         .open_whole()
         .map_err(|error| match error.problem {
@@ -74,8 +78,14 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
         })?;
     // The format embeds no Arrow schema, and one that is there must not decide what is checked.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(reader, options)
-        .map_err(|error| fail(Check::Footer, &"a Parquet footer", &with_causes(&error)))?;
+    let footer = read_footer(&reader);
+    let footer = footer.and_then(|footer| ArrowReaderMetadata::try_new(Arc::new(footer), options));
+    let footer =
+        footer.map_err(|error| fail(Check::Footer, &"a Parquet footer", &with_causes(&error)))?;
+    let columns: Vec<usize> = (0..footer.parquet_schema().num_columns()).collect();
+    check_pages(&reader, footer.metadata(), &columns)
+        .map_err(|error| fail(Check::Rows, &in_rows(file.rows), &with_causes(&error)))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, footer);
     let metadata = builder.metadata();
     let expected_format = run.info().format;
     let format = format_of(metadata);
@@ -94,7 +104,6 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
             .map_err(|(expected, found)| fail(Check::Columns, &expected, &found))?;
     }
 
-    let in_rows = |rows: u64| format!("{rows} rows");
     let in_footer = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
     if in_footer != file.rows {
         return Err(fail(
@@ -187,11 +196,12 @@ fn check_columns(table: Table, found: &Schema, is_earlier: bool) -> Result<(), (
 /// As many rows as take [`BATCH_BYTES`] once they are decoded.
 fn batch_size(metadata: &ParquetMetaData) -> usize {
     let rows = metadata.file_metadata().num_rows().max(1).unsigned_abs();
-    let bytes: u64 = metadata
+    // Each says what it likes.
+    let bytes = metadata
         .row_groups()
         .iter()
         .map(|row_group| row_group.total_byte_size().max(0).unsigned_abs())
-        .sum();
+        .fold(0, u64::saturating_add);
     let row_bytes = (bytes / rows).max(1);
     (BATCH_BYTES / row_bytes).clamp(1, BATCH_ROWS) as usize
 }

@@ -48,7 +48,7 @@ fn longest_row(info: &RunInfo) -> u64 {
     // Edges of bins, and counts in them.
     let histogram = recorded["histograms"]
         .as_u64()
-        .map_or(0, |bins| 2 * bins + 1);
+        .map_or(0, |bins| bins.saturating_mul(2).saturating_add(1));
     let longest = [held_out, trained, classified, histogram].into_iter().max();
     longest.unwrap_or(0).max(info.layers.width().into())
 }

@@ -17,10 +17,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, PageEncod
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::planes::{ZSTD_LEVEL, put_compressed_planes, put_planes};
-
-/// Most values of a page, unless one list has more. A byte plane is then a block of zstd.
-pub const PAGE_VALUES: usize = 128 * 1024;
+use super::planes::{PAGE_VALUES, ZSTD_LEVEL, put_compressed_planes, put_planes};
 
 /// From so long lists on two runs of levels a list are shorter than a bit a value.
 const MIN_RUN_LENGTH: usize = 48;

@@ -9,6 +9,9 @@ use zstd::zstd_safe::{
     CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, compress_bound, get_error_name,
 };
 
+/// Most values of a page of lists of one length, unless one list has more. A byte plane is then a block of zstd.
+pub const PAGE_VALUES: usize = 128 * 1024;
+
 /// Level of the zstd compression.
 pub const ZSTD_LEVEL: i32 = 1;
 
@@ -52,6 +55,11 @@ fn split(values: &[f32], byte: usize, plane: &mut [u8]) {
     }
 }
 
+thread_local! {
+    /// Kept between pages: setting it up takes longer than to compress a small one.
+    static COMPRESSOR: RefCell<Option<Compressor>> = const { RefCell::new(None) };
+}
+
 /// Appends the planes of values as a frame of zstd, each plane in blocks of its own, if the frame has at most
 /// so many bytes; returns whether it has. If not, nothing is appended.
 pub fn put_compressed_planes(
@@ -59,10 +67,6 @@ pub fn put_compressed_planes(
     most_bytes: usize,
     page: &mut Vec<u8>,
 ) -> io::Result<bool> {
-    thread_local! {
-        /// Kept between pages: setting it up takes longer than to compress a small one.
-        static COMPRESSOR: RefCell<Option<Compressor>> = const { RefCell::new(None) };
-    }
     COMPRESSOR.with_borrow_mut(|kept| {
         let compressor = match kept {
             Some(compressor) => compressor,
@@ -70,6 +74,10 @@ pub fn put_compressed_planes(
         };
         let start = page.len();
         let is_smaller = compressor.compress(values, most_bytes, page);
+        if compressor.plane.capacity() > PAGE_VALUES {
+            // Of a list that is longer than others: its memory is given back (ARCHITECTURE.md, invariant 9).
+            compressor.plane = Vec::new();
+        }
         if !matches!(is_smaller, Ok(true)) {
             page.truncate(start);
             // The frame was not ended.

@@ -3,7 +3,10 @@ use std::fs;
 use std::path::Path;
 
 use arrow::array::{Float64Array, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::Int32Type;
+use parquet::basic::Compression;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataReader};
 
 use super::*;
 use crate::checksum::Crc32c;
@@ -260,4 +263,42 @@ fn a_recorder_leaves_files_in_hand_alone() {
     drop(writer);
     clear();
     assert!(!there(&in_hand));
+}
+
+/// The bytes of derived rows after sessions that compressed in these ways, and whether any column is compressed.
+fn written_after(dir: &Path, sessions: &[serde_json::Value]) -> (u64, bool) {
+    let run = create_run(dir);
+    for session in sessions {
+        let mut recorder = Publisher::try_new(&run, Rank(0), Some(session.clone())).unwrap();
+        recorder.publish(Group::default()).unwrap();
+    }
+    let rows = ablations_rows(2);
+    let rows = concat_batches(&rows.schema(), std::iter::repeat_n(&rows, 1000)).unwrap();
+    let record = publish_derived(&run, Table::Ablations, capture(2), rows.clone()).unwrap();
+    assert_eq!(read_derived(&run, Table::Ablations).unwrap()[0].rows, rows);
+    let [file] = &record.files[..] else {
+        panic!("{record:?}");
+    };
+    let bytes = bytes::Bytes::from(fs::read(run.path().join(file.path.as_str())).unwrap());
+    let metadata = ParquetMetaDataReader::new()
+        .parse_and_finish(&bytes)
+        .unwrap();
+    let columns = metadata.row_group(0).columns();
+    let is_compressed =
+        |column: &ColumnChunkMetaData| column.compression() != Compression::UNCOMPRESSED;
+    (file.bytes, columns.iter().any(is_compressed))
+}
+
+#[test]
+fn what_is_derived_is_compressed_as_the_last_session_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = |name| dir.path().join(name);
+    let [none, auto] = ["none", "auto"].map(|word| serde_json::json!({"compress": word}));
+    let unsaid = serde_json::json!({"lr": 0.5});
+    let by_default = written_after(&dir("never-recorded"), &[]);
+    assert!(by_default.1);
+    assert_eq!(written_after(&dir("unsaid"), &[unsaid]), by_default);
+    let plain = written_after(&dir("none"), &[auto.clone(), none.clone()]);
+    assert!(!plain.1 && plain.0 > 2 * by_default.0, "{plain:?}");
+    assert_eq!(written_after(&dir("auto"), &[none, auto]), by_default);
 }

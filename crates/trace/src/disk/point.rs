@@ -167,12 +167,14 @@ impl Point {
         Point::of(Operation::Link, Subject::Damaged),
         Point::of(Operation::RemoveFile, Subject::Damaged),
         Point::of(Operation::SyncDirs, Subject::Damaged),
-        // The new history takes the place of the old one, and so does run.json.
+        // The new history takes the place of the old one, or that which is missing, and so does run.json.
         Point::of(Operation::Exchange, Subject::History),
+        Point::of(Operation::Rename, Subject::History),
         Point::of(Operation::CreateFile, Subject::RunFile),
         Point::of(Operation::Write, Subject::RunFile),
         Point::of(Operation::SyncFile, Subject::RunFile),
         Point::of(Operation::Exchange, Subject::RunFile),
+        Point::of(Operation::Rename, Subject::RunFile),
         Point::of(Operation::RemoveFile, Subject::RunFile),
         Point::of(Operation::SyncDirs, Subject::RunFile),
         // The old one goes.

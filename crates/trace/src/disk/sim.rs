@@ -43,6 +43,8 @@ pub enum Fault {
     IoAfterwards,
     /// There is no room (ENOSPC), or not enough for all of a write.
     NoSpace,
+    /// What has one name cannot have the other (EXDEV): a mount or a quota parts them. It has not happened.
+    OtherFileSystem,
     /// It is interrupted by a signal (EINTR), and has not happened.
     Interrupted,
     /// Fewer bytes are written than were given.
@@ -51,11 +53,12 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 6] = [
+    pub const ALL: [Fault; 7] = [
         Fault::Crash,
         Fault::Io,
         Fault::IoAfterwards,
         Fault::NoSpace,
+        Fault::OtherFileSystem,
         Fault::Interrupted,
         Fault::ShortWrite,
     ];
@@ -65,6 +68,10 @@ impl Fault {
     pub fn can_happen_at(self, operation: Operation) -> bool {
         match self {
             Fault::ShortWrite => operation == Operation::Write,
+            Fault::OtherFileSystem => matches!(
+                operation,
+                Operation::Rename | Operation::Exchange | Operation::Link
+            ),
             Fault::IoAfterwards => !operation.is_look() && !operation.is_sync(),
             Fault::Crash | Fault::Io | Fault::NoSpace | Fault::Interrupted => true,
         }
@@ -76,6 +83,7 @@ impl Fault {
             Fault::Crash => io::Error::other("the simulated disk is gone"),
             Fault::Io | Fault::IoAfterwards => Errno::IO.into(),
             Fault::NoSpace => Errno::NOSPC.into(),
+            Fault::OtherFileSystem => Errno::XDEV.into(),
             Fault::Interrupted | Fault::ShortWrite => Errno::INTR.into(),
         }
     }

@@ -5,7 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which of a part file's columns are compressed, with zstd. Whoever reads them need not know.
+/// Where a session's configuration says it.
+const CONFIG_KEY: &str = "compress";
+
+/// Which columns of a run's files are compressed, with zstd. Whoever reads them need not know.
+///
+/// Part files go by it column by column. A roll-up of commits has some columns that are always worth it: these are
+/// compressed unless nothing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compress {
@@ -27,6 +33,19 @@ impl Compress {
         ("size", Self::Size),
         ("none", Self::None),
     ];
+
+    /// What a session's configuration says; none where it says nothing, as one of an earlier version, or nothing
+    /// that is known here.
+    pub fn of_config(config: &serde_json::Value) -> Option<Self> {
+        Self::deserialize(config.get(CONFIG_KEY)?).ok()
+    }
+
+    /// Has a session's configuration say it. One that is no object says nothing.
+    pub fn say_in(self, config: &mut serde_json::Value) {
+        if let Some(config) = config.as_object_mut() {
+            config.insert(CONFIG_KEY.to_owned(), serde_json::json!(self));
+        }
+    }
 }
 
 /// A word for no way to compress.

@@ -1,3 +1,5 @@
+mod by_parquet;
+mod page_lengths;
 mod tables;
 
 use std::sync::Arc;
@@ -12,12 +14,10 @@ use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::SerializedFileWriter;
 use proptest::prelude::*;
 
-use super::checksummed::MAGIC;
 use super::*;
-use crate::columns::{check_pages_within, write_column};
+use crate::columns::check_pages_within;
 use crate::testing::{
     HIDDEN, ablations_rows, histograms_rows, lists, metrics_rows, noise, part_path, resume_rows,
     structures_rows, weights_rows,
@@ -27,23 +27,6 @@ fn encode(table: Table, layer: Option<&str>, rows: RecordBatch) -> Result<Bytes,
     let path = part_path(table, 3, layer);
     let encoded = encode_part(&Part { path, rows }, Compress::Auto, Vec::new())?;
     Ok(Bytes::from(encoded.output))
-}
-
-/// The same columns by parquet's own writer of files and columns.
-fn by_parquet(table: Table, rows: &RecordBatch) -> Bytes {
-    let schema = parquet_schema(table);
-    let shares = vec![None; schema.num_columns()];
-    let properties = Arc::new(properties(table, schema, &shares));
-    let root = schema.root_schema_ptr();
-    let mut file = SerializedFileWriter::new(Vec::new(), root, properties).unwrap();
-    let mut row_group = file.next_row_group().unwrap();
-    for (field, array) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-        let mut column = row_group.next_column().unwrap().unwrap();
-        write_column(column.untyped(), array, field.is_nullable()).unwrap();
-        column.close().unwrap();
-    }
-    row_group.close().unwrap();
-    file.into_inner().unwrap().into()
 }
 
 fn encode_weights(rows: &[Vec<f32>], nulls: Option<Vec<bool>>) -> Bytes {
@@ -164,59 +147,6 @@ fn the_footer_says_what_the_format_specifies() {
         panic!("step has whole numbers");
     };
     assert_eq!((step.min_opt(), step.max_opt()), (Some(&96), Some(&96)));
-}
-
-/// Chunks of scalar columns are what parquet's own writer makes, byte for byte, and the footer says the same of
-/// every column.
-#[test]
-fn files_are_those_of_parquets_own_writer() {
-    let rows: Vec<Vec<f32>> = (0..70).map(|unit| noise(unit, 100)).collect();
-    let rows = weights_rows(3, 10, lists(&rows, None));
-    let theirs = by_parquet(Table::Weights, &rows);
-    let ours = encode(Table::Weights, Some(HIDDEN), rows).unwrap();
-    let (theirs_says, ours_says) = (metadata(&theirs), metadata(&ours));
-    let (theirs_file, ours_file) = (theirs_says.file_metadata(), ours_says.file_metadata());
-    assert_eq!(theirs_file.version(), ours_file.version());
-    assert_eq!(theirs_file.num_rows(), ours_file.num_rows());
-    assert_eq!(theirs_file.schema_descr(), ours_file.schema_descr());
-    assert_eq!(theirs_file.column_orders(), ours_file.column_orders());
-    let (theirs_group, ours_group) = (theirs_says.row_group(0), ours_says.row_group(0));
-    assert_eq!(theirs_group.sorting_columns(), ours_group.sorting_columns());
-    assert_eq!(theirs_group.file_offset(), ours_group.file_offset());
-    assert_eq!(theirs_group.ordinal(), ours_group.ordinal());
-    let bytes = |file: &Bytes, chunk: &ColumnChunkMetaData| {
-        let (start, length) = chunk.byte_range();
-        file.slice(start as usize..(start + length) as usize)
-    };
-    let mut end = MAGIC.len() as i64;
-    let columns = theirs_group.columns().iter().zip(ours_group.columns());
-    let mut total = 0;
-    for (one, other) in columns {
-        let path = other.column_path().string();
-        assert_eq!(
-            other
-                .data_page_offset()
-                .min(other.dictionary_page_offset().unwrap_or(i64::MAX)),
-            end,
-            "{path}"
-        );
-        end += other.compressed_size();
-        total += other.uncompressed_size();
-        assert_eq!(one.num_values(), other.num_values(), "{path}");
-        assert_eq!(one.statistics(), other.statistics(), "{path}");
-        assert_eq!(one.compression(), other.compression(), "{path}");
-        assert_eq!(one.encodings_mask(), other.encodings_mask(), "{path}");
-        assert_eq!(
-            one.page_encoding_stats(),
-            other.page_encoding_stats(),
-            "{path}"
-        );
-        if path != "weights.list.item" {
-            assert_eq!(bytes(&theirs, one), bytes(&ours, other), "{path}");
-        }
-    }
-    assert_eq!(ours_group.total_byte_size(), total);
-    assert_eq!(decode(&theirs), decode(&ours));
 }
 
 #[test]

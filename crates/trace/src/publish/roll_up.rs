@@ -20,7 +20,8 @@ pub const MAX_SEALED_SEGMENTS: usize = 4;
 /// this bounds what rolling up takes, however long the run (`ARCHITECTURE.md`, invariant 9).
 pub const MAX_ROLLUP_RECORD_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How many times larger records are as JSON than in a roll-up, about.
+/// How many times larger records are as JSON than in a roll-up, about. In one without compression it is less, so that
+/// such a one is taken for larger than it is, and has fewer records: what it takes is bounded all the same.
 const ROLLUP_COMPRESSION: u64 = 10;
 
 impl Publisher {
@@ -102,7 +103,7 @@ impl Publisher {
         let name = Segment::rollup(first, last).file_name();
         let path = dir.join(&name);
         let encode_error = |e| io_error("encode", &path)(io::Error::other(e));
-        let mut rollup = rollup::Encoder::try_new().map_err(encode_error)?;
+        let mut rollup = rollup::Encoder::try_new(self.compress).map_err(encode_error)?;
         let mut pushed = Ok(());
         let log = Log::of(&self.run);
         let are_there = history::visit_segments(&log, segments, first, &mut |record, crc32c| {

@@ -14,7 +14,7 @@ use super::locks::{Locks, lock_existing};
 use super::named::Renamed;
 use super::plan::Plan;
 use super::switch::{switch, write_log};
-use super::{MovedFile, RepairError};
+use super::{DAMAGED_DIR, LINKED_DIR, MovedFile, RepairError};
 use crate::disk::{Disk, Subject, retried};
 use crate::durable;
 use crate::place::{COMMITS_DIR, RUN_FILE};
@@ -29,9 +29,9 @@ const STAGED_COMMITS: &str = "commits.new";
 /// As of the history, of `run.json`.
 const STAGED_RUN_FILE: &str = "run.json.new";
 
-/// Why what is behind a link stays where it is.
-const ELSEWHERE: &str = "is on another file system than the run, behind a link: copy the run as a whole (cp -rL), and \
-                         repair the copy";
+/// Why what is behind a link, or a mount, stays where it is.
+const ELSEWHERE: &str = "is on another file system than the run, behind a link or a mount: copy the run as a whole \
+                         (cp -rL), and repair the copy";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -58,11 +58,13 @@ pub(super) fn apply(
         write_log(disk, &staged, records)?;
     }
     let run_file = root.join(RUN_FILE);
-    link_aside(disk, root, damaged, &kept(root, &plan)?)?;
-    give_back(disk, root, &plan.renamed)?;
+    // Until the history is switched nothing has gone from its place.
+    let unmoved = |error: RepairError| error.if_elsewhere(damaged);
+    link_aside(disk, root, damaged, &kept(root, &plan)?).map_err(unmoved)?;
+    give_back(disk, root, &plan.renamed).map_err(unmoved)?;
     if plan.records.is_some() {
-        let had_commits = commits.exists();
-        switch(disk, Subject::History, &staged, &commits)?;
+        let had_commits = durable::is_taken(&commits);
+        switch(disk, Subject::History, &staged, &commits).map_err(unmoved)?;
         if had_commits {
             remove_kept(disk, &staged, &damaged.join(COMMITS_DIR))?;
         }
@@ -75,7 +77,7 @@ pub(super) fn apply(
         // Who begins to record meanwhile finds the new file locked as the old one was.
         lock_existing(&staged, &mut locks)?;
         switch(disk, Subject::RunFile, &staged, &run_file)?;
-        if staged.exists() {
+        if durable::is_taken(&staged) {
             let removed = disk.remove_file(Subject::RunFile, &staged);
             removed.map_err(RepairError::io("remove", &staged))?;
         }
@@ -90,7 +92,7 @@ fn kept(root: &Path, plan: &Plan) -> Result<Vec<String>, RepairError> {
     if plan.records.is_some() {
         kept.extend(files_below(root, COMMITS_DIR)?);
     }
-    if plan.run_json.is_some() && root.join(RUN_FILE).exists() {
+    if plan.run_json.is_some() && durable::is_taken(&root.join(RUN_FILE)) {
         kept.push(RUN_FILE.to_owned());
     }
     Ok(kept)
@@ -103,8 +105,23 @@ fn kept(root: &Path, plan: &Plan) -> Result<Vec<String>, RepairError> {
 pub(super) fn check_movable(root: &Path, plan: &Plan) -> Result<(), RepairError> {
     let commits = root.join(COMMITS_DIR);
     if plan.records.is_some() && commits.is_symlink() {
-        let why = "is a link: put the directory that it leads to in its place first";
-        return Err(RepairError::immovable(&commits, why));
+        return Err(RepairError::immovable(&commits, LINKED_DIR));
+    }
+    let damaged = root.join(DAMAGED_DIR);
+    if damaged.is_symlink() {
+        let why = "is a link, and what is moved aside stays in the run: remove the link first";
+        return Err(RepairError::immovable(&damaged, why));
+    }
+    let volume = Volume::of_directory(root).map_err(RepairError::io("read", root))?;
+    let check = |directory: &Path| {
+        let found = Volume::of_directory(directory);
+        match found.map_err(RepairError::io("read", directory))? == volume {
+            true => Ok(()),
+            false => Err(RepairError::immovable(directory, ELSEWHERE)),
+        }
+    };
+    if plan.records.is_some() && commits.is_dir() {
+        check(&commits)?;
     }
     for path in kept(root, plan)? {
         let path = root.join(path);
@@ -113,40 +130,66 @@ pub(super) fn check_movable(root: &Path, plan: &Plan) -> Result<(), RepairError>
             let why = "is a directory in the place of a file: move it out of the run first";
             return Err(RepairError::immovable(&path, why));
         }
-        let above = durable::directory_above(&path);
-        if !is_on_device_of(root, &above).map_err(RepairError::io("read", &above))? {
+        check(&durable::directory_above(&path))?;
+        if mount_of(&path, Links::Keep) != volume.mount {
             return Err(RepairError::immovable(&path, ELSEWHERE));
         }
+    }
+    for Renamed { from, to } in &plan.renamed {
+        check(&durable::directory_above(&root.join(from)))?;
+        // What is missing above it is made there.
+        let to = root.join(to);
+        let above = to.ancestors().skip(1).find(|above| above.is_dir());
+        check(above.unwrap_or(root))?;
     }
     Ok(())
 }
 
-/// Whether a directory, where it leads to, is on the file system of the run's: its files can have second names there.
-/// Directories are compared, since files of one that is laid over others may have the devices of those.
-#[cfg(unix)]
-fn is_on_device_of(root: &Path, directory: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    Ok(fs::metadata(root)?.dev() == fs::metadata(directory)?.dev())
+/// Where something is, so that a file has second names there, and no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Volume {
+    device: u64,
+    /// One file system may be mounted in several places; none where the kernel does not tell.
+    mount: Option<u64>,
 }
 
-#[cfg(not(unix))]
-fn is_on_device_of(_root: &Path, _directory: &Path) -> io::Result<bool> {
-    Ok(true)
-}
-
-/// Gives a file a second name.
-fn link(
-    disk: &dyn Disk,
-    operation: &'static str,
-    from: &Path,
-    to: &Path,
-) -> Result<(), RepairError> {
-    disk.link_new(Subject::Damaged, from, to)
-        .map_err(|error| match error.kind() {
-            // Until then nothing has gone from its place.
-            io::ErrorKind::CrossesDevices => RepairError::immovable(from, ELSEWHERE),
-            _ => RepairError::io(operation, from)(error),
+impl Volume {
+    /// That of a directory, where it leads to. Directories are compared, since files of a file system that is laid over
+    /// others may have the devices of those.
+    #[cfg(unix)]
+    fn of_directory(directory: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        Ok(Self {
+            device: fs::metadata(directory)?.dev(),
+            mount: mount_of(directory, Links::Follow),
         })
+    }
+
+    #[cfg(not(unix))]
+    fn of_directory(_directory: &Path) -> io::Result<Self> {
+        Ok(Self {
+            device: 0,
+            mount: None,
+        })
+    }
+}
+
+/// By which mount something is reached; Linux says so from 5.8 on.
+#[cfg(target_os = "linux")]
+fn mount_of(path: &Path, links: Links) -> Option<u64> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let flags = match links {
+        Links::Follow => AtFlags::empty(),
+        Links::Keep => AtFlags::SYMLINK_NOFOLLOW,
+    };
+    let found = statx(CWD, path, flags, StatxFlags::MNT_ID).ok()?;
+    let is_known = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    is_known.then_some(found.stx_mnt_id)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount_of(_path: &Path, _links: Links) -> Option<u64> {
+    None
 }
 
 /// The files below a directory of the run, as paths below the run's.
@@ -172,7 +215,8 @@ fn link_aside(
         let above = durable::directory_above(&to);
         durable::create_missing_dirs(disk, subject, &above, &mut touched)
             .map_err(RepairError::io("make", &above))?;
-        link(disk, "give a second name to", &from, &to)?;
+        disk.link_new(subject, &from, &to)
+            .map_err(RepairError::io("give a second name to", &from))?;
         touched.push(above);
     }
     sync_all(disk, touched)
@@ -188,7 +232,8 @@ fn give_back(disk: &dyn Disk, root: &Path, renamed: &[Renamed]) -> Result<(), Re
         let above = durable::directory_above(&to);
         durable::create_missing_dirs(disk, subject, &above, &mut touched)
             .map_err(RepairError::io("make", &above))?;
-        link(disk, "give its name again to", &from, &to)?;
+        disk.link_new(subject, &from, &to)
+            .map_err(RepairError::io("give its name again to", &from))?;
         touched.push(above);
     }
     sync_all(disk, touched)

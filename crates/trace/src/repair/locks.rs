@@ -5,24 +5,49 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::RepairError;
+use crate::holders::Holders;
+use crate::lock_file;
 use crate::place::{COMMITS_DIR, RUN_FILE, STAGING_DIR};
 use crate::regular;
-use crate::run::RunDir;
 use crate::table::Table;
+
+/// The most locks that are held, of those that nobody takes anew: the others are looked at, and given up again. A process
+/// may have 1024 files.
+pub(super) const MAX_HELD: usize = 256;
 
 /// Locks of a run, given up when dropped and when the process dies.
 #[derive(Debug, Default)]
-pub(crate) struct Locks(Vec<File>);
+pub(crate) struct Locks {
+    held: Vec<File>,
+    /// Files that were made to be locked, and go with the locks.
+    made: Vec<PathBuf>,
+}
 
 impl Locks {
     /// Holds one more.
     pub(super) fn add(&mut self, file: File) {
-        self.0.push(file);
+        self.held.push(file);
+    }
+
+    #[cfg(test)]
+    pub(super) fn num_held(&self) -> usize {
+        self.held.len()
     }
 }
 
-/// Takes the locks of all ranks, of all derived tables, and of all staging directories. A lock that would
-/// have to be created is left out where nothing may be changed.
+impl Drop for Locks {
+    fn drop(&mut self) {
+        for path in &self.made {
+            if let Err(error) = fs::remove_file(path) {
+                tracing::debug!(path = %path.display(), %error, "could not remove a file");
+            }
+        }
+    }
+}
+
+/// Takes the locks of all who may write: of the run, which no rank begins to record meanwhile, of all derived tables,
+/// and of the ranks and staging directories that there are. A lock that would have to be created is left out where
+/// nothing may be changed.
 ///
 /// # Errors
 /// If somebody holds one, or the file system refuses.
@@ -35,51 +60,57 @@ pub(crate) fn lock_all(root: &Path, dry_run: bool) -> Result<Locks, RepairError>
         .any(|name| root.join(name).exists());
     // Who records holds the run's directory, and its own, even where run.json is another file by now.
     lock_existing(root, &mut locks)?;
+    lock_existing(&root.join(RUN_FILE), &mut locks)?;
+    for table in Table::ALL.into_iter().filter(|table| table.is_derived()) {
+        let path = root.join(format!(".{table}.lock"));
+        let io_error = || RepairError::io("lock", &path);
+        let mut file = lock_file::open_existing(&path).map_err(io_error())?;
+        if file.is_none() && is_run && !dry_run {
+            file = lock_file::make(&path).map_err(io_error())?;
+            if file.is_some() {
+                locks.made.push(path.clone());
+            } else {
+                // Somebody else has made it meanwhile.
+                file = lock_file::open_existing(&path).map_err(io_error())?;
+            }
+        }
+        if let Some(file) = file {
+            lock(file, &path, &mut locks)?;
+        }
+    }
+    // Earlier versions lock nothing but the files of their ranks.
+    for path in lock_files_of_ranks(root)? {
+        let file = lock_file::open_existing(&path).map_err(RepairError::io("lock", &path))?;
+        if let Some(file) = file {
+            lock(file, &path, &mut locks)?;
+            give_up_some(&mut locks);
+        }
+    }
     for dir in entries(&root.join(STAGING_DIR))? {
         lock_existing(&dir, &mut locks)?;
-    }
-    let run_file = root.join(RUN_FILE);
-    lock_existing(&run_file, &mut locks)?;
-    for path in lock_files(root)? {
-        if dry_run || !is_run {
-            lock_existing(&path, &mut locks)?;
-            continue;
-        }
-        let mut options = File::options();
-        // Read as well: a pipe that is only written waits for a reader.
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path);
-        lock(
-            file.map_err(RepairError::io("lock", &path))?,
-            &path,
-            &mut locks,
-        )?;
+        give_up_some(&mut locks);
     }
     Ok(locks)
 }
 
-/// The files that are there for nothing but to be locked, or will be.
-fn lock_files(root: &Path) -> Result<Vec<PathBuf>, RepairError> {
+/// Gives up the lock that was taken last, where there are many.
+fn give_up_some(locks: &mut Locks) {
+    locks.held.truncate(MAX_HELD);
+}
+
+/// The files that ranks have locked.
+fn lock_files_of_ranks(root: &Path) -> Result<Vec<PathBuf>, RepairError> {
     if !root.is_dir() {
         return Ok(Vec::new());
     }
-    let name_of = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
-    let is_rank = |name: &str| name.starts_with(".rank-") && name.ends_with(".lock");
-    let mut names: Vec<String> = entries(root)?
-        .iter()
-        .filter_map(|path| name_of(path))
-        .collect();
-    names.retain(|name| is_rank(name));
-    // Of a run.json that cannot be read the ranks are those that have recorded.
-    let world_size = RunDir::open(root).map_or(1, |run| run.info().world_size);
-    if world_size > 1 {
-        names.extend((0..world_size).map(|rank| format!(".rank-{rank}.lock")));
-    }
-    let derived = Table::ALL.into_iter().filter(|table| table.is_derived());
-    names.extend(derived.map(|table| format!(".{table}.lock")));
-    names.sort_unstable();
-    names.dedup();
-    Ok(names.into_iter().map(|name| root.join(name)).collect())
+    let is_of_rank = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(".rank-") && name.ends_with(".lock"))
+    };
+    let mut paths = entries(root)?;
+    paths.retain(is_of_rank);
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, RepairError> {
@@ -112,6 +143,7 @@ fn lock(file: File, path: &Path, locks: &mut Locks) -> Result<(), RepairError> {
         }
         Err(TryLockError::WouldBlock) => Err(RepairError::Held {
             path: path.to_owned(),
+            holders: Holders::of(path),
         }),
         // Some file systems lock no directories: staging does without as well.
         Err(TryLockError::Error(_)) if path.is_dir() => Ok(()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 
 use super::RepairError;
 use crate::caught::caught;
@@ -15,6 +15,7 @@ use crate::checksum::Crc32c;
 use crate::column_checksums::{self, ColumnChecksums, Footer};
 use crate::commit::FileEntry;
 use crate::encode::check_sorted;
+use crate::footer::read_footer;
 use crate::part::PartPath;
 use crate::part_file::{BadFileError, FileProblem, PartFile, checksum, chunk_ranges};
 use crate::part_reader::{PartReader, minor_version};
@@ -166,8 +167,7 @@ pub(crate) fn sums(path: &Path) -> Result<Sums, Refusal> {
     let bytes = file.metadata().map_err(Refusal::of)?.len();
     // All of it is read first: what cannot be read is told as that.
     let crc32c = checksum(&mut file, 0..bytes).map_err(Refusal::of)?;
-    let metadata = ParquetMetaDataReader::new()
-        .parse_and_finish(&file)
+    let metadata = read_footer(&file)
         .map_err(|error| format!("it is no whole Parquet file: {}", with_causes(&error)))?;
     if minor_version(metadata.file_metadata()).is_none() {
         let problem = "its footer says no version of the format that is read here";

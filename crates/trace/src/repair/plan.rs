@@ -6,14 +6,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::named::{
     Named, Renamed, drop_bad_states, drop_replaced, leftovers, misnamed, named, retired,
 };
-use super::orphans::{self, Examined, Key, Known, Restored, Sessions, key_of, lacking_words};
+use super::orphans::{
+    self, Examined, Key, Known, MAX_SESSIONS, Restored, Sessions, key_of, lacking_words,
+};
 use super::parts;
 use super::run_file::{self, Origin, RunFile};
 use super::survey::{self, Survey, Survivors};
-use super::switch::rechain;
+use super::switch::{MAX_COPIES_BYTES, rechain};
 use super::{MovedFile, RepairError, RepairReport};
 use crate::catalog::is_derived;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
@@ -484,27 +488,50 @@ impl Planned<'_> {
     /// Makes sure that there are as many sessions as there were, so that the next one does not call its
     /// files as one before called its own.
     fn insert_sessions(&self, records: &mut Vec<CommitRecord>) -> Result<(), RepairError> {
-        let counts = self.sessions.count(self.run_file.info.world_size);
-        for (rank, count) in counts {
-            let has_session =
-                |record: &&CommitRecord| record.rank == rank && record.session.is_some();
-            let missing = count.saturating_sub(records.iter().filter(has_session).count());
-            for _ in 0..missing {
-                let config = self.run_file.info.config.clone();
-                let without = records.iter_mut().find(|record| {
-                    record.rank == rank && record.session.is_none() && !record.captures.is_empty()
-                });
-                match without {
-                    Some(record) => record.session = Some(config),
-                    None => {
-                        let mut blank = self.blank(rank, self.time_at(records, 0))?;
-                        blank.session = Some(config);
-                        records.insert(0, blank);
-                    }
-                }
+        let mut missing = self.sessions.count(self.run_file.info.world_size);
+        for record in records.iter().filter(|record| record.session.is_some()) {
+            if let Some(missing) = missing.get_mut(&record.rank) {
+                *missing = missing.saturating_sub(1);
             }
         }
+        let num_missing: usize = missing.values().sum();
+        if num_missing > MAX_SESSIONS as usize {
+            return Err(RepairError::TooManySessions { num_missing });
+        }
+        let config = self.lost_config(num_missing);
+        for record in records.iter_mut() {
+            let is_without = record.session.is_none() && !record.captures.is_empty();
+            if is_without
+                && let Some(missing) = missing.get_mut(&record.rank)
+                && *missing > 0
+            {
+                record.session = Some(config.clone());
+                *missing -= 1;
+            }
+        }
+        let mut blanks = Vec::new();
+        for (rank, missing) in missing {
+            for _ in 0..missing {
+                let blank = self.blank(rank, self.time_at(records, 0))?;
+                blanks.push(CommitRecord {
+                    session: Some(config.clone()),
+                    ..blank
+                });
+            }
+        }
+        records.splice(0..0, blanks);
         Ok(())
+    }
+
+    /// What is said of sessions of which nothing is left: what the run's first one was to do, unless that would be
+    /// said too often.
+    fn lost_config(&self, num_missing: usize) -> Value {
+        let config = &self.run_file.info.config;
+        let num_bytes = config.to_string().len();
+        match num_bytes.saturating_mul(num_missing) <= MAX_COPIES_BYTES {
+            true => config.clone(),
+            false => Value::Object(serde_json::Map::new()),
+        }
     }
 
     /// A session of which something is lost has not recorded everything.

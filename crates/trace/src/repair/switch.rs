@@ -8,6 +8,7 @@ use crate::checksum::Crc32c;
 use crate::commit::CommitRecord;
 use crate::disk::{Disk, Subject, retried};
 use crate::durable;
+use crate::encode::Compress;
 use crate::history::Segment;
 use crate::id::Nonce;
 use crate::publish::MAX_SEALED_SEGMENTS;
@@ -21,10 +22,15 @@ pub(crate) const UPGRADE_DIR: &str = ".upgrade";
 const CANNOT_EXCHANGE: &str = "this file system cannot exchange two names at once: copy the run to one that can, as \
                                ext4, XFS or Btrfs, and do it there";
 
+/// The most that a new history has of one text again and again, as of `run.json`: sessions may be many.
+pub(super) const MAX_COPIES_BYTES: usize = 64 << 20;
+
 /// Numbers records from 0 on, and links each to the one before and to `run.json`. What an earlier version
 /// wrote is linked, too, and says of its run what it said.
 pub(crate) fn rechain(records: &mut [CommitRecord], run_id: &Nonce, json: &[u8]) {
     let run_crc32c = Crc32c::of(json);
+    let text = kept_text(json);
+    let mut copied_bytes = 0;
     let mut previous = None;
     for (number, record) in records.iter_mut().enumerate() {
         record.number = number as u64;
@@ -33,8 +39,11 @@ pub(crate) fn rechain(records: &mut [CommitRecord], run_id: &Nonce, json: &[u8])
             record.run_id = Some(run_id.clone());
             record.run_crc32c = Some(run_crc32c);
         }
-        let copy = record.session.as_ref().and_then(|_| kept_text(json));
-        record.run_json = copy.map(|text| (*text).to_owned());
+        let copy = text.as_deref().filter(|text| {
+            record.session.is_some() && copied_bytes + text.len() <= MAX_COPIES_BYTES
+        });
+        copied_bytes += copy.map_or(0, str::len);
+        record.run_json = copy.map(str::to_owned);
         previous = Some(record.encode_with_checksum().1);
     }
 }
@@ -55,6 +64,12 @@ pub(crate) fn write_log(
         .iter()
         .map(CommitRecord::encode_with_checksum)
         .collect();
+    // As the last session would.
+    let last = records
+        .iter()
+        .rev()
+        .find_map(|record| record.session.as_ref());
+    let compress = last.and_then(Compress::of_config).unwrap_or_default();
     let write = |segment: Segment, bytes: &[u8]| {
         let path = dir.join(segment.file_name());
         let written = durable::write_new(disk, subject, &path, bytes)
@@ -82,7 +97,7 @@ pub(crate) fn write_log(
             let path = dir.join(segment.file_name());
             RepairError::io("encode", &path)(io::Error::other(error))
         };
-        let mut rollup = rollup::Encoder::try_new().map_err(encode_error)?;
+        let mut rollup = rollup::Encoder::try_new(compress).map_err(encode_error)?;
         for index in stretch {
             let pushed = rollup.push(&records[index], Some(encoded[index].1));
             pushed.map_err(encode_error)?;
@@ -104,7 +119,7 @@ pub(crate) fn switch(
     path: &Path,
 ) -> Result<(), RepairError> {
     let moved = RepairError::io("put in place", path);
-    let switched = match path.exists() {
+    let switched = match durable::is_taken(path) {
         false => disk.rename_new(subject, new, path),
         true => disk
             .exchange(subject, new, path)

@@ -1,4 +1,9 @@
 mod doubtful;
+mod elsewhere;
+#[cfg(unix)]
+mod links;
+mod locks;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -702,6 +707,44 @@ fn a_repair_that_fails_or_is_interrupted_anywhere_is_gone_on_with() {
     });
 }
 
+/// What a repair puts where nothing is.
+const MISSING: [&str; 2] = [crate::place::COMMITS_DIR, RUN_FILE];
+
+/// A run that lacks one of them.
+fn missing(path: &Path, name: &str) -> PathBuf {
+    let run = recorded(path);
+    match name == RUN_FILE {
+        true => fs::remove_file(run.path().join(name)).unwrap(),
+        false => fs::remove_dir_all(run.path().join(name)).unwrap(),
+    }
+    run.path().to_owned()
+}
+
+#[test]
+fn what_is_missing_is_put_back_whatever_fails() {
+    for name in MISSING {
+        let dir = tempfile::tempdir().unwrap();
+        let run = missing(&dir.path().join("run"), name);
+        let before = tree(&run);
+        let whole = {
+            let copy = dir.path().join("copy");
+            copied(&run, &copy);
+            repaired(&copy);
+            answer(&copy)
+        };
+        let operation = |disk: &Arc<dyn Disk>, path: &Path| {
+            repair_on(disk, path, RepairOptions::default()).map(|_| ())
+        };
+        fail_everywhere(&run, operation, |path, what| {
+            let left: Vec<Vec<u8>> = tree(path).into_values().collect();
+            assert!(before.values().all(|bytes| left.contains(bytes)), "{what}");
+            let again = repair(path, RepairOptions::default());
+            again.unwrap_or_else(|error| panic!("{name}, {what}: {error}"));
+            assert_eq!(answer(path), whole, "{name}, {what}");
+        });
+    }
+}
+
 /// Whoever is killed leaves everything that there was, somewhere.
 #[test]
 fn a_repair_that_is_killed_deletes_nothing() {
@@ -741,6 +784,12 @@ fn repairs_and_upgrades_go_through_the_points_that_are_listed_and_no_others() {
     let mut found = points(run.path(), |disk, path| {
         repair_on(disk, path, RepairOptions::default()).unwrap();
     });
+    for name in MISSING {
+        let run = missing(&dir.path().join(format!("without-{name}")), name);
+        found.extend(points(&run, |disk, path| {
+            repair_on(disk, path, RepairOptions::default()).unwrap();
+        }));
+    }
     found.extend(points(&golden, |disk, path| {
         crate::upgrade_on(disk, path, false).unwrap();
     }));

@@ -16,7 +16,11 @@ fn record(number: u64, num_files: usize) -> CommitRecord {
 
 /// A roll-up of `records`.
 pub(crate) fn encoded(records: &[CommitRecord]) -> Result<Vec<u8>, ParquetError> {
-    let mut encoder = Encoder::try_new()?;
+    encoded_as(records, Compress::Auto)
+}
+
+fn encoded_as(records: &[CommitRecord], compress: Compress) -> Result<Vec<u8>, ParquetError> {
+    let mut encoder = Encoder::try_new(compress)?;
     for record in records {
         encoder.push(record, Some(record.encode_with_checksum().1))?;
     }
@@ -62,6 +66,34 @@ fn many_files_go_in_several_row_groups_and_come_back_whole() {
         .collect();
     assert_eq!(row_groups, [512, 512, 391]);
     assert_eq!(decoded(bytes).unwrap(), records);
+}
+
+/// Whoever cannot unpack zstd reads a run of which nothing is compressed.
+#[test]
+fn a_roll_up_is_compressed_unless_nothing_is() {
+    let records: Vec<_> = (0..7).map(|n| record(n, 200)).collect();
+    for (name, compress) in Compress::ALL {
+        let bytes = encoded_as(&records, compress).unwrap();
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(bytes.clone()));
+        let metadata = metadata.unwrap();
+        let groups = metadata.row_groups().iter();
+        let compressed: Vec<String> = groups
+            .flat_map(|group| group.columns())
+            .filter(|column| column.compression() != Compression::UNCOMPRESSED)
+            .map(|column| column.column_path().string())
+            .collect();
+        let expected = match compress {
+            Compress::None => Vec::new(),
+            Compress::Auto | Compress::Size => COMPRESSED.repeat(metadata.num_row_groups()),
+        };
+        let sorted = |mut columns: Vec<String>| {
+            columns.sort();
+            columns
+        };
+        let expected = expected.into_iter().map(str::to_owned).collect();
+        assert_eq!(sorted(compressed), sorted(expected), "{name}");
+        assert_eq!(decoded(bytes).unwrap(), records, "{name}");
+    }
 }
 
 /// The records' roll-up with other columns than it has, which `change` makes of them.

@@ -21,6 +21,7 @@ use super::{
 use crate::disk::{Disk, LocalDisk, Subject, retried};
 use crate::durable::{self, Durability};
 use crate::id::{Nonce, Rank};
+use crate::lock_file::{self, MAX_REPLACED};
 use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::regular;
 use crate::table::Table;
@@ -134,13 +135,16 @@ impl Store for LocalStore {
 
     fn lock_table(&self, table: Table) -> Result<Box<dyn StoreLock>, StoreError> {
         let path = self.path.join(format!(".{table}.lock"));
-        let mut options = File::options();
-        // Read as well: a pipe that is only written waits for a reader.
-        options.read(true).write(true).create(true).truncate(false);
-        let opened = options.open(&path);
-        let locked = opened.and_then(|file| file.lock().map(|()| file));
-        let file = locked.map_err(StoreError::of("lock", &path))?;
-        Ok(Box::new(file))
+        let failed = |error| StoreError::of("lock", &path)(error);
+        for _ in 0..MAX_REPLACED {
+            let file = lock_file::open(&path).map_err(failed)?;
+            file.lock().map_err(failed)?;
+            // Who has made it only to hold it for a moment removes it again.
+            if lock_file::is_at(&file, &path).map_err(failed)? {
+                return Ok(Box::new(file));
+            }
+        }
+        Err(failed(io::Error::other("it was removed again and again")))
     }
 
     fn list_log(&self) -> io::Result<Vec<String>> {

@@ -2,6 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::catalog::{Catalog, Ending};
+use crate::causes::with_causes;
 use crate::disk::{Fate, SimDisk};
 use crate::part_file::PartFile;
 use crate::part_reader::PartReader;
@@ -175,4 +176,115 @@ fn an_end_that_nothing_proves_stays_unknown() {
     assert_eq!(report.finished, []);
     assert_eq!(ending(&path), Ending::Unknown);
     assert!(!upgrade(&path, false).unwrap().is_needed());
+}
+
+/// Whoever has a directory called `.upgrade` that is a link would have emptied what it leads to.
+#[cfg(unix)]
+#[test]
+fn nothing_is_removed_where_a_link_leads_to() {
+    use std::os::unix::fs::symlink;
+    let dir = golden();
+    let path = dir.path().join("run");
+    let precious = dir.path().join("precious");
+    fs::create_dir_all(precious.join("below")).unwrap();
+    fs::write(precious.join("below/file"), "abc").unwrap();
+    fs::write(precious.join("00000000000000000000.json"), "{}").unwrap();
+    // A directory that is no run at all, but has commits.
+    let none = dir.path().join("none");
+    fs::create_dir_all(none.join("commits")).unwrap();
+    let before = (tree(&path.join("commits")), tree(&precious));
+    for run in [&path, &none] {
+        for target in ["../precious", "../nowhere"] {
+            for link in [UPGRADE_DIR, ".upgrade/commits.new"] {
+                let link = run.join(link);
+                fs::create_dir_all(link.parent().unwrap()).unwrap();
+                symlink(target, &link).unwrap();
+                for dry_run in [true, false] {
+                    let error = upgrade(run, dry_run).unwrap_err().to_string();
+                    assert!(error.contains("is a link"), "{error}");
+                    assert!(error.contains("Nothing was changed"), "{error}");
+                }
+                fs::remove_file(&link).unwrap();
+                let _ = fs::remove_dir(run.join(UPGRADE_DIR));
+            }
+        }
+    }
+    assert_eq!((tree(&path.join("commits")), tree(&precious)), before);
+    assert!(!dir.path().join("nowhere").exists());
+    // One in the place of the commits would be exchanged with a directory, and its own left behind.
+    fs::rename(path.join("commits"), dir.path().join("elsewhere")).unwrap();
+    symlink("../elsewhere", path.join("commits")).unwrap();
+    let error = upgrade(&path, false).unwrap_err().to_string();
+    assert!(
+        error.contains("put the directory that it leads to"),
+        "{error}"
+    );
+    assert_eq!(tree(&dir.path().join("elsewhere")), before.0);
+}
+
+/// An earlier upgrade leaves nothing but files of a history: what else is there is not removed.
+#[test]
+fn what_is_no_history_is_kept() {
+    let dir = golden();
+    let path = dir.path().join("run");
+    let staged = path.join(UPGRADE_DIR).join(STAGED_COMMITS);
+    fs::create_dir_all(&staged).unwrap();
+    fs::write(staged.join("00000000000000000000.json"), "{}").unwrap();
+    fs::write(staged.join("notes.txt"), "abc").unwrap();
+    let error = with_causes(&upgrade(&path, false).unwrap_err());
+    assert!(error.contains("cannot remove"), "{error}");
+    assert_eq!(fs::read(staged.join("notes.txt")).unwrap(), b"abc");
+    fs::remove_file(staged.join("notes.txt")).unwrap();
+    assert!(upgrade(&path, false).unwrap().is_needed());
+    assert!(!path.join(UPGRADE_DIR).exists());
+}
+
+/// The old history is removed in the end, and with it would go what readers pass over: a record, for one, that
+/// somebody has renamed.
+#[test]
+fn what_readers_pass_over_is_not_removed_with_the_old_history() {
+    let dir = golden();
+    let path = dir.path().join("run");
+    let commits = path.join("commits");
+    let last = commits.join("00000000000000000005.json");
+    let hints = [
+        ("last.json", "`sink repair` the run first"),
+        ("notes.txt", "move it out of the run first"),
+        (".last.json", "move it out of the run first"),
+    ];
+    for (name, hint) in hints {
+        fs::rename(&last, commits.join(name)).unwrap();
+        let before = tree(&path);
+        for dry_run in [true, false] {
+            let error = upgrade(&path, dry_run).unwrap_err().to_string();
+            assert!(error.contains(&format!("commits/{name} ")), "{error}");
+            assert!(error.contains(hint), "{error}");
+            assert_eq!(tree(&path), before);
+        }
+        fs::rename(commits.join(name), &last).unwrap();
+    }
+    // Nor is a directory that is called as a record is.
+    fs::create_dir(commits.join("00000000000000000006.json")).unwrap();
+    upgrade(&path, false).unwrap_err();
+    fs::remove_dir(commits.join("00000000000000000006.json")).unwrap();
+    assert!(upgrade(&path, false).unwrap().is_needed());
+    // Where there is nothing to upgrade, nothing is in the way.
+    fs::write(commits.join("notes.txt"), "abc").unwrap();
+    assert!(!upgrade(&path, false).unwrap().is_needed());
+}
+
+/// Whatever number of epochs a session says that it was to train, it proves no end by it.
+#[test]
+fn a_number_of_epochs_that_is_none_proves_nothing() {
+    let dir = golden();
+    let path = dir.path().join("run");
+    for epochs in [i64::MIN, -1, 0, i64::MAX] {
+        let first = path.join("commits").join(Segment::record(0).file_name());
+        let mut record = CommitRecord::decode(&fs::read(&first).unwrap()).unwrap();
+        record.session.as_mut().unwrap()["train"]["epochs"] = epochs.into();
+        fs::write(&first, record.encode()).unwrap();
+        let report = upgrade(&path, true).unwrap();
+        assert!(report.is_needed());
+        assert_eq!(report.finished, []);
+    }
 }

@@ -23,6 +23,7 @@ fn import_all(checkpoints: Vec<PathBuf>, out: &Path) -> RunDir {
         lossy: false,
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
+        compress: None,
         resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();
@@ -107,6 +108,7 @@ fn a_capture_is_chosen_by_epoch_or_step_or_is_the_last() {
         lossy: false,
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
+        compress: None,
         resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();

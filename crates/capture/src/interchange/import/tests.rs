@@ -21,6 +21,7 @@ fn options(checkpoints: &[PathBuf], out: &Path) -> ImportOptions {
         lossy: false,
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
+        compress: None,
         resume: false,
     }
 }
@@ -771,4 +772,86 @@ fn a_checkpoint_that_became_another_network_is_refused() {
             .to_string()
             .contains("was changed while it was imported")
     );
+}
+
+/// Floats of which the lower half is zero, as those of bfloat16 are, and floats that have all their digits.
+fn halves_and_wholes(seed: u32) -> Vec<Tensor> {
+    let whole = |n: u32| {
+        let bits = n
+            .wrapping_mul(2_654_435_769)
+            .wrapping_add(seed)
+            .rotate_left(7);
+        let bits = bits.wrapping_mul(2_246_822_519);
+        // From 1 to 2: the exponent is the same, the other digits are as if drawn.
+        f32::from_bits(0x3f80_0000 | bits >> 9)
+    };
+    let wholes: Vec<f32> = (0..4096).map(whole).collect();
+    let halves: Vec<f32> = wholes
+        .iter()
+        .map(|value| f32::from_bits(value.to_bits() & 0xffff_0000))
+        .collect();
+    vec![
+        floats("halves.weight", &[64, 64], &halves),
+        floats("wholes.weight", &[64, 64], &wholes),
+    ]
+}
+
+/// Which layers of an epoch were compressed, by their files' bytes.
+fn compressed(run: &RunDir, epoch: i32) -> Vec<String> {
+    let catalog = Catalog::load(run).unwrap();
+    let of_epoch = |file: &trace::CommittedFile<'_>| file.epoch == epoch;
+    let files = catalog.files().filter(of_epoch);
+    let is_smaller = |bytes: u64| bytes < 64 * 64 * 4;
+    let compressed = files.filter(|file| is_smaller(file.bytes));
+    let mut layers: Vec<String> = compressed
+        .map(|file| file.layer.unwrap().to_owned())
+        .collect();
+    layers.sort();
+    layers
+}
+
+#[test]
+fn an_import_compresses_what_it_is_told_and_goes_on_so() {
+    let dir = TempDir::new().unwrap();
+    let files = [0, 1, 2].map(|epoch| {
+        let path = dir.path().join(format!("m-{epoch}.safetensors"));
+        write(&path, &halves_and_wholes(epoch))
+    });
+    let sessions = |run: &RunDir| -> Vec<serde_json::Value> {
+        let catalog = Catalog::load(run).unwrap();
+        let sessions = catalog.sessions().iter();
+        sessions
+            .map(|session| session.config["compress"].clone())
+            .collect()
+    };
+    for (first, of_first, then, of_then) in [
+        (None, &["halves"][..], None, &["halves"][..]),
+        (
+            Some(Compress::Size),
+            &["halves", "wholes"],
+            None,
+            &["halves", "wholes"],
+        ),
+        (Some(Compress::None), &[], None, &[]),
+        (Some(Compress::None), &[], Some(Compress::Auto), &["halves"]),
+    ] {
+        let out = dir.path().join(format!("{first:?}-{then:?}"));
+        let mut options = options(&files, &out);
+        options.compress = first;
+        let cancel = CancelToken::default();
+        import(&options, &cancel, &mut |_| _ = cancel.cancel()).unwrap();
+        let run = RunDir::open(&out).unwrap();
+        assert_eq!(compressed(&run, 0), of_first, "{first:?}");
+        // Twice, so that what the session before has taken over is taken over as well.
+        for epoch in [1, 2] {
+            (options.compress, options.resume) = (then.filter(|_| epoch == 1), true);
+            let cancel = CancelToken::default();
+            import(&options, &cancel, &mut |_| _ = cancel.cancel()).unwrap();
+            assert_eq!(compressed(&run, epoch), of_then, "{first:?}, {then:?}");
+        }
+        let [first, then] = [first, then.or(first)].map(Option::unwrap_or_default);
+        let said = [first, then, then].map(|compress| compress.to_string());
+        assert_eq!(sessions(&run), said);
+        assert_eq!(run.info().config["compress"], first.to_string());
+    }
 }

@@ -5,6 +5,7 @@ use arrow::datatypes::Float32Type;
 use trace::{CaptureId, Epoch, Generation, LayerLabel, Rank, Source, SourceRange, Step, Topology};
 
 use super::*;
+use crate::evaluation::{Loss, TargetRows, Targets};
 use crate::layout::{Layout, UnitRows};
 use crate::recording::choose_units;
 
@@ -162,7 +163,9 @@ fn a_part_holds_no_more_than_it_says_whatever_it_is_of() {
                 let (bytes, is_copied) = match &values {
                     Values::Parameters { weight, .. } => (bytes_of(weight), !moves),
                     Values::Activations { values, .. } => (bytes_of(values), true),
-                    Values::Classifications(_) => unreachable!("a layer has none"),
+                    Values::Classifications(_) | Values::Logits(_) => {
+                        unreachable!("a layer has none")
+                    }
                 };
                 let part = RawPart::of_capture(place(), &layers, &recorded, values).unwrap();
                 assert_bound(part, bytes, is_copied, is_whole);
@@ -227,6 +230,52 @@ fn so_do_classifications() {
             "classifications/epoch=3/step-96-r1-g2.parquet"
         );
         assert_bound(part, bytes, true, true);
+    }
+}
+
+#[test]
+fn logits_become_the_rows_of_what_is_worked_out_of_them() {
+    let layers = network(Layout::Rows, &[2, 2], "linear", None);
+    let values = |width: usize| TargetRows {
+        values: (0..300 * width).map(|n| n as f32 / 500.0).collect(),
+        width,
+    };
+    for (loss, num_outputs, targets) in [
+        (
+            Loss::SoftmaxCrossEntropy,
+            10,
+            Targets::Classes((0..300).map(|n| n % 10).collect()),
+        ),
+        (
+            Loss::BinaryCrossEntropy,
+            1,
+            Targets::Soft((0..300).map(|n| (n % 2) as f32).collect()),
+        ),
+        (Loss::MultiLabelCrossEntropy, 4, Targets::Labels(values(4))),
+        (Loss::MeanSquaredError, 4, Targets::Values(values(4))),
+        (Loss::SoftmaxCrossEntropy, 0, Targets::Classes(Vec::new())),
+    ] {
+        let logits = Logits {
+            loss,
+            logits: (0..300 * num_outputs)
+                .map(|n| ((n * n) as f32).sin())
+                .collect(),
+            targets,
+        };
+        let bytes = bytes_of(&logits.logits) + logits.targets.num_bytes();
+        let part =
+            |values| RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
+        let rows = logits.classify();
+        let (part, of_rows) = (
+            part(Values::Logits(logits)),
+            part(Values::Classifications(rows)),
+        );
+        let most = part.most_bytes();
+        let (made, expected) = (made(part), made(of_rows));
+        assert_eq!(made.path, expected.path);
+        assert_eq!(made.rows, expected.rows, "{loss:?}");
+        let held = bytes + made.memory_bytes();
+        assert!(held <= most && most <= 4 * held + PART_BYTES, "{loss:?}");
     }
 }
 

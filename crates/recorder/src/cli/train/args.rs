@@ -122,8 +122,9 @@ pub(in crate::cli) struct TrainArgs {
     channel_bytes: Option<ByteSize>,
     /// What to compress: auto is what becomes a fifth smaller or more, as activations behind a ReLU do; size is
     /// what becomes smaller by 3% or more, as weights do by a sixth, which every query has to unpack; none is nothing
-    #[arg(long, default_value_t, value_name = "auto|size|none")]
-    compress: Compress,
+    /// [default: auto; with --resume what the run's last session compressed]
+    #[arg(long, value_name = "auto|size|none")]
+    compress: Option<Compress>,
     /// How often to write what training can go on from (parameters and the optimizer's state), at
     /// the end of an epoch; also at the end of training, and of the last whole epoch after Ctrl-C, but
     /// for never. Only the newest is kept

@@ -50,7 +50,8 @@ fn a_run_is_gone_on_with_from_the_training_loop_s_own_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     let builder = || TraceRecorder::<Flex>::builder(&run).seed(3);
-    let mut recorder = builder().start_inner(&linear(0.0)).unwrap();
+    let begun = builder().compress(Compress::None);
+    let mut recorder = begun.start_inner(&linear(0.0)).unwrap();
     record(&mut recorder, 0, 1.0);
     recorder.finish().unwrap();
 
@@ -83,6 +84,8 @@ fn a_run_is_gone_on_with_from_the_training_loop_s_own_checkpoint() {
     let catalog = Catalog::load(&RunDir::open(&run).unwrap()).unwrap();
     assert_eq!(catalog.sessions().len(), 2);
     assert_eq!(catalog.sessions()[1].config["training"]["lr"], 0.5);
+    // What is not said is as it was.
+    assert_eq!(catalog.last_compress(None), Some(Compress::None));
 }
 
 #[test]

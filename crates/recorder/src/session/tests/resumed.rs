@@ -37,7 +37,7 @@ fn options(out: &Path) -> SessionOptions {
         schedule: Schedule::default(),
         record_initial: true,
         channel_bytes: None,
-        compress: Default::default(),
+        compress: None,
         save_every: "2epochs".parse().unwrap(),
         resume: false,
         rank: Rank::default(),
@@ -535,9 +535,52 @@ fn what_was_changed_is_named() {
     // What changes nothing that is recorded may be another.
     let mut changed = resuming(&path);
     changed.channel_bytes = Some(1 << 20);
-    changed.compress = sink::Compress::Size;
+    changed.compress = Some(sink::Compress::Size);
     changed.save_every = SaveEvery::Never;
     session(&changed, None).unwrap();
+}
+
+/// Whether weights of an epoch are compressed: the first layer's are 16 lists of 64.
+fn are_weights_compressed(path: &Path, epoch: i32) -> bool {
+    let (run, catalog) = open(path);
+    let is_first = |file: &trace::CommittedFile<'_>| {
+        let of = (file.table, file.layer, file.epoch);
+        of == (Table::Weights.name(), Some("L_input"), epoch)
+    };
+    let file = catalog.files().find(is_first).unwrap();
+    let file = std::fs::File::open(run.path().join(file.path)).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let columns = reader.metadata().row_group(0).columns();
+    let lists = columns
+        .iter()
+        .find(|column| column.column_path().string() == "weights.list.item");
+    lists.unwrap().compression() != parquet::basic::Compression::UNCOMPRESSED
+}
+
+#[test]
+fn a_resumed_run_is_compressed_as_before_unless_it_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let mut begun = options(&path);
+    begun.compress = Some(sink::Compress::Size);
+    session(&begun, Some(1)).unwrap();
+    session(&resuming(&path), Some(2)).unwrap();
+    let mut said = resuming(&path);
+    said.compress = Some(sink::Compress::None);
+    session(&said, Some(3)).unwrap();
+    session(&resuming(&path), None).unwrap();
+    let compressed: Vec<bool> = (0..EPOCHS)
+        .map(|epoch| are_weights_compressed(&path, epoch))
+        .collect();
+    let expected: Vec<bool> = (0..EPOCHS).map(|epoch| epoch < 3).collect();
+    assert_eq!(compressed, expected);
+    let (_, catalog) = open(&path);
+    let said: Vec<_> = catalog
+        .sessions()
+        .iter()
+        .map(|session| &session.config["compress"])
+        .collect();
+    assert_eq!(said, ["size", "size", "none", "none"]);
 }
 
 #[test]

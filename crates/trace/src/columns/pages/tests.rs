@@ -104,8 +104,8 @@ fn a_page_that_ends_in_its_header_is_refused() {
 
 fn page(bytes: &[u8]) -> Option<Page> {
     let mut input = Input::new(bytes);
-    let page = input.page();
-    assert!(input.num_bytes <= bytes.len() as u64);
+    let page = super::page(&mut input);
+    assert!(input.num_bytes() <= bytes.len() as u64);
     page
 }
 
@@ -141,4 +141,21 @@ fn headers_are_read_with_what_is_nested_in_them() {
         page(&[0x99, 0x19, 0x19, 0x19, 0x19, 0x19, 0x19, 0x19, 0x19, 0x19]),
         None
     );
+}
+
+/// What parquet reads as fields must not be passed over here as something else.
+#[test]
+fn headers_that_parquet_would_read_in_another_way_are_refused() {
+    let hidden = [0x25, 0xfe, 0xff, 0xff, 0xff, 0x0f];
+    let header = |field: &[u8]| [&[0x15, 6], field, &hidden, &[0]].concat();
+    // Field 2 as bytes: parquet takes their length for a size, and goes on with what is in them.
+    assert_eq!(page(&header(&[0x18, 6])), None);
+    // A list of booleans that nobody knows: parquet passes over its head alone.
+    assert_eq!(page(&header(&[0x89, 0x61])), None);
+    // A size of 2³² + 100, which parquet takes for 100.
+    assert_eq!(page(&[0x25, 0xc8, 0x81, 0x80, 0x80, 0x20, 0]), None);
+    // An end that parquet takes for one.
+    assert_eq!(page(&[0x25, 16, 0x15, 12, 0x10, 0]), None);
+    // A page's own header is no number.
+    assert_eq!(page(&[0x55, 16, 0]), None);
 }

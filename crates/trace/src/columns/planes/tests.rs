@@ -62,3 +62,20 @@ fn what_does_not_become_small_enough_is_left_out() {
     let unpacked = zstd::bulk::decompress(&page[3..], 200_000).unwrap();
     assert!(unpacked == planes(&values));
 }
+
+#[test]
+fn the_memory_of_a_plane_is_used_again_and_that_of_a_very_long_one_given_back() {
+    let kept =
+        || COMPRESSOR.with_borrow(|kept| kept.as_ref().map_or(0, |kept| kept.plane.capacity()));
+    let compress = |len: usize, most: usize| {
+        put_compressed_planes(&noise(1, len), most, &mut Vec::new()).unwrap();
+        kept()
+    };
+    assert_eq!(compress(PAGE_VALUES, usize::MAX), PAGE_VALUES);
+    assert_eq!(compress(1000, usize::MAX), PAGE_VALUES);
+    // However it went.
+    for most in [usize::MAX, 0] {
+        assert_eq!(compress(PAGE_VALUES + 1, most), 0);
+        assert!((1000..=PAGE_VALUES).contains(&compress(1000, most)));
+    }
+}

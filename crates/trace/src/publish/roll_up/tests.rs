@@ -1,6 +1,10 @@
+use parquet::basic::Compression;
+use parquet::file::metadata::ParquetMetaDataReader;
+
 use super::*;
 use crate::catalog::Catalog;
 use crate::disk::{Fault, Operation, Point, Subject};
+use crate::encode::Compress;
 use crate::id::{LayerLabel, Rank};
 use crate::part::PartPath;
 use crate::publish::Group;
@@ -73,6 +77,40 @@ fn records_of_hundreds_of_files_roll_up_as_well() {
     }
     assert_eq!(commit_files(&run), [Segment::rollup(0, 15).file_name()]);
     assert_eq!(Catalog::load(&run).unwrap().num_files(), 16 * 256);
+}
+
+/// What is not compressed is larger, and has fewer records: however long the run, whoever rolls up holds as much.
+#[test]
+fn roll_ups_without_compression_are_as_large_as_others_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, compress) in Compress::ALL {
+        let run = RunDir::create(&dir.path().join(name), info()).unwrap();
+        let publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+        let mut publisher = publisher.with_compress(compress);
+        publisher.max_rollup_bytes = 128 * 1024;
+        for epoch in 0..100 {
+            let group = wide_group(&publisher, epoch, 32);
+            publisher.publish(group).unwrap();
+        }
+        publisher.seal().unwrap();
+        let files = commit_files(&run).into_iter();
+        let rollups: Vec<_> = files.filter(|file| file.ends_with(".parquet")).collect();
+        for file in &rollups {
+            let bytes = std::fs::read(run.commits_dir().join(file)).unwrap();
+            // Records are larger as JSON than in any roll-up, and one is made of so many bytes of them at most.
+            assert!(bytes.len() < 128 * 1024, "{name}: {}", bytes.len());
+            let bytes = bytes::Bytes::from(bytes);
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes);
+            let metadata = metadata.unwrap();
+            let mut columns = metadata.row_groups().iter().flat_map(|g| g.columns());
+            let is_compressed = columns.any(|c| c.compression() != Compression::UNCOMPRESSED);
+            assert_eq!(is_compressed, compress != Compress::None, "{name}");
+        }
+        assert!((1..30).contains(&rollups.len()), "{name}: {rollups:?}");
+        let catalog = Catalog::load(&run).unwrap();
+        assert_eq!(epochs(&catalog), (0..100).collect::<Vec<_>>(), "{name}");
+        assert_eq!(catalog.num_files(), 100 * 32, "{name}");
+    }
 }
 
 /// Whatever is too large for one roll-up becomes several, and those are left alone.
@@ -154,7 +192,7 @@ fn a_record_goes_only_for_a_roll_up_that_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
         let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
-        let mut rollup = rollup::Encoder::try_new().unwrap();
+        let mut rollup = rollup::Encoder::try_new(Compress::Auto).unwrap();
         let mut previous = None;
         for epoch in 0..6 {
             let group = group(&publisher, epoch).unwrap();

@@ -1,18 +1,18 @@
-//! The locks that a recorder holds: on the file of its rank, and on the run's directory where it has one rank.
+//! The locks that a recorder holds: on the file of its rank, on the run's directory, and on `run.json`. The latter two
+//! are held alone where the run has one rank, and shared with the other ranks elsewhere: who repairs a run takes them
+//! alone, and no rank begins meanwhile, whether it has recorded before or not.
 //!
 //! A lock is an inode's, and somebody may put another file in the place of `run.json`, by copying it back for one:
 //! the next recorder would lock that. The directory stays the one that it was.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
 use super::super::StoreError;
 use crate::id::Rank;
+use crate::lock_file::{self, MAX_REPLACED, is_at};
 use crate::place::RUN_FILE;
-
-/// How often a file is opened anew that somebody puts another one in the place of.
-const MAX_REPLACED: usize = 16;
 
 /// Takes the locks of a recorder of the run at `root`; none if another process has one. `rank` is none in a run
 /// of one rank.
@@ -35,13 +35,19 @@ pub(super) fn lock_rank(root: &Path, rank: Option<Rank>) -> Result<Option<Vec<Fi
         if !is_at(&file, &path).map_err(failed)? {
             continue;
         }
+        let beside = match rank {
+            None => [Beside::lock(root, File::try_lock), Beside::Impossible],
+            Some(_) => [
+                Beside::lock(root, File::try_lock_shared),
+                Beside::lock(&root.join(RUN_FILE), File::try_lock_shared),
+            ],
+        };
         let mut locks = vec![file];
-        // Ranks share the directory.
-        if rank.is_none() {
-            match lock_directory(root) {
-                DirectoryLock::Taken(lock) => locks.push(lock),
-                DirectoryLock::Impossible => {}
-                DirectoryLock::Held => return Ok(None),
+        for lock in beside {
+            match lock {
+                Beside::Taken(lock) => locks.push(lock),
+                Beside::Impossible => {}
+                Beside::Held => return Ok(None),
             }
         }
         return Ok(Some(locks));
@@ -51,52 +57,35 @@ pub(super) fn lock_rank(root: &Path, rank: Option<Rank>) -> Result<Option<Vec<Fi
 }
 
 fn open(path: &Path, is_made: bool) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true);
     if is_made {
-        return options.create(true).truncate(false).open(path);
+        return lock_file::open(path);
     }
     // Some file systems, as NFS, lock for one alone only what is open for writing.
-    match options.open(path) {
+    match File::options().read(true).write(true).open(path) {
         Err(error) if is_read_only(&error) => File::open(path),
         file => file,
     }
 }
 
-/// Whether a path is that of an open file still.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let open = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (open.dev(), open.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
-    path.try_exists()
-}
-
-/// What came of locking the run's directory.
-enum DirectoryLock {
+/// What came of locking the run's directory, or `run.json` beside a rank's own file.
+enum Beside {
     Taken(File),
     /// Another process has the lock.
     Held,
-    /// The file system locks no directories.
+    /// The file system has no such locks: some lock no directories.
     Impossible,
 }
 
-fn lock_directory(root: &Path) -> DirectoryLock {
-    let Ok(directory) = File::open(root) else {
-        return DirectoryLock::Impossible;
-    };
-    match directory.try_lock() {
-        Ok(()) => DirectoryLock::Taken(directory),
-        Err(TryLockError::WouldBlock) => DirectoryLock::Held,
-        Err(TryLockError::Error(_)) => DirectoryLock::Impossible,
+impl Beside {
+    fn lock(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Self {
+        let Ok(file) = File::open(path) else {
+            return Self::Impossible;
+        };
+        match lock(&file) {
+            Ok(()) => Self::Taken(file),
+            Err(TryLockError::WouldBlock) => Self::Held,
+            Err(TryLockError::Error(_)) => Self::Impossible,
+        }
     }
 }
 

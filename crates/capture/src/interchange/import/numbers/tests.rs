@@ -34,6 +34,7 @@ fn told(
         lossy: false,
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
+        compress: None,
         resume: false,
     };
     let (told, how) = numbers(paths.collect(), &options).map_err(|error| error.to_string())?;
