@@ -157,9 +157,10 @@ class Tapped(nn.Module):
         return self.out(h if self.rec is None else self.rec.tap("resid.3", h))
 
 
-def test_a_tap_that_is_to_be_silenced_is_called_one(tmp_path: Path) -> None:
+def test_a_tap_is_silenced_where_the_model_goes_on_with_what_it_is_given(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Tapped()
+    x, _ = samples()
     with sg.record(model, tmp_path / "run", on_error="stop") as rec:
         model.rec = rec
         rec.step()
@@ -167,10 +168,14 @@ def test_a_tap_that_is_to_be_silenced_is_called_one(tmp_path: Path) -> None:
     run = sg.open(tmp_path / "run")
     [first] = [layer["first_neuron"] for layer in run.info["layers"] if layer["layer"] == "resid.3"]
     structure = run.structures.label("mine", neurons=[first])
-    told = rf"neuron {first} is of resid.3, a tap: no module makes its values"
-    with pytest.raises(sg.QueryError, match=told):
-        structure.silenced(model)
-    with pytest.raises(sg.QueryError, match=told):
+    with torch.no_grad(), structure.silenced(model):
+        said = model(x)
+        hidden = torch.relu(model.fc(x)) * 2.0
+        hidden[:, 0] = 0.0
+        assert torch.equal(said, model.out(hidden))
+    assert sg.ablate(model, run, structure=structure, held_out=samples(), draws=2).neurons == (first,)
+    model.rec = None
+    with pytest.raises(sg.NetworkError, match="resid.3 ran without its units being silenced.*has tapped nothing"):
         sg.ablate(model, run, structure=structure, held_out=samples(), draws=2)
 
 

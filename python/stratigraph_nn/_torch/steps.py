@@ -204,6 +204,7 @@ class Gradients:
         #: The backward pass that is running, and the scale of its gradients.
         self._pass: int | None = None
         self._scale: float | None = None
+        self._hook = torch.compiler.disable(self._keep)
         self._expect(model.parameters())
         for module in model.modules():
             if any(parameter is not None and is_lazy(parameter) for parameter in module._parameters.values()):
@@ -226,13 +227,12 @@ class Gradients:
 
     def _add(self, parameters: Iterable[torch.Tensor]) -> None:
         """Keeps gradients of these parameters, too."""
-        keep = torch.compiler.disable(self._keep)
         for parameter in parameters:
             if id(parameter) in self._parameters or is_lazy(parameter):
                 continue
             self._parameters[id(parameter)] = parameter
             if self._keeps_made and parameter.requires_grad and parameter.is_leaf:
-                self._handles.append(parameter.register_post_accumulate_grad_hook(keep))
+                self._handles.append(parameter.register_post_accumulate_grad_hook(self._hook))
 
     def _add_when_known(self, module: nn.Module) -> None:
         """Keeps gradients of a lazy module, whose parameters get their shapes right before its first forward pass."""
