@@ -6,7 +6,7 @@ use std::{fs, io};
 use crossbeam_channel::bounded;
 use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaDataReader;
-use trace::{Catalog, Part, PartPath, Rank, RunDir, Table};
+use trace::{Catalog, Compress, Part, PartPath, Rank, RunDir, Table};
 
 use crate::error::{SinkError, StartSinkError};
 use crate::make_part::MakePart;
