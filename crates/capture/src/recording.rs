@@ -63,6 +63,7 @@ pub use limits::{Limits, OnError, WhenFull};
 use outcome::Outcome;
 pub use outcome::{RecordError, RecordSummary};
 pub use phases::{ParsePhasesError, Phases};
+pub(crate) use recorded::in_todays_words;
 pub use recorded::{
     ActivationDetail, CHANNEL_CAPTURES, DEFAULT_ACTIVATION_SAMPLES, MIN_CHANNEL_BYTES, Recorded,
     TooManyActivationsError, WeightDetail,

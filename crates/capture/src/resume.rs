@@ -12,7 +12,7 @@ use trace::{
 };
 
 use crate::cancel::CancelToken;
-use crate::recording::Origin;
+use crate::recording::{Origin, in_todays_words};
 use crate::saved_state::{ReadStateError, SavedState};
 
 /// How long a rank waits for rank 0 to create the run.
@@ -98,7 +98,8 @@ pub enum ResumeError {
     /// A run that is finished has nothing from which it could be trained for more epochs.
     #[error(
         "{} is finished, with {num_epochs} epochs, and kept nothing to go on from (it had no \
-         checkpoints): record a training of more epochs into another directory",
+         checkpoints, or its recorder removed the last one, as those of format 1.3 and before did): record a training \
+         of more epochs into another directory",
         run.display()
     )]
     NothingKept {
@@ -419,6 +420,7 @@ fn check_unchanged(
         if let Some(config) = config.as_object_mut() {
             let is_compared = |key: &str| !OPERATIONAL.contains(&key) && !OF_DATA.contains(&key);
             config.retain(|key, _| is_compared(key));
+            config.get_mut("record").map(in_todays_words);
         }
         let dataset = info.dataset.as_ref().map(data.without_places);
         let (data_kind, data) = match &dataset {

@@ -94,6 +94,25 @@ impl Dataset {
         }
     }
 
+    /// Gets the data set that is asked for, as [`Dataset::open`] does, to go on with a run that was recorded with
+    /// `recorded`. Where it is the same data, read by the same options, it is prepared as it was then: earlier
+    /// versions rounded numbers before they standardised them.
+    ///
+    /// # Errors
+    /// As for [`Dataset::open`].
+    pub fn open_again(
+        spec: &DatasetSpec,
+        seed: u64,
+        batch_size: usize,
+        recorded: &DatasetInfo,
+    ) -> Result<Self, DatasetError> {
+        let dataset = Self::open(spec, seed, batch_size)?;
+        match spec {
+            DatasetSpec::BuiltIn(_) => Ok(dataset),
+            DatasetSpec::File(file) => file::prepared_as(dataset, file, seed, recorded),
+        }
+    }
+
     /// Gets the data set that a run was recorded with.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use std::time::Instant;
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use capture::{CancelToken, Change, RecordSummary};
+use trace::RunDir;
 
 use crate::dataset::Dataset;
 use crate::device::{Resolution, on_device};
@@ -85,7 +86,19 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let TrainConfig {
             seed, batch_size, ..
         } = options.train;
-        let dataset = Arc::new(Dataset::open(&options.dataset, seed, batch_size)?);
+        // A run that cannot be opened is told of where it is gone on with.
+        let recorded = match (options.resume, &options.out) {
+            (true, Some(run)) => RunDir::open(run).ok(),
+            _ => None,
+        };
+        let dataset = match recorded
+            .as_ref()
+            .and_then(|run| run.info().dataset.as_ref())
+        {
+            Some(then) => Dataset::open_again(&options.dataset, seed, batch_size, then)?,
+            None => Dataset::open(&options.dataset, seed, batch_size)?,
+        };
+        let dataset = Arc::new(dataset);
         let held_out = HeldOut::new(dataset.held_out(), DEFAULT_EVALUATION_BATCH_SIZE, &device);
         let trainer = Trainer::try_new(
             options.train.clone(),

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use trace::{Layer, LayerLabel, Topology};
 
 use super::phases::Phases;
@@ -69,6 +70,30 @@ impl Recorded {
 impl Default for Recorded {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+/// Puts what a run's configuration says of what is recorded into today's words. A program of format 1.0 said of
+/// weights only whether they are recorded, and said nothing of what could be chosen from format 1.1 on.
+pub(crate) fn in_todays_words(record: &mut Value) {
+    let Some(record) = record.as_object_mut() else {
+        return;
+    };
+    if let Some(weights) = record.get_mut("weights")
+        && let Some(are_recorded) = weights.as_bool()
+    {
+        *weights = json!(are_recorded.then_some(WeightDetail::Raw));
+    }
+    let did = [
+        ("gradients", json!(false)),
+        ("moments", json!(false)),
+        ("units", Value::Null),
+        ("phases", json!(Phases::EVAL)),
+        ("precision", json!(Precision::F32)),
+        ("histograms", Value::Null),
+    ];
+    for (key, value) in did {
+        record.entry(key).or_insert(value);
     }
 }
 

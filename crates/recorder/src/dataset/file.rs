@@ -7,6 +7,8 @@ mod scale;
 mod split;
 mod targets;
 
+use trace::DatasetInfo;
+
 use super::raw::RawTable;
 use super::scaling::{Layout, Rows};
 use super::spec::{DEFAULT_HELD_OUT_SHARE, FileFormat, FileSpec, HeldOutRule, Scale};
@@ -21,6 +23,25 @@ pub(super) use open::Opened;
 
 pub(super) fn load(spec: &FileSpec, seed: u64) -> Result<Dataset, DatasetError> {
     Opened::open(spec)?.prepare(seed, None)
+}
+
+/// A data set as it was prepared for a run, where it is that run's and would be prepared otherwise today; else as
+/// it is.
+pub(super) fn prepared_as(
+    dataset: Dataset,
+    spec: &FileSpec,
+    seed: u64,
+    recorded: &DatasetInfo,
+) -> Result<Dataset, DatasetError> {
+    if dataset.info.crc32c != recorded.crc32c {
+        return Ok(dataset);
+    }
+    match details_of(recorded) {
+        Ok(then) if then.differs_in_rounding(&details_of(&dataset.info)?) => {
+            Opened::open(spec)?.prepare(seed, Some(&then))
+        }
+        _ => Ok(dataset),
+    }
 }
 
 impl Opened {

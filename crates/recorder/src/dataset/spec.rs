@@ -430,6 +430,15 @@ impl FileSpec {
             .chain(&mut self.held_out_labels)
     }
 
+    /// The same without its paths.
+    pub(super) fn without_places(&self) -> Self {
+        let mut spec = self.clone();
+        for path in spec.paths_mut() {
+            *path = PathBuf::new();
+        }
+        spec
+    }
+
     /// What the numbers go through.
     pub(super) fn scale(&self) -> Scale {
         self.scale.unwrap_or(match self.format {

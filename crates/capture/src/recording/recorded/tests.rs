@@ -64,3 +64,38 @@ fn more_activations_than_a_list_array_can_hold_are_refused() {
     assert_eq!(check(Some(ActivationDetail::Statistics), 297), Ok(()));
     assert_eq!(check(None, 297), Ok(()));
 }
+
+#[test]
+fn what_format_1_0_says_is_what_it_would_say_today() {
+    let today = |recorded: Recorded| serde_json::to_value(recorded).unwrap();
+    let of_1_0 = |weights: bool| {
+        let mut said = json!({
+            "weights": weights,
+            "classifications": true,
+            "activations": {"raw": {"samples": 512}},
+            "metrics": true,
+        });
+        in_todays_words(&mut said);
+        said
+    };
+    assert_eq!(of_1_0(true), today(Recorded::DEFAULT));
+    let weights = None;
+    let without = Recorded {
+        weights,
+        ..Recorded::DEFAULT
+    };
+    assert_eq!(of_1_0(false), today(without));
+    // What is said today stays as it is.
+    let recorded = Recorded {
+        weights: Some(WeightDetail::Statistics),
+        gradients: true,
+        moments: true,
+        units: NonZeroU32::new(3),
+        precision: Precision::F16,
+        histograms: NonZeroU32::new(4),
+        ..Recorded::DEFAULT
+    };
+    let mut said = today(recorded);
+    in_todays_words(&mut said);
+    assert_eq!(said, today(recorded));
+}

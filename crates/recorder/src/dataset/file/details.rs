@@ -1,7 +1,5 @@
 //! What `run.json` says of how a file was read: enough to make the same samples again.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 use trace::{Crc32c, DatasetInfo};
 
@@ -101,6 +99,12 @@ impl Details {
         })
     }
 
+    /// Whether a file was read by the same options, wherever it was, and its numbers were taken otherwise.
+    pub(super) fn differs_in_rounding(&self, other: &Self) -> bool {
+        let placeless = |details: &Self| details.options.without_places();
+        self.values != other.values && placeless(self) == placeless(other)
+    }
+
     /// How numbers that are predicted were standardised, where they were.
     pub(super) fn of_targets(&self) -> Option<Standard> {
         self.targets.standard.clone()
@@ -138,9 +142,7 @@ pub(in crate::dataset) fn without_places(info: &DatasetInfo) -> DatasetInfo {
     let Ok(mut details) = details_of(&info) else {
         return info;
     };
-    for path in details.options.paths_mut() {
-        *path = PathBuf::new();
-    }
+    details.options = details.options.without_places();
     if let Some(HeldOutRule::File(_)) = details.options.held_out {
         info.held_out = "all of a file".to_owned();
     }

@@ -33,6 +33,43 @@ fn values_are_standardised_before_they_are_rounded() {
     );
 }
 
+/// Versions that do not say how they took numbers rounded them first.
+#[test]
+fn a_run_of_then_is_gone_on_with_as_its_data_was_prepared_then() {
+    let files = Files::new();
+    // Of 1.7e9, 32-bit floats are 128 apart: 100 becomes 128 of the offset, and 200 becomes 256.
+    let text = "time,y\n1700000000,u\n1700000100,v\n1700000200,u\n";
+    let test = files.write("test.csv", "time,y\n1700000100,u\n1700000200,v\n");
+    let spec = held_out_in(files.csv(text, &["y"]), test);
+    let offset = f64::from(1.7e9_f32);
+    let then = |info: &DatasetInfo| {
+        let mut info = info.clone();
+        let details = info.details.as_mut().unwrap();
+        details.as_object_mut().unwrap().remove("values");
+        details["inputs"]["mean"] = vec![offset + 128.0].into();
+        details["inputs"]["std"] = vec![64.0].into();
+        info
+    };
+    let again = |spec: &FileSpec, recorded: &DatasetInfo| {
+        Dataset::open_again(&DatasetSpec::File(spec.clone()), 1, 1, recorded).unwrap()
+    };
+    let today = load(&spec, 1).unwrap();
+    let recorded = then(today.info());
+    let dataset = again(&spec, &recorded);
+    assert_eq!(without_places(dataset.info()), without_places(&recorded));
+    assert_eq!(dataset.held_out().inputs(), [0.0, 2.0]);
+    assert_eq!(trained_on(&dataset).inputs(), [-2.0, 0.0, 2.0]);
+    // Of what a version prepared as today's does nothing is done twice; other options and other data are what
+    // they are, which is told where they are compared.
+    assert_eq!(again(&spec, today.info()).info(), today.info());
+    let unscaled = unscaled(spec.clone());
+    let asked = load(&unscaled, 1).unwrap();
+    assert_eq!(again(&unscaled, &recorded).info(), asked.info());
+    fs::write(&spec.path, text.replace("100", "300")).unwrap();
+    let other = load(&spec, 1).unwrap();
+    assert_eq!(again(&spec, &recorded).info(), other.info());
+}
+
 #[test]
 fn what_is_always_the_same_has_no_deviation() {
     let files = Files::new();
