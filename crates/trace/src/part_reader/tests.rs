@@ -4,7 +4,7 @@ use std::ops::Range;
 use arrow::array::{Array, AsArray, Float32Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 

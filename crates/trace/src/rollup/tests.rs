@@ -1,3 +1,4 @@
+use parquet::file::metadata::ParquetMetaDataReader;
 use proptest::prelude::*;
 
 use super::*;
