@@ -15,7 +15,6 @@ use runs::{GoesOn, Golden, RUNS, TABLES};
 
 /// A copy of a run in `tests/golden`.
 fn copied(golden: &Golden) -> Scratch {
-    println!("format {}", golden.version);
     let scratch = Scratch::new();
     let run = workspace_root().join("tests/golden").join(golden.version);
     for (path, content) in super::files(&run) {

@@ -51,7 +51,7 @@ fn a_run_of_then_is_gone_on_with_as_its_data_was_prepared_then() {
         info
     };
     let again = |spec: &FileSpec, recorded: &DatasetInfo| {
-        Dataset::open_again(&DatasetSpec::File(spec.clone()), 1, 1, recorded).unwrap()
+        Dataset::open_again(&DatasetSpec::from(spec.clone()), 1, 1, recorded).unwrap()
     };
     let today = load(&spec, 1).unwrap();
     let recorded = then(today.info());
