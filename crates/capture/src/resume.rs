@@ -295,6 +295,7 @@ fn go_on(
         .count();
     let sessions = catalog.sessions().iter();
     let num_sessions = sessions.filter(|session| session.rank == rank).count();
+    let compress = catalog.last_compress(run.info(), Some(rank));
     Resumption {
         run,
         state: None,
@@ -304,7 +305,7 @@ fn go_on(
         sink: sink::Resume { lock, retired },
         state_files,
         num_retired,
-        compress: catalog.last_compress(Some(rank)),
+        compress,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::encode::Compress;
 use crate::history::{self, HistoryFaults, Log, ReadCommitsError};
 use crate::id::Rank;
 use crate::part_file::{BadFileError, PartFile};
-use crate::run::RunDir;
+use crate::run::{RunDir, RunInfo};
 use crate::store::Store;
 use crate::table::Table;
 use crate::time;
@@ -419,11 +419,18 @@ impl Catalog {
         &self.sessions
     }
 
-    /// Which columns the last session compressed, of a rank or of any; none where it does not say.
-    pub fn last_compress(&self, rank: Option<Rank>) -> Option<Compress> {
-        let mut sessions = self.sessions.iter();
-        let last = sessions.rfind(|session| rank.is_none_or(|rank| session.rank == rank));
-        Compress::of_config(&last?.config)
+    /// Which columns the last session compressed that says so: of a rank, else of any, else as the run was begun, since
+    /// a session that was killed early is in no commit. None where nobody says.
+    pub fn last_compress(&self, run: &RunInfo, rank: Option<Rank>) -> Option<Compress> {
+        let told = |rank: Option<Rank>| {
+            let sessions = self.sessions.iter().rev();
+            let mut sessions =
+                sessions.filter(|session| rank.is_none_or(|rank| session.rank == rank));
+            sessions.find_map(|session| Compress::of_config(&session.config))
+        };
+        told(rank)
+            .or_else(|| told(None))
+            .or_else(|| Compress::of_config(&run.config))
     }
 
     /// When a recorder wrote its last record, in milliseconds since 1970; none if none has. What is

@@ -182,7 +182,7 @@ impl DerivedWriter {
         retired: Vec<String>,
     ) -> Result<CommitRecord, DerivedError> {
         let compress = Catalog::load(&self.run)?
-            .last_compress(None)
+            .last_compress(self.run.info(), None)
             .unwrap_or_default();
         let mut publisher = Publisher::for_derived(&self.run)?.with_compress(compress);
         let mut parts = Vec::new();

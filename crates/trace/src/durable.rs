@@ -208,7 +208,7 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, subject: Subject, path: &Path) {
     }
 }
 
-/// Removes a directory with what is in it. Where a link leads to nothing is removed: it may be anybody's.
+/// Removes a directory with what is in it. Nothing is removed where a link leads to: it may be anybody's.
 ///
 /// # Errors
 /// If it is a link, or anything in it cannot be removed.

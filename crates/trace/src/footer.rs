@@ -76,7 +76,14 @@ pub fn read_footer(input: &impl ChunkReader) -> Result<ParquetMetaData> {
 /// Fields of `FileMetaData` and `SchemaElement` that make room or nest.
 const SCHEMA: i16 = 2;
 const ROW_GROUPS: i16 = 4;
+const NAME: i16 = 4;
 const NUM_CHILDREN: i16 = 5;
+
+/// What a part of a column's path takes beside its name.
+const PART_BYTES: u64 = 48;
+
+/// The most that the paths of all columns may take.
+const MAX_PATH_BYTES: u64 = 64 << 20;
 
 /// Looks through a footer: that every list is as long as it says, that every field is what parquet takes it for, and
 /// that the schema is a tree of not too many levels.
@@ -110,21 +117,31 @@ fn check_schema(input: &mut Input<&[u8]>, kind: u8) -> std::result::Result<(), &
     if length > MAX_ELEMENTS {
         return Err("it has more columns than anybody reads");
     }
-    // Of each group that lies around what comes next, how much of it is still to come; and of all of them.
-    let mut open: Vec<u64> = Vec::new();
-    let mut to_come: u64 = 1;
+    // Of each group that lies around what comes next, how much of it is still to come, and its part of a path; and
+    // of all of them.
+    let mut open: Vec<(u64, u64)> = Vec::new();
+    let (mut to_come, mut path_bytes, mut all_path_bytes) = (1_u64, 0_u64, 0_u64);
     for index in 0..length {
         to_come = to_come.checked_sub(1).ok_or(MALFORMED)?;
-        while open.last() == Some(&0) {
+        while let Some((0, part)) = open.last() {
+            path_bytes -= part;
             open.pop();
         }
-        if let Some(last) = open.last_mut() {
-            *last -= 1;
+        if let Some((left, _)) = open.last_mut() {
+            *left -= 1;
         }
-        let num_children = schema_element(input).ok_or(MALFORMED)?;
-        if num_children > 0 {
-            open.push(num_children);
-            to_come = to_come.saturating_add(num_children);
+        let element = schema_element(input).ok_or(MALFORMED)?;
+        let part = PART_BYTES + element.name_bytes;
+        if element.num_children > 0 {
+            open.push((element.num_children, part));
+            path_bytes += part;
+            to_come = to_come.saturating_add(element.num_children);
+        } else {
+            // parquet keeps of every column the names of all that it lies in.
+            all_path_bytes = all_path_bytes.saturating_add(path_bytes + part);
+            if all_path_bytes > MAX_PATH_BYTES {
+                return Err("its columns have longer names than anybody reads");
+            }
         }
         if to_come >= length - index {
             return Err(MALFORMED);
@@ -136,17 +153,32 @@ fn check_schema(input: &mut Input<&[u8]>, kind: u8) -> std::result::Result<(), &
     Ok(())
 }
 
-/// Passes over an element of a schema; how many others lie in it.
-fn schema_element(input: &mut Input<&[u8]>) -> Option<u64> {
-    let (mut field, mut num_children) = (0, 0);
+/// What an element of a schema asks for.
+struct Element {
+    /// How many others lie in it.
+    num_children: u64,
+    name_bytes: u64,
+}
+
+/// Passes over an element of a schema.
+fn schema_element(input: &mut Input<&[u8]>) -> Option<Element> {
+    let mut element = Element {
+        num_children: 0,
+        name_bytes: 0,
+    };
+    let mut field = 0;
     while let Some(kind) = input.field(&mut field)? {
+        let start = input.num_bytes();
         match field {
-            NUM_CHILDREN => num_children = input.size(kind)?,
+            NUM_CHILDREN => element.num_children = input.size(kind)?,
             _ => input.pass(kind, field, SCHEMA_ELEMENT)?,
+        }
+        if field == NAME {
+            element.name_bytes = input.num_bytes() - start;
         }
     }
     // Of a struct in which there was nothing.
-    (field != 0).then_some(num_children)
+    (field != 0).then_some(element)
 }
 
 // What parquet reads of a footer, as parquet.thrift has it. What is looked at above is left out.

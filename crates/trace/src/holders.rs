@@ -5,7 +5,10 @@
 //! would know what holds the run.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::id::Rank;
+use crate::place::RUN_FILE;
 
 /// The most processes that are named.
 const MAX_NAMED: usize = 4;
@@ -21,15 +24,16 @@ struct Holder {
 }
 
 impl Holders {
-    /// Those that hold a lock on a file or directory of a run which recorders lock: as far as they may be looked at.
-    pub(crate) fn of_run(root: &Path) -> Self {
-        let names = std::fs::read_dir(root).into_iter().flatten().flatten();
-        let is_lock = |name: &str| name == crate::place::RUN_FILE || name.ends_with(".lock");
-        let files = names.filter(|entry| entry.file_name().to_str().is_some_and(is_lock));
-        let files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
-        let files = files.iter().map(PathBuf::as_path);
-        let files: Vec<&Path> = files.chain([root]).collect();
-        Self(system::holders(&files))
+    /// Those that keep a recorder of a run out, as far as they may be looked at; `rank` is none in a run of one rank. What
+    /// it locks is looked at in turn: other ranks hold the run's directory as well, and are in nobody's way.
+    pub(crate) fn of_run(root: &Path, rank: Option<Rank>) -> Self {
+        let own = rank.map(|rank| root.join(format!(".rank-{rank}.lock")));
+        let files = own
+            .into_iter()
+            .chain([root.join(RUN_FILE), root.to_owned()]);
+        let mut holders = files.map(|file| Self::of(&file));
+        let first = holders.find(|holders| !holders.0.is_empty());
+        first.unwrap_or_default()
     }
 
     /// Those that hold a lock on one file or directory.
@@ -116,10 +120,8 @@ mod system {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::fs::File;
-    use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::id::Rank;
     use crate::testing::{create_run, create_run_of_ranks};
 
     #[test]
@@ -134,44 +136,15 @@ mod tests {
         let error = run.lock_writer(Rank(0)).unwrap_err().to_string();
         assert!(error.contains(&own), "{error}");
         drop(lock);
-        assert_eq!(Holders::of_run(run.path()).to_string(), "");
+        assert_eq!(Holders::of_run(run.path(), None).to_string(), "");
         // Who has a file open, and no lock, holds nothing.
         let _open = File::open(run.path().join("run.json")).unwrap();
-        assert_eq!(Holders::of_run(run.path()), Holders::default());
+        assert_eq!(Holders::of_run(run.path(), None), Holders::default());
 
         let ranks = create_run_of_ranks(&dir.path().join("ranks"), 2);
         let _lock = ranks.lock_writer(Rank(1)).unwrap();
         let error = ranks.lock_writer(Rank(1)).unwrap_err().to_string();
         assert!(error.contains(&own), "{error}");
-    }
-
-    /// As where a loader of data has what the training had that was killed: its locks are held by whoever has the open
-    /// file, here as its input.
-    #[test]
-    fn a_child_that_lives_on_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = create_run(&dir.path().join("run"));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(run.path().join("run.json"))
-            .unwrap();
-        file.try_lock().unwrap();
-        let mut child = Command::new("sleep")
-            .arg("300")
-            .stdin(Stdio::from(file))
-            .spawn()
-            .unwrap();
-        let expected = format!("({} sleep)", child.id());
-        let error = run.lock_writer(Rank(0)).unwrap_err().to_string();
-        let repair = crate::repair::lock_all(run.path(), true)
-            .unwrap_err()
-            .to_string();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(error.contains(&expected), "{error}");
-        assert!(repair.contains(&expected), "{repair}");
-        run.lock_writer(Rank(0)).unwrap();
     }
 
     #[test]

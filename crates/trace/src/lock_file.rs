@@ -13,16 +13,21 @@ pub(crate) const MAX_REPLACED: usize = 16;
 /// # Errors
 /// If it is a link, or the file system refuses.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    opened(path, OpenOptions::new().create(true).truncate(false))
+    let mut options = OpenOptions::new();
+    opened(path, options.write(true).create(true).truncate(false))
 }
 
-/// As [`open`], where nothing is to be made; none where the file is missing.
+/// As [`open`], where nothing is to be made; none where the file is missing. One that may only be read is opened so.
 ///
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_existing(path: &Path) -> io::Result<Option<File>> {
-    match opened(path, &mut OpenOptions::new()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+    match opened(path, OpenOptions::new().write(true)) {
+        Err(error) if error.kind() == NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
+            opened(path, &mut OpenOptions::new()).map(Some)
+        }
         opened => opened.map(Some),
     }
 }
@@ -32,19 +37,20 @@ pub(crate) fn open_existing(path: &Path) -> io::Result<Option<File>> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn make(path: &Path) -> io::Result<Option<File>> {
-    match opened(path, OpenOptions::new().create_new(true)) {
+    match opened(path, OpenOptions::new().write(true).create_new(true)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         made => made.map(Some),
     }
 }
 
 fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // Read as well: a pipe that is only written waits for a reader.
-    options.read(true).write(true);
+    // Read as well: a pipe that is only written waits for a reader, and one that is only read for a writer.
+    options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
     }
     options.open(path).map_err(|error| match path.is_symlink() {
         true => io::Error::other("it is a link, and no recorder makes one: remove it"),

@@ -359,7 +359,8 @@ impl RunDir {
                 world_size,
             });
         }
-        let lock = self.store.lock_rank((world_size > 1).then_some(rank));
+        let own = (world_size > 1).then_some(rank);
+        let lock = self.store.lock_rank(own);
         let lock = lock.map_err(|error| LockRunError::Io {
             path: error.path,
             source: error.source,
@@ -368,7 +369,7 @@ impl RunDir {
             Some(held) => Ok(WriterLock { _held: held }),
             None => Err(LockRunError::Held {
                 path: path(),
-                holders: Holders::of_run(self.path()),
+                holders: Holders::of_run(self.path(), own),
             }),
         }
     }

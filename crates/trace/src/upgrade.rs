@@ -187,7 +187,11 @@ fn remove_log(disk: &dyn Disk, dir: &Path) -> Result<(), RepairError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         listed => {
             let listed = listed.map_err(io_error("list", &staged))?;
-            for entry in listed.iter().filter(|entry| is_of_history(entry)) {
+            if let Some(other) = listed.iter().find(|entry| !is_of_history(entry)) {
+                let why = "is no part of the history: move it out of the run first";
+                return Err(RepairError::immovable(&staged.join(&other.name), why));
+            }
+            for entry in &listed {
                 let path = staged.join(&entry.name);
                 let removed = disk.remove_file(Subject::History, &path);
                 removed.map_err(io_error("remove", &path))?;

@@ -290,7 +290,7 @@ impl ImportPlan {
             .map(|capture| (capture.id.epoch, capture.id.step))
             .collect();
         let num_sessions = catalog.sessions().len();
-        let before = catalog.last_compress(None);
+        let before = catalog.last_compress(run.info(), None);
         if self
             .series
             .iter()

@@ -164,3 +164,25 @@ fn what_is_in_doubt_and_used_is_told_apart_from_what_is_left_out() {
     );
     assert_eq!(faults.iter().count(), 3);
 }
+
+#[test]
+fn what_is_compressed_is_as_it_was_said_last() {
+    let mut records = [by_rank(0, 0, 0), by_rank(1, 1, 0), by_rank(2, 0, 1)];
+    records[0].session = Some(serde_json::json!({"compress": "none"}));
+    records[1].session = None;
+    // Of a version that knew nothing of it.
+    records[2].session = Some(serde_json::json!({"lr": 0.1}));
+    let (_dir, run) = run_of(&records, 2);
+    let catalog = Catalog::load(&run).unwrap();
+    for rank in [Some(Rank(0)), Some(Rank(1)), None] {
+        let last = catalog.last_compress(run.info(), rank);
+        assert_eq!(last, Some(Compress::None), "{rank:?}");
+    }
+    // A session that was killed before its first commit is in run.json alone.
+    let (_dir, run) = run_of(&[], 1);
+    let catalog = Catalog::load(&run).unwrap();
+    assert_eq!(catalog.last_compress(run.info(), None), None);
+    let mut info = run.info().clone();
+    info.config = serde_json::json!({"compress": "size"});
+    assert_eq!(catalog.last_compress(&info, None), Some(Compress::Size));
+}

@@ -118,6 +118,9 @@ impl Compressor {
         self.context
             .set_pledged_src_size(num_bytes)
             .map_err(io_error)?;
+        // Not a byte more than a page takes: what grows by doubling would be given back for no long list's sake.
+        self.plane.clear();
+        self.plane.reserve_exact(values.len());
         self.plane.resize(values.len(), 0);
         for byte in 0..NUM_PLANES {
             split(values, byte, &mut self.plane);

@@ -65,17 +65,21 @@ pub(crate) fn lock_all(root: &Path, dry_run: bool) -> Result<Locks, RepairError>
         let path = root.join(format!(".{table}.lock"));
         let io_error = || RepairError::io("lock", &path);
         let mut file = lock_file::open_existing(&path).map_err(io_error())?;
+        let mut is_made = false;
         if file.is_none() && is_run && !dry_run {
             file = lock_file::make(&path).map_err(io_error())?;
-            if file.is_some() {
-                locks.made.push(path.clone());
-            } else {
+            is_made = file.is_some();
+            if file.is_none() {
                 // Somebody else has made it meanwhile.
                 file = lock_file::open_existing(&path).map_err(io_error())?;
             }
         }
         if let Some(file) = file {
             lock(file, &path, &mut locks)?;
+            // One that somebody else has locked meanwhile stays.
+            if is_made {
+                locks.made.push(path);
+            }
         }
     }
     // Earlier versions lock nothing but the files of their ranks.

@@ -65,11 +65,9 @@ pub(crate) fn write_log(
         .map(CommitRecord::encode_with_checksum)
         .collect();
     // As the last session would.
-    let last = records
-        .iter()
-        .rev()
-        .find_map(|record| record.session.as_ref());
-    let compress = last.and_then(Compress::of_config).unwrap_or_default();
+    let sessions = records.iter().rev();
+    let mut sessions = sessions.filter_map(|record| record.session.as_ref());
+    let compress = sessions.find_map(Compress::of_config).unwrap_or_default();
     let write = |segment: Segment, bytes: &[u8]| {
         let path = dir.join(segment.file_name());
         let written = durable::write_new(disk, subject, &path, bytes)

@@ -81,11 +81,15 @@ fn a_run_is_gone_on_with_from_the_training_loop_s_own_checkpoint() {
         std::fs::read_dir(dir).unwrap().count()
     };
     assert_eq!((0..5).map(of_epoch).collect::<Vec<_>>(), [1; 5]);
-    let catalog = Catalog::load(&RunDir::open(&run).unwrap()).unwrap();
+    let opened = RunDir::open(&run).unwrap();
+    let catalog = Catalog::load(&opened).unwrap();
     assert_eq!(catalog.sessions().len(), 2);
     assert_eq!(catalog.sessions()[1].config["training"]["lr"], 0.5);
     // What is not said is as it was.
-    assert_eq!(catalog.last_compress(None), Some(Compress::None));
+    assert_eq!(
+        catalog.last_compress(opened.info(), None),
+        Some(Compress::None)
+    );
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Who repairs a run and who records it keep each other out.
 
+use std::fs::File;
+use std::process::{Command, Stdio};
+
 use super::super::locks::MAX_HELD;
 use super::*;
 use crate::number::MAX_WORLD_SIZE;
@@ -46,7 +49,13 @@ fn a_rank_is_known_where_its_run_file_was_replaced() {
     let file = run.path().join(RUN_FILE);
     fs::copy(&file, dir.path().join("copy")).unwrap();
     fs::rename(dir.path().join("copy"), &file).unwrap();
-    assert!(lock_all(run.path(), false).is_err());
+    // Nor by the file of its rank.
+    fs::remove_file(run.path().join(".rank-0.lock")).unwrap();
+    let held = lock_all(run.path(), false).unwrap_err();
+    assert!(
+        matches!(&held, RepairError::Held { path, .. } if path == run.path()),
+        "{held}"
+    );
     drop(lock);
     lock_all(run.path(), false).unwrap();
 }
@@ -114,4 +123,31 @@ fn who_waits_for_a_lock_that_is_removed_takes_the_next() {
     assert!(held.to_string().contains(".structures.lock"), "{held}");
     drop(lock);
     lock_all(run.path(), false).unwrap();
+}
+
+/// As where a loader of data has what the training had that was killed: its locks are held by whoever has the open
+/// file, here as its input.
+#[test]
+fn a_child_that_lives_on_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(run.path().join("run.json"))
+        .unwrap();
+    file.try_lock().unwrap();
+    let mut child = Command::new("sleep")
+        .arg("300")
+        .stdin(Stdio::from(file))
+        .spawn()
+        .unwrap();
+    let expected = format!("({} sleep)", child.id());
+    let error = run.lock_writer(Rank(0)).unwrap_err().to_string();
+    let repair = lock_all(run.path(), true).unwrap_err().to_string();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(error.contains(&expected), "{error}");
+    assert!(repair.contains(&expected), "{repair}");
+    run.lock_writer(Rank(0)).unwrap();
 }

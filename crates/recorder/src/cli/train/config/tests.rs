@@ -42,6 +42,7 @@ fn sample(name: &str) -> &'static str {
         "held-out" => "0.2",
         "scale" => "none",
         "channel-bytes" => "64MiB",
+        "compress" => "size",
         "layers" => "L_*",
         "image" => "28x28",
         "missing" => "drop",
