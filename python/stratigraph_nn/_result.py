@@ -29,8 +29,9 @@ class Result:
     It speaks the Arrow PyCapsule interface: ``pyarrow.table(result)``, ``polars.DataFrame(result)``,
     ``pyarrow.RecordBatchReader.from_stream(result)``, which has the rows as they come, and
     ``duckdb.sql("FROM result")`` take it, without a copy of the values. It is a table of the package
-    ``datafusion``, too: ``context.register_table("name", result)``, of which rows and columns are read that a
-    query asks for.
+    ``datafusion``, too: ``context.register_table("name", result)``. Of a query's result those rows and columns are read
+    that are asked for; any other, as a comparison or what is ``wide``, is worked out then. ``timeout`` is of what is asked
+    of the run itself, not of what another engine does with its tables.
 
     It can be read several times. What was read to its end once and takes 64 MiB at most is kept with
     the result; a larger answer is worked out anew each time. It is about the run as it was when it was

@@ -115,6 +115,21 @@ def test_its_queries_stay_within_the_memory_that_the_run_was_opened_with(recorde
         asked(context, "SELECT * FROM sorted")
 
 
+def test_columns_of_one_name_are_refused(run):
+    twice = run.sql("SELECT a.epoch, b.epoch FROM metrics a JOIN metrics b USING (step)")
+    with pytest.raises(sg.QueryError, match="two columns are called epoch"):
+        datafusion.SessionContext().register_table("twice", twice)
+
+
+def test_what_is_no_session_is_refused(run, monkeypatch):
+    import sys
+
+    session = datafusion.SessionContext()
+    monkeypatch.delitem(sys.modules, "datafusion")
+    with pytest.raises(sg.QueryError, match="package datafusion, which is not what asks"):
+        run.table("weights").__datafusion_table_provider__(session)
+
+
 def test_what_goes_wrong_there_is_said(run, context):
     with pytest.raises(Exception, match="weighs"):
         context.sql("SELECT * FROM mine.public.weighs")

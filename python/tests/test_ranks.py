@@ -66,6 +66,8 @@ def of_rank(mode: str, rank: int, x: torch.Tensor, y: torch.Tensor) -> Any:
         return x[rank::2], y[rank::2]
     if mode == "another shard each time":
         return DataLoader(Subset(data, range(rank, 20, 2)), batch_size=4, shuffle=True)
+    if mode == "none in the first" and rank == 0:
+        return None
     if mode == "shards that are called":
         return lambda model: (model(x[rank::2]), y[rank::2])
     return x, y
@@ -148,13 +150,19 @@ def test_what_a_loader_shares_out_is_looked_at_as_a_whole(tmp_path: Path) -> Non
     assert runs.info(run)["config"]["held_out"]["samples"] == 20
 
 
+def test_samples_that_the_first_process_has_none_of_are_told_apart(tmp_path: Path) -> None:
+    _, second = both(tmp_path, "none in the first")
+    assert second[0] == "done"
+    assert any("(process 0 has told of none)" in said for said in second[1:]), second
+
+
 @pytest.mark.parametrize("mode", ["shards of one's own", "another shard each time", "shards that are called"])
 def test_processes_with_other_samples_record_no_activations_and_say_so(mode: str, tmp_path: Path) -> None:
     first, second = both(tmp_path, mode)
     assert first == ["done"]
     (said,) = second[1:]
-    assert second[0] == "done" and "process 1 has other held-out samples than process 0" in said
-    assert "give every process the same ones in the same order" in said
+    assert second[0] == "done" and "layers of process 1 are left out" in said
+    assert "(process 0 has others): give every process the same ones in the same order" in said
     run = tmp_path / "traces" / "Sequential"
     assert {row["layer"] for row in runs.rows(run, "activations")} == {"L_0", "L_4"}
     assert {row["layer"] for row in runs.rows(run, "weights")} == {"L_0", "L_2", "L_4"}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stratigraph_nn._record import _Unrecorded
@@ -426,6 +427,40 @@ def test_what_a_model_taps_is_silenced_in_that_model_alone(with_gradients: bool)
         warnings.simplefilter("error")
         with silenced(given, [tap("stream", [1], num_units=6)]):
             assert torch.equal(given(x)[:, 1], torch.zeros(5))
+
+
+class Checkpointing(Tapping):
+    """What it taps is computed anew in the backward pass, outside of any module."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def hidden(x: torch.Tensor) -> torch.Tensor:
+            return self.rec.tap("stream", self.stream(x))
+
+        return self.head(checkpoint(hidden, x, use_reentrant=self.how == "reentrant"))
+
+
+@pytest.mark.parametrize("how", ["reentrant", "not reentrant"])
+def test_what_is_tapped_anew_for_a_backward_pass_is_silenced_there(how: str) -> None:
+    model, x = Checkpointing(how), torch.randn(5, 4, requires_grad=True)
+    with silenced(model, [tap("stream", [0, 5], num_units=6)]):
+        model(x).sum().backward()
+    gradient = model.inner.weight.grad
+    assert gradient is not None and torch.equal(gradient[[0, 5]], torch.zeros(2, 4)) and (gradient[1] != 0).any()
+
+
+def test_a_hook_that_fails_before_ours_leaves_taps_silenced_within_the_model_alone() -> None:
+    model, x = Tapping("gives it"), torch.randn(5, 4)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("not now")
+
+    with silenced(model, [tap("stream", [0], num_units=6)]):
+        handle = model.register_forward_pre_hook(fails, prepend=True)
+        with pytest.raises(RuntimeError, match="not now"):
+            model(x)
+        handle.remove()
+        assert torch.equal(model(x)[:, 0], torch.zeros(5))
+        assert model.rec.tap("stream", torch.ones(5, 6)).sum() == 30
 
 
 @pytest.mark.parametrize(

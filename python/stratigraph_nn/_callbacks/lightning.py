@@ -92,12 +92,12 @@ class Callback(pl.Callback):
         self._finish()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Publishes what there is."""
-        self._end_epoch(trainer)
+        """Publishes what there is. Figures are not asked for: other processes may have to take part in working them
+        out."""
         self._finish()
 
     def _end_epoch(self, trainer: pl.Trainer) -> None:
-        late = self._logged.behind_epoch(trainer.callback_metrics)
+        late = self._logged.behind_epoch(trainer.callback_metrics) if self._logged.has_ended else {}
         if self.recorder is not None and late:
             self.recorder._log_late(_figures(late))
 
@@ -120,6 +120,11 @@ class _Logged:
         self._in_epoch: set[str] = set()
         self._behind: dict[str, Any] = {}
         self._is_ended = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether an epoch has ended of which nobody has asked what was logged behind it."""
+        return self._is_ended
 
     def in_epoch(self, logged: Mapping[str, Any]) -> dict[str, Any]:
         """What was logged since the end of the epoch before."""

@@ -404,12 +404,16 @@ class TorchNetwork:
         where they make nothing that can be classified. Activations wait for :meth:`parts`."""
         self._activations = []
         if held_out is None:
+            if self._same_samples is not None and self.rank == 0:
+                self._same_samples.differs(None, self.rank)
             return None
         network = self._known()
         self._find_again(network)
         of_modules = self._of_modules(selected)
         held_out = self._whole(held_out)
-        seen = None if self._same_samples is None else Seen()
+        # Whoever records no activations has nothing that could be of other samples, but the first tells what it has.
+        is_looked_at = self._same_samples is not None and (self.rank == 0 or bool(selected))
+        seen = Seen() if is_looked_at else None
         with self._gathering.gathering() as tapped, watched(self._states, self._tap_state):
             made = evaluate(
                 network,
@@ -422,12 +426,15 @@ class TorchNetwork:
                 needs_logits=False,
                 see=seen,
             )
-        if self._same_samples is not None and seen is not None and not self._same_samples.agrees(seen):
+        problem = None
+        if self._same_samples is not None and seen is not None:
+            problem = self._same_samples.differs(seen, self.rank)
+        if problem is not None:
             self._left_out_of.setdefault(
                 _OTHER_SAMPLES,
-                f"process {self.rank} has other held-out samples than process 0, so that activations of its layers would "
-                "be of others and are left out: give every process the same ones in the same order, as (inputs, targets) "
-                "or by a loader that does not share them out",
+                f"activations of the layers of process {self.rank} are left out, since they may be of other held-out samples "
+                f"than those of the other layers ({problem}): give every process the same ones in the same order, as "
+                "(inputs, targets) or by a loader that does not share them out",
             )
             return None
         self._activations = [

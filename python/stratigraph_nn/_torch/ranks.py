@@ -17,6 +17,10 @@ from .held_out import checksum
 
 #: How long a process waits for what the first one has seen, in seconds: they come to a capture at about the same time.
 _PATIENCE = 30.0
+#: What the first process tells that has no samples.
+_NONE = "none"
+#: Of so many looks at different samples the first process tells at most.
+_MOST_TOLD = 64
 #: How often it looks.
 _LOOK_EVERY = 0.01
 
@@ -56,36 +60,52 @@ class SameSamples:
         """``run`` is a word for the recording that all its processes have."""
         self._run = f"stratigraph_nn/{zlib.crc32(run.encode()):08x}"
         self._agreed: set[str] = set()
+        #: What the first process has told, the oldest first.
+        self._told: list[str] = []
         self._patience = _PATIENCE
 
-    def agrees(self, seen: Seen) -> bool:
-        """Whether the first process has seen the same. In that one it is told to the others."""
-        what = str(seen)
+    def differs(self, seen: Seen | None, rank: int) -> str | None:
+        """What is the matter with samples that a process has seen, or None for none of its own: the first process has
+        other ones, or has told of none. None where they are the same, or nobody can tell. What the first has seen is told
+        to the others."""
+        what = _NONE if seen is None else str(seen)
         if what in self._agreed:
-            return True
+            return None
         try:
             store: Any = torch.distributed.distributed_c10d._get_default_store()
-            if torch.distributed.get_rank() == 0:
-                store.set(f"{self._run}/{what}", "seen")
-                store.set(f"{self._run}/any", "seen")
-            elif not self._is_there(store, what):
-                return False
+            if rank == 0:
+                self._tell(store, what)
+            elif seen is not None and (problem := self._problem(store, what)) is not None:
+                return problem
         except (RuntimeError, ValueError, AttributeError):
-            # A group that was made without a store: nobody can tell.
-            return torch.distributed.get_rank() == 0
-        self._agreed.add(what)
-        return True
+            # A group that was made without a store, or has ended: nobody can tell.
+            return None
+        if len(self._agreed) < _MOST_TOLD:
+            self._agreed.add(what)
+        return None
 
-    def _is_there(self, store: Any, what: str) -> bool:
-        """Whether the first process has seen it; waits for that, but not long where others were seen already."""
+    def _tell(self, store: Any, what: str) -> None:
+        store.set(f"{self._run}/{what}", "seen")
+        if what != _NONE:
+            store.set(f"{self._run}/any", "seen")
+        self._told.append(what)
+        if len(self._told) > _MOST_TOLD:
+            # Of samples that are others at each look, nobody needs the first any more.
+            with suppress(RuntimeError, NotImplementedError):
+                store.delete_key(f"{self._run}/{self._told.pop(0)}")
+
+    def _problem(self, store: Any, what: str) -> str | None:
+        """What is wrong with samples that the first process has not told of; waits for that, but not long where it has
+        told of others, or of none."""
         start, since_other = time.monotonic(), None
         while not store.check([f"{self._run}/{what}"]):
             now = time.monotonic()
-            if since_other is None and store.check([f"{self._run}/any"]):
+            if since_other is None and any(store.check([f"{self._run}/{other}"]) for other in ("any", _NONE)):
                 since_other = now
             if now - start > self._patience or (since_other is not None and now - since_other > self._patience / 10):
                 # It is not waited for at every capture.
                 self._patience = 0.0
-                return False
+                has_others = store.check([f"{self._run}/any"])
+                return "process 0 has others" if has_others else "process 0 has told of none"
             time.sleep(_LOOK_EVERY)
-        return True
+        return None

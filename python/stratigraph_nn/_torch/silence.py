@@ -203,12 +203,12 @@ class Hooks:
 
         def before(module: nn.Module, _: Any) -> None:
             self._has_run |= module is self._model
-            changes.enter()
+            changes.enter(module)
 
         def after(module: nn.Module, _: Any, output: Any) -> None:
             if module is self._model:
                 self._goes_on.note(output)
-            changes.leave()
+            changes.leave(module)
 
         for module in self._model.modules():
             if isinstance(module, torch.jit.ScriptModule):

@@ -6,8 +6,8 @@ recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -193,6 +193,8 @@ class Gradients:
         self._is_lost = False
         self._lost_in: int | None = None
         self._handles: list[Any] = []
+        #: The hooks of parameters, by identity.
+        self._handles_of: dict[int, Any] = {}
         #: By its identity, the parameters whose gradients are kept.
         self._parameters: dict[int, torch.Tensor] = {}
         #: By a parameter's identity: made, and not used yet.
@@ -214,7 +216,10 @@ class Gradients:
         """Begins to keep the gradients of the next step, or ends it."""
         if is_expected and self._is_expected:
             # Some may have been put in the place of others.
-            self._add(_parameters(network, layers))
+            parameters = {id(parameter): parameter for parameter in _parameters(network, layers)}
+            for place in [place for place in self._parameters if place not in parameters]:
+                self._drop(place)
+            self._add(parameters.values())
         elif is_expected:
             self._expect(_parameters(network, layers))
         elif self._is_expected:
@@ -232,7 +237,14 @@ class Gradients:
                 continue
             self._parameters[id(parameter)] = parameter
             if self._keeps_made and parameter.requires_grad and parameter.is_leaf:
-                self._handles.append(parameter.register_post_accumulate_grad_hook(self._hook))
+                self._handles_of[id(parameter)] = parameter.register_post_accumulate_grad_hook(self._hook)
+
+    def _drop(self, place: int) -> None:
+        """Keeps no more of a parameter that is not the network's any more."""
+        for memory in (self._parameters, self._waiting, self._spare):
+            memory.pop(place, None)
+        if (handle := self._handles_of.pop(place, None)) is not None:
+            handle.remove()
 
     def _add_when_known(self, module: nn.Module) -> None:
         """Keeps gradients of a lazy module, whose parameters get their shapes right before its first forward pass."""
@@ -250,9 +262,10 @@ class Gradients:
     def end(self) -> None:
         """Takes the hooks away."""
         self._is_expected = False
-        for handle in self._handles:
+        for handle in (*self._handles, *self._handles_of.values()):
             handle.remove()
         self._handles.clear()
+        self._handles_of.clear()
         self._parameters.clear()
         self._waiting.clear()
         self._spare.clear()
@@ -272,17 +285,14 @@ class Gradients:
         if self._is_expected and has_closure:
             self._use(optimizer, step)
 
-    @contextmanager
-    def _keeping(self) -> Iterator[None]:
-        """Where gradients cannot be kept, as for want of memory, those of the whole step are lost."""
+    def _lose(self) -> None:
+        """Where gradients cannot be kept, as for want of memory, those of the whole step are lost. Within an exception,
+        which is told."""
+        self._is_lost = True
+        for memory in (self._waiting, self._spare, self._kept):
+            memory.clear()
         with self._guard(_LOST, False):
-            try:
-                yield
-            except BaseException:
-                self._is_lost = True
-                for memory in (self._waiting, self._spare, self._kept):
-                    memory.clear()
-                raise
+            raise
 
     def take(
         self, network: Network, layers: Iterable[int], step: int
@@ -306,7 +316,8 @@ class Gradients:
     def _keep(self, parameter: torch.Tensor) -> None:
         if self._is_lost or parameter.grad is None:
             return
-        with self._keeping():
+        # No context is entered for each parameter of each step.
+        try:
             scale = self._scale_now()
             place = id(parameter)
             waiting = self._waiting.get(place)
@@ -315,6 +326,8 @@ class Gradients:
             self._waiting[place] = waiting = _copied(parameter.grad, waiting)
             if scale is not None:
                 waiting.div_(scale)
+        except BaseException:
+            self._lose()
 
     def _scale_now(self) -> float | None:
         """By how much gradients of this backward pass are too large. It is asked for once in each: it may be on a
@@ -333,8 +346,10 @@ class Gradients:
 
     def _use(self, optimizer: Any, step: int) -> None:
         if not self._is_lost:
-            with self._keeping():
+            try:
                 self._keep_used(optimizer, step)
+            except BaseException:
+                self._lose()
         if self._is_lost:
             self._is_lost, self._lost_in = False, step
 

@@ -1,5 +1,6 @@
 //! The rows of an answer.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -121,6 +122,15 @@ impl Rows {
 
     /// The rows as a table of another engine's. What was no query is worked out now, as a whole.
     fn table(&self, py: Python<'_>, threads: &Handle) -> PyResult<Arc<dyn TableProvider>> {
+        let mut names = HashSet::new();
+        let mut fields = self.schema.fields().iter();
+        if let Some(twice) = fields.find(|field| !names.insert(field.name())) {
+            let text = format!(
+                "two columns are called {}: a table has each name once (AS)",
+                twice.name()
+            );
+            return Err(QueryError::new_err(text));
+        }
         if let Some((session, frame)) = &self.query {
             return Ok(session.served_table(frame, threads));
         }

@@ -59,10 +59,13 @@ fn codec(host: &Bound<'_, PyAny>) -> PyResult<FFI_LogicalExtensionCodec> {
 /// Refuses a package of another version: the layout of what crosses is the major version's.
 fn understood(host: &Bound<'_, PyAny>) -> PyResult<()> {
     let modules = host.py().import("sys")?.getattr("modules")?;
-    let Ok(package) = modules.get_item(PACKAGE) else {
-        return Ok(());
+    let version = modules
+        .get_item(PACKAGE)
+        .and_then(|package| package.getattr("__version__")?.extract::<String>());
+    let Ok(version) = version else {
+        let text = format!("a run is a table of the package {PACKAGE}, which is not what asks");
+        return Err(QueryError::new_err(text));
     };
-    let version: String = package.getattr("__version__")?.extract()?;
     let understood = datafusion_ffi::version();
     let major = version
         .split('.')

@@ -20,10 +20,13 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType,
 };
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::{StreamExt, stream};
 use tokio::runtime::Handle;
@@ -209,11 +212,9 @@ impl TableProvider for ServedTable {
         let state = self.server.context.state();
         let planning = async move { state.create_physical_plan(&plan).await };
         let plan = self.server.work(planning).await?;
-        Ok(Arc::new(ServedExec {
-            context: self.server.context.task_ctx(),
-            threads: self.server.threads.clone(),
-            plan,
-        }))
+        let context = self.server.context.task_ctx();
+        let threads = self.server.threads.clone();
+        Ok(Arc::new(ServedExec::new(context, threads, plan)))
     }
 }
 
@@ -224,6 +225,7 @@ struct ServedExec {
     context: Arc<TaskContext>,
     threads: Handle,
     plan: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
 }
 
 impl DisplayAs for ServedExec {
@@ -234,6 +236,31 @@ impl DisplayAs for ServedExec {
 
 impl ServedExec {
     const NAME: &str = "ServedExec";
+
+    fn new(context: Arc<TaskContext>, threads: Handle, plan: Arc<dyn ExecutionPlan>) -> Self {
+        let properties = Arc::new(promised(&plan));
+        Self {
+            context,
+            threads,
+            plan,
+            properties,
+        }
+    }
+}
+
+/// What is promised of a plan's rows to another session: how many partitions they come in, and an order of columns.
+/// Another engine may hash otherwise, so rows that this one has put together by a hash are not told to be.
+fn promised(plan: &Arc<dyn ExecutionPlan>) -> PlanProperties {
+    let is_plain = |order: &&LexOrdering| order.iter().all(|sort| sort.expr.is::<PhysicalColumn>());
+    let mut known = EquivalenceProperties::new(plan.schema());
+    known.add_orderings(plan.output_ordering().filter(is_plain).cloned());
+    let num_partitions = plan.output_partitioning().partition_count();
+    PlanProperties::new(
+        known,
+        Partitioning::UnknownPartitioning(num_partitions),
+        plan.pipeline_behavior(),
+        plan.boundedness(),
+    )
 }
 
 impl ExecutionPlan for ServedExec {
@@ -242,7 +269,7 @@ impl ExecutionPlan for ServedExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.plan.properties()
+        &self.properties
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -267,11 +294,9 @@ impl ExecutionPlan for ServedExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self {
-            context: Arc::clone(&self.context),
-            threads: self.threads.clone(),
-            plan: Arc::clone(&self.plan).reset_state()?,
-        }))
+        let (context, threads) = (Arc::clone(&self.context), self.threads.clone());
+        let plan = Arc::clone(&self.plan).reset_state()?;
+        Ok(Arc::new(Self::new(context, threads, plan)))
     }
 
     fn statistics_from_inputs(

@@ -336,7 +336,7 @@ async fn another_session_is_served_what_it_asks_of_a_run() {
     let theirs = asked.replace("{}", "mine.public.");
     let theirs = told(&context, &format!("SELECT {theirs}")).await;
     assert_eq!(theirs, ours.to_string().await.unwrap());
-    // Functions and names that the other session does not have are not handed over.
+    // What the run does not have is not there.
     assert!(
         context
             .sql("SELECT * FROM mine.public.weighs")
