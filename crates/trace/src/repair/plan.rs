@@ -489,13 +489,15 @@ impl Planned<'_> {
     /// files as one before called its own.
     fn insert_sessions(&self, records: &mut Vec<CommitRecord>) -> Result<(), RepairError> {
         let mut missing = self.sessions.count(self.run_file.info.world_size);
+        // One that is left does not make room for one that no run has.
+        let is_too_late = missing.values().any(|count| *count > MAX_SESSIONS as usize);
         for record in records.iter().filter(|record| record.session.is_some()) {
             if let Some(missing) = missing.get_mut(&record.rank) {
                 *missing = missing.saturating_sub(1);
             }
         }
         let num_missing: usize = missing.values().sum();
-        if num_missing > MAX_SESSIONS as usize {
+        if is_too_late || num_missing > MAX_SESSIONS as usize {
             return Err(RepairError::TooManySessions { num_missing });
         }
         let config = self.lost_config(num_missing);
