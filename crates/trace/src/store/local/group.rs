@@ -120,10 +120,11 @@ impl LocalWriter {
             committed: false,
         };
         let mut touched = Vec::new();
-        for (part, below) in parts {
+        for (mut part, below) in parts {
             let path = root.join(below.as_str());
             let dir = path.parent().expect("a part lies in its table's directory");
             move_into_place(&**disk, part.path(), dir, &path, &mut touched)?;
+            part.was_moved();
             placed.paths.push(below);
             touched.push(dir.to_owned());
             // Another may have made a directory above and not made it durable: a rank, a writer of a derived

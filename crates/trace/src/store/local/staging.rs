@@ -91,6 +91,7 @@ impl StagingDir {
             staged: StagedPath {
                 disk: Arc::clone(disk),
                 path,
+                was_moved: false,
             },
             by_file: by_file.clone(),
         })
@@ -171,11 +172,14 @@ impl Drop for StagingDir {
 struct StagedPath {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    was_moved: bool,
 }
 
 impl Drop for StagedPath {
     fn drop(&mut self) {
-        durable::remove_if_there(&*self.disk, Subject::StagedPart, &self.path);
+        if !self.was_moved {
+            durable::remove_if_there(&*self.disk, Subject::StagedPart, &self.path);
+        }
     }
 }
 
@@ -225,5 +229,10 @@ impl StagedFile {
     /// Where it lies now.
     pub(super) fn path(&self) -> &Path {
         &self.staged.path
+    }
+
+    /// Says that it was moved into place: nothing is left to remove. One whose move failed may lie where it was.
+    pub(super) fn was_moved(&mut self) {
+        self.staged.was_moved = true;
     }
 }
