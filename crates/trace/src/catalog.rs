@@ -9,7 +9,7 @@ use crate::checksum::Crc32c;
 use crate::column_checksums::Footer;
 use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::encode::Compress;
-use crate::history::{self, HistoryFaults, Log, ReadCommitsError};
+use crate::history::{self, HistoryFaults, Log, Position, ReadCommitsError};
 use crate::id::Rank;
 use crate::part_file::{BadFileError, PartFile};
 use crate::run::{RunDir, RunInfo};
@@ -34,6 +34,9 @@ pub struct Catalog {
     endings: BTreeMap<Rank, Ending>,
     /// The newest record that has the checksum of `run.json`, and that.
     run_file: Option<(u64, Crc32c)>,
+    /// How far the commits were read; none where what comes later cannot simply be added, since something that was
+    /// committed is left out.
+    position: Option<Position>,
     names: Names,
     table: Vec<u32>,
     commit: Vec<u32>,
@@ -50,6 +53,9 @@ pub struct Catalog {
     paths: String,
     path_ends: Vec<usize>,
 }
+
+/// What was read, and the paths that were retired in it.
+type Visited = (Catalog, HashSet<String>);
 
 /// Stands for "no layer" in the column of layers.
 const NO_LAYER: u32 = u32::MAX;
@@ -223,9 +229,10 @@ impl Catalog {
     /// If the directory of the commits cannot be listed.
     pub fn salvage(run: &RunDir) -> Result<(Self, HistoryFaults), ReadCommitsError> {
         let nothing = || (Self::default(), HashSet::new());
-        let salvaged = history::salvage(&Log::of(run), nothing, Self::push_with_retired);
-        let ((catalog, retired), mut faults) = salvaged?;
-        let mut catalog = catalog.without(&retired);
+        let push = |visited: &mut Visited, record| Self::push_with_retired(visited, record, None);
+        let salvaged = history::salvage(&Log::of(run), nothing, push);
+        let ((mut catalog, retired), mut faults) = salvaged?;
+        catalog.take_away(&retired);
         faults.doubtful.extend(catalog.check_run_file(run).err());
         catalog.set_partial_aside(run.info().world_size);
         Ok((catalog, faults))
@@ -241,7 +248,9 @@ impl Catalog {
             retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
         };
         let log = Log::of(run);
-        match history::visit_commits(&log, HashSet::new, push) {
+        match history::visit_commits(&log, HashSet::new, |retired, record, _| {
+            push(retired, record)
+        }) {
             Ok(retired) => Ok(retired),
             Err(_) => Ok(history::salvage(&log, HashSet::new, push)?.0),
         }
@@ -251,10 +260,12 @@ impl Catalog {
     /// and what is wrong with the others. Reads every byte.
     pub fn whole_files(&self, run: &RunDir) -> (Self, Vec<BadFileError>) {
         let mut bad = Vec::new();
-        let whole = self.filtered(|file| {
+        let mut whole = self.clone();
+        whole.retain_files(|file| {
             let checked = PartFile::committed(run, &file).open_whole();
             checked.map_err(|error| bad.push(error)).is_ok()
         });
+        whole.position = None;
         // A recorder may have retired some of them since the commits were read.
         if !bad.is_empty()
             && let Ok(retired) = Self::retired(run)
@@ -274,21 +285,61 @@ impl Catalog {
 
     /// Without the files of captures that are not whole because a rank has not committed its part.
     #[must_use]
-    pub fn without_partial(self) -> Self {
+    pub fn without_partial(mut self) -> Self {
         if self.partial.is_empty() {
             return self;
         }
-        let partial: HashSet<(i32, i64)> = self
-            .partial
-            .iter()
+        let partial = std::mem::take(&mut self.partial).into_iter();
+        let partial: HashSet<(i32, i64)> = partial
             .map(|capture| (capture.id.epoch.0, capture.id.step.0))
             .collect();
-        let mut whole = self.filtered(|file| {
+        self.retain_files(|file| {
             let step = file.step();
             step.is_none_or(|step| !partial.contains(&(file.epoch, step)))
         });
-        whole.partial.clear();
-        whole
+        self.position = None;
+        self
+    }
+
+    /// The run as it is now, as [`Catalog::load`] has it, or nothing if that is what this has. Where no more has
+    /// happened than that records came, only these are read.
+    ///
+    /// # Errors
+    /// If anything that is committed cannot be read or trusted.
+    pub fn reload(&self, run: &RunDir) -> Result<Option<Self>, ReadCommitsError> {
+        // What is wrong is told by reading it all.
+        match self.position.map(|last| self.read_on(run, last)) {
+            Some(Ok(Some(later))) => Ok(later.map(Self::without_partial)),
+            Some(Ok(None) | Err(_)) | None => Self::load(run).map(Some),
+        }
+    }
+
+    /// What came after the last record, if it is there still: nothing, or this with it.
+    fn read_on(
+        &self,
+        run: &RunDir,
+        last: Position,
+    ) -> Result<Option<Option<Self>>, ReadCommitsError> {
+        let mut later = Vec::new();
+        let mut note = |record: CommitRecord, crc32c| later.push((record, crc32c));
+        if !history::visit_commits_after(&Log::of(run), last, &mut note)? {
+            return Ok(None);
+        }
+        if later.is_empty() {
+            return Ok(Some(None));
+        }
+        let mut visited = (self.clone(), HashSet::new());
+        if !visited.0.parts.is_empty() {
+            visited.0.captures = std::mem::take(&mut visited.0.parts);
+        }
+        for (record, crc32c) in later {
+            Self::push_with_retired(&mut visited, record, crc32c);
+        }
+        let (mut catalog, retired) = visited;
+        catalog.take_away(&retired);
+        catalog.check_run_file(run)?;
+        catalog.set_partial_aside(run.info().world_size);
+        Ok(Some(Some(catalog)))
     }
 
     /// As [`Catalog::load`], with the files of captures that are not whole because a rank has not
@@ -316,15 +367,14 @@ impl Catalog {
         let nothing = || (Self::default(), HashSet::new());
         let visited = history::visit_commits(log, nothing, Self::push_with_retired);
         let (mut catalog, retired) = visited?;
-        if !retired.is_empty() {
-            catalog = catalog.without(&retired);
-        }
+        catalog.take_away(&retired);
         Ok(catalog)
     }
 
-    fn push_with_retired(visited: &mut (Self, HashSet<String>), record: CommitRecord) {
+    fn push_with_retired(visited: &mut Visited, record: CommitRecord, crc32c: Option<Crc32c>) {
         let (catalog, retired) = visited;
         retired.extend(record.retired.iter().map(|path| path.as_str().to_owned()));
+        catalog.position = Position::of(&record, crc32c);
         catalog.push(record);
     }
 
@@ -594,7 +644,10 @@ impl Catalog {
 
     /// Leaves out files that were retired, and captures of which every file was. (What training
     /// resumes from says nothing of a capture: it goes while the capture stays.)
-    fn without(&self, retired: &HashSet<String>) -> Self {
+    fn take_away(&mut self, retired: &HashSet<String>) {
+        if retired.is_empty() {
+            return;
+        }
         let mut left = HashSet::new();
         let mut lost = HashSet::new();
         for file in self.files().filter(|f| f.table != Table::Resume.name()) {
@@ -605,50 +658,64 @@ impl Catalog {
                 left.insert(capture);
             }
         }
-        let mut kept = self.filtered(|file| !retired.contains(file.path));
-        kept.captures.retain(|CommittedCapture { id, commit, .. }| {
+        self.retain_files(|file| !retired.contains(file.path));
+        self.captures.retain(|CommittedCapture { id, commit, .. }| {
             let capture = (*commit, id.epoch.0, Some(id.step.0));
             left.contains(&capture) || !lost.contains(&capture)
         });
-        kept
     }
 
-    /// The same commits with the files that `keep` accepts.
-    fn filtered(&self, mut keep: impl FnMut(CommittedFile<'_>) -> bool) -> Self {
-        let mut kept = Self {
-            commits: self.commits.clone(),
-            captures: self.captures.clone(),
-            partial: self.partial.clone(),
-            parts: self.parts.clone(),
-            sessions: self.sessions.clone(),
-            recorded: self.recorded.clone(),
-            endings: self.endings.clone(),
-            run_file: self.run_file,
-            names: self.names.clone(),
-            ..Self::default()
-        };
-        for index in 0..self.num_files() {
-            let file = self.file(index);
-            if !keep(file) {
-                continue;
+    /// Leaves out the files that `keep` does not accept.
+    fn retain_files(&mut self, keep: impl FnMut(CommittedFile<'_>) -> bool) {
+        let kept: Vec<bool> = self.files().map(keep).collect();
+        retain(&mut self.table, &kept);
+        retain(&mut self.commit, &kept);
+        retain(&mut self.epoch, &kept);
+        retain(&mut self.layer, &kept);
+        retain(&mut self.rows, &kept);
+        retain(&mut self.bytes, &kept);
+        retain(&mut self.crc32c, &kept);
+        retain(&mut self.footer_bytes, &kept);
+        retain(&mut self.footer_crc32c, &kept);
+        self.columns = renumbered(std::mem::take(&mut self.columns), &kept);
+        let (mut start, mut num_kept, mut end) = (0, 0, 0);
+        let mut paths = std::mem::take(&mut self.paths).into_bytes();
+        for (index, is_kept) in kept.iter().enumerate() {
+            let path = start..self.path_ends[index];
+            start = path.end;
+            if *is_kept {
+                let num_bytes = path.len();
+                paths.copy_within(path, end);
+                end += num_bytes;
+                self.path_ends[num_kept] = end;
+                num_kept += 1;
             }
-            kept.table.push(self.table[index]);
-            kept.commit.push(self.commit[index]);
-            kept.epoch.push(self.epoch[index]);
-            kept.layer.push(self.layer[index]);
-            kept.rows.push(file.rows);
-            kept.bytes.push(file.bytes);
-            kept.crc32c.push(file.crc32c.0);
-            kept.push_footer(file.footer);
-            if let Some(columns) = file.columns {
-                kept.columns
-                    .insert(kept.path_ends.len(), Arc::clone(columns));
-            }
-            kept.paths.push_str(file.path);
-            kept.path_ends.push(kept.paths.len());
         }
-        kept
+        paths.truncate(end);
+        self.path_ends.truncate(num_kept);
+        self.paths = String::from_utf8(paths).expect("they are whole paths");
     }
+}
+
+/// Leaves out the values for which `kept` is not set, which says so of each.
+fn retain<T>(values: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    values.retain(|_| *kept.next().expect("it is as long"));
+}
+
+/// Values by the indices of files, in ascending order, by the indices that those have of which `kept` is set.
+fn renumbered<T>(
+    values: impl IntoIterator<Item = (usize, T)>,
+    kept: &[bool],
+) -> BTreeMap<usize, T> {
+    let mut num_before = 0;
+    let mut counted = 0;
+    let mut renumber = |(index, value): (usize, T)| {
+        num_before += kept[counted..index].iter().filter(|kept| **kept).count();
+        counted = index;
+        kept[index].then_some((num_before, value))
+    };
+    values.into_iter().filter_map(&mut renumber).collect()
 }
 
 /// Whether a record is that of a derived table's writer, and not a recorder's.

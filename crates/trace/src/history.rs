@@ -305,7 +305,7 @@ impl HistoryFaults {
 pub(crate) fn visit_commits<V>(
     log: &Log,
     mut restart: impl FnMut() -> V,
-    mut visit: impl FnMut(&mut V, CommitRecord),
+    mut visit: impl FnMut(&mut V, CommitRecord, Option<Crc32c>),
 ) -> Result<V, ReadCommitsError> {
     let dir = log.dir.as_path();
     let (mut with_hole, mut is_again) = (None, false);
@@ -315,8 +315,8 @@ pub(crate) fn visit_commits<V>(
             source,
         })?;
         let mut visitor = restart();
-        let visited = visit_segments(log, &listing.live, 0, &mut |record, _| {
-            visit(&mut visitor, record)
+        let visited = visit_segments(log, &listing.live, 0, &mut |record, crc32c| {
+            visit(&mut visitor, record, crc32c)
         });
         match visited {
             Ok(true) => return Ok(visitor),
@@ -331,6 +331,51 @@ pub(crate) fn visit_commits<V>(
     Err(ReadCommitsError::KeptChanging {
         dir: dir.to_owned(),
     })
+}
+
+/// How far the records of a run were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The number of the last one.
+    number: u64,
+    /// Its checksum.
+    crc32c: Crc32c,
+}
+
+impl Position {
+    /// That of a record; none where its checksum is not known, so that nobody could tell it from another.
+    pub(crate) fn of(record: &CommitRecord, crc32c: Option<Crc32c>) -> Option<Self> {
+        let number = record.number;
+        crc32c.map(|crc32c| Self { number, crc32c })
+    }
+}
+
+/// Reads the records that follow the one that was read last, as [`visit_commits`] would, and no more files than
+/// these and that one are in; `false` if that one is another now, or a file was gone: a repair, an upgrade or a
+/// roll-up was at work.
+///
+/// # Errors
+/// If anything that is read cannot be trusted.
+pub(crate) fn visit_commits_after(
+    log: &Log,
+    last: Position,
+    mut visit: impl FnMut(CommitRecord, Option<Crc32c>),
+) -> Result<bool, ReadCommitsError> {
+    let listing = list(&*log.store).map_err(|source| ReadCommitsError::Io {
+        path: log.dir.clone(),
+        source,
+    })?;
+    let live = listing.live.into_iter();
+    let segments: Vec<Segment> = live.filter(|segment| segment.last >= last.number).collect();
+    let mut is_there = false;
+    let all_there = visit_segments(log, &segments, last.number, &mut |record, crc32c| {
+        if record.number == last.number {
+            is_there = crc32c == Some(last.crc32c);
+        } else if is_there {
+            visit(record, crc32c);
+        }
+    })?;
+    Ok(all_there && is_there)
 }
 
 /// Reads the segments' records from number `first` on, each once and in order, with their checksums

@@ -84,7 +84,9 @@ pub fn upgrade_on(
     let json = regular::read(&file).map_err(io_error("read", &file))?;
     refuse_newer(path, &json)?;
     let log = Log::of(&run);
-    let old = history::visit_commits(&log, Vec::new, Vec::push)?;
+    let old = history::visit_commits(&log, Vec::new, |records: &mut Vec<_>, record, _| {
+        records.push(record)
+    })?;
     let committed = old
         .iter()
         .rev()

@@ -74,12 +74,7 @@ impl Snapshot {
                 source,
             })?)
         };
-        Ok(Self {
-            run,
-            files,
-            salvaged: None,
-            last_steps: OnceLock::new(),
-        })
+        Ok(Self::of(run, files, None))
     }
 
     /// As [`Snapshot::load`], of whatever is whole: see [`Snapshot::damage`]. Reads every byte of the run.
@@ -99,26 +94,42 @@ impl Snapshot {
         let doubtful = faults.doubtful.iter().map(|error| with_causes(error));
         let doubtful = doubtful.map(|line| format!("in doubt, and used: {line}"));
         let damage = left_out.chain(doubtful).collect();
-        Ok(Self {
+        let salvaged = Salvaged { commits, damage };
+        Ok(Self::of(
             run,
-            files: Files::Committed(Box::new(catalog)),
-            salvaged: Some(Salvaged { commits, damage }),
-            last_steps: OnceLock::new(),
-        })
+            Files::Committed(Box::new(catalog)),
+            Some(salvaged),
+        ))
     }
 
-    /// The same run as it is now, opened in the same way. What was salvaged is read again only if
-    /// `commits/` has changed.
+    /// The same run as it is now, opened in the same way. Of its commits those are read that are new; what was
+    /// salvaged is read again only if `commits/` has changed.
     pub(crate) fn reload(self: &Arc<Self>) -> Result<Arc<Self>, OpenError> {
         let run = self.run.clone();
-        let reloaded = match &self.salvaged {
-            Some(salvaged) if salvaged.commits == list_commits(&run)? => {
+        let reloaded = match (&self.salvaged, &self.files) {
+            (Some(salvaged), _) if salvaged.commits == list_commits(&run)? => {
                 return Ok(Arc::clone(self));
             }
-            Some(_) => Self::salvage(run),
-            None => Self::load(run),
+            (Some(_), _) => Self::salvage(run)?,
+            (None, Files::Committed(catalog)) if run.commits_dir().is_dir() => {
+                let Some(catalog) = catalog.reload(&run)? else {
+                    return Ok(Arc::clone(self));
+                };
+                require_commits(&run, &catalog)?;
+                Self::of(run, Files::Committed(Box::new(catalog)), None)
+            }
+            (None, _) => Self::load(run)?,
         };
-        reloaded.map(Arc::new)
+        Ok(Arc::new(reloaded))
+    }
+
+    fn of(run: RunDir, files: Files, salvaged: Option<Salvaged>) -> Self {
+        Self {
+            run,
+            files,
+            salvaged,
+            last_steps: OnceLock::new(),
+        }
     }
 
     /// A line about each thing that is wrong with a run that was salvaged: what it is, and whether it was

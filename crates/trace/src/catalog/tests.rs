@@ -186,3 +186,110 @@ fn what_is_compressed_is_as_it_was_said_last() {
     info.config = serde_json::json!({"compress": "size"});
     assert_eq!(catalog.last_compress(&info, None), Some(Compress::Size));
 }
+
+/// All that a catalog tells, and how far it was read.
+fn told(catalog: &Catalog) -> String {
+    let files: Vec<_> = catalog.files().collect();
+    format!(
+        "{files:#?} {:#?}",
+        (
+            (catalog.commits(), catalog.captures(), &catalog.parts),
+            (catalog.partial_captures(), catalog.doubled_captures()),
+            (catalog.sessions(), &catalog.recorded, &catalog.endings),
+            (catalog.run_file, catalog.position),
+        )
+    )
+}
+
+#[test]
+fn a_catalog_that_is_read_on_is_what_a_new_one_is() {
+    for world_size in [1, 2] {
+        let mut records: Vec<CommitRecord> = Vec::new();
+        for number in 0..24_u64 {
+            let rank = number as i32 % world_size as i32;
+            let mut next = by_rank(number, rank, number as i32 / world_size as i32);
+            next.retired.clear();
+            // One file, or all of a capture; of what was retired before, too.
+            for (every, files) in [(5, 0..1), (7, 0..2)] {
+                if number % every == every - 1 {
+                    let earlier = &records[number as usize / 2];
+                    let paths = earlier.files[files].iter().map(|file| file.path.clone());
+                    next.retired.extend(paths);
+                }
+            }
+            records.push(next);
+        }
+        let (_dir, run) = run_of(&records[..1], world_size);
+        let mut read_on = Catalog::load(&run).unwrap();
+        let mut step_by_step = 0;
+        for record in &records[1..] {
+            let name = Segment::record(record.number).file_name();
+            fs::write(run.commits_dir().join(name), record.encode()).unwrap();
+            step_by_step += u32::from(read_on.position.is_some());
+            let later = read_on.reload(&run).unwrap();
+            read_on = later.expect("a record came");
+            assert_eq!(told(&read_on), told(&Catalog::load(&run).unwrap()));
+        }
+        // Of two ranks one is often ahead: what is left out then is read again.
+        match world_size {
+            1 => assert_eq!(step_by_step, 23),
+            _ => assert!((1..23).contains(&step_by_step), "{step_by_step}"),
+        }
+        assert!(read_on.num_files() < 48, "some files were retired");
+    }
+}
+
+#[test]
+fn what_was_read_before_is_read_again_only_where_it_is_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let sim = crate::disk::SimDisk::over(dir.path()).unwrap();
+    let path = dir.path().join("run");
+    let run = RunDir::create_on(sim.disk(), &path, crate::run::tests::info()).unwrap();
+    let write = |record: &CommitRecord| {
+        let name = Segment::record(record.number).file_name();
+        fs::write(run.commits_dir().join(name), record.encode()).unwrap();
+    };
+    let records: Vec<_> = (0..9).map(|n| by_rank(n, 0, n as i32)).collect();
+    records[..6].iter().for_each(write);
+    let catalog = Catalog::load(&run).unwrap();
+    // The records that are read meanwhile.
+    let read = |work: &dyn Fn() -> Option<Catalog>| {
+        let num_before = sim.num_operations();
+        let later = work();
+        let operations = sim.operations().into_iter().skip(num_before);
+        let records = operations.filter_map(|(point, path)| {
+            let is_read = point.operation == crate::disk::Operation::Read;
+            is_read.then(|| path.file_stem().unwrap().to_string_lossy().into_owned())
+        });
+        let numbers: Vec<u64> = records.filter_map(|name| name.parse().ok()).collect();
+        (later, numbers)
+    };
+    let (later, numbers) = read(&|| catalog.reload(&run).unwrap());
+    assert!(later.is_none(), "nothing came");
+    assert_eq!(numbers, [5]);
+    records[6..8].iter().for_each(write);
+    let (later, numbers) = read(&|| catalog.reload(&run).unwrap());
+    let later = later.unwrap();
+    assert_eq!((later.captures().len(), numbers), (8, vec![5, 6, 7]));
+    // Another record in the place of the last that was read, as a repair may put it there.
+    write(&by_rank(7, 0, 100));
+    write(&records[8]);
+    let (replaced, numbers) = read(&|| later.reload(&run).unwrap());
+    assert_eq!(
+        told(&replaced.unwrap()),
+        told(&Catalog::load(&run).unwrap())
+    );
+    assert_eq!(
+        numbers,
+        [&[7, 8][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8]].concat()
+    );
+    // One that cannot be read is told as it is by reading everything.
+    fs::write(run.commits_dir().join(Segment::record(8).file_name()), "{").unwrap();
+    let told = |read: Result<(), ReadCommitsError>| read.unwrap_err().to_string();
+    let expected = told(Catalog::load(&run).map(drop));
+    assert!(
+        expected.contains("00000000000000000008.json cannot be trusted"),
+        "{expected}"
+    );
+    assert_eq!(told(later.reload(&run).map(drop)), expected);
+}

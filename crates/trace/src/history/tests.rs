@@ -45,7 +45,7 @@ fn log(dir: &Path) -> Log {
 }
 
 fn numbers(dir: &Path) -> Result<Vec<u64>, ReadCommitsError> {
-    let push = |numbers: &mut Vec<u64>, record: CommitRecord| numbers.push(record.number);
+    let push = |numbers: &mut Vec<u64>, record: CommitRecord, _| numbers.push(record.number);
     visit_commits(&log(dir), Vec::new, push)
 }
 
@@ -119,7 +119,7 @@ fn a_hole_that_is_gone_when_listed_again_is_none() {
         }
         Vec::new()
     };
-    let numbers = visit_commits(&log(dir.path()), restart, |numbers, record| {
+    let numbers = visit_commits(&log(dir.path()), restart, |numbers, record, _| {
         numbers.push(record.number);
     });
     assert_eq!(numbers.unwrap(), (0..=8).collect::<Vec<_>>());
@@ -321,7 +321,7 @@ fn a_history_that_is_exchanged_while_it_is_read_is_read_anew() {
     let ranks = visit_commits(
         &log(dir.path()),
         Vec::new,
-        |ranks: &mut Vec<i32>, record| {
+        |ranks: &mut Vec<i32>, record, _| {
             ranks.push(record.rank.0);
             if !std::mem::replace(&mut is_exchanged, true) {
                 for record in &new {

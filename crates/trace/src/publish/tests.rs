@@ -754,3 +754,35 @@ fn a_run_is_finished_once_each_rank_says_so() {
     fs::remove_file(run.commits_dir().join(Segment::record(2).file_name())).unwrap();
     assert_eq!(ending(), Ending::NotFinished);
 }
+
+#[test]
+fn a_catalog_is_read_on_over_roll_ups() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&dir.path().join("run"), info()).unwrap();
+    let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+    let told = |catalog: &Catalog| {
+        let files = catalog.files().map(|file| format!("{file:?}"));
+        (epochs(catalog), files.collect::<Vec<_>>())
+    };
+    let mut catalog = Catalog::load(&run).unwrap();
+    let mut num_rollups = 0;
+    for epoch in 0..2 * ROLLUP_FANOUT as i32 + 2 {
+        let group = group(&publisher, epoch).unwrap();
+        publisher.publish(group).unwrap();
+        // Several records at once as well.
+        if epoch % 3 != 0 {
+            let later = catalog.reload(&run).unwrap();
+            catalog = later.expect("records came");
+            assert_eq!(told(&catalog), told(&Catalog::load(&run).unwrap()));
+            assert!(catalog.reload(&run).unwrap().is_none());
+        }
+        num_rollups += fs::read_dir(run.commits_dir())
+            .unwrap()
+            .filter(|entry| {
+                let name = entry.as_ref().unwrap().file_name();
+                name.to_string_lossy().starts_with("checkpoint-")
+            })
+            .count();
+    }
+    assert!(num_rollups > 0, "records were rolled up meanwhile");
+}

@@ -218,7 +218,7 @@ pub(super) fn plan(
 /// # Errors
 /// If something cannot be read that could be a moment ago.
 fn is_read(log: &Log, survey: &Survey) -> Result<bool, RepairError> {
-    match history::visit_commits(log, || (), |(), _| ()) {
+    match history::visit_commits(log, || (), |(), _, _| ()) {
         Ok(()) => Ok(true),
         Err(ReadCommitsError::Io { path, source }) => {
             let name = path.file_name().and_then(|name| name.to_str());

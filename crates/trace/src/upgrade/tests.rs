@@ -49,7 +49,12 @@ fn a_run_of_version_1_4_says_what_one_of_today_says() {
     assert_eq!(tree(&path), after);
     // Each record names the one before, and run.json is kept in the first.
     let run = RunDir::open(&path).unwrap();
-    let records = history::visit_commits(&Log::of(&run), Vec::new, Vec::push).unwrap();
+    let records = history::visit_commits(
+        &Log::of(&run),
+        Vec::new,
+        |records: &mut Vec<_>, record, _| records.push(record),
+    )
+    .unwrap();
     let mut previous = None;
     for record in &records {
         assert_eq!(record.previous_crc32c, previous);
