@@ -516,12 +516,13 @@ class Recorder:
         self._is_finished = True
         atexit.unregister(self._at_exit)
         _taken.pop(self.path.absolute(), None)
-        had_failed, self._held_out_before = self._is_over, None
+        had_failed = self._is_over
         with self._guarded():
             if not self._is_over:
                 self._network.close_step()
                 self._hand_over_figures()
         self._network.end()
+        self._held_out = self._held_out_before = None
         native, self._native = self._native, None
         self._is_over = True
         if native is not None:

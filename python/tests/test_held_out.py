@@ -7,7 +7,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +21,11 @@ import runs
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
 import stratigraph_nn as sg
-from stratigraph_nn._torch.held_out import whole
+from stratigraph_nn._torch.held_out import Wholes, whole
 
 
 def perceptron() -> tuple[nn.Sequential, torch.optim.Optimizer]:
@@ -215,3 +217,66 @@ def test_what_libraries_share_out_is_taken_as_a_whole() -> None:
         assert samples(whole(given)) == list(expected), given
     assert whole((x, y)) == (x, y) and whole(loader) is loader
     assert whole(shared(loader)).collate_fn is loader.collate_fn
+
+
+def collated(batch: Any) -> Any:
+    return default_collate(batch)
+
+
+def begun(worker: int) -> None:
+    pass
+
+
+def loader_with_workers(**options: Any) -> DataLoader[Any]:
+    x, y = torch.arange(11.0).unsqueeze(1), torch.arange(11)
+    return DataLoader(
+        TensorDataset(x, y),
+        num_workers=2,
+        collate_fn=collated,
+        worker_init_fn=begun,
+        multiprocessing_context="fork",
+        timeout=60,
+        prefetch_factor=3,
+        persistent_workers=True,
+        pin_memory=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("by", ["torch", "accelerate"])
+def test_a_loader_taken_as_a_whole_works_as_it_was_made_to_and_drops_nothing(by: str) -> None:
+    if by == "torch":
+        data = TensorDataset(torch.arange(11.0).unsqueeze(1), torch.arange(11))
+        sampler = DistributedSampler(data, 2, 1, shuffle=False, drop_last=True)
+        given: Any = loader_with_workers(batch_size=4, sampler=sampler, drop_last=True)
+        sampler.dataset = given.dataset
+    else:
+        accelerate = pytest.importorskip("accelerate.data_loader", exc_type=ImportError)
+        plain = loader_with_workers(batch_size=4, drop_last=True)
+        given = accelerate.prepare_data_loader(plain, num_processes=2, process_index=1)
+    made = whole(given)
+    assert made is not given and list(made.batch_sampler) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+    for name in ("num_workers", "collate_fn", "worker_init_fn", "timeout", "prefetch_factor", "dataset"):
+        assert getattr(made, name) == getattr(given, name), name
+    assert made.num_workers == 2 and made.collate_fn is collated and made.worker_init_fn is begun
+    assert (made.timeout, made.prefetch_factor, made.persistent_workers, made.pin_memory) == (60, 3, True, True)
+    assert made.multiprocessing_context.get_start_method() == "fork"
+
+
+def test_a_loader_is_taken_as_a_whole_once() -> None:
+    data = TensorDataset(torch.arange(11.0).unsqueeze(1), torch.arange(11))
+    given: Any = DataLoader(data, batch_size=4, sampler=DistributedSampler(data, 2, 1))
+    wholes, plain, pair = Wholes(), DataLoader(data), (data.tensors[0], data.tensors[1])
+    made = weakref.ref(wholes(given))
+    assert made() is not None and wholes(given) is made() is not given
+    assert wholes(plain) is plain and wholes(pair) is pair
+    # Neither the loader that was given nor what was made of it is kept longer than it is used.
+    of_plain = weakref.ref(plain)
+    del given, plain
+    gc.collect()
+    assert made() is None and of_plain() is None
+    again = DataLoader(data, batch_size=4, sampler=DistributedSampler(data, 2, 1))
+    made = weakref.ref(wholes(again))
+    wholes.forget()
+    gc.collect()
+    assert made() is None

@@ -32,6 +32,18 @@ PATIENCE = 120
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch.distributed is not there")
 
 
+class Noting(TensorDataset):
+    """Notes which processes ask for samples."""
+
+    def __init__(self, rank: int, x: torch.Tensor, y: torch.Tensor) -> None:
+        super().__init__(x, y)
+        self.rank = rank
+
+    def __getitem__(self, at: int) -> Any:
+        Path(f"asked-{self.rank}-{os.getpid()}").touch()
+        return super().__getitem__(at)
+
+
 def trained(rank: int, mode: str) -> None:
     torch.manual_seed(0)
     between = nn.BatchNorm1d(5) if mode == "normed" else nn.Tanh()
@@ -55,6 +67,9 @@ def trained(rank: int, mode: str) -> None:
                     model[2].weight[0, 0] += 1
             assert rec.epoch(train_loss=rank)
     torch.save(model.state_dict(), f"state-{rank}.pt")
+    # The loader and the recorder are there still.
+    assert held_out is not None or mode == "none in the first"
+    assert not multiprocessing.active_children() and rec.summary is not None
 
 
 def of_rank(mode: str, rank: int, x: torch.Tensor, y: torch.Tensor) -> Any:
@@ -62,6 +77,11 @@ def of_rank(mode: str, rank: int, x: torch.Tensor, y: torch.Tensor) -> Any:
     data = TensorDataset(x, y)
     if mode == "shared out":
         return DataLoader(data, batch_size=4, sampler=DistributedSampler(data, shuffle=False))
+    if mode == "shared out by workers":
+        noting = Noting(rank, x, y)
+        # Of 20 samples each process has 10, in batches of 4 of which the last would be dropped.
+        options: Any = {"batch_size": 4, "drop_last": True, "sampler": DistributedSampler(noting, shuffle=False)}
+        return DataLoader(noting, num_workers=1, persistent_workers=True, multiprocessing_context="fork", **options)
     if mode == "shards of one's own":
         return x[rank::2], y[rank::2]
     if mode == "another shard each time":
@@ -134,8 +154,9 @@ def test_each_process_records_its_share_of_the_layers(tmp_path: Path) -> None:
     assert (0, 0.0) in losses and (1, 1.0) in losses
 
 
-def test_what_a_loader_shares_out_is_looked_at_as_a_whole(tmp_path: Path) -> None:
-    assert both(tmp_path, "shared out") == [["done"], ["done"]]
+@pytest.mark.parametrize("mode", ["shared out", "shared out by workers"])
+def test_what_a_loader_shares_out_is_looked_at_as_a_whole(mode: str, tmp_path: Path) -> None:
+    assert both(tmp_path, mode) == [["done"], ["done"]]
     run = tmp_path / "traces" / "Sequential"
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
@@ -147,7 +168,11 @@ def test_what_a_loader_shares_out_is_looked_at_as_a_whole(tmp_path: Path) -> Non
     for label, end in (("L_0", 2), ("L_2", 4), ("L_4", 5)):
         recorded = torch.tensor([row["activations"] for row in activations[1, 6, label]]).T
         assert torch.allclose(recorded, model[:end](x), atol=1e-6), label
-    assert runs.info(run)["config"]["held_out"]["samples"] == 20
+    if mode == "shared out":
+        assert runs.info(run)["config"]["held_out"]["samples"] == 20
+    else:
+        # Workers that persist do so over all captures, and end with the recording.
+        assert [len(list(tmp_path.glob(f"asked-{rank}-*"))) for rank in range(2)] == [1, 1]
 
 
 def test_samples_that_the_first_process_has_none_of_are_told_apart(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -195,15 +196,47 @@ def whole(held_out: Any) -> Any:
     return _loader_like(held_out, batch_size=of_batches.batch_size, sampler=own)
 
 
+class Wholes:
+    """What :func:`whole` makes of loaders, once of each: workers that persist do so from one look to the next."""
+
+    def __init__(self) -> None:
+        self._made: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+    def __call__(self, held_out: Any) -> Any:
+        """As :func:`whole`."""
+        if not isinstance(held_out, torch.utils.data.DataLoader):
+            return held_out
+        made = self._made.get(held_out)
+        if made is None:
+            made = whole(held_out)
+            # One that is whole itself would keep itself there.
+            if made is not held_out:
+                self._made[held_out] = made
+        return made
+
+    def forget(self) -> None:
+        """Lets the loaders go that were made, and their workers."""
+        self._made.clear()
+
+
 def _loader_like(loader: Any, **how: Any) -> Any:
-    """A loader of the same data set."""
+    """A loader of the same data set that works as this one does, but gives batches in their order: samples are known by
+    it."""
+    of_batches = how.get("batch_sampler")
+    if type(of_batches) is torch.utils.data.BatchSampler and of_batches.drop_last:
+        # What it drops is what does not fill a batch of each process.
+        how["batch_sampler"] = torch.utils.data.BatchSampler(of_batches.sampler, of_batches.batch_size, False)
     return torch.utils.data.DataLoader(
         loader.dataset,
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context,
         timeout=loader.timeout,
+        prefetch_factor=loader.prefetch_factor,
+        persistent_workers=loader.persistent_workers,
+        # Its seeds are none of training's.
         generator=torch.Generator(),
         **how,
     )

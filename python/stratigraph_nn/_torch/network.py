@@ -19,7 +19,7 @@ from .._options import given, takes
 from .errors import HeldOutError, LazyError, NetworkError
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate, not_held_out
 from .guard import undisturbed
-from .held_out import fingerprint, first_inputs, generators_of, is_arrays, num_samples, whole
+from .held_out import Wholes, fingerprint, first_inputs, generators_of, is_arrays, num_samples
 from .kinds import BUFFER
 from .labels import INPUT
 from .layers import Network, describe, unwrapped
@@ -92,6 +92,7 @@ class TorchNetwork:
         self._left_out_of: dict[str, str] = {}
         #: Whether other processes look at the same held-out samples; None where there are none.
         self._same_samples: SameSamples | None = None
+        self._wholes = Wholes()
         #: What is to be said of the network.
         self.remarks: list[str] = []
         #: Buffers before training.
@@ -138,7 +139,7 @@ class TorchNetwork:
 
     def _whole(self, held_out: Any) -> Any:
         """All of the held-out samples: of what shares them out among the processes as well."""
-        return held_out if self._same_samples is None else whole(held_out)
+        return held_out if self._same_samples is None else self._wholes(held_out)
 
     # Steps
 
@@ -202,6 +203,7 @@ class TorchNetwork:
 
     def end(self) -> None:
         """Takes all hooks away."""
+        self._wholes.forget()
         if self._steps is not None:
             self._steps.remove()
         if self._gradients is not None:
