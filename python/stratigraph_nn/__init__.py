@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._checkpoints import Imported as Imported
     from ._checkpoints import import_checkpoints as import_checkpoints
     from ._native import DeviceError as DeviceError
+    from ._native import NoRoomError as NoRoomError
     from ._native import QueryError as QueryError
     from ._native import QueryTimeoutError as QueryTimeoutError
     from ._native import RecordingError as RecordingError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ._structures import silenced as silenced
     from ._torch.errors import HeldOutError as HeldOutError
     from ._torch.errors import NetworkError as NetworkError
+    from ._torch.errors import TensorError as TensorError
 
 # Where each name is, which is loaded when it is first asked for.
 _PLACES = {
@@ -50,6 +52,7 @@ _PLACES = {
     "Imported": "_checkpoints",
     "NetworkError": "_torch.errors",
     "Neuron": "_structures",
+    "NoRoomError": "_native",
     "Plot": "_plot",
     "QueryError": "_native",
     "QueryTimeoutError": "_native",
@@ -60,6 +63,7 @@ _PLACES = {
     "StratigraphError": "_native",
     "StratigraphWarning": "_record",
     "Structure": "_structures",
+    "TensorError": "_torch.errors",
     "__version__": "_native",
     "ablate": "_ablate",
     "describe": "_run",

@@ -146,7 +146,9 @@ def record(
 
     Raises:
         TypeError: An option is given something that it does not take.
-        ValueError: An option says what there is not, or the network cannot be recorded, with what to do.
+        ValueError: An option says what there is not. Where that is the network, it is a :class:`NetworkError`, of a
+            tensor that a trace cannot hold a :class:`TensorError`, and of held-out samples a :class:`HeldOutError`; each
+            says what to do.
         RecordingError: The named directory is taken, or has no run that can be gone on with.
     """
     settings = Settings(

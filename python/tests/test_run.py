@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import __future__
 import ast
 import contextlib
 import inspect
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +16,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pytest
 
 import stratigraph_nn as sg
@@ -87,11 +92,15 @@ def test_errors_are_of_one_family_with_the_words_of_the_command_line(run, tmp_pa
         run.plot("associations")
 
 
-@pytest.mark.parametrize("name", ["NetworkError", "HeldOutError"])
-def test_what_is_wrong_with_a_network_or_its_samples_is_of_the_family(name):
-    kind = getattr(sg, name)
-    assert issubclass(kind, sg.StratigraphError) and issubclass(kind, ValueError) and name in sg.__all__
-    assert kind.__doc__
+def test_errors_are_of_one_family_and_the_page_says_what_each_is():
+    errors = {name: getattr(sg, name) for name in sg.__all__ if name.endswith("Error")}
+    assert all(issubclass(kind, sg.StratigraphError) and kind.__doc__ for kind in errors.values())
+    page = Path(__file__).parents[2].joinpath("docs/python.md").read_text()
+    rows = re.findall(r"^\| `(\w+Error)`(?:, (?:also )?an? `(\w+)`)? \|", page, re.MULTILINE)
+    assert {name for name, _ in rows} == {*errors} - {"StratigraphError"}
+    for name, base in rows:
+        known = {"": sg.StratigraphError, "ValueError": ValueError} | errors
+        assert issubclass(errors[name], known[base]) and errors[name] is not known[base], name
 
 
 def test_the_stub_of_the_extension_says_what_is_there():
@@ -115,10 +124,74 @@ def test_the_stub_of_the_extension_says_what_is_there():
 
 def require_same_parameters(there, told):
     # Some are words that Python has for something else, which `inspect` does not read.
-    given = (each.strip().lstrip("$*").partition("=")[0] for each in there.__text_signature__[1:-1].split(","))
-    names = [{"class": "class_"}.get(name, name) for name in given if name not in ("", "/", "self")]
+    given = [each.strip().lstrip("$*").partition("=") for each in there.__text_signature__[1:-1].split(",")]
+    given = [each for each in given if each[0] not in ("", "/", "self")]
+    names = [{"class": "class_"}.get(name, name) for name, *_ in given]
     arguments = (*told.args.args, *([told.args.vararg] if told.args.vararg else []), *told.args.kwonlyargs)
     assert names == [argument.arg for argument in arguments if argument.arg != "self"], told.name
+    defaults = [ast.literal_eval(value) for _, equals, value in given if equals]
+    assert defaults == [ast.literal_eval(each) for each in told.args.defaults] and not told.args.kwonlyargs, told.name
+
+
+def told_types():
+    """The stub as a module, whose names it has for the extension's classes."""
+    stub = Path(sg.__file__).with_name("_native.pyi").read_text()
+    names = {"__name__": "_native"}
+    exec(compile(stub, "_native.pyi", "exec", flags=__future__.annotations.compiler_flag), names)
+    return names
+
+
+def is_of(value, kind):
+    """Whether a value is of a type that the stub tells."""
+    of, arguments = get_origin(kind), get_args(kind)
+    if of is UnionType:
+        return any(is_of(value, each) for each in arguments)
+    if of is list:
+        return type(value) is list and all(is_of(each, arguments[0]) for each in value)
+    if of is tuple and arguments[1:] != (...,):
+        fits = type(value) is tuple and len(value) == len(arguments)
+        return fits and all(is_of(each, of_each) for each, of_each in zip(value, arguments, strict=True))
+    if of is tuple:
+        return type(value) is tuple and all(is_of(each, arguments[0]) for each in value)
+    if kind is Any:
+        return True
+    if isinstance(kind, type) and kind.__module__ == "_native":
+        kind = getattr(_native, kind.__name__)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def test_the_stub_of_the_extension_says_of_what_types_values_are(recorded, tmp_path):
+    names = told_types()
+    run = _native.Run(recorded)
+    recording = sg.record(None, tmp_path / "new")
+    assert recording.capture({"a.weight": np.ones((2, 3), np.float32)})
+    recorder = recording._native
+    ablation = _native.Ablation(run, "last", None, ["0"], "zero", None, None, 3, None, None, None)
+    chart = run.plot("curves", [])
+    assert is_of(chart, names["Chart"]) and is_of(chart.draw("svg", "light", 1), bytes)
+    objects = (run, run.sql("SELECT neuron, layer FROM weights LIMIT 2"), recorder, ablation)
+    checked = set()
+    for there, name in [(_native, None), *((each, type(each).__name__) for each in objects)]:
+        told = vars(names[name]) if name else {key: value for key, value in names.items() if inspect.isfunction(value)}
+        for member, of in told.items():
+            is_property = isinstance(of, property)
+            function = of.fget if is_property else of
+            if not inspect.isfunction(function) or member.startswith("__") or member in ("finish", "miss", "publish"):
+                continue
+            if set(inspect.signature(function).parameters) > {"self"} or (not name and function.__code__.co_argcount):
+                continue
+            kind = get_type_hints(function, names)["return"]
+            value = getattr(there, member) if is_property else getattr(there, member)()
+            if kind not in (object, type(None)):
+                assert is_of(value, kind), (name, member, kind, value)
+                checked.add((name, member))
+    for each in ("path", "parameters", "selected", "failure", "take_changes", "is_disk_full"):
+        assert ("Recorder", each) in checked
+    assert {("Run", "path"), ("Run", "epochs"), ("Rows", "types"), ("Ablation", "layers"), (None, "plot_kinds")} <= checked
+    finding = ("last", "3", None, 2, "positive", "correlation", "all", 5, 100, "mine", False, True)
+    found = run.find_structures(*finding)
+    assert found and is_of(found, get_type_hints(names["Run"].find_structures, names)["return"])
+    recording.finish()
 
 
 def test_what_a_run_is(run, recorded):
