@@ -31,7 +31,7 @@ def query_program() -> Path:
     return _program("query")
 
 
-def _record(into: Path, *options: str) -> Path:
+def record(into: Path, *options: str) -> Path:
     command = [_program("recorder"), "train", "--out", into, *options]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return into
@@ -41,20 +41,20 @@ def _record(into: Path, *options: str) -> Path:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of six epochs that nobody changes."""
     into = tmp_path_factory.mktemp("runs") / "digits"
-    return _record(into, "--epochs", "6", *SMALL)
+    return record(into, "--epochs", "6", *SMALL)
 
 
 @pytest.fixture(scope="session")
 def other_recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with another seed."""
     into = tmp_path_factory.mktemp("runs") / "other"
-    return _record(into, "--epochs", "6", "--seed", "7", *SMALL)
+    return record(into, "--epochs", "6", "--seed", "7", *SMALL)
 
 
 @pytest.fixture()
 def own_recorded(tmp_path: Path) -> Path:
     """A run of the test's own, to be changed."""
-    return _record(tmp_path / "own", "--epochs", "4", *SMALL)
+    return record(tmp_path / "own", "--epochs", "4", *SMALL)
 
 
 @pytest.fixture(scope="session")

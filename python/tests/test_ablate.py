@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import runs
 import stratigraph_nn as sg
-from conftest import _program
+from conftest import _program, record
 from stratigraph_nn._torch.errors import HeldOutError, NetworkError
 
 DIGITS = Path(__file__).parents[2] / "crates/recorder/data/digits.csv"
@@ -35,6 +35,21 @@ class Exported(nn.Module):
         return self.layers[-1](x)
 
 
+class ExportedCnn(nn.Module):
+    """The network of ``recorder train --model cnn --channels 4,6 --hidden 12``, likewise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList([nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 6, 3, padding=1)])
+        self.layers = nn.ModuleList([nn.Linear(24, 12), nn.Linear(12, 10)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.reshape(-1, 1, 8, 8)
+        for convolution in self.convolutions:
+            x = nn.functional.max_pool2d(torch.relu(convolution(x)), 2)
+        return self.layers[1](torch.relu(self.layers[0](x.flatten(1))))
+
+
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
     """What ``recorder train`` holds out of the digits."""
     lines = DIGITS.read_text().splitlines()[1:][-NUM_HELD_OUT:]
@@ -48,6 +63,15 @@ def exported(own_recorded: Path) -> tuple[Path, Exported]:
     model = Exported()
     sg.open(own_recorded).load_state_dict(model)
     return own_recorded, model
+
+
+@pytest.fixture()
+def exported_cnn(tmp_path: Path) -> tuple[Path, ExportedCnn]:
+    """The same of a network with convolutions."""
+    run = record(tmp_path / "cnn", "--model", "cnn", "--channels", "4,6", "--hidden", "12", "--epochs", "3")
+    model = ExportedCnn()
+    sg.open(run).load_state_dict(model)
+    return run, model
 
 
 def by_program(run: Path, *options: str) -> list[dict]:
@@ -113,6 +137,30 @@ def test_a_structure_is_judged_as_the_program_does(exported) -> None:
     ours = rows_of(run)
     theirs = by_program(run, "--structure", structure.label, "--draws", "40")
     assert_agree(ours, theirs, 40)
+
+
+@pytest.mark.parametrize(
+    ("options", "keywords"),
+    [
+        ([], {}),
+        (["--mode", "mean"], {"mode": "mean"}),
+        (["--mode", "scale", "--factor=-0.5"], {"mode": "scale", "factor": -0.5}),
+        (["--mode", "set", "--value", "0.3", "--half", "second"], {"mode": "set", "value": 0.3, "half": "second"}),
+    ],
+)
+def test_of_convolutions_it_agrees_with_the_program(exported_cnn, options: list[str], keywords: dict) -> None:
+    run, model = exported_cnn
+    # A channel of either convolution, and a unit behind them.
+    neurons = ["L_conv_1:1", "L_conv_2:6", "L_hidden_1:13"]
+    found = sg.ablate(model, run, neurons=neurons, class_=3, held_out=digits(), draws=20, seed=7, **keywords)
+    ours = rows_of(run)
+    assert {row["ablation"] for row in ours} == {found.id}
+    asked = ["--neurons", ",".join(neurons), "--class", "3", "--draws", "20", "--seed", "7"]
+    theirs = by_program(run, *asked, *options)
+    assert found.id not in {row["ablation"] for row in theirs}
+    assert_agree(ours, theirs, 20)
+    changed = [abs(row["before"] - row["after"]) for row in ours if row["metric"] == "loss"]
+    assert changed and max(changed) > 1e-3, "it says something of what is silenced"
 
 
 class Net(nn.Module):
