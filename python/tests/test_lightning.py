@@ -6,7 +6,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -114,6 +116,61 @@ def test_an_exception_publishes_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         fitted(tmp_path, sg.lightning.Callback(tmp_path / "run"), Stops())
     assert [epoch for epoch, _ in runs.captures(tmp_path / "run")] == [0, 1]
+
+
+def test_a_fit_that_ends_in_any_way_leaves_no_hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    hooked: list[Any] = []
+
+    class Stops(pl.Callback):  # type: ignore[misc]
+        """Whose own failure in an exception keeps callbacks behind it from hearing of that."""
+
+        def __init__(self, with_what: BaseException | None, tells: bool = True) -> None:
+            self.with_what, self.tells = with_what, tells
+
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+            if trainer.global_step == 6:
+                hooked[:] = [*trainer.optimizers, *pl_module.parameters()]
+                if self.with_what is not None:
+                    raise self.with_what
+
+        def on_exception(self, *_: Any) -> None:
+            if not self.tells:
+                raise OSError("another")
+
+    def are_hooked() -> bool:
+        optimizer, *parameters = hooked
+        of_optimizer = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+        return bool(of_optimizer) or any(parameter._post_accumulate_grad_hooks for parameter in parameters)
+
+    def callback() -> Any:
+        return sg.lightning.Callback(record=["weights", "metrics", "gradients"], on_error="stop", every="1steps")
+
+    for stops, raised in (
+        (Stops(None), None),
+        (Stops(KeyError("mine")), KeyError),
+        # The trainer makes this of Ctrl-C.
+        (Stops(KeyboardInterrupt()), SystemExit),
+    ):
+        ours, interrupt = callback(), signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(raised) if raised else nullcontext():
+                fitted(tmp_path, stops, ours)
+        finally:
+            # The trainer has it ignored.
+            signal.signal(signal.SIGINT, interrupt)
+        assert ours.recorder.summary is not None and not are_hooked(), raised
+        assert (1, 6) in runs.captures(ours.recorder.path)
+
+    again = callback()
+    with pytest.raises(OSError, match="another"):
+        fitted(tmp_path, Stops(KeyError("mine"), tells=False), again)
+    first, parts = again.recorder, list(hooked)
+    assert are_hooked() and first.summary is None
+    # The next fit ends it.
+    fitted(tmp_path, again)
+    hooked[:] = parts
+    assert first.summary is not None and not are_hooked() and again.recorder is not first
 
 
 @pytest.mark.parametrize("saved", [{}, {"every_n_train_steps": 10, "save_top_k": -1}])

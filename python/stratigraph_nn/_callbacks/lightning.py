@@ -56,6 +56,8 @@ class Callback(pl.Callback):
             options["held_out"] = _validation(trainer)
         if options.get("scaler") is None:
             options["scaler"] = getattr(getattr(trainer, "precision_plugin", None), "scaler", None)
+        # Of a fit that was broken off without a word.
+        self._finish()
         self._logged = _Logged(trainer.callback_metrics)
         self.recorder = record(pl_module, self._path, **options)
         if options.get("resume") is None:
@@ -95,6 +97,11 @@ class Callback(pl.Callback):
         """Publishes what there is. Figures are not asked for: other processes may have to take part in working them
         out."""
         self._finish()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Publishes what there is, of a fit that has ended otherwise."""
+        if stage == "fit":
+            self._finish()
 
     def _end_epoch(self, trainer: pl.Trainer) -> None:
         late = self._logged.behind_epoch(trainer.callback_metrics) if self._logged.has_ended else {}
