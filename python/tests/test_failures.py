@@ -17,6 +17,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import stratigraph_nn as sg
+from stratigraph_nn._torch.transfer import Transfer
 
 #: The longest a program of a test may take, in seconds.
 PATIENCE = 120
@@ -684,15 +686,131 @@ def test_options_are_taken(tmp_path: Path) -> None:
 
 
 def test_statistics_alone(tmp_path: Path) -> None:
-    model, optimizer = made()
-    with sg.record(
-        model, tmp_path / "run", optimizer=optimizer, weights="stats", activations="stats", max_overhead=0.5
-    ) as rec:
+    tables = ["weights", "activations", "gradients", "gradients_applied", "moments"]
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for kind in ("stats", "raw"):
+        model, optimizer = made()
+        options: Any = {"weights": kind, "activations": kind, "gradients": kind, "max_overhead": 0.5}
+        with sg.record(model, tmp_path / kind, optimizer=optimizer, record=tables, **options) as rec:
+            step(model, optimizer)
+            rec.epoch(held_out=held_out())
+        found[kind] = {table: runs.rows(tmp_path / kind, table) for table in tables}
+    for table in tables:
+        values = "activations" if table == "activations" else "weights"
+        assert len(found["stats"][table]) == len(found["raw"][table]) > 0, table
+        for alone, beside in zip(found["stats"][table], found["raw"][table], strict=True):
+            assert alone[values] is None and beside[values] is not None, table
+            names = [name for name in alone if name.startswith(("weight_", "activation_"))]
+            assert len(names) > 5 and all(alone[name] == beside[name] for name in (*names, "neuron")), table
+            assert any(alone[name] for name in names), table
+
+
+@pytest.mark.parametrize("when_full", ["block", "drop"])
+def test_a_training_waits_for_what_was_captured_or_drops_what_comes(
+    when_full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_steps, is_there = 20, threading.Event()
+
+    def to_host(_: Transfer, tensors: list[Tensor]) -> Any:
+        """Copies whose values are long in coming, as from a device."""
+        return [tensor.clone() for tensor in tensors], lambda: assert_there(is_there.wait(PATIENCE))
+
+    def assert_there(is_set: bool) -> None:
+        assert is_set
+
+    monkeypatch.setattr(Transfer, "to_host", to_host)
+    model, _ = made()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    options: Any = {"record": ["weights"], "every": "1steps", "example": torch.randn(2, 6), "on_error": "stop"}
+    rec = sg.record(model, tmp_path / "run", optimizer=optimizer, when_full=when_full, **options)
+    states: dict[int, Tensor] = {}
+    has_ended = threading.Event()
+
+    def train() -> None:
+        for number in range(1, num_steps + 1):
+            step(model, optimizer)
+            states[number] = model.state_dict()["first.weight"].clone()
+        has_ended.set()
+
+    training = threading.Thread(target=train)
+    training.start()
+    try:
+        if when_full == "drop":
+            assert has_ended.wait(PATIENCE)
+        else:
+            until, before = time.monotonic() + PATIENCE, 0
+            while not before or len(states) != before:
+                assert time.monotonic() < until
+                before = len(states)
+                assert not has_ended.wait(1.0), "it does not wait"
+            assert len(states) < 4
+    finally:
+        is_there.set()
+        training.join(PATIENCE)
+        rec.finish()
+    summary, steps = rec.summary, [step for _, step in runs.captures(tmp_path / "run")]
+    assert summary is not None and summary["captures"] == len(steps) and summary["lost_captures"] == 0
+    if when_full == "drop":
+        assert summary["dropped_captures"] == num_steps - len(steps) >= num_steps - 3
+    else:
+        assert steps == [*range(1, num_steps + 1)] and summary["dropped_captures"] == 0
+    values = runs.Values(tmp_path / "run", "weights")
+    for number in steps:
+        assert runs.same_bits(values.weight(0, number, "first"), states[number])
+    assert runs.info(tmp_path / "run")["config"]["limits"]["when_full"] == when_full
+
+
+class LosesItsDevice(Small):
+    """Whose device is lost where it says so."""
+
+    where = "nowhere"
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.where == "forward" and not self.training:
+            raise torch.AcceleratorError("the device is lost")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("where", ["callable", "forward", "probe", "samples"])
+def test_a_failure_of_the_device_is_trainings_own(where: str, tmp_path: Path) -> None:
+    class Samples:
+        """Whose tensors cannot be read."""
+
+        def __iter__(self) -> Iterator[Any]:
+            raise torch.AcceleratorError("the device is lost")
+
+    def fails(_: nn.Module) -> Any:
+        raise torch.AcceleratorError("the device is lost")
+
+    torch.manual_seed(0)
+    model = LosesItsDevice()
+    optimizer = torch.optim.Adam(model.parameters())
+    # Where gradients are recorded the first step begins the recording, and has the error.
+    tables = ["weights", "activations", *(["gradients"] if where != "probe" else [])]
+    rec = sg.record(model, tmp_path / "run", optimizer=optimizer, record=tables)
+    if where != "probe":
         step(model, optimizer)
-        rec.epoch(held_out=held_out())
-    weights = runs.rows(tmp_path / "run", "weights")
-    assert all(row["weights"] is None and row["weight_l2"] > 0 for row in weights)
-    assert all(row["activations"] is None for row in runs.rows(tmp_path / "run", "activations"))
+        assert rec.epoch(held_out=held_out())
+    model.where = "forward" if where in ("forward", "probe") else where
+    given: Any = {"callable": fails, "samples": Samples()}.get(where, held_out())
+    step(model, optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sg.StratigraphWarning)
+        # By default what goes wrong is said, and training goes on.
+        with pytest.raises(torch.AcceleratorError, match="the device is lost"):
+            rec.epoch(held_out=given)
+        # Whoever goes on all the same is not told of it again.
+        step(model, optimizer)
+        assert not rec.epoch(held_out=given)
+        rec.finish()
+    assert not optimizer._optimizer_step_post_hooks and not optimizer._optimizer_step_pre_hooks
+    assert not any(parameter._post_accumulate_grad_hooks for parameter in model.parameters())
+    if where == "probe":
+        assert not (tmp_path / "run").exists()
+    else:
+        assert runs.captures(tmp_path / "run") == [(0, 1)]
+        assert rec.summary is not None and rec.summary["lost_captures"] == 1
+        assert not sg.open(tmp_path / "run").verify().is_finished
 
 
 def test_a_budget_of_the_disk_ends_recording_and_not_training(tmp_path: Path) -> None:

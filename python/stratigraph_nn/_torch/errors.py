@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .._native import StratigraphError
 
 
@@ -27,3 +30,22 @@ class TensorError(NetworkError):
 
 class HeldOutError(StratigraphError, ValueError):
     """What was given as held-out samples cannot be used, or does not go together with the network."""
+
+
+def is_device_error(error: BaseException) -> bool:
+    """Whether a failure is the device's, and so training's own."""
+    # Whoever catches errors by their names needs no torch.
+    import torch
+
+    kinds = (getattr(torch, "AcceleratorError", None), getattr(torch.cuda, "CudaError", None))
+    return isinstance(error, tuple(kind for kind in kinds if kind is not None))
+
+
+@contextmanager
+def tolerated() -> Iterator[None]:
+    """Ends what is within where anything goes wrong but the device."""
+    try:
+        yield
+    except Exception as error:
+        if is_device_error(error):
+            raise

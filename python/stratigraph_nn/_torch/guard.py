@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .errors import is_device_error
 from .nonlinear import is_dense
 
 #: Whatever is random during a look is drawn from here, so that two looks see the same.
@@ -117,7 +118,9 @@ def _put_back(buffer: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         if is_dense(buffer):
             return buffer.resize_(values.shape).copy_(values)
         return buffer.copy_(values)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError) as error:
+        if is_device_error(error):
+            raise
         return values
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .._options import given, takes
-from .errors import HeldOutError, LazyError, NetworkError
+from .errors import HeldOutError, LazyError, NetworkError, is_device_error, tolerated
 from .evaluate import DEFAULT_BATCH_SIZE, evaluate, not_held_out
 from .guard import undisturbed
 from .held_out import Wholes, fingerprint, first_inputs, generators_of, is_arrays, num_samples
@@ -290,6 +290,8 @@ class TorchNetwork:
                 with self._gathering.gathering() as tapped, watched(self._states, self._tap_state):
                     probe(network, args, kwargs, self._states)
             except Exception as error:
+                if is_device_error(error):
+                    raise
                 failed = failed or error
                 continue
             if is_heard and not any(layer.source for layer in network.layers):
@@ -321,7 +323,7 @@ class TorchNetwork:
         first = next(self._model.parameters(), None)
         dtype = torch.float32 if first is None else first.dtype
         # What is wrong with them is said where they are run through the network.
-        with suppress(Exception), undisturbed(self._model, generators_of(held_out)):
+        with tolerated(), undisturbed(self._model, generators_of(held_out)):
             return first_inputs(self._whole(held_out), dtype, _FEW)
         return None
 
@@ -338,9 +340,7 @@ class TorchNetwork:
 
     def held_out_told(self, held_out: Any) -> dict[str, Any] | None:
         """What held-out samples are known by, in ``run.json``; None where they are not."""
-        with suppress(
-            Exception
-        ):  # What is wrong with them is said where they are run through the network.
+        with tolerated():  # What is wrong with them is said where they are run through the network.
             return None if held_out is None else fingerprint(self._whole(held_out))
         return None
 
@@ -485,12 +485,7 @@ class TorchNetwork:
 
     def is_device_error(self, error: BaseException) -> bool:
         """Whether a failure is the device's, and so training's own."""
-        device_errors = tuple(
-            kind
-            for kind in (getattr(torch, "AcceleratorError", None), getattr(torch.cuda, "CudaError", None))
-            if kind is not None
-        )
-        return isinstance(error, device_errors)
+        return is_device_error(error)
 
     def _of_module(self, index: int) -> int | None:
         """The place among the layers of modules of a layer of the run; None of a tap."""

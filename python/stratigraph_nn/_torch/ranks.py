@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from .errors import tolerated
 from .held_out import checksum
 
 #: How long a process waits for what the first one has seen, in seconds: they come to a capture at about the same time.
@@ -40,7 +41,7 @@ class Seen:
     def __call__(self, inputs: Any, targets: Any) -> None:
         """A batch, of which inputs may not be known."""
         # What is wrong with them is said where they are run through the network.
-        with suppress(Exception), torch._C.DisableTorchFunction(), torch.no_grad():
+        with tolerated(), torch._C.DisableTorchFunction(), torch.no_grad():
             count = len(targets)
             self._num_samples += count
             self._checksum = checksum(targets, count, self._checksum)
