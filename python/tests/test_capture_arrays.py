@@ -180,6 +180,27 @@ def test_arrays_that_are_left_out_are_said_once(tmp_path: Path) -> None:
     assert {row["layer"] for row in runs.rows(tmp_path / "run", "weights")} == {"a"}
 
 
+def test_arrays_of_types_that_a_trace_does_not_hold_are_said_whoever_made_them(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    state = {
+        "a.weight": torch.ones(2, 2),
+        "tiny.weight": torch.ones(2, 2).to(torch.float8_e4m3fn),
+        "turns": torch.ones(3, dtype=torch.complex64),
+        "half": torch.ones(3, dtype=torch.bfloat16),
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with sg.record(None, tmp_path / "run") as rec:
+            assert rec.capture(state) and rec.capture(state)
+    said = [str(each.message).partition(": ")[2] for each in caught if isinstance(each.message, sg.StratigraphWarning)]
+    there_are = "a trace holds float32, float64, float16, bfloat16"
+    assert said == [
+        f"tiny.weight is left out: its values are float8_e4m3fn, and {there_are}",
+        f"turns is left out: its values are complex64, and {there_are}",
+    ]
+    assert {row["layer"] for row in runs.rows(tmp_path / "run", "weights")} == {"a", "half"}
+
+
 def test_activations_have_a_row_a_sample_and_a_column_a_unit(tmp_path: Path) -> None:
     state = {"d.weight": np.ones((3, 4), np.float32)}
     held_out = np.ones((5, 3), np.float32), np.zeros(5, np.int64)

@@ -121,6 +121,34 @@ def test_views_ties_and_all_types_are_kept(tmp_path: Path) -> None:
         assert torch.equal(left, right), name
 
 
+def test_tensors_whose_units_lie_along_the_last_axis_are_turned(tmp_path: Path) -> None:
+    state = {
+        "attn.weight": torch.arange(6.0).reshape(2, 3),
+        "attn.bias": torch.tensor([7.0, 8.0, 9.0]),
+        # As many in as out: nothing but the name tells.
+        "square.weight": torch.arange(4.0).reshape(2, 2),
+        "kept.weight": torch.arange(4.0).reshape(2, 2) + 10,
+    }
+    saved(tmp_path / "m-0.pt", state)
+    by_layer: dict[str, dict[str, Any]] = {}
+    for name, options in (("told", {"transpose": ["*.weight", "!kept.*"]}), ("alone", {"transpose": "square.weight"})):
+        run = sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / name, **options).run
+        assert run is not None
+        rows = run.sql("SELECT layer, bias, weights FROM weights ORDER BY layer, unit").to_dicts()
+        by_layer[name] = {}
+        for row in rows:
+            by_layer[name].setdefault(row["layer"], []).append((row["weights"], row["bias"]))
+        # What was turned comes back as it was.
+        for tensor, value in run.state_dict(epoch=0).items():
+            assert torch.equal(value, state[tensor]), tensor
+    told, alone = by_layer["told"], by_layer["alone"]
+    assert told["attn"] == [([0.0, 3.0], 7.0), ([1.0, 4.0], 8.0), ([2.0, 5.0], 9.0)]
+    assert told["square"] == [([0.0, 2.0], None), ([1.0, 3.0], None)]
+    assert told["kept"] == [([10.0, 11.0], None), ([12.0, 13.0], None)]
+    # Its bias tells of the first that it is turned.
+    assert alone == told
+
+
 def test_what_does_not_fit_is_an_error_or_rounded(tmp_path: Path) -> None:
     file = saved(tmp_path / "m-0.pt", {"w": torch.tensor([[0.1]], dtype=torch.float64)})
     said = refused(file, tmp_path / "run")

@@ -175,6 +175,59 @@ def test_parts_that_are_compiled_and_tensors_that_were_left_out(wrapped: bool, t
         sg.ablate(model, run, neurons=["first:1"], held_out=(x, y), draws=3)
 
 
+def parametrized() -> nn.Sequential:
+    """Of weights that are worked out of others."""
+    of = nn.utils.parametrizations
+    return nn.Sequential(
+        of.weight_norm(nn.Linear(6, 5)),
+        nn.ReLU(),
+        of.orthogonal(nn.Linear(5, 5)),
+        nn.Tanh(),
+        of.spectral_norm(nn.Linear(5, 3)),
+    )
+
+
+def test_layers_of_parametrized_weights_are_recorded_put_back_and_silenced(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x, y = parametrized(), torch.randn(30, 6), torch.randint(0, 3, (30,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, on_error="stop") as recorder:
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        assert recorder.epoch(held_out=(x, y))
+    run, model = sg.open(tmp_path / "run"), model.eval()
+    other = parametrized().eval()
+    assert not torch.equal(other(x), model(x))
+    run.load_state_dict(other)
+    assert torch.equal(other(x), model(x))
+
+    # The units of a module are those of the weight that its directions are kept in.
+    first = {layer["layer"]: layer["first_neuron"] for layer in run.info["layers"]}
+    direction, square = "L_0.parametrizations.weight.original1", "L_2.parametrizations.weight.original"
+    units = [(direction, 1), (direction, 3), (square, 2)]
+    neurons = [f"{label}:{first[label] + unit}" for label, unit in units]
+    with torch.no_grad():
+        hidden = torch.relu(model[0](x))
+        hidden[:, [1, 3]] = 0
+        hidden = torch.tanh(model[2](hidden))
+        hidden[:, 2] = 0
+        expected, whole = model[4](hidden), model(x)
+    with sg.silenced(other, run, neurons=neurons), torch.no_grad():
+        assert torch.equal(other(x), expected) and not torch.equal(expected, whole)
+    assert torch.equal(other(x), whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sg.StratigraphWarning)
+        found = sg.ablate(other, run, neurons=neurons, held_out=(x, y), draws=3)
+    (loss,) = [row for row in found.table.to_dicts() if (row["samples"], row["metric"]) == ("all", "loss")]
+    cross_entropy = [nn.functional.cross_entropy(logits, y).item() for logits in (whole, expected)]
+    assert [loss["before"], loss["after"]] == pytest.approx(cross_entropy, rel=1e-6)
+    # What no output has the units of is refused.
+    bias = f"L_0.bias:{first['L_0.bias']}"
+    with pytest.raises(sg.NetworkError, match="0.bias is a parameter, and no module's output has its units"):
+        with sg.silenced(other, run, neurons=[bias]):
+            pass
+
+
 #: How long what was captured may take until it is committed, in seconds.
 PATIENCE = 60.0
 

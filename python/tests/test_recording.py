@@ -426,17 +426,26 @@ def test_values_of_mixed_precision_and_of_parametrizations_are_those_of_the_stat
         assert same(restored.state_dict()[name], value), name
 
 
-def check_values(make: Any, train: Step, every: str, tmp_path: Path) -> dict[str, Tensor]:
+@pytest.mark.filterwarnings("ignore:.*RNN module weights are not part of single contiguous chunk:UserWarning")
+@pytest.mark.parametrize(("make", "step"), [*((make, plain) for make in MODELS), (Transformer, autocast)])
+def test_recorded_values_of_compiled_networks_are_those_of_the_state(make: Any, step: Step, tmp_path: Path) -> None:
+    check_values(make, step, "2steps", tmp_path, compiled("aot_eager"))
+
+
+def check_values(
+    make: Any, train: Step, every: str, tmp_path: Path, wrapped: Any = lambda model: model
+) -> dict[str, Tensor]:
     """The state at the last capture."""
     seeded()
     model = make()
+    outer = wrapped(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     x, y = torch.randn(32, 12), torch.randint(0, 4, (32,))
     states: dict[int, dict[str, Tensor]] = {0: clone(model)}
-    with sg.record(model, tmp_path / "run", optimizer=optimizer, every=every, record_initial=True) as rec:
+    with sg.record(outer, tmp_path / "run", optimizer=optimizer, every=every, record_initial=True) as rec:
         for _ in range(3):
             for start in range(0, 32, 8):
-                train(model, optimizer, x[start : start + 8], y[start : start + 8])
+                train(outer, optimizer, x[start : start + 8], y[start : start + 8])
                 states[rec.num_steps] = clone(model)
             rec.epoch(held_out=(x, y))
             # In place, right after the capture: what was captured is a copy.
