@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stratigraph_nn as sg
+from stratigraph_nn._torch.steps import Steps
 
 GRADIENTS = ("weights", "metrics", "gradients", "gradients_applied", "moments")
 
@@ -713,3 +714,77 @@ def test_nothing_comes_out_of_a_hook_but_a_failure_of_the_device(
     FAILING.begun, FAILING.error = False, torch.AcceleratorError("the device is lost")
     with pytest.raises(torch.AcceleratorError, match="the device is lost"):
         watched_training(tmp_path / "device")
+
+
+class Told:
+    """What is told of steps."""
+
+    def __init__(self, busy: list[int] | None) -> None:
+        """``busy`` are the steps that are asked for; all without it."""
+        self.busy = busy
+        self.events: list[tuple[Any, ...]] = []
+
+    def before(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        self.events.append(("before", optimizer.number, step))
+
+    def changed(self, optimizer: Any, step: int, has_closure: bool) -> None:
+        self.events.append(("changed", optimizer.number, step))
+
+    def after(self, step: int) -> int:
+        self.events.append(("after", step))
+        return step + 1 if self.busy is None else next((each for each in self.busy if each > step), sys.maxsize)
+
+    def of(self, steps: list[int]) -> list[tuple[Any, ...]]:
+        return [event for event in self.events if event[-1] in steps]
+
+
+class Numbered(torch.optim.SGD):
+    """Changes nothing."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__([nn.Parameter(torch.zeros(1))], lr=0.1)
+        self.number = number
+
+    def step(self, closure: Any = None) -> None:
+        pass
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_of_several_optimizers_no_step_is_missed_that_is_asked_for(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    num_optimizers = 1 + seed % 4
+    busy = sorted({int(each) for each in random.integers(1, 60, 4)})
+
+    def guard(what: str, loses_capture: bool = True) -> Any:
+        return nullcontext()
+
+    loud, quiet = Told(None), Told(busy)
+    sides = []
+    for told in (loud, quiet):
+        optimizers = [Numbered(number) for number in range(num_optimizers)]
+        sides.append((optimizers, Steps(optimizers, told, guard)))
+    # Each makes a step so often, in an order of its own, and at times at random.
+    often = [1, *(int(each) for each in random.integers(1, 6, num_optimizers - 1))]
+    order = random.permutation(num_optimizers)
+    num_told = 0
+    for iteration in range(60):
+        for number in order:
+            makes_one = iteration % often[number] == 0 if seed % 3 else random.random() < 1 / often[number]
+            if makes_one:
+                for optimizers, _ in sides:
+                    optimizers[number].step()
+            assert sides[0][1].num_steps == sides[1][1].num_steps, iteration
+        if random.random() < 0.05:
+            for _, steps in sides:
+                # An epoch ends.
+                steps.close()
+                steps.wake()
+            num_told += 2
+    for _, steps in sides:
+        steps.close()
+    assert quiet.of(busy) == loud.of(busy)
+    if num_optimizers > 1 and not num_told:
+        # And of most others nothing is told.
+        assert len(quiet.events) < len(loud.events) / 2
+    for _, steps in sides:
+        steps.remove()

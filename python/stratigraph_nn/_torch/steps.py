@@ -54,7 +54,9 @@ class Steps:
     A step that a ``GradScaler`` leaves out is none, except on CUDA of an optimizer that leaves it out
     itself (``fused=True``): to find out, training would wait for the device.
 
-    The steps of one optimizer that nobody needs to be told of are counted and no more.
+    Steps that nobody needs to be told of are counted by their optimizers' hooks and no more. Of several optimizers
+    one may make fewer steps than the network, so that its own count does not say when it is to be told of: all are told
+    of again from where the first of them begins the step before.
     """
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], watcher: Watcher, guard: Guard) -> None:
@@ -78,7 +80,12 @@ class Steps:
     @property
     def num_steps(self) -> int:
         """How many steps are done."""
-        return self._num_steps if len(self._counters) != 1 else max(self._num_steps, self._counters[0].num_made)
+        return max(self._num_steps, self._num_made)
+
+    @property
+    def _num_made(self) -> int:
+        """How many of them the optimizers have made."""
+        return max((counter.num_made for counter in self._counters), default=0)
 
     def go_on_from(self, step: int) -> None:
         """Counts on from a step, as where a run is gone on with."""
@@ -117,9 +124,16 @@ class Steps:
 
     def _be_quiet_until(self, step: int) -> None:
         self._quiet_until = step
-        if len(self._counters) == 1:
-            counter = self._counters[0]
-            counter.quiet_until = step if counter.num_made == self.num_steps else 0
+        # What was counted otherwise is in no optimizer's count.
+        is_quiet = self._num_made == self.num_steps
+        if len(self._counters) > 1:
+            step -= 1
+            is_quiet = is_quiet and self.num_steps + 1 < step
+        self._have_counters_be_quiet_until(step if is_quiet else 0)
+
+    def _have_counters_be_quiet_until(self, step: int) -> None:
+        for counter in self._counters:
+            counter.quiet_until = step
 
     def _pre(self, index: int) -> Callable[..., None]:
         def pre(optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -127,7 +141,10 @@ class Steps:
                 done = self._counters[index].num_made
                 if self._is_open and done == self.num_steps:
                     self.close()
-                self._watcher.before(optimizer, max(self.num_steps, done + 1), _has_closure(args, kwargs))
+                step = max(self.num_steps, done + 1)
+                if len(self._counters) > 1 and step >= self._quiet_until - 1:
+                    self._have_counters_be_quiet_until(0)
+                self._watcher.before(optimizer, step, _has_closure(args, kwargs))
 
         return pre
 
