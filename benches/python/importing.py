@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import argparse
 import random
-import statistics
 import subprocess
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "compare"))
+import measure
 
 PROGRAM = """
 import time
@@ -20,7 +23,6 @@ began = time.process_time()
 import {module}
 print(time.process_time() - began)
 """
-DRAWS = 2_000
 
 
 def seconds(module):
@@ -35,13 +37,12 @@ def main():
     # With the native part, which is loaded when it is first asked for.
     modules = ["stratigraph_nn._native", "numpy"]
     draw = random.Random(0)
-    ratios = []
+    took = {module: [] for module in modules}
     for _ in range(options.pairs):
-        of = {module: seconds(module) for module in draw.sample(modules, 2)}
-        ratios.append(of[modules[0]] / of[modules[1]])
-    medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(DRAWS))
-    low, high = medians[int(DRAWS * 0.025)], medians[int(DRAWS * 0.975)]
-    print(f"stratigraph_nn / numpy: {statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})")
+        for module in draw.sample(modules, 2):
+            took[module].append(seconds(module))
+    found = measure.ratio(*took.values())
+    print(f"stratigraph_nn / numpy: {found.median:.3f} ({found.low:.3f} to {found.high:.3f})")
 
 
 if __name__ == "__main__":

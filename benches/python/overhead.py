@@ -4,8 +4,8 @@
 
 One program trains a network of 784-512-256-10 with Adam and evaluates it each epoch. It is run in turns, each
 time in a process of its own and in an order that is drawn: alone, and with each of the ways to keep what
-happens, everything once an epoch. Printed are the ratios of the whole time to that of the run alone beside
-it, what it takes to finish included: the median of the pairs, with a 95 % interval by bootstrap.
+happens, everything once an epoch. Printed are the whole time, what it takes to finish included, and its ratio to that
+of the run alone beside it: the median of the pairs, each with a 95 % interval by bootstrap.
 
 The C library's allocator gives memory back to the system that a step frees, and asks for it anew at the next,
 until the program has freed something large: what keeps large buffers makes training itself quicker. With
@@ -27,6 +27,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "compare"))
+import measure
+
 VARIANTS = {
     "off": "nothing is kept",
     "ours": "stratigraph: weights, statistics of gradients, activations, classifications; durable",
@@ -39,7 +42,6 @@ VARIANTS = {
 BATCH = 100
 NUM_TRAIN, NUM_HELD_OUT = 4_000, 1_000
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-DRAWS = 2_000
 
 
 class Nothing:
@@ -209,11 +211,8 @@ def measured(variant, options):
         return json.loads(output.splitlines()[-1])
 
 
-def ratio_of_medians(pairs):
-    ratios = [other / alone for alone, other in pairs]
-    draw = random.Random(1)
-    medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(DRAWS))
-    return statistics.median(ratios), medians[int(DRAWS * 0.025)], medians[int(DRAWS * 0.975)]
+def shown(found, digits):
+    return f"{found.median:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
 def main():
@@ -238,12 +237,12 @@ def main():
             results[name].append(measured(name, options))
     alone = [result["seconds"] for result in results["off"]]
     print(f"{options.threads} thread(s), {options.epochs} epochs of {statistics.median(alone) / options.epochs:.3f} s")
-    print("| what is kept each epoch | time, by that of nothing | MB |\n|---|---|---|")
-    for name in variants:
-        pairs = list(zip(alone, [result["seconds"] for result in results[name]], strict=True))
-        median, low, high = ratio_of_medians(pairs)
-        size = statistics.median(result["bytes"] for result in results[name]) / 1e6
-        print(f"| {VARIANTS[name]} | {median:.3f} ({low:.3f} to {high:.3f}) | {size:.1f} |", flush=True)
+    print("| what is kept each epoch | seconds | time, by that of nothing | MB |\n|---|---|---|---|")
+    for name, each in results.items():
+        seconds = [result["seconds"] for result in each]
+        ratio = "" if name == "off" else shown(measure.ratio(seconds, alone), 3)
+        size = statistics.median(result["bytes"] for result in each) / 1e6
+        print(f"| {VARIANTS[name]} | {shown(measure.estimate(seconds), 2)} | {ratio} | {size:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
