@@ -263,9 +263,17 @@ def test_a_loader_taken_as_a_whole_works_as_it_was_made_to_and_drops_nothing(by:
     assert made.multiprocessing_context.get_start_method() == "fork"
 
 
-def test_a_loader_is_taken_as_a_whole_once() -> None:
+@pytest.mark.parametrize("by", ["torch", "accelerate"])
+def test_a_loader_is_taken_as_a_whole_once(by: str) -> None:
     data = TensorDataset(torch.arange(11.0).unsqueeze(1), torch.arange(11))
-    given: Any = DataLoader(data, batch_size=4, sampler=DistributedSampler(data, 2, 1))
+
+    def shared_out() -> Any:
+        if by == "torch":
+            return DataLoader(data, batch_size=4, sampler=DistributedSampler(data, 2, 1))
+        accelerate = pytest.importorskip("accelerate.data_loader", exc_type=ImportError)
+        return accelerate.prepare_data_loader(DataLoader(data, batch_size=4), num_processes=2, process_index=1)
+
+    given = shared_out()
     wholes, plain, pair = Wholes(), DataLoader(data), (data.tensors[0], data.tensors[1])
     made = weakref.ref(wholes(given))
     assert made() is not None and wholes(given) is made() is not given
@@ -275,7 +283,7 @@ def test_a_loader_is_taken_as_a_whole_once() -> None:
     del given, plain
     gc.collect()
     assert made() is None and of_plain() is None
-    again = DataLoader(data, batch_size=4, sampler=DistributedSampler(data, 2, 1))
+    again = shared_out()
     made = weakref.ref(wholes(again))
     wholes.forget()
     gc.collect()

@@ -93,6 +93,45 @@ def of_rank(mode: str, rank: int, x: torch.Tensor, y: torch.Tensor) -> Any:
     return x, y
 
 
+def trained_alone_and_recorded(rank: int) -> None:
+    """The same training twice, of which one is recorded: everything that it came to is the same."""
+
+    def training(path: str | None) -> list[torch.Tensor]:
+        torch.manual_seed(rank)
+        model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Dropout(0.2), nn.Linear(5, 3))
+        network = DistributedDataParallel(model)
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+        x, y = torch.randn(20, 6), torch.randint(0, 3, (20,))
+        losses = []
+        options: Any = {"record": ["weights", "activations", "gradients", "gradients_applied", "moments", "metrics"]}
+        held_out = torch.ones(4, 6), torch.arange(4) % 3
+        rec = None
+        if path is not None:
+            options |= {"every": "2steps", "held_out": held_out, "record_initial": True, "on_error": "stop"}
+            rec = sg.record(network, path, optimizer=optimizer, **options)
+        for _ in range(2):
+            for start in range(0, 20, 5):
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(network(x[start : start + 5]), y[start : start + 5])
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.detach())
+                if rec is not None:
+                    gradients[rec.num_steps] = {name: each.grad.clone() for name, each in model.named_parameters()}
+            if rec is not None:
+                rec.epoch(train_loss=loss)
+        if rec is not None:
+            rec.finish()
+        moments = [value for state in optimizer.state.values() for value in state.values()]
+        made = [parameter.grad for parameter in model.parameters()]
+        return [*model.state_dict().values(), *moments, *made, *losses, torch.get_rng_state()]
+
+    gradients: dict[int, dict[str, torch.Tensor]] = {}
+    alone, recorded = training(None), training("run")
+    assert len(alone) == len(recorded) and all(torch.equal(*pair) for pair in zip(alone, recorded, strict=True))
+    torch.save(gradients, f"gradients-{rank}.pt")
+
+
 def process(rank: int, port: int, directory: str, mode: str) -> None:
     os.chdir(directory)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -101,7 +140,10 @@ def process(rank: int, port: int, directory: str, mode: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            trained(rank, mode)
+            if mode == "twice":
+                trained_alone_and_recorded(rank)
+            else:
+                trained(rank, mode)
             result = "done"
         except Exception:
             result = traceback.format_exc()
@@ -152,6 +194,24 @@ def test_each_process_records_its_share_of_the_layers(tmp_path: Path) -> None:
         assert len(sums) == 2 and sums[0] == sums[1]
     losses = [(row["rank"], row["value"]) for row in runs.rows(run, "metrics") if row["name"] == "loss"]
     assert (0, 0.0) in losses and (1, 1.0) in losses
+
+
+def test_training_together_is_the_same_bit_by_bit(tmp_path: Path) -> None:
+    assert both(tmp_path, "twice") == [["done"], ["done"]]
+    run = tmp_path / "run"
+    captures = [(-1, 0), (0, 2), (0, 4), (1, 6), (1, 8)]
+    assert runs.captures(run) == captures
+    kept = [torch.load(tmp_path / f"gradients-{rank}.pt") for rank in range(2)]
+    applied, of_process = runs.Values(run, "gradients_applied"), runs.Values(run, "gradients")
+    ranks = {row["layer"]: row["rank"] for row in runs.rows(run, "weights")}
+    assert set(ranks.values()) == {0, 1}
+    for epoch, step in captures[1:]:
+        for label, path in (("L_0", "0"), ("L_4", "4")):
+            # The mean over the processes is what was applied; before, each has its own.
+            gradient = kept[0][step][f"{path}.weight"]
+            assert torch.equal(gradient, kept[1][step][f"{path}.weight"])
+            assert runs.same_bits(applied.weight(epoch, step, label), gradient), (step, label)
+            assert not runs.same_bits(of_process.weight(epoch, step, label), gradient), (step, label)
 
 
 @pytest.mark.parametrize("mode", ["shared out", "shared out by workers"])
