@@ -156,3 +156,45 @@ def test_a_training_that_is_broken_off_is_ended_and_published(tmp_path: Path, mo
     assert not hooked[1]._optimizer_step_post_hooks
     # Nobody had said that its epoch was over: evaluation was.
     assert runs.captures(first.path) == [(0, 6)]
+
+
+def test_layers_of_gpt_2_are_recorded_put_back_and_silenced(tmp_path: Path) -> None:
+    def made() -> Any:
+        sizes = {"vocab_size": 20, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_inner": 12, "n_positions": 8, "num_labels": 3}
+        tokens = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+        return hf.GPT2ForSequenceClassification(hf.GPT2Config(**sizes, **tokens))
+
+    torch.manual_seed(0)
+    model, other = made(), made()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    tokens, y = torch.randint(1, 20, (10, 5)), torch.randint(0, 3, (10,))
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, on_error="stop") as rec:
+        model(input_ids=tokens, labels=y).loss.backward()
+        optimizer.step()
+        assert rec.epoch(held_out=({"input_ids": tokens}, y))
+    run, described, state = sg.open(tmp_path / "run"), runs.layers(tmp_path / "run"), model.state_dict()
+    values = runs.Values(tmp_path / "run", "weights")
+    block = "transformer.h.0"
+    # Its Conv1D has units along the last axis.
+    for label, num_units in (("attn.c_attn", 24), ("attn.c_proj", 8), ("mlp.c_fc", 12), ("mlp.c_proj", 8)):
+        weight = state[f"{block}.{label}.weight"]
+        assert weight.shape[1] == num_units == described[f"{block}.{label}"]["num_units"]
+        assert runs.same_bits(values.weight(0, 1, f"{block}.{label}"), weight.T), label
+        assert runs.same_bits(values.bias(0, 1, f"{block}.{label}"), state[f"{block}.{label}.bias"]), label
+    assert [each["from"] for each in described[f"{block}.mlp.c_proj"]["source"]] == [f"{block}.mlp.c_fc"]
+    model.eval(), other.eval()
+    run.load_state_dict(other)
+    with torch.no_grad():
+        whole = model(input_ids=tokens).logits
+        assert torch.equal(other(input_ids=tokens).logits, whole)
+        first = next(layer["first_neuron"] for layer in run.info["layers"] if layer["layer"] == f"{block}.mlp.c_fc")
+
+        def silence(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
+            return output.index_fill(-1, torch.tensor([2, 7]), 0.0)
+
+        handle = model.transformer.h[0].mlp.act.register_forward_hook(silence)
+        expected = model(input_ids=tokens).logits
+        handle.remove()
+        with sg.silenced(other, run, neurons=[f"{block}.mlp.c_fc:{first + unit}" for unit in (2, 7)]):
+            assert torch.equal(other(input_ids=tokens).logits, expected)
+        assert not torch.equal(expected, whole) and torch.equal(other(input_ids=tokens).logits, whole)
