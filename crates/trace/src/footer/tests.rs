@@ -196,6 +196,36 @@ fn what_parquet_would_read_in_another_way_is_refused() {
     read_footer(&file(&hidden(&[0x08, 40, length]))).unwrap();
 }
 
+/// What a later version of Parquet adds is passed over, by parquet and by who looks before.
+#[test]
+fn a_field_that_nobody_knows_yet_is_passed_over() {
+    let with = |field: &[u8]| {
+        let footer = footer_with_row_groups(&[0x0c]);
+        let (end, start) = footer.split_last().unwrap();
+        file(&[start, field, &[*end]].concat())
+    };
+    let identifier = [7; 16];
+    for field in [
+        // By the number 20: maps without entries, of texts by texts, and of lists by identifiers.
+        &[0x0b, 40, 0][..],
+        &[0x0b, 40, 2, 0x88, 1, b'a', 1, b'b', 1, b'c', 0],
+        &[&[0x0b, 40, 1, 0xd9], &identifier[..], &[0x25, 2, 4]].concat(),
+        &[&[0x0d, 40], &identifier[..]].concat(),
+        &[&[0x09, 40, 0x2d], &identifier[..], &identifier[..]].concat(),
+    ] {
+        let file = with(field);
+        let expected = ParquetMetaDataReader::new().parse_and_finish(&file);
+        assert_eq!(read_footer(&file).unwrap(), expected.unwrap(), "{field:?}");
+    }
+    // parquet would take no bytes for the booleans: what follows would be read as fields.
+    let row_groups = [0x49, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07];
+    for types in [0x11, 0x12, 0x13, 0x31] {
+        let map = [&[0x0b, 40, 4, types][..], &row_groups, &[1]].concat();
+        let error = read_footer(&with(&map)).unwrap_err().to_string();
+        assert!(error.contains(MALFORMED), "{error}");
+    }
+}
+
 #[test]
 fn what_is_no_footer_is_told() {
     let told = |bytes: &'static [u8]| {
