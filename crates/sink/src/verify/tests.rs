@@ -543,6 +543,54 @@ mod committed_but_wrong {
         assert!(num_problems > footer.len(), "{num_problems}");
     }
 
+    /// Files that make parquet panic: their first page says that it is none of a dictionary, and the next wants one.
+    /// Each is a problem of its own, however many there are, and what is behind them is checked.
+    #[test]
+    fn files_that_make_their_decoder_panic_are_found_and_the_rest_is_checked() {
+        const NUM_EPOCHS: i32 = 20;
+        let dir = tempfile::tempdir().unwrap();
+        let run = create_run(&dir.path().join("run"));
+        let mut publisher = Publisher::try_new(&run, Rank(0), None).unwrap();
+        let mut paths = Vec::new();
+        for epoch in 0..NUM_EPOCHS {
+            let (path, rows) = layer_weights(epoch, HIDDEN);
+            let mut bytes = parquet(&rows, Some("1.0"));
+            // Behind the magic bytes: the type of the first page, as Thrift has it.
+            assert_eq!(bytes[4..6], [0x15, 4]);
+            // The last is damaged in another way, one is whole.
+            if epoch < NUM_EPOCHS - 2 {
+                bytes[5] = 2;
+            }
+            paths.push(path.to_string());
+            let part = publisher.staging().stage(path, &bytes, 4).unwrap();
+            let group = Group {
+                captures: vec![capture(epoch)],
+                parts: vec![part],
+                retired: Vec::new(),
+            };
+            publisher.publish(group).unwrap();
+        }
+        flip(&run.path().join(paths.last().unwrap()), 100);
+        let steps = AtomicUsize::new(0);
+        let step = |_| {
+            steps.fetch_add(1, Ordering::Relaxed);
+        };
+        let report = verify(&run, &step).unwrap();
+        let (last, panicked) = report.problems.split_last().unwrap();
+        for (problem, path) in panicked.iter().zip(&paths) {
+            assert_eq!((&problem.path, problem.check), (path, Check::Rows));
+            let told = "its decoder panicked: Decoder for dict should have been set";
+            assert_eq!(problem.found, told);
+        }
+        assert_eq!(panicked.len(), paths.len() - 2);
+        assert_eq!(
+            (&last.path, last.check),
+            (&paths[paths.len() - 1], Check::Checksum)
+        );
+        assert_eq!(report.num_files, paths.len() as u64);
+        assert_eq!(steps.into_inner(), paths.len());
+    }
+
     #[test]
     fn a_missing_or_newer_format_version_is_found() {
         let (_, rows) = layer_weights(1, HIDDEN);
