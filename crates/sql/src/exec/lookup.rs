@@ -31,11 +31,11 @@ pub(crate) const JOIN_BY_LOOKUP: Replace = Replace {
     replacement: LookupJoinExec::replacement,
 };
 
-type LookupJoinExec = StandInExec<LookupJoin>;
+pub(crate) type LookupJoinExec = StandInExec<LookupJoin>;
 
 /// The join of a side that is read first, whole, and of one that streams.
 #[derive(Debug)]
-struct LookupJoin {
+pub(crate) struct LookupJoin {
     /// The join that this one is: the left side is looked up in, the right one streams.
     join: Arc<HashJoinExec>,
     /// Whether rows of the streamed side that have no partner go on, with nulls.

@@ -13,6 +13,7 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::unnest::UnnestExec;
 
+use crate::exec::lookup::LookupJoinExec;
 use crate::exec::replace::Replace;
 
 /// Counts the batches of what makes many of one, as those of leaves.
@@ -28,6 +29,7 @@ fn makes_many(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<CrossJoinExec>()
         || node.is::<NestedLoopJoinExec>()
         || node.is::<HashJoinExec>()
+        || node.is::<LookupJoinExec>()
         || node.is::<SortMergeJoinExec>()
         || node.is::<PiecewiseMergeJoinExec>()
         || node.is::<UnnestExec>()
