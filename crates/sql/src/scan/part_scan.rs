@@ -148,7 +148,8 @@ impl DataSource for PartScan {
         let files = Arc::clone(&self.files);
         let batches = stream::iter(0..num_files).then(move |nth| {
             let index = files.partitions()[partition][nth];
-            if reads_columns || counted_rows(files.file(index).rows).is_none() {
+            let said = files.file(index);
+            if reads_columns || counted_rows(said.rows, said.bytes).is_none() {
                 num_opened.add(1);
             }
             let opening = opening.clone();

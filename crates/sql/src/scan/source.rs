@@ -247,10 +247,26 @@ struct PartOpener {
 /// No file of ours has more rows: its lists' offsets are 32-bit numbers.
 const MAX_COUNTED_ROWS: u64 = i32::MAX as u64;
 
-/// How many rows a file has by its commit, where that is believed without a look at the file. A commit may be
-/// anybody's, and that many rows are made.
-pub(super) fn counted_rows(committed: Option<u64>) -> Option<u64> {
-    committed.filter(|&rows| rows <= MAX_COUNTED_ROWS)
+/// Nor in each of its bytes, however well those are packed: rows are of units or samples of their own.
+const MAX_ROWS_IN_BYTE: u64 = 64;
+
+/// So many rows of a file are believed whatever its size is: they are made in no time.
+const MAX_ROWS_UNSEEN: u64 = 1 << 16;
+
+/// How many rows a file has by its commit, where that is believed without a look into the file. A commit may be
+/// anybody's, and that many rows are made: it is not believed to have more than there is room for in its bytes.
+pub(super) fn counted_rows(committed: Option<u64>, num_bytes: u64) -> Option<u64> {
+    let most = num_bytes.saturating_mul(MAX_ROWS_IN_BYTE);
+    committed.filter(|&rows| rows <= most.min(MAX_COUNTED_ROWS))
+}
+
+/// Whether a file has the size that its commit says, as far as it takes one to have so many rows.
+fn has_room_for(file: &PartFile, num_rows: u64) -> bool {
+    num_rows <= MAX_ROWS_UNSEEN || {
+        let found = file.store.open_part(&file.path);
+        let found = found.and_then(|found| found.num_bytes());
+        found.is_ok_and(|found| found == file.num_bytes)
+    }
 }
 
 /// So many rows, which the commit says there are: who only counts them, or asks for partitions, has no file opened.
@@ -307,11 +323,13 @@ impl FileOpener for PartOpener {
         };
         let index = committed.filter(fits).map(|committed| committed.index);
         let shared = self.shared.clone().zip(index);
-        let counted = committed.and_then(|committed| counted_rows(committed.rows));
-        let counted = counted.filter(|_| self.reads_nothing);
+        let counted = committed.filter(|_| self.reads_nothing);
+        let counted = counted.and_then(|counted| counted_rows(counted.rows, part.num_bytes));
         let batch_rows = self.batch_rows;
         Ok(async move {
-            if let Some(num_rows) = counted {
+            if let Some(num_rows) = counted
+                && has_room_for(&part, num_rows)
+            {
                 return Ok(stream::iter(rows_of_no_columns(num_rows, batch_rows)).boxed());
             }
             if let Some((shared, index)) = shared

@@ -1,4 +1,6 @@
+use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -6,7 +8,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use fixtures::{many, tiny};
 use tempfile::TempDir;
-use trace::RunDir;
+use trace::{CommitRecord, FileEntry, RunDir};
 
 use super::*;
 use crate::session::{QuerySession, Run, SessionOptions};
@@ -134,6 +136,82 @@ async fn who_counts_rows_has_no_file_opened() {
             "{sql}"
         );
     }
+}
+
+/// Writes the records of a run anew, of which one says other things of a file.
+fn claim(run: &RunDir, path: &str, change: impl Fn(&mut FileEntry)) {
+    let records = fs::read_dir(run.commits_dir()).unwrap();
+    let mut records: Vec<_> = records.map(|entry| entry.unwrap().path()).collect();
+    records.sort();
+    let (mut previous, mut num_changed) = (None, 0);
+    for file in records {
+        let mut record = CommitRecord::decode(&fs::read(&file).unwrap()).unwrap();
+        for entry in &mut record.files {
+            if entry.path.as_str() == path {
+                change(entry);
+                num_changed += 1;
+            }
+        }
+        record.previous_crc32c = record.previous_crc32c.and(previous);
+        let bytes = record.encode();
+        previous = Some(CommitRecord::decode_with_checksum(&bytes).unwrap().1);
+        fs::write(&file, bytes).unwrap();
+    }
+    assert_eq!(num_changed, 1);
+}
+
+/// A commit may be anybody's: rows that a file cannot have in its bytes are not made.
+#[tokio::test]
+async fn rows_that_a_file_has_no_room_for_are_not_counted() {
+    let path = "weights/epoch=0/layer=L_hidden/step-1-r0-g0.parquet";
+    let most = i32::MAX as u64;
+    let truth = {
+        let (_dir, session) = tiny_session();
+        counted(&session).await.0.unwrap()
+    };
+    type Lie = fn(&mut FileEntry, u64);
+    let lies: [(Lie, Option<&str>); 3] = [
+        // Of rows alone: the file is opened.
+        (|entry, most| entry.rows = most, None),
+        // Of its size as well.
+        (
+            |entry, most| (entry.rows, entry.bytes) = (most, most),
+            Some(path),
+        ),
+        // As few as are made in no time are believed; `sink verify` would tell.
+        (|entry, _| entry.rows = 1000, None),
+    ];
+    for (nth, (lie, refused)) in lies.into_iter().enumerate() {
+        let (_dir, session) = session(|dir| {
+            let run = tiny::write(dir).unwrap();
+            claim(&run, path, |entry| lie(entry, most));
+            RunDir::open(dir).unwrap()
+        });
+        let start = Instant::now();
+        let (answer, num_opened) = counted(&session).await;
+        assert!(start.elapsed() < Duration::from_secs(5), "lie {nth}");
+        match (answer, refused) {
+            (Err(error), Some(path)) => assert!(error.contains(path), "{error}"),
+            (Ok(rows), None) if nth == 0 => assert_eq!((rows, num_opened), (truth, 1)),
+            (Ok(rows), None) => assert_eq!((rows > truth, num_opened), (true, 0)),
+            (answer, _) => panic!("lie {nth}: {answer:?}"),
+        }
+    }
+}
+
+/// How many weights there are, counted one epoch at a time so that statistics do not answer; and how many files were
+/// opened for that.
+async fn counted(session: &QuerySession) -> (Result<i64, String>, usize) {
+    let sql = "SELECT count(*) FROM weights GROUP BY epoch";
+    let plan = planned(session, sql).await;
+    let rows = collect(Arc::clone(&plan), session.context().task_ctx()).await;
+    let counted = rows.map_err(|error| error.to_string()).map(|rows| {
+        let counts = rows
+            .iter()
+            .flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+        counts.sum()
+    });
+    (counted, scans(&plan).iter().map(num_opened).sum())
 }
 
 /// None of the files is there: the first says so, and is the last that is tried.
