@@ -36,22 +36,32 @@ impl Engines {
         Some(Self(Worker::start(&mut worker)))
     }
 
+    /// What they are called.
+    pub const NAMES: [&'static str; 2] = ["duckdb", "polars"];
+
     pub fn duckdb(&mut self, run_dir: &Path) -> Vec<Partition> {
-        self.ask(run_dir, "duckdb")
+        self.answer(run_dir, "duckdb")
     }
 
     pub fn polars(&mut self, run_dir: &Path) -> Vec<Partition> {
-        self.ask(run_dir, "polars")
+        self.answer(run_dir, "polars")
     }
 
-    fn ask(&mut self, run_dir: &Path, engine: &str) -> Vec<Partition> {
+    fn answer(&mut self, run_dir: &Path, engine: &str) -> Vec<Partition> {
+        let answer = self.ask(run_dir, engine);
+        answer.unwrap_or_else(|error| panic!("{engine} cannot read {run_dir:?}: {error}"))
+    }
+
+    /// What an engine sees.
+    ///
+    /// # Errors
+    /// What it says where it cannot read the run.
+    pub fn ask(&mut self, run_dir: &Path, engine: &str) -> Result<Vec<Partition>, String> {
         let request = json!({"run": run_dir, "engine": engine});
         let answer: Value = serde_json::from_str(&self.0.ask(&request.to_string())).unwrap();
-        assert_eq!(
-            answer["error"],
-            Value::Null,
-            "{engine} cannot read {run_dir:?}"
-        );
+        if let Some(error) = answer["error"].as_str() {
+            return Err(error.to_owned());
+        }
         let seen = answer["seen"].as_array().unwrap().iter();
         let partition = |row: &Value| {
             let text = |index: usize| row[index].as_str().unwrap().to_owned();
@@ -66,6 +76,6 @@ impl Engines {
                 keys: number(6),
             }
         };
-        seen.map(partition).collect()
+        Ok(seen.map(partition).collect())
     }
 }

@@ -10,7 +10,7 @@ use trace::{Catalog, RunDir};
 
 use crate::engines::{Engines, Partition};
 use crate::oracle::PARTITIONS;
-use crate::recorders::{DIGITS, Session, program};
+use crate::recorders::{DIGITS, Ended, Session, program};
 
 /// How many different answers `query` has given before the recorder is killed, at least...
 const NUM_ANSWERS: usize = 5;
@@ -135,18 +135,55 @@ fn while_a_run_is_recorded_and_rolled_up_every_answer_is_one_of_whole_captures()
     session.kill();
 }
 
-/// A session takes back what is recorded anew: an answer then has fewer captures, and is whole.
+/// How often an engine is asked again that found a file gone: by then what was taken back has gone.
+const NUM_TRIES: usize = 20;
+
+/// What an engine sees while files may go. One that has listed a file which is gone when it opens it says so, and
+/// nothing else; asked again, it has its answer. How often it was asked again is counted.
+fn ask_engine(
+    engines: &mut Engines,
+    run_dir: &Path,
+    engine: &str,
+    num_gone: &mut usize,
+) -> Vec<Partition> {
+    let is_of_missing_file = |error: &str| match engine {
+        "duckdb" => error.contains("No such file or directory") || error.contains("No files found"),
+        _ => error.starts_with("FileNotFoundError: ") || error.contains("paths were empty"),
+    };
+    for _ in 0..NUM_TRIES {
+        match engines.ask(run_dir, engine) {
+            Ok(seen) => return seen,
+            Err(error) => assert!(is_of_missing_file(&error), "{engine}: {error}"),
+        }
+        *num_gone += 1;
+    }
+    panic!("{engine} finds a file gone again and again");
+}
+
+/// A session takes back what is recorded anew: an answer then has fewer captures, and is whole. A glob may see less,
+/// and never anything twice.
 #[test]
 fn while_a_run_is_gone_on_with_every_answer_is_one_of_whole_captures() {
-    const NUM_SESSIONS: usize = 3;
+    const NUM_SESSIONS: usize = 4;
     let scratch = Scratch::new();
-    let mut num_answers = 0;
+    let run_dir = scratch.path("run");
+    let mut engines = Engines::start();
+    let (mut num_answers, mut num_seen, mut num_gone) = (0, 0, 0);
     for _ in 0..NUM_SESSIONS {
         let mut session = Session::start(&mut program(&scratch, "run", &[]));
+        // What was committed before an engine was asked, and what it saw.
+        let mut seen = Vec::new();
         while session.num_told() < 3 {
             assert!(session.is_running(), "{}", session.complaints());
             if !scratch.path("run/run.json").exists() {
                 continue;
+            }
+            for engine in Engines::NAMES {
+                if let Some(engines) = &mut engines {
+                    let before = committed(&run_dir);
+                    let partitions = ask_engine(engines, &run_dir, engine, &mut num_gone);
+                    seen.push((before, partitions));
+                }
             }
             let answer = run(&mut ask(&scratch));
             if answer
@@ -165,10 +202,21 @@ fn while_a_run_is_gone_on_with_every_answer_is_one_of_whole_captures() {
             assert_eq!(rows, DIGITS.whole_captures(num_captures));
             num_answers += 1;
         }
-        session.kill();
+        let Ended { taken_back, .. } = session.kill();
+        num_seen += seen.len();
+        for (mut before, partitions) in seen {
+            // What is taken back may be there or not, or there again.
+            before.retain(|epoch| taken_back.is_none_or(|first| *epoch < first));
+            assert_whole_files(&before, &partitions);
+        }
     }
     // Of the first session all commits may have come between two questions.
     assert!(num_answers >= NUM_SESSIONS - 1, "{num_answers}");
+    assert!(engines.is_none() || num_seen >= 2 * (NUM_SESSIONS - 1));
+    announce(&format!(
+        "readers of a run that is gone on with: {num_answers} answers of query; {num_seen} of DuckDB and polars, \
+         after {num_gone} that found a file gone"
+    ));
 }
 
 fn ask(scratch: &Scratch) -> Command {
