@@ -1,6 +1,8 @@
 //! Ctrl-C during a training.
 
-use stratigraph::{Scratch, run, spawn};
+use std::time::Duration;
+
+use stratigraph::{Scratch, binaries, run, spawn};
 
 use crate::number_between;
 
@@ -116,4 +118,101 @@ fn a_second_one_stops_at_once() {
 
     let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
     assert!(verified.contains("run: whole; "), "{verified}");
+}
+
+/// The longest that a session may take to end whose commits nobody reads: it waits for 5 s, and publishes what was
+/// captured.
+const UNREAD_LIMIT: Duration = Duration::from_secs(60);
+
+/// A pipe that is full, at a path. Nobody reads it as long as this lives.
+#[cfg(target_os = "linux")]
+fn full_pipe(scratch: &Scratch, name: &str) -> std::fs::File {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = scratch.path(name);
+    let made = run(std::process::Command::new("mkfifo").arg(&path));
+    assert_eq!(made.code(), Some(0), "{made}");
+    let mut pipe = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(&path)
+        .unwrap();
+    for chunk in [4096, 1] {
+        while pipe.write(&vec![b'\n'; chunk]).is_ok() {}
+    }
+    pipe
+}
+
+/// What is told of commits is not read: recording waits for that, and does not once it is to stop.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_does_not_read_what_is_committed_keeps_nobody_from_stopping() {
+    for to in ["told", "-"] {
+        let scratch = Scratch::new();
+        let pipe = full_pipe(&scratch, "told");
+        // By `-` it is told on stdout, which is the pipe.
+        let script =
+            r#"exec "$0" train --device cpu --hidden 8 --epochs "$1" --out run --commits "$2" $3"#;
+        let script = match to {
+            "-" => script.replace("$3", "> told"),
+            _ => script.replace("$3", ""),
+        };
+        let mut shell = scratch.command("sh".as_ref(), &["-c", &script]);
+        shell.arg(&binaries().recorder).args([ENDLESS, to]);
+        let mut recorder = spawn(&mut shell);
+        scratch.wait_for_commit("run", &mut recorder);
+        recorder.interrupt();
+        let finished = recorder.wait_within(UNREAD_LIMIT);
+        assert_eq!(finished.code(), Some(130), "{to}: {finished}");
+        let told = "commits are no longer told, recording goes on";
+        assert_eq!(finished.stderr.matches(told).count(), 1, "{to}: {finished}");
+        assert!(finished.stderr.contains("nobody has read"), "{finished}");
+        let verified = run(&mut scratch.sink(&["verify", "run"])).expect_success();
+        assert!(verified.starts_with("run: whole; "), "{verified}");
+        assert!(!verified.contains("not finished"), "{verified}");
+        match to {
+            // There the summary would be waited for as well.
+            "-" => assert_eq!(finished.stdout, ""),
+            _ => {
+                let kept = number_between(&finished.stdout, "\nkept ", " captures in run: ");
+                let there = number_between(&verified, "whole; ", " captures in ");
+                assert_eq!(kept, there, "{finished}");
+                assert!(kept > Some(0), "{finished}");
+            }
+        }
+        drop(pipe);
+    }
+}
+
+/// Who does not want to wait says so.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_second_one_stops_at_once_where_nobody_reads_what_is_committed() {
+    let scratch = Scratch::new();
+    let pipe = full_pipe(&scratch, "told");
+    let mut recorder = spawn(&mut scratch.recorder(&[
+        "train",
+        "--device",
+        "cpu",
+        "--hidden",
+        "8",
+        "--epochs",
+        ENDLESS,
+        "--out",
+        "run",
+        "--commits",
+        "told",
+    ]));
+    scratch.wait_for_commit("run", &mut recorder);
+    recorder.interrupt();
+    recorder.wait_for_stderr("stopping: ");
+    let start = std::time::Instant::now();
+    recorder.interrupt();
+    let finished = recorder.wait();
+    assert!(start.elapsed() < Duration::from_secs(4), "{finished}");
+    assert_eq!(finished.code(), Some(130), "{finished}");
+    assert_eq!(finished.stdout, "", "it did not stop at once");
+    run(&mut scratch.sink(&["verify", "run"])).expect_success();
+    drop(pipe);
 }

@@ -130,3 +130,41 @@ fn a_call_of_the_kernel_that_fails_costs_nothing_that_was_acknowledged() {
     ));
     assert!(num_stopped >= cases.len() / 3, "{num_stopped}");
 }
+
+/// Each sync takes longer than a hundred do here: Ctrl-C waits for what is on the way, and for no more; a second one
+/// waits for nothing.
+#[test]
+fn a_disk_that_is_slow_keeps_nobody_from_stopping() {
+    let Some(strace) = Strace::find("a disk that is slow") else {
+        return;
+    };
+    // Less than a second, so that files are not synced one by one.
+    for (micros, is_repeated) in [(150_000, false), (500_000, true)] {
+        let scratch = Scratch::new();
+        let mut oracle = Oracle::new(&scratch.path("run"), DIGITS);
+        let plain = program(&scratch, "run", &[]);
+        let mut slow = strace.slow_down(&scratch, "syncfs,fsync", micros, &plain);
+        let mut session = Session::start(&mut slow);
+        session.wait_until_told(1);
+        let Session::Program(running) = session else {
+            unreachable!("it is the program");
+        };
+        running.interrupt();
+        let start = Instant::now();
+        if is_repeated {
+            running.wait_for_stderr("stopping: ");
+            running.interrupt();
+        }
+        let limit = Duration::from_secs(if is_repeated { 10 } else { 60 });
+        let ended = Ended::of(running.wait_within(limit));
+        let finished = ended.finished.as_ref().unwrap();
+        assert_eq!(finished.code(), Some(130), "{finished}");
+        assert!(finished.stderr.contains("stopping: "), "{finished}");
+        println!("{micros} µs a sync: it ended after {:?}", start.elapsed());
+        let has_ended_in_order = finished.stdout.contains("interrupted after ");
+        assert_eq!(has_ended_in_order, !is_repeated, "{finished}");
+        let mut figures = Figures::default();
+        oracle.hear(ended.taken_back, &ended.told);
+        oracle.check(&scratch, None, &mut figures);
+    }
+}

@@ -52,6 +52,17 @@ impl Strace {
         self.inject(scratch, call, &format!("signal=KILL:when={nth}"), command)
     }
 
+    /// The command, each of whose calls waits for `micros` first.
+    pub fn slow_down(
+        &self,
+        scratch: &Scratch,
+        call: &str,
+        micros: u64,
+        command: &Command,
+    ) -> Command {
+        self.inject(scratch, call, &format!("delay_enter={micros}"), command)
+    }
+
     fn inject(&self, scratch: &Scratch, call: &str, what: &str, command: &Command) -> Command {
         // Elsewhere some are called otherwise.
         let calls = match call {

@@ -2,21 +2,21 @@
 
 mod args;
 mod check;
+mod commits;
 mod config;
 mod data;
 mod progress;
 mod summary;
 mod tables;
 
-use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use capture::cli::stop_on_ctrl_c;
 use console::{Console, INTERRUPTED, print};
-use recorder::{CancelToken, OnCommit, train};
+use recorder::{CancelToken, train};
 
+use commits::Commits;
 use progress::Progress;
 use summary::{describe, what_is_safe};
 
@@ -25,8 +25,10 @@ pub(super) use config::expand;
 
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
     let mut options = args.session()?;
-    options.on_commit = args.commits.as_deref().map(tell_commits).transpose()?;
     let cancel = CancelToken::default();
+    let commits = args.commits.as_deref();
+    let commits = commits.map(|to| Commits::to(to, &cancel)).transpose()?;
+    options.on_commit = commits.as_ref().map(|commits| commits.on_commit.clone());
     stop_on_ctrl_c(cancel.clone(), console.clone())?;
     if let Some(file) = &args.config {
         console.say(&format!("options from {}", file.display()));
@@ -46,23 +48,12 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
     })?;
     // Somebody who was told that the session stops is not told otherwise, however late it was.
     summary.interrupted = was_cancelled;
-    print(&describe(&summary)?).context("cannot write to stdout")?;
+    if !commits.is_some_and(|commits| commits.is_stdout_unread()) {
+        print(&describe(&summary)?).context("cannot write to stdout")?;
+    }
     Ok(if summary.interrupted {
         ExitCode::from(INTERRUPTED)
     } else {
         ExitCode::SUCCESS
-    })
-}
-
-/// Who is told of commits: a file, or stdout by `-`.
-fn tell_commits(to: &Path) -> Result<OnCommit> {
-    if to == Path::new("-") {
-        return Ok(OnCommit::lines(io::stdout()));
-    }
-    OnCommit::append_to(to).with_context(|| {
-        format!(
-            "cannot write to {}, where --commits is to tell what is committed",
-            to.display()
-        )
     })
 }
