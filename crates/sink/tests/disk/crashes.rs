@@ -12,6 +12,7 @@ use crate::is_long;
 use crate::scratch::scratch;
 use crate::story::{
     Story, Tell, go_on, many_commits, one_process, one_process_with_many_files, two_processes,
+    two_processes_that_go_on,
 };
 
 /// How closely a disk is looked at.
@@ -19,9 +20,9 @@ use crate::story::{
 pub enum Depth {
     /// What is there is held against what was told, and against its checksums.
     Check,
-    /// Then it is gone on with.
+    /// It is verified as `sink verify` does as well, and gone on with.
     GoOn,
-    /// It is verified as `sink verify` does as well, and the power is cut again while it is gone on with.
+    /// The power is cut again meanwhile, and it is verified once more.
     CutAgain,
 }
 
@@ -109,7 +110,7 @@ pub fn survives(
     if depth == Depth::Check {
         return Ok(());
     }
-    if depth == Depth::CutAgain && found.is_run {
+    if found.is_run {
         check_verified(&run)?;
     }
     let next = story.after_power_cut(dir.path(), &found);
@@ -191,13 +192,13 @@ fn assert_survived(tell: Tell, num_before: usize) {
 }
 
 /// Tells a story to its end, kills its process at each operation, lets another go on, and cuts the power
-/// at some of its operations and at its end.
-fn assert_survived_killed(tell: Tell) {
+/// at some of its operations and at its end. In the short form it is killed at every so many operations.
+fn assert_survived_killed(tell: Tell, stride: usize) {
     for has_syncfs in [true, false] {
         let root = scratch();
         let story = Story::new(root.path(), has_syncfs);
         tell(&story).unwrap();
-        let step = if is_long() { 1 } else { 12 };
+        let step = if is_long() { 1 } else { stride };
         for killed_at in (0..=story.sim.num_operations()).step_by(step) {
             let survived = survives_kill(&story, killed_at);
             survived.unwrap_or_else(|error| {
@@ -238,8 +239,9 @@ fn survives_kill(story: &Story, killed_at: usize) -> Result<(), String> {
 
 #[test]
 fn who_goes_on_after_a_kill_loses_nothing_of_either_to_a_power_cut() {
-    assert_survived_killed(one_process);
-    assert_survived_killed(two_processes);
+    assert_survived_killed(one_process, 12);
+    assert_survived_killed(two_processes, 12);
+    assert_survived_killed(two_processes_that_go_on, 60);
 }
 
 #[test]
@@ -255,6 +257,11 @@ fn what_two_processes_were_told_is_there_after_every_power_cut() {
 #[test]
 fn large_groups_are_there_as_a_whole_or_not_at_all() {
     assert_survived(one_process_with_many_files, if is_long() { 0 } else { 6 });
+}
+
+#[test]
+fn what_two_processes_record_anew_is_there_after_every_power_cut() {
+    assert_survived(two_processes_that_go_on, if is_long() { 0 } else { 8 });
 }
 
 #[test]

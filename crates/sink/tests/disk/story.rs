@@ -181,6 +181,11 @@ impl Story {
         }
     }
 
+    /// How many operations there were when the run's creation was acknowledged; none if it was not.
+    pub fn created_at(&self) -> Option<usize> {
+        self.shared.lock().unwrap().created_at
+    }
+
     fn disk(&self) -> Arc<dyn Disk> {
         self.sim.disk()
     }
@@ -412,6 +417,44 @@ pub fn two_processes(story: &Story) -> Told {
     let mut fast = fast.lock().unwrap();
     story.publish(&mut fast, &[], vec![], &[], true)?;
     fast.seal().map_err(stopped)
+}
+
+/// Two processes record captures of many files each, one in the midst of the other's publish; both are killed, take
+/// their last capture back and record it anew, and what is worked out of it is kept beside them, twice.
+pub fn two_processes_that_go_on(story: &Story) -> Told {
+    let size = Size::Large;
+    story.shared.lock().unwrap().size = size;
+    let run = story.create(2)?;
+    let mut slow = story.publisher(&run, 1)?;
+    let fast = Arc::new(Mutex::new(story.publisher(&run, 0)?));
+    for epoch in 0..2 {
+        let (nested, fast) = (story.clone(), Arc::clone(&fast));
+        let told = Arc::new(Mutex::new(Ok(())));
+        let answer = Arc::clone(&told);
+        let point = Point::of(Operation::Rename, Subject::Part);
+        story.sim.before(point, move || {
+            let mut fast = fast.lock().unwrap();
+            *answer.lock().unwrap() = nested.publish_capture(&mut fast, (epoch, 0, 0));
+        });
+        let published = story.publish_capture(&mut slow, (epoch, 1, 0));
+        std::mem::replace(&mut *told.lock().unwrap(), Ok(()))?;
+        published?;
+    }
+    drop((slow, fast));
+
+    leave_staged(story).map_err(stopped)?;
+    let run = story.open()?;
+    for rank in 0..2 {
+        let mut publisher = story.publisher(&run, rank)?;
+        let retired = paths(&capture_files(size, 1, rank, 0));
+        story.publish(&mut publisher, &[], Vec::new(), &retired, false)?;
+        publisher.clear_leftovers().map_err(stopped)?;
+        story.publish_capture(&mut publisher, (1, rank, 1))?;
+        story.derive(&run, rank, rank == 1)?;
+        story.publish(&mut publisher, &[metrics(2, rank, 1)], vec![], &[], true)?;
+        publisher.seal().map_err(stopped)?;
+    }
+    Ok(())
 }
 
 /// A process records for so long that its records are rolled up while it does.

@@ -107,6 +107,8 @@ struct State {
     /// How many syncs could not write bytes.
     num_failed_syncs: usize,
     ignored: HashSet<Point>,
+    /// As those, one operation each.
+    ignored_operations: HashSet<usize>,
     hooks: Vec<(Point, Action)>,
 }
 
@@ -145,6 +147,7 @@ impl SimDisk {
             has_crashed: false,
             num_failed_syncs: 0,
             ignored: HashSet::new(),
+            ignored_operations: HashSet::new(),
             hooks: Vec::new(),
         }))))
     }
@@ -191,6 +194,12 @@ impl SimDisk {
         self.lock().ignored.insert(point);
     }
 
+    /// Lets one sync succeed, and do nothing: the operation before which there are `num_before` others, those so
+    /// far included.
+    pub fn ignore_operation(&self, num_before: usize) {
+        self.lock().ignored_operations.insert(num_before);
+    }
+
     /// Does something once, before the next operation at `point`.
     pub fn before(&self, point: Point, action: impl FnOnce() + Send + 'static) {
         self.lock().hooks.push((point, Box::new(action)));
@@ -232,6 +241,7 @@ impl SimDisk {
             has_crashed: false,
             num_failed_syncs: 0,
             ignored: state.ignored.clone(),
+            ignored_operations: state.ignored_operations.clone(),
             hooks: Vec::new(),
         }))))
     }
@@ -285,8 +295,11 @@ impl SimDisk {
     /// interrupted.
     fn sync(&self, point: Point, path: &Path, synced: Synced<'_>) -> io::Result<()> {
         let (mut state, fault) = self.begin(point, path);
-        let is_ignored = state.ignored.contains(&point);
         let time = state.operations.len();
+        let is_ignored = state.ignored.contains(&point)
+            || time
+                .checked_sub(1)
+                .is_some_and(|at| state.ignored_operations.contains(&at));
         match fault {
             None if is_ignored => Ok(()),
             None => state.log.sync(time, synced, true),

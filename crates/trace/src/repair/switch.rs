@@ -49,7 +49,7 @@ pub(crate) fn rechain(records: &mut [CommitRecord], run_id: &Nonce, json: &[u8])
 }
 
 /// Writes a history to a directory that is made for it: few records as they are, more as roll-ups. All of it
-/// is durable when this returns.
+/// but that directory's name is durable when this returns.
 ///
 /// # Errors
 /// If there is such a directory, or the file system refuses.
@@ -59,7 +59,9 @@ pub(crate) fn write_log(
     records: &[CommitRecord],
 ) -> Result<(), RepairError> {
     let subject = Subject::History;
-    durable::create_dir_all(disk, subject, dir).map_err(RepairError::io("make", dir))?;
+    // Nobody needs its name before it is put in place, and its names there are synced then.
+    durable::create_missing_dirs(disk, subject, dir, &mut Vec::new())
+        .map_err(RepairError::io("make", dir))?;
     let encoded: Vec<(Vec<u8>, Crc32c)> = records
         .iter()
         .map(CommitRecord::encode_with_checksum)

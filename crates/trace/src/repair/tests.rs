@@ -4,6 +4,7 @@ mod elsewhere;
 mod links;
 mod locks;
 mod sessions;
+pub(crate) mod syncs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

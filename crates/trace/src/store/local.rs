@@ -62,11 +62,12 @@ impl LocalStore {
 
     /// As [`Store::begin`].
     pub(crate) fn begin_writing(&self) -> Result<LocalWriter, BeginError> {
-        self.ensure_log()?;
         // Opened before anything is written, so that it reports every error from here on.
         let durability = Durability::for_directory(Arc::clone(&self.disk), &self.path);
+        self.ensure_log()?;
         if durability.by_file().is_on() {
-            // Who created the run may have been killed before the names in it were durable.
+            // Who created the run may have been killed before the names in it were durable. Elsewhere they are with
+            // the first barrier.
             durable::sync_directory(&*self.disk, Subject::RunFile, &self.path).map_err(
                 StoreError::of("make durable what was written to", &self.path),
             )?;
@@ -81,7 +82,8 @@ impl LocalStore {
         })
     }
 
-    /// Makes the directory of the commits where the run's creation was interrupted before that.
+    /// Makes the directory of the commits where the run's creation was interrupted before that. Its name is durable
+    /// when the others in the run are.
     fn ensure_log(&self) -> Result<(), BeginError> {
         let creation = self.creation().map_err(|error| StoreError {
             operation: "list",
@@ -91,7 +93,8 @@ impl LocalStore {
         match creation {
             Creation::Complete => Ok(()),
             Creation::Interrupted => {
-                let made = durable::create_dir_all(&*self.disk, Subject::Commits, &self.log);
+                let (disk, subject) = (&*self.disk, Subject::Commits);
+                let made = durable::create_missing_dirs(disk, subject, &self.log, &mut Vec::new());
                 Ok(made.map_err(StoreError::of("make the directory", &self.log))?)
             }
             Creation::CommitsLost { example } => Err(BeginError::NoLog {

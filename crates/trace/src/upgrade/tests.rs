@@ -3,9 +3,10 @@ use std::fs;
 use super::*;
 use crate::catalog::{Catalog, Ending};
 use crate::causes::with_causes;
-use crate::disk::{Fate, SimDisk};
+use crate::disk::{Fate, Operation, Point, SimDisk};
 use crate::part_file::PartFile;
 use crate::part_reader::PartReader;
+use crate::repair::tests::syncs::{self, ensure, ensure_kept, lost_from, needed, syncs};
 use crate::repair::tests::{answer, copied, ending, fail_everywhere, recorded, tree};
 
 /// A copy of a run that a program of version 1.4 wrote.
@@ -140,6 +141,101 @@ fn an_upgrade_after_a_killed_one_loses_nothing_when_the_power_fails() {
             assert_eq!(answer(&left.path().join("run")), whole, "{what}");
         }
     }
+}
+
+/// As of a repair: the sync of the names beside those that were exchanged.
+const OF_EXCHANGE: &str = "SyncDirs History run/.upgrade 1";
+
+/// Each is taken away by itself.
+#[test]
+fn without_any_one_sync_of_an_upgrade_something_is_lost() {
+    let golden = golden();
+    let run = golden.path().join("run");
+    let whole = answer(&run);
+    let operation =
+        |disk: &Arc<dyn Disk>, path: &Path| drop(upgrade_on(disk, path, false).unwrap());
+    let holds = |path: &Path, done: Option<&syncs::Tree>| {
+        ensure(answer(path) == whole, "it answers something else")?;
+        if let Some(done) = done {
+            ensure_kept(path, done)?;
+            let is_needed = upgrade(path, true).unwrap().is_needed();
+            ensure(!is_needed, "it says again what it said")?;
+        }
+        upgrade(path, false).map_err(|error| error.to_string())?;
+        ensure(answer(path) == whole, "it answers something else then")?;
+        ensure(ending(path) == Ending::Finished, "it has no end")?;
+        ensure(!path.join(UPGRADE_DIR).exists(), "something is left")
+    };
+    let known = BTreeMap::from([(OF_EXCHANGE.to_owned(), false)]);
+    let known = if syncs::is_long() {
+        BTreeMap::new()
+    } else {
+        known
+    };
+    let mut found = needed(&run, operation, &holds, &known);
+    found.extend(known);
+    assert!(found.len() >= 4, "{found:?}");
+    found.retain(|_, is_needed| !*is_needed);
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), [OF_EXCHANGE]);
+}
+
+/// Whatever a killed upgrade left is removed by the next, once it is certain which history is in place.
+#[test]
+fn without_the_sync_before_what_was_left_is_removed_the_history_is_lost() {
+    let golden = golden();
+    let whole = answer(&golden.path().join("run"));
+    let first = SimDisk::over(golden.path()).unwrap();
+    upgrade_on(&first.disk(), &golden.path().join("run"), false).unwrap();
+    let again = |num_before: usize, ignored: Option<usize>| {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = first.after_kill(num_before, dir.path()).unwrap();
+        if let Some(index) = ignored {
+            disk.ignore_operation(index);
+        }
+        upgrade_on(&disk.disk(), &dir.path().join("run"), false).unwrap();
+        (dir, disk)
+    };
+    let removal = Point::of(Operation::List, Subject::History);
+    // Those with which it begins, where there is anything to remove.
+    let mut found = BTreeMap::from([(OF_EXCHANGE.to_owned(), false)]);
+    // Who dies elsewhere leaves nothing in doubt: that is gone through in the long form.
+    let exchange = Point::of(Operation::Exchange, Subject::History);
+    let exchanges = first.operations();
+    let exchanged = exchanges.iter().position(|(point, _)| *point == exchange);
+    let moments = match syncs::is_long() {
+        true => 0..=first.num_operations(),
+        false => exchanged.unwrap() + 1..=exchanged.unwrap() + 1,
+    };
+    for num_before in moments {
+        let (dir, disk) = again(num_before, None);
+        let operations = disk.operations();
+        let begins_with = |(index, _): &(usize, String)| {
+            operations[num_before..=*index]
+                .iter()
+                .all(|(point, _)| point.operation == Operation::SyncDirs)
+                && operations[*index..]
+                    .iter()
+                    .any(|(point, _)| *point == removal)
+        };
+        let begun = syncs(&disk, dir.path(), num_before).into_iter();
+        for (index, name) in begun.filter(begins_with) {
+            let is_known = !syncs::is_long() && name == OF_EXCHANGE;
+            if is_known || found.get(&name) == Some(&true) {
+                continue;
+            }
+            let (dir, disk) = again(num_before, Some(index));
+            let holds = |path: &Path, _: Option<&syncs::Tree>| {
+                ensure(answer(path) == whole, "it answers something else")
+            };
+            let lost = lost_from(&disk, &dir.path().join("run"), index + 1, &holds);
+            *found.entry(name).or_default() |= lost.is_some();
+        }
+    }
+    let expected = [("SyncDirs History run 1", true), (OF_EXCHANGE, false)];
+    assert_eq!(
+        found,
+        expected.map(|(name, lost)| (name.to_owned(), lost)).into()
+    );
 }
 
 #[test]
