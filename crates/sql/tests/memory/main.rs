@@ -162,6 +162,7 @@ async fn what_is_allowed_is_kept() {
     planning::a_scan_costs_next_to_nothing_a_file().await;
     analyses_keep_to_the_memory_that_they_are_given().await;
     named::every_named_query_answers_or_says_what_to_do().await;
+    named::a_named_query_spills().await;
 }
 
 async fn analyses_keep_to_the_memory_that_they_are_given() {
