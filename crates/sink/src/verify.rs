@@ -3,6 +3,7 @@
 mod content;
 mod file;
 mod ranks;
+mod split;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,6 +17,7 @@ use trace::{
 };
 
 use crate::files::{RunFilesError, require_commits, walk};
+use split::SplitLayers;
 
 /// Why a run could not be verified at all. Damage to a part file is no error but a [`Problem`].
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +103,8 @@ pub enum Check {
     Name,
     /// Its rows come in the order of its table.
     Order,
-    /// Each unit of its layer that is recorded has its row, of its neuron and with as many weights as it has.
+    /// Its rows are of units of its layer that are recorded, in order, each of its neuron and with as many weights as it
+    /// has; and each of these units has its row, in this file or in another one of the layer and capture.
     Units,
     /// A capture has files of every layer that the run records.
     Layers,
@@ -257,6 +260,9 @@ fn doubled_captures(catalog: &Catalog) -> impl Iterator<Item = Problem> {
 /// A problem for each table of which a capture lacks files.
 fn lacking(run: &RunDir, catalog: &Catalog) -> impl Iterator<Item = Problem> {
     let lacking = catalog.lacking_captures(run.info()).into_iter();
+    // Of a layer that is there in part, the check of its files says which units are missing.
+    let lacking =
+        lacking.filter(|lacking| !lacking.layers.is_empty() || lacking.partial.is_empty());
     lacking.map(|lacking| {
         let layers: Vec<&str> = lacking.layers.iter().map(LayerLabel::as_str).collect();
         let of_layers = match layers.is_empty() {
@@ -303,6 +309,7 @@ fn check_files(
     let next = AtomicUsize::new(0);
     let (files_done, bytes_done) = (AtomicU64::new(0), AtomicU64::new(0));
     let problems = Mutex::new(Vec::new());
+    let layers = Mutex::new(SplitLayers::of(run, catalog));
     let check_some = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
@@ -310,11 +317,14 @@ fn check_files(
                 break;
             }
             let file = catalog.file(index);
-            if let Err(problem) = file::check_file(run, &file) {
-                let mut problems = problems
-                    .lock()
-                    .expect("no thread panics while it holds this");
-                problems.push((index, problem));
+            let held = "no thread panics while it holds this";
+            match file::check_file(run, &file) {
+                Ok(None) => {}
+                Ok(Some(of_layer)) => layers.lock().expect(held).add(index, of_layer),
+                Err(problem) => {
+                    layers.lock().expect(held).leave_out(&problem.path);
+                    problems.lock().expect(held).push((index, problem));
+                }
             }
             progress(VerifyProgress {
                 num_files_done: files_done.fetch_add(1, Ordering::Relaxed) + 1,
@@ -339,6 +349,8 @@ fn check_files(
         check_some();
     });
     let mut problems = problems.into_inner().expect("no thread panicked");
+    let layers = layers.into_inner().expect("no thread panicked");
+    problems.extend(layers.problems());
     problems.sort_unstable_by_key(|(index, _)| *index);
     problems.into_iter().map(|(_, problem)| problem).collect()
 }

@@ -11,6 +11,7 @@ use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::encode::Compress;
 use crate::history::{self, HistoryFaults, Log, Position, ReadCommitsError};
 use crate::id::Rank;
+use crate::max_part_bytes::MaxPartBytes;
 use crate::part_file::{BadFileError, PartFile};
 use crate::run::{RunDir, RunInfo};
 use crate::store::Store;
@@ -472,15 +473,29 @@ impl Catalog {
     /// Which columns the last session compressed that says so: of a rank, else of any, else as the run was begun, since
     /// a session that was killed early is in no commit. None where nobody says.
     pub fn last_compress(&self, run: &RunInfo, rank: Option<Rank>) -> Option<Compress> {
+        self.last_told(run, rank, Compress::of_config)
+    }
+
+    /// How much the last session that says so put into one part file, likewise.
+    pub fn last_max_part_bytes(&self, run: &RunInfo, rank: Option<Rank>) -> Option<MaxPartBytes> {
+        self.last_told(run, rank, MaxPartBytes::of_config)
+    }
+
+    fn last_told<T>(
+        &self,
+        run: &RunInfo,
+        rank: Option<Rank>,
+        of_config: fn(&serde_json::Value) -> Option<T>,
+    ) -> Option<T> {
         let told = |rank: Option<Rank>| {
             let sessions = self.sessions.iter().rev();
             let mut sessions =
                 sessions.filter(|session| rank.is_none_or(|rank| session.rank == rank));
-            sessions.find_map(|session| Compress::of_config(&session.config))
+            sessions.find_map(|session| of_config(&session.config))
         };
         told(rank)
             .or_else(|| told(None))
-            .or_else(|| Compress::of_config(&run.config))
+            .or_else(|| of_config(&run.config))
     }
 
     /// When a recorder wrote its last record, in milliseconds since 1970; none if none has. What is

@@ -1,5 +1,6 @@
 //! Whether a capture has all its layers: what a run has of one table at one moment it has at the others.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::catalog::Catalog;
@@ -8,6 +9,7 @@ use crate::id::{LayerLabel, Rank};
 use crate::part::PartPath;
 use crate::run::RunInfo;
 use crate::table::Table;
+use crate::topology::Topology;
 
 /// A committed capture that lacks files of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +20,37 @@ pub struct LackingCapture {
     pub rank: Rank,
     /// The table.
     pub table: Table,
-    /// The layers of which there is no file; empty where the table has no layers.
+    /// The layers of which there is no file; empty where the table has no layers, or its layers are there in part.
     pub layers: Vec<LayerLabel>,
+    /// The layers of which some units have no row, by how many rows there are.
+    pub partial: Vec<LayerLabel>,
 }
 
-/// The tables of which a capture has files, and of which layers (none in tables without layers).
-pub(crate) type Held = BTreeMap<Table, BTreeSet<Option<LayerLabel>>>;
+/// The tables of which a capture has files, and of which layers (none in tables without layers), with how many rows.
+pub(crate) type Held = BTreeMap<Table, BTreeMap<Option<LayerLabel>, u64>>;
+
+/// What a capture lacks of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    pub(crate) table: Table,
+    /// As [`LackingCapture::layers`].
+    pub(crate) layers: Vec<LayerLabel>,
+    /// As [`LackingCapture::partial`].
+    pub(crate) partial: Vec<LayerLabel>,
+}
+
+impl Lacking {
+    /// Whether there are no files of a layer, or of the table; else those that there are have not all rows.
+    pub(crate) fn lacks_files(&self) -> bool {
+        !self.layers.is_empty() || self.partial.is_empty()
+    }
+}
 
 /// What a run's captures hold, by the process that recorded them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Recorded {
-    ranks: BTreeMap<Rank, Held>,
+    ranks: BTreeMap<Rank, BTreeMap<Table, BTreeSet<Option<LayerLabel>>>>,
+    topology: Topology,
     /// Whether every capture is of one network that is computed in the same way each time.
     is_rebuildable: bool,
 }
@@ -36,12 +58,15 @@ pub(crate) struct Recorded {
 impl Recorded {
     /// What the captures of these files hold together.
     pub(crate) fn of<'a>(parts: impl Iterator<Item = &'a PartPath>, info: &RunInfo) -> Self {
-        let mut ranks: BTreeMap<Rank, Held> = BTreeMap::new();
+        let mut ranks: BTreeMap<Rank, BTreeMap<Table, BTreeSet<_>>> = BTreeMap::new();
         for part in parts.filter(|part| part.table.is_of_captures()) {
-            add(ranks.entry(part.rank).or_default(), part);
+            let held = ranks.entry(part.rank).or_default();
+            let layers = held.entry(part.table).or_default();
+            layers.insert(part.layer.clone());
         }
         Self {
             ranks,
+            topology: info.layers.clone(),
             is_rebuildable: !info.model.is_null(),
         }
     }
@@ -50,8 +75,9 @@ impl Recorded {
     /// that are recorded at any time. Of a network that can be rebuilt the same holds of what it makes of
     /// held-out samples, and of gradients where there are any; of somebody's own a layer may be left out of
     /// one pass and not of the next. Histograms are of finite values, of which a layer may have none.
-    pub(crate) fn lacking(&self, rank: Rank, held: &Held) -> Vec<(Table, Vec<LayerLabel>)> {
-        let nothing = BTreeSet::new();
+    /// Of a layer that is there at all, in however many files, each unit that is recorded has its rows.
+    pub(crate) fn lacking(&self, rank: Rank, held: &Held) -> Vec<Lacking> {
+        let nothing = BTreeMap::new();
         let known = self.ranks.get(&rank).into_iter().flatten();
         let lacking = known.filter_map(|(table, known)| {
             let held = held.get(table).unwrap_or(&nothing);
@@ -63,34 +89,65 @@ impl Recorded {
                 }
                 _ => false,
             };
-            let missing: Vec<_> = known.difference(held).collect();
-            (is_due && !missing.is_empty())
-                .then(|| (*table, missing.into_iter().flatten().cloned().collect()))
+            let missing = known.iter().filter(|layer| !held.contains_key(*layer));
+            let missing: Vec<_> = missing.filter(|_| is_due).collect();
+            let partial = held.iter().filter_map(|(layer, rows)| {
+                let layer = layer.as_ref()?;
+                self.is_partial(*table, layer, *rows).then(|| layer.clone())
+            });
+            let partial: Vec<LayerLabel> = partial.collect();
+            (!missing.is_empty() || !partial.is_empty()).then(|| Lacking {
+                table: *table,
+                layers: missing.into_iter().flatten().cloned().collect(),
+                partial,
+            })
         });
         lacking.collect()
     }
+
+    /// Whether so many rows are not those of all units of a layer that are recorded.
+    fn is_partial(&self, table: Table, label: &LayerLabel, rows: u64) -> bool {
+        let layers = self.topology.layers();
+        let Some(index) = layers.iter().position(|layer| layer.layer == *label) else {
+            return false;
+        };
+        let num_units = match table {
+            Table::Activations => self.topology.activated(index),
+            _ => Some(Cow::Borrowed(&layers[index])),
+        };
+        let num_units = num_units.map_or(0, |layer| layer.num_recorded_units().into());
+        match table {
+            Table::Weights | Table::Gradients | Table::GradientsApplied => rows != num_units,
+            // Of several tensors, or batches.
+            Table::Moments | Table::Activations => num_units > 0 && !rows.is_multiple_of(num_units),
+            _ => false,
+        }
+    }
 }
 
-/// Adds a file to what a capture holds.
-pub(crate) fn add(held: &mut Held, part: &PartPath) {
-    held.entry(part.table)
-        .or_default()
-        .insert(part.layer.clone());
+/// Adds a file with so many rows to what a capture holds.
+pub(crate) fn add(held: &mut Held, part: &PartPath, rows: u64) {
+    let layers = held.entry(part.table).or_default();
+    let sum = layers.entry(part.layer.clone()).or_default();
+    *sum = sum.saturating_add(rows);
 }
 
 impl Catalog {
     /// The captures that lack files of a table of which the run's other captures have them, in the order
     /// of the commits: as far as can be told, since a run does not say what each capture is to hold.
     pub fn lacking_captures(&self, info: &RunInfo) -> Vec<LackingCapture> {
-        let parts: Vec<PartPath> = self.files().flat_map(|file| file.path.parse()).collect();
-        let recorded = Recorded::of(parts.iter(), info);
+        let parts = self
+            .files()
+            .filter_map(|file| Some((file.path.parse().ok()?, file.rows)));
+        let parts: Vec<(PartPath, u64)> = parts.collect();
+        let recorded = Recorded::of(parts.iter().map(|(part, _)| part), info);
         let mut held: HashMap<(Rank, CaptureId), Held> = HashMap::new();
-        for part in parts.iter().filter(|part| part.table.is_of_captures()) {
+        for (part, rows) in parts.iter().filter(|(part, _)| part.table.is_of_captures()) {
             let id = CaptureId {
                 epoch: part.epoch,
                 step: part.step,
             };
-            add(held.entry((part.rank, id)).or_default(), part);
+            add(held.entry((part.rank, id)).or_default(), part, *rows);
         }
         let nothing = Held::new();
         let whole = self.captures().iter().map(|capture| capture.id);
@@ -104,11 +161,12 @@ impl Catalog {
         let lacking = of_each.flat_map(|(rank, id)| {
             let held = held.get(&(rank, id)).unwrap_or(&nothing);
             let lacking = recorded.lacking(rank, held).into_iter();
-            lacking.map(move |(table, layers)| LackingCapture {
+            lacking.map(move |lacking| LackingCapture {
                 id,
                 rank,
-                table,
-                layers,
+                table: lacking.table,
+                layers: lacking.layers,
+                partial: lacking.partial,
             })
         });
         lacking.collect()

@@ -40,6 +40,7 @@ mod layers;
 mod lock_file;
 mod lost;
 mod lost_history;
+mod max_part_bytes;
 mod number;
 mod part;
 mod part_file;
@@ -95,8 +96,9 @@ pub use id::{
 };
 pub use layers::LackingCapture;
 pub use lost::lost_captures;
+pub use max_part_bytes::MaxPartBytes;
 pub use number::{MAX_COUNT, MAX_WORLD_SIZE};
-pub use part::{ParsePartPathError, Part, PartPath};
+pub use part::{ParsePartPathError, Part, PartPath, cmp_part_files, is_later_part};
 pub use part_file::{
     BadFileError, CheckedParts, FileProblem, PartFile, SMALL_FILE_BYTES, WHOLE_FILE_BYTES,
 };
@@ -128,6 +130,6 @@ pub use table::{
 };
 pub use time::now;
 pub use topology::{Layer, LayerTensor, Source, SourceRange, Topology, TopologyError};
-pub use unit_rows::UnitRows;
+pub use unit_rows::{RowsOf, UnitRows};
 pub use upgrade::{UpgradeReport, upgrade, upgrade_on};
 pub use walk::{Links, ListFilesError, visit_files};

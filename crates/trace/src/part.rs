@@ -1,5 +1,6 @@
 //! A part file: where it lies, as a type that builds the path and reads it back, and its rows.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,7 +25,8 @@ pub struct PartPath {
     pub rank: Rank,
     /// How often the run had been resumed.
     pub generation: Generation,
-    /// 0 for the first file of a table, partition and step; a further one appends `-1`, `-2`, ...
+    /// 0 for the first file of a table, partition and step; a further one appends `-1`, `-2`, ... Where a layer is
+    /// split, the units of each are behind those of the file before.
     pub sequence: u32,
     /// The nonce of the commit that names it; present exactly where [`Table::is_derived`] says so:
     /// several processes may write such a table, for one step.
@@ -86,6 +88,49 @@ impl FromStr for PartPath {
             problem,
         })
     }
+}
+
+/// The order of part files by their paths: by directory, and there by step, rank, generation and number among the files
+/// of one step, as numbers. What is no part file's name comes first in its directory.
+pub fn cmp_part_files(a: &str, b: &str) -> Ordering {
+    let (dir_a, name_a) = a.rsplit_once('/').unwrap_or(("", a));
+    let (dir_b, name_b) = b.rsplit_once('/').unwrap_or(("", b));
+    let by_numbers = || file_numbers(name_a).cmp(&file_numbers(name_b));
+    let by_name = || name_a.cmp(name_b);
+    dir_a.cmp(dir_b).then_with(by_numbers).then_with(by_name)
+}
+
+/// Whether a file has units that are behind those of another, by their paths: both are of one layer of a table in which
+/// each unit has one row a capture, and of one capture of one recorder.
+pub fn is_later_part(table: Table, before: &str, after: &str) -> bool {
+    let is_one_each = matches!(
+        table,
+        Table::Weights | Table::Gradients | Table::GradientsApplied
+    );
+    let (Some((dir_before, before)), Some((dir_after, after))) =
+        (before.rsplit_once('/'), after.rsplit_once('/'))
+    else {
+        return false;
+    };
+    let numbers = file_numbers(before).zip(file_numbers(after));
+    is_one_each
+        && dir_before == dir_after
+        && numbers.is_some_and(|(before, after)| before[..3] == after[..3] && before[3] < after[3])
+}
+
+/// Step, rank, generation and sequence in the name of a part file; the sequence is 0 where a nonce stands in its place.
+fn file_numbers(name: &str) -> Option<[i64; 4]> {
+    let (step, rest) = name
+        .strip_suffix(".parquet")?
+        .strip_prefix("step-")?
+        .split_once("-r")?;
+    let (rank, rest) = rest.split_once("-g")?;
+    let (generation, sequence) = match rest.split_once('-') {
+        Some((generation, sequence)) => (generation, sequence.parse().unwrap_or(0)),
+        None => (rest, 0),
+    };
+    let number = |text: &str| text.parse::<i64>().ok();
+    Some([number(step)?, number(rank)?, number(generation)?, sequence])
 }
 
 fn parse(path: &str) -> Result<PartPath, String> {

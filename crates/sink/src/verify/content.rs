@@ -2,12 +2,19 @@
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use trace::{CommittedFile, PartPath, Topology, UnitRows};
+use trace::{CommittedFile, PartPath, RowsOf, Topology, UnitRows};
 
 use super::Check;
 
 /// What is wrong: the check, what was expected, and what was found.
 pub(super) type Wrong = (Check, String, String);
+
+/// Of which units of its layer a file has rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PartOfLayer {
+    pub(super) part: PartPath,
+    pub(super) rows: Vec<RowsOf>,
+}
 
 /// What the path of a file says of its rows.
 pub(super) struct Content {
@@ -77,15 +84,19 @@ impl Content {
         }
     }
 
-    /// Whether nothing is missing, once there are no more rows.
+    /// Of which units there were rows, once there are no more.
     ///
     /// # Errors
-    /// If a unit has no row that should have one.
-    pub(super) fn end(&self) -> Result<(), Wrong> {
-        match &self.of_units {
-            Some(of_units) => of_units.end().map_err(of_layer),
-            None => Ok(()),
-        }
+    /// If there should have been one at least.
+    pub(super) fn end(self) -> Result<Option<PartOfLayer>, Wrong> {
+        let Some(of_units) = self.of_units else {
+            return Ok(None);
+        };
+        let rows = of_units.end().map_err(of_layer)?;
+        Ok(Some(PartOfLayer {
+            part: self.part,
+            rows,
+        }))
     }
 
     fn check_all_are(&self, rows: &RecordBatch, name: &str, expected: i64) -> Result<(), Wrong> {

@@ -13,7 +13,7 @@ use trace::{
     check_pages, read_footer, with_causes,
 };
 
-use super::content::{Content, Wrong};
+use super::content::{Content, PartOfLayer, Wrong};
 use super::{Check, Problem};
 
 /// What decoded rows may take at once, on each thread.
@@ -22,8 +22,11 @@ const BATCH_BYTES: u64 = 16 * 1024 * 1024;
 /// The most rows that are decoded at once.
 const BATCH_ROWS: u64 = 8192;
 
-/// Checks one file; returns the first thing that is wrong.
-pub(super) fn check_file(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
+/// Checks one file, and says of which units it has rows, if its rows are by unit; returns the first thing that is wrong.
+pub(super) fn check_file(
+    run: &RunDir,
+    file: &CommittedFile<'_>,
+) -> Result<Option<PartOfLayer>, Problem> {
     caught(|| check(run, file)).unwrap_or_else(|panicked| {
         Err(Problem {
             path: file.path.to_owned(),
@@ -34,7 +37,7 @@ pub(super) fn check_file(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), P
     })
 }
 
-fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
+fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<Option<PartOfLayer>, Problem> {
     let fail = |check: Check, expected: &dyn ToString, found: &dyn ToString| Problem {
         path: file.path.to_owned(),
         check,
@@ -132,13 +135,14 @@ fn check(run: &RunDir, file: &CommittedFile<'_>) -> Result<(), Problem> {
         }
         rows += batch.num_rows() as u64;
     }
-    if let Some(content) = &content {
-        content.end().map_err(wrong)?;
-    }
+    let of_layer = match content {
+        Some(content) => content.end().map_err(wrong)?,
+        None => None,
+    };
     if rows != file.rows {
         return Err(fail(Check::Rows, &in_rows(file.rows), &in_rows(rows)));
     }
-    Ok(())
+    Ok(of_layer)
 }
 
 fn format_of(metadata: &ParquetMetaData) -> Option<&str> {

@@ -869,7 +869,73 @@ fn a_file_that_lacks_units_is_a_problem() {
     let found = problem(&run);
     assert_eq!((found.path.as_str(), found.check), (FILE, Check::Units));
     assert_eq!(found.expected, "a row for each of 4 units");
-    assert_eq!(found.found, "3 rows");
+    assert_eq!(found.found, "none of unit 3");
+}
+
+/// A run whose capture has the units of a layer in such files, of the rows of units 0 to 3, and others' as they are.
+fn split_into(dir: &Path, parts: &[(u32, std::ops::Range<usize>)]) -> RunDir {
+    let run = create_run(&dir.join("run"));
+    let sink = Sink::start(&run, SinkOptions::default()).unwrap();
+    let mut open = sink.begin(Some(capture(1)));
+    for (path, rows) in capture_parts(1) {
+        if path.to_string() != FILE {
+            open.send(Part { path, rows }).unwrap();
+            continue;
+        }
+        for (sequence, units) in parts {
+            let path = trace::PartPath {
+                sequence: *sequence,
+                ..path.clone()
+            };
+            let rows = rows.slice(units.start, units.len());
+            open.send(Part { path, rows }).unwrap();
+        }
+    }
+    open.end().unwrap();
+    sink.finish().unwrap();
+    run
+}
+
+#[test]
+fn a_layer_that_is_split_has_each_unit_once_in_the_order_of_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = split_into(dir.path(), &[(0, 0..1), (1, 1..3), (2, 3..4)]);
+    assert_eq!(report(&whole).problems, []);
+
+    let all = "a row for each of 4 units";
+    for (parts, sequence, expected, found) in [
+        (&[(0, 0..1), (2, 3..4)][..], 2, all, "none of units 1 to 2"),
+        (&[(0, 0..3)], 0, all, "none of unit 3"),
+        (&[(1, 1..4)], 1, all, "none of unit 0"),
+        (
+            &[(0, 0..3), (1, 2..4)],
+            1,
+            "unit 3 after the file before",
+            "unit 2 again",
+        ),
+        (
+            &[(0, 0..4), (1, 0..4)],
+            1,
+            "no more than a row for each of 4 units",
+            "units 0 to 3 again",
+        ),
+        (&[(0, 2..4), (1, 0..2)], 0, all, "none of units 0 to 1"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let problem = problem(&split_into(dir.path(), parts));
+        assert_eq!(problem.check, Check::Units, "{parts:?}");
+        let told = (problem.expected.as_str(), problem.found.as_str());
+        assert_eq!(told, (expected, found), "{parts:?}");
+        let path: trace::PartPath = problem.path.parse().unwrap();
+        assert_eq!(path.sequence, sequence, "{parts:?}");
+    }
+
+    // A file that is gone is one problem, and not another one that its units are.
+    let path = whole
+        .path()
+        .join(FILE.replace("g0.parquet", "g0-1.parquet"));
+    fs::remove_file(path).unwrap();
+    assert_eq!(problem(&whole).check, Check::Presence);
 }
 
 #[test]

@@ -1,16 +1,23 @@
 use super::*;
-use crate::testing::{HIDDEN, OUTPUT, create_run, part_path};
+use crate::testing::{HIDDEN, OUTPUT, create_run, label, part_path};
 
 fn held(parts: &[PartPath]) -> Held {
     let mut held = Held::new();
-    parts.iter().for_each(|part| add(&mut held, part));
+    for part in parts {
+        let layer = part.layer.as_ref().map(LayerLabel::as_str);
+        add(&mut held, part, if layer == Some(HIDDEN) { 4 } else { 2 });
+    }
     held
 }
 
-fn words(lacking: &[(Table, Vec<LayerLabel>)]) -> Vec<(Table, Vec<&str>)> {
+fn words(lacking: &[Lacking]) -> Vec<(Table, Vec<&str>)> {
     lacking
         .iter()
-        .map(|(table, layers)| (*table, layers.iter().map(LayerLabel::as_str).collect()))
+        .map(|lacking| {
+            assert_eq!(lacking.partial, []);
+            let layers = lacking.layers.iter().map(LayerLabel::as_str);
+            (lacking.table, layers.collect())
+        })
         .collect()
 }
 
@@ -60,4 +67,35 @@ fn what_a_network_of_somebodys_own_leaves_out_once_is_not_missed() {
     // The untrained network has no gradients.
     let untrained = held(&all[..3]);
     assert_eq!(recorded.lacking(Rank(0), &untrained), []);
+}
+
+#[test]
+fn a_layer_is_there_with_the_rows_of_all_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let info = create_run(&dir.path().join("run")).info().clone();
+    let all = [Table::Weights, Table::Moments, Table::Activations].map(|table| {
+        // Of another epoch, so that it is known.
+        part_path(table, 0, Some(HIDDEN))
+    });
+    let recorded = Recorded::of(all.iter(), &info);
+    let lacking = |rows: [&[u64]; 3]| {
+        let mut held = Held::new();
+        for (part, rows) in all.iter().zip(rows) {
+            rows.iter().for_each(|rows| add(&mut held, part, *rows));
+        }
+        let partial = recorded.lacking(Rank(0), &held).into_iter().map(|lacking| {
+            assert_eq!(lacking.layers, []);
+            assert_eq!(lacking.partial, [label(HIDDEN)]);
+            lacking.table
+        });
+        partial.collect::<Vec<Table>>()
+    };
+    assert_eq!(lacking([&[4], &[4, 4], &[4]]), []);
+    assert_eq!(lacking([&[1, 3], &[3, 1, 3, 1], &[4, 2, 2]]), []);
+    assert_eq!(lacking([&[1], &[4, 4], &[4]]), [Table::Weights]);
+    assert_eq!(lacking([&[4, 4], &[4, 4], &[4]]), [Table::Weights]);
+    let others = [Table::Activations, Table::Moments];
+    let mut told = lacking([&[2, 2], &[3, 1, 3], &[4, 3]]);
+    told.sort_by_key(|table| table.name());
+    assert_eq!(told, others);
 }

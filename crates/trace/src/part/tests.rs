@@ -63,6 +63,36 @@ fn other_spellings_are_refused_with_a_reason() {
     }
 }
 
+#[test]
+fn files_are_in_order_by_their_numbers() {
+    let in_order = [
+        "weights/epoch=10/layer=a/step-9-r0-g0.parquet",
+        "weights/epoch=2/layer=a/no-part.parquet",
+        "weights/epoch=2/layer=a/step-9-r0-g0.parquet",
+        "weights/epoch=2/layer=a/step-9-r0-g0-1.parquet",
+        "weights/epoch=2/layer=a/step-9-r0-g0-2.parquet",
+        "weights/epoch=2/layer=a/step-9-r0-g0-10.parquet",
+        "weights/epoch=2/layer=a/step-9-r0-g1.parquet",
+        "weights/epoch=2/layer=a/step-9-r2-g0.parquet",
+        "weights/epoch=2/layer=a/step-9-r10-g0.parquet",
+        "weights/epoch=2/layer=a/step-10-r0-g0.parquet",
+        "weights/epoch=2/layer=b/step-9-r0-g0.parquet",
+    ];
+    for (place, a) in in_order.iter().enumerate() {
+        for (other, b) in in_order.iter().enumerate() {
+            assert_eq!(cmp_part_files(a, b), place.cmp(&other), "{a} {b}");
+        }
+    }
+    let later = |table, a: usize, b: usize| is_later_part(table, in_order[a], in_order[b]);
+    assert!(later(Table::Weights, 2, 3) && later(Table::Gradients, 3, 5));
+    // Its own, the one before, another generation's, rank's, step's and layer's.
+    for (a, b) in [(3, 3), (3, 2), (2, 6), (2, 7), (2, 9), (2, 10)] {
+        assert!(!later(Table::Weights, a, b), "{a} {b}");
+    }
+    // Of these a neuron may have a row in each.
+    assert!(!later(Table::Moments, 2, 3) && !later(Table::Activations, 2, 3));
+}
+
 proptest! {
     #[test]
     fn paths_round_trip(

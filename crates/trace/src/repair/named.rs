@@ -217,10 +217,13 @@ pub(super) fn drop_bad_states(named: &mut [Named], run_file: &RunFile) {
     }
     for indices in states.into_values() {
         let good = indices.iter().filter(|index| named[**index].bad.is_none());
-        let good: Vec<(PartPath, ())> = good
-            .filter_map(|index| Some((named[*index].part.clone()?, ())))
-            .collect();
-        let is_whole = good.len() == indices.len() && is_whole_state(&good, &run_file.info);
+        let good = good.filter_map(|index| {
+            let named = &named[*index];
+            Some((named.part.as_ref()?, named.entry.rows))
+        });
+        let good: Vec<(&PartPath, u64)> = good.collect();
+        let is_whole =
+            good.len() == indices.len() && is_whole_state(good.iter().copied(), &run_file.info);
         if is_whole || good.is_empty() || good.len() == indices.len() {
             continue;
         }

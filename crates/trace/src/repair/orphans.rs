@@ -12,8 +12,8 @@ use super::parts::{self, Refusal, Trust};
 use super::survey::Survivors;
 use crate::commit::{CaptureId, FileEntry};
 use crate::id::{Generation, LayerLabel, Rank, Step};
-use crate::layers::{self, Held, Recorded};
-use crate::part::PartPath;
+use crate::layers::{self, Held, Lacking, Recorded};
+use crate::part::{PartPath, cmp_part_files};
 use crate::place::STAGING_DIR;
 use crate::run::RunInfo;
 use crate::table::Table;
@@ -249,8 +249,8 @@ impl Restored {
         let entries = |files: Vec<(PartPath, FileEntry)>| files.into_iter().map(|(_, entry)| entry);
         let mut taken: Vec<FileEntry> = entries(others).collect();
         if !of_capture.is_empty() {
-            for (part, _) in &of_capture {
-                layers::add(&mut held, part);
+            for (part, entry) in &of_capture {
+                layers::add(&mut held, part, entry.rows);
             }
             let lacking = recorded.lacking(key.0, &held);
             match lacking.is_empty() {
@@ -270,7 +270,7 @@ impl Restored {
             }
         }
         if !taken.is_empty() {
-            taken.sort_by(|a, b| a.path.cmp(&b.path));
+            taken.sort_by(|a, b| cmp_part_files(a.path.as_str(), b.path.as_str()));
             self.files.insert(key, taken);
         }
     }
@@ -294,7 +294,7 @@ impl Restored {
             let is_newer = newest.get(&rank).is_none_or(|newest| step > *newest);
             let (reason, is_lost) = match () {
                 () if !is_newer => ("no record names it, and there is a newer checkpoint", false),
-                () if !is_whole_state(&files, known.info) => {
+                () if !is_whole_state(files.iter().map(|(part, e)| (part, e.rows)), known.info) => {
                     ("no record names it, and its checkpoint is not whole", true)
                 }
                 () => {
@@ -312,36 +312,59 @@ impl Restored {
     }
 }
 
-/// Whether a saved state has files of all layers, and as many of each.
-pub(super) fn is_whole_state<T>(files: &[(PartPath, T)], info: &RunInfo) -> bool {
-    let mut sequences: BTreeMap<&LayerLabel, BTreeSet<u32>> = BTreeMap::new();
-    for (part, _) in files {
+/// Whether a saved state has files of all layers, which are numbered without a hole, and rows of as many tensors of
+/// each: files are given with how many rows they have.
+pub(super) fn is_whole_state<'a>(
+    files: impl Iterator<Item = (&'a PartPath, u64)>,
+    info: &RunInfo,
+) -> bool {
+    let mut held: BTreeMap<&LayerLabel, (BTreeSet<u32>, u64)> = BTreeMap::new();
+    for (part, rows) in files {
         if let Some(layer) = &part.layer {
-            sequences.entry(layer).or_default().insert(part.sequence);
+            let (sequences, sum) = held.entry(layer).or_default();
+            sequences.insert(part.sequence);
+            *sum = sum.saturating_add(rows);
         }
     }
-    let all = sequences
-        .values()
-        .flatten()
-        .copied()
-        .collect::<BTreeSet<u32>>();
+    let mut num_tensors = BTreeSet::new();
     let layers = info
         .layers
         .layers()
         .iter()
         .filter(|layer| !layer.is_buffer());
-    let mut layers = layers.filter(|layer| layer.fan_in > 0);
-    layers.all(|layer| sequences.get(&layer.layer) == Some(&all))
+    let mut layers = layers.filter(|layer| layer.fan_in > 0 && layer.num_units > 0);
+    layers.all(|layer| {
+        let Some((sequences, rows)) = held.get(&layer.layer) else {
+            return false;
+        };
+        let num_units = u64::from(layer.num_units);
+        num_tensors.insert(rows / num_units);
+        sequences.iter().copied().eq(0..sequences.len() as u32) && rows.is_multiple_of(num_units)
+    }) && num_tensors.len() <= 1
 }
 
 /// What a capture lacks, in words.
-pub(super) fn lacking_words(lacking: &[(Table, Vec<LayerLabel>)]) -> String {
-    let words = lacking.iter().map(|(table, layers)| {
-        let layers: Vec<&str> = layers.iter().map(LayerLabel::as_str).collect();
-        match layers.is_empty() {
-            true => table.to_string(),
-            false => format!("{table} of {}", layers.join(", ")),
+pub(super) fn lacking_words(lacking: &[Lacking]) -> String {
+    let names = |layers: &[LayerLabel]| {
+        let names: Vec<&str> = layers.iter().map(LayerLabel::as_str).collect();
+        names.join(", ")
+    };
+    let mut words = Vec::new();
+    for Lacking {
+        table,
+        layers,
+        partial,
+    } in lacking
+    {
+        if !layers.is_empty() {
+            words.push(format!("{table} of {}", names(layers)));
         }
-    });
-    words.collect::<Vec<_>>().join("; ")
+        if !partial.is_empty() {
+            words.push(format!("{table} of some units of {}", names(partial)));
+        }
+        if layers.is_empty() && partial.is_empty() {
+            words.push(table.to_string());
+        }
+    }
+    words.join("; ")
 }

@@ -216,7 +216,7 @@ fn check_rows(
     let others = |(expected, found): (String, String)| {
         format!("its rows are not those of its layer's units: expected {expected}, found {found}")
     };
-    let mut rows = 0;
+    let mut rows: u64 = 0;
     for batch in reader.open(file.clone()).map_err(Refusal::of_file)? {
         let batch = batch.map_err(Refusal::of_file)?;
         let steps = batch["step"].as_primitive::<Int64Type>().values();

@@ -24,7 +24,7 @@ use crate::commit::{CaptureId, CommitRecord, FileEntry};
 use crate::disk::Disk;
 use crate::history::{self, Log, ReadCommitsError};
 use crate::id::{Generation, Nonce, Rank};
-use crate::layers::{self, Held, Recorded};
+use crate::layers::{self, Held, Lacking, Recorded};
 use crate::lost_history;
 use crate::part::PartPath;
 use crate::place::COMMITS_DIR;
@@ -287,7 +287,10 @@ impl Captures {
                 continue;
             };
             match &named.bad {
-                None => layers::add(held.entry(key_of(part)).or_default(), part),
+                None => {
+                    let held = held.entry(key_of(part)).or_default();
+                    layers::add(held, part, named.entry.rows);
+                }
                 Some(bad) => {
                     self.dropped.entry(key_of(part)).or_insert_with(|| Dropped {
                         reason: format!("{}: {bad}", named.entry.path),
@@ -303,7 +306,9 @@ impl Captures {
                 continue;
             }
             let held = held.get(key).unwrap_or(&nothing);
-            let lacking = self.recorded.lacking(key.0, held);
+            let mut lacking = self.recorded.lacking(key.0, held);
+            // Files with the bytes that were committed stay, whatever their rows say.
+            lacking.retain(Lacking::lacks_files);
             if !lacking.is_empty() {
                 self.dropped.entry(*key).or_insert_with(|| Dropped {
                     reason: format!("it lacks {}", lacking_words(&lacking)),

@@ -1,14 +1,17 @@
 //! What a run's `run.json` was, where it is missing or was changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
+use arrow::array::RecordBatch;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::RepairError;
 use super::one_byte;
+use super::orphans::{Key, key_of};
 use super::parts::{self, Refusal, Trust};
 use super::survey::{MAX_CORRECTED_BYTES, Survey, Survivors};
 use crate::checksum::Crc32c;
@@ -176,25 +179,21 @@ fn rebuilt(
         .collect();
     let mut layers: BTreeMap<LayerLabel, Layer> = BTreeMap::new();
     let mut why = "there are no weights by which its layers could be told".to_owned();
-    let of_weights = on_disk.iter().filter(|part| part.table == Table::Weights);
-    for part in of_weights {
-        let Some(label) = part.layer.clone() else {
-            continue;
-        };
-        if layers.get(&label).is_some_and(|layer| layer.fan_in > 0) {
+    for (label, parts) in captured_layers(on_disk) {
+        if layers.get(label).is_some_and(|layer| layer.fan_in > 0) {
             continue;
         }
-        match layer_of(root, part, &label, &committed, trust) {
+        match layer_of(root, &parts, label, &committed, trust) {
             Ok(layer) => {
-                layers.insert(label, layer);
+                layers.insert(label.clone(), layer);
             }
-            Err(Refusal::Bad(problem)) => why = format!("{part}: {problem}"),
-            Err(Refusal::Unchecked) => {
+            Err((part, Refusal::Bad(problem))) => why = format!("{part}: {problem}"),
+            Err((part, Refusal::Unchecked)) => {
                 why = format!(
                     "{part}: it has no checksums of its own; --unchecked believes such files"
                 );
             }
-            Err(Refusal::Unreadable(source)) => {
+            Err((part, Refusal::Unreadable(source))) => {
                 return Err(RepairError::io("read", &root.join(part.to_string()))(
                     source,
                 ));
@@ -246,14 +245,60 @@ fn rebuilt(
     })
 }
 
-/// What a file of weights says of its layer.
-fn layer_of(
+/// The files of weights, those of a layer and a capture together in the order of their numbers. First come the captures
+/// that have most files of their layers: of others some may be lost.
+fn captured_layers(on_disk: &[PartPath]) -> Vec<(&LayerLabel, Vec<&PartPath>)> {
+    let mut captured: Vec<(&LayerLabel, Vec<&PartPath>)> = Vec::new();
+    let mut places: HashMap<(&LayerLabel, Key), usize> = HashMap::new();
+    let of_weights = on_disk.iter().filter(|part| part.table == Table::Weights);
+    for part in of_weights {
+        let Some(label) = &part.layer else {
+            continue;
+        };
+        let place = places.entry((label, key_of(part))).or_insert_with(|| {
+            captured.push((label, Vec::new()));
+            captured.len() - 1
+        });
+        captured[*place].1.push(part);
+    }
+    for (_, parts) in &mut captured {
+        parts.sort_by_key(|part| part.sequence);
+    }
+    captured.sort_by_key(|(_, parts)| Reverse(parts.len()));
+    captured
+}
+
+/// What a layer's files of weights of one capture say of it; of a refusal, which file it is about.
+fn layer_of<'a>(
     root: &Path,
-    part: &PartPath,
+    parts: &[&'a PartPath],
     label: &LayerLabel,
     committed: &BTreeMap<&str, &FileEntry>,
     trust: Trust<'_>,
-) -> Result<Layer, Refusal> {
+) -> Result<Layer, (&'a PartPath, Refusal)> {
+    let (mut neurons, mut units, mut fan_in) = (Vec::new(), Vec::new(), 0);
+    for &part in parts {
+        let rows = rows_of(root, part, committed, trust).map_err(|refusal| (part, refusal))?;
+        let numbers = |name: &str| {
+            use arrow::array::AsArray as _;
+            use arrow::datatypes::Int32Type;
+            rows[name].as_primitive::<Int32Type>().values().to_vec()
+        };
+        neurons.extend(numbers("neuron"));
+        units.extend(numbers("unit"));
+        fan_in = parts::fan_in(&rows).unwrap_or(fan_in);
+    }
+    let first = parts.first().expect("a capture has a file");
+    told_by(label, &neurons, &units, fan_in).map_err(|problem| (*first, problem.into()))
+}
+
+/// The rows of a file of weights, if it can be believed.
+fn rows_of(
+    root: &Path,
+    part: &PartPath,
+    committed: &BTreeMap<&str, &FileEntry>,
+    trust: Trust<'_>,
+) -> Result<RecordBatch, Refusal> {
     let entry = match committed.get(part.to_string().as_str()) {
         Some(entry) => {
             let file = PartFile::of_entry(&parts::store(root), entry);
@@ -262,24 +307,26 @@ fn layer_of(
         }
         None => parts::entry_of(root, part, trust)?,
     };
-    let rows = parts::weights_of(root, part, &entry)?;
-    let numbers = |name: &str| {
-        use arrow::array::AsArray as _;
-        use arrow::datatypes::Int32Type;
-        rows[name].as_primitive::<Int32Type>().values().to_vec()
-    };
-    let (neurons, units) = (numbers("neuron"), numbers("unit"));
+    parts::weights_of(root, part, &entry)
+}
+
+/// The layer that has rows of these units.
+fn told_by(
+    label: &LayerLabel,
+    neurons: &[i32],
+    units: &[i32],
+    fan_in: u32,
+) -> Result<Layer, String> {
     let (Some(neuron), Some(unit), Some(last)) =
         (neurons.first(), units.first(), units.iter().max())
     else {
-        return Err("it has no rows".to_owned().into());
+        return Err("it has no rows".to_owned());
     };
     let units: Option<Vec<u32>> = units.iter().map(|&unit| u32::try_from(unit).ok()).collect();
     let units = units.ok_or_else(|| "it has units below 0".to_owned())?;
     let num_units = u32::try_from(*last)
         .map_err(|e| e.to_string())?
         .saturating_add(1);
-    let fan_in = parts::fan_in(&rows).unwrap_or(0);
     let is_all = units.len() == num_units as usize;
     Ok(Layer {
         layer_index: 0,

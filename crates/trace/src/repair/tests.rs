@@ -4,6 +4,7 @@ mod elsewhere;
 mod links;
 mod locks;
 mod sessions;
+mod split;
 pub(crate) mod syncs;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -96,5 +96,6 @@ fn rows_ascend_within_a_batch_and_from_one_to_the_next() {
     assert_eq!((check, found.as_str()), (Check::Order, "0 after 1"));
     let (check, _, found) = content.check(&rows.slice(3, 1)).unwrap_err();
     assert_eq!((check, found.as_str()), (Check::Units, "unit 3 in row 2"));
-    content.end().unwrap_err();
+    let of_layer = content.end().unwrap().unwrap();
+    assert_eq!(of_layer.rows[0].units, 0..2);
 }
