@@ -16,6 +16,7 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use sql::{QuerySession, Run, SessionOptions};
 use tempfile::TempDir;
+use trace::RunDir;
 
 use queries::{Compared, Kind, Queries, Query, Source};
 
@@ -195,6 +196,13 @@ async fn rules_that_change_plans_change_no_answer() -> Result<()> {
     let seed = wanted("STRATIGRAPH_SEED", SEED)?;
     let dir = TempDir::new()?;
     let run = run::write(&dir.path().join("run"))?;
+    answers_agree(&run, num_queries, seed).await?;
+    let split = fixtures::split::write(&run, &dir.path().join("split"))?;
+    let split = answers_agree(&split, num_queries, seed).await;
+    split.context("of a run whose layers are split")
+}
+
+async fn answers_agree(run: &RunDir, num_queries: usize, seed: u64) -> Result<()> {
     let run = Run::open(run.path())?;
     let session = |partitions, plain_plans| {
         run.session(SessionOptions {

@@ -8,7 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int32Type};
 use trace::{
     BadFileError, CaptureId, Catalog, Epoch, FileProblem, Layer, PartFile, PartReader,
-    ReadCommitsError, RunDir, Step, Table,
+    ReadCommitsError, RunDir, Step, Table, cmp_part_files,
 };
 
 /// Which capture of a run is meant.
@@ -308,7 +308,7 @@ impl<'a> CaptureFiles<'a> {
             .is_empty()
     }
 
-    /// The capture's files in a table, in the order of the commits. Of several
+    /// The capture's files in a table, in the order of their numbers: a layer that is large has several. Of several
     /// processes that recorded the same weights, the files of the first.
     fn files(&self, table: Table, layer: Option<&str>) -> Vec<PartFile> {
         let files = self.catalog.select(table.name(), |epoch, of_layer| {
@@ -322,6 +322,7 @@ impl<'a> CaptureFiles<'a> {
             let first = files.iter().map(|file| file.commit.rank).min();
             files.retain(|file| Some(file.commit.rank) == first);
         }
+        files.sort_by(|a, b| cmp_part_files(a.path, b.path));
         let files = files.iter();
         files
             .map(|file| PartFile::committed(self.run, file))

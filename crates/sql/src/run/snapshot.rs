@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use trace::{
     CaptureId, Catalog, Crc32c, Creation, Epoch, Footer, Links, PartPath, RunDir, Step, Table,
-    Topology, visit_files, with_causes,
+    Topology, cmp_part_files, visit_files, with_causes,
 };
 use words::{closest, did_you_mean};
 
@@ -418,7 +418,7 @@ fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
         );
         visited.map_err(|error| error.source)?;
     }
-    files.sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
+    files.sort_by(|(_, a, _), (_, b, _)| cmp_part_files(a, b));
     Ok(files)
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use object_store::path::Path;
-use trace::Table;
+use trace::{Table, cmp_part_files, is_later_part};
 
 use super::source::Committed;
 use crate::run::snapshot::{SharedSnapshot, Snapshot, TraceFile};
@@ -40,8 +40,8 @@ impl fmt::Debug for ChosenFiles {
 }
 
 impl ChosenFiles {
-    /// The files of a table at `indices`, in the order of epoch, step and topology, in at most
-    /// `num_partitions` partitions.
+    /// The files of a table at `indices`, in the order of epoch, step and topology, those of a layer in the order of
+    /// their numbers, in at most `num_partitions` partitions.
     pub(super) fn new(
         snapshot: SharedSnapshot,
         table: Table,
@@ -59,7 +59,7 @@ impl ChosenFiles {
         let mut sorted: Vec<_> = indices.iter().map(place).collect();
         let path = |index: u32| snapshot.file(index as usize).path;
         sorted.sort_by(|(a, a_index), (b, b_index)| match a.cmp(b) {
-            Ordering::Equal => path(*a_index).cmp(path(*b_index)),
+            Ordering::Equal => cmp_part_files(path(*a_index), path(*b_index)),
             order => order,
         });
         let files = sorted.into_iter().map(|((_, _, layer), index)| File {
@@ -119,12 +119,20 @@ impl ChosenFiles {
             };
             Some(((file.epoch, step, low), (file.epoch, step, high)))
         };
+        let path = |index: u32| self.file(index).path;
         self.partitions.iter().all(|files| {
-            let mut ranges = files.iter().map(range);
+            let mut ranges = files.iter().map(|index| (*index, range(index)));
             let mut last = ranges.next();
-            ranges.all(|next| match (last.replace(next), next) {
-                (Some(Some((_, high))), Some((low, _))) => high <= low,
-                _ => false,
+            ranges.all(|next| {
+                let before = last.replace(next);
+                match (before, next) {
+                    (Some((before, Some((_, high)))), (after, Some((low, _)))) => {
+                        // A layer that is large has several files, of each of which the units are behind those of the
+                        // file before.
+                        high <= low || is_later_part(self.table, path(before), path(after))
+                    }
+                    _ => false,
+                }
             })
         })
     }

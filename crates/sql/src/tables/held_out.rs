@@ -18,7 +18,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use trace::{EPOCH_COLUMN, Table};
+use trace::{EPOCH_COLUMN, Table, cmp_part_files};
 
 use crate::exec::budget::Budget;
 use crate::exec::operator::OperatorExec;
@@ -171,7 +171,12 @@ impl HeldOutTable {
         let mut captures: Vec<Capture> = captures.into_values().collect();
         captures.retain(|capture| !capture.activations.is_empty());
         for capture in &mut captures {
-            capture.activations.sort_unstable();
+            // A layer that is large has several files.
+            let path = |index: usize| self.snapshot.file(index).path;
+            capture.activations.sort_by(|(a, a_index), (b, b_index)| {
+                let by_number = || cmp_part_files(path(*a_index), path(*b_index));
+                a.cmp(b).then_with(by_number)
+            });
         }
         Ok(captures)
     }

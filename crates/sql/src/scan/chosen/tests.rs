@@ -131,6 +131,19 @@ fn rows_that_several_files_may_have_are_in_no_order() {
     );
     assert!(!files.ascends_by(2));
     assert!(files.ascends_by(1));
+    // Files of a layer that is split are one behind the other, whatever their names look like.
+    let split = ["", "-1", "-2", "-10"]
+        .map(|number| format!("weights/epoch=0/layer=L_hidden/step-9-r0-g0{number}.parquet"));
+    let files = listed(Table::Weights, &split.each_ref().map(String::as_str));
+    let paths = files.partitions()[0].iter().map(|i| files.file(*i).path);
+    assert_eq!(paths.collect::<Vec<_>>(), split);
+    assert!(files.ascends_by(2));
+    // Of activations each may have the same neurons, in another batch.
+    let batches = split
+        .each_ref()
+        .map(|path| path.replace("weights", "activations"));
+    let files = listed(Table::Activations, &batches.each_ref().map(String::as_str));
+    assert!(!files.ascends_by(2));
     // Of a layer that the network has not, nothing is known.
     let files = listed(
         Table::Weights,
