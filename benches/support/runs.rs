@@ -69,6 +69,7 @@ pub fn train_digits_on(
         layers: LayerSelection::default(),
         channel_bytes: None,
         compress: None,
+        max_part_bytes: None,
         save_every: SaveEvery::default(),
         resume: false,
         rank: Rank::default(),

@@ -45,6 +45,7 @@ def import_checkpoints(
     transpose: str | Iterable[str] = (),
     lossy: bool = False,
     compress: str | None = None,
+    max_part_bytes: int | str | None = None,
     resume: bool = False,
     dry_run: bool = False,
 ) -> Imported:
@@ -78,6 +79,8 @@ def import_checkpoints(
         compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as weights of half precision do,
             ``"size"`` what becomes smaller by 3 % or more, as other weights do by a sixth, which every query has to
             unpack, ``"none"`` nothing. ``"auto"`` where it is not said; with ``resume`` what was compressed before.
+        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``: a larger
+            one is split by its units. 256 MiB where it is not said; with ``resume`` what was said before.
         resume: Goes on with an import that did not come to its end.
         dry_run: Says what each checkpoint would become, and creates nothing.
 
@@ -85,7 +88,7 @@ def import_checkpoints(
         The run, and which epoch and step each checkpoint became.
 
     Raises:
-        TypeError: ``steps_per_epoch`` is no whole number, or ``compress`` no text.
+        TypeError: ``steps_per_epoch`` is no whole number, ``compress`` no text, or ``max_part_bytes`` no size.
         ValueError: An option says what there is not.
         RecordingError: A checkpoint cannot be imported, with file, tensor, reason and what to do; or the directory is
             taken. Where the import had begun, the captures that the run has are whole.
@@ -97,6 +100,8 @@ def import_checkpoints(
         steps_per_epoch = options.whole("steps_per_epoch", steps_per_epoch, 1)
     if compress is not None:
         options.text("compress", compress, "auto")
+    if max_part_bytes is not None:
+        max_part_bytes = str(options.size("max_part_bytes", max_part_bytes))
     told = _native.import_checkpoints(
         _several(checkpoints),
         None if dry_run or out is None else os.fspath(out),
@@ -107,6 +112,7 @@ def import_checkpoints(
         _several(transpose),
         lossy,
         compress,
+        max_part_bytes,
         resume,
     )
     found = json.loads(told)

@@ -233,6 +233,7 @@ def import_checkpoints(
     transpose: list[str],
     lossy: bool,
     compress: str | None,
+    max_part_bytes: str | None,
     resume: bool,
 ) -> str:
     """Without ``out`` nothing is created. What became of the checkpoints, as JSON."""

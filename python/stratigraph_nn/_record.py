@@ -68,6 +68,7 @@ def record(
     resume: tuple[int, int] | None = None,
     channel_bytes: int | str | None = None,
     compress: str | None = None,
+    max_part_bytes: int | str | None = None,
     when_full: str = "block",
     max_overhead: float | str | None = None,
     max_disk: int | str | None = None,
@@ -129,6 +130,8 @@ def record(
         compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as activations behind a ReLU
             do, ``"size"`` what becomes smaller by 3 % or more, as weights do by a sixth, which every query has to unpack,
             ``"none"`` nothing. ``"auto"`` where it is not said; with ``resume`` what the run's last session compressed.
+        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``: a larger
+            one is split by its units. 256 MiB where it is not said; with ``resume`` what the run's last session said.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
         max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.
@@ -165,6 +168,7 @@ def record(
         histograms=histograms,
         channel_bytes=channel_bytes,
         compress=compress,
+        max_part_bytes=max_part_bytes,
         when_full=when_full,
         max_overhead=max_overhead,
         max_disk=max_disk,

@@ -50,6 +50,7 @@ class Settings:
     histograms: int | None = None
     channel_bytes: int | str | None = None
     compress: str | None = None
+    max_part_bytes: int | str | None = None
     when_full: str = "block"
     max_overhead: float | str | None = None
     max_disk: int | str | None = None
@@ -90,6 +91,8 @@ class Settings:
             self.max_disk = options.size("max_disk", self.max_disk)
         if self.channel_bytes is not None:
             self.channel_bytes = options.size("channel_bytes", self.channel_bytes)
+        if self.max_part_bytes is not None:
+            self.max_part_bytes = options.size("max_part_bytes", self.max_part_bytes)
         if self.commits is not None:
             self.commits = options.file("commits", self.commits)
         if self.max_overhead is not None:
@@ -153,6 +156,7 @@ class Settings:
                 "histograms": self.histograms,
                 "channel_bytes": self.channel_bytes,
                 "compress": self.compress,
+                "max_part_bytes": self.max_part_bytes,
                 "when_full": self.when_full,
                 "max_overhead": self.max_overhead,
                 "max_disk": self.max_disk,

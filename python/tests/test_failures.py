@@ -659,6 +659,7 @@ def test_options_are_taken(tmp_path: Path) -> None:
         when_full="thin",
         channel_bytes="8MiB",
         compress="none",
+        max_part_bytes="100B",
         class_names=["a", "b", "c"],
         config={"lr": torch.tensor(0.5), "nested": {"path": Path("x"), "nan": float("nan")}},
     ) as rec:
@@ -674,6 +675,8 @@ def test_options_are_taken(tmp_path: Path) -> None:
         "max_disk": 10**9,
         "on_error": "continue",
     }
+    assert info["config"]["max_part_bytes"] == 100
+    assert len(list((tmp_path / "run").glob("weights/epoch=0/layer=encoder/*.parquet"))) > 1
     weights = runs.rows(tmp_path / "run", "weights")
     assert {row["layer"] for row in weights} == {"encoder"} and len(weights) == 10
     for row in weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -82,6 +83,27 @@ def test_what_is_compressed_is_what_was_asked_for(compress: str | None, codecs: 
         sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", compress="zip")
     with pytest.raises(TypeError, match='compress is a text as "auto", not 1'):
         sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", compress=1)  # type: ignore[arg-type]
+
+
+def test_a_large_layer_is_split_by_its_units(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    wide = torch.randn(10, 64)
+    saved(tmp_path / "m-0.pt", {"wide.weight": wide})
+    # 256 bytes a unit.
+    for name, size in [("text", "1KiB"), ("number", 1024)]:
+        run = sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / name, max_part_bytes=size).run
+        assert run is not None and run.verify().is_whole
+        files = {path.name for path in tmp_path.glob(f"{name}/weights/epoch=0/layer=wide/*.parquet")}
+        assert files == {f"step-1-r0-g0{number}.parquet" for number in ["", "-1", "-2"]}
+        rows = run.sql("SELECT unit, weights FROM weights ORDER BY neuron").to_dicts()
+        assert [row["unit"] for row in rows] == list(range(10))
+        assert torch.equal(torch.tensor([row["weights"] for row in rows]), wide)
+        info = json.loads((tmp_path / name / "run.json").read_text())
+        assert info["config"]["max_part_bytes"] == 1024
+    with pytest.raises(ValueError, match='max_part_bytes is a size as "20GB", not "much"'):
+        sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", max_part_bytes="much")
+    with pytest.raises(TypeError, match='max_part_bytes is a number of bytes or a text as "20GB", not 1.5'):
+        sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", max_part_bytes=1.5)  # type: ignore[arg-type]
 
 
 def test_views_ties_and_all_types_are_kept(tmp_path: Path) -> None:

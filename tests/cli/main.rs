@@ -23,6 +23,7 @@ mod query;
 mod repair;
 mod replay;
 mod report;
+mod split;
 mod structures;
 mod train;
 mod verify;

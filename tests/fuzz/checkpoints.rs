@@ -109,6 +109,7 @@ fn plan(out: &Path, checkpoint: PathBuf, pattern: Option<NamePattern>, draw: usi
         transpose: TransposeGlobs::default(),
         strip_prefix: vec!["module.".to_owned()],
         compress: None,
+        max_part_bytes: None,
         resume: false,
     };
     let plan = match ImportPlan::try_new(&options, &cancel) {

@@ -2,7 +2,7 @@
 
 STRATIGRAPH_QUERY       path of the `query` binary
 STRATIGRAPH_RECORDER    path of the `recorder` binary
-STRATIGRAPH_RUNS        run directories, separated as PATH is: a notebook run and a digits run
+STRATIGRAPH_RUNS        run directories, separated as PATH is: a notebook run, a digits run, and others
 STRATIGRAPH_DUCKDB_1_5  directory that holds DuckDB 1.5 (default: duckdb-1.5 in the virtual environment)
 
 Where CI is set a missing one is a failure; elsewhere the tests that need it are skipped, with the reason in the summary.

@@ -256,7 +256,6 @@ fn values(widths: &[usize], draw: &mut Draw) -> Vec<Values> {
         all.push(Values::Activations {
             layer,
             samples: SampleSet::HELD_OUT,
-            sequence: 0,
             values: values.collect(),
         });
     }
@@ -279,12 +278,10 @@ fn copy(values: &Values) -> Values {
         Values::Activations {
             layer,
             samples,
-            sequence,
             values,
         } => Values::Activations {
             layer: *layer,
             samples: *samples,
-            sequence: *sequence,
             values: values.clone(),
         },
         Values::Classifications(rows) => Values::Classifications(rows.clone()),

@@ -92,6 +92,38 @@ impl UnitRows {
         }
     }
 
+    /// The rows of some units, which ascend, of values in the framework's order.
+    ///
+    /// # Panics
+    /// If the values are not as many as the shape says, or there is no such unit.
+    pub(crate) fn rows_of(&self, values: &[f32], units: &[u32]) -> Vec<f32> {
+        let fan_in = self.fan_in();
+        let mut rows = Vec::new();
+        match self.layout {
+            Layout::Rows => {
+                rows.reserve_exact(units.len() * fan_in);
+                for &unit in units {
+                    rows.extend_from_slice(&values[unit as usize * fan_in..][..fan_in]);
+                }
+            }
+            Layout::Columns => {
+                let [num_inputs, num_units] = [self.shape[0], self.shape[1]];
+                transpose_columns_into(&mut rows, values, num_inputs, num_units, units);
+            }
+            Layout::ByGroup { groups } => {
+                rows.resize(units.len() * fan_in, 0.0);
+                for (from, to, kernel) in kernels(&self.shape, groups) {
+                    let (unit, within) = (to / fan_in, to % fan_in);
+                    if let Ok(place) = units.binary_search(&(unit as u32)) {
+                        let to = place * fan_in + within;
+                        rows[to..][..kernel].copy_from_slice(&values[from..][..kernel]);
+                    }
+                }
+            }
+        }
+        rows
+    }
+
     /// Kernel by kernel.
     fn by_group(&self, groups: usize, values: &[f32]) -> Vec<f32> {
         let mut rows = vec![0.0; values.len()];
@@ -258,6 +290,31 @@ mod tests {
         for (shape, groups) in [([6, 2, 3], 3), ([6, 2, 3], 1), ([4, 5, 1], 2)] {
             let (_, _, rows) = rows(Layout::ByGroup { groups }, &shape);
             assert_eq!(from_group_rows(&shape, groups, &rows), numbered(&shape));
+        }
+    }
+
+    #[test]
+    fn rows_of_some_units_are_those_among_all() {
+        for (layout, shape) in [
+            (Layout::Rows, &[7, 3, 2][..]),
+            (Layout::Columns, &[70, 45]),
+            (Layout::ByGroup { groups: 2 }, &[4, 3, 2]),
+            (Layout::ByGroup { groups: 1 }, &[6, 5, 3]),
+        ] {
+            let rows = UnitRows::new(layout, shape.to_vec());
+            let all = rows.to_rows(numbered(shape));
+            let (num_units, fan_in) = (rows.num_units() as u32, rows.fan_in());
+            for units in [0..num_units, 1..3, num_units - 1..num_units, 2..2] {
+                let expected = &all[units.start as usize * fan_in..units.end as usize * fan_in];
+                let units: Vec<u32> = units.collect();
+                assert_eq!(
+                    rows.rows_of(&numbered(shape), &units),
+                    expected,
+                    "{layout:?}"
+                );
+            }
+            let ends = [&all[..fan_in], &all[all.len() - fan_in..]].concat();
+            assert_eq!(rows.rows_of(&numbered(shape), &[0, num_units - 1]), ends);
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trace::{
-    CaptureId, Catalog, Compress, Crc32c, DatasetInfo, Generation, LockRunError, OpenRunError,
-    PartPath, Rank, ReadCommitsError, RunDir, RunInfo, Step, Table, WriterLock,
+    CaptureId, Catalog, Compress, Crc32c, DatasetInfo, Generation, LockRunError, MaxPartBytes,
+    OpenRunError, PartPath, Rank, ReadCommitsError, RunDir, RunInfo, Step, Table, WriterLock,
 };
 
 use crate::cancel::CancelToken;
@@ -25,13 +25,14 @@ const JOIN_POLL: Duration = Duration::from_millis(20);
 /// for limits, which say when less is. Of the device, as it was asked for, the kind that it turned
 /// out to be is compared.
 /// `training` is what somebody's own training loop says of itself, `held_out` what its samples are known by.
-const OPERATIONAL: [&str; 7] = [
+const OPERATIONAL: [&str; 8] = [
     "channel_bytes",
     "checkpoint_every",
     "compress",
     "device",
     "held_out",
     "limits",
+    "max_part_bytes",
     "training",
 ];
 
@@ -165,6 +166,8 @@ pub struct Resumption {
     pub num_retired: usize,
     /// Which columns the last session compressed, where it says so.
     compress: Option<Compress>,
+    /// How much of a layer the last session put into one part file, where it says so.
+    max_part_bytes: Option<MaxPartBytes>,
 }
 
 /// Looks at the run at `path` as `rank`, whose lock is held from here on, and decides from where
@@ -237,6 +240,17 @@ impl Resumption {
         compress.say_in(config);
         compress
     }
+
+    /// How much of a layer goes into one part file from here on, likewise.
+    pub fn choose_max_part_bytes(
+        &self,
+        asked: Option<MaxPartBytes>,
+        config: &mut Value,
+    ) -> MaxPartBytes {
+        let max_part_bytes = asked.or(self.max_part_bytes).unwrap_or_default();
+        max_part_bytes.say_in(config);
+        max_part_bytes
+    }
 }
 
 /// As [`resume`], where somebody else trains, and goes on from the moment `after` by means of their
@@ -296,6 +310,7 @@ fn go_on(
     let sessions = catalog.sessions().iter();
     let num_sessions = sessions.filter(|session| session.rank == rank).count();
     let compress = catalog.last_compress(run.info(), Some(rank));
+    let max_part_bytes = catalog.last_max_part_bytes(run.info(), Some(rank));
     Resumption {
         run,
         state: None,
@@ -306,6 +321,7 @@ fn go_on(
         state_files,
         num_retired,
         compress,
+        max_part_bytes,
     }
 }
 

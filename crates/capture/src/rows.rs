@@ -1,5 +1,6 @@
 //! From host values to the rows of a part file.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -64,23 +65,26 @@ pub fn weights(
     bias: Option<Vec<f32>>,
     lists: Option<Precision>,
 ) -> RecordBatch {
-    parameters(key, (Table::Weights, None), layer, weights, bias, lists)
+    let units: Vec<u32> = layer.units().collect();
+    let weights = of_recorded_units(layer, weights, layer.fan_in as usize);
+    let bias = bias.map(|bias| of_recorded_units(layer, bias, 1));
+    let table = (Table::Weights, None);
+    parameters(key, table, layer, &units, weights, bias, lists)
 }
 
-/// The rows of `weights`, or of a table with its columns, for one layer: `weights` is row-major
-/// `[num_units, fan_in]`. The table is named with which tensor it is, where it has several.
+/// The rows of `weights`, or of a table with its columns, for some units of one layer: `weights` is row-major
+/// `[units.len(), fan_in]`. The table is named with which tensor it is, where it has several.
 pub(crate) fn parameters(
     key: RowKey,
     (table, name): (Table, Option<&str>),
     layer: &Layer,
+    of_units: &[u32],
     weights: Vec<f32>,
     bias: Option<Vec<f32>>,
     lists: Option<Precision>,
 ) -> RecordBatch {
-    let num_units = layer.num_recorded_units() as usize;
+    let num_units = of_units.len();
     let fan_in = layer.fan_in as usize;
-    let weights = of_recorded_units(layer, weights, fan_in);
-    let bias = bias.map(|bias| of_recorded_units(layer, bias, 1));
     let statistics = Statistics::of_rows(&weights, num_units, fan_in);
     let zeros = Int32Array::from_iter_values(statistics.iter().map(|s| s.zeros as i32));
     let bias_nonfinite = |unit: usize| bias.as_ref().is_some_and(|bias| !bias[unit].is_finite());
@@ -94,8 +98,8 @@ pub(crate) fn parameters(
     let name = name.map(|name| StringArray::from_iter_values(vec![name; num_units]));
     let mut columns: Vec<ArrayRef> = name.into_iter().map(|n| Arc::new(n) as ArrayRef).collect();
     columns.extend::<[ArrayRef; 13]>([
-        Arc::new(neurons(layer, layer.units())),
-        Arc::new(units(layer.units())),
+        Arc::new(neurons(layer, of_units)),
+        Arc::new(units(of_units)),
         Arc::new(match bias {
             Some(bias) => Float32Array::from(bias),
             None => Float32Array::new_null(num_units),
@@ -117,20 +121,20 @@ pub(crate) fn parameters(
     key.batch(table, num_units, columns)
 }
 
-/// The rows of `resume` for one tensor of a layer: `weights` is row-major `[num_units, fan_in]`.
+/// The rows of `resume` for some units of one tensor of a layer: `weights` is row-major `[units.len(), fan_in]`.
 pub(crate) fn resume(
     key: RowKey,
     layer: &Layer,
+    of_units: &[u32],
     tensor: StateTensor,
     updates: i64,
     weights: Vec<f32>,
     bias: Option<Vec<f32>>,
 ) -> RecordBatch {
-    let num_units = layer.num_units as usize;
-    let all = || 0..layer.num_units;
+    let num_units = of_units.len();
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(neurons(layer, all())),
-        Arc::new(units(all())),
+        Arc::new(neurons(layer, of_units)),
+        Arc::new(units(of_units)),
         Arc::new(StringArray::from_iter_values(vec![
             tensor.name();
             num_units
@@ -178,14 +182,15 @@ thread_local! {
 /// So many values a thread keeps the memory of, at most: 4 MiB.
 const MOST_VALUES_BY_UNIT: usize = 1 << 20;
 
-/// The rows of `activations` for the recorded units of one layer: `values` is row-major
-/// `[num_samples, num_units]`; those of the first `kept_samples` samples are recorded, none of
+/// The rows of `activations` for some units of one layer, which ascend: `values` is row-major
+/// `[num_samples, num_units]`, of all units; those of the first `kept_samples` samples are recorded, none of
 /// them if that is `None`.
 pub(crate) fn activations(
     key: RowKey,
     layer: &Layer,
+    of_units: &[u32],
     samples: SampleSet,
-    values: Vec<f32>,
+    values: Cow<'_, [f32]>,
     kept_samples: Option<usize>,
     precision: Precision,
 ) -> RecordBatch {
@@ -196,13 +201,13 @@ pub(crate) fn activations(
         false => BY_UNIT.take(),
     };
     let width = layer.num_units as usize;
-    match &layer.recorded_units {
-        None => transpose_into(&mut by_unit, &values, num_samples, width),
-        Some(units) => transpose_columns_into(&mut by_unit, &values, num_samples, width, units),
+    match of_units.len() == width {
+        true => transpose_into(&mut by_unit, &values, num_samples, width),
+        false => transpose_columns_into(&mut by_unit, &values, num_samples, width, of_units),
     }
     // Before more is made of them: they are many.
     drop(values);
-    let num_units = layer.num_recorded_units() as usize;
+    let num_units = of_units.len();
     let row = |unit: usize| &by_unit[unit * num_samples..][..num_samples];
 
     let statistics = Statistics::of_rows(&by_unit, num_units, num_samples);
@@ -237,8 +242,8 @@ pub(crate) fn activations(
             num_units
         ])),
         Arc::new(Int32Array::from_value(samples.batch, num_units)),
-        Arc::new(neurons(layer, layer.units())),
-        Arc::new(units(layer.units())),
+        Arc::new(neurons(layer, of_units)),
+        Arc::new(units(of_units)),
         Arc::new(Int64Array::from_value(num_samples as i64, num_units)),
         Arc::new(lists),
         column(|s| s.mean),
@@ -313,13 +318,13 @@ fn of_recorded_units(layer: &Layer, rows: Vec<f32>, width: usize) -> Vec<f32> {
     layer.units().flat_map(row).copied().collect()
 }
 
-fn units(units: impl Iterator<Item = u32>) -> Int32Array {
-    Int32Array::from_iter_values(units.map(u32::cast_signed))
+fn units(units: &[u32]) -> Int32Array {
+    Int32Array::from_iter_values(units.iter().map(|unit| unit.cast_signed()))
 }
 
-fn neurons(layer: &Layer, units: impl Iterator<Item = u32>) -> Int32Array {
+fn neurons(layer: &Layer, units: &[u32]) -> Int32Array {
     let first = layer.first_neuron;
-    Int32Array::from_iter_values(units.map(|unit| first + unit.cast_signed()))
+    Int32Array::from_iter_values(units.iter().map(|unit| first + unit.cast_signed()))
 }
 
 fn null_lists(num_lists: usize) -> ListArray {

@@ -123,7 +123,7 @@ pub enum StateTensor {
 }
 
 impl StateTensor {
-    /// In the order in which a layer's files are numbered.
+    /// In the order in which a layer's files are numbered, each tensor's behind those of the one before.
     pub const ALL: [Self; 3] = [Self::Parameter, Self::Moment1, Self::Moment2];
 
     /// The word in the column `name`.
@@ -133,11 +133,6 @@ impl StateTensor {
             Self::Moment1 => "moment_1",
             Self::Moment2 => "moment_2",
         }
-    }
-
-    /// What tells its file from those of the layer's other tensors.
-    pub fn sequence(self) -> u32 {
-        self as u32
     }
 }
 

@@ -9,7 +9,7 @@ mod step_counter;
 
 use pyo3::prelude::*;
 
-pub(crate) use settings::chosen_compress;
+pub(crate) use settings::{chosen_compress, chosen_max_part_bytes};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<recorder::Recorder>()?;

@@ -71,7 +71,7 @@ pub use session::{
     DEFAULT_ROOT, EpochProgress, SessionError, SessionObserver, SessionOptions, SessionSummary,
     train,
 };
-pub use sink::{Compress, OnCommit};
+pub use sink::{Compress, MaxPartBytes, OnCommit};
 pub use training::{
     EpochOutcome, EpochReport, MAX_BATCH_SIZE, TrainConfig, TrainConfigError, TrainError, Trainer,
 };

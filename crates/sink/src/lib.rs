@@ -47,7 +47,7 @@ mod worker_tests;
 pub use budget::{ByteBudget, Closed, Permit};
 pub use error::{SinkError, StartSinkError};
 pub use files::RunFilesError;
-pub use make_part::MakePart;
+pub use make_part::{Made, MakePart};
 pub use on_commit::OnCommit;
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
 #[doc(hidden)]
@@ -58,7 +58,7 @@ pub use sink::{
     SinkSummary, default_num_workers,
 };
 pub use stats::SinkStats;
-pub use trace::{Compress, EncodeError, Part, encode_part};
+pub use trace::{Compress, EncodeError, MaxPartBytes, Part, encode_part};
 pub use verify::{
     Check, Problem, UncommittedFile, VerifyError, VerifyProgress, VerifyReport, verify,
 };

@@ -1,28 +1,48 @@
-//! What becomes a part file: rows, or what rows can be made of.
+//! What becomes part files: rows, or what rows can be made of.
 
 use std::error::Error;
 
 use trace::{Part, PartPath};
 
-/// Makes the rows of one part file, on a worker's thread and right before they are encoded.
+/// Makes the rows of a part file, on a worker's thread and right before they are encoded. What is large may make those
+/// of several, one after the other, so that the rows of one are in memory at a time.
 ///
 /// A [`Part`] is ready. Anything else that is sent keeps its work off the thread that sends it: raw
 /// values and what is known of their layer become rows where nobody waits for them.
 pub trait MakePart: Send {
-    /// Where the file goes.
+    /// Where the file goes, of several the next one.
     fn path(&self) -> &PartPath;
 
-    /// Memory in bytes that it holds at most from now until its rows are made, the rows included: its
-    /// share of the channel's budget ([`SinkOptions::channel_bytes`](crate::SinkOptions)). From then on
-    /// that is what the rows hold, if it is less.
+    /// How many part files come of it, at least one.
+    fn num_parts(&self) -> usize {
+        1
+    }
+
+    /// Memory in bytes that it holds at most from now until the rows of its last part are made, those of a part
+    /// included: its share of the channel's budget ([`SinkOptions::channel_bytes`](crate::SinkOptions)). From then on
+    /// that is what these rows hold, if it is less.
     fn most_bytes(&self) -> u64;
 
-    /// The part, for the place that [`MakePart::path`] says.
+    /// The next part, for the place that [`MakePart::path`] says, and what makes the others.
     ///
     /// # Errors
     /// If there are no such rows: the sink has failed then, with
     /// [`SinkError::MakePart`](crate::SinkError), as it has where this panics.
-    fn make(self: Box<Self>) -> Result<Part, Box<dyn Error + Send + Sync>>;
+    fn make(self: Box<Self>) -> Result<Made, Box<dyn Error + Send + Sync>>;
+}
+
+/// A part that was made.
+pub struct Made {
+    /// The part.
+    pub part: Part,
+    /// What makes the next one; none after the last.
+    pub rest: Option<Box<dyn MakePart>>,
+}
+
+impl From<Part> for Made {
+    fn from(part: Part) -> Self {
+        Self { part, rest: None }
+    }
 }
 
 impl MakePart for Part {
@@ -34,7 +54,7 @@ impl MakePart for Part {
         self.memory_bytes()
     }
 
-    fn make(self: Box<Self>) -> Result<Part, Box<dyn Error + Send + Sync>> {
-        Ok(*self)
+    fn make(self: Box<Self>) -> Result<Made, Box<dyn Error + Send + Sync>> {
+        Ok((*self).into())
     }
 }

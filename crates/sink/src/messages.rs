@@ -10,13 +10,15 @@ use crate::sync::channel::Sender;
 /// How captures count inside a sink: from 0, in the order in which they began.
 pub(crate) type CaptureNumber = u64;
 
-/// A part on its way to a worker.
+/// What becomes a part, or several, on its way to a worker.
 pub(crate) struct Job {
     pub(crate) capture: CaptureNumber,
     /// How many parts of the capture were sent before it.
     pub(crate) number: usize,
+    /// How many come of it.
+    pub(crate) num_parts: usize,
     pub(crate) part: Box<dyn MakePart>,
-    /// The part's share of the channel's budget, given back with the job.
+    /// Its share of the channel's budget, given back with the job.
     pub(crate) permit: Permit,
 }
 

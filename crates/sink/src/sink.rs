@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use trace::{
-    CaptureId, Compress, Crc32c, Group, PartPath, PublishError, PublishStepError, Publisher,
-    RUN_FILE, Rank, RunDir, WriterLock,
+    CaptureId, Compress, Crc32c, Group, MaxPartBytes, PartPath, PublishError, PublishStepError,
+    Publisher, RUN_FILE, Rank, RunDir, WriterLock,
 };
 
 use crate::error::{SinkError, StartSinkError, explain_publish};
@@ -72,6 +72,9 @@ pub struct SinkOptions {
     pub on_commit: Option<OnCommit>,
     /// Which columns are compressed, of part files and of roll-ups.
     pub compress: Compress,
+    /// How much of a layer goes into one part file. The sink writes parts as they are sent: who makes them asks
+    /// ([`Sink::max_part_bytes`]).
+    pub max_part_bytes: MaxPartBytes,
 }
 
 impl Default for SinkOptions {
@@ -87,6 +90,7 @@ impl Default for SinkOptions {
             min_publish_interval: DEFAULT_MIN_PUBLISH_INTERVAL,
             on_commit: None,
             compress: Compress::default(),
+            max_part_bytes: MaxPartBytes::default(),
         }
     }
 }
@@ -166,6 +170,7 @@ pub struct Sink {
     workers: Vec<JoinHandle<()>>,
     publisher: Option<JoinHandle<()>>,
     lock: Arc<WriterLock>,
+    max_part_bytes: MaxPartBytes,
 }
 
 /// Tells what a sink has done so far, to another thread than the one that has it.
@@ -233,6 +238,7 @@ impl Sink {
             workers: Vec::new(),
             publisher: None,
             lock,
+            max_part_bytes: options.max_part_bytes,
         };
         let min_interval = options.min_publish_interval.min(MAX_PUBLISH_INTERVAL);
         sink.publisher = Some(spawn("sink-publisher".to_owned(), {
@@ -278,6 +284,11 @@ impl Sink {
     /// ([`SinkOptions::taken_up`]).
     pub fn lock(&self) -> Arc<WriterLock> {
         Arc::clone(&self.lock)
+    }
+
+    /// How much of a layer is to go into one part file ([`SinkOptions::max_part_bytes`]).
+    pub fn max_part_bytes(&self) -> MaxPartBytes {
+        self.max_part_bytes
     }
 
     /// What was done so far.
@@ -339,6 +350,7 @@ impl Sink {
         number: usize,
         part: Box<dyn MakePart>,
     ) -> Result<(), SinkError> {
+        let num_parts = part.num_parts();
         self.shared.check()?;
         let Ok((permit, mut stalled)) = self.shared.budget().take(part.most_bytes()) else {
             return self.shared.check();
@@ -346,6 +358,7 @@ impl Sink {
         let job = Job {
             capture,
             number,
+            num_parts,
             part,
             permit,
         };
@@ -409,15 +422,16 @@ pub struct OpenCapture<'a> {
 }
 
 impl OpenCapture<'_> {
-    /// Hands over one part: its rows as a [`Part`](trace::Part), or what a worker makes them of;
-    /// waits while the channel is full.
+    /// Hands over one part: its rows as a [`Part`](trace::Part), or what a worker makes them of, or those of several
+    /// parts; waits while the channel is full.
     ///
     /// # Errors
     /// If anything could not be recorded, be it of this part or of an earlier one.
     pub fn send(&mut self, part: impl MakePart + 'static) -> Result<(), SinkError> {
+        let num_parts = part.num_parts();
         self.sink
             .submit(self.number, self.num_parts, Box::new(part))?;
-        self.num_parts += 1;
+        self.num_parts += num_parts;
         Ok(())
     }
 

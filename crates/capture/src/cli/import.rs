@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use bytesize::ByteSize;
 use clap::Args;
 use console::{Console, Pace};
 use indicatif::{HumanBytes, HumanCount};
-use trace::{CaptureId, Compress, Epoch, Table, partition_warning};
+use trace::{CaptureId, Compress, Epoch, MaxPartBytes, Table, partition_warning};
 
 use super::{Outcome, next};
 use crate::cancel::CancelToken;
@@ -71,6 +72,10 @@ pub struct ImportArgs {
     /// nothing [default: auto; with --resume what was compressed before]
     #[arg(long, value_name = "auto|size|none")]
     compress: Option<Compress>,
+    /// How much of a layer to put into one part file, as 64MiB: a larger one is split by its units
+    /// [default: 256MiB; with --resume what the run's last session said]
+    #[arg(long, value_name = "SIZE")]
+    max_part_bytes: Option<ByteSize>,
     /// Show which epoch and step each checkpoint would become, and create nothing
     #[arg(long)]
     dry_run: bool,
@@ -102,6 +107,7 @@ pub fn run(
         transpose: TransposeGlobs::try_new(&args.transpose)?,
         strip_prefix: args.strip_prefix.clone(),
         compress: args.compress,
+        max_part_bytes: args.max_part_bytes.map(|size| MaxPartBytes(size.as_u64())),
         resume: args.resume,
     };
     let plan = match ImportPlan::try_new(&options, cancel) {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use sink::{Closing, OpenCapture, Part, Resume, Sink, SinkOptions, SinkStats, StartSinkError};
 use trace::{
-    CaptureId, Catalog, Compress, CreateRunError, Epoch, FORMAT_VERSION, Generation, Layer, Nonce,
-    PartPath, Rank, RunDir, RunInfo, Step, Table, Topology,
+    CaptureId, Catalog, Compress, CreateRunError, Epoch, FORMAT_VERSION, Generation, Layer,
+    MaxPartBytes, Nonce, PartPath, Rank, RunDir, RunInfo, Step, Table, Topology,
 };
 
 use crate::cancel::CancelToken;
@@ -68,6 +68,9 @@ pub struct ImportOptions {
     /// Which columns are compressed; none for [`Compress::Auto`], or for what the last session compressed where an
     /// import is gone on with.
     pub compress: Option<Compress>,
+    /// How much of a layer goes into one part file; none for the default, or for what the last session put into one
+    /// where an import is gone on with.
+    pub max_part_bytes: Option<MaxPartBytes>,
     /// Whether to go on with the import in [`ImportOptions::out`] that did not come to its end.
     pub resume: bool,
 }
@@ -144,6 +147,7 @@ struct Target {
     /// What is committed already.
     done: HashSet<(Epoch, Step)>,
     compress: Compress,
+    max_part_bytes: MaxPartBytes,
 }
 
 impl ImportPlan {
@@ -165,11 +169,13 @@ impl ImportPlan {
         let topology = &run.info().layers;
         let mut session = run.info().config.clone();
         target.compress.say_in(&mut session);
+        target.max_part_bytes.say_in(&mut session);
         let sink_options = SinkOptions {
             channel_bytes: channel_bytes(topology),
             session: Some(session),
             resume: target.resume,
             compress: target.compress,
+            max_part_bytes: target.max_part_bytes,
             ..SinkOptions::default()
         };
         let sink = Sink::start(&run, sink_options)?;
@@ -226,7 +232,7 @@ impl ImportPlan {
                 "step": id.step,
             })
         });
-        serde_json::json!({
+        let mut config = serde_json::json!({
             "import": {
                 "pattern": options.pattern.as_ref().map(NamePattern::to_string),
                 "steps_per_epoch": options.steps_per_epoch,
@@ -237,7 +243,10 @@ impl ImportPlan {
                 "checkpoints": checkpoints.collect::<Vec<_>>(),
             },
             "compress": self.options.compress.unwrap_or_default(),
-        })
+        });
+        let max_part_bytes = self.options.max_part_bytes.unwrap_or_default();
+        max_part_bytes.say_in(&mut config);
+        config
     }
 
     fn create(&self) -> Result<Target, ImportError> {
@@ -267,6 +276,7 @@ impl ImportPlan {
             generation: Generation::default(),
             done: HashSet::new(),
             compress: self.options.compress.unwrap_or_default(),
+            max_part_bytes: self.options.max_part_bytes.unwrap_or_default(),
         })
     }
 
@@ -291,6 +301,8 @@ impl ImportPlan {
             .collect();
         let num_sessions = catalog.sessions().len();
         let before = catalog.last_compress(run.info(), None);
+        let max_part_bytes = catalog.last_max_part_bytes(run.info(), None);
+        let max_part_bytes = self.options.max_part_bytes.or(max_part_bytes);
         if self
             .series
             .iter()
@@ -310,6 +322,7 @@ impl ImportPlan {
             generation: Generation(u32::try_from(num_sessions).unwrap_or(u32::MAX)),
             done,
             compress: self.options.compress.or(before).unwrap_or_default(),
+            max_part_bytes: max_part_bytes.unwrap_or_default(),
         })
     }
 
@@ -436,7 +449,14 @@ fn copy(
     let mut values = checkpoint.values(options.lossy);
     let mut capture = sink.begin(Some(id));
     for layer in topology.layers() {
-        copy_layer(layer, id, generation, &mut values, &mut capture)?;
+        let max_part_bytes = sink.max_part_bytes();
+        copy_layer(
+            layer,
+            id,
+            (generation, max_part_bytes),
+            &mut values,
+            &mut capture,
+        )?;
     }
     Ok(capture.end()?)
 }
@@ -444,7 +464,7 @@ fn copy(
 fn copy_layer(
     layer: &Layer,
     id: CaptureId,
-    generation: Generation,
+    (generation, max_part_bytes): (Generation, MaxPartBytes),
     values: &mut ValueReader<'_>,
     capture: &mut OpenCapture<'_>,
 ) -> Result<(), CopyError> {
@@ -463,24 +483,40 @@ fn copy_layer(
     }
     let bias = read().transpose()?;
     let rank = Rank::default();
-    let rows = rows::weights(
-        RowKey { id, rank },
-        layer,
-        weights,
-        bias,
-        Some(Precision::F32),
-    );
-    let path = PartPath {
+    let key = RowKey { id, rank };
+    let path = |sequence| PartPath {
         table: Table::Weights,
         epoch: id.epoch,
         layer: Some(layer.layer.clone()),
         step: id.step,
         rank,
         generation,
-        sequence: 0,
+        sequence,
         nonce: None,
     };
-    Ok(capture.send(Part { path, rows })?)
+    let lists = Some(Precision::F32);
+    let rows_per_part = max_part_bytes.rows_per_part(layer.num_units, layer.fan_in.into());
+    if rows_per_part >= layer.num_units {
+        let rows = rows::weights(key, layer, weights, bias, lists);
+        return Ok(capture.send(Part {
+            path: path(0),
+            rows,
+        })?);
+    }
+    let fan_in = layer.fan_in as usize;
+    let starts = (0..layer.num_units).step_by(rows_per_part as usize);
+    for (sequence, start) in (0..).zip(starts) {
+        let units = start..layer.num_units.min(start.saturating_add(rows_per_part));
+        let places = units.start as usize..units.end as usize;
+        let of_units = weights[places.start * fan_in..places.end * fan_in].to_vec();
+        let bias = bias.as_ref().map(|bias| bias[places].to_vec());
+        let units: Vec<u32> = units.collect();
+        let table = (Table::Weights, None);
+        let rows = rows::parameters(key, table, layer, &units, of_units, bias, lists);
+        let path = path(sequence);
+        capture.send(Part { path, rows })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

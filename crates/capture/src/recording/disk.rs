@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use trace::{Links, Topology, visit_files};
+use trace::{Links, MaxPartBytes, Topology, visit_files};
 
 use super::{Capture, RecordError};
 
@@ -77,13 +77,20 @@ fn size(dir: &Path) -> io::Result<u64> {
 }
 
 /// More than a capture will take.
-pub(super) fn most_bytes(capture: &Capture, topology: &Topology, num_bins: u64) -> u64 {
+pub(super) fn most_bytes(
+    capture: &Capture,
+    topology: &Topology,
+    num_bins: u64,
+    max_part_bytes: MaxPartBytes,
+) -> u64 {
     let parts = capture.network.as_ref().map(|source| source.parts());
     let written = parts.iter().flatten().filter(|part| part.is_written());
     let num_parts = written.clone().count() as u64;
     let parts = written.map(|part| {
+        let num_rows = part.most_rows(topology);
+        let num_files = most_files(num_rows, part.num_bytes, max_part_bytes);
         // Lists may be there twice, as outputs and what was expected of them.
-        2 * part.num_bytes + part.most_rows(topology) * ROW_BYTES + PART_BYTES
+        2 * part.num_bytes + num_rows * ROW_BYTES + num_files * PART_BYTES
     });
     let histograms = num_parts * (num_bins * ROW_BYTES + PART_BYTES);
     let classifications = capture.classifications.as_ref().map_or(0, |rows| {
@@ -94,12 +101,20 @@ pub(super) fn most_bytes(capture: &Capture, topology: &Topology, num_bins: u64) 
     parts.sum::<u64>() + histograms * u64::from(num_bins > 0) + classifications + metrics
 }
 
+/// At least as many files as rows become that hold so many bytes.
+fn most_files(num_rows: u64, num_bytes: u64, MaxPartBytes(max): MaxPartBytes) -> u64 {
+    // A part is at least half full, or has one row.
+    (2 * num_bytes / max.max(1) + 1).min(num_rows.max(1))
+}
+
 /// More than the saved state of a network of so many parameters takes.
-pub(super) fn most_bytes_of_state(topology: &Topology) -> u64 {
+pub(super) fn most_bytes_of_state(topology: &Topology, max_part_bytes: MaxPartBytes) -> u64 {
     let layers = topology.layers().iter();
     let bytes = layers.map(|layer| {
         let values = u64::from(layer.num_units) * (u64::from(layer.fan_in) + 1);
-        8 * values + u64::from(layer.num_units) * ROW_BYTES + PART_BYTES
+        let num_rows = u64::from(layer.num_units);
+        let num_files = most_files(num_rows, 4 * values, max_part_bytes);
+        8 * values + num_rows * ROW_BYTES + num_files * PART_BYTES
     });
     // Parameters, and the two moments of each.
     3 * bytes.sum::<u64>()
@@ -108,6 +123,20 @@ pub(super) fn most_bytes_of_state(topology: &Topology) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_layer_becomes_more_files_than_are_counted() {
+        for max in [0, 1, 7, 8, 100, 4096, 1 << 20] {
+            let max = MaxPartBytes(max);
+            for (num_rows, length) in [(1_u32, 1), (3, 2), (100, 1), (64, 33), (1000, 1024)] {
+                let num_bytes = 4 * u64::from(num_rows) * length;
+                let num_files = num_rows.div_ceil(max.rows_per_part(num_rows, length));
+                let most = most_files(num_rows.into(), num_bytes, max);
+                assert!(u64::from(num_files) <= most, "{max:?} {num_rows} {length}");
+            }
+        }
+        assert_eq!(most_files(1000, 4000, MaxPartBytes::default()), 1);
+    }
 
     #[test]
     fn what_fits_for_certain_is_not_looked_at_and_the_end_is_kept_free() {

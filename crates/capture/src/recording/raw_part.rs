@@ -1,10 +1,13 @@
-//! What was read and is no rows yet: a worker of the sink makes a part file's rows of it.
+//! What was read and is no rows yet: a worker of the sink makes the rows of a part file of it, or of several.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::error::Error;
+use std::ops::Range;
 use std::sync::Arc;
 
-use sink::{MakePart, Part};
-use trace::{Layer, LayerLabel, PartPath, Table};
+use sink::{Made, MakePart, Part};
+use trace::{Layer, LayerLabel, MaxPartBytes, PartPath, Table};
 
 use super::layers::NetworkLayers;
 use super::place::Place;
@@ -15,14 +18,53 @@ use crate::precision::Precision;
 use crate::rows::{self, RowKey, SampleSet};
 use crate::saved_state::StateTensor;
 
-/// The values of one part file, in the framework's order, and how they become rows: transposed, of the
-/// units that are recorded, with their statistics.
+/// Values in the framework's order, and how they become rows: transposed, of the units that are recorded, with their
+/// statistics. They are those of one part file, or of several, of each of which the rows are made in turn.
 #[derive(Debug)]
 pub(super) struct RawPart {
+    /// Where the next part goes.
     path: PartPath,
     key: RowKey,
     layers: Arc<NetworkLayers>,
     values: RawValues,
+    /// Of which units parts are left to make: their places among those that there are rows of. Of a table without
+    /// layers it is one place.
+    left: Range<u32>,
+    /// How many of them a part has, but the last.
+    rows_per_part: u32,
+}
+
+/// How the layers of a capture are split into part files, and how these are numbered.
+#[derive(Debug)]
+pub(super) struct Split {
+    max_part_bytes: MaxPartBytes,
+    /// How many files there are, by table and by the layer's index.
+    num_files: HashMap<(Table, usize), u32>,
+}
+
+impl Split {
+    /// Of a capture of which there are no files yet.
+    pub(super) fn new(max_part_bytes: MaxPartBytes) -> Self {
+        Self {
+            max_part_bytes,
+            num_files: HashMap::new(),
+        }
+    }
+
+    /// The number of the first file of further ones of a layer, and how many rows a file has, of `num_rows` with lists
+    /// of `list_length` values.
+    fn next(&mut self, table: Table, layer: usize, num_rows: u32, list_length: u64) -> (u32, u32) {
+        let rows_per_part = self.max_part_bytes.rows_per_part(num_rows, list_length);
+        let num_files = self.num_files.entry((table, layer)).or_default();
+        let first = *num_files;
+        *num_files += num_parts(num_rows, rows_per_part);
+        (first, rows_per_part)
+    }
+}
+
+/// How many parts have so many rows together, which is one where there are none.
+fn num_parts(num_rows: u32, rows_per_part: u32) -> u32 {
+    num_rows.div_ceil(rows_per_part).max(1)
 }
 
 #[derive(Debug)]
@@ -74,6 +116,11 @@ enum MakeRowsError {
         fan_in: u32,
         found: usize,
     },
+    #[error(
+        "layer {layer} has units with {fan_in} weights each, and a list of a trace holds {} at most",
+        i32::MAX
+    )]
+    LongRow { layer: LayerLabel, fan_in: u32 },
     #[error("layer {layer} has {num_units} units, and {found} biases were read")]
     Biases {
         layer: LayerLabel,
@@ -102,22 +149,24 @@ impl RawPart {
         place: Place,
         layers: &Arc<NetworkLayers>,
         recorded: &Recorded,
+        split: &mut Split,
         values: Values,
     ) -> Option<Self> {
-        let (path, values) = match values {
+        let of_layer = |index: usize| &layers.topology().layers()[index];
+        let (path, values, num_rows, rows_per_part) = match values {
             Values::Parameters {
                 kind,
                 layer,
                 weight,
                 bias,
             } => {
-                let (table, name, sequence) = match kind {
-                    TensorKind::Weights => (Table::Weights, None, 0),
+                let (table, name) = match kind {
+                    TensorKind::Weights => (Table::Weights, None),
                     TensorKind::Checked => return None,
-                    TensorKind::Gradients => (Table::Gradients, None, 0),
-                    TensorKind::GradientsApplied => (Table::GradientsApplied, None, 0),
-                    TensorKind::Moment1 => (Table::Moments, Some("moment_1"), 0),
-                    TensorKind::Moment2 => (Table::Moments, Some("moment_2"), 1),
+                    TensorKind::Gradients => (Table::Gradients, None),
+                    TensorKind::GradientsApplied => (Table::GradientsApplied, None),
+                    TensorKind::Moment1 => (Table::Moments, Some("moment_1")),
+                    TensorKind::Moment2 => (Table::Moments, Some("moment_2")),
                 };
                 let (detail, precision) = match kind {
                     TensorKind::Weights => (recorded.weights, recorded.precision),
@@ -125,7 +174,11 @@ impl RawPart {
                     _ => (Some(recorded.gradient_detail), Precision::F32),
                 };
                 let lists = (detail == Some(WeightDetail::Raw)).then_some(precision);
-                let path = place.path(table, Some(&layers.topology().layers()[layer]), sequence);
+                let named = of_layer(layer);
+                let num_rows = named.num_recorded_units();
+                let list_length = lists.map_or(0, |_| named.fan_in.into());
+                let (sequence, rows_per_part) = split.next(table, layer, num_rows, list_length);
+                let path = place.path(table, Some(named), sequence);
                 let tensor = LayerTensor {
                     layer,
                     weight,
@@ -136,20 +189,25 @@ impl RawPart {
                     tensor,
                     lists,
                 };
-                (path, values)
+                (path, values, num_rows, rows_per_part)
             }
             Values::Activations {
                 layer,
                 samples,
-                sequence,
                 values,
             } => {
-                let of_layer = &layers.topology().layers()[layer];
-                let path = place.path(Table::Activations, Some(of_layer), sequence);
                 let kept_samples = match recorded.activations {
                     Some(ActivationDetail::Raw { samples }) => Some(samples),
                     Some(ActivationDetail::Statistics) | None => None,
                 };
+                let activated = layers.activated(layer);
+                let num_rows = activated.as_ref().map_or(0, |of| of.num_recorded_units());
+                let num_units = activated.map_or(0, |of| of.num_units as usize);
+                let num_samples = values.len().checked_div(num_units).unwrap_or(0);
+                let list_length = kept_samples.map_or(0, |kept| kept.min(num_samples)) as u64;
+                let table = Table::Activations;
+                let (sequence, rows_per_part) = split.next(table, layer, num_rows, list_length);
+                let path = place.path(table, Some(of_layer(layer)), sequence);
                 let values = RawValues::Activations {
                     layer,
                     samples,
@@ -157,15 +215,15 @@ impl RawPart {
                     kept_samples,
                     precision: recorded.precision,
                 };
-                (path, values)
+                (path, values, num_rows, rows_per_part)
             }
             Values::Classifications(rows) => {
                 let path = place.path(Table::Classifications, None, 0);
-                (path, RawValues::Classifications(rows))
+                (path, RawValues::Classifications(rows), 1, 1)
             }
             Values::Logits(logits) => {
                 let path = place.path(Table::Classifications, None, 0);
-                (path, RawValues::Logits(logits))
+                (path, RawValues::Logits(logits), 1, 1)
             }
         };
         Some(Self {
@@ -173,6 +231,8 @@ impl RawPart {
             key: place.key,
             layers: Arc::clone(layers),
             values,
+            left: 0..num_rows,
+            rows_per_part,
         })
     }
 
@@ -180,15 +240,20 @@ impl RawPart {
     pub(super) fn of_state(
         place: Place,
         layers: &Arc<NetworkLayers>,
-        state: StateTensor,
-        num_updates: i64,
+        split: &mut Split,
+        (state, num_updates): (StateTensor, i64),
         tensor: LayerTensor,
     ) -> Self {
         let layer = &layers.topology().layers()[tensor.layer];
+        let (num_rows, list_length) = (layer.num_units, layer.fan_in.into());
+        let (sequence, rows_per_part) =
+            split.next(Table::Resume, tensor.layer, num_rows, list_length);
         Self {
-            path: place.path(Table::Resume, Some(layer), state.sequence()),
+            path: place.path(Table::Resume, Some(layer), sequence),
             key: place.key,
             layers: Arc::clone(layers),
+            left: 0..num_rows,
+            rows_per_part,
             values: RawValues::State {
                 state,
                 num_updates,
@@ -197,22 +262,37 @@ impl RawPart {
         }
     }
 
+    /// Where the parts go that are left to make, in their order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PartPath> + '_ {
+        (0..num_parts(self.left.len() as u32, self.rows_per_part)).map(|nth| PartPath {
+            sequence: self.path.sequence + nth,
+            ..self.path.clone()
+        })
+    }
+
     fn layer(&self, index: usize) -> &Layer {
         &self.layers.topology().layers()[index]
     }
 
-    /// What the rows of a layer's tensor hold at most while they are made, and the values.
+    /// How many rows the largest part has.
+    fn most_rows(&self) -> u64 {
+        self.rows_per_part.min(self.left.len() as u32).into()
+    }
+
+    /// What the rows of a part of a layer's tensor hold at most while they are made, and the values.
     fn tensor_bytes(&self, tensor: &LayerTensor) -> u64 {
         let layer = self.layer(tensor.layer);
         // What is in order and complete becomes the rows' column as it is.
-        let is_copied =
-            !self.layers.rows(tensor.layer).is_by_unit() || layer.recorded_units.is_some();
-        let copies = if is_copied { 2 } else { 1 };
+        let is_copied = !self.layers.rows(tensor.layer).is_by_unit()
+            || self.most_rows() < u64::from(layer.num_units);
+        let fan_in = u64::from(layer.fan_in);
+        let copied = match is_copied {
+            true => self.most_rows() * fan_in * size_of::<f32>() as u64,
+            false => 0,
+        };
         let biases = tensor.bias.as_ref().map_or(0, bytes_of);
         // The median of a row is found in copies of it.
-        copies * bytes_of(&tensor.weight)
-            + 2 * biases
-            + rows_bytes(layer.num_units.into(), layer.fan_in.into())
+        bytes_of(&tensor.weight) + copied + 2 * biases + rows_bytes(self.most_rows(), fan_in)
     }
 }
 
@@ -221,7 +301,11 @@ impl MakePart for RawPart {
         &self.path
     }
 
-    /// The values and the rows; the values alone where they become the rows' column as they are.
+    fn num_parts(&self) -> usize {
+        num_parts(self.left.len() as u32, self.rows_per_part) as usize
+    }
+
+    /// The values and the rows of a part; the values alone where they become the rows' column as they are.
     fn most_bytes(&self) -> u64 {
         match &self.values {
             RawValues::Tensor { tensor, .. } | RawValues::State { tensor, .. } => {
@@ -231,7 +315,13 @@ impl MakePart for RawPart {
                 let layer = self.layers.activated(*layer);
                 let num_units = layer.map_or(0, |layer| u64::from(layer.num_units));
                 let num_samples = (values.len() as u64).checked_div(num_units).unwrap_or(0);
-                2 * bytes_of(values) + rows_bytes(num_units, num_samples)
+                let by_unit = self.most_rows() * num_samples * size_of::<f32>() as u64;
+                // Where some samples are kept, their values are copied once more.
+                let copies = match self.most_rows() == num_units {
+                    true => 1,
+                    false => 2,
+                };
+                bytes_of(values) + copies * by_unit + rows_bytes(self.most_rows(), num_samples)
             }
             RawValues::Classifications(rows) => {
                 let expected = rows.expected.as_ref().map_or(0, bytes_of);
@@ -245,23 +335,36 @@ impl MakePart for RawPart {
         }
     }
 
-    fn make(self: Box<Self>) -> Result<Part, Box<dyn Error + Send + Sync>> {
+    fn make(self: Box<Self>) -> Result<Made, Box<dyn Error + Send + Sync>> {
         let Self {
             path,
             key,
             layers,
             values,
+            left,
+            rows_per_part,
         } = *self;
         let topology = layers.topology().layers();
-        let rows = match values {
+        let end = left.end.min(left.start.saturating_add(rows_per_part));
+        let is_last = end == left.end;
+        let (rows, rest) = match values {
             RawValues::Tensor {
                 name,
                 tensor,
                 lists,
             } => {
                 let layer = &topology[tensor.layer];
-                let (weights, bias) = tensor.into_rows(&layers)?;
-                rows::parameters(key, (path.table, name), layer, weights, bias, lists)
+                let units = recorded_units(layer, left.start..end);
+                let (of_units, tensor) = tensor.take(&layers, &units, is_last)?;
+                let (weights, bias) = of_units;
+                let table = (path.table, name);
+                let rows = rows::parameters(key, table, layer, &units, weights, bias, lists);
+                let rest = tensor.map(|tensor| RawValues::Tensor {
+                    name,
+                    tensor,
+                    lists,
+                });
+                (rows, rest)
             }
             RawValues::State {
                 state,
@@ -269,17 +372,25 @@ impl MakePart for RawPart {
                 tensor,
             } => {
                 let layer = &topology[tensor.layer];
-                let (weights, bias) = tensor.into_rows(&layers)?;
-                rows::resume(key, layer, state, num_updates, weights, bias)
+                let units: Vec<u32> = (left.start..end).collect();
+                let (of_units, tensor) = tensor.take(&layers, &units, is_last)?;
+                let (weights, bias) = of_units;
+                let rows = rows::resume(key, layer, &units, state, num_updates, weights, bias);
+                let rest = tensor.map(|tensor| RawValues::State {
+                    state,
+                    num_updates,
+                    tensor,
+                });
+                (rows, rest)
             }
             RawValues::Activations {
-                layer,
+                layer: index,
                 samples,
                 values,
                 kept_samples,
                 precision,
             } => {
-                let layer = layers.activated(layer);
+                let layer = layers.activated(index);
                 let layer =
                     layer.expect("its activations were taken, so that they can be numbered");
                 if !values.len().is_multiple_of(layer.num_units as usize) {
@@ -289,48 +400,109 @@ impl MakePart for RawPart {
                         found: values.len(),
                     }));
                 }
-                rows::activations(key, &layer, samples, values, kept_samples, precision)
+                let units = recorded_units(&layer, left.start..end);
+                let make = |values: Cow<'_, [f32]>| {
+                    rows::activations(
+                        key,
+                        &layer,
+                        &units,
+                        samples,
+                        values,
+                        kept_samples,
+                        precision,
+                    )
+                };
+                match is_last {
+                    true => (make(Cow::Owned(values)), None),
+                    false => {
+                        let rows = make(Cow::Borrowed(&values));
+                        let rest = RawValues::Activations {
+                            layer: index,
+                            samples,
+                            values,
+                            kept_samples,
+                            precision,
+                        };
+                        (rows, Some(rest))
+                    }
+                }
             }
-            RawValues::Classifications(rows) => rows::classifications(key, rows),
+            RawValues::Classifications(rows) => (rows::classifications(key, rows), None),
             RawValues::Logits(logits) => {
                 let rows = logits.classify();
                 drop(logits);
-                rows::classifications(key, rows)
+                (rows::classifications(key, rows), None)
             }
         };
-        Ok(Part { path, rows })
+        let rest = rest.map(|values| {
+            let rest: Box<dyn MakePart> = Box::new(Self {
+                path: PartPath {
+                    sequence: path.sequence + 1,
+                    ..path.clone()
+                },
+                key,
+                layers: Arc::clone(&layers),
+                values,
+                left: end..left.end,
+                rows_per_part,
+            });
+            rest
+        });
+        let part = Part { path, rows };
+        Ok(Made { part, rest })
     }
 }
 
+/// The units at some places among those that are recorded.
+fn recorded_units(layer: &Layer, places: Range<u32>) -> Vec<u32> {
+    match &layer.recorded_units {
+        None => places.collect(),
+        Some(units) => units[places.start as usize..places.end as usize].to_vec(),
+    }
+}
+
+/// Row-major `[units, fan_in]`, and one bias a unit where there are any.
+type OfUnits = (Vec<f32>, Option<Vec<f32>>);
+
 impl LayerTensor {
-    /// Row-major `[num_units, fan_in]`, and one bias a unit where there are any.
-    fn into_rows(
+    /// The rows of some units, and the tensor itself where there are others after them.
+    fn take(
         self,
         layers: &NetworkLayers,
-    ) -> Result<(Vec<f32>, Option<Vec<f32>>), MakeRowsError> {
-        let Self {
-            layer: index,
-            weight,
-            bias,
-        } = self;
-        let layer = &layers.topology().layers()[index];
+        units: &[u32],
+        is_last: bool,
+    ) -> Result<(OfUnits, Option<Self>), MakeRowsError> {
+        let layer = &layers.topology().layers()[self.layer];
         let num_units = layer.num_units as usize;
-        if weight.len() != num_units * layer.fan_in as usize {
+        if self.weight.len() != num_units * layer.fan_in as usize {
             return Err(MakeRowsError::Weights {
                 layer: layer.layer.clone(),
                 num_units: layer.num_units,
                 fan_in: layer.fan_in,
-                found: weight.len(),
+                found: self.weight.len(),
             });
         }
-        if let Some(bias) = bias.as_ref().filter(|bias| bias.len() != num_units) {
+        if let Some(bias) = self.bias.as_ref().filter(|bias| bias.len() != num_units) {
             return Err(MakeRowsError::Biases {
                 layer: layer.layer.clone(),
                 num_units: layer.num_units,
                 found: bias.len(),
             });
         }
-        Ok((layers.rows(index).to_rows(weight), bias))
+        if layer.fan_in > i32::MAX.cast_unsigned() {
+            return Err(MakeRowsError::LongRow {
+                layer: layer.layer.clone(),
+                fan_in: layer.fan_in,
+            });
+        }
+        let rows = layers.rows(self.layer);
+        if units.len() == num_units {
+            return Ok(((rows.to_rows(self.weight), self.bias), None));
+        }
+        let weights = rows.rows_of(&self.weight, units);
+        let of_units = |bias: &Vec<f32>| units.iter().map(|&unit| bias[unit as usize]).collect();
+        let bias = self.bias.as_ref().map(of_units);
+        Ok(((weights, bias), (!is_last).then_some(self)))
     }
 }
 

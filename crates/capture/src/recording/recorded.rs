@@ -142,12 +142,11 @@ pub const CHANNEL_CAPTURES: u64 = 4;
 /// The least budget of the channel by default.
 pub const MIN_CHANNEL_BYTES: u64 = 1 << 20;
 
-/// A layer has more activations than a capture can keep: they are one list array, whose offsets are
-/// 32-bit.
+/// A unit has more activations than a capture can keep: they are one list, and the offsets of lists are 32-bit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "layer {layer} has {num_units} units, and {num_samples} samples of each would be kept: a trace \
-     can hold {} values of a layer; keep fewer samples, or statistics alone",
+    "layer {layer} has {num_units} units, and {num_samples} samples of each would be kept: a list of a \
+     trace holds {} values at most; keep fewer samples, or statistics alone",
     i32::MAX
 )]
 pub struct TooManyActivationsError {
@@ -219,8 +218,7 @@ impl Recorded {
         num_held_out: usize,
     ) -> Result<(), TooManyActivationsError> {
         let num_samples = self.activations.map_or(0, |a| a.num_kept(num_held_out));
-        let num_values = num_samples as u64 * u64::from(layer.num_recorded_units());
-        if num_values <= i32::MAX as u64 {
+        if num_samples <= i32::MAX as usize {
             return Ok(());
         }
         Err(TooManyActivationsError {

@@ -14,7 +14,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// It is made on the thread that trains and read on the capture thread, part by part. What it stands for
 /// is the network as it was when the source was made, whatever training does meanwhile.
 pub trait Source: Send {
-    /// What is left to read, in the order in which it is read: each becomes one part file.
+    /// What is left to read, in the order in which it is read: each becomes one part file, or several where a layer
+    /// is large. Of one layer and table, files are numbered in this order.
     fn parts(&self) -> Vec<UnreadPart>;
 
     /// Bytes of all values that are left to read, as 32-bit floats.
@@ -35,7 +36,7 @@ pub trait Source: Send {
     fn is_empty(&self) -> bool;
 }
 
-/// What becomes one part file, before it is read.
+/// What becomes a part file, or several of one layer, before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnreadPart {
     /// What it is of.
@@ -101,7 +102,7 @@ pub enum TensorKind {
     Moment2,
 }
 
-/// What becomes one part file, on the host.
+/// What becomes a part file, or several of one layer, on the host.
 #[derive(Debug, PartialEq)]
 pub enum Values {
     /// A tensor for each of a layer's parameters, in the framework's order.
@@ -121,8 +122,6 @@ pub enum Values {
         layer: usize,
         /// Which samples.
         samples: SampleSet,
-        /// How many part files of the layer's activations the capture has before this one.
-        sequence: u32,
         /// Row-major `[num_samples, num_units]`.
         values: Vec<f32>,
     },

@@ -141,7 +141,6 @@ fn what_is_read_leaves_as_much_room_for_its_rows() {
     let activations = Values::Activations {
         layer: 1,
         samples: SampleSet::HELD_OUT,
-        sequence: 0,
         values: vec![1.0; 4 * NUM_UNITS],
     };
     let values = vec![

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use sink::{Closing, MakePart as _, OpenCapture, Part, Sink, SinkStats};
+use sink::{Closing, OpenCapture, Part, Sink, SinkStats};
 use trace::{CaptureId, Catalog, Generation, PartPath, Rank, RunDir, Table};
 
 use super::cost::{self, Reported};
@@ -16,7 +16,7 @@ use super::diverged::Diverged;
 use super::hand_off::Tasks;
 use super::layers::NetworkLayers;
 use super::place::Place;
-use super::raw_part::{LayerTensor, RawPart};
+use super::raw_part::{LayerTensor, RawPart, Split};
 use super::same_weights::ParametersCrc;
 use super::source::{Source, TensorKind, Values};
 use super::{Capture, Progress, RecordError, Recorded, State, StateToSave, Task};
@@ -169,7 +169,9 @@ impl CaptureThread {
             match task {
                 Task::Capture(capture) => {
                     let num_bins = self.recorded.histograms.map_or(0, |bins| bins.get().into());
-                    let most = disk::most_bytes(&capture, self.layers.topology(), num_bins);
+                    let max_part_bytes = line.sink.max_part_bytes();
+                    let topology = self.layers.topology();
+                    let most = disk::most_bytes(&capture, topology, num_bins, max_part_bytes);
                     if !self.fits(line, most)? {
                         let over_disk = u64::from(capture.network.is_some());
                         for counter in [
@@ -187,7 +189,8 @@ impl CaptureThread {
                     self.record(line, *capture)?;
                 }
                 Task::State(saved) => {
-                    let most = disk::most_bytes_of_state(self.layers.topology());
+                    let max_part_bytes = line.sink.max_part_bytes();
+                    let most = disk::most_bytes_of_state(self.layers.topology(), max_part_bytes);
                     // The last one only removes what was there.
                     if saved.state.is_some() && !self.fits(line, most)? {
                         drop(saved);
@@ -241,6 +244,7 @@ impl CaptureThread {
         let recorded = self.recorded;
         let stall_before = line.sink.stats().stall_ms;
         let mut open = line.sink.begin(is_whole.then_some(id));
+        let mut split = Split::new(line.sink.max_part_bytes());
         let mut histograms = Histograms::new();
         let mut parameters =
             (self.compares_ranks && is_whole).then(|| ParametersCrc::new(self.layers.topology()));
@@ -277,7 +281,7 @@ impl CaptureThread {
                     count(&values, num_bins, &mut histograms);
                 }
                 self.progress.add_work(start.elapsed());
-                let part = RawPart::of_capture(place, &self.layers, &recorded, values);
+                let part = RawPart::of_capture(place, &self.layers, &recorded, &mut split, values);
                 if let Some(part) = part {
                     open.send(part)?;
                 }
@@ -292,8 +296,9 @@ impl CaptureThread {
             open.send(place.part(Table::Histograms, Some(layer), rows))?;
         }
         let classifications = classifications.map(Values::Classifications);
-        let classifications = classifications
-            .and_then(|values| RawPart::of_capture(place, &self.layers, &recorded, values));
+        let classifications = classifications.and_then(|values| {
+            RawPart::of_capture(place, &self.layers, &recorded, &mut split, values)
+        });
         if let Some(classifications) = classifications {
             open.send(classifications)?;
         }
@@ -321,6 +326,7 @@ impl CaptureThread {
             self.is_state_known = true;
         }
         let mut open = line.sink.begin(None);
+        let mut split = Split::new(line.sink.max_part_bytes());
         let (tensors, updates) = match state {
             Some(State {
                 tensors,
@@ -351,8 +357,9 @@ impl CaptureThread {
                         weight,
                         bias,
                     };
-                    let part = RawPart::of_state(place, &self.layers, state, updates, tensor);
-                    paths.push(part.path().to_string());
+                    let state = (state, updates);
+                    let part = RawPart::of_state(place, &self.layers, &mut split, state, tensor);
+                    paths.extend(part.paths().map(|path| path.to_string()));
                     open.send(part)?;
                 }
             }

@@ -22,6 +22,7 @@ fn a_step_inside_the_last_epoch_is_not_the_end() {
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
         compress: None,
+        max_part_bytes: None,
         resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();

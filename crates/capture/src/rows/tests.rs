@@ -32,6 +32,10 @@ fn layer(num_units: u32, fan_in: u32) -> Layer {
     }
 }
 
+fn all_units(num_units: u32) -> Vec<u32> {
+    (0..num_units).collect()
+}
+
 fn floats(batch: &RecordBatch, column: &str) -> Vec<Option<f32>> {
     batch[column].as_primitive::<Float32Type>().iter().collect()
 }
@@ -77,8 +81,9 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
     let batch = activations(
         key(),
         &layer(2, 4),
+        &all_units(2),
         SampleSet::HELD_OUT,
-        values.to_vec(),
+        values.to_vec().into(),
         Some(2),
         Precision::F32,
     );
@@ -107,8 +112,9 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
     let all = activations(
         key(),
         &layer(2, 4),
+        &all_units(2),
         SampleSet::HELD_OUT,
-        values.to_vec(),
+        values.to_vec().into(),
         Some(512),
         Precision::F32,
     );
@@ -116,8 +122,9 @@ fn activations_are_by_neuron_in_the_order_of_the_samples() {
     let none = activations(
         key(),
         &layer(2, 4),
+        &all_units(2),
         SampleSet::HELD_OUT,
-        values.to_vec(),
+        values.to_vec().into(),
         None,
         Precision::F32,
     );
@@ -168,8 +175,9 @@ fn of_a_subset_of_units_the_rows_keep_their_ids() {
     let batch = activations(
         key(),
         &layer,
+        &[1, 3],
         SampleSet::HELD_OUT,
-        values.to_vec(),
+        values.to_vec().into(),
         Some(512),
         Precision::F32,
     );
@@ -197,8 +205,9 @@ fn values_are_rounded_and_statistics_are_not() {
         let batch = activations(
             key(),
             &layer(1, 1),
+            &all_units(1),
             SampleSet::HELD_OUT,
-            values.to_vec(),
+            values.to_vec().into(),
             Some(kept),
             Precision::F16,
         );
@@ -214,7 +223,15 @@ fn training_resumes_from_all_units() {
     let mut layer = layer(3, 1);
     layer.recorded_units = Some(vec![1]);
     let values = vec![0.5, 1.5, 2.5];
-    let batch = resume(key(), &layer, StateTensor::Parameter, 96, values, None);
+    let batch = resume(
+        key(),
+        &layer,
+        &[0, 1, 2],
+        StateTensor::Parameter,
+        96,
+        values,
+        None,
+    );
     let ids = |column: &str| batch[column].as_primitive::<Int32Type>().values().to_vec();
     assert_eq!(ids("unit"), [0, 1, 2]);
     assert_eq!(ids("neuron"), [10, 11, 12]);
@@ -227,7 +244,15 @@ fn training_resumes_from_all_units() {
 fn rows_of_a_training_batch_say_which() {
     let layer = layer(2, 4);
     let (values, batch) = ([1.0, 2.0], SampleSet::train(17));
-    let rows = activations(key(), &layer, batch, values.to_vec(), None, Precision::F32);
+    let rows = activations(
+        key(),
+        &layer,
+        &[0, 1],
+        batch,
+        values.to_vec().into(),
+        None,
+        Precision::F32,
+    );
     let phases = rows["phase"].as_string::<i32>();
     assert_eq!(
         phases.iter().flatten().collect::<Vec<_>>(),
@@ -248,8 +273,9 @@ fn the_memory_of_activations_is_used_again_for_all_units_and_for_some() {
             activations(
                 key(),
                 &layer,
+                &layer.units().collect::<Vec<u32>>(),
                 SampleSet::HELD_OUT,
-                values,
+                values.into(),
                 None,
                 Precision::F32,
             );

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::{Float32Type, Int64Type};
+use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
 use trace::{
     BadFileError, Catalog, CommittedFile, Epoch, FileProblem, Layer, PartFile, PartPath,
     PartReader, Rank, RunDir, Step, Table,
@@ -86,72 +86,104 @@ impl SavedState {
         };
         let (epoch, step) = (newest.epoch, newest.step);
         files.retain(|(part, _)| part.step == step);
+        // Of a layer that is large, and of its tensors, the files are in the order of their numbers.
+        files.sort_by_key(|(part, _)| part.sequence);
         let reader = PartReader::checked(Table::Resume, &[], BATCH_ROWS);
         let reader = reader.expect("all columns of the table");
-        let mut updates = None;
-        let mut read = |tensor: StateTensor| {
-            let layers = run.info().layers.layers().iter();
-            let layers = layers.map(|layer| {
-                let found = files.iter().find(|(part, _)| {
-                    part.layer.as_ref() == Some(&layer.layer) && part.sequence == tensor.sequence()
-                });
-                let other = |problem: String| ReadStateError::OtherNetwork { epoch, problem };
-                let (_, file) = found.ok_or_else(|| {
-                    other(format!(
-                        "{} of layer {} is missing",
-                        tensor.name(),
-                        layer.layer
-                    ))
-                })?;
-                let rows = reader.read_whole(&PartFile::committed(run, file))?;
-                let (values, time) = layer_values(layer, tensor, &rows).map_err(other)?;
-                updates = Some(time);
-                Ok(values)
-            });
-            layers.collect::<Result<Vec<LayerParameters>, ReadStateError>>()
-        };
-        let [parameters, moment_1, moment_2] = StateTensor::ALL.map(&mut read);
+        let other = |problem: String| ReadStateError::OtherNetwork { epoch, problem };
+        let mut updates = 0;
+        let mut tensors = StateTensor::ALL.map(|_| Vec::new());
+        for layer in run.info().layers.layers() {
+            let mut of_layer = StateTensor::ALL.map(|_| None);
+            for (part, file) in &files {
+                if part.layer.as_ref() == Some(&layer.layer) {
+                    let rows = reader.read_whole(&PartFile::committed(run, file))?;
+                    updates = add_values(layer, &mut of_layer, &rows).map_err(other)?;
+                }
+            }
+            let all = StateTensor::ALL.into_iter().zip(of_layer);
+            for ((tensor, values), of_network) in all.zip(&mut tensors) {
+                of_network.push(whole(layer, tensor, values).map_err(other)?);
+            }
+        }
+        let [parameters, moment_1, moment_2] = tensors;
         Ok(Some(Self {
             epoch,
             step,
-            parameters: parameters?,
-            moment_1: moment_1?,
-            moment_2: moment_2?,
-            updates: updates.unwrap_or(0),
+            parameters,
+            moment_1,
+            moment_2,
+            updates,
         }))
     }
 }
 
-/// A layer's values in a trace's layout, and Adam's time; an error says what is wrong.
-fn layer_values(
+/// Adds the rows of a file, which are of one tensor, to a layer's values in a trace's layout; gives Adam's time. An
+/// error says what is wrong.
+fn add_values(
     layer: &Layer,
-    tensor: StateTensor,
+    of_layer: &mut [Option<LayerParameters>; 3],
     rows: &RecordBatch,
-) -> Result<(LayerParameters, i64), String> {
-    let (num_units, fan_in) = (layer.num_units as usize, layer.fan_in as usize);
+) -> Result<i64, String> {
+    let fan_in = layer.fan_in as usize;
     let names = rows["name"].as_string::<i32>();
+    let units = rows["unit"].as_primitive::<Int32Type>().values();
     let lists = rows["weights"].as_list::<i32>();
     let bias = rows["bias"].as_primitive::<Float32Type>();
     let updates = rows["updates"].as_primitive::<Int64Type>().values();
-    let is_whole = rows.num_rows() == num_units
-        && lists.null_count() + bias.null_count() == 0
+    let name = names.iter().next().flatten().unwrap_or_default();
+    let tensors = StateTensor::ALL.into_iter().zip(of_layer);
+    let mut tensors = tensors.filter(|(tensor, _)| tensor.name() == name);
+    let Some((tensor, values)) = tensors.next() else {
+        return Err(format!(
+            "layer {} has {name:?}, which is no tensor of a checkpoint",
+            layer.layer
+        ));
+    };
+    let values = values.get_or_insert_with(|| LayerParameters {
+        weights: Vec::new(),
+        bias: Vec::new(),
+    });
+    let are_next = (values.bias.len()..)
+        .zip(units)
+        .all(|(due, unit)| usize::try_from(*unit) == Ok(due));
+    let are_whole = lists.null_count() + bias.null_count() == 0
         && lists
             .value_offsets()
             .array_windows()
             .all(|[a, b]| (b - a) as usize == fan_in)
-        && names.iter().all(|name| name == Some(tensor.name()));
-    if !is_whole || num_units == 0 {
-        return Err(format!(
-            "{} of layer {} is not of {num_units} units with {fan_in} weights each",
-            tensor.name(),
-            layer.layer
-        ));
+        && names.iter().all(|other| other == Some(name));
+    if !are_next || !are_whole {
+        return Err(other_rows(layer, tensor));
     }
-    let values = lists.values().as_primitive::<Float32Type>().values();
-    let first = lists.value_offsets()[0] as usize;
-    let parameters = LayerParameters {
-        weights: values[first..][..num_units * fan_in].to_vec(),
-        bias: bias.values().to_vec(),
-    };
-    Ok((parameters, updates[0]))
+    let offsets = lists.value_offsets();
+    let (first, last) = (offsets[0] as usize, offsets[lists.len()] as usize);
+    let floats = lists.values().as_primitive::<Float32Type>().values();
+    values.weights.extend_from_slice(&floats[first..last]);
+    values.bias.extend_from_slice(bias.values());
+    Ok(updates[0])
+}
+
+/// The values of a tensor, if they are of all units.
+fn whole(
+    layer: &Layer,
+    tensor: StateTensor,
+    values: Option<LayerParameters>,
+) -> Result<LayerParameters, String> {
+    let values =
+        values.ok_or_else(|| format!("{} of layer {} is missing", tensor.name(), layer.layer))?;
+    match values.bias.len() == layer.num_units as usize {
+        true => Ok(values),
+        false => Err(other_rows(layer, tensor)),
+    }
+}
+
+fn other_rows(layer: &Layer, tensor: StateTensor) -> String {
+    format!(
+        "{} of layer {} is not of {} units with {} weights each",
+        tensor.name(),
+        layer.layer,
+        layer.num_units,
+        layer.fan_in
+    )
 }

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use super::library::TorchLibrary;
 use crate::error::{RecordingError, import_words, recording};
-use crate::recording::chosen_compress;
+use crate::recording::{chosen_compress, chosen_max_part_bytes};
 use crate::spelling::import_as_python;
 
 /// How often whoever waits looks whether Ctrl-C was pressed.
@@ -38,12 +38,14 @@ fn import_checkpoints(
     transpose: Vec<String>,
     lossy: bool,
     compress: Option<String>,
+    max_part_bytes: Option<String>,
     resume: bool,
 ) -> PyResult<String> {
     let wrong = |error: &dyn std::error::Error| PyValueError::new_err(import_words(error));
     let pattern = pattern.map(|pattern| pattern.parse::<NamePattern>());
     let is_dry = out.is_none();
     let compress = chosen_compress(compress.as_deref())?;
+    let max_part_bytes = chosen_max_part_bytes(max_part_bytes)?;
     let options = ImportOptions {
         checkpoints,
         out: out.unwrap_or_default(),
@@ -54,6 +56,7 @@ fn import_checkpoints(
         transpose: TransposeGlobs::try_new(&transpose).map_err(|error| wrong(&error))?,
         strip_prefix,
         compress,
+        max_part_bytes,
         resume,
     };
     let cancel = CancelToken::default();

@@ -11,7 +11,7 @@ use capture::{
 use pyo3::PyResult;
 use pyo3::exceptions::PyValueError;
 use serde::Deserialize;
-use sink::Compress;
+use sink::{Compress, MaxPartBytes};
 use words::{closest, did_you_mean};
 
 use super::layers::DescribedLayer;
@@ -64,6 +64,7 @@ pub(super) struct Settings {
     histograms: Option<u32>,
     channel_bytes: Option<Size>,
     compress: Option<String>,
+    max_part_bytes: Option<Size>,
     when_full: String,
     max_overhead: Option<Share>,
     max_disk: Option<Size>,
@@ -221,6 +222,15 @@ impl Settings {
     pub(super) fn compress(&self) -> PyResult<Option<Compress>> {
         chosen_compress(self.compress.as_deref())
     }
+
+    /// How much of a layer goes into one part file, where that is said.
+    ///
+    /// # Errors
+    /// If it is no size.
+    pub(super) fn max_part_bytes(&self) -> PyResult<Option<MaxPartBytes>> {
+        let size = bytes("max_part_bytes", self.max_part_bytes.as_ref())?;
+        Ok(size.map(MaxPartBytes))
+    }
 }
 
 impl Share {
@@ -240,6 +250,15 @@ impl Share {
 pub(crate) fn chosen_compress(word: Option<&str>) -> PyResult<Option<Compress>> {
     let chosen = word.map(|word| chosen("compress", word, &Compress::ALL));
     chosen.transpose()
+}
+
+/// How much of a layer goes into one part file, where a text says so.
+///
+/// # Errors
+/// If it is no size.
+pub(crate) fn chosen_max_part_bytes(text: Option<String>) -> PyResult<Option<MaxPartBytes>> {
+    let size = bytes("max_part_bytes", text.map(Size::Text).as_ref())?;
+    Ok(size.map(MaxPartBytes))
 }
 
 /// One of several values, by its name.

@@ -152,7 +152,6 @@ impl Part {
             Of::Activations { layer } => Values::Activations {
                 layer,
                 samples: SampleSet::HELD_OUT,
-                sequence: 0,
                 values,
             },
         })

@@ -9,7 +9,7 @@ use capture::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use sink::{Compress, OnCommit, SinkOptions};
+use sink::{Compress, MaxPartBytes, OnCommit, SinkOptions};
 use trace::{
     CaptureId, Epoch, FORMAT_VERSION, Layer, Nonce, Rank, RunDir, RunInfo, Step, Topology,
 };
@@ -37,6 +37,8 @@ struct Understood {
     channel_bytes: Option<u64>,
     /// None where it is not said.
     compress: Option<Compress>,
+    /// Likewise.
+    max_part_bytes: Option<MaxPartBytes>,
 }
 
 impl Understood {
@@ -50,6 +52,7 @@ impl Understood {
             selection: settings.selection()?,
             channel_bytes: settings.channel_bytes()?,
             compress: settings.compress()?,
+            max_part_bytes: settings.max_part_bytes()?,
         };
         if let Some(num_epochs) = settings.num_epochs {
             let last = Epoch(num_epochs - 1);
@@ -71,6 +74,7 @@ impl Understood {
             "channel_bytes": channel_bytes,
             "compress": self.compress.unwrap_or_default(),
             "limits": self.limits,
+            "max_part_bytes": self.max_part_bytes.unwrap_or_default().0,
             "held_out": settings.held_out,
             "training": settings.config,
         })
@@ -223,6 +227,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let channel_bytes = understood.channel_bytes.unwrap_or_else(by_default);
     let mut config = understood.config(&settings, channel_bytes);
     let mut compress = understood.compress.unwrap_or_default();
+    let mut max_part_bytes = understood.max_part_bytes.unwrap_or_default();
     let info = info(&settings, topology.clone(), config.clone())?;
     let on_commit = settings.commits.as_deref().map(tell_commits).transpose()?;
     let path = &settings.path;
@@ -253,6 +258,8 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
                 .map_err(recording_error)?;
             let origin = resumed.take_origin();
             compress = resumed.choose_compress(understood.compress, &mut config);
+            let asked = understood.max_part_bytes;
+            max_part_bytes = resumed.choose_max_part_bytes(asked, &mut config);
             (resumed.run, origin, Some(resumed.sink))
         }
     };
@@ -276,6 +283,7 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
         resume,
         on_commit,
         compress,
+        max_part_bytes,
         ..SinkOptions::default()
     };
     let recording = Recording::start(&run, Arc::clone(&layers), plan, sink_options);

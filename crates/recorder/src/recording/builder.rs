@@ -11,7 +11,7 @@ use capture::{
     RecordError, Recorded, ResumeError, Schedule, SelectLayersError, WhenFull, choose_units,
     resume_after,
 };
-use sink::{Compress, OnCommit, SinkOptions};
+use sink::{Compress, MaxPartBytes, OnCommit, SinkOptions};
 use trace::{
     CaptureId, CreateRunError, Epoch, FORMAT_VERSION, Nonce, Rank, RunDir, RunInfo, Topology,
 };
@@ -33,6 +33,7 @@ pub struct TraceRecorderBuilder<B: Backend> {
     seed: Option<u64>,
     channel_bytes: Option<u64>,
     compress: Option<Compress>,
+    max_part_bytes: Option<MaxPartBytes>,
     limits: Limits,
     config: serde_json::Value,
     /// From which moment a run that is there is gone on with.
@@ -79,6 +80,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             seed: None,
             channel_bytes: None,
             compress: None,
+            max_part_bytes: None,
             limits: Limits::default(),
             config: serde_json::Value::Null,
             after: None,
@@ -150,6 +152,14 @@ impl<B: Backend> TraceRecorderBuilder<B> {
     /// its last session compressed.
     pub fn compress(mut self, compress: Compress) -> Self {
         self.compress = Some(compress);
+        self
+    }
+
+    /// How much of a layer goes into one part file, in bytes of its values as 32-bit floats: a layer that has more is
+    /// split by its units. [`MaxPartBytes::default`] unless it is said, in a run that is gone on with what its last
+    /// session put into one.
+    pub fn max_part_bytes(mut self, bytes: u64) -> Self {
+        self.max_part_bytes = Some(MaxPartBytes(bytes));
         self
     }
 
@@ -270,6 +280,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             self.recorded.default_channel_bytes(topology, num_samples)
         });
         let mut compress = self.compress.unwrap_or_default();
+        let mut max_part_bytes = self.max_part_bytes.unwrap_or_default();
         let mut config = serde_json::json!({
             "record": self.recorded,
             "every": self.schedule.to_string(),
@@ -277,6 +288,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             "channel_bytes": channel_bytes,
             "compress": compress,
             "limits": self.limits,
+            "max_part_bytes": max_part_bytes.0,
             "training": self.config,
         });
         let info = RunInfo {
@@ -307,6 +319,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
                 let mut resumed = resume_after(&self.run, &info, rank, after, DATA_RULES)?;
                 let origin = resumed.take_origin();
                 compress = resumed.choose_compress(self.compress, &mut config);
+                max_part_bytes = resumed.choose_max_part_bytes(self.max_part_bytes, &mut config);
                 (resumed.run, origin, Some(resumed.sink))
             }
         };
@@ -325,6 +338,7 @@ impl<B: Backend> TraceRecorderBuilder<B> {
             resume,
             on_commit: self.on_commit,
             compress,
+            max_part_bytes,
             ..SinkOptions::default()
         };
         Ok(TraceRecorder::start(&run, layers, plan, sink_options)?)

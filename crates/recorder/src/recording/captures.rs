@@ -138,11 +138,10 @@ impl<B: Backend> TraceRecorder<B> {
             let train = train
                 .into_iter()
                 .map(|(batch, batches)| (SampleSet::train(batch), batches));
-            let sets = held_out.into_iter().chain(train).enumerate();
-            handles.extend(sets.map(|(nth, (samples, batches))| Handles::Activations {
+            let sets = held_out.into_iter().chain(train);
+            handles.extend(sets.map(|(samples, batches)| Handles::Activations {
                 layer,
                 samples,
-                sequence: nth as u32,
                 batches,
             }));
         }

@@ -34,8 +34,6 @@ pub(super) enum Handles<B: Backend> {
         layer: usize,
         /// Which samples.
         samples: SampleSet,
-        /// How many part files of the layer's activations the capture has before this one.
-        sequence: u32,
         /// In order.
         batches: Vec<BatchHandle<B>>,
     },
@@ -149,12 +147,10 @@ impl<B: Backend> Handles<B> {
             Self::Activations {
                 layer,
                 samples,
-                sequence,
                 batches,
             } => Values::Activations {
                 layer,
                 samples,
-                sequence,
                 values: concat(read.take(batches.len())),
             },
             Self::Outputs(outputs) => {
@@ -230,7 +226,6 @@ mod tests {
                 Handles::Activations {
                     layer: 0,
                     samples: SampleSet::HELD_OUT,
-                    sequence: 0,
                     batches,
                 },
             ],
@@ -255,7 +250,6 @@ mod tests {
             Values::Activations {
                 layer: 0,
                 samples: SampleSet::HELD_OUT,
-                sequence: 0,
                 values: activations.map(|v| v as f32).to_vec(),
             },
         ]
@@ -299,7 +293,6 @@ mod tests {
         let handles = Handles::Activations {
             layer: 0,
             samples: SampleSet::train(7),
-            sequence: 1,
             batches: vec![batch],
         };
         let mut read = Unread::new(StreamId::current(), vec![handles])
@@ -341,7 +334,6 @@ mod tests {
             handles.push(Handles::Activations {
                 layer: 0,
                 samples: SampleSet::HELD_OUT,
-                sequence: 0,
                 batches: vec![BatchHandle::new(activations.clone(), UnitAxis::First, 8).unwrap()],
             });
             let unread = Unread::new(StreamId::current(), handles);

@@ -87,6 +87,8 @@ impl<B: AutodiffBackend> Session<'_, B> {
         plan.origin = resumption.take_origin();
         let mut config = info.config;
         sink_options.compress = resumption.choose_compress(self.options.compress, &mut config);
+        let max_part_bytes = self.options.max_part_bytes;
+        sink_options.max_part_bytes = resumption.choose_max_part_bytes(max_part_bytes, &mut config);
         sink_options.session = Some(config);
         sink_options.resume = Some(resumption.sink);
         let run = resumption.run;
@@ -122,6 +124,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
             session: Some(info.config.clone()),
             on_commit: self.options.on_commit.clone(),
             compress: self.options.compress.unwrap_or_default(),
+            max_part_bytes: self.options.max_part_bytes.unwrap_or_default(),
             ..SinkOptions::default()
         };
         let plan = Plan {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use capture::{LayerSelection, Limits, Recorded, SaveEvery, Schedule};
-use sink::{Compress, OnCommit};
+use sink::{Compress, MaxPartBytes, OnCommit};
 use trace::Rank;
 
 use crate::dataset::DatasetSpec;
@@ -34,6 +34,9 @@ pub struct SessionOptions {
     /// Which columns are compressed; none for those that the last session of a run that is gone on with compressed,
     /// [`Compress::Auto`] in a run that is begun.
     pub compress: Option<Compress>,
+    /// How much of a layer goes into one part file; none for what the last session of a run that is gone on with put
+    /// into one, [`MaxPartBytes::default`] in a run that is begun.
+    pub max_part_bytes: Option<MaxPartBytes>,
     /// How often what training can go on from is written; also at the end, and where the session is
     /// cancelled, unless it is never.
     pub save_every: SaveEvery,

@@ -43,6 +43,7 @@ impl<B: AutodiffBackend> Session<'_, B> {
                 "compress": self.options.compress.unwrap_or_default(),
                 "checkpoint_every": self.options.save_every.to_string(),
                 "limits": self.options.limits,
+                "max_part_bytes": self.options.max_part_bytes.unwrap_or_default().0,
             }),
         })
     }

@@ -53,6 +53,7 @@ fn options(out: &Path, recorded: Option<Recorded>) -> SessionOptions {
         record_initial: false,
         channel_bytes: None,
         compress: None,
+        max_part_bytes: None,
         save_every: SaveEvery::default(),
         resume: false,
         rank: Rank::default(),

@@ -9,7 +9,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use trace::{Catalog, Compress, Part, PartPath, Rank, RunDir, Table};
 
 use crate::error::{SinkError, StartSinkError};
-use crate::make_part::MakePart;
+use crate::make_part::{Made, MakePart};
 use crate::shared::Shared;
 use crate::sink::*;
 use crate::testing::{
@@ -358,10 +358,112 @@ impl<F: FnOnce() -> MadeRows + Send> MakePart for Later<F> {
         self.most_bytes
     }
 
-    fn make(self: Box<Self>) -> Result<Part, Box<dyn std::error::Error + Send + Sync>> {
+    fn make(self: Box<Self>) -> Result<Made, Box<dyn std::error::Error + Send + Sync>> {
         let rows = (self.rows)()?;
         let path = self.path;
-        Ok(Part { path, rows })
+        Ok(Part { path, rows }.into())
+    }
+}
+
+/// Makes a part a row of its rows.
+struct RowByRow {
+    rows: Part,
+    /// How many parts it says that come of it.
+    announced: usize,
+}
+
+impl MakePart for RowByRow {
+    fn path(&self) -> &PartPath {
+        &self.rows.path
+    }
+
+    fn num_parts(&self) -> usize {
+        self.announced
+    }
+
+    fn most_bytes(&self) -> u64 {
+        2 * self.rows.memory_bytes()
+    }
+
+    fn make(self: Box<Self>) -> Result<Made, Box<dyn std::error::Error + Send + Sync>> {
+        let Part { path, rows } = self.rows;
+        let next = PartPath {
+            sequence: path.sequence + 1,
+            ..path.clone()
+        };
+        let rest = (rows.num_rows() > 1).then(|| {
+            let rest: Box<dyn MakePart> = Box::new(Self {
+                rows: Part {
+                    path: next,
+                    rows: rows.slice(1, rows.num_rows() - 1),
+                },
+                announced: self.announced - 1,
+            });
+            rest
+        });
+        let rows = rows.slice(0, 1);
+        Ok(Made {
+            part: Part { path, rows },
+            rest,
+        })
+    }
+}
+
+/// Hands over a capture of which the first layer, of 4 units, has a part a unit.
+fn record_row_by_row(sink: &Sink, epoch: i32, announced: usize) -> Result<(), SinkError> {
+    let mut open = sink.begin(Some(capture(epoch)));
+    for (place, (path, rows)) in capture_parts(epoch).into_iter().enumerate() {
+        let rows = Part { path, rows };
+        match place {
+            0 => open.send(RowByRow { rows, announced })?,
+            _ => open.send(rows)?,
+        }
+    }
+    open.end()
+}
+
+#[test]
+fn what_is_large_becomes_several_parts_of_one_capture() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create_run(&dir.path().join("run"));
+    // One byte at a time: what is left of a job is never waited for by the job itself.
+    let options = SinkOptions {
+        channel_bytes: 1,
+        min_publish_interval: EAGER,
+        ..SinkOptions::default()
+    };
+    let sink = Sink::start(&run, options).unwrap();
+    for epoch in 0..3 {
+        record_row_by_row(&sink, epoch, 4).unwrap();
+    }
+    let stats = sink.finish().unwrap().stats;
+    assert_eq!(stats.num_parts, 3 * 6);
+    assert_eq!(epochs(&run), [0, 1, 2]);
+    let catalog = Catalog::load(&run).unwrap();
+    let of_epoch = catalog.select(Table::Weights.name(), |epoch, layer| {
+        epoch == 1 && layer == Some(HIDDEN)
+    });
+    let paths = of_epoch.into_iter().map(|file| catalog.file(file).path);
+    // The commit names them in their order.
+    let directory = format!("weights/epoch=1/layer={HIDDEN}");
+    let expected = ["", "-1", "-2", "-3"].map(|n| format!("{directory}/step-48-r0-g0{n}.parquet"));
+    assert_eq!(paths.collect::<Vec<_>>(), expected);
+    assert_eq!(catalog.lacking_captures(run.info()), []);
+    assert_clean(&run);
+}
+
+#[test]
+fn what_makes_other_parts_than_it_says_fails_before_they_are_written() {
+    for announced in [1, 3, 5] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = create_run(&dir.path().join("run"));
+        let sink = start(&run, EAGER);
+        record(&sink, 0).unwrap();
+        let _ = record_row_by_row(&sink, 1, announced);
+        let error = sink.finish().unwrap_err();
+        assert!(matches!(error, SinkError::MakePart { .. }), "{error}");
+        assert_eq!(epochs(&run), [0]);
+        assert_clean(&run);
     }
 }
 
@@ -575,6 +677,7 @@ fn rows_that_are_made_leave_the_rest_of_their_bytes_to_others() {
     jobs.send(crate::messages::Job {
         capture: 0,
         number: 0,
+        num_parts: 1,
         part: Box::new(part),
         permit,
     })

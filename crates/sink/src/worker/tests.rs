@@ -19,6 +19,7 @@ fn a_panic_is_the_error_that_everybody_gets_and_the_worker_goes_on_taking_jobs_a
         jobs.send(Job {
             capture: 0,
             number: 0,
+            num_parts: 1,
             part: Box::new(part),
             permit,
         })

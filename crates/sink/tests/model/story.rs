@@ -11,7 +11,7 @@ use trace::{CaptureId, Catalog, CommitRecord, Part, PartPath, RunDir, Table, Wri
 
 use crate::disk::ModelDisk;
 use crate::error::SinkError;
-use crate::make_part::MakePart;
+use crate::make_part::{Made, MakePart};
 use crate::on_commit::OnCommit;
 use crate::sink::{BeforeWrite, Closing, Sink, SinkOptions};
 use crate::testing::{capture, create_run, metrics_rows, part_path};
@@ -45,13 +45,13 @@ impl MakePart for Later {
         2 * self.0.memory_bytes()
     }
 
-    fn make(self: Box<Self>) -> Result<Part, Box<dyn Error + Send + Sync>> {
+    fn make(self: Box<Self>) -> Result<Made, Box<dyn Error + Send + Sync>> {
         shuttle::thread::yield_now();
         match self.1 {
             How::NoRows => Err("there are no such rows".into()),
             // Shuttle's hook would take any other panic for the model's.
             How::Panics => std::panic::resume_unwind(Box::new("out of luck")),
-            How::Well | How::NoRoom => Ok(self.0),
+            How::Well | How::NoRoom => Ok(self.0.into()),
         }
     }
 }

@@ -24,6 +24,7 @@ fn import_all(checkpoints: Vec<PathBuf>, out: &Path) -> RunDir {
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
         compress: None,
+        max_part_bytes: None,
         resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();
@@ -109,6 +110,7 @@ fn a_capture_is_chosen_by_epoch_or_step_or_is_the_last() {
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
         compress: None,
+        max_part_bytes: None,
         resume: false,
     };
     import(&options, &CancelToken::default(), &mut |_| {}).unwrap();

@@ -22,6 +22,7 @@ fn options(checkpoints: &[PathBuf], out: &Path) -> ImportOptions {
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
         compress: None,
+        max_part_bytes: None,
         resume: false,
     }
 }

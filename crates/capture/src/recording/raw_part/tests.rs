@@ -1,6 +1,7 @@
 use std::num::NonZeroU32;
 
 use arrow::array::{AsArray as _, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::Float32Type;
 use trace::{CaptureId, Epoch, Generation, LayerLabel, Rank, Source, SourceRange, Step, Topology};
 
@@ -53,11 +54,42 @@ fn numbered(num_values: usize) -> Vec<f32> {
     values
 }
 
+/// Layers are not split.
+fn whole() -> Split {
+    Split::new(MaxPartBytes::default())
+}
+
+fn part_of(layers: &Arc<NetworkLayers>, recorded: &Recorded, values: Values) -> RawPart {
+    RawPart::of_capture(place(), layers, recorded, &mut whole(), values).unwrap()
+}
+
 fn made(part: RawPart) -> Part {
-    let path = part.path().clone();
-    let part = Box::new(part).make().unwrap();
-    assert_eq!(part.path, path);
-    part
+    let mut parts = all_made(part);
+    assert_eq!(parts.len(), 1);
+    parts.remove(0)
+}
+
+/// All parts, of which each holds no more than was said, and those that are left as well.
+fn all_made(part: RawPart) -> Vec<Part> {
+    let paths: Vec<PartPath> = part.paths().collect();
+    assert_eq!(part.num_parts(), paths.len());
+    let mut left: Option<Box<dyn MakePart>> = Some(Box::new(part));
+    let mut parts = Vec::new();
+    while let Some(next) = left.take() {
+        assert_eq!(*next.path(), paths[parts.len()]);
+        let (most, num_left) = (next.most_bytes(), next.num_parts());
+        let Made { part, rest } = next.make().unwrap();
+        assert_eq!(part.path, paths[parts.len()]);
+        assert!(part.memory_bytes() <= most, "{}", part.path);
+        assert_eq!(
+            rest.as_ref().map_or(0, |rest| rest.num_parts()),
+            num_left - 1
+        );
+        parts.push(part);
+        left = rest;
+    }
+    assert_eq!(parts.len(), paths.len());
+    parts
 }
 
 /// What layers of all layouts are, small and large; the last may be recorded by a few units.
@@ -103,11 +135,10 @@ fn all_values(layers: &NetworkLayers) -> Vec<Values> {
         }));
     }
     let num_units = layers.activated(0).unwrap().num_units as usize;
-    for (samples, sequence) in [(SampleSet::HELD_OUT, 0), (SampleSet::train(5), 1)] {
+    for samples in [SampleSet::HELD_OUT, SampleSet::train(5)] {
         all.push(Values::Activations {
             layer: 0,
             samples,
-            sequence,
             values: numbered(33 * num_units),
         });
     }
@@ -167,7 +198,7 @@ fn a_part_holds_no_more_than_it_says_whatever_it_is_of() {
                         unreachable!("a layer has none")
                     }
                 };
-                let part = RawPart::of_capture(place(), &layers, &recorded, values).unwrap();
+                let part = part_of(&layers, &recorded, values);
                 assert_bound(part, bytes, is_copied, is_whole);
             }
         }
@@ -179,7 +210,7 @@ fn a_part_holds_no_more_than_it_says_whatever_it_is_of() {
                 bias: Some(numbered(layer.num_units as usize)),
             };
             let bytes = bytes_of(&tensor.weight);
-            let part = RawPart::of_state(place(), &layers, state, 9, tensor);
+            let part = RawPart::of_state(place(), &layers, &mut whole(), (state, 9), tensor);
             assert_bound(part, bytes, !layers.rows(0).is_by_unit(), is_whole);
         }
     }
@@ -196,7 +227,7 @@ fn gradients_and_moments_have_statistics_alone_where_that_is_asked_for() {
         let Values::Parameters { kind, .. } = values else {
             continue;
         };
-        let part = RawPart::of_capture(place(), &layers, &recorded, values).unwrap();
+        let part = part_of(&layers, &recorded, values);
         let rows = made(part).rows;
         let has_values = kind == TensorKind::Weights;
         let num_null = if has_values { 0 } else { 2 };
@@ -224,7 +255,7 @@ fn so_do_classifications() {
         };
         let bytes = bytes_of(&rows.outputs) + rows.expected.as_ref().map_or(0, bytes_of);
         let values = Values::Classifications(rows);
-        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
+        let part = part_of(&layers, &Recorded::DEFAULT, values);
         assert_eq!(
             part.path().to_string(),
             "classifications/epoch=3/step-96-r1-g2.parquet"
@@ -263,8 +294,7 @@ fn logits_become_the_rows_of_what_is_worked_out_of_them() {
             targets,
         };
         let bytes = bytes_of(&logits.logits) + logits.targets.num_bytes();
-        let part =
-            |values| RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
+        let part = |values| part_of(&layers, &Recorded::DEFAULT, values);
         let rows = logits.classify();
         let (part, of_rows) = (
             part(Values::Logits(logits)),
@@ -302,7 +332,7 @@ fn what_is_in_order_already_is_not_copied() {
             weight,
             bias: None,
         };
-        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
+        let part = part_of(&layers, &Recorded::DEFAULT, values);
         let rows = made(part).rows;
         assert_eq!(list_values(&rows) != before, is_copied, "{layout:?}");
     }
@@ -311,14 +341,20 @@ fn what_is_in_order_already_is_not_copied() {
 #[test]
 fn parts_lie_where_their_table_and_number_say() {
     let layers = network(Layout::Columns, &[2, 3], "linear", None);
-    let paths: Vec<String> = all_values(&layers)
-        .into_iter()
-        .skip(5)
-        .map(|values| {
-            let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values);
-            part.unwrap().path().to_string()
-        })
-        .collect();
+    let paths = |max_part_bytes| -> Vec<String> {
+        let mut split = Split::new(MaxPartBytes(max_part_bytes));
+        let of_capture = |values| {
+            let recorded = &Recorded::DEFAULT;
+            RawPart::of_capture(place(), &layers, recorded, &mut split, values).unwrap()
+        };
+        let parts: Vec<RawPart> = all_values(&layers)
+            .into_iter()
+            .skip(5)
+            .map(of_capture)
+            .collect();
+        let paths = parts.iter().flat_map(RawPart::paths);
+        paths.map(|path| path.to_string()).collect()
+    };
     let expected = [
         "weights/epoch=3/layer=L_output/step-96-r1-g2.parquet",
         "gradients/epoch=3/layer=L_output/step-96-r1-g2.parquet",
@@ -328,22 +364,108 @@ fn parts_lie_where_their_table_and_number_say() {
         "activations/epoch=3/layer=L_output/step-96-r1-g2.parquet",
         "activations/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
     ];
-    assert_eq!(paths, expected);
+    assert_eq!(paths(1 << 20), expected);
+    // Two of three units with 2 weights each, and one with the samples of a batch.
+    let expected = [
+        "weights/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "weights/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
+        "gradients/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "gradients/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
+        "gradients_applied/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "gradients_applied/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
+        "moments/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "moments/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
+        "moments/epoch=3/layer=L_output/step-96-r1-g2-2.parquet",
+        "moments/epoch=3/layer=L_output/step-96-r1-g2-3.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2-1.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2-2.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2-3.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2-4.parquet",
+        "activations/epoch=3/layer=L_output/step-96-r1-g2-5.parquet",
+    ];
+    assert_eq!(paths(16), expected);
     let compared = Values::Parameters {
         kind: TensorKind::Checked,
         layer: 0,
         weight: numbered(6),
         bias: None,
     };
-    assert!(RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, compared).is_none());
+    let recorded = &Recorded::DEFAULT;
+    assert!(RawPart::of_capture(place(), &layers, recorded, &mut whole(), compared).is_none());
+}
+
+/// The rows of a part, or of all that a layer was split into, and into how many.
+fn rows_of(parts: Vec<Part>) -> (RecordBatch, usize) {
+    let rows: Vec<RecordBatch> = parts.iter().map(|part| part.rows.clone()).collect();
+    let all = concat_batches(&rows[0].schema(), &rows).unwrap();
+    (all, rows.len())
+}
+
+#[test]
+fn the_parts_of_a_layer_that_is_split_have_the_rows_of_one_that_is_not() {
+    let mut num_split = 0;
+    for layers in networks() {
+        for recorded in all_recorded() {
+            let both = all_values(&layers).into_iter().zip(all_values(&layers));
+            for (values, again) in both {
+                let (expected, num_parts) = rows_of(all_made(part_of(&layers, &recorded, values)));
+                assert_eq!(num_parts, 1);
+                let mut split = Split::new(MaxPartBytes(3000));
+                let part = RawPart::of_capture(place(), &layers, &recorded, &mut split, again);
+                let (rows, num_parts) = rows_of(all_made(part.unwrap()));
+                assert_eq!(rows, expected);
+                num_split += usize::from(num_parts > 1);
+            }
+        }
+        let layer = &layers.topology().layers()[0];
+        let state = |max_part_bytes| {
+            let tensor = LayerTensor {
+                layer: 0,
+                weight: numbered((layer.num_units * layer.fan_in) as usize),
+                bias: Some(numbered(layer.num_units as usize)),
+            };
+            let mut split = Split::new(MaxPartBytes(max_part_bytes));
+            let state = (StateTensor::Moment1, 9);
+            let part = RawPart::of_state(place(), &layers, &mut split, state, tensor);
+            rows_of(all_made(part)).0
+        };
+        assert_eq!(state(3000), state(u64::MAX));
+    }
+    assert!(num_split > 100, "{num_split}");
+}
+
+#[test]
+fn what_is_split_holds_its_values_and_the_rows_of_one_part() {
+    // 4 MB of weights.
+    for layout in [Layout::Columns, Layout::Rows] {
+        let layers = network(layout, &[1000, 1000], "linear", None);
+        let values = Values::Parameters {
+            kind: TensorKind::Weights,
+            layer: 0,
+            weight: numbered(1_000_000),
+            bias: None,
+        };
+        let mut split = Split::new(MaxPartBytes(400_000));
+        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, &mut split, values);
+        let part = part.unwrap();
+        let most = part.most_bytes();
+        assert!((4_400_000..4_500_000).contains(&most), "{most}");
+        let parts = all_made(part);
+        assert_eq!(parts.len(), 10);
+        assert!(parts.iter().all(|part| part.memory_bytes() < 450_000));
+    }
 }
 
 #[test]
 fn values_that_are_not_the_layers_are_an_error_that_says_so() {
     let layers = network(Layout::Columns, &[2, 3], "linear", None);
     let error = |values| {
-        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, values).unwrap();
-        Box::new(part).make().unwrap_err().to_string()
+        let part = part_of(&layers, &Recorded::DEFAULT, values);
+        match Box::new(part).make() {
+            Ok(_) => panic!("these are no values of the layer"),
+            Err(error) => error.to_string(),
+        }
     };
     let parameters = |num_weights, num_biases| Values::Parameters {
         kind: TensorKind::Weights,
@@ -362,7 +484,6 @@ fn values_that_are_not_the_layers_are_an_error_that_says_so() {
     let activations = Values::Activations {
         layer: 0,
         samples: SampleSet::HELD_OUT,
-        sequence: 0,
         values: numbered(10),
     };
     assert_eq!(

@@ -46,23 +46,28 @@ fn the_channel_has_room_for_4_captures_within_bounds() {
 }
 
 #[test]
-fn more_activations_than_a_list_array_can_hold_are_refused() {
+fn more_activations_of_a_unit_than_a_list_can_hold_are_refused() {
     let topology = topology(1 << 24, 1);
     let check = |activations, num_held_out| recorded(activations).check(&topology, num_held_out);
     let raw = |samples| Some(ActivationDetail::Raw { samples });
-    // 2^24 units and 2^7 samples are one value more than there are offsets.
-    let error = check(raw(128), 297).unwrap_err();
-    assert_eq!(error.num_samples, 128);
+    // One value more than there are offsets.
+    let too_many = 1 << 31;
+    let error = check(raw(too_many), usize::MAX).unwrap_err();
+    assert_eq!(error.num_samples, too_many);
     assert_eq!(
         error.to_string(),
-        "layer L_output has 16777216 units, and 128 samples of each would be kept: a trace can \
-         hold 2147483647 values of a layer; keep fewer samples, or statistics alone"
+        "layer L_output has 16777216 units, and 2147483648 samples of each would be kept: a list of a \
+         trace holds 2147483647 values at most; keep fewer samples, or statistics alone"
     );
-    assert_eq!(check(raw(512), 128).unwrap_err(), error);
-    assert_eq!(check(raw(127), 297), Ok(()));
-    assert_eq!(check(raw(512), 127), Ok(()));
-    assert_eq!(check(Some(ActivationDetail::Statistics), 297), Ok(()));
-    assert_eq!(check(None, 297), Ok(()));
+    assert_eq!(check(raw(usize::MAX), too_many).unwrap_err(), error);
+    assert_eq!(check(raw(too_many - 1), usize::MAX), Ok(()));
+    // However many units there are: a layer is split by them.
+    assert_eq!(check(raw(512), 297), Ok(()));
+    assert_eq!(
+        check(Some(ActivationDetail::Statistics), usize::MAX),
+        Ok(())
+    );
+    assert_eq!(check(None, usize::MAX), Ok(()));
 }
 
 #[test]

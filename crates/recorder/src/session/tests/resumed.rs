@@ -38,6 +38,7 @@ fn options(out: &Path) -> SessionOptions {
         record_initial: true,
         channel_bytes: None,
         compress: None,
+        max_part_bytes: None,
         save_every: "2epochs".parse().unwrap(),
         resume: false,
         rank: Rank::default(),

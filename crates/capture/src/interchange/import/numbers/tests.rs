@@ -35,6 +35,7 @@ fn told(
         transpose: TransposeGlobs::default(),
         strip_prefix: Vec::new(),
         compress: None,
+        max_part_bytes: None,
         resume: false,
     };
     let (told, how) = numbers(paths.collect(), &options).map_err(|error| error.to_string())?;

@@ -43,6 +43,7 @@ fn sample(name: &str) -> &'static str {
         "scale" => "none",
         "channel-bytes" => "64MiB",
         "compress" => "size",
+        "max-part-bytes" => "64MiB",
         "layers" => "L_*",
         "image" => "28x28",
         "missing" => "drop",
