@@ -78,6 +78,12 @@ impl Packages {
         id
     }
 
+    /// The names of all that one of the workspace's packages depends on directly.
+    pub fn names(&self, name: &str) -> impl Iterator<Item = &str> {
+        let dependencies = self.dependencies[self.id(name)].iter();
+        dependencies.map(|id| self.names[id].as_str())
+    }
+
     /// The names of the workspace's packages that one depends on directly.
     pub fn direct(&self, name: &str) -> Vec<String> {
         let dependencies = &self.dependencies[self.id(name)];

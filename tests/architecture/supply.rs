@@ -98,6 +98,39 @@ fn fuzzers_are_made_of_nothing_else() {
     assert!(num_foreign > 100, "{num_foreign}");
 }
 
+/// They are built with `--locked`, and not by these tests. `cargo metadata --manifest-path fuzz/Cargo.toml` puts a lock
+/// file in step.
+#[test]
+fn the_lock_file_of_the_fuzzers_has_what_our_crates_depend_on() {
+    let lock = fs::read_to_string(workspace_root().join("fuzz/Cargo.lock")).unwrap();
+    let packages = Packages::read();
+    let mut num_ours = 0;
+    for package in lock.split("[[package]]\n").skip(1) {
+        let quoted = |line: &str| line.split('"').nth(1).unwrap_or_default().to_owned();
+        let name = quoted(package.lines().next().unwrap());
+        if package.contains("\nsource = ") || name == "stratigraph-fuzz" {
+            continue;
+        }
+        num_ours += 1;
+        let (_, listed) = package
+            .split_once("\ndependencies = [\n")
+            .unwrap_or_default();
+        // With its version where there are several.
+        let listed: Vec<String> = listed.lines().map(quoted).collect();
+        let listed: BTreeSet<&str> = listed
+            .iter()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        for dependency in packages.names(&name) {
+            assert!(
+                listed.contains(dependency),
+                "{name} depends on {dependency}, and fuzz/Cargo.lock does not say so"
+            );
+        }
+    }
+    assert!(num_ours > 5, "{num_ours}");
+}
+
 #[test]
 fn licences_allow_to_pass_packages_on() {
     let mut needed = BTreeSet::new();
