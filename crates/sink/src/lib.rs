@@ -1,13 +1,13 @@
 //! From rows in memory to committed Parquet files.
 //!
-//! `OpenCapture::send → channel bounded by bytes → sink-worker-0, 1, ... (Parquet, one part file each,
-//! into the staging directory) → sink-publisher (group commit)`.
+//! `OpenCapture::send → channel bounded by bytes → sink-worker-0, 1, ... (Parquet, a part file at
+//! a time, into the staging directory) → sink-publisher (group commit)`.
 //!
 //! It knows the channel, the workers and the group commit, and nothing of networks, devices or queries:
 //! no Burn, no DataFusion.
 //!
 //! [`Sink`] is the way in for a recorder: it begins a capture, sends one [`Part`] a part file, or a
-//! [`MakePart`] of which a worker makes one, and ends the capture. [`verify`] checks what is committed,
+//! [`MakePart`] of which a worker makes one or several, and ends the capture. [`verify`] checks what is committed,
 //! and [`run_stats`] counts it. [`cli`] has the verbs of the program `sink`, for whoever has them beside
 //! others.
 

@@ -18,9 +18,9 @@ pub trait MakePart: Send {
         1
     }
 
-    /// Memory in bytes that it holds at most from now until the rows of its last part are made, those of a part
-    /// included: its share of the channel's budget ([`SinkOptions::channel_bytes`](crate::SinkOptions)). From then on
-    /// that is what these rows hold, if it is less.
+    /// Memory in bytes that it holds at most until the rows of its last part are made: its values, and the rows of one
+    /// part. That is its share of the channel's budget ([`SinkOptions::channel_bytes`](crate::SinkOptions)). After that
+    /// its share is what these rows hold, if it is less.
     fn most_bytes(&self) -> u64;
 
     /// The next part, for the place that [`MakePart::path`] says, and what makes the others.

@@ -12,7 +12,8 @@ use crate::encode::Compress;
 use crate::history::{self, HistoryFaults, Log, Position, ReadCommitsError};
 use crate::id::Rank;
 use crate::max_part_bytes::MaxPartBytes;
-use crate::part_file::{BadFileError, PartFile};
+use crate::part::PartPath;
+use crate::part_file::{BadFileError, FileProblem, PartFile};
 use crate::run::{RunDir, RunInfo};
 use crate::store::Store;
 use crate::table::Table;
@@ -258,7 +259,8 @@ impl Catalog {
     }
 
     /// The same commits with the files that are what was committed, their footers and columns included,
-    /// and what is wrong with the others. Reads every byte.
+    /// and what is wrong with the others. Reads every byte. Of a layer whose units are in several files none is left if
+    /// one of them is bad: an average over it would be one of some units.
     pub fn whole_files(&self, run: &RunDir) -> (Self, Vec<BadFileError>) {
         let mut bad = Vec::new();
         let mut whole = self.clone();
@@ -281,6 +283,19 @@ impl Catalog {
                 below(&error.path).is_none_or(|path| !retired.contains(path.as_str()))
             });
         }
+        let in_part = bad.iter().filter_map(|error| {
+            let below = error.path.strip_prefix(run.path()).ok()?;
+            layer_of_one_capture(below.to_str()?)
+        });
+        let in_part: HashSet<PartPath> = in_part.collect();
+        whole.retain_files(|file| {
+            let is_left =
+                layer_of_one_capture(file.path).is_none_or(|layer| !in_part.contains(&layer));
+            if !is_left {
+                bad.push(PartFile::committed(run, &file).bad(FileProblem::OfLayerInPart));
+            }
+            is_left
+        });
         (whole, bad)
     }
 
@@ -302,8 +317,8 @@ impl Catalog {
         self
     }
 
-    /// The run as it is now, as [`Catalog::load`] has it, or nothing if that is what this has. Where no more has
-    /// happened than that records came, only these are read.
+    /// The run as it is now, as [`Catalog::load`] has it, or nothing if no record came since this was loaded. Where no
+    /// more has happened than that records came, only these are read.
     ///
     /// # Errors
     /// If anything that is committed cannot be read or trusted.
@@ -731,6 +746,16 @@ fn renumbered<T>(
         kept[index].then_some((num_before, value))
     };
     values.into_iter().filter_map(&mut renumber).collect()
+}
+
+/// What the files have in common that have the units of one layer, of one capture: the path of the first. None of a
+/// table of which a file by itself is whole.
+fn layer_of_one_capture(path: &str) -> Option<PartPath> {
+    let part: PartPath = path.parse().ok()?;
+    part.table.has_one_row_a_unit().then_some(PartPath {
+        sequence: 0,
+        ..part
+    })
 }
 
 /// Whether a record is that of a derived table's writer, and not a recorder's.

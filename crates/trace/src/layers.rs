@@ -22,12 +22,41 @@ pub struct LackingCapture {
     pub table: Table,
     /// The layers of which there is no file; empty where the table has no layers, or its layers are there in part.
     pub layers: Vec<LayerLabel>,
-    /// The layers of which some units have no row, by how many rows there are.
+    /// The layers of which some units have no row: the rows are too few or too many, or a file is missing between
+    /// others.
     pub partial: Vec<LayerLabel>,
 }
 
-/// The tables of which a capture has files, and of which layers (none in tables without layers), with how many rows.
-pub(crate) type Held = BTreeMap<Table, BTreeMap<Option<LayerLabel>, u64>>;
+/// The tables of which a capture has files, and of which layers (none in tables without layers).
+pub(crate) type Held = BTreeMap<Table, BTreeMap<Option<LayerLabel>, HeldOfLayer>>;
+
+/// What a capture has of a table, or of a layer in it.
+#[derive(Debug, Default)]
+pub(crate) struct HeldOfLayer {
+    num_rows: u64,
+    /// The numbers of the files.
+    sequences: BTreeSet<u32>,
+}
+
+impl HeldOfLayer {
+    /// Adds a file with so many rows.
+    pub(crate) fn add(&mut self, part: &PartPath, num_rows: u64) {
+        self.num_rows = self.num_rows.saturating_add(num_rows);
+        self.sequences.insert(part.sequence);
+    }
+
+    /// How many rows of each unit there are, of so many units; none where they are not as many of each, or the files'
+    /// numbers have a hole: something is lost then.
+    pub(crate) fn rows_a_unit(&self, num_units: u64) -> Option<u64> {
+        let has_hole = !self
+            .sequences
+            .iter()
+            .copied()
+            .eq(0..self.sequences.len() as u32);
+        let is_whole = num_units > 0 && !has_hole && self.num_rows.is_multiple_of(num_units);
+        is_whole.then(|| self.num_rows / num_units)
+    }
+}
 
 /// What a capture lacks of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,9 +120,9 @@ impl Recorded {
             };
             let missing = known.iter().filter(|layer| !held.contains_key(*layer));
             let missing: Vec<_> = missing.filter(|_| is_due).collect();
-            let partial = held.iter().filter_map(|(layer, rows)| {
+            let partial = held.iter().filter_map(|(layer, held)| {
                 let layer = layer.as_ref()?;
-                self.is_partial(*table, layer, *rows).then(|| layer.clone())
+                self.is_partial(*table, layer, held).then(|| layer.clone())
             });
             let partial: Vec<LayerLabel> = partial.collect();
             (!missing.is_empty() || !partial.is_empty()).then(|| Lacking {
@@ -105,8 +134,8 @@ impl Recorded {
         lacking.collect()
     }
 
-    /// Whether so many rows are not those of all units of a layer that are recorded.
-    fn is_partial(&self, table: Table, label: &LayerLabel, rows: u64) -> bool {
+    /// Whether what there is of a layer is not of all units that are recorded.
+    fn is_partial(&self, table: Table, label: &LayerLabel, held: &HeldOfLayer) -> bool {
         let layers = self.topology.layers();
         let Some(index) = layers.iter().position(|layer| layer.layer == *label) else {
             return false;
@@ -116,10 +145,14 @@ impl Recorded {
             _ => Some(Cow::Borrowed(&layers[index])),
         };
         let num_units = num_units.map_or(0, |layer| layer.num_recorded_units().into());
+        if num_units == 0 {
+            return table.has_one_row_a_unit() && held.num_rows > 0;
+        }
+        let rows_a_unit = held.rows_a_unit(num_units);
         match table {
-            Table::Weights | Table::Gradients | Table::GradientsApplied => rows != num_units,
+            _ if table.has_one_row_a_unit() => rows_a_unit != Some(1),
             // Of several tensors, or batches.
-            Table::Moments | Table::Activations => num_units > 0 && !rows.is_multiple_of(num_units),
+            Table::Moments | Table::Activations => rows_a_unit.is_none(),
             _ => false,
         }
     }
@@ -128,8 +161,8 @@ impl Recorded {
 /// Adds a file with so many rows to what a capture holds.
 pub(crate) fn add(held: &mut Held, part: &PartPath, rows: u64) {
     let layers = held.entry(part.table).or_default();
-    let sum = layers.entry(part.layer.clone()).or_default();
-    *sum = sum.saturating_add(rows);
+    let of_layer = layers.entry(part.layer.clone()).or_default();
+    of_layer.add(part, rows);
 }
 
 impl Catalog {

@@ -16,9 +16,9 @@ const MAX_PART_VALUES: u64 = i32::MAX as u64;
 pub struct MaxPartBytes(pub u64);
 
 impl Default for MaxPartBytes {
-    /// 256 MiB. While a layer is written, its values are in memory and the rows of one part, so that this is about what
-    /// a layer takes beside itself, however large it is; it is the largest budget that the channel to the sink has by
-    /// default, too. A layer of 67 million weights is still one file, and one that has more is read by several threads.
+    /// 256 MiB, the largest budget that the channel to the sink has by default. The weights of a layer take about so
+    /// much beside themselves while they are written, however many they are. A layer of 67 million weights is still
+    /// one file. One that has more is read by several threads.
     fn default() -> Self {
         Self(256 << 20)
     }

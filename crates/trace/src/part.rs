@@ -103,10 +103,7 @@ pub fn cmp_part_files(a: &str, b: &str) -> Ordering {
 /// Whether a file has units that are behind those of another, by their paths: both are of one layer of a table in which
 /// each unit has one row a capture, and of one capture of one recorder.
 pub fn is_later_part(table: Table, before: &str, after: &str) -> bool {
-    let is_one_each = matches!(
-        table,
-        Table::Weights | Table::Gradients | Table::GradientsApplied
-    );
+    let is_one_each = table.has_one_row_a_unit();
     let (Some((dir_before, before)), Some((dir_after, after))) =
         (before.rsplit_once('/'), after.rsplit_once('/'))
     else {

@@ -121,6 +121,9 @@ pub enum FileProblem {
     /// Its name does not say what it holds.
     #[error("is no part file's name")]
     NoPartName,
+    /// It is what was committed, and a part of a layer of which another is not.
+    #[error("is whole, and a part of a layer of which another file is not")]
+    OfLayerInPart,
 }
 
 impl FileProblem {

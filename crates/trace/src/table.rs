@@ -103,6 +103,15 @@ impl Table {
         !matches!(self, Table::Metrics | Table::Resume) && !self.is_derived()
     }
 
+    /// Whether a capture has one row of each unit of a layer, so that the rows of its files ascend by neuron from one
+    /// file to the next.
+    pub(crate) fn has_one_row_a_unit(self) -> bool {
+        matches!(
+            self,
+            Self::Weights | Self::Gradients | Self::GradientsApplied
+        )
+    }
+
     /// The columns stored in a part file, in order.
     pub fn schema(self) -> SchemaRef {
         static SCHEMAS: LazyLock<[SchemaRef; Table::ALL.len()]> =

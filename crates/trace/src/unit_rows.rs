@@ -53,10 +53,7 @@ impl UnitRows {
             },
             _ => layers[index].clone(),
         };
-        let is_one_each = matches!(
-            table,
-            Table::Weights | Table::Gradients | Table::GradientsApplied
-        );
+        let is_one_each = table.has_one_row_a_unit();
         Some(Self {
             layer,
             is_one_each,

@@ -15,7 +15,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// is the network as it was when the source was made, whatever training does meanwhile.
 pub trait Source: Send {
     /// What is left to read, in the order in which it is read: each becomes one part file, or several where a layer
-    /// is large. Of one layer and table, files are numbered in this order.
+    /// is large. Files of one layer and table are numbered in this order.
     fn parts(&self) -> Vec<UnreadPart>;
 
     /// Bytes of all values that are left to read, as 32-bit floats.

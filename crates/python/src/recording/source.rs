@@ -51,7 +51,7 @@ impl Held {
     }
 }
 
-/// What becomes one part file.
+/// What becomes one part file, or several where a layer is large.
 pub(super) struct Part {
     of: Of,
     values: Held,

@@ -23,7 +23,7 @@ pub(super) struct Unread<B: Backend> {
     handles: VecDeque<Handles<B>>,
 }
 
-/// Handles of what becomes one part file.
+/// Handles of what becomes one part file, or several where a layer is large.
 #[derive(Debug)]
 pub(super) enum Handles<B: Backend> {
     /// A tensor for each of a layer's parameters.

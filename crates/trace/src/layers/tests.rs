@@ -99,3 +99,29 @@ fn a_layer_is_there_with_the_rows_of_all_its_files() {
     told.sort_by_key(|table| table.name());
     assert_eq!(told, others);
 }
+
+/// As moments are whose halves are in files of their own: the files in the middle are as many rows as a tensor has.
+#[test]
+fn what_lacks_files_between_others_is_not_whole_whatever_the_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let info = create_run(&dir.path().join("run")).info().clone();
+    let part = |sequence| PartPath {
+        sequence,
+        ..part_path(Table::Moments, 0, Some(HIDDEN))
+    };
+    let recorded = Recorded::of([part(0)].iter(), &info);
+    for (sequences, is_whole) in [
+        (&[0, 1, 2, 3][..], true),
+        (&[0, 1], true),
+        (&[0, 3], false),
+        (&[1, 2], false),
+        (&[0, 1, 2], false),
+    ] {
+        let mut held = Held::new();
+        for &sequence in sequences {
+            add(&mut held, &part(sequence), 2);
+        }
+        let lacking = recorded.lacking(Rank(0), &held);
+        assert_eq!(lacking.is_empty(), is_whole, "{sequences:?} {lacking:?}");
+    }
+}

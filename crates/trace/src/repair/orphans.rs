@@ -12,7 +12,7 @@ use super::parts::{self, Refusal, Trust};
 use super::survey::Survivors;
 use crate::commit::{CaptureId, FileEntry};
 use crate::id::{Generation, LayerLabel, Rank, Step};
-use crate::layers::{self, Held, Lacking, Recorded};
+use crate::layers::{self, Held, HeldOfLayer, Lacking, Recorded};
 use crate::part::{PartPath, cmp_part_files};
 use crate::place::STAGING_DIR;
 use crate::run::RunInfo;
@@ -318,12 +318,10 @@ pub(super) fn is_whole_state<'a>(
     files: impl Iterator<Item = (&'a PartPath, u64)>,
     info: &RunInfo,
 ) -> bool {
-    let mut held: BTreeMap<&LayerLabel, (BTreeSet<u32>, u64)> = BTreeMap::new();
+    let mut held: BTreeMap<&LayerLabel, HeldOfLayer> = BTreeMap::new();
     for (part, rows) in files {
         if let Some(layer) = &part.layer {
-            let (sequences, sum) = held.entry(layer).or_default();
-            sequences.insert(part.sequence);
-            *sum = sum.saturating_add(rows);
+            held.entry(layer).or_default().add(part, rows);
         }
     }
     let mut num_tensors = BTreeSet::new();
@@ -334,12 +332,12 @@ pub(super) fn is_whole_state<'a>(
         .filter(|layer| !layer.is_buffer());
     let mut layers = layers.filter(|layer| layer.fan_in > 0 && layer.num_units > 0);
     layers.all(|layer| {
-        let Some((sequences, rows)) = held.get(&layer.layer) else {
-            return false;
-        };
-        let num_units = u64::from(layer.num_units);
-        num_tensors.insert(rows / num_units);
-        sequences.iter().copied().eq(0..sequences.len() as u32) && rows.is_multiple_of(num_units)
+        let of_layer = held.get(&layer.layer);
+        let of_each = of_layer.and_then(|held| held.rows_a_unit(layer.num_units.into()));
+        of_each.is_some_and(|of_each| {
+            num_tensors.insert(of_each);
+            true
+        })
     }) && num_tensors.len() <= 1
 }
 

@@ -1,7 +1,6 @@
 //! What a run's `run.json` was, where it is missing or was changed.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -179,14 +178,25 @@ fn rebuilt(
         .collect();
     let mut layers: BTreeMap<LayerLabel, Layer> = BTreeMap::new();
     let mut why = "there are no weights by which its layers could be told".to_owned();
-    for (label, parts) in captured_layers(on_disk) {
-        if layers.get(label).is_some_and(|layer| layer.fan_in > 0) {
+    let captured = captured_layers(on_disk);
+    let split: HashSet<&LayerLabel> = captured
+        .iter()
+        .filter(|(_, parts)| parts.len() > 1)
+        .map(|(label, _)| *label)
+        .collect();
+    // Of a layer that is split a capture may have lost files, and captures are split differently: the one with most
+    // rows says what there is.
+    let says = |layer: &Layer| (layer.fan_in > 0, layer.num_recorded_units());
+    for (label, parts) in captured {
+        let known = layers.get(label).map(says);
+        if known.is_some_and(|(has_weights, _)| has_weights) && !split.contains(label) {
             continue;
         }
         match layer_of(root, &parts, label, &committed, trust) {
-            Ok(layer) => {
+            Ok(layer) if known.is_none_or(|known| says(&layer) > known) => {
                 layers.insert(label.clone(), layer);
             }
+            Ok(_) => {}
             Err((part, Refusal::Bad(problem))) => why = format!("{part}: {problem}"),
             Err((part, Refusal::Unchecked)) => {
                 why = format!(
@@ -245,8 +255,7 @@ fn rebuilt(
     })
 }
 
-/// The files of weights, those of a layer and a capture together in the order of their numbers. First come the captures
-/// that have most files of their layers: of others some may be lost.
+/// The files of weights, those of a layer and a capture together in the order of their numbers.
 fn captured_layers(on_disk: &[PartPath]) -> Vec<(&LayerLabel, Vec<&PartPath>)> {
     let mut captured: Vec<(&LayerLabel, Vec<&PartPath>)> = Vec::new();
     let mut places: HashMap<(&LayerLabel, Key), usize> = HashMap::new();
@@ -264,7 +273,6 @@ fn captured_layers(on_disk: &[PartPath]) -> Vec<(&LayerLabel, Vec<&PartPath>)> {
     for (_, parts) in &mut captured {
         parts.sort_by_key(|part| part.sequence);
     }
-    captured.sort_by_key(|(_, parts)| Reverse(parts.len()));
     captured
 }
 

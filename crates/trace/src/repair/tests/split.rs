@@ -16,12 +16,17 @@ fn split_path(epoch: i32, sequence: u32) -> PartPath {
 
 /// Three captures of a layer that is split and one that is not, a commit each, and one that says that this is all.
 fn recorded_split(path: &Path) -> RunDir {
+    recorded_split_in(path, 0..3)
+}
+
+/// As [`recorded_split`], with the layer split in some epochs alone.
+fn recorded_split_in(path: &Path, split: std::ops::Range<i32>) -> RunDir {
     let run = create_run(path);
     let mut publisher = publisher(&run);
     for epoch in 0..3 {
         let mut parts = Vec::new();
         for (path, rows) in capture_parts(epoch) {
-            if path != split_path(epoch, 0) {
+            if path != split_path(epoch, 0) || !split.contains(&epoch) {
                 parts.push(stage(&publisher, path, rows));
                 continue;
             }
@@ -88,6 +93,30 @@ fn a_capture_that_lacks_a_part_of_a_layer_is_not_whole() {
 }
 
 #[test]
+fn what_is_salvaged_has_a_layer_with_all_its_units_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_split(&dir.path().join("run"));
+    let catalog = Catalog::load(&run).unwrap();
+    let lost = split_path(1, 1).to_string();
+    fs::remove_file(run.path().join(&lost)).unwrap();
+    let (whole, bad) = catalog.whole_files(&run);
+    let told: Vec<String> = bad.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told[0].contains(&format!("{lost} is committed, but not there")));
+    for (told, number) in told[1..].iter().zip([0, 2]) {
+        let expected = format!("{} is whole, and a part of a layer", split_path(1, number));
+        assert!(told.contains(&expected), "{told}");
+    }
+    assert_eq!(whole.num_files(), catalog.num_files() - 3);
+    let of_layer = |epoch| {
+        whole
+            .select(Table::Weights.name(), |of, _| of == epoch)
+            .len()
+    };
+    assert_eq!([0, 1, 2].map(of_layer), [4, 1, 4]);
+}
+
+#[test]
 fn what_a_commit_names_of_a_layer_is_told_and_left_where_it_is_a_part_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let run = create_run(&dir.path().join("run"));
@@ -132,4 +161,24 @@ fn a_lost_run_json_has_all_units_of_a_layer_that_is_split() {
     assert_eq!((layer.num_units, layer.fan_in), (4, 3));
     assert_eq!(layer.recorded_units, None);
     assert_eq!(answer(run.path()).0, [capture(1), capture(2)]);
+}
+
+/// A run may be gone on with another size of parts.
+#[test]
+fn a_lost_run_json_is_told_by_the_captures_that_are_whole_however_they_are_split() {
+    for lost in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let run = recorded_split_in(&dir.path().join("run"), 0..2);
+        for epoch in 0..2 {
+            fs::remove_file(run.path().join(split_path(epoch, lost).to_string())).unwrap();
+        }
+        fs::remove_dir_all(run.commits_dir()).unwrap();
+        fs::remove_file(run.path().join(RUN_FILE)).unwrap();
+        repaired(run.path());
+        let again = RunDir::open(run.path()).unwrap();
+        let layer = again.info().layers.layer(HIDDEN).unwrap();
+        assert_eq!((layer.num_units, layer.fan_in), (4, 3));
+        assert_eq!(layer.recorded_units, None);
+        assert_eq!(answer(run.path()).0, [capture(2)], "{lost}");
+    }
 }
