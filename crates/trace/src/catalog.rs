@@ -324,7 +324,8 @@ impl Catalog {
     /// If anything that is committed cannot be read or trusted.
     pub fn reload(&self, run: &RunDir) -> Result<Option<Self>, ReadCommitsError> {
         // What is wrong is told by reading it all.
-        match self.position.map(|last| self.read_on(run, last)) {
+        let position = self.position.filter(|_| self.partial.is_empty());
+        match position.map(|last| self.read_on(run, last)) {
             Some(Ok(Some(later))) => Ok(later.map(Self::without_partial)),
             Some(Ok(None) | Err(_)) | None => Self::load(run).map(Some),
         }

@@ -48,8 +48,14 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<ExitCode> {
     })?;
     // Somebody who was told that the session stops is not told otherwise, however late it was.
     summary.interrupted = was_cancelled;
-    if !commits.is_some_and(|commits| commits.is_stdout_unread()) {
-        print(&describe(&summary)?).context("cannot write to stdout")?;
+    let text = describe(&summary)?;
+    match commits.filter(|commits| was_cancelled && commits.is_stdout) {
+        None => print(&text).context("cannot write to stdout")?,
+        Some(commits) => {
+            if !commits.tell_last(&text)? {
+                console.say(&text);
+            }
+        }
     }
     Ok(if summary.interrupted {
         ExitCode::from(INTERRUPTED)

@@ -31,7 +31,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::chosen::ChosenFiles;
 use super::shared::SharedParts;
-use super::source::{PartSource, counted_rows};
+use super::source::{PartSource, is_opened_to_count};
 
 /// How many partitions a plan names, and files of each, unless it is asked for all.
 const NAMED: usize = 5;
@@ -149,7 +149,7 @@ impl DataSource for PartScan {
         let batches = stream::iter(0..num_files).then(move |nth| {
             let index = files.partitions()[partition][nth];
             let said = files.file(index);
-            if reads_columns || counted_rows(said.rows, said.bytes).is_none() {
+            if reads_columns || is_opened_to_count(said.rows, said.bytes) {
                 num_opened.add(1);
             }
             let opening = opening.clone();

@@ -253,9 +253,14 @@ const MAX_ROWS_IN_BYTE: u64 = 64;
 /// So many rows of a file are believed whatever its size is: they are made in no time.
 const MAX_ROWS_UNSEEN: u64 = 1 << 16;
 
+/// Whether a file is opened of which nothing but the number of rows is wanted.
+pub(super) fn is_opened_to_count(committed: Option<u64>, num_bytes: u64) -> bool {
+    counted_rows(committed, num_bytes).is_none_or(|num_rows| num_rows > MAX_ROWS_UNSEEN)
+}
+
 /// How many rows a file has by its commit, where that is believed without a look into the file. A commit may be
 /// anybody's, and that many rows are made: it is not believed to have more than there is room for in its bytes.
-pub(super) fn counted_rows(committed: Option<u64>, num_bytes: u64) -> Option<u64> {
+fn counted_rows(committed: Option<u64>, num_bytes: u64) -> Option<u64> {
     let most = num_bytes.saturating_mul(MAX_ROWS_IN_BYTE);
     committed.filter(|&rows| rows <= most.min(MAX_COUNTED_ROWS))
 }

@@ -9,7 +9,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use console::is_closed_pipe;
 use recorder::{CancelToken, OnCommit};
+use words::printable;
 
 /// How long a session that is to stop waits until a line is read.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,8 +22,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// Where commits are told.
 pub(super) struct Commits {
     pub(super) on_commit: OnCommit,
-    is_stdout: bool,
+    pub(super) is_stdout: bool,
     is_given_up: Arc<AtomicBool>,
+    cancel: CancelToken,
 }
 
 impl Commits {
@@ -49,17 +52,31 @@ impl Commits {
             on_commit: OnCommit::lines(lines),
             is_stdout,
             is_given_up,
+            cancel: cancel.clone(),
         })
     }
 
-    /// Whether nobody reads stdout, so that whoever writes to it would wait without an end.
-    pub(super) fn is_stdout_unread(&self) -> bool {
-        self.is_stdout && self.is_given_up.load(Ordering::Relaxed)
+    /// Writes to stdout as the lines of a session that was to stop; returns whether somebody has read it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn tell_last(self, text: &str) -> Result<bool> {
+        if self.is_given_up.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let mut stdout = Patient::try_new(io::stdout(), self.cancel, PATIENCE)
+            .context("cannot start a thread that tells how it ended")?;
+        match stdout.write_all(printable(text).as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+            Err(error) if is_closed_pipe(&error) => Ok(true),
+            written => written.map(|()| true).context("cannot write to stdout"),
+        }
     }
 }
 
 /// Writes on a thread of its own, so that a pipe which is full, and which nobody reads, does not keep a session that
-/// is to stop.
+/// is to stop. Nobody can join a thread that waits for such a pipe: it ends with what it is handed, or with the process.
+/// There is one line on its way at a time.
 struct Patient {
     lines: Sender<Vec<u8>>,
     written: Receiver<io::Result<()>>,

@@ -191,7 +191,10 @@ async fn rows_that_a_file_has_no_room_for_are_not_counted() {
         let (answer, num_opened) = counted(&session).await;
         assert!(start.elapsed() < Duration::from_secs(5), "lie {nth}");
         match (answer, refused) {
-            (Err(error), Some(path)) => assert!(error.contains(path), "{error}"),
+            (Err(error), Some(path)) => {
+                assert!(error.contains(path), "{error}");
+                assert_eq!(num_opened, 1);
+            }
             (Ok(rows), None) if nth == 0 => assert_eq!((rows, num_opened), (truth, 1)),
             (Ok(rows), None) => assert_eq!((rows > truth, num_opened), (true, 0)),
             (answer, _) => panic!("lie {nth}: {answer:?}"),
