@@ -83,7 +83,9 @@ impl<'a> SplitLayers<'a> {
 
 /// The first thing that is wrong with files of one layer, which are in the order of their numbers.
 fn first_problem(of_units: &UnitRows, files: &[&(usize, PartOfLayer)]) -> Option<(usize, Problem)> {
-    let mut by_name: BTreeMap<(&str, i32), Vec<(usize, Range<u32>)>> = BTreeMap::new();
+    /// The places of files, each with its units.
+    type Placed = Vec<(usize, Range<u32>)>;
+    let mut by_name: BTreeMap<(&str, i32), Placed> = BTreeMap::new();
     for (place, (_, file)) in files.iter().enumerate() {
         for rows in &file.rows {
             let of_name = by_name.entry((&rows.name, rows.batch)).or_default();
