@@ -55,6 +55,9 @@ class ArrayNetwork:
         return self._left_out.values()
 
     device = "cpu"
+    #: No optimizers are known.
+    has_several_optimizers = False
+    is_optimizer_behind = False
 
     def preview(self) -> tuple[list[dict[str, Any]], str]:
         """Nothing is known before the first capture."""

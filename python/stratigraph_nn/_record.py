@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -326,8 +327,8 @@ class Recorder:
         self._watches_steps = self._is_step_scheduled or self._keeps_gradients
         #: Whether the gradients of the next step are kept.
         self._expects_gradients = self._keeps_gradients
-        #: From which step on that holds, and whether those of the step before were kept.
-        self._expects_from, self._expected_before = 0, self._keeps_gradients
+        #: From which steps on they were kept or not, as it was decided last.
+        self._expected_from: deque[tuple[int, bool]] = deque([(0, self._keeps_gradients)], maxlen=4)
         self._has_told_missing = False
         #: Whether the run could not be begun for want of room, and from which step and which end of an epoch on; how
         #: often the untrained network was to be captured then.
@@ -658,7 +659,8 @@ class Recorder:
             if is_scheduled:
                 # One that is left out, to keep within what recording may cost, is counted.
                 self._capture_step(native, step)
-            self._expect_gradients(native, step + 1)
+            # Where an optimizer lags, the next step has begun, and what its backward pass made is there.
+            self._expect_gradients(native, step + 1, self._network.is_optimizer_behind)
             # What is captured may be read still when the next step begins.
             return step + 1 if is_scheduled or self._expects_gradients else self._next_busy(native, step)
         # Of a run that could not be begun, it is not tried at each step.
@@ -668,20 +670,34 @@ class Recorder:
         """The next step after which there may be something to do: a capture, gradients to be kept from then on, or
         a look whether recording has failed."""
         busy = step - step % _LOOK_EVERY + _LOOK_EVERY
-        if self._is_step_scheduled and (scheduled := native.next_scheduled_step(step, busy)) is not None:
-            # Gradients of a step are kept from the step before on.
-            busy = scheduled - 1 if self._keeps_gradients and scheduled - 1 > step else scheduled
+        ahead = self._num_steps_ahead
+        if self._is_step_scheduled and (scheduled := native.next_scheduled_step(step, busy + ahead)) is not None:
+            busy = min(busy, max(scheduled - ahead, step + 1))
         if self._keeps_gradients and self._steps_per_epoch is not None and not self._is_begun_within:
-            before_end = self._epoch_start + self._steps_per_epoch - 1
+            before_end = self._epoch_start + self._steps_per_epoch - ahead
             busy = min(busy, before_end) if before_end > step else busy
         return busy
 
-    def _expect_gradients(self, native: _native.Recorder, step: int) -> None:
+    @property
+    def _num_steps_ahead(self) -> int:
+        """How many steps before a capture something is to be done for it.
+
+        Gradients are kept from the step before on. Of several optimizers one may lag: the end of a step is told when
+        the next one's gradients are there already, so that it is done one step earlier.
+        """
+        if not self._keeps_gradients:
+            return 0
+        return 2 if self._network.has_several_optimizers else 1
+
+    def _expect_gradients(self, native: _native.Recorder, step: int, is_late: bool = False) -> None:
+        """Has the gradients of a step kept if they are needed, or if those of the next one are and it will be too late
+        then. ``is_late`` says that those of this step were made before."""
         if self._keeps_gradients:
-            if step > self._expects_from:
-                self._expects_from, self._expected_before = step, self._expects_gradients
-            is_due = self._is_step_scheduled and native.is_step_due(step)
-            self._expects_gradients = is_due or self._may_end(native, step)
+            self._expects_gradients = any(
+                (self._is_step_scheduled and native.is_step_due(each)) or self._may_end(native, each)
+                for each in range(step, step + self._num_steps_ahead)
+            )
+            self._expected_from.append((step + is_late, self._expects_gradients))
             self._network.expect_gradients(self._expects_gradients, self._selected)
 
     # Captures
@@ -724,8 +740,8 @@ class Recorder:
         """Says once that an epoch ended where its end was not expected, so that its last gradients were not kept."""
         if not self._keeps_gradients or self._has_told_missing or step == self._epoch_start:
             return
-        was_expected = self._expects_gradients if self._expects_from <= step else self._expected_before
-        if not was_expected:
+        decided = (is_expected for start, is_expected in reversed(self._expected_from) if start <= step)
+        if not next(decided, False):
             self._has_told_missing = True
             self._say_once(
                 f"{self.path}: epoch {self._epoch} is captured at its end without gradients: it ended after "

@@ -26,6 +26,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 import stratigraph_nn as sg
 from stratigraph_nn._torch.held_out import Wholes, whole
+from stratigraph_nn._torch.network import TorchNetwork
+from stratigraph_nn._torch.ranks import SameSamples
 
 
 def perceptron() -> tuple[nn.Sequential, torch.optim.Optimizer]:
@@ -261,6 +263,40 @@ def test_a_loader_taken_as_a_whole_works_as_it_was_made_to_and_drops_nothing(by:
     assert made.num_workers == 2 and made.collate_fn is collated and made.worker_init_fn is begun
     assert (made.timeout, made.prefetch_factor, made.persistent_workers, made.pin_memory) == (60, 3, True, True)
     assert made.multiprocessing_context.get_start_method() == "fork"
+
+
+@pytest.mark.parametrize("looks_by", ["evaluate", "_first_of"])
+def test_a_loader_that_breaks_is_made_anew_for_the_next_look(looks_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(TensorDataset):
+        fails = True
+
+        def __getitem__(self, index: Any) -> Any:
+            if self.fails:
+                raise OSError("a worker has died")
+            return super().__getitem__(index)
+
+    data = Broken(torch.ones(11, 4), torch.zeros(11, dtype=torch.long))
+    given = DataLoader(data, batch_size=4, sampler=DistributedSampler(data, 2, 1))
+    unset: Any = dict.fromkeys(("labels", "loss", "batch_size", "scaler"))
+    network = TorchNetwork(nn.Sequential(nn.Linear(4, 3)), None, example=torch.ones(1, 4), globs=[], **unset)
+    # As where several processes train it.
+    network._same_samples = SameSamples("key")
+    monkeypatch.setattr(SameSamples, "differs", lambda *_: None)
+    network.describe(None)
+
+    def look() -> Any:
+        return network.evaluate(given, [0]) if looks_by == "evaluate" else network._first_of(given)
+
+    before = network._wholes(given)
+    if looks_by == "evaluate":
+        with pytest.raises(OSError, match="has died"):
+            look()
+    else:
+        assert look() is None
+    made = network._wholes(given)
+    assert made is not before
+    data.fails = False
+    assert look() is not None and network._wholes(given) is made
 
 
 @pytest.mark.parametrize("by", ["torch", "accelerate"])

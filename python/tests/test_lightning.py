@@ -268,6 +268,18 @@ def test_of_samples_that_processes_share_out_all_are_held_out(num_batches: int, 
     assert [int(each) for _, targets in held_out for each in targets] == list(range(num_samples))
 
 
+@pytest.mark.parametrize(("batch_size", "num_batches", "num_samples"), [(4, 1, 11), (2, 2, 11), (2, 1, 4)])
+def test_what_shares_drop_is_held_out_where_nothing_limits(batch_size: int, num_batches: int, num_samples: int) -> None:
+    from stratigraph_nn._callbacks.lightning import _validation
+
+    data = TensorDataset(torch.arange(11.0), torch.arange(11))
+    # Each process has 5 samples: one batch of 4, or two of 2.
+    sampler = DistributedSampler(data, 2, 1, shuffle=False, drop_last=True)
+    loader = DataLoader(data, batch_size=batch_size, sampler=sampler, drop_last=True)
+    trainer: Any = SimpleNamespace(val_dataloaders=loader, num_val_batches=[num_batches], world_size=2)
+    assert [int(each) for _, targets in _validation(trainer) for each in targets] == list(range(num_samples))
+
+
 class Sparing(pl.LightningModule):  # type: ignore[misc]
     """Says where its figures are of."""
 

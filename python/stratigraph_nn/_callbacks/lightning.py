@@ -174,14 +174,16 @@ def _validation(trainer: pl.Trainer) -> Any:
     if loaders is None or not trainer.num_val_batches:
         return None
     first = trainer.num_val_batches[0]
+    # What limits is fewer batches than this process has: of all samples there may be more, as of shares that drop some.
+    length = _length(loaders)
+    is_limited = first != float("inf") and (length is None or first < length)
     loader = loaders
     with suppress(HeldOutError):  # It is said where they are run through the network.
         loader = whole(loaders)
     if loader is not loaders:
         # Of each process it is a share.
         first *= trainer.world_size
-    length = _length(loader)
-    return loader if first == float("inf") or first == length else _Batches(loader, int(first))
+    return _Batches(loader, int(first)) if is_limited else loader
 
 
 def _length(loader: Any) -> int | None:

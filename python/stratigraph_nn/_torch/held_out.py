@@ -214,6 +214,11 @@ class Wholes:
                 self._made[held_out] = made
         return made
 
+    def forget_one(self, held_out: Any) -> None:
+        """Lets the loader go that was made of this one, if one was."""
+        if isinstance(held_out, torch.utils.data.DataLoader):
+            self._made.pop(held_out, None)
+
     def forget(self) -> None:
         """Lets the loaders go that were made, and their workers."""
         self._made.clear()

@@ -141,6 +141,16 @@ class TorchNetwork:
         """All of the held-out samples: of what shares them out among the processes as well."""
         return held_out if self._same_samples is None else self._wholes(held_out)
 
+    @contextmanager
+    def _forgotten_if_broken(self, held_out: Any) -> Iterator[None]:
+        """Has the next look make the loader anew that takes these samples as a whole, where going through it raises: a
+        worker of it that persists may have died."""
+        try:
+            yield
+        except BaseException:
+            self._wholes.forget_one(held_out)
+            raise
+
     # Steps
 
     def begin(
@@ -200,6 +210,16 @@ class TorchNetwork:
     def is_before_training_known(self) -> bool:
         """Whether optimizers tell that a first step is about to be made."""
         return bool(self._optimizers)
+
+    @property
+    def has_several_optimizers(self) -> bool:
+        """Whether one of them may make fewer steps than another."""
+        return len(self._optimizers) > 1
+
+    @property
+    def is_optimizer_behind(self) -> bool:
+        """Whether one of them has made fewer steps than another."""
+        return self._steps is not None and self._steps.is_one_behind
 
     def end(self) -> None:
         """Takes all hooks away."""
@@ -324,7 +344,8 @@ class TorchNetwork:
         dtype = torch.float32 if first is None else first.dtype
         # What is wrong with them is said where they are run through the network.
         with tolerated(), undisturbed(self._model, generators_of(held_out)):
-            return first_inputs(self._whole(held_out), dtype, _FEW)
+            with self._forgotten_if_broken(held_out):
+                return first_inputs(self._whole(held_out), dtype, _FEW)
         return None
 
     @property
@@ -412,11 +433,15 @@ class TorchNetwork:
         network = self._known()
         self._find_again(network)
         of_modules = self._of_modules(selected)
-        held_out = self._whole(held_out)
+        given, held_out = held_out, self._whole(held_out)
         # Whoever records no activations has nothing that could be of other samples, but the first tells what it has.
         is_looked_at = self._same_samples is not None and (self.rank == 0 or bool(selected))
         seen = Seen() if is_looked_at else None
-        with self._gathering.gathering() as tapped, watched(self._states, self._tap_state):
+        with (
+            self._forgotten_if_broken(given),
+            self._gathering.gathering() as tapped,
+            watched(self._states, self._tap_state),
+        ):
             made = evaluate(
                 network,
                 held_out,

@@ -87,6 +87,11 @@ class Steps:
         """How many of them the optimizers have made."""
         return max((counter.num_made for counter in self._counters), default=0)
 
+    @property
+    def is_one_behind(self) -> bool:
+        """Whether an optimizer has made fewer steps than another."""
+        return any(counter.num_made < self._num_made for counter in self._counters)
+
     def go_on_from(self, step: int) -> None:
         """Counts on from a step, as where a run is gone on with."""
         self._num_steps = step
