@@ -19,6 +19,8 @@ pub struct Packages {
     names: BTreeMap<String, String>,
     foreign: Vec<Foreign>,
     dependencies: BTreeMap<String, Vec<String>>,
+    /// By id, the names of what is no feature's alone.
+    required: BTreeMap<String, Vec<String>>,
 }
 
 impl Packages {
@@ -48,6 +50,15 @@ impl Packages {
             source: text(&package["source"]),
             licence: package["license"].as_str().unwrap_or_default().to_owned(),
         });
+        let required = metadata["packages"].as_array().unwrap().iter();
+        let required = required.map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let required = dependencies.filter(|dependency| {
+                dependency["kind"].is_null() && dependency["optional"] == false
+            });
+            let names = required.map(|dependency| text(&dependency["name"]));
+            (text(&package["id"]), names.collect())
+        });
         let nodes = metadata["resolve"]["nodes"].as_array().unwrap().iter();
         let dependencies = nodes.map(|node| {
             let dependencies = node["deps"].as_array().unwrap().iter();
@@ -62,6 +73,7 @@ impl Packages {
             names: names.collect(),
             foreign: foreign.collect(),
             dependencies: dependencies.collect(),
+            required: required.collect(),
         }
     }
 
@@ -78,10 +90,9 @@ impl Packages {
         id
     }
 
-    /// The names of all that one of the workspace's packages depends on directly.
-    pub fn names(&self, name: &str) -> impl Iterator<Item = &str> {
-        let dependencies = self.dependencies[self.id(name)].iter();
-        dependencies.map(|id| self.names[id].as_str())
+    /// The names of all that one of the workspace's packages depends on directly, whatever features it has.
+    pub fn required(&self, name: &str) -> &[String] {
+        &self.required[self.id(name)]
     }
 
     /// The names of the workspace's packages that one depends on directly.
