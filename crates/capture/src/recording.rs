@@ -24,6 +24,7 @@ mod finish;
 mod governor;
 mod hand_off;
 mod hand_over;
+mod histograms;
 mod interference;
 mod layers;
 mod limits;

@@ -1,7 +1,5 @@
 //! Where a capture's part files go.
 
-use arrow::array::RecordBatch;
-use sink::Part;
 use trace::{Generation, Layer, PartPath, Table};
 
 use crate::rows::RowKey;
@@ -26,14 +24,6 @@ impl Place {
             generation: self.generation,
             sequence,
             nonce: None,
-        }
-    }
-
-    /// Rows that are made already, as the first file of their table, capture and layer.
-    pub(super) fn part(self, table: Table, layer: Option<&Layer>, rows: RecordBatch) -> Part {
-        Part {
-            path: self.path(table, layer, 0),
-            rows,
         }
     }
 }

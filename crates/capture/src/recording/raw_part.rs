@@ -9,11 +9,13 @@ use std::sync::Arc;
 use sink::{Made, MakePart, Part};
 use trace::{Layer, LayerLabel, MaxPartBytes, PartPath, Table};
 
+use super::histograms::{Counting, Histograms};
 use super::layers::NetworkLayers;
 use super::place::Place;
 use super::recorded::{ActivationDetail, Recorded, WeightDetail};
 use super::source::{TensorKind, Values};
 use crate::evaluation::{Classifications, Logits};
+use crate::histogram::{OF_ACTIVATIONS, OF_WEIGHTS};
 use crate::precision::Precision;
 use crate::rows::{self, RowKey, SampleSet};
 use crate::saved_state::StateTensor;
@@ -27,6 +29,8 @@ pub(super) struct RawPart {
     key: RowKey,
     layers: Arc<NetworkLayers>,
     values: RawValues,
+    /// What counts the values, until the first part is made.
+    counting: Option<Counting>,
     /// Of which units parts are left to make: their places among those that there are rows of. Of a table without
     /// layers it is one place.
     left: Range<u32>,
@@ -95,6 +99,17 @@ enum RawValues {
     Logits(Logits),
 }
 
+impl RawValues {
+    /// What a histogram is of.
+    fn counted(&self) -> Option<&[f32]> {
+        match self {
+            Self::Tensor { tensor, .. } | Self::State { tensor, .. } => Some(&tensor.weight),
+            Self::Activations { values, .. } => Some(values),
+            Self::Classifications(_) | Self::Logits(_) => None,
+        }
+    }
+}
+
 /// A tensor for each of a layer's parameters, as [`Values::Parameters`] has them.
 #[derive(Debug)]
 pub(super) struct LayerTensor {
@@ -139,9 +154,9 @@ enum MakeRowsError {
 }
 
 /// More than the arrays of a part hold beside its values.
-const PART_BYTES: u64 = 8 << 10;
+pub(super) const PART_BYTES: u64 = 8 << 10;
 /// More than a row holds beside its list, with its statistics while they are no columns yet.
-const ROW_BYTES: u64 = 192;
+pub(super) const ROW_BYTES: u64 = 192;
 
 impl RawPart {
     /// What was read for a capture; none of what is compared alone.
@@ -150,9 +165,26 @@ impl RawPart {
         layers: &Arc<NetworkLayers>,
         recorded: &Recorded,
         split: &mut Split,
+        histograms: &mut Histograms,
         values: Values,
     ) -> Option<Self> {
         let of_layer = |index: usize| &layers.topology().layers()[index];
+        let counting = match &values {
+            Values::Parameters {
+                kind: TensorKind::Weights,
+                layer,
+                ..
+            } => histograms.expect(*layer, OF_WEIGHTS),
+            Values::Activations {
+                layer,
+                samples: SampleSet::HELD_OUT,
+                ..
+            } => histograms.expect(*layer, OF_ACTIVATIONS),
+            Values::Parameters { .. }
+            | Values::Activations { .. }
+            | Values::Classifications(_)
+            | Values::Logits(_) => None,
+        };
         let (path, values, num_rows, rows_per_part) = match values {
             Values::Parameters {
                 kind,
@@ -231,6 +263,7 @@ impl RawPart {
             key: place.key,
             layers: Arc::clone(layers),
             values,
+            counting,
             left: 0..num_rows,
             rows_per_part,
         })
@@ -252,6 +285,7 @@ impl RawPart {
             path: place.path(Table::Resume, Some(layer), sequence),
             key: place.key,
             layers: Arc::clone(layers),
+            counting: None,
             left: 0..num_rows,
             rows_per_part,
             values: RawValues::State {
@@ -341,9 +375,13 @@ impl MakePart for RawPart {
             key,
             layers,
             values,
+            counting,
             left,
             rows_per_part,
         } = *self;
+        if let (Some(counting), Some(values)) = (counting, values.counted()) {
+            counting.count(values);
+        }
         let topology = layers.topology().layers();
         let end = left.end.min(left.start.saturating_add(rows_per_part));
         let is_last = end == left.end;
@@ -443,6 +481,7 @@ impl MakePart for RawPart {
                 key,
                 layers: Arc::clone(&layers),
                 values,
+                counting: None,
                 left: end..left.end,
                 rows_per_part,
             });

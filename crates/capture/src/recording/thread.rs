@@ -1,7 +1,5 @@
 //! The capture thread: device to host, and into the sink, whose workers make the rows.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,14 +12,14 @@ use super::cost::{self, Reported};
 use super::disk::{self, DiskBudget};
 use super::diverged::Diverged;
 use super::hand_off::Tasks;
+use super::histograms::Histograms;
 use super::layers::NetworkLayers;
 use super::place::Place;
 use super::raw_part::{LayerTensor, RawPart, Split};
 use super::same_weights::ParametersCrc;
-use super::source::{Source, TensorKind, Values};
+use super::source::{Source, Values};
 use super::{Capture, Progress, RecordError, Recorded, State, StateToSave, Task};
-use crate::histogram::{Histogram, OF_ACTIVATIONS, OF_WEIGHTS};
-use crate::rows::{self, Metric, RowKey, SampleSet};
+use crate::rows::{self, Metric, RowKey};
 
 /// The ends of a capture thread: what it is handed, and where that goes.
 pub(super) struct Line {
@@ -245,7 +243,7 @@ impl CaptureThread {
         let stall_before = line.sink.stats().stall_ms;
         let mut open = line.sink.begin(is_whole.then_some(id));
         let mut split = Split::new(line.sink.max_part_bytes());
-        let mut histograms = Histograms::new();
+        let mut histograms = Histograms::new(recorded.histograms);
         let mut parameters =
             (self.compares_ranks && is_whole).then(|| ParametersCrc::new(self.layers.topology()));
         let mut read_back = Duration::ZERO;
@@ -277,11 +275,16 @@ impl CaptureThread {
                     parameters.add(&values);
                 }
                 self.diverged.look_at(&values);
-                if let Some(num_bins) = recorded.histograms {
-                    count(&values, num_bins, &mut histograms);
-                }
                 self.progress.add_work(start.elapsed());
-                let part = RawPart::of_capture(place, &self.layers, &recorded, &mut split, values);
+                let layers = &self.layers;
+                let part = RawPart::of_capture(
+                    place,
+                    layers,
+                    &recorded,
+                    &mut split,
+                    &mut histograms,
+                    values,
+                );
                 if let Some(part) = part {
                     open.send(part)?;
                 }
@@ -290,15 +293,21 @@ impl CaptureThread {
                 break;
             }
         }
-        for (index, of_layer) in histograms {
-            let layer = &self.layers.topology().layers()[index];
-            let rows = rows::histograms(place.key, &of_layer);
-            open.send(place.part(Table::Histograms, Some(layer), rows))?;
-        }
         let classifications = classifications.map(Values::Classifications);
         let classifications = classifications.and_then(|values| {
-            RawPart::of_capture(place, &self.layers, &recorded, &mut split, values)
+            let layers = &self.layers;
+            RawPart::of_capture(
+                place,
+                layers,
+                &recorded,
+                &mut split,
+                &mut histograms,
+                values,
+            )
         });
+        for part in histograms.parts(place, &self.layers) {
+            open.send(part)?;
+        }
         if let Some(classifications) = classifications {
             open.send(classifications)?;
         }
@@ -451,34 +460,6 @@ fn tell_diverged(
 ) {
     if let Some(told) = diverged.found(id, metrics, layers.topology()) {
         tracing::warn!("{told}");
-    }
-}
-
-/// Histograms of a capture, by layer: they have one part a layer, and come last.
-type Histograms = BTreeMap<usize, Vec<(&'static str, Histogram)>>;
-
-fn count(values: &Values, num_bins: NonZeroU32, histograms: &mut Histograms) {
-    let (layer, of, values) = match values {
-        Values::Parameters {
-            kind: TensorKind::Weights,
-            layer,
-            weight,
-            ..
-        } => (*layer, OF_WEIGHTS, weight),
-        Values::Activations {
-            layer,
-            samples: SampleSet::HELD_OUT,
-            values,
-            ..
-        } => (*layer, OF_ACTIVATIONS, values),
-        Values::Parameters { .. }
-        | Values::Activations { .. }
-        | Values::Classifications(_)
-        | Values::Logits(_) => return,
-    };
-    if let Some(histogram) = Histogram::of(values, num_bins) {
-        let of_layer = histograms.entry(layer).or_default();
-        of_layer.push((of, histogram));
     }
 }
 

@@ -59,8 +59,21 @@ fn whole() -> Split {
     Split::new(MaxPartBytes::default())
 }
 
+/// Without histograms.
+fn split_part_of(
+    layers: &Arc<NetworkLayers>,
+    recorded: &Recorded,
+    split: &mut Split,
+    values: Values,
+) -> Option<RawPart> {
+    let mut histograms = Histograms::new(None);
+    let part = RawPart::of_capture(place(), layers, recorded, split, &mut histograms, values);
+    assert_eq!(histograms.parts(place(), layers).count(), 0);
+    part
+}
+
 fn part_of(layers: &Arc<NetworkLayers>, recorded: &Recorded, values: Values) -> RawPart {
-    RawPart::of_capture(place(), layers, recorded, &mut whole(), values).unwrap()
+    split_part_of(layers, recorded, &mut whole(), values).unwrap()
 }
 
 fn made(part: RawPart) -> Part {
@@ -343,10 +356,8 @@ fn parts_lie_where_their_table_and_number_say() {
     let layers = network(Layout::Columns, &[2, 3], "linear", None);
     let paths = |max_part_bytes| -> Vec<String> {
         let mut split = Split::new(MaxPartBytes(max_part_bytes));
-        let of_capture = |values| {
-            let recorded = &Recorded::DEFAULT;
-            RawPart::of_capture(place(), &layers, recorded, &mut split, values).unwrap()
-        };
+        let of_capture =
+            |values| split_part_of(&layers, &Recorded::DEFAULT, &mut split, values).unwrap();
         let parts: Vec<RawPart> = all_values(&layers)
             .into_iter()
             .skip(5)
@@ -392,7 +403,7 @@ fn parts_lie_where_their_table_and_number_say() {
         bias: None,
     };
     let recorded = &Recorded::DEFAULT;
-    assert!(RawPart::of_capture(place(), &layers, recorded, &mut whole(), compared).is_none());
+    assert!(split_part_of(&layers, recorded, &mut whole(), compared).is_none());
 }
 
 /// The rows of a part, or of all that a layer was split into, and into how many.
@@ -412,7 +423,7 @@ fn the_parts_of_a_layer_that_is_split_have_the_rows_of_one_that_is_not() {
                 let (expected, num_parts) = rows_of(all_made(part_of(&layers, &recorded, values)));
                 assert_eq!(num_parts, 1);
                 let mut split = Split::new(MaxPartBytes(3000));
-                let part = RawPart::of_capture(place(), &layers, &recorded, &mut split, again);
+                let part = split_part_of(&layers, &recorded, &mut split, again);
                 let (rows, num_parts) = rows_of(all_made(part.unwrap()));
                 assert_eq!(rows, expected);
                 num_split += usize::from(num_parts > 1);
@@ -447,7 +458,7 @@ fn what_is_split_holds_its_values_and_the_rows_of_one_part() {
             bias: None,
         };
         let mut split = Split::new(MaxPartBytes(400_000));
-        let part = RawPart::of_capture(place(), &layers, &Recorded::DEFAULT, &mut split, values);
+        let part = split_part_of(&layers, &Recorded::DEFAULT, &mut split, values);
         let part = part.unwrap();
         let most = part.most_bytes();
         assert!((4_400_000..4_500_000).contains(&most), "{most}");
@@ -490,4 +501,122 @@ fn values_that_are_not_the_layers_are_an_error_that_says_so() {
         error(activations),
         "layer L_output has 3 units, and 10 activations were read: these are not of whole samples"
     );
+}
+
+/// What the parts of a layer's weights and activations, in that order, have counted, as a file of histograms.
+fn counted(values: Vec<Values>, layers: &Arc<NetworkLayers>, max_part_bytes: u64) -> Part {
+    let mut split = Split::new(MaxPartBytes(max_part_bytes));
+    let mut histograms = Histograms::new(NonZeroU32::new(4));
+    let recorded = &Recorded::DEFAULT;
+    let parts: Vec<RawPart> = values
+        .into_iter()
+        .filter_map(|values| {
+            RawPart::of_capture(
+                place(),
+                layers,
+                recorded,
+                &mut split,
+                &mut histograms,
+                values,
+            )
+        })
+        .collect();
+    for part in parts {
+        all_made(part);
+    }
+    let mut parts: Vec<_> = histograms.parts(place(), layers).collect();
+    assert_eq!(parts.len(), 1);
+    let part: Box<dyn MakePart> = Box::new(parts.remove(0));
+    let most = part.most_bytes();
+    let made = part.make().unwrap();
+    assert!(made.rest.is_none());
+    assert!(made.part.memory_bytes() <= most);
+    made.part
+}
+
+#[test]
+fn a_histogram_is_of_all_values_of_a_layer_however_it_is_split_and_whichever_units_are_recorded() {
+    for units in [None, Some(1)] {
+        let layers = network(Layout::Columns, &[2, 3], "linear", units);
+        let values = || {
+            let weights = Values::Parameters {
+                kind: TensorKind::Weights,
+                layer: 0,
+                weight: vec![0.0, 1.0, 2.0, 3.0, 4.0, f32::NAN],
+                bias: None,
+            };
+            let activations = |samples| Values::Activations {
+                layer: 0,
+                samples,
+                values: vec![8.0; 6],
+            };
+            let gradients = Values::Parameters {
+                kind: TensorKind::Gradients,
+                layer: 0,
+                weight: vec![9.0; 6],
+                bias: None,
+            };
+            vec![
+                activations(SampleSet::HELD_OUT),
+                weights,
+                // None of these is counted.
+                activations(SampleSet::train(1)),
+                gradients,
+            ]
+        };
+        let part = counted(values(), &layers, 1 << 20);
+        let path = "histograms/epoch=3/layer=L_output/step-96-r1-g2.parquet";
+        assert_eq!(part.path.to_string(), path);
+        let of: Vec<_> = part.rows["of"]
+            .as_string::<i32>()
+            .iter()
+            .flatten()
+            .collect();
+        assert_eq!(of, ["activations", "weights"]);
+        let list = |column: &str, row| {
+            let values = part.rows[column].as_list::<i32>().value(row);
+            values.as_primitive::<Float32Type>().values().to_vec()
+        };
+        assert_eq!(list("edges", 1), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(list("counts", 1), [1.0, 1.0, 1.0, 2.0]);
+        assert_eq!(list("counts", 0), [0.0, 0.0, 0.0, 6.0]);
+        assert_eq!(counted(values(), &layers, 8).rows, part.rows);
+    }
+}
+
+#[test]
+fn of_a_layer_without_a_finite_value_there_is_no_histogram() {
+    let layers = network(Layout::Columns, &[2, 3], "linear", None);
+    let values = Values::Parameters {
+        kind: TensorKind::Weights,
+        layer: 0,
+        weight: vec![f32::NAN; 6],
+        bias: None,
+    };
+    assert_eq!(counted(vec![values], &layers, 1 << 20).rows.num_rows(), 0);
+}
+
+#[test]
+fn what_waits_for_a_histogram_fails_where_its_values_do() {
+    let layers = network(Layout::Columns, &[2, 3], "linear", None);
+    let values = Values::Parameters {
+        kind: TensorKind::Weights,
+        layer: 0,
+        weight: numbered(6),
+        bias: None,
+    };
+    let mut histograms = Histograms::new(NonZeroU32::new(4));
+    let recorded = &Recorded::DEFAULT;
+    let part = RawPart::of_capture(
+        place(),
+        &layers,
+        recorded,
+        &mut whole(),
+        &mut histograms,
+        values,
+    );
+    drop(part);
+    let waiting = histograms.parts(place(), &layers).next().unwrap();
+    let waiting: Box<dyn MakePart> = Box::new(waiting);
+    assert!(waiting.make().is_err());
 }
