@@ -35,8 +35,8 @@ def is_unborn(path: str | os.PathLike[str]) -> bool:
 def take_messages() -> list[str]:
     """Warnings of the recorder's threads since the last call."""
 
-#: What it is (``weights``, ``gradients``, ..., ``activations``), the layer's index, the tensor, its bias, and what
-#: waits until their values are there; without it they are copied at once.
+#: What it is (``weights``, ``gradients``, ..., ``activations``), the layer's index, the tensor, its bias, and true where
+#: nobody changes them any more, or what waits until such values are there; with None they are copied at once.
 _Part = tuple[str, int, Any, Any, Any]
 
 class Recorder:

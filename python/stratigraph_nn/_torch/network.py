@@ -413,8 +413,11 @@ class TorchNetwork:
         parts: list[Part] = []
         for kind, index, weight, bias in found:
             tensors = [_as_floats(tensor) for tensor in ([weight] if bias is None else [weight, bias])]
-            host, wait = self._transfer.to_host(tensors)
-            parts.append((kind, self._in_run(index), host[0], host[1] if bias is not None else None, wait))
+            host, stay = self._transfer.to_host(tensors)
+            if stay is None and kind in ("gradients", "gradients_applied"):
+                # They are copies already, of which nobody else has the memory.
+                stay = True
+            parts.append((kind, self._in_run(index), host[0], host[1] if bias is not None else None, stay))
         # Whatever changes a value next comes behind its copy: the optimizer's next step, but also what clamps
         # weights, swaps averages in, or runs a batch norm.
         self._transfer.before_changes()
@@ -465,7 +468,7 @@ class TorchNetwork:
             )
             return None
         self._activations = [
-            ("activations", self._in_run(index), values, None, _done) for index, values in made.activations.items()
+            ("activations", self._in_run(index), values, None, True) for index, values in made.activations.items()
         ]
         for index, why in made.left_out.items():
             if index in made.of_all:
@@ -482,7 +485,7 @@ class TorchNetwork:
                     why = f"activations of {tap.name} are left out: {values}"
                     self._left_out_of.setdefault(tap.name, why)
                 else:
-                    self._activations.append(("activations", index, values, None, _done))
+                    self._activations.append(("activations", index, values, None, True))
         if made.unclassified is not None:
             self._left_out_of.setdefault("", f"classifications are left out: {made.unclassified}")
             return None
@@ -665,10 +668,6 @@ def _last_unit(of_range: Mapping[str, Any]) -> int:
 def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
     """Floats of a byte are handed over as floats of 32 bits, which hold the same values."""
     return tensor if tensor.element_size() > 1 else tensor.to(torch.float32)
-
-
-def _done() -> None:
-    """Nothing is waited for."""
 
 
 def _itself(optimizer: Any) -> Any:

@@ -6,7 +6,7 @@ use capture::rows::SampleSet;
 use capture::{BoxError, PartOf, Source, TensorKind, UnreadPart, Values};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBool, PyTuple};
 
 use crate::tensor::HostTensor;
 
@@ -16,14 +16,35 @@ type Fields<'py> = (
     usize,
     Bound<'py, PyAny>,
     Option<Bound<'py, PyAny>>,
-    Option<Py<PyAny>>,
+    Option<Bound<'py, PyAny>>,
 );
+
+/// How long the values of a tensor are what they are.
+enum Stay {
+    /// Until training goes on: they are copied by [`Part::copy`].
+    UntilTraining,
+    /// Nobody changes them any more.
+    ForGood,
+    /// The same, once this was called: it waits until they are there.
+    ForGoodAfter(Py<PyAny>),
+}
+
+impl Stay {
+    /// None, true, or what is called.
+    fn extract(said: Option<Bound<'_, PyAny>>) -> Self {
+        match said {
+            None => Self::UntilTraining,
+            Some(said) if said.is_exact_instance_of::<PyBool>() => Self::ForGood,
+            Some(wait) => Self::ForGoodAfter(wait.unbind()),
+        }
+    }
+}
 
 /// Values of a tensor.
 enum Held {
     /// A copy that was made when the network was captured.
     Copied(Vec<f32>),
-    /// A tensor that nobody changes any more, as a copy in pinned memory.
+    /// A tensor that nobody changes any more, as a copy in pinned memory; before [`Part::copy`] any other.
     Tensor(HostTensor),
 }
 
@@ -56,8 +77,7 @@ pub(super) struct Part {
     of: Of,
     values: Held,
     bias: Option<Held>,
-    /// What says that the values are there, and waits until they are.
-    wait: Option<Py<PyAny>>,
+    stay: Stay,
 }
 
 enum Of {
@@ -73,17 +93,18 @@ enum Of {
 
 impl Part {
     /// A tuple of what it is (`weights`, `gradients`, ... or `activations`), the layer's index, the tensor,
-    /// and the bias or none. Last a callable that waits until the values are there: without one they are
-    /// copied by [`Part::copy`].
+    /// and the bias or none. Last true where nobody changes the values any more, or a callable that waits until such
+    /// are there; none where training changes them: these are copied by [`Part::copy`].
     pub(super) fn extract(part: &Bound<'_, PyTuple>) -> PyResult<Self> {
-        let (kind, layer, values, bias, wait): Fields<'_> = part.extract()?;
+        let (kind, layer, values, bias, stay): Fields<'_> = part.extract()?;
+        let stay = Stay::extract(stay);
         let values = Held::Tensor(HostTensor::import(&values)?);
         if kind == "activations" {
             return Ok(Self {
                 of: Of::Activations { layer },
                 values,
                 bias: None,
-                wait,
+                stay,
             });
         }
         let kind = match kind.as_str() {
@@ -100,7 +121,7 @@ impl Part {
             of: Of::Parameters { kind, layer },
             values,
             bias: bias.map(Held::Tensor),
-            wait,
+            stay,
         })
     }
 
@@ -122,9 +143,9 @@ impl Part {
         matches!(self.of, Of::Parameters { .. })
     }
 
-    /// Copies what training changes: what is waited for is a copy already. Python's lock is not needed.
+    /// Copies what training changes. Python's lock is not needed.
     pub(super) fn copy(&mut self) {
-        if self.wait.is_none() {
+        if matches!(self.stay, Stay::UntilTraining) {
             self.values.copy();
             if let Some(bias) = &mut self.bias {
                 bias.copy();
@@ -137,7 +158,7 @@ impl Part {
     }
 
     fn into_values(self) -> Result<Values, BoxError> {
-        if let Some(wait) = self.wait {
+        if let Stay::ForGoodAfter(wait) = self.stay {
             // It waits with the lock let go of.
             Python::attach(|py| wait.call0(py).map(drop))?;
         }
