@@ -16,10 +16,10 @@ seconds=${2:-600}
 target_dir=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 
-# As cargo-fuzz has them.
+# As cargo-fuzz has them with --strip-dead-code: with all that is never called, pulp, which Burn has, does not compile.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Clink-dead-code -Zsanitizer=address \
+-Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Zsanitizer=address \
 -Ccodegen-units=16"
 case $name in
     csv | idx | parquet) what=(--features datasets --bin "$name") ;;
