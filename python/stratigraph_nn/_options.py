@@ -199,6 +199,8 @@ def given(value: Any) -> str:
 
 def did_you_mean(name: str, there_are: Sequence[str]) -> str:
     """The end of an error's message that suggests a name, if one is close."""
+    if len(name) > 256:  # Nobody types it, and comparing takes long.
+        return ""
     close = difflib.get_close_matches(name.lower(), there_are, 1, 0.6)
     return f"; did you mean {close[0]}?" if close else ""
 

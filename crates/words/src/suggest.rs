@@ -1,9 +1,18 @@
 //! What somebody who misspelled a name probably meant.
 
+/// Bytes of the longest name that somebody types. Comparing two names takes as many steps as the product of their
+/// lengths, and those of a file are as long as its maker likes.
+const LONGEST: usize = 256;
+
 /// The candidate that `name` is most likely a misspelling of.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let name = name.to_lowercase();
-    let scored = candidates.into_iter().map(|candidate| {
+    let candidates = candidates.into_iter();
+    let typed = candidates.filter(|candidate| candidate.len() <= LONGEST);
+    let scored = typed.map(|candidate| {
         let score = strsim::jaro_winkler(&name, &candidate.to_lowercase());
         (score, candidate)
     });
@@ -29,6 +38,14 @@ mod tests {
         assert_eq!(closest("byneuron", names), Some("by_neuron"));
         assert_eq!(closest("xyz", names), None);
         assert_eq!(closest("weights", []), None);
+    }
+
+    /// Each comparison would take 10^12 steps.
+    #[test]
+    fn nobody_types_a_name_of_a_megabyte() {
+        let long = "weights".repeat(150_000);
+        assert_eq!(closest(&long, ["weights", &long]), None);
+        assert_eq!(closest("weigths", [&long, "weights"]), Some("weights"));
     }
 
     #[test]
