@@ -141,7 +141,7 @@ class Comparison:
             self.ask()
         if held_out is not None:
             self.notebook()
-        writing.remove(self.scratch)
+        measure.emptied(self.scratch)
 
     def in_turns(self, what, ways, share=1, **more):
         """Times the ways; `what` is said and names the samples. `share` is how many budgets they may take."""
@@ -167,7 +167,7 @@ class Comparison:
             write(path)
             writing.check(name, path, captures, parts)
             num_bytes[name] = writing.size_of(path)
-            writing.remove(path)
+            measure.emptied(path)
         num_bytes["sequential write"] = num_bytes["ours, none"]
         ways = writing.ways(captures, parts, self.threads, num_bytes["ours, none"])
 
@@ -185,7 +185,7 @@ class Comparison:
             share=4,
             # What others left to be written, and what was removed, is no concern of the next.
             before=os.sync,
-            after=lambda _, path: writing.remove(path) if isinstance(path, Path) else None,
+            after=lambda _, path: measure.emptied(path) if isinstance(path, Path) else None,
         )
         self.report_writing(samples, num_bytes)
 

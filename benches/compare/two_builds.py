@@ -14,7 +14,6 @@ into `target/release/deps` under a name with a number. `recording --captures 100
 import argparse
 import os
 import shlex
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -74,8 +73,8 @@ def main():
         train = ["--epochs", str(options.epochs), "--hidden", "64,64", "--device", "cpu"]
 
         def record(build):
-            shutil.rmtree(Path(scratch) / "recorded", ignore_errors=True)
-            return [build / "recorder", "train", "--out", "recorded", *train]
+            # Runs stay until all is measured: removing them would slow down the next (measure.emptied).
+            return [build / "recorder", "train", "--out", tempfile.mkdtemp(dir=scratch), *train]
 
         print(f"{options.pairs} pairs a row\n")
         print("| task | before, median | clock, after / before | processor time, after / before |")

@@ -1,7 +1,6 @@
 """The same captures, written durably: by this project's recorder, by peers, and as fast as the disk takes bytes."""
 
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -91,13 +90,6 @@ def check(name, path, captures, parts):
     for (where, rows), (expected_where, expected) in zip(written, parts):
         if where.parent != expected_where.parent or not rows.equals(expected):
             raise SystemExit(f"{name} has other rows in {where}")
-
-
-def remove(path):
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def copying(num_bytes, threads):

@@ -201,14 +201,15 @@ def train(variant, threads, epochs, directory):
     return {"seconds": seconds, "bytes": sum(file.stat().st_size for file in files)}
 
 
-def measured(variant, options):
-    with tempfile.TemporaryDirectory(dir=options.scratch) as directory:
-        command = [sys.executable, __file__, "--run", variant, "--threads", str(options.threads)]
-        command += ["--epochs", str(options.epochs), "--scratch", directory]
-        environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
-        environment |= KEEP_MEMORY if options.keep_memory else {}
-        output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-        return json.loads(output.splitlines()[-1])
+def measured(variant, options, scratch):
+    directory = Path(tempfile.mkdtemp(prefix=f"{variant}-", dir=scratch))
+    command = [sys.executable, __file__, "--run", variant, "--threads", str(options.threads)]
+    command += ["--epochs", str(options.epochs), "--scratch", str(directory)]
+    environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
+    environment |= KEEP_MEMORY if options.keep_memory else {}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    measure.emptied(directory)
+    return json.loads(output.splitlines()[-1])
 
 
 def shown(found, digits):
@@ -232,9 +233,10 @@ def main():
     variants = options.only.split(",") if options.only else [name for name in VARIANTS if name != "off"]
     draw = random.Random(0)
     results = {name: [] for name in ["off", *variants]}
-    for _ in range(options.pairs):
-        for name in draw.sample(list(results), len(results)):
-            results[name].append(measured(name, options))
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        for _ in range(options.pairs):
+            for name in draw.sample(list(results), len(results)):
+                results[name].append(measured(name, options, scratch))
     alone = [result["seconds"] for result in results["off"]]
     print(f"{options.threads} thread(s), {options.epochs} epochs of {statistics.median(alone) / options.epochs:.3f} s")
     print("| what is kept each epoch | seconds | time, by that of nothing | MB |\n|---|---|---|---|")
