@@ -29,8 +29,11 @@ SELECT
             / (num_correct + num_incorrect - 2)
         )
     END AS cohens_d,
-    sqrt(sum(power(mean_correct - mean_incorrect, 2)) OVER (PARTITION BY epoch, step, layer))
-        AS layer_distance
+    -- Added up in the neurons' order, so that the last digit is the same each time.
+    sqrt(sum(power(mean_correct - mean_incorrect, 2)) OVER (
+        PARTITION BY epoch, step, layer ORDER BY neuron
+        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    )) AS layer_distance
 FROM (
     SELECT
         epoch, step, layer, neuron,
