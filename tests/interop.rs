@@ -36,7 +36,7 @@ fn other_engines_read_real_runs_and_agree() {
         "--epochs",
         "4",
         "--max-part-bytes",
-        "1KiB",
+        "4KiB",
         "--out",
         "traces/split",
     ]);

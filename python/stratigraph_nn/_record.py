@@ -131,7 +131,7 @@ def record(
         compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as activations behind a ReLU
             do, ``"size"`` what becomes smaller by 3 % or more, as weights do by a sixth, which every query has to unpack,
             ``"none"`` nothing. ``"auto"`` where it is not said; with ``resume`` what the run's last session compressed.
-        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``: a larger
+        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``, 4 KiB at least: a larger
             one is split by its units. 256 MiB where it is not said; with ``resume`` what the run's last session said.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.

@@ -659,7 +659,7 @@ def test_options_are_taken(tmp_path: Path) -> None:
         when_full="thin",
         channel_bytes="8MiB",
         compress="none",
-        max_part_bytes="100B",
+        max_part_bytes="4KiB",
         class_names=["a", "b", "c"],
         config={"lr": torch.tensor(0.5), "nested": {"path": Path("x"), "nan": float("nan")}},
     ) as rec:
@@ -675,8 +675,7 @@ def test_options_are_taken(tmp_path: Path) -> None:
         "max_disk": 10**9,
         "on_error": "continue",
     }
-    assert info["config"]["max_part_bytes"] == 100
-    assert len(list((tmp_path / "run").glob("weights/epoch=0/layer=encoder/*.parquet"))) > 1
+    assert info["config"]["max_part_bytes"] == 4096
     weights = runs.rows(tmp_path / "run", "weights")
     assert {row["layer"] for row in weights} == {"encoder"} and len(weights) == 10
     for row in weights:
@@ -726,6 +725,20 @@ def test_a_training_waits_for_what_was_captured_or_drops_what_comes(
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     options: Any = {"record": ["weights"], "every": "1steps", "example": torch.randn(2, 6), "on_error": "stop"}
     rec = sg.record(model, tmp_path / "run", optimizer=optimizer, when_full=when_full, **options)
+def test_a_large_layer_is_split_by_its_units(tmp_path: Path) -> None:
+    model, optimizer = made(1000)
+    with sg.record(
+        model, tmp_path / "run", optimizer=optimizer, record=["weights"], layers=["first"], max_part_bytes=4096
+    ) as rec:
+        step(model, optimizer)
+        rec.epoch()
+    # 24 bytes a unit, so 170 of them fit into a file.
+    assert len(list((tmp_path / "run").glob("weights/epoch=0/layer=first/*.parquet"))) == 6
+    weights = runs.rows(tmp_path / "run", "weights")
+    assert [row["unit"] for row in weights] == list(range(1000))
+    assert all(runs.same_bits(row["weights"], model.first.weight[row["unit"]].detach()) for row in weights)
+
+
     states: dict[int, Tensor] = {}
     has_ended = threading.Event()
 

@@ -87,21 +87,26 @@ def test_what_is_compressed_is_what_was_asked_for(compress: str | None, codecs: 
 
 def test_a_large_layer_is_split_by_its_units(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    wide = torch.randn(10, 64)
+    wide = torch.randn(40, 64)
     saved(tmp_path / "m-0.pt", {"wide.weight": wide})
     # 256 bytes a unit.
-    for name, size in [("text", "1KiB"), ("number", 1024)]:
+    for name, size in [("text", "4KiB"), ("number", 4096)]:
         run = sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / name, max_part_bytes=size).run
         assert run is not None and run.verify().is_whole
         files = {path.name for path in tmp_path.glob(f"{name}/weights/epoch=0/layer=wide/*.parquet")}
         assert files == {f"step-1-r0-g0{number}.parquet" for number in ["", "-1", "-2"]}
         rows = run.sql("SELECT unit, weights FROM weights ORDER BY neuron").to_dicts()
-        assert [row["unit"] for row in rows] == list(range(10))
+        assert [row["unit"] for row in rows] == list(range(40))
         assert torch.equal(torch.tensor([row["weights"] for row in rows]), wide)
         info = json.loads((tmp_path / name / "run.json").read_text())
-        assert info["config"]["max_part_bytes"] == 1024
+        assert info["config"]["max_part_bytes"] == 4096
     with pytest.raises(ValueError, match='max_part_bytes is a size as "20GB", not "much"'):
         sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", max_part_bytes="much")
+    too_small: list[int | str] = [0, 4095, "1KiB"]
+    for small in too_small:
+        with pytest.raises(ValueError, match="max_part_bytes: a size of .* is too small: the smallest is 4KiB"):
+            sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", max_part_bytes=small)
+    assert not (tmp_path / "other").exists()
     with pytest.raises(TypeError, match='max_part_bytes is a number of bytes or a text as "20GB", not 1.5'):
         sg.import_checkpoints(tmp_path / "m-0.pt", tmp_path / "other", max_part_bytes=1.5)  # type: ignore[arg-type]
 

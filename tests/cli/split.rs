@@ -7,8 +7,8 @@ use stratigraph::{Scratch, run, workspace_root};
 
 use crate::files;
 
-/// Few bytes, so that every layer is split: two or more parts of weights, a part a unit of activations.
-const SPLIT: [&str; 2] = ["--max-part-bytes", "1KiB"];
+/// The smallest part files that can be asked for, so that layers are split that are not large.
+const SPLIT: [&str; 2] = ["--max-part-bytes", "4KiB"];
 
 const EVERYTHING: &str =
     "weights,classifications,activations,metrics,gradients,gradients_applied,moments";
@@ -17,7 +17,7 @@ const EVERYTHING: &str =
 fn train(scratch: &Scratch, out: &str, epochs: &str, more: &[&str]) -> String {
     let mut arguments = vec![
         "--hidden",
-        "12,8",
+        "48,32",
         "--record",
         EVERYTHING,
         "--phases",
@@ -94,7 +94,7 @@ fn assert_same_rows(scratch: &Scratch, one: &str, other: &str) {
 #[test]
 fn every_query_has_the_same_answer_whether_layers_are_split_or_not() {
     let scratch = both();
-    // 12 units of 64 weights: of which a part has 4.
+    // 48 units of 64 weights, of which a part has 16.
     assert_eq!(
         names(&scratch, "split/weights/epoch=2/layer=L_input"),
         [
@@ -191,7 +191,8 @@ fn a_network_whose_layers_are_split_is_rebuilt_exported_and_imported() {
     run(&mut scratch.recorder(&arguments)).expect_success();
     assert_whole(&scratch, "imported", 1);
     let of_layer = files(&scratch.path("imported/weights"));
-    assert_eq!(of_layer.len(), 5);
+    // 3 of the first layer, 2 of the second.
+    assert_eq!(of_layer.len(), 6);
     assert_eq!(export("imported", "again.safetensors"), checkpoint);
     let weights = |run_dir: &str| {
         let sql = "SELECT unit, weights, bias FROM weights WHERE epoch = 2 ORDER BY neuron";
@@ -237,8 +238,8 @@ fn a_run_goes_on_with_layers_split_as_they_were_from_a_checkpoint_that_is_split(
         &["run", "weight_drift", "split", "--format", "csv"],
     );
     assert_eq!(drift.0, Some(0), "{}", drift.2);
-    // 30 neurons at 5 epochs, and the header.
-    assert_eq!(drift.1.lines().count(), 151, "{}", drift.1);
+    // 90 neurons at 5 epochs, and the header.
+    assert_eq!(drift.1.lines().count(), 451, "{}", drift.1);
 }
 
 #[test]
@@ -292,6 +293,21 @@ fn without_records_a_capture_that_lacks_a_part_is_not_named_again() {
         .map(|row| row["epoch"].as_i64().unwrap())
         .collect();
     assert_eq!(epochs, [0]);
+}
+
+#[test]
+fn a_size_of_which_units_would_be_files_is_refused() {
+    let scratch = Scratch::new();
+    let says = "is too small: the smallest is 4KiB (4096 B), below which a layer becomes about a file a unit";
+    for size in ["0", "1KiB", "4095"] {
+        for verb in [&["train"][..], &["import", "ckpt-0.safetensors"]] {
+            let options = ["--max-part-bytes", size, "--out", "run"];
+            let refused = run(&mut scratch.recorder(&[verb, &options].concat()));
+            assert_eq!(refused.code(), Some(2), "{refused}");
+            assert!(refused.stderr.contains(says), "{refused}");
+        }
+    }
+    assert!(!scratch.path("run").exists());
 }
 
 #[test]

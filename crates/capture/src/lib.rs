@@ -18,6 +18,7 @@ mod evaluation;
 mod histogram;
 mod interchange;
 mod layout;
+mod part_size;
 mod precision;
 mod random;
 mod recording;
@@ -47,6 +48,7 @@ pub use interchange::{
     export, export_recorded, import,
 };
 pub use layout::{Layout, UnitRows, transpose};
+pub use part_size::{PartSizeError, SMALLEST_PART_BYTES, checked_part_size, parse_part_size};
 pub use precision::Precision;
 pub use random::{HostRng, Purpose};
 pub use recording::{

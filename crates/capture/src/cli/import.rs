@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use bytesize::ByteSize;
 use clap::Args;
 use console::{Console, Pace};
 use indicatif::{HumanBytes, HumanCount};
@@ -19,6 +18,7 @@ use crate::interchange::{
     CheckpointLibrary, ImportError, ImportOptions, ImportPlan, ImportSummary, NamePattern,
     NumberSource, Odd, TransposeGlobs,
 };
+use crate::part_size::parse_part_size;
 
 /// In a log, progress is said no more often than this.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -72,10 +72,10 @@ pub struct ImportArgs {
     /// nothing [default: auto; with --resume what was compressed before]
     #[arg(long, value_name = "auto|size|none")]
     compress: Option<Compress>,
-    /// How much of a layer to put into one part file, as 64MiB: a larger one is split by its units
-    /// [default: 256MiB; with --resume what the run's last session said]
-    #[arg(long, value_name = "SIZE")]
-    max_part_bytes: Option<ByteSize>,
+    /// How much of a layer to put into one part file, as 64MiB, 4KiB at least: a larger one is split by its
+    /// units [default: 256MiB; with --resume what the run's last session said]
+    #[arg(long, value_name = "SIZE", value_parser = parse_part_size)]
+    max_part_bytes: Option<MaxPartBytes>,
     /// Show which epoch and step each checkpoint would become, and create nothing
     #[arg(long)]
     dry_run: bool,
@@ -107,7 +107,7 @@ pub fn run(
         transpose: TransposeGlobs::try_new(&args.transpose)?,
         strip_prefix: args.strip_prefix.clone(),
         compress: args.compress,
-        max_part_bytes: args.max_part_bytes.map(|size| MaxPartBytes(size.as_u64())),
+        max_part_bytes: args.max_part_bytes,
         resume: args.resume,
     };
     let plan = match ImportPlan::try_new(&options, cancel) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use capture::{
     ActivationDetail, LayerSelection, Limits, MaxOverhead, OnError, Phases, Precision, Recorded,
-    Schedule, WeightDetail, WhenFull,
+    Schedule, WeightDetail, WhenFull, checked_part_size,
 };
 use pyo3::PyResult;
 use pyo3::exceptions::PyValueError;
@@ -226,10 +226,9 @@ impl Settings {
     /// How much of a layer goes into one part file, where that is said.
     ///
     /// # Errors
-    /// If it is no size.
+    /// If it is no size, or too small.
     pub(super) fn max_part_bytes(&self) -> PyResult<Option<MaxPartBytes>> {
-        let size = bytes("max_part_bytes", self.max_part_bytes.as_ref())?;
-        Ok(size.map(MaxPartBytes))
+        part_size(self.max_part_bytes.as_ref())
     }
 }
 
@@ -255,10 +254,15 @@ pub(crate) fn chosen_compress(word: Option<&str>) -> PyResult<Option<Compress>> 
 /// How much of a layer goes into one part file, where a text says so.
 ///
 /// # Errors
-/// If it is no size.
+/// If it is no size, or too small.
 pub(crate) fn chosen_max_part_bytes(text: Option<String>) -> PyResult<Option<MaxPartBytes>> {
-    let size = bytes("max_part_bytes", text.map(Size::Text).as_ref())?;
-    Ok(size.map(MaxPartBytes))
+    part_size(text.map(Size::Text).as_ref())
+}
+
+fn part_size(size: Option<&Size>) -> PyResult<Option<MaxPartBytes>> {
+    let size = bytes("max_part_bytes", size)?.map(checked_part_size);
+    let size = size.transpose();
+    size.map_err(|error| wrong(format!("max_part_bytes: {error}")))
 }
 
 /// One of several values, by its name.

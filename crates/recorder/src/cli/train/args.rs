@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+use capture::parse_part_size;
 use clap::Args;
 use recorder::{
     ActivationDetail, DEFAULT_ACTIVATION_SAMPLES, DatasetError, DeviceChoice, ImageShape,
@@ -125,10 +126,10 @@ pub(in crate::cli) struct TrainArgs {
     /// [default: auto; with --resume what the run's last session compressed]
     #[arg(long, value_name = "auto|size|none")]
     compress: Option<Compress>,
-    /// How much of a layer to put into one part file, its values as 32-bit floats, as 64MiB: a larger one is
-    /// split by its units [default: 256MiB; with --resume what the run's last session said]
-    #[arg(long, value_name = "SIZE")]
-    max_part_bytes: Option<ByteSize>,
+    /// How much of a layer to put into one part file, its values as 32-bit floats, as 64MiB, 4KiB at least: a
+    /// larger one is split by its units [default: 256MiB; with --resume what the run's last session said]
+    #[arg(long, value_name = "SIZE", value_parser = parse_part_size)]
+    max_part_bytes: Option<MaxPartBytes>,
     /// How often to write what training can go on from (parameters and the optimizer's state), at
     /// the end of an epoch; also at the end of training, and of the last whole epoch after Ctrl-C, but
     /// for never. Only the newest is kept
@@ -271,7 +272,7 @@ impl TrainArgs {
             layers: self.layers.clone().unwrap_or_default(),
             channel_bytes: self.channel_bytes.map(|size| size.as_u64()),
             compress: self.compress,
-            max_part_bytes: self.max_part_bytes.map(|size| MaxPartBytes(size.as_u64())),
+            max_part_bytes: self.max_part_bytes,
             save_every: self.checkpoint_every,
             resume: self.resume,
             rank: Rank(self.rank.cast_signed()),
