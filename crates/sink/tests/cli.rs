@@ -29,9 +29,13 @@ fn recorded(path: &Path) -> RunDir {
 }
 
 fn recorded_until(path: &Path, closing: Closing) -> RunDir {
+    recorded_of(path, 2, closing)
+}
+
+fn recorded_of(path: &Path, num_epochs: i32, closing: Closing) -> RunDir {
     let run = create_run(path);
     let sink = Sink::start(&run, SinkOptions::default()).unwrap();
-    for epoch in 0..2 {
+    for epoch in 0..num_epochs {
         let mut open = sink.begin(Some(capture(epoch)));
         for (path, rows) in capture_parts(epoch) {
             open.send(Part { path, rows }).unwrap();
@@ -232,6 +236,39 @@ fn a_run_that_lost_its_commits_is_an_error_and_not_empty() {
         stdout.contains("keep a copy if you know better"),
         "{stdout}"
     );
+}
+
+/// A line a file would be as many as there are files.
+#[test]
+fn a_repair_of_many_files_lists_some_and_says_where_all_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = recorded_of(&dir.path().join("run"), 25, Closing::Finished);
+    for epoch in 0..24 {
+        let metrics = run.path().join(format!("metrics/epoch={epoch}"));
+        for entry in fs::read_dir(metrics).unwrap() {
+            fs::write(entry.unwrap().path(), "x").unwrap();
+        }
+    }
+    let path = run.path().to_str().unwrap();
+    let would = sink(&["repair", "--dry-run", path]);
+    let stdout = text(&would.stdout);
+    assert!(stdout.contains("  ... and "), "{stdout}");
+    assert!(!stdout.contains("has all of it"), "{stdout}");
+    let repaired = sink(&["repair", path]);
+    assert_eq!(repaired.status.code(), Some(0), "{repaired:?}");
+    let stdout = text(&repaired.stdout);
+    let of_file = |line: &&str| line.contains("metrics/epoch=");
+    assert!(stdout.lines().filter(of_file).count() <= 60, "{stdout}");
+    let told = stdout
+        .lines()
+        .find_map(|line| line.strip_suffix(" has all of it"));
+    let report = fs::read_to_string(run.path().join(told.unwrap())).unwrap();
+    for epoch in 0..24 {
+        assert!(
+            report.contains(&format!("metrics/epoch={epoch}/")),
+            "{report}"
+        );
+    }
 }
 
 #[test]

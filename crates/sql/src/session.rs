@@ -33,7 +33,7 @@ use crate::named::{
 use crate::run::batch::batch_rows;
 use crate::run::error::{OpenError, QueryError};
 use crate::run::scope::{CATALOG, Scope};
-use crate::run::snapshot::{SharedSnapshot, Snapshot};
+use crate::run::snapshot::{LEFT_OUT, SharedSnapshot, Snapshot};
 use crate::scan::StockScans;
 use crate::tables::functions::is_run_function;
 use crate::tables::{FACTS, recorded_table};
@@ -89,8 +89,12 @@ impl Run {
         })
     }
 
-    /// A line about each thing that is wrong with a run that was salvaged, `left out: ` first, or
-    /// `in doubt, and used: `; none of any other.
+    /// What a line of [`Run::damage`] begins with about what was left out.
+    pub const LEFT_OUT: &str = LEFT_OUT;
+
+    /// A line about each thing that is wrong with a run that was salvaged: what was left out, by [`Run::LEFT_OUT`],
+    /// commits before files and these by their names, then, by `in doubt, and used: `, what is used all the same. None
+    /// of any other run.
     pub fn damage(&self) -> &[String] {
         self.snapshot.damage()
     }

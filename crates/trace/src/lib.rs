@@ -112,7 +112,8 @@ pub use publish::{
     ROLLUP_FANOUT,
 };
 pub use repair::{
-    DAMAGED_DIR, MovedFile, RepairError, RepairOptions, RepairReport, repair, repair_on,
+    DAMAGED_DIR, MovedFile, REPAIR_REPORT_FILE, RepairError, RepairOptions, RepairReport, repair,
+    repair_on,
 };
 pub use rollup::{ReadRollupError, rollup_schema};
 pub use room::{Room, is_no_room, with_room};

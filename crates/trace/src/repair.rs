@@ -26,6 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use apply::REPAIR_REPORT_FILE;
 pub(crate) use locks::lock_all;
 pub(crate) use parts::{Refusal, sums};
 pub(crate) use run_file::refuse_newer;

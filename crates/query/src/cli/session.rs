@@ -14,8 +14,9 @@ use words::printable;
 
 use super::answer::say;
 
-/// What is wrong with a damaged run is listed one by one, up to so many.
-const LISTED_DAMAGE: usize = 20;
+/// So many things that are wrong with a damaged run are listed one by one, of those that are left out and of those
+/// that are used: a disk that went bad may have spoilt every file of a long run.
+const LISTED_DAMAGE: usize = 10;
 
 pub(super) fn open(path: &Path) -> anyhow::Result<Run> {
     let run = Run::open(path)?;
@@ -49,18 +50,30 @@ impl SalvageArgs {
             });
         }
         let run = Run::salvage(path)?;
-        say_damage(run.damage());
+        say_damage(path, run.damage().iter());
         Ok(run)
     }
 }
 
 /// Says what is wrong with a damaged run, and whether it is left out or used.
-fn say_damage(lines: &[String]) {
-    for line in lines.iter().take(LISTED_DAMAGE) {
-        say!("{}", printable(line));
-    }
-    if lines.len() > LISTED_DAMAGE {
-        say!("... and {} more", lines.len() - LISTED_DAMAGE);
+fn say_damage<'a>(run: &Path, damage: impl Iterator<Item = &'a String>) {
+    let (left_out, used): (Vec<_>, Vec<_>) =
+        damage.partition(|line| line.starts_with(Run::LEFT_OUT));
+    for (kind, lines) in [("left out", left_out), ("in doubt, and used", used)] {
+        for line in lines.iter().take(LISTED_DAMAGE) {
+            say!("{}", printable(line));
+        }
+        if let Some(more) = lines
+            .len()
+            .checked_sub(LISTED_DAMAGE)
+            .filter(|more| *more > 0)
+        {
+            let run = run.display().to_string();
+            say!(
+                "... and {more} more {kind}: `sink verify {}` lists all that is damaged",
+                printable(&run)
+            );
+        }
     }
 }
 
@@ -75,7 +88,7 @@ pub(super) fn reload(run: &Run) -> Result<Run, OpenError> {
 pub(super) fn say_new_damage(before: &Run, now: &Run) {
     let known: HashSet<&String> = before.damage().iter().collect();
     let new = now.damage().iter().filter(|line| !known.contains(line));
-    say_damage(&new.cloned().collect::<Vec<_>>());
+    say_damage(now.path(), new);
 }
 
 /// The rows of a question, of which the first were worked out. It is put once more where files went

@@ -364,6 +364,55 @@ fn a_damaged_run_is_named_and_what_is_whole_of_it_is_answered_when_asked_for() {
     );
 }
 
+/// Of a disk that went bad nobody wants a line a file.
+#[test]
+fn of_many_files_that_are_left_out_the_first_are_listed_and_the_others_counted() {
+    let bench = Bench::new();
+    let run = trace::RunDir::open(&bench.path("run")).unwrap();
+    let catalog = trace::Catalog::load(&run).unwrap();
+    let before_last = catalog.files().filter(|file| file.epoch != 2);
+    let mut paths: Vec<String> = before_last.map(|file| file.path.to_owned()).collect();
+    for path in &paths {
+        fs::remove_file(bench.path("run").join(path)).unwrap();
+    }
+    paths.sort_unstable();
+    let sql = "SELECT count(neuron) AS n FROM weights";
+    let output = bench.query(&["sql", "run", sql, "--salvage", "--format=csv"]);
+    // Those of the last epoch.
+    assert_eq!(text(&output.stdout), "n\n4\n");
+    let told = text(&output.stderr);
+    let is_listed = |line: &&str| line.starts_with("left out: ");
+    let listed: Vec<&str> = told.lines().filter(is_listed).collect();
+    assert_eq!(listed.len(), 10, "{told}");
+    for (line, path) in listed.iter().zip(&paths) {
+        assert!(line.contains(path.as_str()), "{line}: {path}");
+    }
+    let more = paths.len() - 10;
+    let says =
+        format!("... and {more} more left out: `sink verify run` lists all that is damaged\n");
+    assert!(more > 1 && told.ends_with(&says), "{told}");
+}
+
+#[test]
+fn of_many_files_that_are_no_part_files_some_are_named() {
+    let bench = Bench::new();
+    fs::remove_dir_all(bench.path("run/commits")).unwrap();
+    for number in 0..15 {
+        let name = format!("run/weights/notes-{number:02}.txt");
+        fs::write(bench.path(&name), "x").unwrap();
+    }
+    let sql = "SELECT count(*) AS n FROM weights";
+    let mut command = bench.command(&["sql", "run", sql, "--format=csv"]);
+    let output = command.env("NO_COLOR", "1").output().unwrap();
+    assert_eq!(text(&output.stdout), "n\n20\n");
+    let told = text(&output.stderr);
+    let named = told.matches("its name is no part file's").count();
+    assert_eq!(named, 10, "{told}");
+    let are_first = told.contains("notes-09.txt") && !told.contains("notes-10.txt");
+    assert!(are_first, "{told}");
+    assert_eq!(told.matches("num_files=5").count(), 1, "{told}");
+}
+
 #[test]
 fn a_copy_without_commits_says_so() {
     let bench = Bench::new();

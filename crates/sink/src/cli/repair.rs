@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use trace::{RepairOptions, RepairReport, repair};
+use trace::{REPAIR_REPORT_FILE, RepairOptions, RepairReport, repair};
 use words::printable;
 
-/// What is listed one by one; the report in `damaged/` has all.
+/// What is listed one by one; the report has all.
 const LISTED: usize = 20;
 
 pub(super) fn run(run: &Path, options: RepairOptions) -> Result<ExitCode> {
@@ -53,8 +53,9 @@ fn say(
         writeln!(text, "lost:")?;
         list(&report.lost, text)?;
     }
-    if let Some(damaged) = &report.moved_to {
-        let below = damaged.strip_prefix(run).unwrap_or(damaged);
+    let below = report.moved_to.as_deref();
+    let below = below.map(|damaged| damaged.strip_prefix(run).unwrap_or(damaged));
+    if let Some(below) = below {
         let what = match report.moved.is_empty() {
             true => " what was replaced",
             false => "",
@@ -62,6 +63,12 @@ fn say(
         writeln!(text, "{moved} {}:{what}", below.display())?;
     }
     list(&report.moved, text)?;
+    let lengths = [report.actions.len(), report.lost.len(), report.moved.len()];
+    let is_cut = lengths.iter().any(|length| *length > LISTED);
+    if let Some(below) = below.filter(|_| is_cut && !options.dry_run) {
+        let told = below.join(REPAIR_REPORT_FILE);
+        writeln!(text, "{} has all of it", told.display())?;
+    }
     writeln!(text, "{}: {end}", run.display())
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -16,6 +16,9 @@ use words::{closest, did_you_mean};
 
 use crate::run::error::{OpenError, QueryError};
 use crate::run::scope::{Captures, Scope};
+
+/// What a line about damage begins with that says what was left out.
+pub(crate) const LEFT_OUT: &str = "left out: ";
 
 /// A run, and which files belonged to it when it was looked at.
 #[derive(Debug)]
@@ -87,10 +90,11 @@ impl Snapshot {
         if faults.left_out.is_empty() {
             require_commits(&run, &catalog)?;
         }
-        let (catalog, bad) = catalog.without_partial().whole_files(&run);
+        let (catalog, mut bad) = catalog.without_partial().whole_files(&run);
+        bad.sort_by(|one, other| one.path.cmp(&other.path));
         let left_out = faults.left_out.iter().map(|error| with_causes(error));
         let left_out = left_out.chain(bad.iter().map(|error| with_causes(error)));
-        let left_out = left_out.map(|line| format!("left out: {line}"));
+        let left_out = left_out.map(|line| format!("{LEFT_OUT}{line}"));
         let doubtful = faults.doubtful.iter().map(|error| with_causes(error));
         let doubtful = doubtful.map(|line| format!("in doubt, and used: {line}"));
         let damage = left_out.chain(doubtful).collect();
@@ -396,7 +400,7 @@ fn first_and_last(epochs: impl Iterator<Item = i32>) -> Option<(i32, i32)> {
 
 /// The part files below a run's directory, by its tables' directories.
 fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
-    let mut files = Vec::new();
+    let (mut files, mut others) = (Vec::new(), Vec::new());
     for table in Table::shown() {
         if !run.join(table.name()).is_dir() {
             continue;
@@ -408,8 +412,7 @@ fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
             &mut |path, bytes| {
                 let segments: Option<Vec<&str>> = path.iter().map(|s| s.to_str()).collect();
                 let Some(Ok(part)) = segments.map(|s| s.join("/").parse::<PartPath>()) else {
-                    let path = run.join(path);
-                    tracing::warn!(path = %path.display(), "left out: its name is no part file's");
+                    others.push(path.to_owned());
                     return;
                 };
                 let spelled = part.to_string();
@@ -418,8 +421,29 @@ fn list(run: &Path) -> io::Result<Vec<(PartPath, String, u64)>> {
         );
         visited.map_err(|error| error.source)?;
     }
+    warn_of_others(run, others);
     files.sort_by(|(_, a, _), (_, b, _)| cmp_part_files(a, b));
     Ok(files)
+}
+
+/// How many files that are no part files are named.
+const NAMED_OTHERS: usize = 10;
+
+/// Says which files in a run's tables are no part files, and are left out.
+fn warn_of_others(run: &Path, mut others: Vec<PathBuf>) {
+    others.sort_unstable();
+    for path in others.iter().take(NAMED_OTHERS) {
+        let path = run.join(path);
+        tracing::warn!(path = %path.display(), "left out: its name is no part file's");
+    }
+    if let Some(more) = others
+        .len()
+        .checked_sub(NAMED_OTHERS)
+        .filter(|more| *more > 0)
+    {
+        let run = run.display();
+        tracing::warn!(%run, num_files = more, "left out: more files whose names are no part files'");
+    }
 }
 
 /// A snapshot that tables share.

@@ -20,8 +20,8 @@ use crate::durable;
 use crate::place::{COMMITS_DIR, RUN_FILE};
 use crate::walk::{Links, visit_files};
 
-/// What was done, in the directory of what was moved.
-const REPORT_FILE: &str = "report.json";
+/// What a repair did, as JSON, in the directory that it moved files to.
+pub const REPAIR_REPORT_FILE: &str = "report.json";
 
 /// Where the new history is written; the old one has this name for a moment as well.
 const STAGED_COMMITS: &str = "commits.new";
@@ -289,7 +289,7 @@ fn write_report(disk: &dyn Disk, damaged: &Path, plan: &Plan) -> Result<(), Repa
     };
     let mut json = serde_json::to_vec_pretty(&report).expect("all keys are text");
     json.push(b'\n');
-    let path = damaged.join(REPORT_FILE);
+    let path = damaged.join(REPAIR_REPORT_FILE);
     let subject = Subject::Damaged;
     let written = durable::write_new(disk, subject, &path, &json)
         .and_then(|mut file| retried(|| file.sync()));
