@@ -71,7 +71,7 @@ impl Ablation {
 impl Ablation {
     /// Finds the neurons of a structure, or those that are named, in the network of an epoch.
     #[new]
-    #[pyo3(signature = (run, epoch, structure, neurons_named, mode, factor, value, draws, seed, half, class))]
+    #[pyo3(signature = (run, epoch, structure, neurons_named, mode, factor, value, draws, seed, half, class_))]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn new(
         py: Python<'_>,
@@ -85,7 +85,7 @@ impl Ablation {
         draws: usize,
         seed: Option<u64>,
         half: Option<&str>,
-        class: Option<&str>,
+        class_: Option<&str>,
     ) -> PyResult<Self> {
         let epoch = match epoch {
             "last" => None,
@@ -102,7 +102,7 @@ impl Ablation {
             num_draws: draws,
             seed,
             half: half.map(|half| parsed::<Half>("half", half)).transpose()?,
-            class: class.map(|class| run.class(class)).transpose()?,
+            class: class_.map(|class| run.class(class)).transpose()?,
         };
         let run = run.dir();
         let plan = finish_blocking(py, move || {

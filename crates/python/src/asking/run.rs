@@ -449,7 +449,7 @@ impl Run {
         &self,
         py: Python<'_>,
         epoch: String,
-        class: Option<String>,
+        class_: Option<String>,
         layer: Option<String>,
         size: u32,
         sign: String,
@@ -468,7 +468,7 @@ impl Run {
         }
         let options = FindOptions {
             epoch,
-            class,
+            class: class_,
             layer,
             size,
             sign,
@@ -514,14 +514,14 @@ impl Run {
     }
 
     /// Makes a structure of neurons that somebody names.
-    #[pyo3(signature = (name, of, class, first_epoch, last_epoch, force))]
+    #[pyo3(signature = (name, of, class_, first_epoch, last_epoch, force))]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn name_structure(
         &self,
         py: Python<'_>,
         name: String,
         of: Vec<String>,
-        class: Option<String>,
+        class_: Option<String>,
         first_epoch: Option<i32>,
         last_epoch: Option<i32>,
         force: bool,
@@ -529,7 +529,7 @@ impl Run {
         let options = LabelOptions {
             name,
             neurons: neurons(&of)?,
-            class,
+            class: class_,
             first_epoch,
             last_epoch,
         };
