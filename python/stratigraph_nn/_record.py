@@ -142,8 +142,9 @@ def record(
             said as well; ``summary`` counts what was lost. ``"stop"``: it is raised. A failure of the device is always
             raised.
         commits: A file, at whose end is told what is committed, as that happens: a line of JSON a commit, with
-            ``number``, ``time`` and its ``captures``. What a line says survives any crash. Whoever reads has to
-            keep up; one that goes away does no harm.
+            ``number``, ``time`` and its ``captures``. What a line says survives any crash. Whoever reads a pipe has
+            to keep up: training waits for that, up to 5 seconds, after which nothing more is told, with a
+            :class:`StratigraphWarning`. One that goes away does no harm.
 
     Returns:
         The recorder, which is a context manager: leaving it publishes what there is, whatever happened.

@@ -182,6 +182,44 @@ def test_a_program_that_ends_publishes_what_there_is(end: str, program: Run, tmp
     assert len(runs.rows(tmp_path / "run", "weights")) == 8 * len(captured)
 
 
+def test_a_pipe_that_nobody_reads_is_told_nothing_more(program: Run, tmp_path: Path) -> None:
+    text = """
+os.mkfifo('told')
+pipe = os.open('told', os.O_RDWR | os.O_NONBLOCK)
+for length in (4096, 1):
+    try:
+        while True:
+            os.write(pipe, b'\\n' * length)
+    except BlockingIOError:
+        pass
+with sg.record(model, 'run', optimizer=optimizer, commits='told') as rec:
+    train(rec, 3)
+assert rec.summary['captures'] == 3
+"""
+    done = program(text, tmp_path)
+    assert done.code == 0, done.stderr
+    told = "commits are no longer told, recording goes on: nobody has read the last for 5 s"
+    assert done.stderr.count(told) == 1, done.stderr
+    verified = sg.open(tmp_path / "run").verify()
+    assert verified.is_whole and verified.is_finished and verified.num_captures == 3
+
+
+def test_a_pipe_that_nobody_opens_is_not_waited_for(program: Run, tmp_path: Path) -> None:
+    text = """
+os.mkfifo('told')
+with sg.record(model, 'run', optimizer=optimizer, commits='told') as rec:
+    train(rec, 3)
+"""
+    done = program(text, tmp_path)
+    assert done.code == 0, done.stderr
+    told = (
+        "failed, training goes on without it: cannot write to told, where commits= is to tell what is committed: "
+        "nobody has opened it to read it for 5 s"
+    )
+    assert done.stderr.count(told) == 1, done.stderr
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_a_kill_leaves_whole_captures_and_training_goes_on_from_them(program: Run, tmp_path: Path) -> None:
     text = """
 rec = sg.record(model, 'run', optimizer=optimizer, resume=resume, every="1steps,1epoch")
@@ -687,6 +725,20 @@ def test_options_are_taken(tmp_path: Path) -> None:
     assert runs.rows(tmp_path / "run", "histograms")
 
 
+def test_a_large_layer_is_split_by_its_units(tmp_path: Path) -> None:
+    model, optimizer = made(1000)
+    with sg.record(
+        model, tmp_path / "run", optimizer=optimizer, record=["weights"], layers=["first"], max_part_bytes=4096
+    ) as rec:
+        step(model, optimizer)
+        rec.epoch()
+    # 24 bytes a unit, so 170 of them fit into a file.
+    assert len(list((tmp_path / "run").glob("weights/epoch=0/layer=first/*.parquet"))) == 6
+    weights = runs.rows(tmp_path / "run", "weights")
+    assert [row["unit"] for row in weights] == list(range(1000))
+    assert all(runs.same_bits(row["weights"], model.first.weight[row["unit"]].detach()) for row in weights)
+
+
 def test_statistics_alone(tmp_path: Path) -> None:
     tables = ["weights", "activations", "gradients", "gradients_applied", "moments"]
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
@@ -725,20 +777,6 @@ def test_a_training_waits_for_what_was_captured_or_drops_what_comes(
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     options: Any = {"record": ["weights"], "every": "1steps", "example": torch.randn(2, 6), "on_error": "stop"}
     rec = sg.record(model, tmp_path / "run", optimizer=optimizer, when_full=when_full, **options)
-def test_a_large_layer_is_split_by_its_units(tmp_path: Path) -> None:
-    model, optimizer = made(1000)
-    with sg.record(
-        model, tmp_path / "run", optimizer=optimizer, record=["weights"], layers=["first"], max_part_bytes=4096
-    ) as rec:
-        step(model, optimizer)
-        rec.epoch()
-    # 24 bytes a unit, so 170 of them fit into a file.
-    assert len(list((tmp_path / "run").glob("weights/epoch=0/layer=first/*.parquet"))) == 6
-    weights = runs.rows(tmp_path / "run", "weights")
-    assert [row["unit"] for row in weights] == list(range(1000))
-    assert all(runs.same_bits(row["weights"], model.first.weight[row["unit"]].detach()) for row in weights)
-
-
     states: dict[int, Tensor] = {}
     has_ended = threading.Event()
 

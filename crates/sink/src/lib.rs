@@ -19,6 +19,7 @@ mod group_commit;
 mod make_part;
 mod messages;
 mod on_commit;
+mod patient;
 mod run_stats;
 mod shared;
 mod sink;
@@ -49,6 +50,7 @@ pub use error::{SinkError, StartSinkError};
 pub use files::RunFilesError;
 pub use make_part::{Made, MakePart};
 pub use on_commit::OnCommit;
+pub use patient::{PatientWriter, READER_PATIENCE};
 pub use run_stats::{Amount, RunStats, RunStatsError, TableStats, run_stats};
 #[doc(hidden)]
 pub use sink::BeforeWrite;

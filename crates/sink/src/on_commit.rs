@@ -28,8 +28,9 @@ impl OnCommit {
     /// in its record, `captures` with `epoch` and `step`, how many `files` it names and how many are `retired` by
     /// it, and whether it is the session's last (`final`).
     ///
-    /// Whoever reads the lines has to keep up, since a full pipe holds recording up. If they cannot be
-    /// written any more, as when the reader has gone away, this is warned of once, and recording goes on.
+    /// Whoever reads the lines has to keep up, since a full pipe holds recording up: a
+    /// [`PatientWriter`](crate::PatientWriter) waits for as long as one wants. If they cannot be written any more, as
+    /// when the reader has gone away, this is warned of once, and recording goes on.
     pub fn lines(lines: impl Write + Send + 'static) -> Self {
         let lines: Mutex<Option<Box<dyn Write + Send>>> = Mutex::new(Some(Box::new(lines)));
         Self::new(move |record| {
@@ -37,7 +38,10 @@ impl OnCommit {
             if let Some(writer) = &mut *lines
                 && let Err(error) = write_line(writer, record)
             {
-                tracing::warn!(%error, "commits are no longer told, recording goes on");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "commits are no longer told, recording goes on"
+                );
                 *lines = None;
             }
         })

@@ -1,5 +1,6 @@
 //! How a recording begins: a run is created, joined, or gone on with.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,7 @@ use capture::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use sink::{Compress, MaxPartBytes, OnCommit, SinkOptions};
+use sink::{Compress, MaxPartBytes, OnCommit, PatientWriter, READER_PATIENCE, SinkOptions};
 use trace::{
     CaptureId, Epoch, FORMAT_VERSION, Layer, Nonce, Rank, RunDir, RunInfo, Step, Topology,
 };
@@ -302,9 +303,13 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     })
 }
 
-/// Who is told of commits: the end of a file.
+/// Who is told of commits: the end of a file. A pipe that nobody reads is given up after a while, whatever else goes
+/// on: Ctrl-C does not reach a training that waits for the recorder, so that nobody could end it otherwise.
 fn tell_commits(to: &Path) -> PyResult<OnCommit> {
-    OnCommit::append_to(to).map_err(|error| {
+    let path = to.to_owned();
+    let open = move || File::options().append(true).create(true).open(path);
+    let lines = PatientWriter::try_open(open, READER_PATIENCE, || true);
+    lines.map(OnCommit::lines).map_err(|error| {
         let to = to.display();
         RecordingError::new_err(format!(
             "cannot write to {to}, where commits= is to tell what is committed: {error}"
