@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+import stratigraph_nn as sg
 from stratigraph_nn._record import _Unrecorded
 from stratigraph_nn._torch.errors import NetworkError
 from stratigraph_nn._torch.silence import Silenced, change_of, silenced
@@ -525,3 +528,63 @@ def test_what_stays_inside_a_function_is_refused_with_what_to_silence_instead(pa
     with pytest.raises(NetworkError) as refused, silenced(Inside(), [zero(path, [0])]):
         pass
     assert str(refused.value).startswith(words)
+
+
+class Mixed(nn.Module):
+    """Layers, and parameters beside them that say nothing by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(6))
+        self.words = nn.Embedding(7, 6)
+        self.lstm = nn.LSTM(6, 5, batch_first=True)
+        self.attention = nn.MultiheadAttention(5, 1, batch_first=True)
+        self.norm = nn.BatchNorm1d(5)
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(5, 4))
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden, _ = self.lstm(self.words(x) + self.token)
+        hidden, _ = self.attention(hidden, hidden, hidden)
+        return self.out(torch.relu(self.normed(self.norm(hidden.mean(1)))))
+
+
+def test_neurons_that_are_told_are_those_that_can_be_silenced(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Mixed(), torch.randint(0, 7, (20, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    targets = torch.randint(0, 3, (20,))
+    with sg.record(model, tmp_path / "run", optimizer=optimizer) as rec:
+        nn.functional.cross_entropy(model(x), targets).backward()
+        optimizer.step()
+        rec.epoch(held_out=(x, targets))
+    run = sg.open(tmp_path / "run")
+    first = {layer["layer"]: layer["first_neuron"] for layer in run.info["layers"]}
+    # The dimensions of an embedding come after all rows of weights.
+    starts = first | {"words": first["out"] + 3}
+    said = {
+        "words": 6,
+        "lstm.hidden": 5,
+        "attention.out_proj": 5,
+        "norm": 5,
+        "normed.parametrizations.weight.original1": 4,
+    }
+    told = {layer: range(starts[layer], starts[layer] + num_units) for layer, num_units in said.items()}
+    those = ", ".join(f"{of[0]} to {of[-1]} ({layer})" for layer, of in told.items())
+    with pytest.raises(sg.QueryError, match=re.escape(f"there is no neuron 999: those that can be silenced are {those}")):
+        sg.silenced(model, run, neurons=[999])
+    with pytest.raises(sg.QueryError, match=re.escape(f"there is no neuron 999: those before the outputs are {those}")):
+        run.structures.label("mine", neurons=[999])
+    # All of them can be, and nothing else that has a number, but outputs.
+    for layer, neurons in told.items():
+        with sg.silenced(model, run, neurons=[neurons[0]]):
+            model(x)
+    for layer in set(first) - set(told) - {"out"}:
+        with pytest.raises(NetworkError, match="cannot be silenced"), sg.silenced(model, run, neurons=[first[layer]]):
+            pass
+    paths = {"norm": "no.such"}
+    says = "the model has no layer 'no.such': it has words, attention.out_proj, norm, "
+    with pytest.raises(NetworkError, match=re.escape(says)) as raised:
+        with sg.silenced(model, run, neurons=[first["norm"]], paths=paths):
+            pass
+    assert "bias" not in str(raised.value) and "running" not in str(raised.value), raised.value

@@ -67,17 +67,17 @@ fn neurons_that_somebody_names_are_a_structure_as_well() {
     let list: Vec<&str> = list.lines().skip(1).collect();
     assert_eq!(list, ["mine,,3,2,0,3,,,,"]);
 
-    let valid = "0 to 15 (L_input), 16 to 23 (L_hidden_1), 24 to 33 (L_output)";
+    let valid = "those before the outputs are 0 to 15 (L_input), 16 to 23 (L_hidden_1)";
     for (arguments, status, expected) in [
         (
             &["--neurons", "34"][..],
             1,
-            &format!("there is no neuron 34: there are {valid}")[..],
+            &format!("there is no neuron 34: {valid}\n")[..],
         ),
         (
             &["--neurons", "3,L_inptu:3"],
             1,
-            "no layer \"L_inptu\"; did you mean L_input?: there are 0 to",
+            "no layer \"L_inptu\"; did you mean L_input?: those before the outputs are 0 to",
         ),
         (
             &["--neurons", "3,24"],
@@ -87,7 +87,7 @@ fn neurons_that_somebody_names_are_a_structure_as_well() {
         (
             &["--neurons", "L_output:3"],
             1,
-            "neuron 3 is of layer L_input, not of L_output: there are",
+            "neuron 3 is of layer L_input, not of L_output: those before the outputs are",
         ),
         (
             &["--neurons", "n_3"],

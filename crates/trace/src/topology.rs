@@ -16,6 +16,16 @@ const BUFFER: &str = "buffer";
 /// dimension.
 const EMBEDDING: &str = "embedding";
 
+/// The kind of a tensor that no layer is named for, as a bias of its own or a class token.
+const PARAMETER: &str = "parameter";
+
+/// The kinds of layers that are gates of recurrent modules of PyTorch: their values stay inside these.
+const GATES: [&str; 3] = ["lstm", "gru", "rnn"];
+
+/// The kind of a projection of attention, and how the names of those of PyTorch's end that stay inside it.
+const ATTENTION: &str = "attention";
+const INNER_PROJECTION: &str = "_proj_weight";
+
 /// The layers of a network, in the order in which a forward pass visits them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Layer>", into = "Vec<Layer>")]
@@ -66,6 +76,18 @@ impl Layer {
     /// Whether it holds no parameters, but what a replay needs besides them, as a running mean.
     pub fn is_buffer(&self) -> bool {
         self.kind == BUFFER
+    }
+
+    /// Whether its units say anything of their own when the network runs, as far as its description tells: those of a
+    /// buffer do not, nor those of a parameter that is no layer's weight, nor what stays inside a module, as gates. A
+    /// parameter that a layer's weight is worked out of stands for that layer, and hears what it hears.
+    pub fn has_activations(&self) -> bool {
+        match self.kind.as_str() {
+            BUFFER => false,
+            PARAMETER => self.source.is_some(),
+            ATTENTION => !self.module_path.ends_with(INNER_PROJECTION),
+            kind => !GATES.contains(&kind),
+        }
     }
 
     /// How many units there are rows of.

@@ -8,6 +8,6 @@ mod neuron;
 mod printable;
 mod suggest;
 
-pub use neuron::{NeuronName, ParseNeuronError, UnknownNeuronError, describe_neurons};
+pub use neuron::{NeuronName, ParseNeuronError, UnknownNeuronError, describe_hidden_neurons};
 pub use printable::printable;
 pub use suggest::{closest, did_you_mean};

@@ -106,13 +106,29 @@ impl NeuronName {
     }
 }
 
-/// The neurons of some layers, as people read it: `0 to 15 (L_input), 16 to 23 (L_hidden_1)`.
-pub fn describe_neurons(layers: &[Layer]) -> String {
-    let told = layers.iter().map(|layer| {
-        let neurons = layer.neurons();
-        format!("{} to {} ({})", neurons.start, neurons.end - 1, layer.layer)
-    });
-    told.collect::<Vec<_>>().join(", ")
+/// The neurons of this many layers are told, of a network that has more.
+const MAX_LAYERS: usize = 20;
+
+/// The neurons before a network's outputs that say something when it runs, as people read it: `0 to 15 (L_input), 16 to
+/// 23 (L_hidden_1)`; of an embedding its dimensions. None if there are none.
+///
+/// What else has rows in `weights`, and so a number, is left out: outputs, buffers, parameters that are no layer's
+/// weight, as a bias of its own, and gates.
+pub fn describe_hidden_neurons(topology: &Topology) -> Option<String> {
+    let hidden = topology.hidden_layers();
+    let hidden = hidden.filter(|layer| layer.has_activations());
+    let hidden = hidden.filter_map(|layer| topology.activated(layer.layer_index as usize));
+    let mut told: Vec<String> = hidden
+        .map(|layer| {
+            let neurons = layer.neurons();
+            format!("{} to {} ({})", neurons.start, neurons.end - 1, layer.layer)
+        })
+        .collect();
+    if let Some(more) = told.len().checked_sub(MAX_LAYERS).filter(|more| *more > 0) {
+        told.truncate(MAX_LAYERS);
+        told.push(format!("and those of {more} more layers"));
+    }
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 #[cfg(test)]

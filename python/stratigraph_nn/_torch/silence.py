@@ -126,7 +126,9 @@ class Hooks:
                 continue
             layer = layers.get(of_layer.path)
             if layer is None:
-                raise NetworkError(f"the model has no layer {of_layer.path!r}: it has {', '.join(layers)}")
+                # Not those of which nothing can be silenced, as biases and buffers.
+                there = ", ".join(layer.path for layer in network.layers if layer.unit_axis is not None)
+                raise NetworkError(f"the model has no layer {of_layer.path!r}: it has {there}")
             if layer.unit_axis is None:
                 raise NetworkError(_why_not(layer, list(states.values())))
             _require_units(of_layer, layer.num_activated)

@@ -1,13 +1,12 @@
 //! Which neurons are silenced, and what is known of them.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use analysis::Half;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use trace::{DerivedError, Epoch, Layer, RunDir, Table, Topology, read_derived};
-use words::{NeuronName, UnknownNeuronError, closest, describe_neurons, did_you_mean};
+use trace::{DerivedError, Epoch, RunDir, Table, Topology, read_derived};
+use words::{NeuronName, UnknownNeuronError, closest, describe_hidden_neurons, did_you_mean};
 
 /// What is to be silenced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,16 +236,10 @@ pub fn neurons_by_layer(
 
 /// Which neurons can be silenced, as people read it.
 fn valid_range(topology: &Topology) -> String {
-    let hidden = topology.hidden_layers();
-    let hidden = hidden.filter_map(|layer| topology.activated(layer.layer_index as usize));
-    let hidden: Vec<Layer> = hidden.map(Cow::into_owned).collect();
-    if hidden.is_empty() {
-        return "the network has no layer but its outputs, so none can be silenced".to_owned();
+    match describe_hidden_neurons(topology) {
+        Some(neurons) => format!("those that can be silenced are {neurons}"),
+        None => "the network has no layer but its outputs, so none can be silenced".to_owned(),
     }
-    format!(
-        "those that can be silenced are {}",
-        describe_neurons(&hidden)
-    )
 }
 
 /// What the table says of a structure.

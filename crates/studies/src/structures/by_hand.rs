@@ -1,7 +1,7 @@
 //! Structures of neurons that somebody names.
 
 use sql::{QueryError, Run, describe_captured};
-use words::{NeuronName, describe_neurons};
+use words::{NeuronName, describe_hidden_neurons};
 
 use super::{Structure, StructureError, StructureNeuron};
 
@@ -64,7 +64,7 @@ pub fn named_structure(run: &Run, options: &LabelOptions) -> Result<Structure, S
         let layer = name.find(&info.layers);
         let layer = layer.map_err(|problem| StructureError::UnknownNeuron {
             problem,
-            valid: describe_neurons(info.layers.layers()),
+            valid: describe_hidden_neurons(&info.layers),
         })?;
         let output = info.layers.output_layer();
         if output.is_some_and(|output| output.layer_index == layer.layer_index) {

@@ -45,12 +45,12 @@ pub enum StructureError {
     #[error("neuron {0} is an output of the network: structures are what goes with its outputs")]
     Output(i32),
     /// A neuron that was named is none of the network's.
-    #[error("{problem}: there are {valid}")]
+    #[error("{problem}{}", describe_valid(valid.as_deref()))]
     UnknownNeuron {
         /// What is wrong with its name.
         problem: UnknownNeuronError,
-        /// Which neurons there are.
-        valid: String,
+        /// Which neurons there are that say something before the outputs; none where there are none.
+        valid: Option<String>,
     },
     /// The network knows no such class.
     #[error("there is no class {class}: {}", describe_classes(*num_classes))]
@@ -87,5 +87,12 @@ fn describe_classes(num_classes: usize) -> String {
     match num_classes {
         0 => "classes count from 0".to_owned(),
         n => format!("there are 0 to {}", n - 1),
+    }
+}
+
+fn describe_valid(neurons: Option<&str>) -> String {
+    match neurons {
+        Some(neurons) => format!(": those before the outputs are {neurons}"),
+        None => String::new(),
     }
 }

@@ -71,8 +71,62 @@ fn a_neuron_is_found_in_the_layer_that_it_is_said_to_be_of() {
     ] {
         assert_eq!(find(text).unwrap_err().to_string(), expected);
     }
+}
+
+/// Layers of these kinds and names, of 2 units each, the last of which hears the inputs.
+fn of_kinds(kinds: &[(&str, &str)]) -> Topology {
+    let num_layers = kinds.len();
+    let layers = kinds.iter().enumerate();
+    let layers = layers.map(|(index, (kind, name))| Layer {
+        layer_index: index as u32,
+        layer: LayerLabel::try_new(name).unwrap(),
+        module_path: (*name).to_owned(),
+        kind: (*kind).to_owned(),
+        shape: vec![2, 3],
+        fan_in: 3,
+        num_units: 2,
+        first_neuron: 2 * index as i32,
+        activation: None,
+        trainable: true,
+        source: (index + 1 == num_layers).then(|| vec![SourceRange::all(Source::Input, 3)]),
+        tensors: Vec::new(),
+        recorded_units: None,
+    });
+    Topology::try_new(layers.collect()).unwrap()
+}
+
+#[test]
+fn hidden_neurons_are_those_that_say_something() {
+    let told = |topology: &Topology| describe_hidden_neurons(topology);
+    assert_eq!(told(&topology()).as_deref(), Some("0 to 3 (L_hidden_1)"));
+    let network = [
+        ("parameter", "cls"),
+        ("embedding", "words"),
+        ("lstm", "lstm.weight_ih_l0"),
+        ("tap", "lstm.hidden"),
+        ("attention", "attn.in_proj_weight"),
+        ("attention", "attn.out_proj"),
+        ("buffer", "bn.running_mean"),
+        ("parameter", "fc.bias"),
+        ("linear", "out"),
+    ];
     assert_eq!(
-        describe_neurons(topology.layers()),
-        "0 to 3 (L_hidden_1), 4 to 5 (L_output)"
+        told(&of_kinds(&network)).as_deref(),
+        // The dimensions of the embedding come after all neurons.
+        Some("18 to 20 (words), 6 to 7 (lstm.hidden), 10 to 11 (attn.out_proj)")
     );
+    assert_eq!(told(&of_kinds(&network[7..])), None);
+    // What the weight of a layer is worked out of stands for that layer.
+    let parametrized = [("parameter", "fc.original1")];
+    assert!(of_kinds(&parametrized).layers()[0].has_activations());
+}
+
+#[test]
+fn of_many_layers_some_are_told() {
+    let names: Vec<String> = (0..31).map(|number| format!("fc{number}")).collect();
+    let kinds: Vec<(&str, &str)> = names.iter().map(|name| ("linear", name.as_str())).collect();
+    let told = describe_hidden_neurons(&of_kinds(&kinds)).unwrap();
+    assert!(told.starts_with("0 to 1 (fc0), 2 to 3 (fc1), "), "{told}");
+    let end = "38 to 39 (fc19), and those of 10 more layers";
+    assert!(told.ends_with(end), "{told}");
 }

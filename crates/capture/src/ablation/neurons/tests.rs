@@ -1,4 +1,4 @@
-use trace::LayerLabel;
+use trace::{Layer, LayerLabel};
 
 use super::*;
 
@@ -100,26 +100,33 @@ fn errors_tell_which_neurons_there_are() {
 }
 
 /// Of an embedding of 5 tokens in 3 dimensions, 5 and 6 are units of the layer behind it, and its dimensions
-/// come after the last neuron, which is 8. A buffer is no layer that says anything.
+/// come after the last neuron, which is 10. Neither a buffer nor a bias of its own is a layer that says anything.
 #[test]
 fn of_an_embedding_dimensions_are_silenced() {
     let topology = topology_of(&[
         ("embedding", "words", 5, 3),
         ("linear", "hidden", 2, 3),
         ("buffer", "mean", 1, 1),
+        ("parameter", "bias", 2, 1),
         ("linear", "out", 1, 2),
     ]);
-    let chosen = by_layer(&topology, names(&["words:11", "5", "9"])).unwrap();
+    let chosen = by_layer(&topology, names(&["words:13", "5", "11"])).unwrap();
     let told: Vec<_> = chosen
         .iter()
         .map(|l| (&*l.layer, l.num_units, &l.units[..], l.first_neuron))
         .collect();
-    assert_eq!(told, [("hidden", 2, &[0][..], 5), ("words", 3, &[0, 2], 9)]);
+    assert_eq!(
+        told,
+        [("hidden", 2, &[0][..], 5), ("words", 3, &[0, 2], 11)]
+    );
     let refused = by_layer(&topology, names(&["4"])).unwrap_err().to_string();
-    assert!(refused.ends_with("its dimensions are 9 to 11"), "{refused}");
+    assert!(
+        refused.ends_with("its dimensions are 11 to 13"),
+        "{refused}"
+    );
     assert_eq!(
         valid_range(&topology),
-        "those that can be silenced are 9 to 11 (words), 5 to 6 (hidden)"
+        "those that can be silenced are 11 to 13 (words), 5 to 6 (hidden)"
     );
 }
 
