@@ -112,12 +112,8 @@ impl UnitRows {
             }
             Layout::ByGroup { groups } => {
                 rows.resize(units.len() * fan_in, 0.0);
-                for (from, to, kernel) in kernels(&self.shape, groups) {
-                    let (unit, within) = (to / fan_in, to % fan_in);
-                    if let Ok(place) = units.binary_search(&(unit as u32)) {
-                        let to = place * fan_in + within;
-                        rows[to..][..kernel].copy_from_slice(&values[from..][..kernel]);
-                    }
+                for (from, to, kernel) in kernels_of(&self.shape, groups, units) {
+                    rows[to..][..kernel].copy_from_slice(&values[from..][..kernel]);
                 }
             }
         }
@@ -160,6 +156,37 @@ fn kernels(shape: &[usize], groups: usize) -> impl Iterator<Item = (usize, usize
             let in_tensor = (input * units_per_group + unit_of_group) * kernel;
             let in_rows = (unit * inputs_per_group + input_of_group) * kernel;
             (in_tensor, in_rows, kernel)
+        })
+    })
+}
+
+/// As [`kernels`], of some units, which ascend, and their rows: no other unit's kernel is looked at, so that the parts of
+/// a layer that is split take together what the layer does. Units of one group come input by input, as they lie.
+fn kernels_of<'a>(
+    shape: &[usize],
+    groups: usize,
+    units: &'a [u32],
+) -> impl Iterator<Item = (usize, usize, usize)> + use<'a> {
+    let [num_inputs, units_per_group] = [shape[0], shape[1]];
+    let kernel: usize = shape[2..].iter().product();
+    let inputs_per_group = num_inputs / groups;
+    let group_of = move |unit: u32| unit as usize / units_per_group;
+    let chunks = units.chunk_by(move |one, other| group_of(*one) == group_of(*other));
+    let places = chunks.scan(0, |next, chunk| {
+        let first = *next;
+        *next += chunk.len();
+        Some((first, chunk))
+    });
+    places.flat_map(move |(first, chunk)| {
+        let group = group_of(chunk[0]);
+        (0..inputs_per_group).flat_map(move |input_of_group| {
+            let input = group * inputs_per_group + input_of_group;
+            chunk.iter().enumerate().map(move |(place, &unit)| {
+                let unit_of_group = unit as usize % units_per_group;
+                let in_tensor = (input * units_per_group + unit_of_group) * kernel;
+                let in_rows = ((first + place) * inputs_per_group + input_of_group) * kernel;
+                (in_tensor, in_rows, kernel)
+            })
         })
     })
 }
@@ -315,6 +342,39 @@ mod tests {
             }
             let ends = [&all[..fan_in], &all[all.len() - fan_in..]].concat();
             assert_eq!(rows.rows_of(&numbered(shape), &[0, num_units - 1]), ends);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_transposed_convolution_take_together_what_it_does() {
+        for (shape, groups) in [
+            (&[6, 4, 3][..], 3),
+            (&[6, 5, 2, 2], 2),
+            (&[3, 7], 1),
+            (&[4, 1, 3], 4),
+            (&[2, 3, 0], 1),
+        ] {
+            let rows = UnitRows::new(Layout::ByGroup { groups }, shape.to_vec());
+            let (num_units, fan_in) = (rows.num_units() as u32, rows.fan_in());
+            let all = rows.to_rows(numbered(shape));
+            let num_kernels = kernels(shape, groups).count();
+            // Parts end within groups and at their ends, and have units of several.
+            for length in 1..=num_units {
+                let (mut of_parts, mut num_of_parts) = (Vec::new(), 0);
+                for first in (0..num_units).step_by(length as usize) {
+                    let units: Vec<u32> = (first..num_units.min(first + length)).collect();
+                    of_parts.extend(rows.rows_of(&numbered(shape), &units));
+                    num_of_parts += kernels_of(shape, groups, &units).count();
+                }
+                assert_eq!(of_parts, all, "{shape:?} in parts of {length}");
+                assert_eq!(num_of_parts, num_kernels, "{shape:?} in parts of {length}");
+            }
+            // Of units that were chosen, some groups have none.
+            let every_third: Vec<u32> = (0..num_units).step_by(3).collect();
+            let expected = every_third.iter();
+            let expected = expected.flat_map(|&unit| &all[unit as usize * fan_in..][..fan_in]);
+            let expected: Vec<f32> = expected.copied().collect();
+            assert_eq!(rows.rows_of(&numbered(shape), &every_third), expected);
         }
     }
 
