@@ -1,5 +1,12 @@
 //! Stratigraph beside what it is compared with, in turns, in one session on one machine.
 //!
+//! Two programs of `benches` set it beside others. This one is for what recording costs: what it adds to a training,
+//! beside the same training without, and the memory of a long one. `benches/compare/compare.py` is for what is written
+//! and asked, beside more libraries and on larger runs, from programs of a release build, and fails where a target is
+//! missed: whoever wants to know whether a query or the writing has become slower runs that. The comparisons `write`
+//! and `queries` here are of the first with pyarrow, pandas and numpy, on the digits; the figures of
+//! `docs/performance.md` that name this command are of them, and they go once compare.py has made others.
+//!
 //! `cargo bench --workspace --bench side_by_side` prints Markdown tables on stdout and how far it
 //! is on stderr; `-- --quick` is a short form that shows that everything works.
 #![allow(
