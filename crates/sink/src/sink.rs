@@ -183,6 +183,12 @@ impl SinkMeter {
         let high_water = self.0.budget().high_water();
         self.0.counters.snapshot(high_water)
     }
+
+    /// Bytes of the channel's budget that are taken, by parts that wait or are being made or encoded.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.0.budget().used.load(Ordering::SeqCst)
+    }
 }
 
 /// What a sink did, from start to finish.

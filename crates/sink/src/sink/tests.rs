@@ -460,9 +460,11 @@ fn what_makes_other_parts_than_it_says_fails_before_they_are_written() {
         let sink = start(&run, EAGER);
         record(&sink, 0).unwrap();
         let _ = record_row_by_row(&sink, 1, announced);
+        let meter = sink.meter();
         let error = sink.finish().unwrap_err();
         assert!(matches!(error, SinkError::MakePart { .. }), "{error}");
         assert_eq!(epochs(&run), [0]);
+        assert_eq!(meter.held_bytes(), 0);
         assert_clean(&run);
     }
 }

@@ -8,7 +8,7 @@ use crate::disk::{ModelDisk, Wrong};
 use crate::error::SinkError;
 use crate::explore::explore;
 use crate::sink::Closing;
-use crate::story::{How, Story, choose};
+use crate::story::{How, Story, choose, part_bytes};
 use crate::sync::{Fault, break_down, limit_channels};
 
 /// Interleavings of each check, and of each that has to notice something.
@@ -220,6 +220,91 @@ fn whatever_a_worker_fails_with_nobody_waits_and_what_came_before_is_committed()
 fn a_failure_that_is_not_seen_is_noticed() {
     break_down(Fault::Once);
     explore(NUMBER, a_worker_fails_without_flush);
+}
+
+/// Parts of a capture of which one job makes several.
+const PARTS_TOGETHER: usize = 4;
+
+/// Three captures, of which each has a job that makes several parts. That of one fails after its first part.
+fn a_later_part_fails(channel_bytes: Option<u64>) {
+    limit_channels(CAPACITY);
+    let mut story = Story::begin(ModelDisk::default());
+    let bad = (choose(3) as i32, 1 + choose(PARTS_TOGETHER - 2));
+    let how = [How::NoRows, How::Panics, How::NoRoom][choose(3)];
+    if how == How::NoRoom {
+        story.fill_up(bad.0, bad.1);
+    }
+    let sink = match channel_bytes {
+        Some(bytes) => story.sink_of(bytes, None),
+        None => story.sink(None),
+    };
+    for epoch in 0..3 {
+        let how = |part| match (epoch, part) == bad {
+            true => how,
+            false => How::Well,
+        };
+        if story
+            .record_together(&sink, epoch, PARTS_TOGETHER, how)
+            .is_err()
+        {
+            break;
+        }
+    }
+    let lock = sink.lock();
+    let error = story.close_empty(sink, Closing::Finished).unwrap_err();
+    match how {
+        How::NoRows => assert!(matches!(error, SinkError::MakePart { .. })),
+        How::Panics => assert!(matches!(error, SinkError::Panicked { .. })),
+        _ => assert!(matches!(error, SinkError::CreatePart { .. })),
+    }
+    assert!(!story.is_finished());
+    // None of the parts before the one that failed is in the run, and of the captures before it each is there once.
+    let before: Vec<i32> = (0..bad.0).collect();
+    let mut committed = story.check(&before, PARTS_TOGETHER);
+    assert_eq!(story.epochs(), committed, "what is committed is told");
+    if !error.is_for_want_of_room() {
+        return;
+    }
+    // Another one takes the session up, with the whole budget.
+    let next = story.sink(Some(lock));
+    story
+        .record_together(&next, 5, PARTS_TOGETHER, well)
+        .unwrap();
+    story.close_empty(next, Closing::BrokenOff).unwrap();
+    committed.push(5);
+    assert_eq!(story.check(&committed, PARTS_TOGETHER), committed);
+    assert_eq!(story.epochs(), committed);
+}
+
+#[test]
+fn a_failure_in_a_later_part_of_a_job_gives_everything_back_and_loses_nothing_before_it() {
+    explore(2 * NUMBER, || a_later_part_fails(None));
+}
+
+/// All jobs have room at once, so that nobody waits for what is not given back.
+#[test]
+#[should_panic(expected = "a broken promise: what was taken is given back")]
+fn bytes_that_are_not_given_back_are_noticed() {
+    break_down(Fault::GiveBack);
+    explore(NUMBER, || a_later_part_fails(Some(40 * part_bytes())));
+}
+
+#[test]
+fn jobs_of_several_parts_are_committed_once_each_and_in_their_order() {
+    explore(NUMBER, || {
+        limit_channels(CAPACITY);
+        let story = Story::begin(ModelDisk::default());
+        let sink = story.sink(None);
+        for epoch in 0..3 {
+            story
+                .record_together(&sink, epoch, PARTS_TOGETHER, well)
+                .unwrap();
+        }
+        story.close_empty(sink, Closing::Finished).unwrap();
+        assert_eq!(story.check(&[0, 1, 2], PARTS_TOGETHER), [0, 1, 2]);
+        assert_eq!(story.epochs(), [0, 1, 2]);
+        assert!(story.is_finished());
+    });
 }
 
 /// The disk fails at a point of each publish, before the operation has happened or after it.

@@ -1,8 +1,10 @@
 //! A sink in a model: what it is given, and what becomes of that.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use shuttle::rand::Rng;
@@ -56,6 +58,50 @@ impl MakePart for Later {
     }
 }
 
+/// A job of several parts, each of which turns out in its own way. It is counted as long as its values are there.
+struct Several {
+    parts: VecDeque<Later>,
+    alive: Arc<AtomicUsize>,
+}
+
+impl Several {
+    fn new(parts: VecDeque<Later>, alive: &Arc<AtomicUsize>) -> Self {
+        alive.fetch_add(1, Ordering::Relaxed);
+        let alive = Arc::clone(alive);
+        Self { parts, alive }
+    }
+}
+
+impl Drop for Several {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl MakePart for Several {
+    fn path(&self) -> &PartPath {
+        self.parts[0].path()
+    }
+
+    fn num_parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn most_bytes(&self) -> u64 {
+        self.parts.len() as u64 * part_bytes()
+    }
+
+    fn make(mut self: Box<Self>) -> Result<Made, Box<dyn Error + Send + Sync>> {
+        let first = self.parts.pop_front().ok_or("nothing is left")?;
+        let Made { part, .. } = Box::new(first).make()?;
+        let rest: Option<Box<dyn MakePart>> = match self.parts.is_empty() {
+            true => None,
+            false => Some(self),
+        };
+        Ok(Made { part, rest })
+    }
+}
+
 fn part(epoch: i32, sequence: usize) -> Part {
     let path = PartPath {
         sequence: sequence as u32,
@@ -78,6 +124,8 @@ pub(crate) struct Story {
     told: Arc<Mutex<Told>>,
     /// Which part there is no room for.
     no_room: Option<PartPath>,
+    /// How many jobs of several parts there are whose values are there.
+    alive: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -129,11 +177,17 @@ impl Story {
             _dir: dir,
             told: Arc::default(),
             no_room: None,
+            alive: Arc::default(),
         }
     }
 
     /// Starts a sink of two workers whose channel has room for less than a part, one, or all.
     pub(crate) fn sink(&self, taken_up: Option<Arc<WriterLock>>) -> Sink {
+        self.sink_of([1, part_bytes(), 20 * part_bytes()][choose(3)], taken_up)
+    }
+
+    /// As [`Story::sink`], with a channel of so many bytes.
+    pub(crate) fn sink_of(&self, channel_bytes: u64, taken_up: Option<Arc<WriterLock>>) -> Sink {
         let (told, run) = (Arc::clone(&self.told), self.run.path().to_owned());
         let on_commit = OnCommit::new(move |record| told.lock().unwrap().take(&run, record));
         let no_room = self.no_room.clone();
@@ -145,7 +199,7 @@ impl Story {
             }
         }));
         let options = SinkOptions {
-            channel_bytes: [1, part_bytes(), 20 * part_bytes()][choose(3)],
+            channel_bytes,
             num_workers: 2,
             session: taken_up.is_none().then(|| serde_json::json!({})),
             taken_up,
@@ -173,6 +227,32 @@ impl Story {
             open.send(Later(part(epoch, number), how(number)))?;
         }
         open.end()
+    }
+
+    /// Sends a capture of one job that makes `num_parts` parts but one, and of one that makes the last, and ends it.
+    pub(crate) fn record_together(
+        &self,
+        sink: &Sink,
+        epoch: i32,
+        num_parts: usize,
+        how: impl Fn(usize) -> How,
+    ) -> Result<(), SinkError> {
+        let later = |number| Later(part(epoch, number), how(number));
+        let last = num_parts - 1;
+        let mut open = sink.begin(Some(capture(epoch)));
+        open.send(Several::new((0..last).map(later).collect(), &self.alive))?;
+        open.send(later(last))?;
+        open.end()
+    }
+
+    /// Ends a sink, of which nothing is left after that: neither what jobs had of the channel's budget nor their values.
+    pub(crate) fn close_empty(&self, sink: Sink, closing: Closing) -> Result<(), SinkError> {
+        let meter = sink.meter();
+        let result = sink.close(closing).1;
+        promise(meter.held_bytes() == 0, "what was taken is given back");
+        let alive = self.alive.load(Ordering::Relaxed);
+        promise(alive == 0, "what was to be written is let go of");
+        result
     }
 
     /// Sends parts of a capture that does not end.

@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Flag,
     /// Numbers are not given in their order.
     Numbers,
+    /// What is given back of a number is less than was taken.
+    GiveBack,
 }
 
 thread_local! {
@@ -177,7 +179,8 @@ pub(crate) mod atomic {
         }
 
         pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
-            self.0.fetch_sub(value, order)
+            let lost = u64::from(is_broken(Fault::GiveBack));
+            self.0.fetch_sub(value - lost.min(value), order)
         }
 
         pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
