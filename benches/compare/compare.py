@@ -183,7 +183,7 @@ class Comparison:
             contest,
             # Disks vary more than processors.
             share=4,
-            # What others left to be written, and what was removed, is no concern of the next.
+            # What others left to be written is no concern of the next.
             before=os.sync,
             after=lambda _, path: measure.emptied(path) if isinstance(path, Path) else None,
         )

@@ -79,8 +79,8 @@ def import_checkpoints(
         compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as weights of half precision do,
             ``"size"`` what becomes smaller by 3 % or more, as other weights do by a sixth, which every query has to
             unpack, ``"none"`` nothing. ``"auto"`` where it is not said; with ``resume`` what was compressed before.
-        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``, 4 KiB at least: a larger
-            one is split by its units. 256 MiB where it is not said; with ``resume`` what was said before.
+        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``, 4 KiB at
+            least: a larger one is split by its units. 256 MiB where it is not said; with ``resume`` what was said before.
         resume: Goes on with an import that did not come to its end.
         dry_run: Says what each checkpoint would become, and creates nothing.
 

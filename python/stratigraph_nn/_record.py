@@ -131,8 +131,9 @@ def record(
         compress: What is compressed: ``"auto"`` what becomes a fifth smaller or more, as activations behind a ReLU
             do, ``"size"`` what becomes smaller by 3 % or more, as weights do by a sixth, which every query has to unpack,
             ``"none"`` nothing. ``"auto"`` where it is not said; with ``resume`` what the run's last session compressed.
-        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``, 4 KiB at least: a larger
-            one is split by its units. 256 MiB where it is not said; with ``resume`` what the run's last session said.
+        max_part_bytes: How much of a layer goes into one file, its values as 32-bit floats, as ``"64MiB"``, 4 KiB at
+            least: a larger one is split by its units. 256 MiB where it is not said; with ``resume`` what the run's last
+            session said.
         when_full: What happens to a capture while the one before is not taken over yet: ``"block"`` (training
             waits), ``"thin"`` (fewer captures are taken) or ``"drop"``.
         max_overhead: What recording may cost of training's time, as ``"2%"`` or ``0.02``: captures are thinned out.
@@ -143,8 +144,8 @@ def record(
             raised.
         commits: A file, at whose end is told what is committed, as that happens: a line of JSON a commit, with
             ``number``, ``time`` and its ``captures``. What a line says survives any crash. Whoever reads a pipe has
-            to keep up: training waits for that, up to 5 seconds, after which nothing more is told, with a
-            :class:`StratigraphWarning`. One that goes away does no harm.
+            to keep up: training waits for that, up to 5 seconds, also for somebody to open a pipe that has a name, after
+            which nothing more is told, with a :class:`StratigraphWarning`. One that goes away does no harm.
 
     Returns:
         The recorder, which is a context manager: leaving it publishes what there is, whatever happened.

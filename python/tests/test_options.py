@@ -61,7 +61,7 @@ def said(caught: list[warnings.WarningMessage]) -> list[str]:
         ({"channel_bytes": -1}, ValueError, "channel_bytes is 0 at least, not -1"),
         ({"max_part_bytes": -1}, ValueError, "max_part_bytes is 0 at least, not -1"),
         ({"max_part_bytes": 0}, ValueError, "max_part_bytes: a size of 0 B is too small: the smallest is 4KiB (4096 B)"),
-        ({"max_part_bytes": "1KiB"}, ValueError, "below which a layer becomes about a file a unit"),
+        ({"max_part_bytes": "1KiB"}, ValueError, "below which part files are little but footers"),
         ({"max_part_bytes": "much"}, ValueError, 'max_part_bytes is a size as "20GB", not "much"'),
         ({"resume": 3}, TypeError, "resume is (epoch, step), the last epoch that has ended"),
         ({"resume": (1, 2.5)}, TypeError, "the step of resume is a whole number, not 2.5"),

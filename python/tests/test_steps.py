@@ -105,6 +105,36 @@ def test_gradients_as_they_were_made_and_as_they_were_applied(every: str, set_to
             assert runs.same_bits(recorded.bias(*key), moments[step][f"2.bias {moment}"])
 
 
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_gradients_that_were_handed_over_are_in_memory_that_is_written_no_more(
+    set_to_none: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorder's thread reads it at some time later, and nobody copies it before."""
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    kinds = ["gradients", "gradients_applied"]
+    handed_over: list[tuple[Tensor, Tensor]] = []
+    with sg.record(model, tmp_path / "run", optimizer=optimizer, every="1steps", record=kinds) as rec:
+        parts = rec._network.parts
+
+        def seen(*arguments: Any) -> list[Any]:
+            made = parts(*arguments)
+            handed_over.extend((part[2], part[2].clone()) for part in made if part[4] is True)
+            return made
+
+        monkeypatch.setattr(rec._network, "parts", seen)
+        for step in range(6):
+            optimizer.zero_grad(set_to_none=set_to_none)
+            loss_of(model, step).backward()
+            optimizer.step()
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter.grad.fill_(step)
+    # Of two kinds and two layers.
+    assert len(handed_over) == 6 * 2 * 2
+    assert all(torch.equal(now, then) for now, then in handed_over)
+
+
 @pytest.mark.parametrize("is_known", [True, False])
 def test_epochs_of_different_lengths_have_the_gradients_of_their_last_steps(is_known: bool, tmp_path: Path) -> None:
     model = network()

@@ -298,7 +298,7 @@ fn without_records_a_capture_that_lacks_a_part_is_not_named_again() {
 #[test]
 fn a_size_of_which_units_would_be_files_is_refused() {
     let scratch = Scratch::new();
-    let says = "is too small: the smallest is 4KiB (4096 B), below which a layer becomes about a file a unit";
+    let says = "is too small: the smallest is 4KiB (4096 B), below which part files are little but footers";
     for size in ["0", "1KiB", "4095"] {
         for verb in [&["train"][..], &["import", "ckpt-0.safetensors"]] {
             let options = ["--max-part-bytes", size, "--out", "run"];

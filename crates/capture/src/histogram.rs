@@ -32,7 +32,8 @@ impl Histogram {
         let first = f64::from(min);
         let width = (f64::from(max) - first) / num_bins as f64;
         let edge = |bin: usize| (first + width * bin as f64) as f32;
-        let mut edges: Vec<f32> = (0..num_bins).map(edge).collect();
+        let mut edges = Vec::with_capacity(num_bins + 1);
+        edges.extend((0..num_bins).map(edge));
         edges.push(max);
         let mut counts = vec![0; num_bins];
         for value in finite() {

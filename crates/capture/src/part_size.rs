@@ -15,8 +15,8 @@ pub enum PartSizeError {
     NoSize(String),
     /// It is below [`SMALLEST_PART_BYTES`].
     #[error(
-        "a size of {0} B is too small: the smallest is 4KiB ({SMALLEST_PART_BYTES} B), below which a layer becomes \
-         about a file a unit"
+        "a size of {0} B is too small: the smallest is 4KiB ({SMALLEST_PART_BYTES} B), below which part files \
+         are little but footers"
     )]
     TooSmall(u64),
 }
@@ -58,8 +58,8 @@ mod tests {
             assert_eq!(checked_part_size(bytes), Err(error));
         }
         let told = checked_part_size(0).unwrap_err().to_string();
-        let says = "a size of 0 B is too small: the smallest is 4KiB (4096 B), below which a layer becomes about a \
-                    file a unit";
+        let says = "a size of 0 B is too small: the smallest is 4KiB (4096 B), below which part files are \
+                    little but footers";
         assert_eq!(told, says);
         for text in ["", "much", "-1"] {
             let error = parse_part_size(text).unwrap_err();

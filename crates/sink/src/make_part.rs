@@ -23,6 +23,9 @@ pub trait MakePart: Send {
     /// its share is what these rows hold, if it is less.
     fn most_bytes(&self) -> u64;
 
+    /// Waits for what it is made of, where others are at work on that: a wait is no work.
+    fn wait(&mut self) {}
+
     /// The next part, for the place that [`MakePart::path`] says, and what makes the others.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ pub(crate) fn run(
                 break;
             }
             let result = catch_unwind(AssertUnwindSafe(|| {
+                let mut part = part;
+                part.wait();
                 let start = Instant::now();
                 let number = numbers.next();
                 let Made { part, rest } = make(part, &shared.run, !numbers.is_empty())?;

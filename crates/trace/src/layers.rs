@@ -103,7 +103,8 @@ impl Recorded {
     /// What a capture of `rank` lacks that has these files. Of weights there are those of all layers
     /// that are recorded at any time. Of a network that can be rebuilt the same holds of what it makes of
     /// held-out samples, and of gradients where there are any; of somebody's own a layer may be left out of
-    /// one pass and not of the next. Histograms are of finite values, of which a layer may have none.
+    /// one pass and not of the next. Histograms are of finite values, and before there were files without rows a
+    /// layer without any had no file.
     /// Of a layer that is there at all, in however many files, each unit that is recorded has its rows.
     pub(crate) fn lacking(&self, rank: Rank, held: &Held) -> Vec<Lacking> {
         let nothing = BTreeMap::new();

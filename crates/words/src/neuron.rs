@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use trace::{Layer, Topology};
 
+use crate::further::further;
+
 use crate::suggest::{closest, did_you_mean};
 
 /// A neuron as people name it: by its number across the network, the one in the tables, as `17`, or
@@ -124,9 +126,10 @@ pub fn describe_hidden_neurons(topology: &Topology) -> Option<String> {
             format!("{} to {} ({})", neurons.start, neurons.end - 1, layer.layer)
         })
         .collect();
-    if let Some(more) = told.len().checked_sub(MAX_LAYERS).filter(|more| *more > 0) {
+    if let Some(more) = further(told.len(), MAX_LAYERS) {
         told.truncate(MAX_LAYERS);
-        told.push(format!("and those of {more} more layers"));
+        let layers = if more == 1 { "layer" } else { "layers" };
+        told.push(format!("and those of {more} more {layers}"));
     }
     (!told.is_empty()).then(|| told.join(", "))
 }

@@ -1,6 +1,6 @@
 """From a device to the host, without the training thread waiting.
 
-On the CPU nothing is done here: the extension copies what it is given, at the capture. On CUDA a side stream
+On the CPU nothing is done here: the extension copies at the capture what training changes. On CUDA a side stream
 copies into pinned memory, after what the training stream was given before; the training stream waits for it, on
 the device, before it does what it is given next. The thread that trains does not wait.
 """

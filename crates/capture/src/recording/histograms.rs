@@ -10,7 +10,6 @@ use trace::{PartPath, Table};
 
 use super::layers::NetworkLayers;
 use super::place::Place;
-use super::raw_part::{PART_BYTES, ROW_BYTES};
 use crate::histogram::Histogram;
 use crate::rows::{self, RowKey};
 
@@ -72,6 +71,7 @@ impl Histograms {
                 key: place.key,
                 num_bins,
                 expected,
+                counted: Vec::new(),
             }
         })
     }
@@ -84,7 +84,11 @@ pub(super) struct HistogramsPart {
     key: RowKey,
     num_bins: u32,
     expected: Vec<(&'static str, Receiver<Counted>)>,
+    counted: Vec<(&'static str, Histogram)>,
 }
+
+/// More than the rows of a layer hold beside their lists.
+const PART_BYTES: u64 = 8 << 10;
 
 impl MakePart for HistogramsPart {
     fn path(&self) -> &PartPath {
@@ -92,21 +96,27 @@ impl MakePart for HistogramsPart {
     }
 
     fn most_bytes(&self) -> u64 {
-        // Edges and counts, and the columns of them.
-        let lists = u64::from(self.num_bins) * (4 + 8 + 4 + 4);
-        PART_BYTES + self.expected.len() as u64 * (lists + ROW_BYTES)
+        // Edges and counts, and the columns of them, which grow as they are filled.
+        let lists = u64::from(self.num_bins) * (4 + 8 + 8 + 8);
+        let num_rows = (self.expected.len() + self.counted.len()) as u64;
+        PART_BYTES + num_rows * lists
     }
 
     /// Workers take jobs in the order in which they were sent, and count before anything else: what is waited for
     /// is being done.
-    fn make(self: Box<Self>) -> Result<Made, Box<dyn Error + Send + Sync>> {
-        let mut counted = Vec::new();
-        for (of, expected) in self.expected {
-            // Without a word what has the values has failed, and has said why.
-            let histogram = expected.recv()?;
-            counted.extend(histogram.map(|histogram| (of, histogram)));
+    fn wait(&mut self) {
+        for (of, expected) in self.expected.drain(..) {
+            // What had the values may have failed, or been given up. Then the capture is never whole, and whoever
+            // failed says why: here is no reason of its own.
+            if let Ok(Some(histogram)) = expected.recv() {
+                self.counted.push((of, histogram));
+            }
         }
-        let rows = rows::histograms(self.key, &counted);
+    }
+
+    fn make(mut self: Box<Self>) -> Result<Made, Box<dyn Error + Send + Sync>> {
+        self.wait();
+        let rows = rows::histograms(self.key, &self.counted);
         let path = self.path;
         Ok(Part { path, rows }.into())
     }

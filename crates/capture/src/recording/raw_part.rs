@@ -154,9 +154,9 @@ enum MakeRowsError {
 }
 
 /// More than the arrays of a part hold beside its values.
-pub(super) const PART_BYTES: u64 = 8 << 10;
+const PART_BYTES: u64 = 8 << 10;
 /// More than a row holds beside its list, with its statistics while they are no columns yet.
-pub(super) const ROW_BYTES: u64 = 192;
+const ROW_BYTES: u64 = 192;
 
 impl RawPart {
     /// What was read for a capture; none of what is compared alone.

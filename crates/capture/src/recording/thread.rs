@@ -244,6 +244,10 @@ impl CaptureThread {
         let mut open = line.sink.begin(is_whole.then_some(id));
         let mut split = Split::new(line.sink.max_part_bytes());
         let mut histograms = Histograms::new(recorded.histograms);
+        let layers = Arc::clone(&self.layers);
+        let raw_part = |values, split: &mut Split, histograms: &mut Histograms| {
+            RawPart::of_capture(place, &layers, &recorded, split, histograms, values)
+        };
         let mut parameters =
             (self.compares_ranks && is_whole).then(|| ParametersCrc::new(self.layers.topology()));
         let mut read_back = Duration::ZERO;
@@ -276,15 +280,7 @@ impl CaptureThread {
                 }
                 self.diverged.look_at(&values);
                 self.progress.add_work(start.elapsed());
-                let layers = &self.layers;
-                let part = RawPart::of_capture(
-                    place,
-                    layers,
-                    &recorded,
-                    &mut split,
-                    &mut histograms,
-                    values,
-                );
+                let part = raw_part(values, &mut split, &mut histograms);
                 if let Some(part) = part {
                     open.send(part)?;
                 }
@@ -294,17 +290,8 @@ impl CaptureThread {
             }
         }
         let classifications = classifications.map(Values::Classifications);
-        let classifications = classifications.and_then(|values| {
-            let layers = &self.layers;
-            RawPart::of_capture(
-                place,
-                layers,
-                &recorded,
-                &mut split,
-                &mut histograms,
-                values,
-            )
-        });
+        let classifications =
+            classifications.and_then(|values| raw_part(values, &mut split, &mut histograms));
         for part in histograms.parts(place, &self.layers) {
             open.send(part)?;
         }

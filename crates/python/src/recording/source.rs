@@ -1,4 +1,5 @@
-//! What a capture is read from: copies on the host, or tensors whose values are on their way there.
+//! What a capture is read from: copies on the host, tensors that nobody changes any more, or those whose values are on
+//! their way there.
 
 use std::collections::VecDeque;
 
@@ -6,7 +7,7 @@ use capture::rows::SampleSet;
 use capture::{BoxError, PartOf, Source, TensorKind, UnreadPart, Values};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::tensor::HostTensor;
 
@@ -30,12 +31,15 @@ enum Stay {
 }
 
 impl Stay {
-    /// None, true, or what is called.
+    /// None or false, true, or what is called.
     fn extract(said: Option<Bound<'_, PyAny>>) -> Self {
         match said {
             None => Self::UntilTraining,
-            Some(said) if said.is_exact_instance_of::<PyBool>() => Self::ForGood,
-            Some(wait) => Self::ForGoodAfter(wait.unbind()),
+            Some(said) => match said.extract::<bool>() {
+                Ok(true) => Self::ForGood,
+                Ok(false) => Self::UntilTraining,
+                Err(_) => Self::ForGoodAfter(said.unbind()),
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a recording begins: a run is created, joined, or gone on with.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -230,7 +231,8 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     let mut compress = understood.compress.unwrap_or_default();
     let mut max_part_bytes = understood.max_part_bytes.unwrap_or_default();
     let info = info(&settings, topology.clone(), config.clone())?;
-    let on_commit = settings.commits.as_deref().map(tell_commits).transpose()?;
+    let on_commit = settings.commits.as_deref().map(tell_commits);
+    let on_commit = on_commit.transpose()?.flatten();
     let path = &settings.path;
     let (run, origin, resume) = match settings.resume {
         None => {
@@ -303,16 +305,28 @@ pub(super) fn start(mut settings: Settings) -> PyResult<Started> {
     })
 }
 
-/// Who is told of commits: the end of a file. A pipe that nobody reads is given up after a while, whatever else goes
-/// on: Ctrl-C does not reach a training that waits for the recorder, so that nobody could end it otherwise.
-fn tell_commits(to: &Path) -> PyResult<OnCommit> {
-    let path = to.to_owned();
-    let open = move || File::options().append(true).create(true).open(path);
-    let lines = PatientWriter::try_open(open, READER_PATIENCE, || true);
-    lines.map(OnCommit::lines).map_err(|error| {
+/// Who is told of commits: the end of a file. A pipe that nobody opens or reads is given up after a while, whatever else
+/// goes on: Ctrl-C does not reach a training that waits for the recorder, so that nobody could end it otherwise.
+fn tell_commits(to: &Path) -> PyResult<Option<OnCommit>> {
+    let wrong = |error| {
         let to = to.display();
         RecordingError::new_err(format!(
             "cannot write to {to}, where commits= is to tell what is committed: {error}"
         ))
-    })
+    };
+    // A disk may take its time.
+    if fs::metadata(to).map_or(true, |told| told.is_file() || told.is_dir()) {
+        return OnCommit::append_to(to).map(Some).map_err(wrong);
+    }
+    let path = to.to_owned();
+    let open = move || File::options().append(true).open(path);
+    match PatientWriter::try_open(open, READER_PATIENCE, || true) {
+        Ok(lines) => Ok(Some(OnCommit::lines(lines))),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let to = to.display();
+            tracing::warn!("commits are not told, recording goes on without: {to}: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(wrong(error)),
+    }
 }

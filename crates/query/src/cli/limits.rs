@@ -76,7 +76,13 @@ pub(super) fn remove_spilled() {
     let Some(dir) = SPILL_DIR.get_or_init(|| None) else {
         return;
     };
-    // What still computes may put a file there, or take one away, meanwhile.
+    // What still computes may put a file there meanwhile, again and again, but not where it does not look.
+    let away = dir.with_extension("removed");
+    let dir = match fs::rename(dir, &away) {
+        Ok(()) => &away,
+        Err(_) => dir,
+    };
+    // It may be in the middle of that.
     let removed = fs::remove_dir_all(dir).or_else(|_| fs::remove_dir_all(dir));
     if let Err(error) = removed
         && dir.exists()

@@ -10,7 +10,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sql::{OpenError, QueryError, QuerySession, Run, first_rows};
-use words::printable;
+use words::{further, printable};
 
 use super::answer::say;
 
@@ -63,11 +63,7 @@ fn say_damage<'a>(run: &Path, damage: impl Iterator<Item = &'a String>) {
         for line in lines.iter().take(LISTED_DAMAGE) {
             say!("{}", printable(line));
         }
-        if let Some(more) = lines
-            .len()
-            .checked_sub(LISTED_DAMAGE)
-            .filter(|more| *more > 0)
-        {
+        if let Some(more) = further(lines.len(), LISTED_DAMAGE) {
             let run = run.display().to_string();
             say!(
                 "... and {more} more {kind}: `sink verify {}` lists all that is damaged",

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use trace::{REPAIR_REPORT_FILE, RepairOptions, RepairReport, repair};
-use words::printable;
+use words::{further, printable};
 
 /// What is listed one by one; the report has all.
 const LISTED: usize = 20;
@@ -76,8 +76,8 @@ fn list(lines: &[impl ToString], text: &mut String) -> std::fmt::Result {
     for line in lines.iter().take(LISTED) {
         writeln!(text, "  {}", printable(&line.to_string()))?;
     }
-    match lines.len().checked_sub(LISTED) {
-        None | Some(0) => Ok(()),
+    match further(lines.len(), LISTED) {
+        None => Ok(()),
         Some(more) => writeln!(text, "  ... and {more} more"),
     }
 }

@@ -12,7 +12,7 @@ use trace::{
     CaptureId, Catalog, Crc32c, Creation, Epoch, Footer, Links, PartPath, RunDir, Step, Table,
     Topology, cmp_part_files, visit_files, with_causes,
 };
-use words::{closest, did_you_mean};
+use words::{closest, did_you_mean, further};
 
 use crate::run::error::{OpenError, QueryError};
 use crate::run::scope::{Captures, Scope};
@@ -436,11 +436,7 @@ fn warn_of_others(run: &Path, mut others: Vec<PathBuf>) {
         let path = run.join(path);
         tracing::warn!(path = %path.display(), "left out: its name is no part file's");
     }
-    if let Some(more) = others
-        .len()
-        .checked_sub(NAMED_OTHERS)
-        .filter(|more| *more > 0)
-    {
+    if let Some(more) = further(others.len(), NAMED_OTHERS) {
         let run = run.display();
         tracing::warn!(%run, num_files = more, "left out: more files whose names are no part files'");
     }
