@@ -1,7 +1,7 @@
 //! A run opened for queries, and the SQL session over it.
 
 mod asking;
-mod memory;
+pub(crate) mod memory;
 mod not_finite;
 mod planning;
 mod served;
@@ -279,11 +279,12 @@ impl QuerySession {
         if SystemTime::now() < UNIX_EPOCH {
             return Err(QueryError::Clock(trace::now()));
         }
-        let mut config = SessionConfig::new()
+        let config = SessionConfig::new()
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, Scope::EVERYTHING.schema_name())
             .with_information_schema(true)
             .with_batch_size(batch_rows(run.info()));
+        let mut config = memory::spilling_batch_by_batch(config)?;
         if let Some(partitions) = options.target_partitions {
             config = config.with_target_partitions(partitions);
         }

@@ -1,6 +1,10 @@
-//! How much memory queries may hold.
+//! How much memory queries may hold, and how they do with less.
 
 use std::fs;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::prelude::SessionConfig;
 
 /// How many bytes queries may hold where nobody says: three quarters of what is available just now; no limit
 /// where that is not known.
@@ -20,9 +24,76 @@ fn default_bytes(meminfo: &str) -> Option<u64> {
     Some(kib.saturating_mul(1024) / 4 * 3)
 }
 
+/// With a file of its own for each batch that a `RepartitionExec` has no memory for.
+///
+/// Its readers take the files that it spills to in the order in which they were begun. A file of
+/// several batches stays open, and its writers use whichever is free. So a reader may wait at a file
+/// for a batch that was put into the next, while the writers wait until that batch is taken: the
+/// query never ends (<https://github.com/apache/datafusion/issues/24883>, which DataFusion 55 has).
+pub(crate) fn spilling_batch_by_batch(mut config: SessionConfig) -> Result<SessionConfig> {
+    config.options_mut().execution.max_spill_file_size_bytes = ConfigNonZeroUsize::try_new(1)?;
+    Ok(config)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::catalog::memory::MemorySourceConfig;
+    use datafusion::physical_expr::expressions::Column;
+    use datafusion::physical_plan::repartition::RepartitionExec;
+    use datafusion::physical_plan::{ExecutionPlan, Partitioning, execute_stream_partitioned};
+    use fixtures::tiny;
+    use futures::TryStreamExt;
+    use tokio::task::JoinSet;
+
     use super::default_bytes;
+    use crate::{Run, SessionOptions};
+
+    /// Reads all partitions at once of what two threads deal out to two, without memory.
+    async fn dealt_out(session: &crate::QuerySession) {
+        const BATCHES: usize = 100;
+        let context = session.context.task_ctx();
+        let rows = context.session_config().batch_size();
+        let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false)]));
+        let numbers = Int64Array::from_iter_values(0..rows as i64);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(numbers)]).unwrap();
+        let inputs = [vec![batch.clone(); BATCHES], vec![batch; BATCHES]];
+        let input = MemorySourceConfig::try_new_exec(&inputs, schema, None).unwrap();
+        let to_two = Partitioning::Hash(vec![Arc::new(Column::new("k", 0))], 2);
+        let plan = Arc::new(RepartitionExec::try_new(input, to_two).unwrap());
+        let dealt_out = Arc::clone(&plan) as Arc<dyn ExecutionPlan>;
+        let mut readers = JoinSet::new();
+        for stream in execute_stream_partitioned(dealt_out, context).unwrap() {
+            readers.spawn(async {
+                let count = |rows, batch: RecordBatch| async move { Ok(rows + batch.num_rows()) };
+                stream.try_fold(0, count).await.unwrap()
+            });
+        }
+        let read = tokio::time::timeout(Duration::from_secs(60), readers.join_all());
+        let read = read.await.expect("a reader waits for what nobody writes");
+        assert_eq!(read.iter().sum::<usize>(), 2 * BATCHES * rows);
+        let spilled = plan.metrics().unwrap().spilled_rows().unwrap();
+        assert_eq!(spilled, 2 * BATCHES * rows);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_two_threads_spill_is_read_by_two_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        tiny::write(&dir.path().join("run")).unwrap();
+        let options = SessionOptions {
+            memory_bytes: Some(1),
+            ..SessionOptions::default()
+        };
+        let run = Run::open(&dir.path().join("run")).unwrap();
+        let session = run.session(options).unwrap();
+        for _ in 0..10 {
+            dealt_out(&session).await;
+        }
+    }
 
     #[test]
     fn a_quarter_of_what_is_available_is_left() {

@@ -13,6 +13,7 @@ use super::super::register_functions;
 use super::{
     Layout, assert_rows, error, ints, lists, lists_with_null_element, query, session, value,
 };
+use crate::session::memory::spilling_batch_by_batch;
 
 fn two_groups() -> [(&'static str, ArrayRef); 2] {
     [
@@ -390,6 +391,7 @@ fn more_groups_than_memory_spill_to_disk_and_come_back_whole() {
     let config = SessionConfig::new()
         .with_target_partitions(2)
         .with_batch_size(64);
+    let config = spilling_batch_by_batch(config).unwrap();
     let pool = Arc::new(FairSpillPool::new(2_000_000));
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(pool)
