@@ -402,10 +402,14 @@ fn of_many_files_that_are_no_part_files_some_are_named() {
         fs::write(bench.path(&name), "x").unwrap();
     }
     let sql = "SELECT count(*) AS n FROM weights";
-    let mut command = bench.command(&["sql", "run", sql, "--format=csv"]);
-    let output = command.env("NO_COLOR", "1").output().unwrap();
+    let output = bench.query(&["sql", "run", sql, "--format=csv"]);
     assert_eq!(text(&output.stdout), "n\n20\n");
     let told = text(&output.stderr);
+    // In a pipe there are no colours.
+    assert!(
+        told.contains("WARN") && !told.contains('\u{1b}'),
+        "{told:?}"
+    );
     let named = told.matches("its name is no part file's").count();
     assert_eq!(named, 10, "{told}");
     let are_first = told.contains("notes-09.txt") && !told.contains("notes-10.txt");
