@@ -56,7 +56,7 @@ fn of_rows(values: &[f32], num_rows: usize, width: usize) -> Vec<Statistics> {
         let row = &values[nth * width..][..width];
         let mut statistics = Statistics::default();
         if !row.is_empty() && statistics.add_finite(row) {
-            statistics.median = Some(median.of(row));
+            statistics.median = Some(median.of(row, &statistics));
         } else {
             // Almost always all are finite, and then none need be picked.
             picked.clear();
@@ -67,7 +67,7 @@ fn of_rows(values: &[f32], num_rows: usize, width: usize) -> Vec<Statistics> {
                 ..Statistics::default()
             };
             if !picked.is_empty() && statistics.add_finite(&picked) {
-                statistics.median = Some(median.of(&picked));
+                statistics.median = Some(median.of(&picked, &statistics));
             }
         }
         all.push(statistics);
