@@ -12,6 +12,7 @@ mod irregular;
 mod planted;
 mod pruning;
 mod registry;
+mod rows;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -27,6 +27,7 @@ use trace::Table;
 use crate::run::scope::Scope;
 use crate::run::snapshot::SharedSnapshot;
 use chosen::Dealt;
+use plan::Wanted;
 
 pub(crate) use files::TableFiles;
 pub(crate) use prune::is_partition_filter;
@@ -126,16 +127,11 @@ impl TraceTable {
         }
         let columns = self.indices_of(columns)?;
         let dealt = Dealt::ByLayer;
-        let columns = Some(&columns);
-        plan::plan(
-            state,
-            &self.snapshot,
-            self.table,
-            &files,
-            dealt,
-            columns,
-            None,
-        )
+        let wanted = Wanted {
+            columns: Some(&columns),
+            ..Wanted::default()
+        };
+        plan::plan(state, &self.snapshot, self.table, &files, dealt, wanted)
     }
 }
 
@@ -172,14 +168,11 @@ impl TableProvider for TraceTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.files(state, filters)?;
         let dealt = Dealt::Evenly;
-        plan::plan(
-            state,
-            &self.snapshot,
-            self.table,
-            &files,
-            dealt,
-            projection,
+        let wanted = Wanted {
+            columns: projection,
+            filter: prune::row_filter(state, self.table, filters)?,
             limit,
-        )
+        };
+        plan::plan(state, &self.snapshot, self.table, &files, dealt, wanted)
     }
 }

@@ -8,6 +8,7 @@ mod equal_lists;
 mod pages;
 mod planes;
 mod read;
+mod rows;
 mod write;
 
 pub(crate) use equal_lists::EqualLists;
@@ -18,4 +19,6 @@ pub(crate) use pages::check_pages_within;
 pub use planes::ZSTD_LEVEL;
 pub(crate) use planes::{PAGE_VALUES, put_compressed_planes};
 pub(crate) use read::read_row_group;
+pub use rows::RowFilter;
+pub(crate) use rows::{SomeRows, num_rows_of_one};
 pub(crate) use write::{list_bytes, value_bytes, write_column};

@@ -73,7 +73,7 @@ pub use caught::{PanickedError, caught};
 pub use causes::with_causes;
 pub use checksum::Crc32c;
 pub use column_checksums::{COLUMN_CRC32C_KEY, ColumnChecksums, Footer};
-pub use columns::check_pages;
+pub use columns::{RowFilter, check_pages};
 pub use commit::{CaptureId, CommitRecord, DecodeCommitError, FileEntry, MisplacedFileError};
 pub use derived::{
     DerivedError, DerivedPart, DerivedWriter, derived_rows, publish_derived, read_derived,

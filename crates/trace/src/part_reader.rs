@@ -5,9 +5,11 @@
 //! decoded again, nor are the statistics that the commits already stand for. One of an earlier minor
 //! version is read in the same way if its schema says the same columns.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -22,8 +24,9 @@ use parquet::file::reader::ChunkReader;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use crate::caught::caught;
+use crate::checksum::Crc32c;
 use crate::column_checksums;
-use crate::columns::{check_pages, read_row_group};
+use crate::columns::{RowFilter, SomeRows, check_pages, num_rows_of_one, read_row_group};
 use crate::footer::CheckedFooter;
 use crate::part_file::{BadFileError, CheckedParts, Content, FileProblem, PartFile, stretches};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
@@ -38,6 +41,8 @@ pub struct PartReader {
     indices: Arc<[usize]>,
     mask: ProjectionMask,
     batch_rows: usize,
+    /// Which rows of large files are wanted; all where there is none.
+    filter: Option<RowFilter>,
     /// Whether all of a file is held against its checksum, whatever is read of it.
     checks_all: bool,
     /// For files whose columns are known from their format version.
@@ -73,6 +78,7 @@ impl PartReader {
             indices: indices.into(),
             mask: ProjectionMask::roots(&leaves, indices.iter().copied()),
             batch_rows,
+            filter: None,
             checks_all: false,
             known: without_statistics()
                 .with_schema(Arc::clone(stored))
@@ -105,6 +111,16 @@ impl PartReader {
         })
     }
 
+    /// Leaves out rows that nobody wants where that spares work: of a large file of the table's columns, pages of lists
+    /// without a row that is wanted are not decoded, and of a file without one nothing else is read. Others may be
+    /// there all the same. Where the filter speaks of columns that are not read, nothing is left out.
+    #[must_use]
+    pub fn with_filter(mut self, filter: RowFilter) -> Self {
+        let is_read = |column: &usize| self.indices.contains(column);
+        self.filter = Some(filter).filter(|filter| filter.columns.iter().all(is_read));
+        self
+    }
+
     /// Opens a file. The rows of a small one are decoded at once, others as they are asked for.
     ///
     /// # Errors
@@ -131,7 +147,7 @@ impl PartReader {
 
     fn rows_in_file(&self, parts: CheckedParts) -> Result<Rows, FileProblem> {
         let described = self.describe_checked(&parts);
-        let rows = described.and_then(|described| self.rows(parts, described));
+        let rows = described.and_then(|described| self.rows(parts, described, None));
         rows.map_err(FileProblem::NotParquet)
     }
 
@@ -149,13 +165,64 @@ impl PartReader {
             return self.rows_in_file(file.checked()?);
         };
         let columns = self.columns_in(&described);
-        let stretches = stretches(metadata, &columns, &checksums, file.num_bytes);
-        parts.read(stretches.map_err(FileProblem::NotParquet)?)?;
-        check_pages(&parts, metadata, &columns).map_err(FileProblem::NotParquet)?;
-        match parts.is_in_memory() {
-            true => self.rows_in_memory(parts, described),
-            false => self.rows(parts, described).map_err(FileProblem::NotParquet),
+        let mut wanted = None;
+        if let Some((filter, num_rows)) = self.filter_of(&described) {
+            let num_bytes = file.num_bytes;
+            let read = |parts: &mut CheckedParts, columns: &[usize]| {
+                read_columns(parts, metadata, columns, &checksums, num_bytes)
+            };
+            read(&mut parts, &filter.columns)?;
+            let input = Arc::new(parts);
+            wanted = self
+                .wanted(filter, &input, metadata)
+                .map_err(FileProblem::NotParquet)?;
+            parts = Arc::into_inner(input).expect("nobody else holds the file");
+            let num_wanted = wanted
+                .as_ref()
+                .map_or(num_rows, BooleanBuffer::count_set_bits);
+            if num_wanted == 0 {
+                return Ok(Rows::Decoded(None));
+            }
+            let others: Vec<usize> = columns
+                .iter()
+                .copied()
+                .filter(|column| !filter.columns.contains(column))
+                .collect();
+            read(&mut parts, &others)?;
+        } else {
+            read_columns(&mut parts, metadata, &columns, &checksums, file.num_bytes)?;
         }
+        match parts.is_in_memory() && wanted.is_none() {
+            true => self.rows_in_memory(parts, described),
+            false => self
+                .rows(parts, described, wanted)
+                .map_err(FileProblem::NotParquet),
+        }
+    }
+
+    /// The filter, and how many rows a file has of which it leaves some out.
+    fn filter_of(&self, described: &Described) -> Option<(&RowFilter, usize)> {
+        let filter = self
+            .filter
+            .as_ref()
+            .filter(|_| described.has_table_columns)?;
+        let num_rows = num_rows_of_one(&described.metadata, &self.indices, &self.columns)?;
+        Some((filter, num_rows))
+    }
+
+    /// Which rows of a file are wanted, of which the filter's columns can be read; none if all are.
+    fn wanted<T: ChunkReader + 'static>(
+        &self,
+        filter: &RowFilter,
+        input: &Arc<T>,
+        metadata: &ParquetMetaData,
+    ) -> ParquetResult<Option<BooleanBuffer>> {
+        let places = self.indices.iter().enumerate();
+        let places = places.filter(|(_, column)| filter.columns.contains(column));
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        let columns = Arc::new(self.columns.project(&places)?);
+        let rows = read_row_group(input, metadata.row_group(0), &filter.columns, &columns)?;
+        Ok(filter.wanted(&rows))
     }
 
     /// What the footer says. That of a file of this format version is read with the table's columns, any
@@ -212,7 +279,7 @@ impl PartReader {
         let input = Arc::new(input);
         let rows = match self.small_part(&input, &described) {
             Ok(Some(rows)) => return Ok(Rows::Decoded(Some(rows))),
-            Ok(None) => Arc::into_inner(input).map(|input| self.rows(input, described)),
+            Ok(None) => Arc::into_inner(input).map(|input| self.rows(input, described, None)),
             Err(error) => Some(Err(error)),
         };
         let rows = rows.expect("nobody else holds the file");
@@ -253,16 +320,30 @@ impl PartReader {
         }
     }
 
-    /// The rows of any file, batch by batch.
+    /// The rows of any file, batch by batch; those alone that are `wanted`, which is of files of the table's columns.
     fn rows<T: ChunkReader + 'static>(
         &self,
         input: T,
         described: Described,
+        wanted: Option<BooleanBuffer>,
     ) -> ParquetResult<Rows> {
         let Described {
             metadata,
             has_table_columns,
         } = described;
+        let num_rows = num_rows_of_one(&metadata, &self.indices, &self.columns);
+        if let Some(num_rows) = num_rows.filter(|_| has_table_columns) {
+            let columns = (&self.indices[..], &self.columns);
+            let rows = SomeRows::try_new(
+                Arc::new(input),
+                metadata,
+                columns,
+                num_rows,
+                wanted,
+                self.batch_rows,
+            )?;
+            return Ok(Rows::Some(Box::new(rows)));
+        }
         let (metadata, mask, columns) = if has_table_columns {
             let known = ArrowReaderMetadata::try_new(metadata, self.known.clone())?;
             (known, self.mask.clone(), None)
@@ -280,6 +361,19 @@ impl PartReader {
             .build()?;
         Ok(Rows::Decoding { rows, columns })
     }
+}
+
+/// Reads columns of a file, and holds them against their checksums.
+fn read_columns(
+    parts: &mut CheckedParts,
+    metadata: &ParquetMetaData,
+    columns: &[usize],
+    checksums: &[Crc32c],
+    num_bytes: u64,
+) -> Result<(), FileProblem> {
+    let stretches = stretches(metadata, columns, checksums, num_bytes);
+    parts.read(stretches.map_err(FileProblem::NotParquet)?)?;
+    check_pages(parts, metadata, columns).map_err(FileProblem::NotParquet)
 }
 
 /// The commits stand for the statistics already.
@@ -315,6 +409,7 @@ pub struct PartRows {
 #[derive(Debug)]
 enum Rows {
     Decoded(Option<RecordBatch>),
+    Some(Box<dyn SomeBatches>),
     Decoding {
         rows: ParquetRecordBatchReader,
         /// The columns that are wanted, where those of the file are others.
@@ -322,16 +417,32 @@ enum Rows {
     },
 }
 
+/// The rows of a file as they are decoded.
+trait SomeBatches: Iterator<Item = ParquetResult<RecordBatch>> + fmt::Debug + Send {}
+
+impl<T: Iterator<Item = ParquetResult<RecordBatch>> + fmt::Debug + Send> SomeBatches for T {}
+
 impl Iterator for PartRows {
     type Item = Result<RecordBatch, BadFileError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (rows, columns) = match &mut self.rows {
+        let next = match &mut self.rows {
             Rows::Decoded(rows) => return rows.take().map(Ok),
-            Rows::Decoding { rows, columns } => (rows, columns),
+            Rows::Some(rows) => caught(|| {
+                rows.next()
+                    .map(|batch| batch.map_err(FileProblem::NotParquet))
+            }),
+            Rows::Decoding { rows, .. } => caught(|| {
+                rows.next()
+                    .map(|batch| batch.map_err(FileProblem::Undecodable))
+            }),
         };
-        let batch = match caught(|| rows.next()) {
-            Ok(next) => next?.map_err(FileProblem::Undecodable),
+        let columns = match &self.rows {
+            Rows::Decoding { columns, .. } => columns.clone(),
+            _ => None,
+        };
+        let batch = match next {
+            Ok(next) => next?,
             Err(error) => {
                 let problem = FileProblem::Panicked(error);
                 // Nothing is asked of what decoded it any more.
@@ -345,7 +456,7 @@ impl Iterator for PartRows {
         };
         Some(match columns {
             None => Ok(batch),
-            Some(columns) => adapt(&batch, columns)
+            Some(columns) => adapt(&batch, &columns)
                 .map_err(|error| self.file.bad(FileProblem::OtherColumns(error))),
         })
     }

@@ -16,13 +16,24 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
+use trace::{EPOCH_COLUMN, LAYER_COLUMN, RowFilter, Table};
 
 use super::chosen::{ChosenFiles, Dealt};
 use super::part_scan::{PartScan, empty_groups};
 use super::source::PartSource;
 use super::stock::{self, StockScans};
 use crate::run::snapshot::{SharedSnapshot, Snapshot};
+
+/// What is wanted of the files.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// The table's columns; all where they are not named.
+    pub(super) columns: Option<&'a Vec<usize>>,
+    /// The rows, of which others may come as well.
+    pub(super) filter: Option<RowFilter>,
+    /// So many rows at most.
+    pub(super) limit: Option<usize>,
+}
 
 /// Makes a scan of the files at `indices`, in the order of epoch, step and topology.
 pub(super) fn plan(
@@ -31,11 +42,10 @@ pub(super) fn plan(
     table: Table,
     indices: &[usize],
     dealt: Dealt,
-    projection: Option<&Vec<usize>>,
-    limit: Option<usize>,
+    wanted: Wanted<'_>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = table_schema(table);
-    let columns = to_scan_columns(table, projection);
+    let columns = to_scan_columns(table, wanted.columns);
     if indices.is_empty() {
         let projected = schema.table_schema().project(&columns)?;
         return Ok(Arc::new(EmptyExec::new(Arc::new(projected))));
@@ -43,11 +53,15 @@ pub(super) fn plan(
     let statistics = total_statistics(snapshot, indices, schema.table_schema());
     let batch_rows = state.config().batch_size();
     let source = PartSource::new(Arc::clone(snapshot.run().store()), schema, batch_rows);
+    let source = source.with_filter(wanted.filter);
     let num_partitions = state.config().target_partitions();
     let snapshot = Arc::clone(snapshot);
     let files = ChosenFiles::new(snapshot, table, indices, dealt, num_partitions);
     let scan = scan_of_no_files(source, dealt, &files, columns)?;
-    let scan = scan.with_statistics(statistics).with_limit(limit).build();
+    let scan = scan
+        .with_statistics(statistics)
+        .with_limit(wanted.limit)
+        .build();
     Ok(match state.config().get_extension::<StockScans>() {
         Some(_) => DataSourceExec::from_data_source(stock::with_files(scan, &files)?),
         None => DataSourceExec::from_data_source(PartScan::new(Arc::new(files), scan)),

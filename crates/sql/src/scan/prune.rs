@@ -11,20 +11,25 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Volatility};
-use trace::{EPOCH_COLUMN, LAYER_COLUMN, Table};
+use trace::{EPOCH_COLUMN, LAYER_COLUMN, RowFilter, Table};
 
 use crate::run::snapshot::Snapshot;
 
 /// Whether a filter speaks of nothing but partition columns, so that it holds for all rows of a
 /// file or for none.
 pub(crate) fn is_partition_filter(table: Table, filter: &Expr) -> bool {
-    let is_partition =
-        |name: &str| name == EPOCH_COLUMN || (table.has_layer() && name == LAYER_COLUMN);
+    speaks_of(filter, |name| {
+        name == EPOCH_COLUMN || (table.has_layer() && name == LAYER_COLUMN)
+    })
+}
+
+/// Whether a filter says the same of the same values whenever it is asked, and of no columns but these.
+fn speaks_of(filter: &Expr, is_among: impl Fn(&str) -> bool) -> bool {
     let mut decidable = true;
     filter
         .apply(|expr| {
             decidable &= match expr {
-                Expr::Column(column) => is_partition(&column.name),
+                Expr::Column(column) => is_among(&column.name),
                 Expr::ScalarFunction(call) => {
                     call.func.signature().volatility == Volatility::Immutable
                 }
@@ -46,6 +51,41 @@ pub(crate) fn is_partition_filter(table: Table, filter: &Expr) -> bool {
         })
         .expect("the closure returns no error");
     decidable
+}
+
+/// What those of `filters` say of the rows of a file that speak of its columns, but not of lists; none if none does.
+/// Whoever asked has all of them held against the rows that are left.
+pub(super) fn row_filter(
+    state: &dyn Session,
+    table: Table,
+    filters: &[Expr],
+) -> Result<Option<RowFilter>> {
+    let stored = table.schema();
+    let is_among = |name: &str| {
+        let field = stored.field_with_name(name);
+        field.is_ok_and(|field| !field.data_type().is_nested())
+    };
+    let decides = |filter: &&Expr| speaks_of(filter, is_among);
+    let filters = filters.iter().filter(decides).cloned();
+    let Some(filter) = conjunction(filters) else {
+        return Ok(None);
+    };
+    let filter = unqualified(filter)?;
+    let columns = filter.column_refs().into_iter();
+    let columns = columns.map(|column| stored.index_of(&column.name));
+    let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+    columns.sort_unstable();
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let schema = DFSchema::try_from(stored.project(&columns)?)?;
+    let filter = state.create_physical_expr(filter, &schema)?;
+    Ok(Some(RowFilter::new(columns, move |rows| {
+        // What is wrong with it is told by whoever asked, who works it out as well.
+        let holds = filter.evaluate(rows).ok()?;
+        let holds = holds.into_array(rows.num_rows()).ok()?;
+        Some(as_boolean_array(&holds).ok()?.clone())
+    })))
 }
 
 /// Those of `filters` that decide about whole layers.

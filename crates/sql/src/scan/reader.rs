@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result};
 
-use trace::BadFileError;
 pub(super) use trace::PartFile;
+use trace::{BadFileError, RowFilter};
 
 /// Reads some columns of a table's part files.
 #[derive(Debug, Clone)]
@@ -21,6 +21,11 @@ impl PartReader {
     ) -> Result<Self> {
         let reader = trace::PartReader::try_new(stored, indices, batch_rows)?;
         Ok(Self(reader))
+    }
+
+    /// Leaves out rows of large files that nobody wants, where that spares work.
+    pub(super) fn with_filter(self, filter: RowFilter) -> Self {
+        Self(self.0.with_filter(filter))
     }
 
     /// The rows of a file, batch by batch. Those of a small one are decoded at once, others as they

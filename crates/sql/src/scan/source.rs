@@ -24,20 +24,22 @@ use datafusion::physical_plan::apply_expression_roots;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{FutureExt, StreamExt, stream};
 use object_store::ObjectStore;
-use trace::{Crc32c, Footer, Store};
+use trace::{Crc32c, Footer, RowFilter, Store};
 
 use super::reader::{PartFile, PartReader};
 use super::shared::SharedParts;
 
 /// The part files of one table as DataFusion scans them.
 ///
-/// Which files there are was decided by the filters on `epoch` and `layer`; rows are left to
-/// whoever comes after the scan.
+/// Which files there are was decided by the filters on `epoch` and `layer`. Of the rows some may be left out for which
+/// the others do not hold; the rest are left to whoever comes after the scan.
 #[derive(Debug, Clone)]
 pub(super) struct PartSource {
     store: Arc<dyn Store>,
     table_schema: TableSchema,
     projection: SplitProjection,
+    /// Which rows are wanted; others may come as well.
+    filter: Option<RowFilter>,
     batch_rows: usize,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -49,9 +51,15 @@ impl PartSource {
             store,
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
+            filter: None,
             batch_rows,
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    /// The same source for whoever wants some rows alone. Others may come as well.
+    pub(super) fn with_filter(self, filter: Option<RowFilter>) -> Self {
+        Self { filter, ..self }
     }
 
     /// The stored columns that are read, ascending.
@@ -76,9 +84,13 @@ impl PartSource {
                 parts: Arc::clone(parts),
             })
         });
+        let alone = reader(self.file_columns())?;
         let opener = PartOpener {
             store: Arc::clone(&self.store),
-            reader: reader(self.file_columns())?,
+            reader: match &self.filter {
+                Some(filter) => alone.with_filter(filter.clone()),
+                None => alone,
+            },
             reads_nothing: self.file_columns().is_empty(),
             shared: shared.transpose()?,
             batch_rows,

@@ -14,6 +14,7 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, FieldRef, Float32Type, Float64Type, Int32Type, Int64Type,
     SchemaRef,
 };
+use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
 use parquet::column::reader::ColumnReaderImpl;
@@ -34,26 +35,21 @@ pub fn read_row_group<F: ChunkReader + 'static>(
     columns: &SchemaRef,
 ) -> Result<RecordBatch> {
     let num_rows = usize::try_from(row_group.num_rows()).map_err(malformed)?;
-    let arrays = indices.iter().zip(columns.fields()).map(|(&index, field)| {
-        let chunk = Chunk {
-            file,
-            row_group,
-            index,
-            num_rows,
-        };
-        chunk.array(field)
-    });
+    let arrays = indices
+        .iter()
+        .zip(columns.fields())
+        .map(|(&index, field)| Chunk::new(file, row_group, index, num_rows).array(field));
     let arrays = arrays.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(num_rows));
     RecordBatch::try_new_with_options(Arc::clone(columns), arrays, &options).map_err(malformed)
 }
 
-fn malformed(error: impl std::fmt::Display) -> ParquetError {
+pub(super) fn malformed(error: impl std::fmt::Display) -> ParquetError {
     ParquetError::General(error.to_string())
 }
 
 /// One column of the row group.
-struct Chunk<'a, F> {
+pub(super) struct Chunk<'a, F> {
     file: &'a Arc<F>,
     row_group: &'a RowGroupMetaData,
     index: usize,
@@ -86,8 +82,22 @@ impl<T> Decoded<T> {
     }
 }
 
-impl<F: ChunkReader + 'static> Chunk<'_, F> {
-    fn array(&self, field: &FieldRef) -> Result<ArrayRef> {
+impl<'a, F: ChunkReader + 'static> Chunk<'a, F> {
+    pub(super) fn new(
+        file: &'a Arc<F>,
+        row_group: &'a RowGroupMetaData,
+        index: usize,
+        num_rows: usize,
+    ) -> Self {
+        Self {
+            file,
+            row_group,
+            index,
+            num_rows,
+        }
+    }
+
+    pub(super) fn array(&self, field: &FieldRef) -> Result<ArrayRef> {
         Ok(match field.data_type() {
             DataType::Int32 => self.primitive::<Int32Type, physical::Int32Type>()?,
             DataType::Int64 => self.primitive::<Int64Type, physical::Int64Type>()?,
@@ -119,7 +129,7 @@ impl<F: ChunkReader + 'static> Chunk<'_, F> {
         usize::try_from(self.file.len()).unwrap_or(usize::MAX)
     }
 
-    fn pages(&self) -> Result<SerializedPageReader<F>> {
+    pub(super) fn pages(&self) -> Result<SerializedPageReader<F>> {
         let metadata = self.row_group.column(self.index);
         SerializedPageReader::new(Arc::clone(self.file), metadata, self.num_rows, None)
     }
@@ -214,29 +224,10 @@ impl<F: ChunkReader + 'static> Chunk<'_, F> {
         let mut pages = self.pages()?;
         let mut values = Vec::with_capacity(num_values.min(self.num_bytes()));
         while let Some(page) = pages.get_next_page()? {
-            let Page::DataPageV2 {
-                buf,
-                num_values,
-                encoding: Encoding::BYTE_STREAM_SPLIT,
-                num_nulls: 0,
-                def_levels_byte_len,
-                rep_levels_byte_len,
-                ..
-            } = page
-            else {
+            let Some(planes) = planes_of(page, length)? else {
                 return Ok(None);
             };
-            let lengths = (rep_levels_byte_len as usize, def_levels_byte_len as usize);
-            let parts = buf.split_at_checked(lengths.0);
-            let parts = parts.and_then(|(levels, rest)| Some((levels, rest.get(lengths.1..)?)));
-            let (levels, bytes) = parts.ok_or_else(|| malformed("a page ends in its levels"))?;
-            let num_values = num_values as usize;
-            if bytes.len() != num_values * size_of::<f32>()
-                || !are_levels_of_equal_lists(levels, num_values, length)
-            {
-                return Ok(None);
-            }
-            join_planes(bytes, &mut values);
+            join_planes(&planes, &mut values);
         }
         Ok(Some((values, length)).filter(|(values, _)| values.len() == num_values))
     }
@@ -265,6 +256,30 @@ impl<F: ChunkReader + 'static> Chunk<'_, F> {
         let nulls = Some(NullBuffer::from(is_valid)).filter(|nulls| nulls.null_count() > 0);
         Ok((OffsetBuffer::new(offsets.into()), nulls))
     }
+}
+
+/// The byte planes of a page of lists of that length, none of which is null; none if it is none.
+pub(super) fn planes_of(page: Page, length: usize) -> Result<Option<Bytes>> {
+    let Page::DataPageV2 {
+        buf,
+        num_values,
+        encoding: Encoding::BYTE_STREAM_SPLIT,
+        num_nulls: 0,
+        def_levels_byte_len,
+        rep_levels_byte_len,
+        ..
+    } = page
+    else {
+        return Ok(None);
+    };
+    let lengths = (rep_levels_byte_len as usize, def_levels_byte_len as usize);
+    let values = lengths.0.checked_add(lengths.1);
+    let values = values.filter(|&values| values <= buf.len());
+    let values = values.ok_or_else(|| malformed("a page ends in its levels"))?;
+    let num_values = num_values as usize;
+    let are_equal = buf.len() - values == num_values * size_of::<f32>()
+        && are_levels_of_equal_lists(&buf[..lengths.0], num_values, length);
+    Ok(are_equal.then(|| buf.slice(values..)))
 }
 
 /// Whether the repetition levels of a page, in the hybrid of run lengths and bits that Parquet
@@ -321,7 +336,7 @@ fn read_varint(bytes: &mut impl Iterator<Item = u8>) -> Option<usize> {
 }
 
 /// Puts values together of which all first bytes come first, then all second ones, and so on.
-fn join_planes(bytes: &[u8], values: &mut Vec<f32>) {
+pub(super) fn join_planes(bytes: &[u8], values: &mut Vec<f32>) {
     let (low, high) = bytes.split_at(bytes.len() / 2);
     let ((a, b), (c, d)) = (low.split_at(low.len() / 2), high.split_at(high.len() / 2));
     let joined = a.iter().zip(b).zip(c.iter().zip(d));
@@ -329,4 +344,4 @@ fn join_planes(bytes: &[u8], values: &mut Vec<f32>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,7 +2,7 @@ use std::fs;
 use std::ops::Range;
 
 use arrow::array::{Array, AsArray, Float32Array, Int64Array};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
@@ -432,4 +432,66 @@ fn a_large_file_that_was_cut_off_is_named() {
         error.contains("part.parquet is shorter than the"),
         "{error}"
     );
+}
+
+/// The rows of neurons from `first` on.
+fn from_neuron(first: i32) -> RowFilter {
+    let neuron = Table::Weights.schema().index_of("neuron").unwrap();
+    RowFilter::new(vec![neuron], move |rows| {
+        let neurons = rows.column(0).as_primitive::<Int32Type>();
+        Some(neurons.iter().map(|n| n.map(|n| n >= first)).collect())
+    })
+}
+
+#[test]
+fn of_rows_that_are_left_out_no_other_column_is_read() {
+    let schema = Table::Weights.schema();
+    let indices = ["neuron", "bias", "weights"].map(|name| schema.index_of(name).unwrap());
+    let reader = PartReader::try_new(&schema, &indices, 100).unwrap();
+    for num_neurons in NUM_NEURONS {
+        let (_dir, part, columns) = weights(num_neurons);
+        let all = reader.read_whole(&part).unwrap();
+        let neurons = all.column(0).as_primitive::<Int32Type>();
+        let (first, last) = (neurons.value(0), neurons.value(neurons.len() - 1));
+        let read = |first: i32| {
+            let reader = reader.clone().with_filter(from_neuron(first));
+            let rows = reader
+                .open(part.clone())
+                .map_err(|error| error.to_string())?;
+            let rows: Result<Vec<_>, _> = rows.collect();
+            rows.map_err(|error| error.to_string())
+        };
+        let is_small = part.num_bytes <= SMALL_FILE_BYTES;
+        assert_eq!(
+            read(first).unwrap(),
+            reader
+                .open(part.clone())
+                .unwrap()
+                .map(Result::unwrap)
+                .collect::<Vec<_>>()
+        );
+        let of_last = &read(last).unwrap()[..];
+        match is_small {
+            // It is decoded as a whole, and whoever asked chooses among its rows.
+            true => assert_eq!(of_last, std::slice::from_ref(&all)),
+            false => assert_eq!(of_last, [all.slice(all.num_rows() - 1, 1)]),
+        }
+
+        let mut damaged = fs::read(part.location()).unwrap();
+        damaged[columns[indices[2]].start + 50] ^= 1;
+        fs::write(part.location(), damaged).unwrap();
+        assert!(read(last).unwrap_err().contains("was damaged"));
+        match is_small {
+            true => assert!(read(last + 1).unwrap_err().contains("was damaged")),
+            false => assert_eq!(read(last + 1), Ok(vec![])),
+        }
+    }
+    // What is not read decides nothing.
+    let (_dir, part, _) = weights(50);
+    let reader = PartReader::try_new(&schema, &indices[2..], 100).unwrap();
+    let rows = reader
+        .with_filter(from_neuron(i32::MAX))
+        .open(part)
+        .unwrap();
+    assert_eq!(rows.map(|rows| rows.unwrap().num_rows()).sum::<usize>(), 50);
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::table::float_item;
 
-fn list_of(rows: &[Option<Vec<f32>>]) -> ListArray {
+pub(in crate::columns) fn list_of(rows: &[Option<Vec<f32>>]) -> ListArray {
     let lengths = rows.iter().map(|row| row.as_ref().map_or(0, Vec::len));
     let values: Vec<f32> = rows.iter().flatten().flatten().copied().collect();
     let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
@@ -22,7 +22,7 @@ fn list_of(rows: &[Option<Vec<f32>>]) -> ListArray {
     )
 }
 
-fn batch(columns: Vec<(&str, bool, ArrayRef)>) -> RecordBatch {
+pub(in crate::columns) fn batch(columns: Vec<(&str, bool, ArrayRef)>) -> RecordBatch {
     let fields = columns
         .iter()
         .map(|(name, nullable, array)| Field::new(*name, array.data_type().clone(), *nullable));
@@ -32,7 +32,11 @@ fn batch(columns: Vec<(&str, bool, ArrayRef)>) -> RecordBatch {
 }
 
 /// The rows as a file of parquet's own writer, with pages of `page_rows`.
-fn file(rows: &RecordBatch, page_rows: usize, version: WriterVersion) -> Arc<Bytes> {
+pub(in crate::columns) fn file(
+    rows: &RecordBatch,
+    page_rows: usize,
+    version: WriterVersion,
+) -> Arc<Bytes> {
     let mut properties = WriterProperties::builder()
         .set_writer_version(version)
         .set_data_page_row_count_limit(page_rows)
