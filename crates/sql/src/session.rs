@@ -5,6 +5,7 @@ pub(crate) mod memory;
 mod not_finite;
 mod planning;
 mod served;
+mod spill;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
@@ -44,6 +45,7 @@ pub use not_finite::NotFinite;
 pub use planning::MAX_DEPTH;
 
 use not_finite::KnownNotFinite;
+use spill::SpillFiles;
 
 /// How a session uses the machine.
 #[derive(Debug, Clone, Default)]
@@ -295,11 +297,9 @@ impl QuerySession {
         if let Some(bytes) = options.memory_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
         }
-        if let Some(dir) = &options.spill_dir {
-            let mode = DiskManagerMode::Directories(vec![dir.clone()]);
-            let disk = DiskManagerBuilder::default().with_mode(mode);
-            runtime = runtime.with_disk_manager_builder(disk);
-        }
+        let files = Arc::new(SpillFiles::new(options.spill_dir.clone()));
+        let disk = DiskManagerBuilder::default().with_temp_file_factory(files);
+        runtime = runtime.with_disk_manager_builder(disk);
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?)

@@ -43,56 +43,97 @@ mod tests {
     use arrow::array::{Int64Array, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema};
     use datafusion::catalog::memory::MemorySourceConfig;
+    use datafusion::execution::SendableRecordBatchStream;
     use datafusion::physical_expr::expressions::Column;
     use datafusion::physical_plan::repartition::RepartitionExec;
     use datafusion::physical_plan::{ExecutionPlan, Partitioning, execute_stream_partitioned};
     use fixtures::tiny;
     use futures::TryStreamExt;
+    use tempfile::TempDir;
     use tokio::task::JoinSet;
 
-    use super::default_bytes;
-    use crate::{Run, SessionOptions};
+    use super::*;
+    use crate::{QuerySession, Run, SessionOptions};
 
-    /// Reads all partitions at once of what two threads deal out to two, without memory.
-    async fn dealt_out(session: &crate::QuerySession) {
-        const BATCHES: usize = 100;
-        let context = session.context.task_ctx();
-        let rows = context.session_config().batch_size();
+    const NUM_BATCHES: usize = 100;
+
+    /// Longer than anything takes here.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// What two threads deal out to two partitions.
+    fn dealing_out(session: &QuerySession) -> Arc<RepartitionExec> {
+        let rows = session.context.copied_config().batch_size();
         let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false)]));
         let numbers = Int64Array::from_iter_values(0..rows as i64);
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(numbers)]).unwrap();
-        let inputs = [vec![batch.clone(); BATCHES], vec![batch; BATCHES]];
+        let inputs = [vec![batch.clone(); NUM_BATCHES], vec![batch; NUM_BATCHES]];
         let input = MemorySourceConfig::try_new_exec(&inputs, schema, None).unwrap();
         let to_two = Partitioning::Hash(vec![Arc::new(Column::new("k", 0))], 2);
-        let plan = Arc::new(RepartitionExec::try_new(input, to_two).unwrap());
-        let dealt_out = Arc::clone(&plan) as Arc<dyn ExecutionPlan>;
-        let mut readers = JoinSet::new();
-        for stream in execute_stream_partitioned(dealt_out, context).unwrap() {
-            readers.spawn(async {
-                let count = |rows, batch: RecordBatch| async move { Ok(rows + batch.num_rows()) };
-                stream.try_fold(0, count).await.unwrap()
-            });
-        }
-        let read = tokio::time::timeout(Duration::from_secs(60), readers.join_all());
-        let read = read.await.expect("a reader waits for what nobody writes");
-        assert_eq!(read.iter().sum::<usize>(), 2 * BATCHES * rows);
-        let spilled = plan.metrics().unwrap().spilled_rows().unwrap();
-        assert_eq!(spilled, 2 * BATCHES * rows);
+        Arc::new(RepartitionExec::try_new(input, to_two).unwrap())
+    }
+
+    fn read_apart(
+        plan: &Arc<RepartitionExec>,
+        session: &QuerySession,
+    ) -> Vec<SendableRecordBatchStream> {
+        let plan = Arc::clone(plan) as Arc<dyn ExecutionPlan>;
+        execute_stream_partitioned(plan, session.context.task_ctx()).unwrap()
+    }
+
+    async fn rows_of(stream: SendableRecordBatchStream) -> usize {
+        let count = |rows, batch: RecordBatch| async move { Ok(rows + batch.num_rows()) };
+        stream.try_fold(0, count).await.unwrap()
+    }
+
+    fn session(dir: &TempDir) -> QuerySession {
+        tiny::write(&dir.path().join("run")).unwrap();
+        let options = SessionOptions {
+            memory_bytes: Some(1),
+            spill_dir: Some(dir.path().join("spilled")),
+            ..SessionOptions::default()
+        };
+        let run = Run::open(&dir.path().join("run")).unwrap();
+        run.session(options).unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn what_two_threads_spill_is_read_by_two_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
-        tiny::write(&dir.path().join("run")).unwrap();
-        let options = SessionOptions {
-            memory_bytes: Some(1),
-            ..SessionOptions::default()
-        };
-        let run = Run::open(&dir.path().join("run")).unwrap();
-        let session = run.session(options).unwrap();
+        let session = session(&dir);
         for _ in 0..10 {
-            dealt_out(&session).await;
+            let plan = dealing_out(&session);
+            let mut readers = JoinSet::new();
+            for stream in read_apart(&plan, &session) {
+                readers.spawn(rows_of(stream));
+            }
+            let read = tokio::time::timeout(LONG, readers.join_all());
+            let read = read.await.expect("a reader waits for what nobody writes");
+            let num_rows = 2 * NUM_BATCHES * session.context.copied_config().batch_size();
+            assert_eq!(read.iter().sum::<usize>(), num_rows);
+            assert_eq!(plan.metrics().unwrap().spilled_rows(), Some(num_rows));
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn files_that_wait_to_be_read_are_not_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = session(&dir);
+        let plan = dealing_out(&session);
+        let mut streams = read_apart(&plan, &session).into_iter();
+        let first = tokio::time::timeout(LONG, rows_of(streams.next().unwrap()));
+        assert!(first.await.unwrap() > 0);
+        // All that is for the second is spilled.
+        let spilled = dir.path().join("spilled").canonicalize().unwrap();
+        let in_it = fs::read_dir(&spilled).unwrap().next().unwrap();
+        let in_it = in_it.unwrap().path();
+        let num_files = fs::read_dir(in_it).unwrap().count();
+        assert!(num_files > NUM_BATCHES / 2, "{num_files}");
+        let open = fs::read_dir("/proc/self/fd").unwrap();
+        let open = open.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+        assert_eq!(open.filter(|path| path.starts_with(&spilled)).count(), 0);
+        let second = tokio::time::timeout(LONG, rows_of(streams.next().unwrap()));
+        assert!(second.await.unwrap() > 0);
     }
 
     #[test]
