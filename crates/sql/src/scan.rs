@@ -170,7 +170,7 @@ impl TableProvider for TraceTable {
         let dealt = Dealt::Evenly;
         let wanted = Wanted {
             columns: projection,
-            filter: prune::row_filter(state, self.table, filters)?,
+            filter: prune::row_filter(state, self.table, filters),
             limit,
         };
         plan::plan(state, &self.snapshot, self.table, &files, dealt, wanted)

@@ -5,13 +5,15 @@
 //! copy of every list's values, and set up a tree of readers a file.
 
 mod equal_lists;
+mod paged;
 mod pages;
 mod planes;
 mod read;
-mod rows;
 mod write;
 
 pub(crate) use equal_lists::EqualLists;
+pub use paged::RowFilter;
+pub(crate) use paged::{PagedRows, num_rows_of_one};
 pub(crate) use pages::MAX_PAGE_BYTES;
 pub use pages::check_pages;
 #[cfg(test)]
@@ -19,6 +21,4 @@ pub(crate) use pages::check_pages_within;
 pub use planes::ZSTD_LEVEL;
 pub(crate) use planes::{PAGE_VALUES, put_compressed_planes};
 pub(crate) use read::read_row_group;
-pub use rows::RowFilter;
-pub(crate) use rows::{SomeRows, num_rows_of_one};
 pub(crate) use write::{list_bytes, value_bytes, write_column};

@@ -26,7 +26,7 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 use crate::caught::caught;
 use crate::checksum::Crc32c;
 use crate::column_checksums;
-use crate::columns::{RowFilter, SomeRows, check_pages, num_rows_of_one, read_row_group};
+use crate::columns::{PagedRows, RowFilter, check_pages, num_rows_of_one, read_row_group};
 use crate::footer::CheckedFooter;
 use crate::part_file::{BadFileError, CheckedParts, Content, FileProblem, PartFile, stretches};
 use crate::run::{FORMAT_KEY, FORMAT_VERSION};
@@ -111,9 +111,10 @@ impl PartReader {
         })
     }
 
-    /// Leaves out rows that nobody wants where that spares work: of a large file of the table's columns, pages of lists
-    /// without a row that is wanted are not decoded, and of a file without one nothing else is read. Others may be
-    /// there all the same. Where the filter speaks of columns that are not read, nothing is left out.
+    /// Leaves out rows that nobody wants where that spares work: of a file that is read by columns, since it is larger
+    /// than [`SMALL_FILE_BYTES`](crate::SMALL_FILE_BYTES). Without a row that is wanted nothing of it is read but the
+    /// filter's columns, else no page of lists without one is decoded. Rows that nobody wants may still come. Where
+    /// the filter speaks of columns that are not read, nothing is left out.
     #[must_use]
     pub fn with_filter(mut self, filter: RowFilter) -> Self {
         let is_read = |column: &usize| self.indices.contains(column);
@@ -334,7 +335,7 @@ impl PartReader {
         let num_rows = num_rows_of_one(&metadata, &self.indices, &self.columns);
         if let Some(num_rows) = num_rows.filter(|_| has_table_columns) {
             let columns = (&self.indices[..], &self.columns);
-            let rows = SomeRows::try_new(
+            let rows = PagedRows::try_new(
                 Arc::new(input),
                 metadata,
                 columns,
@@ -342,7 +343,7 @@ impl PartReader {
                 wanted,
                 self.batch_rows,
             )?;
-            return Ok(Rows::Some(Box::new(rows)));
+            return Ok(Rows::Paged(Box::new(rows)));
         }
         let (metadata, mask, columns) = if has_table_columns {
             let known = ArrowReaderMetadata::try_new(metadata, self.known.clone())?;
@@ -409,7 +410,7 @@ pub struct PartRows {
 #[derive(Debug)]
 enum Rows {
     Decoded(Option<RecordBatch>),
-    Some(Box<dyn SomeBatches>),
+    Paged(Box<dyn Batches>),
     Decoding {
         rows: ParquetRecordBatchReader,
         /// The columns that are wanted, where those of the file are others.
@@ -418,9 +419,9 @@ enum Rows {
 }
 
 /// The rows of a file as they are decoded.
-trait SomeBatches: Iterator<Item = ParquetResult<RecordBatch>> + fmt::Debug + Send {}
+trait Batches: Iterator<Item = ParquetResult<RecordBatch>> + fmt::Debug + Send {}
 
-impl<T: Iterator<Item = ParquetResult<RecordBatch>> + fmt::Debug + Send> SomeBatches for T {}
+impl<T: Iterator<Item = ParquetResult<RecordBatch>> + fmt::Debug + Send> Batches for T {}
 
 impl Iterator for PartRows {
     type Item = Result<RecordBatch, BadFileError>;
@@ -428,7 +429,7 @@ impl Iterator for PartRows {
     fn next(&mut self) -> Option<Self::Item> {
         let next = match &mut self.rows {
             Rows::Decoded(rows) => return rows.take().map(Ok),
-            Rows::Some(rows) => caught(|| {
+            Rows::Paged(rows) => caught(|| {
                 rows.next()
                     .map(|batch| batch.map_err(FileProblem::NotParquet))
             }),

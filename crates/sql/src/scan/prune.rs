@@ -38,6 +38,10 @@ fn speaks_of(filter: &Expr, is_among: impl Fn(&str) -> bool) -> bool {
                 | Expr::Exists(_)
                 | Expr::InSubquery(_)
                 | Expr::ScalarSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::HigherOrderFunction(_)
+                | Expr::Lambda(_)
+                | Expr::LambdaVariable(_)
                 | Expr::OuterReferenceColumn(..)
                 | Expr::Placeholder(_)
                 | Expr::Unnest(_)
@@ -53,13 +57,9 @@ fn speaks_of(filter: &Expr, is_among: impl Fn(&str) -> bool) -> bool {
     decidable
 }
 
-/// What those of `filters` say of the rows of a file that speak of its columns, but not of lists; none if none does.
-/// Whoever asked has all of them held against the rows that are left.
-pub(super) fn row_filter(
-    state: &dyn Session,
-    table: Table,
-    filters: &[Expr],
-) -> Result<Option<RowFilter>> {
+/// What those of `filters` say of the rows of a file that speak of its columns, but not of lists; none if none does, or
+/// if it cannot be said. Whoever asked has all of them held against the rows that are left.
+pub(super) fn row_filter(state: &dyn Session, table: Table, filters: &[Expr]) -> Option<RowFilter> {
     let stored = table.schema();
     let is_among = |name: &str| {
         let field = stored.field_with_name(name);
@@ -67,25 +67,22 @@ pub(super) fn row_filter(
     };
     let decides = |filter: &&Expr| speaks_of(filter, is_among);
     let filters = filters.iter().filter(decides).cloned();
-    let Some(filter) = conjunction(filters) else {
-        return Ok(None);
-    };
-    let filter = unqualified(filter)?;
+    let filter = unqualified(conjunction(filters)?).ok()?;
     let columns = filter.column_refs().into_iter();
     let columns = columns.map(|column| stored.index_of(&column.name));
-    let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let mut columns = columns.collect::<Result<Vec<_>, _>>().ok()?;
     columns.sort_unstable();
     if columns.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let schema = DFSchema::try_from(stored.project(&columns)?)?;
-    let filter = state.create_physical_expr(filter, &schema)?;
-    Ok(Some(RowFilter::new(columns, move |rows| {
+    let schema = DFSchema::try_from(stored.project(&columns).ok()?).ok()?;
+    let filter = state.create_physical_expr(filter, &schema).ok()?;
+    Some(RowFilter::new(columns, move |rows| {
         // What is wrong with it is told by whoever asked, who works it out as well.
         let holds = filter.evaluate(rows).ok()?;
         let holds = holds.into_array(rows.num_rows()).ok()?;
         Some(as_boolean_array(&holds).ok()?.clone())
-    })))
+    }))
 }
 
 /// Those of `filters` that decide about whole layers.

@@ -1,18 +1,20 @@
 //! The rows of a row group some at a time, for one that has more than go into a batch.
 //!
-//! Of lists a page at a time is decoded, and none of whose rows nobody wants. All else is decoded at once: it
-//! is little beside lists.
+//! A page of lists is decoded by itself, and only if one of its rows is wanted. All else is decoded at once: it is
+//! little beside lists.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, ListArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, ListArray, PrimitiveArray, RecordBatch,
+    RecordBatchOptions, UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::filter;
+use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef, Float32Type, SchemaRef};
+use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::PageReader;
 use parquet::errors::Result;
@@ -20,13 +22,21 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use crate::caught::caught;
+
 use super::read::{Chunk, join_planes, malformed, planes_of};
 
-/// A row group with more rows is none for [`SomeRows`]: the columns beside its lists would be large.
+/// A row group with more rows is not read by [`PagedRows`]: the columns beside its lists would be large.
 const MAX_ROWS: usize = 1 << 16;
 
+/// Nor is one with a column that is no list and that unpacks to more.
+const MAX_DECODED_BYTES: i64 = 64 << 20;
+
+/// So many rows a condition is asked about at once: of each it may make a long text.
+const CONDITION_ROWS: usize = 8192;
+
 /// The rows of a file's one row group, batch by batch.
-pub(crate) struct SomeRows<F: ChunkReader> {
+pub(crate) struct PagedRows<F: ChunkReader> {
     file: Arc<F>,
     metadata: Arc<ParquetMetaData>,
     columns: SchemaRef,
@@ -43,9 +53,9 @@ enum Reader<F: ChunkReader> {
     Lists { index: usize, pages: ListPages<F> },
 }
 
-impl<F: ChunkReader> fmt::Debug for SomeRows<F> {
+impl<F: ChunkReader> fmt::Debug for PagedRows<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SomeRows")
+        f.debug_struct("PagedRows")
             .field("columns", &self.columns)
             .field("num_rows", &self.num_rows)
             .field("next_row", &self.next_row)
@@ -53,7 +63,7 @@ impl<F: ChunkReader> fmt::Debug for SomeRows<F> {
     }
 }
 
-/// The number of rows of the one row group, if its columns at `indices`, which are `columns`, are for [`SomeRows`]:
+/// The number of rows of the one row group, if its columns at `indices`, which are `columns`, are for [`PagedRows`]:
 /// lists lie in it as a layer's do.
 pub(crate) fn num_rows_of_one(
     metadata: &ParquetMetaData,
@@ -67,7 +77,10 @@ pub(crate) fn num_rows_of_one(
     let num_rows = num_rows.filter(|num_rows| (1..=MAX_ROWS).contains(num_rows))?;
     let is_fitting = |(index, field): (&usize, &FieldRef)| match field.data_type() {
         DataType::List(_) => length_of_lists(row_group, *index, num_rows).is_some(),
-        _ => true,
+        _ => {
+            let chunk = row_group.columns().get(*index);
+            chunk.is_some_and(|chunk| chunk.uncompressed_size() <= MAX_DECODED_BYTES)
+        }
     };
     let are_fitting = indices.iter().zip(columns.fields()).all(is_fitting);
     are_fitting.then_some(num_rows)
@@ -77,13 +90,14 @@ pub(crate) fn num_rows_of_one(
 fn length_of_lists(row_group: &RowGroupMetaData, index: usize, num_rows: usize) -> Option<usize> {
     let chunk = row_group.columns().get(index)?;
     let is_known = |encoding| matches!(encoding, Encoding::RLE | Encoding::BYTE_STREAM_SPLIT);
-    let num_values = usize::try_from(chunk.num_values()).ok()?;
+    // Offsets of lists are 32-bit numbers.
+    let num_values = usize::try_from(i32::try_from(chunk.num_values()).ok()?).ok()?;
     let length = num_values / num_rows;
     (length > 0 && length * num_rows == num_values && chunk.encodings().all(is_known))
         .then_some(length)
 }
 
-impl<F: ChunkReader + 'static> SomeRows<F> {
+impl<F: ChunkReader + 'static> PagedRows<F> {
     /// The columns at `indices`, which are `columns`, of a file's one row group of `num_rows`, as
     /// [`num_rows_of_one`] says; at most `batch_rows` rows at a time, and those alone that are `wanted`.
     ///
@@ -98,7 +112,6 @@ impl<F: ChunkReader + 'static> SomeRows<F> {
         batch_rows: usize,
     ) -> Result<Self> {
         let row_group = metadata.row_group(0);
-        let mut batch_rows = batch_rows.max(1);
         let mut readers = Vec::with_capacity(indices.len());
         for (&index, field) in indices.iter().zip(columns.fields()) {
             let chunk = Chunk::new(&file, row_group, index, num_rows);
@@ -106,14 +119,10 @@ impl<F: ChunkReader + 'static> SomeRows<F> {
             let length = length_of_lists(row_group, index, num_rows);
             readers.push(match length.filter(|_| is_list) {
                 None => Reader::Decoded(chunk.array(field)?),
-                Some(length) => {
-                    // Offsets of lists are 32-bit numbers.
-                    batch_rows = batch_rows.min(i32::MAX as usize / length).max(1);
-                    Reader::Lists {
-                        index,
-                        pages: ListPages::new(chunk.pages()?, length),
-                    }
-                }
+                Some(length) => Reader::Lists {
+                    index,
+                    pages: ListPages::new(chunk.pages()?, length),
+                },
             });
         }
         Ok(Self {
@@ -124,22 +133,17 @@ impl<F: ChunkReader + 'static> SomeRows<F> {
             wanted,
             num_rows,
             next_row: 0,
-            batch_rows,
+            batch_rows: batch_rows.max(1),
         })
     }
 
     fn batch(&mut self, rows: Range<usize>, wanted: Option<&BooleanBuffer>) -> Result<RecordBatch> {
-        let chosen = wanted.map(|wanted| wanted.slice(rows.start, rows.len()));
-        let num_chosen = chosen
-            .as_ref()
-            .map_or(rows.len(), BooleanBuffer::count_set_bits);
-        let of_decoded = |array: &ArrayRef| {
-            let of_rows = array.slice(rows.start, rows.len());
-            match &chosen {
-                None => Ok(of_rows),
-                Some(chosen) => filter(&of_rows, &BooleanArray::new(chosen.clone(), None)),
-            }
-        };
+        // Copies: of a slice whoever keeps it counts all of the column's memory.
+        let places = rows
+            .clone()
+            .filter(|&row| wanted.is_none_or(|wanted| wanted.value(row)));
+        let places = UInt32Array::from_iter_values(places.map(|row| row as u32));
+        let num_chosen = places.len();
         let mut arrays = Vec::with_capacity(self.readers.len());
         for (reader, field) in self.readers.iter_mut().zip(self.columns.fields()) {
             if let Reader::Lists { index, pages } = reader {
@@ -155,7 +159,7 @@ impl<F: ChunkReader + 'static> SomeRows<F> {
                 *reader = Reader::Decoded(chunk.array(field)?);
             }
             if let Reader::Decoded(array) = reader {
-                arrays.push(of_decoded(array).map_err(malformed)?);
+                arrays.push(take(array, &places, None).map_err(malformed)?);
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(num_chosen));
@@ -174,7 +178,7 @@ fn lists(field: &FieldRef, values: Vec<f32>, num_lists: usize, length: usize) ->
     Ok(Arc::new(lists.map_err(malformed)?))
 }
 
-impl<F: ChunkReader + 'static> Iterator for SomeRows<F> {
+impl<F: ChunkReader + 'static> Iterator for PagedRows<F> {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -190,6 +194,10 @@ impl<F: ChunkReader + 'static> Iterator for SomeRows<F> {
             });
             let batch = (num_wanted > 0).then(|| self.batch(rows, wanted.as_ref()));
             self.wanted = wanted;
+            if let Some(Err(_)) = batch {
+                // A page was read, and the next is not where the readers are.
+                self.next_row = self.num_rows;
+            }
             if batch.is_some() {
                 return batch;
             }
@@ -240,12 +248,21 @@ impl<F: ChunkReader + 'static> ListPages<F> {
                 row = end;
                 continue;
             }
+            if row < self.next_row {
+                // The rest of a page that was passed over, since none of it is wanted.
+                row = self.next_row;
+                continue;
+            }
             let Some(next) = self.pages.peek_next_page()? else {
                 return Ok(false);
             };
             let Some(num_rows) = next.num_rows.filter(|_| !next.is_dict) else {
                 return Ok(false);
             };
+            let num_values = num_rows.checked_mul(self.length);
+            if next.num_levels != num_values {
+                return Ok(false);
+            }
             let of_page = self.next_row..self.next_row.saturating_add(num_rows);
             self.next_row = of_page.end;
             let is_wanted = |wanted: &BooleanBuffer| {
@@ -259,9 +276,8 @@ impl<F: ChunkReader + 'static> ListPages<F> {
             }
             let page = self.pages.get_next_page()?;
             let page = page.map(|page| planes_of(page, self.length)).transpose()?;
-            let num_bytes = num_rows.checked_mul(self.length * size_of::<f32>());
-            let planes = page.flatten();
-            let Some(planes) = planes.filter(|planes| Some(planes.len()) == num_bytes) else {
+            let has_all = |planes: &Bytes| Some(planes.len() / size_of::<f32>()) == num_values;
+            let Some(planes) = page.flatten().filter(has_all) else {
                 return Ok(false);
             };
             let is_whole = of_page.start == row && of_page.end <= rows.end;
@@ -278,12 +294,15 @@ impl<F: ChunkReader + 'static> ListPages<F> {
     }
 }
 
+/// Says for which of some rows something holds; none if it cannot.
+type Condition = dyn Fn(&RecordBatch) -> Option<BooleanArray> + Send + Sync;
+
 /// Which rows of some columns are wanted: those for which a condition may hold.
 #[derive(Clone)]
 pub struct RowFilter {
     /// The table's columns that it speaks of, which are no lists, ascending.
     pub(crate) columns: Vec<usize>,
-    holds: Arc<dyn Fn(&RecordBatch) -> Option<BooleanArray> + Send + Sync>,
+    holds: Arc<Condition>,
 }
 
 impl fmt::Debug for RowFilter {
@@ -309,11 +328,18 @@ impl RowFilter {
 
     /// Which of the rows are wanted; none if all are.
     pub(crate) fn wanted(&self, rows: &RecordBatch) -> Option<BooleanBuffer> {
-        let holds = (self.holds)(rows).filter(|holds| holds.len() == rows.num_rows())?;
-        let wanted = match holds.nulls() {
-            None => holds.values().clone(),
-            Some(nulls) => holds.values() & nulls.inner(),
-        };
+        let mut wanted = BooleanBufferBuilder::new(rows.num_rows());
+        for start in (0..rows.num_rows()).step_by(CONDITION_ROWS) {
+            let rows = rows.slice(start, CONDITION_ROWS.min(rows.num_rows() - start));
+            // What the condition does not bear is told by whoever asks it of the rows.
+            let holds = caught(|| (self.holds)(&rows)).ok().flatten();
+            let holds = holds.filter(|holds| holds.len() == rows.num_rows())?;
+            wanted.append_buffer(&match holds.nulls() {
+                None => holds.values().clone(),
+                Some(nulls) => holds.values() & nulls.inner(),
+            });
+        }
+        let wanted = wanted.finish();
         (wanted.count_set_bits() < wanted.len()).then_some(wanted)
     }
 }

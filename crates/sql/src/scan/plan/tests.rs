@@ -33,7 +33,7 @@ fn scan(
     }
     let state = SessionContext::new_with_config(config).state();
     let indices = snapshot.select(table, |_, _| true);
-    plan(&state, snapshot, table, &indices, dealt, None, None).unwrap()
+    plan(&state, snapshot, table, &indices, dealt, Wanted::default()).unwrap()
 }
 
 #[test]

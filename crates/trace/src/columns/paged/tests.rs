@@ -2,8 +2,9 @@ use arrow::array::{AsArray, Float32Array, Int32Array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::ParquetMetaDataReader;
-use parquet::file::properties::WriterVersion;
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
 use super::super::read::tests::{batch, file, list_of};
@@ -35,6 +36,22 @@ fn lists_of(lengths: impl IntoIterator<Item = usize>) -> Vec<Option<Vec<f32>>> {
     lists.collect()
 }
 
+/// A file whose lists are all in byte planes, a few to a page.
+fn byte_planes(rows: &RecordBatch) -> Arc<Bytes> {
+    let properties = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_2_0)
+        .set_dictionary_enabled(false)
+        .set_encoding(Encoding::BYTE_STREAM_SPLIT)
+        .set_data_page_row_count_limit(4)
+        .set_write_batch_size(4);
+    let mut bytes = Vec::new();
+    let properties = Some(properties.build());
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), properties).unwrap();
+    writer.write(rows).unwrap();
+    writer.close().unwrap();
+    Arc::new(Bytes::from(bytes))
+}
+
 fn read(
     file: &Arc<Bytes>,
     rows: &RecordBatch,
@@ -47,7 +64,7 @@ fn read(
     assert_eq!(num_rows, rows.num_rows());
     let of = (&indices[..], &columns);
     let wanted = wanted.map(BooleanBuffer::from);
-    let some = SomeRows::try_new(Arc::clone(file), metadata, of, num_rows, wanted, batch_rows);
+    let some = PagedRows::try_new(Arc::clone(file), metadata, of, num_rows, wanted, batch_rows);
     Some(some.unwrap().collect::<Result<Vec<_>>>().unwrap())
 }
 
@@ -84,6 +101,58 @@ fn pages_without_a_row_that_is_wanted_are_passed_over() {
     assert!(pages.append(6..12, Some(&wanted), &mut values).unwrap());
     assert_eq!(values, [14.0, 15.0, 16.0, 17.0]);
     assert_eq!(pages.decoded.0, 8..12);
+}
+
+#[test]
+fn a_page_that_is_passed_over_may_go_on_in_the_next_batch() {
+    let rows = rows_of(&lists_of([1; 12]));
+    let file = file(&rows, 2, WriterVersion::PARQUET_2_0);
+    let mut wanted = [false; 12];
+    (wanted[0], wanted[6]) = (true, true);
+    let read = read(&file, &rows, Some(&wanted), 5).unwrap();
+    let all = concat_batches(&rows.schema(), &read).unwrap();
+    assert_eq!(all, expected(&rows, Some(&wanted)));
+}
+
+#[test]
+fn several_lists_of_different_lengths_are_read_side_by_side() {
+    let lists = |length: usize| -> ArrayRef { Arc::new(list_of(&lists_of([length; 30]))) };
+    let rows = batch(vec![("short", true, lists(1)), ("long", true, lists(7))]);
+    let file = file(&rows, 4, WriterVersion::PARQUET_2_0);
+    // The encoding is chosen by the column's name in `file`: these have another.
+    assert_eq!(read(&file, &rows, None, 8), None);
+
+    let metadata = metadata(&byte_planes(&rows));
+    assert!(num_rows_of_one(&metadata, &[0, 1], &rows.schema()).is_some());
+    for wanted in [None, Some([false, false, true].repeat(10))] {
+        let wanted = wanted.as_deref();
+        let read = read(&byte_planes(&rows), &rows, wanted, 8).unwrap();
+        let all = concat_batches(&rows.schema(), &read).unwrap();
+        assert_eq!(all, expected(&rows, wanted));
+    }
+}
+
+#[test]
+fn row_groups_of_very_many_rows_are_left_to_others() {
+    for (num_rows, is_read) in [(MAX_ROWS, true), (MAX_ROWS + 1, false)] {
+        let numbers = Int32Array::from_iter_values(0..num_rows as i32);
+        let rows = batch(vec![("n", false, Arc::new(numbers))]);
+        let file = file(&rows, 1000, WriterVersion::PARQUET_2_0);
+        let read = read(&file, &rows, None, 8192);
+        let num_read = read.map(|read| read.iter().map(RecordBatch::num_rows).sum::<usize>());
+        assert_eq!(num_read, is_read.then_some(num_rows));
+    }
+}
+
+#[test]
+fn rows_without_columns_are_counted() {
+    let rows = rows_of(&lists_of([2; 12]));
+    let file = file(&rows, 4, WriterVersion::PARQUET_2_0);
+    let columns = Arc::new(rows.schema().project(&[]).unwrap());
+    let of = (&[][..], &columns);
+    let read = PagedRows::try_new(Arc::clone(&file), metadata(&file), of, 12, None, 5).unwrap();
+    let counts = read.map(|batch| batch.unwrap().num_rows());
+    assert_eq!(counts.collect::<Vec<_>>(), [5, 5, 2]);
 }
 
 #[test]
@@ -127,8 +196,10 @@ fn a_filter_that_says_nothing_or_holds_for_all_leaves_all() {
     };
     assert_eq!(holds(None), None);
     assert_eq!(holds(Some(vec![Some(true); 3])), None);
-    // Of other rows.
+    // Of other rows, and where it does not bear them.
     assert_eq!(holds(Some(vec![Some(false); 2])), None);
+    let panics = RowFilter::new(vec![0], |_| panic!("this one cannot"));
+    assert_eq!(panics.wanted(&rows), None);
     let some = holds(Some(vec![Some(true), None, Some(false)]));
     assert_eq!(some, Some(vec![true, false, false]));
 }
@@ -136,11 +207,11 @@ fn a_filter_that_says_nothing_or_holds_for_all_leaves_all() {
 proptest! {
     #[test]
     fn as_a_row_group_that_is_read_at_once(
-        length in 1_usize..70,
-        wanted in prop::collection::vec(any::<bool>(), 1..60),
-        are_all in any::<bool>(),
-        page_rows in 1_usize..70,
-        batch_rows in 1_usize..70,
+        length in 1_usize..7,
+        wanted in prop::collection::vec(prop::bool::weighted(0.15), 1..60),
+        are_all in prop::bool::weighted(0.2),
+        page_rows in 1_usize..9,
+        batch_rows in 1_usize..30,
     ) {
         let rows = rows_of(&lists_of(vec![length; wanted.len()]));
         let file = file(&rows, page_rows, WriterVersion::PARQUET_2_0);
