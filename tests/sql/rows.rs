@@ -30,7 +30,8 @@ fn weight(neuron: usize, input: usize) -> f32 {
 /// A run of two captures. The hidden layer's files have several pages of lists; the others are small.
 fn write(path: &Path) -> Result<RunDir> {
     let topology: Topology = layers(NUM_INPUTS, &[(HIDDEN, NUM_HIDDEN), (OUTPUT, NUM_OUTPUTS)])?;
-    let mut writer = Writer::create(path, run_info(topology, 1, &["a", "b", "c"])?)?;
+    let info = run_info(topology, 1, &["a", "b", "c"])?;
+    let mut writer = Writer::create(path, info)?.as_recorders();
     for epoch in 0..2 {
         let step = 10 * (i64::from(epoch) + 1);
         let rows = |first: usize, num_neurons: usize, fan_in: usize| {
