@@ -14,8 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use datafusion::catalog::CatalogProvider;
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
-use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
@@ -297,7 +297,8 @@ impl QuerySession {
         if let Some(bytes) = options.memory_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
         }
-        let files = Arc::new(SpillFiles::new(options.spill_dir.clone()));
+        let files = SpillFiles::try_new(options.spill_dir.clone());
+        let files = Arc::new(files.map_err(DataFusionError::from)?);
         let disk = DiskManagerBuilder::default().with_temp_file_factory(files);
         runtime = runtime.with_disk_manager_builder(disk);
         let state = SessionStateBuilder::new()

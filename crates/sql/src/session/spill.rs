@@ -33,12 +33,17 @@ pub(super) struct SpillFiles {
 }
 
 impl SpillFiles {
-    pub(super) fn new(parent: Option<PathBuf>) -> Self {
-        Self {
+    /// Files below `parent`, which is made now: where somebody has taken it away since, as a process that ends does, none
+    /// is made.
+    pub(super) fn try_new(parent: Option<PathBuf>) -> io::Result<Self> {
+        if let Some(parent) = &parent {
+            fs::create_dir_all(parent)?;
+        }
+        Ok(Self {
             parent,
             dir: Mutex::new(None),
             num_bytes: Arc::default(),
-        }
+        })
     }
 
     fn dir(&self) -> io::Result<Arc<TempDir>> {
@@ -50,10 +55,7 @@ impl SpillFiles {
         let builder = builder.prefix("datafusion-");
         let made = Arc::new(match &self.parent {
             None => builder.tempdir()?,
-            Some(parent) => {
-                fs::create_dir_all(parent)?;
-                builder.tempdir_in(parent)?
-            }
+            Some(parent) => builder.tempdir_in(parent)?,
         });
         *dir = Some(Arc::clone(&made));
         Ok(made)
@@ -100,6 +102,7 @@ impl SpillFile for Spilled {
         Some(self.num_bytes.load(Ordering::Relaxed))
     }
 
+    /// Reads are plain blocking ones, as those of part files are.
     fn read_stream(&self) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>> {
         let file = File::open(&self.path)?;
         let next = |mut file: File| async move {
@@ -129,16 +132,20 @@ struct Writer {
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let there_were = self.of_all.load(Ordering::Relaxed);
-        if there_were.saturating_add(bytes.len() as u64) > MAX_SPILLED_BYTES {
+        let num_bytes = bytes.len() as u64;
+        let there_were = self.of_all.fetch_add(num_bytes, Ordering::Relaxed);
+        if there_were.saturating_add(num_bytes) > MAX_SPILLED_BYTES {
+            self.of_all.fetch_sub(num_bytes, Ordering::Relaxed);
             let spilled = MAX_SPILLED_BYTES >> 30;
             let error = format!("more than {spilled} GiB would be spilled to disk at once");
             return Err(io::Error::other(resources_datafusion_err!("{error}")));
         }
-        let written = self.file.write(bytes)?;
-        self.num_bytes.fetch_add(written as u64, Ordering::Relaxed);
-        self.of_all.fetch_add(written as u64, Ordering::Relaxed);
-        Ok(written)
+        let written = self.file.write(bytes);
+        let num_written = *written.as_ref().unwrap_or(&0) as u64;
+        self.of_all
+            .fetch_sub(num_bytes - num_written, Ordering::Relaxed);
+        self.num_bytes.fetch_add(num_written, Ordering::Relaxed);
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -162,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_read_as_it_was_written_and_goes_with_whoever_has_it() {
         let parent = tempfile::tempdir().unwrap();
-        let files = SpillFiles::new(Some(parent.path().join("here")));
+        let files = SpillFiles::try_new(Some(parent.path().join("here"))).unwrap();
         let file = files.create_temp_file("a test").unwrap();
         let mut writer = file.open_writer().unwrap();
         let bytes: Vec<u8> = (0..3 * READ_BYTES / 2).map(|n| (n % 251) as u8).collect();
@@ -188,8 +195,18 @@ mod tests {
     }
 
     #[test]
+    fn in_a_place_that_was_taken_away_no_file_is_made() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("here");
+        let files = SpillFiles::try_new(Some(place.clone())).unwrap();
+        fs::rename(&place, parent.path().join("removed")).unwrap();
+        assert!(files.create_temp_file("a test").is_err());
+        assert!(!place.exists());
+    }
+
+    #[test]
     fn there_is_a_bound_to_what_is_spilled() {
-        let files = SpillFiles::new(None);
+        let files = SpillFiles::try_new(None).unwrap();
         files
             .num_bytes
             .store(MAX_SPILLED_BYTES - 1, Ordering::Relaxed);

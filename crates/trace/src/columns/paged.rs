@@ -147,7 +147,8 @@ impl<F: ChunkReader + 'static> PagedRows<F> {
         let mut arrays = Vec::with_capacity(self.readers.len());
         for (reader, field) in self.readers.iter_mut().zip(self.columns.fields()) {
             if let Reader::Lists { index, pages } = reader {
-                let most = usize::try_from(self.file.len()).unwrap_or(usize::MAX);
+                let most = self.file.len() / size_of::<f32>() as u64;
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
                 let mut values = Vec::with_capacity((num_chosen * pages.length).min(most));
                 if pages.append(rows.clone(), wanted, &mut values)? {
                     arrays.push(lists(field, values, num_chosen, pages.length)?);
