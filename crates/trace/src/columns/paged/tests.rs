@@ -2,12 +2,11 @@ use arrow::array::{AsArray, Float32Array, Int32Array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
-use super::super::read::tests::{batch, file, list_of};
+use super::super::read::tests::{batch, file, list_of, written};
 use super::*;
 
 fn metadata(file: &Arc<Bytes>) -> Arc<ParquetMetaData> {
@@ -44,12 +43,7 @@ fn byte_planes(rows: &RecordBatch) -> Arc<Bytes> {
         .set_encoding(Encoding::BYTE_STREAM_SPLIT)
         .set_data_page_row_count_limit(4)
         .set_write_batch_size(4);
-    let mut bytes = Vec::new();
-    let properties = Some(properties.build());
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), properties).unwrap();
-    writer.write(rows).unwrap();
-    writer.close().unwrap();
-    Arc::new(Bytes::from(bytes))
+    written(rows, properties)
 }
 
 fn read(

@@ -2,7 +2,7 @@ use arrow::array::{Array, Float32Array, Float64Array, Int32Array, Int64Array};
 use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 use proptest::prelude::*;
@@ -48,6 +48,14 @@ pub(in crate::columns) fn file(
             .set_dictionary_enabled(false)
             .set_column_encoding(lists, Encoding::BYTE_STREAM_SPLIT);
     }
+    written(rows, properties)
+}
+
+/// The rows as a file of parquet's own writer.
+pub(in crate::columns) fn written(
+    rows: &RecordBatch,
+    properties: WriterPropertiesBuilder,
+) -> Arc<Bytes> {
     let mut bytes = Vec::new();
     let properties = Some(properties.build());
     let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), properties).unwrap();
